@@ -1,0 +1,79 @@
+"""The tree of exceptions.
+
+::
+
+    MasError                        everything this project raises on purpose
+    +-- ConfigError                 an option or a manifest is wrong: stops a run before it starts
+    |   +-- OptionsDifferError      the folder holds shards made with other options
+    +-- DatasetError                the data set is not where or what the manifest says
+    +-- MissingDependencyError      an optional part is not installed; says which and how to get it
+    +-- InputError                  an array has the wrong shape, dtype or values
+    +-- VideoError                  one video cannot be used: becomes a row of failures, the run goes on
+    +-- ShardError                  a shard is damaged, foreign or of another schema
+    +-- CheckpointError             a checkpoint is damaged, foreign or of another model
+    +-- TrainingError               training cannot go on (a loss that is not finite, ...)
+
+Every message says what was expected, what was found and what to do.
+"""
+
+from __future__ import annotations
+
+
+class MasError(Exception):
+    """Root of all errors raised on purpose by `mas_labels` and `mas_train`."""
+
+
+class ConfigError(MasError):
+    """An option, a manifest or an environment variable is wrong."""
+
+
+class OptionsDifferError(ConfigError):
+    """The output folder holds shards that were made with other options."""
+
+
+class DatasetError(MasError):
+    """A data set is not where, or not what, its manifest says."""
+
+
+class MissingDependencyError(MasError):
+    """An optional dependency or the compiled extension is missing."""
+
+
+class InputError(MasError, ValueError):
+    """An array handed to a function has the wrong shape, dtype or values."""
+
+
+class VideoError(MasError):
+    """One video cannot be used.
+
+    Parameters
+    ----------
+    stage
+        Where it went wrong: ``"open"``, ``"decode"`` or ``"clips"``.
+    code
+        A short, stable name of the reason, such as ``"too_short"``.
+    message
+        A sentence for a person.
+    """
+
+    def __init__(self, stage: str, code: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+        self.code = code
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[VideoError], tuple[str, str, str]]:
+        """Travel between processes whole: the default would lose `stage` and `code`."""
+        return (type(self), (self.stage, self.code, self.message))
+
+
+class ShardError(MasError):
+    """A shard is damaged, foreign, or of a schema this version does not read."""
+
+
+class CheckpointError(MasError):
+    """A checkpoint is damaged, foreign, or belongs to another model."""
+
+
+class TrainingError(MasError):
+    """Training cannot go on."""

@@ -1,0 +1,74 @@
+"""The 27 labels of every view of a clip (paper, sections 3.2 and 3.3; figure 5 for their order)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mas_labels.appearance import AppearanceStatistics, CropStatistics, check_frames
+from mas_labels.conventions import get_convention
+from mas_labels.errors import InputError
+from mas_labels.motion import MotionStatistics
+from mas_labels.motion_boundary import check_flow
+from mas_labels.patterns import cells
+from mas_labels.schema import LABELS
+from mas_labels.views import centre_view, check_views
+
+
+def compute_labels(
+    frames: NDArray[np.uint8],
+    flow: NDArray[np.float32],
+    views: ArrayLike | None = None,
+    convention: str = "paper",
+) -> NDArray[np.uint8]:
+    """Compute the 27 labels of each view of a clip.
+
+    Parameters
+    ----------
+    frames
+        (T, H, W, 3) uint8 RGB, at least 112 x 112 pixels; the paper has 16 frames of 128 x 171.
+    flow
+        (T - 1, H, W, 2) floating point, (u, v) in pixels per frame between consecutive frames.
+    views
+        (V, 3) integers: top, left, mirrored. The crop is 112 x 112, `left` counts in the unmirrored frame,
+        and mirroring comes after cropping. None means the one centre view, not mirrored.
+    convention
+        ``"paper"`` or ``"authors"``, see `mas_labels.conventions`.
+
+    Returns
+    -------
+    (V, 27) uint8, columns as in `mas_labels.schema.LABEL_NAMES`.
+
+    Raises
+    ------
+    InputError
+        If a shape or a dtype is wrong, the flow is not finite, or a view leaves the frame.
+    ConfigError
+        If there is no such convention.
+
+    Notes
+    -----
+    - Derivatives are taken on the whole field and then cropped: the border of a crop is no motion boundary.
+    - A mirrored view has the mirrored flow with u negated, which the released code forgets.
+    - Ties go to the lowest number; a motionless clip gets the lowest numbers (`authors`: 0 on the grid).
+    - Magnitudes are rounded to 2**-20 pixels, see `mas_labels.motion`.
+    """
+    frames, flow = np.asarray(frames), np.asarray(flow)
+    check_frames(frames)
+    check_flow(flow)
+    if flow.shape[:3] != (len(frames) - 1, *frames.shape[1:3]):
+        expected = (len(frames) - 1, *frames.shape[1:3], 2)
+        raise InputError(f"flow: expected shape {expected} to go with the frames, found {flow.shape}")
+    table = centre_view(*frames.shape[1:3]) if views is None else check_views(views, *frames.shape[1:3])
+    choices = get_convention(convention)
+    shape = cells(choices.diagonals)
+    motion = MotionStatistics.of_flow(flow, choices)
+    appearance = AppearanceStatistics.of_frames(frames, choices)
+    labels = np.empty((len(table), LABELS), np.uint8)
+    crops: dict[tuple[int, int], CropStatistics] = {}
+    for row, (top, left, mirrored) in enumerate(table.tolist()):
+        if (top, left) not in crops:
+            crops[top, left] = appearance.crop(top, left)
+        colours = crops[top, left].labels(bool(mirrored), shape)
+        labels[row] = motion.labels(top, left, bool(mirrored)) + colours
+    return labels
