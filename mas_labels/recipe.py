@@ -1,0 +1,237 @@
+r"""A recipe: how a data set lies on disk, as plain data read from a small YAML file.
+
+::
+
+    name: ucf101
+    description: one line for people
+    path: (?P<class>[^/]+)/v_[^/]+_g(?P<group>\d+)_c\d+        # the relative path without its extension
+    extensions: [.avi]                                       # any case
+    list_folders: [".", ucfTrainTestlist]                    # where list files are looked for
+    class_list: classInd.txt                                 # order of the classes; else alphabetical
+    splits:                                                  # the first rule that applies is taken
+      - {by: lists, files: {train1: trainlist01.txt, test1: testlist01.txt}}
+      - {by: groups, groups: {train1: 8-25, test1: 1-7}}
+      - {by: path}
+    videos_per_shard: 16
+    store_boundaries: true
+
+`path` is a regular expression for the whole relative path, with `/` between folders. Its named groups
+`class`, `group` and `split` say what a video belongs to; each of them may be absent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from mas_labels.errors import ConfigError
+
+ALL: Final = "all"
+"""The split that every recipe has: all videos."""
+
+
+@dataclass(frozen=True)
+class ListsRule:
+    """Splits from list files, one a split; lines are `path` or `path class`."""
+
+    files: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class GroupsRule:
+    """Splits from the number in the path's `group`; each split is a set of numbers."""
+
+    groups: tuple[tuple[str, frozenset[int]], ...]
+
+
+@dataclass(frozen=True)
+class PathRule:
+    """Splits from the path's own `split` group."""
+
+
+SplitRule = ListsRule | GroupsRule | PathRule
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """How one data set lies on disk.
+
+    Attributes
+    ----------
+    name, description
+        For people, and to name shards by.
+    path
+        Regular expression for a video's whole relative path without its extension.
+    extensions
+        Endings of video files, lower case with their dot; files are compared ignoring case.
+    splits
+        Rules for splits, the first that applies is taken; none: only "all" exists.
+    list_folders
+        Folders in which list files are looked for, relative to the data set and to the folder of lists.
+    class_list
+        Name of the file with the order of the classes, if the data set has one.
+    videos_per_shard
+        Videos that share one shard.
+    store_boundaries
+        Whether Mu and Mv are stored beside the labels.
+    """
+
+    name: str
+    description: str
+    path: str
+    extensions: tuple[str, ...]
+    splits: tuple[SplitRule, ...] = ()
+    list_folders: tuple[str, ...] = (".",)
+    class_list: str | None = None
+    videos_per_shard: int = 16
+    store_boundaries: bool = True
+
+
+def load_manifest(path: str | Path) -> Manifest:
+    """Read a recipe.
+
+    Raises
+    ------
+    ConfigError
+        The file is not there, is not YAML, or a key is unknown, absent or of the wrong kind.
+    """
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        there = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "none"
+        raise ConfigError(
+            f"cannot read the manifest {path}: {error}. YAML files in its folder: {there}"
+        ) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the manifest {path} is not YAML: {error}") from error
+    return parse_manifest(data, str(path))
+
+
+def parse_manifest(data: object, where: str = "manifest") -> Manifest:
+    """Make a `Manifest` of what a YAML file held; `where` names it in errors.
+
+    Raises
+    ------
+    ConfigError
+        A key is unknown, absent or of the wrong kind.
+    """
+    keys = _Keys(data, where)
+    manifest = Manifest(
+        name=keys.text("name"),
+        description=keys.text("description"),
+        path=_pattern(keys.text("path"), where),
+        extensions=tuple(_extension(text, where) for text in keys.texts("extensions")),
+        splits=tuple(_split_rule(rule, f"{where}: splits") for rule in keys.get("splits", list, [])),
+        list_folders=keys.texts("list_folders", ["."]),
+        class_list=keys.get("class_list", str, None),
+        videos_per_shard=keys.get("videos_per_shard", int, 16),
+        store_boundaries=keys.get("store_boundaries", bool, True),
+    )
+    keys.finish()
+    if manifest.videos_per_shard < 1:
+        raise ConfigError(f"{where}: videos_per_shard must be 1 or more, found {manifest.videos_per_shard}")
+    names = re.compile(manifest.path).groupindex
+    for kind, group in ((GroupsRule, "group"), (PathRule, "split")):
+        if group not in names and any(isinstance(rule, kind) for rule in manifest.splits):
+            raise ConfigError(f"{where}: a split rule needs the named group (?P<{group}>...) in `path`")
+    return manifest
+
+
+class _Keys:
+    """The keys of one mapping, handed out by kind; what is left over at the end is unknown."""
+
+    def __init__(self, data: object, where: str) -> None:
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"{where}: expected a mapping of keys, found {type(data).__name__}")
+        self._data, self._where, self._known = data, where, list[str]()
+
+    def get(self, key: str, kind: type, default: Any = ...) -> Any:
+        self._known.append(key)
+        if key not in self._data and default is not ...:
+            return default
+        value = self._data.get(key)
+        # bool is an int in Python, not in a recipe
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            found = repr(value) if key in self._data else "nothing"
+            raise ConfigError(f"{self._where}: `{key}` must be {kind.__name__}, found {found}")
+        return value
+
+    def text(self, key: str) -> str:
+        return self.get(key, str)
+
+    def texts(self, key: str, default: Any = ...) -> tuple[str, ...]:
+        values = self.get(key, list, default)
+        if not values or not all(isinstance(value, str) for value in values):
+            raise ConfigError(
+                f"{self._where}: `{key}` must be a list of one or more strings, found {values!r}"
+            )
+        return tuple(values)
+
+    def finish(self) -> None:
+        unknown = [str(key) for key in self._data if key not in self._known]
+        if unknown:
+            raise ConfigError(
+                f"{self._where}: unknown key {', '.join(unknown)}; known are {', '.join(self._known)}"
+            )
+
+
+def _pattern(text: str, where: str) -> str:
+    try:
+        names = set(re.compile(text).groupindex)
+    except re.error as error:
+        raise ConfigError(f"{where}: `path` is not a regular expression: {error}") from error
+    if names - {"class", "group", "split"}:
+        raise ConfigError(
+            f"{where}: named groups of `path` may be class, group and split, found {sorted(names)}"
+        )
+    return text
+
+
+def _extension(text: str, where: str) -> str:
+    if not re.fullmatch(r"\.[^./]+", text):
+        raise ConfigError(f"{where}: an extension is a dot and letters, such as .avi; found {text!r}")
+    return text.lower()
+
+
+def _split_rule(data: object, where: str) -> SplitRule:
+    """Make one rule; the place where a new way to read splits gets its name."""
+    keys = _Keys(data, where)
+    by = keys.text("by")
+    rule: SplitRule
+    if by == "lists":
+        rule = ListsRule(tuple(_named(keys.get("files", dict), where)))
+    elif by == "groups":
+        named = _named(keys.get("groups", dict), where)
+        rule = GroupsRule(tuple((split, _numbers(text, where)) for split, text in named))
+    elif by == "path":
+        rule = PathRule()
+    else:
+        raise ConfigError(f"{where}: `by` must be lists, groups or path, found {by!r}")
+    keys.finish()
+    return rule
+
+
+def _named(data: Mapping[object, object], where: str) -> list[tuple[str, str]]:
+    named = [(str(split), str(value)) for split, value in data.items()]
+    if not named or ALL in dict(named):
+        raise ConfigError(
+            f"{where}: expected one split or more, none of them called {ALL!r}; found {dict(named)}"
+        )
+    return named
+
+
+def _numbers(text: str, where: str) -> frozenset[int]:
+    """Numbers of a text such as `1-7, 15-25`."""
+    numbers: set[int] = set()
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        if not found:
+            raise ConfigError(f"{where}: expected group numbers such as 1-7, 15-25; found {text!r}")
+        numbers.update(range(int(found[1]), int(found[2] or found[1]) + 1))
+    return frozenset(numbers)
