@@ -77,3 +77,13 @@ class CheckpointError(MasError):
 
 class TrainingError(MasError):
     """Training cannot go on."""
+
+
+def explain_import_error(error: ImportError) -> MissingDependencyError:
+    """Say what to install when a dependency does not load."""
+    if "cannot open shared object file" in str(error):
+        return MissingDependencyError(
+            f"OpenCV needs a system library that this machine lacks ({error}): install it (Debian: apt "
+            "install libgl1 libglib2.0-0), or take the OpenCV that needs no display: make install-headless"
+        )
+    return MissingDependencyError(f"{error}: install the project again (make install)")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -53,6 +55,39 @@ def compute_labels(
     - Ties go to the lowest number; a motionless clip gets the lowest numbers (`authors`: 0 on the grid).
     - Magnitudes are rounded to 2**-20 pixels, see `mas_labels.motion`.
     """
+    return clip_statistics(frames, flow, views, convention).labels
+
+
+@dataclass(frozen=True)
+class ClipStatistics:
+    """What labelling learns of a clip.
+
+    Attributes
+    ----------
+    labels
+        (V, 27) uint8.
+    mu, mv
+        (H, W, 2) float32, the summed motion boundaries.
+    motion
+        (T - 1, 2) float32, mean magnitude over the frame of each field's own boundary, of u and of v, pixels.
+    """
+
+    labels: NDArray[np.uint8]
+    mu: NDArray[np.float32]
+    mv: NDArray[np.float32]
+    motion: NDArray[np.float32]
+
+
+def clip_statistics(
+    frames: NDArray[np.uint8],
+    flow: NDArray[np.float32],
+    views: ArrayLike | None = None,
+    convention: str = "paper",
+) -> ClipStatistics:
+    """Compute the labels of each view and, on the way, what a shard keeps beside them.
+
+    Parameters, errors and notes are those of `compute_labels`.
+    """
     frames, flow = np.asarray(frames), np.asarray(flow)
     check_frames(frames)
     check_flow(flow)
@@ -71,4 +106,5 @@ def compute_labels(
             crops[top, left] = appearance.crop(top, left)
         colours = crops[top, left].labels(bool(mirrored), shape)
         labels[row] = motion.labels(top, left, bool(mirrored)) + colours
-    return labels
+    mu, mv = motion.boundaries
+    return ClipStatistics(labels, mu, mv, motion.field_means())

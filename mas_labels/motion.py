@@ -142,6 +142,11 @@ class MotionStatistics:
             values[f"{name}i"] = 1 + int(np.argmax(self._crop_sums(component, top, left)))
         return [values[name] for name in MOTION_NAMES]
 
+    def field_means(self) -> NDArray[np.float32]:
+        """Return (fields, 2) float32: mean magnitude over the frame of each field's boundaries, in pixels."""
+        pixels = self.lengths[0].size
+        return (self.field_sums[:, :, -1, -1].T / pixels / UNITS_PER_PIXEL).astype(np.float32)
+
     def _largest(
         self, pattern: str, shape: Cells, length: NDArray[np.float64], histogram: NDArray[np.float64]
     ) -> tuple[int, int]:

@@ -9,6 +9,7 @@ sections 3.2 and 3.3): for each of the three patterns, motion statistics first, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 FORMAT_NAME: Final = "mas-shard"
@@ -64,3 +65,106 @@ LABEL_MAX: Final[tuple[int, ...]] = tuple(_largest_value(name) for name in LABEL
 
 VIEW_COLUMNS: Final = ("top", "left", "mirrored")
 """Columns of a table of views: the crop's offsets in rows and columns (before mirroring), then 0 or 1."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One data set of a shard.
+
+    Attributes
+    ----------
+    path
+        Where it lies in the file.
+    dtype
+        NumPy's name of its type; ``"S"`` is fixed-length bytes, UTF-8, as long as the longest value needs.
+    row_shape
+        Shape of one row; ``"views"`` stands for the number of views.
+    rows
+        What its rows count: ``"views"``, ``"classes"``, ``"videos"``, ``"clips"``, ``"failures"``,
+        ``"bytes"`` or ``"frame offsets"`` (one more than there are frames).
+    meaning
+        One line for people.
+    optional
+        Whether a shard may go without it.
+    compressed
+        Whether it is shuffled and deflated (both filters are part of every HDF5 library).
+    """
+
+    path: str
+    dtype: str
+    row_shape: tuple[int | str, ...]
+    rows: str
+    meaning: str
+    optional: bool = False
+    compressed: bool = False
+
+
+_FIELD = (FRAME_ROWS, FRAME_COLS, 2)
+
+COLUMNS: Final[tuple[Column, ...]] = (
+    Column("views", "int16", (3,), "views", "top, left, mirrored; row 0 is the centre view, unmirrored"),
+    Column("classes", "S", (), "classes", "names of the data set's classes, by index"),
+    Column("videos/path", "S", (), "videos", "path relative to the root, as bytes of the file system"),
+    Column("videos/class_index", "int32", (), "videos", "row of classes, -1 without a class"),
+    Column("videos/splits", "S", (), "videos", "names of the splits the video is in, separated by commas"),
+    Column("videos/group", "S", (), "videos", "group the video belongs to, empty without one"),
+    Column("videos/frames", "uint32", (), "videos", "frames decoded"),
+    Column("videos/fps", "float64", (), "videos", "frames per second the container states, or 0"),
+    Column("videos/size", "uint32", (2,), "videos", "rows and columns of the decoded frames before resizing"),
+    Column("videos/clips", "uint32", (), "videos", "clips cut from it"),
+    Column("clips/video", "uint32", (), "clips", "row of videos/*"),
+    Column("clips/start_frame", "uint32", (), "clips", "number of its first frame in the video, from 0"),
+    Column(
+        "clips/labels", "uint8", ("views", LABELS), "clips", "the 27 labels of every view", compressed=True
+    ),
+    Column(
+        "clips/motion", "float32", (FIELDS, 2), "clips", "mean |boundary| of each field, of u and v, pixels"
+    ),
+    Column(
+        "clips/mu", "float16", _FIELD, "clips", "Mu: summed du/dcol, du/drow", optional=True, compressed=True
+    ),
+    Column(
+        "clips/mv", "float16", _FIELD, "clips", "Mv: summed dv/dcol, dv/drow", optional=True, compressed=True
+    ),
+    Column(
+        "clips/flow",
+        "float16",
+        (FIELDS, *_FIELD),
+        "clips",
+        "u, v in pixels per frame",
+        optional=True,
+        compressed=True,
+    ),
+    Column("frames/jpeg", "uint8", (), "bytes", "JPEG files of all frames, one after another", optional=True),
+    Column(
+        "frames/offsets",
+        "uint64",
+        (),
+        "frame offsets",
+        "where each frame begins in frames/jpeg",
+        optional=True,
+    ),
+    Column(
+        "frames/raw",
+        "uint8",
+        (CLIP_FRAMES, FRAME_ROWS, FRAME_COLS, 3),
+        "clips",
+        "frames as RGB",
+        optional=True,
+    ),
+    Column("failures/path", "S", (), "failures", "path of a video that could not be used"),
+    Column("failures/stage", "S", (), "failures", "open, decode, clips or labels"),
+    Column("failures/code", "S", (), "failures", "short name of the reason"),
+    Column("failures/message", "S", (), "failures", "the reason as a sentence"),
+)
+"""Every data set of a shard, in the order of the content hash."""
+
+ATTRIBUTES: Final = {
+    "format": "always mas-shard",
+    "schema_version": "version of this layout, an integer",
+    "config": "all options of the labelling run, JSON",
+    "plan": "manifest, split, number of this shard, number of shards, hash of its videos' records; JSON",
+    "versions": "versions of what made it, JSON",
+    "content_hash": "SHA-256 over the attributes above and every data set, in hexadecimal",
+}
+"""Attributes of a shard's root. Texts are fixed-length bytes."""

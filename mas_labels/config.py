@@ -1,0 +1,80 @@
+"""Every choice of a labelling run, frozen, with its default: stored in every shard it makes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+from mas_labels.conventions import get_convention
+from mas_labels.errors import ConfigError
+from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS, VIEW_SIZE
+
+FLOW_METHODS: Final = ("tvl1", "tvl1-opencv", "brox", "dis", "farneback")
+"""Names of the estimators in `mas_labels.flow`, here so that help texts need not load OpenCV."""
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """How videos become labels.
+
+    Attributes
+    ----------
+    clip_stride_frames
+        Frames from the start of one clip to the start of the next (16: no overlap, as in the paper).
+    flow
+        The estimator, one of `FLOW_METHODS`.
+    convention
+        ``"paper"`` or ``"authors"``.
+    view_stride_pixels
+        Pixels between two crop offsets of the table of views; 1 keeps every crop.
+    view_mirrored
+        Whether the mirror image of each crop is in the table.
+    frames
+        How frames are kept: ``"jpeg"`` or ``"raw"``.
+    jpeg_quality
+        1 to 100.
+    store_boundaries
+        Whether Mu and Mv are kept (float16).
+    store_flow
+        Whether the flow itself is kept (float16).
+    """
+
+    clip_stride_frames: int = CLIP_FRAMES
+    flow: str = "tvl1"
+    convention: str = "paper"
+    view_stride_pixels: int = 8
+    view_mirrored: bool = True
+    frames: Literal["jpeg", "raw"] = "jpeg"
+    jpeg_quality: int = 90
+    store_boundaries: bool = True
+    store_flow: bool = False
+
+    def __post_init__(self) -> None:
+        get_convention(self.convention)
+        if self.flow not in FLOW_METHODS:
+            raise ConfigError(f"no flow method {self.flow!r}: choose one of {', '.join(FLOW_METHODS)}")
+        if self.frames not in ("jpeg", "raw"):
+            raise ConfigError(f"frames: expected 'jpeg' or 'raw', found {self.frames!r}")
+        if not 1 <= self.jpeg_quality <= 100:
+            raise ConfigError(f"jpeg_quality: expected 1 to 100, found {self.jpeg_quality}")
+        if self.clip_stride_frames < 1:
+            raise ConfigError(f"clip_stride_frames: expected 1 or more, found {self.clip_stride_frames}")
+        largest = max(FRAME_ROWS, FRAME_COLS) - VIEW_SIZE
+        if not 1 <= self.view_stride_pixels <= largest:
+            raise ConfigError(f"view_stride_pixels: expected 1 to {largest}, found {self.view_stride_pixels}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the options by name."""
+        return asdict(self)
+
+
+def canonical_json(value: Any) -> str:
+    """Write a value as JSON in the one way that hashes are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def json_hash(value: Any) -> str:
+    """Return the SHA-256 of a value's canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical_json(value).encode("ascii")).hexdigest()

@@ -1,0 +1,27 @@
+"""Frames as JPEG files in memory."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.errors import InputError
+
+
+def encode(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Code one (rows, cols, 3) uint8 RGB frame; returns (bytes,) uint8."""
+    written, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
+    if not written:
+        raise InputError(f"OpenCV could not code a frame of shape {frame.shape} as JPEG")
+    return data.ravel()
+
+
+def decode(data: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Decode (bytes,) uint8 to a (rows, cols, 3) uint8 RGB frame; None if it is no picture."""
+    if data.size == 0:
+        return None
+    frame = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return None if frame is None else cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)

@@ -1,0 +1,112 @@
+"""A file -> its frames, and all that goes wrong with files.
+
+What a header says about the number of frames is never believed: frames are read until there are no more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# Read by OpenCV when it first opens a file: broken videos are reported by us, once, not frame by frame.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.errors import VideoError
+
+
+@dataclass
+class VideoReader:
+    """Frames of one file, in order, each decoded once.
+
+    Attributes
+    ----------
+    path
+        The file.
+    fps
+        Frames per second as the container states them, 0 if it does not.
+    promised_frames
+        Frames as the header states them: only ever quoted in messages.
+    decoded_frames
+        Frames decoded so far.
+    rows, cols
+        Size of the frames as they are shown (orientation metadata applied), 0 before the first.
+    """
+
+    path: Path
+    fps: float = 0.0
+    promised_frames: int = 0
+    decoded_frames: int = 0
+    rows: int = 0
+    cols: int = 0
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """Decode the file from its start.
+
+        Yields
+        ------
+        (rows, cols, 3) uint8 BGR, as OpenCV decodes.
+
+        Raises
+        ------
+        VideoError
+            If the file cannot be opened, has no frame that decodes, or changes size on its way.
+        """
+        self.decoded_frames = self.rows = self.cols = 0
+        capture = self._open()
+        try:
+            while True:
+                decoded, frame = capture.read()
+                if not decoded:
+                    break
+                self._check_size(frame)
+                self.decoded_frames += 1
+                yield frame
+        except cv2.error as error:
+            raise VideoError("decode", "opencv_error", f"OpenCV gave up: {error.err or error}") from error
+        finally:
+            capture.release()
+        if self.decoded_frames == 0:
+            raise VideoError(
+                "decode",
+                "no_frames",
+                f"the header promises {self.promised_frames} frames, none could be decoded: "
+                "the stream is empty or in a codec this OpenCV lacks; re-encode the file",
+            )
+
+    def _open(self) -> cv2.VideoCapture:
+        """Open the file with one decoding thread, the picture turned as its metadata says."""
+        if not self.path.is_file():
+            raise VideoError("open", "no_file", "expected a regular file, found none: check the path")
+        # An absolute path: FFmpeg would read "name:with:colons.avi" as a protocol.
+        path = str(self.path.absolute())
+        capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        if not capture.isOpened():
+            size = self.path.stat().st_size
+            raise VideoError(
+                "open",
+                "cannot_open",
+                f"no video stream was found in its {size} bytes: not a video, only sound, or cut short",
+            )
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        self.fps = max(0.0, capture.get(cv2.CAP_PROP_FPS))
+        self.promised_frames = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        return capture
+
+    def _check_size(self, frame: NDArray[np.uint8]) -> None:
+        """Note the first frame's size; raise `VideoError` if a later frame has another one."""
+        rows, cols = frame.shape[:2]
+        if self.decoded_frames == 0:
+            self.rows, self.cols = rows, cols
+        elif (rows, cols) != (self.rows, self.cols):
+            raise VideoError(
+                "decode",
+                "size_changes",
+                f"frame {self.decoded_frames} has {rows} x {cols} pixels, those before it "
+                f"{self.rows} x {self.cols}: cut the file there",
+            )
