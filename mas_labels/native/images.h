@@ -1,0 +1,87 @@
+// Pictures row by row: bilinear resizing, and the copy of I1 that the warp reads.
+#pragma once
+
+#include "layout.h"
+
+namespace {
+
+// Where an output pixel's centre falls among the input's pixels, clamped to the border.
+struct Tap { int index; float fraction; };
+
+MAS_INLINE Tap linear_tap(int output, double scale, int length)
+{
+    const float position = (float)((output + 0.5) * scale - 0.5);
+    int index = (int)__builtin_floorf(position);
+    float fraction = position - (float)index;
+    if (index < 0) { index = 0; fraction = 0; }
+    if (index >= length - 1) { index = length - 1; fraction = 0; }
+    return {index, fraction};
+}
+
+// Scratch of `resize`: one tap a column and two interpolated rows.
+struct ResizeScratch { Tap* taps; float* rows[2]; };
+
+static void interpolate_columns(const float* in, int in_cols, float* out, int out_cols, const Tap* taps)
+{
+    for (int col = 0; col < out_cols; ++col) {
+        const int left = taps[col].index, right = left + (left < in_cols - 1);
+        out[col] = in[left] * (1 - taps[col].fraction) + in[right] * taps[col].fraction;
+    }
+}
+
+// Bilinear, without smoothing before; `scale` is input pixels per output pixel. `gain` multiplies the result.
+static void resize(const float* in, int in_rows, int in_cols, float* out, int out_rows, int out_cols,
+                   double row_scale, double col_scale, float gain, const ResizeScratch& scratch)
+{
+    for (int col = 0; col < out_cols; ++col) scratch.taps[col] = linear_tap(col, col_scale, in_cols);
+    float *upper = scratch.rows[0], *lower = scratch.rows[1];
+    int have = -2;  // upper holds input row `have`, lower the next one
+    for (int row = 0; row < out_rows; ++row) {
+        const Tap tap = linear_tap(row, row_scale, in_rows);
+        const int below = tap.index + (tap.index < in_rows - 1);
+        if (tap.index == have + 1) { float* swap = upper; upper = lower; lower = swap; }
+        if (tap.index > have + 1)
+            interpolate_columns(in + (size_t)tap.index * in_cols, in_cols, upper, out_cols, scratch.taps);
+        if (tap.index != have)
+            interpolate_columns(in + (size_t)below * in_cols, in_cols, lower, out_cols, scratch.taps);
+        have = tap.index;
+        const float w0 = 1 - tap.fraction, w1 = tap.fraction;
+        float* target = out + (size_t)row * out_cols;
+        for (int col = 0; col < out_cols; ++col) target[col] = (upper[col] * w0 + lower[col] * w1) * gain;
+    }
+}
+
+// I1 for the warp: (I, Ix, Iy, 0) side by side for each pixel, with a zero border wide enough that the four by
+// four taps of any clamped position lie inside. One load then serves the picture and both its derivatives.
+constexpr int BORDER = 4, CHANNELS = 4;
+
+struct TapImage {
+    float* data;
+    int pitch;  // pixels a row, border included
+    float* at(int row, int col) const { return data + ((size_t)(row + BORDER) * pitch + col + BORDER) * CHANNELS; }
+};
+
+MAS_INLINE int tap_pitch(int cols) { return cols + 2 * BORDER + 1; }
+MAS_INLINE size_t tap_floats(int rows, int cols) { return (size_t)tap_pitch(rows) * tap_pitch(cols) * CHANNELS; }
+
+// Central differences, one-sided halves at the border: OpenCV's convention.
+static TapImage build_tap_image(const float* image, int rows, int cols, float* data)
+{
+    const TapImage taps = {data, tap_pitch(cols)};
+    std::memset(data, 0, tap_floats(rows, cols) * sizeof(float));
+    for (int row = 0; row < rows; ++row) {
+        const float* here = image + (size_t)row * cols;
+        const float* above = row > 0 ? here - cols : here;
+        const float* below = row < rows - 1 ? here + cols : here;
+        float* out = taps.at(row, 0);
+        for (int col = 0; col < cols; ++col) {
+            const int left = col - (col > 0), right = col + (col < cols - 1);
+            out[col * CHANNELS] = here[col];
+            out[col * CHANNELS + 1] = 0.5f * (here[right] - here[left]);
+            out[col * CHANNELS + 2] = 0.5f * (below[col] - above[col]);
+        }
+    }
+    return taps;
+}
+
+}  // namespace

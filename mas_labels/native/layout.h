@@ -1,0 +1,46 @@
+// Where a pixel lies. Included once by each build of tvl1.cpp, hence the anonymous namespace.
+//
+// A row of `cols` pixels is cut into 16 stripes of `blocks` = ceil(cols / 16) neighbours, and lane k of
+// block i holds the pixel at column k * blocks + i. The left and right neighbours of a vector of pixels are
+// then the vectors of blocks i - 1 and i + 1, whole: no shuffles and no unaligned loads, but at a row's two ends.
+// The ten fields of a block lie side by side, so that one sweep is one forward stream through memory.
+#pragma once
+
+#include "simd.h"
+#include "tvl1.h"
+
+namespace {
+
+constexpr int STRIPES = 16;
+
+// u1, u2: flow; p11 .. p22: dual variable; j1, j2, rho_c, inv: the warped image's constants (see tvl1.cpp).
+enum Field { J1, J2, RHO_C, INV, P11, P21, P12, P22, U1, U2, FIELDS };
+constexpr int BLOCK = FIELDS * STRIPES;
+
+struct Grid {
+    int rows, cols, blocks;
+    size_t row_size() const { return (size_t)blocks * BLOCK; }  // floats in a row of all fields
+    size_t pixels() const { return (size_t)rows * cols; }
+    float* field(float* row, int col, Field f) const
+    {
+        return row + (size_t)(col % blocks) * BLOCK + f * STRIPES + col / blocks;
+    }
+};
+
+MAS_INLINE Grid make_grid(int rows, int cols) { return {rows, cols, (cols + STRIPES - 1) / STRIPES}; }
+
+// Hands out parts of the workspace; run over a null base it measures how much is needed.
+struct Arena {
+    char* base;
+    size_t used;
+    template <class T> T* take(size_t count)
+    {
+        T* out = base ? (T*)(base + used) : nullptr;
+        used += (count * sizeof(T) + 63) / 64 * 64;
+        return out;
+    }
+};
+
+MAS_INLINE int clamp_index(int value, int low, int high) { return value < low ? low : value > high ? high : value; }
+
+}  // namespace

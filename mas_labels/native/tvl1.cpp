@@ -1,0 +1,416 @@
+// TV-L1 optical flow by duality. Compiled once for each instruction set (MAS_KERNEL names the result).
+//
+// C. Zach, T. Pock, H. Bischof: A duality based approach for realtime TV-L1 optical flow, DAGM 2007.
+// J. Sanchez Perez, E. Meinhardt-Llopis, G. Facciolo: TV-L1 optical flow estimation, IPOL 2013.
+// Defaults, borders and stopping rule are those of OpenCV's DualTVL1OpticalFlow.
+//
+// The fields are kept scaled, which saves products in the inner loop: with k = tau / theta,
+//     U = k u,   P = tau p,   J = k grad I1(x + u0),   RHO_C = k^2 (I1(x + u0) - I0) - J . U0,   INV = -1 / |J|^2,
+// one iteration (IPOL equations 15 to 17) reads
+//     TH  = clamp(INV (RHO_C + J . U), -lambda theta, lambda theta)
+//     U  += TH J + div P
+//     P   = (P + tau grad U) / (1 + |grad U|)
+
+#include "images.h"
+#include "median.h"
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+namespace {
+
+constexpr int MAX_LEVELS = 32, MIN_SIDE = 16;
+constexpr Field FLOW_FIELDS[] = {U1, U2};
+
+struct Level { Grid grid; float* pictures[2]; };  // pictures: two frames' pyramids, row by row
+
+struct Solver {
+    Tvl1Options options;
+    int levels;
+    Level level[MAX_LEVELS];
+    float k, l_t, tau;      // tau / theta, lambda * theta, tau
+    float *state;           // the ten fields of the level at work
+    float *zero_row;        // stands above the first row
+    float *right_mask, *left_mask, *valid_mask;  // zeros: last column and beyond; before column 0; padding
+    float *picture0;        // I0 in the order of the blocks
+    float *taps;            // see TapImage
+    float *plain[2], *coarse[2];  // u1 and u2 row by row, of the level at work and of the one before
+    ResizeScratch resize_scratch;
+    MedianScratch median_scratch;
+};
+
+// ------------------------------------------------------------------------------------- one iteration
+
+struct Constants { F l_t, minus_l_t, tau, one; };
+
+// PRIMAL updates U of `row`; DUAL updates P of the row above it, whose U is then complete on all sides.
+template <bool PRIMAL, bool DUAL>
+static void sweep_row(const Solver& s, const Grid& grid, float* row, float* above, float* error)
+{
+    const Constants c = {fill(s.l_t), fill(-s.l_t), fill(s.tau), fill(1)};
+    for (int part = 0; part < STRIPES; part += F::LANES) {
+        float* b = row + part;
+        float* a = above + part;
+        F sum = load(error + part);
+        F left11, left21, here1, here2;
+        if constexpr (PRIMAL) {  // column -1 of a stripe is the end of the stripe before
+            const float* end = b + (grid.blocks - 1) * BLOCK - 1;
+            const F mask = load(s.left_mask + part);
+            left11 = keep(load(end + P11 * STRIPES), mask);
+            left21 = keep(load(end + P21 * STRIPES), mask);
+        }
+        if constexpr (DUAL) { here1 = load(a + U1 * STRIPES); here2 = load(a + U2 * STRIPES); }
+        for (int block = 0; block < grid.blocks; ++block, a += BLOCK, b += BLOCK) {
+            const F above12 = load(a + P12 * STRIPES), above22 = load(a + P22 * STRIPES);
+            F u1 = load(b + U1 * STRIPES), u2 = load(b + U2 * STRIPES);
+            if constexpr (PRIMAL) {
+                const F p11 = load(b + P11 * STRIPES), p21 = load(b + P21 * STRIPES);
+                const F div_p1 = (p11 - left11) + (load(b + P12 * STRIPES) - above12);
+                const F div_p2 = (p21 - left21) + (load(b + P22 * STRIPES) - above22);
+                left11 = p11;
+                left21 = p21;
+                const F j1 = load(b + J1 * STRIPES), j2 = load(b + J2 * STRIPES);
+                const F rho = fma(j1, u1, fma(j2, u2, load(b + RHO_C * STRIPES)));
+                const F th = max(min(rho * load(b + INV * STRIPES), c.l_t), c.minus_l_t);
+                const F change1 = fma(th, j1, div_p1), change2 = fma(th, j2, div_p2);
+                u1 = u1 + change1;
+                u2 = u2 + change2;
+                sum = fma(change2, change2, fma(change1, change1, sum));
+                store(b + U1 * STRIPES, u1);
+                store(b + U2 * STRIPES, u2);
+            }
+            if constexpr (DUAL) {
+                const float* next = block + 1 < grid.blocks ? a + BLOCK : above + part + 1;
+                const F mask = load(s.right_mask + block * STRIPES + part);
+                const F right1 = load(next + U1 * STRIPES), right2 = load(next + U2 * STRIPES);
+                const F u1x = keep(right1 - here1, mask), u1y = u1 - here1;
+                const F u2x = keep(right2 - here2, mask), u2y = u2 - here2;
+                const F n1 = c.one + sqrt(fma(u1x, u1x, u1y * u1y));
+                const F n2 = c.one + sqrt(fma(u2x, u2x, u2y * u2y));
+                const F both = c.one / (n1 * n2);  // one division serves both
+                const F r1 = both * n2, r2 = both * n1;
+                store(a + P11 * STRIPES, fma(c.tau, u1x, load(a + P11 * STRIPES)) * r1);
+                store(a + P12 * STRIPES, fma(c.tau, u1y, above12) * r1);
+                store(a + P21 * STRIPES, fma(c.tau, u2x, load(a + P21 * STRIPES)) * r2);
+                store(a + P22 * STRIPES, fma(c.tau, u2y, above22) * r2);
+                here1 = right1;
+                here2 = right2;
+            }
+        }
+        store(error + part, sum);
+    }
+}
+
+// One primal and one dual update of the whole level. Returns the sum of squared changes of U, added up in 16
+// partial sums, one a stripe, folded in one order: the same bits whatever the vector's width.
+static float iterate(const Solver& s, const Grid& grid)
+{
+    float error[STRIPES] = {0};
+    float* row = s.state;
+    sweep_row<true, false>(s, grid, row, s.zero_row, error);
+    for (int y = 1; y < grid.rows; ++y, row += grid.row_size())
+        sweep_row<true, true>(s, grid, row + grid.row_size(), row, error);
+    sweep_row<false, true>(s, grid, row, row, error);  // below the last row: itself, so no vertical gradient
+    for (int half = STRIPES / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; ++k) error[k] += error[k + half];
+    return error[0];
+}
+
+// ------------------------------------------------------------------------------------- one warp
+
+// Weights of the four taps around a position, cubic convolution with a = -0.75 (OpenCV's INTER_CUBIC).
+MAS_INLINE void cubic_weights(F t, float* out)
+{
+    const F one = fill(1), a = fill(-0.75f), a2 = fill(1.25f), a3 = fill(2.25f);  // a + 2, a + 3
+    const F far0 = t + one, near1 = one - t;
+    const F w0 = fma(fma(fma(a, far0, fill(3.75f)), far0, fill(-6.0f)), far0, fill(3.0f));  // -5a, 8a, -4a
+    const F w1 = fma(fma(a2, t, fill(0) - a3) * t, t, one);
+    const F w2 = fma(fma(a2, near1, fill(0) - a3) * near1, near1, one);
+    store(out, w0);
+    store(out + STRIPES, w1);
+    store(out + 2 * STRIPES, w2);
+    store(out + 3 * STRIPES, one - w0 - w1 - w2);
+}
+
+// A position, clamped to where all taps lie in the zero border, as whole pixels and weights of the taps.
+MAS_INLINE void locate(F position, int length, int32_t* whole, float* weights)
+{
+    const F low = fill(-3), high = fill((float)(length + 2)), shift = fill(BORDER);
+    const F inside = min(max(position, low), high) + shift;  // positive: truncation is floor
+    const I index = truncate(inside);
+    store(whole, index);
+    cubic_weights(inside - to_float(index), weights);
+}
+
+// Bicubic sample of (I, Ix, Iy, 0): columns in two pairs of two, rows one by one.
+MAS_INLINE void sample(const float* corner, size_t pitch, const float* wx, const float* wy, float* out)
+{
+    F8 left = load8(corner) * fill8(wy[0]), right = load8(corner + 8) * fill8(wy[0]);
+#pragma GCC unroll 3
+    for (int k = 1; k < 4; ++k) {
+        const F8 w = fill8(wy[k * STRIPES]);
+        left = fma(load8(corner + k * pitch), w, left);
+        right = fma(load8(corner + k * pitch + 8), w, right);
+    }
+    const F8 pair = left * fill_halves(wx[0], wx[STRIPES]);
+    store_sum_of_halves(out, fma(right, fill_halves(wx[2 * STRIPES], wx[3 * STRIPES]), pair));
+}
+
+// The constants of one block of 16 pixels from the warped I1 and its gradient.
+static void linearise(const Solver& s, float* b, const float (*warped)[CHANNELS], const float* i0, const float* valid)
+{
+    float channel[3][STRIPES];
+    for (int lane = 0; lane < STRIPES; ++lane)
+        for (int ch = 0; ch < 3; ++ch) channel[ch][lane] = warped[lane][ch];
+    const F k = fill(s.k), k2 = fill(s.k * s.k), tiny = fill(s.k * s.k * 1.1920929e-7f);
+    for (int part = 0; part < STRIPES; part += F::LANES) {
+        const F mask = load(valid + part);
+        const F j1 = keep(load(channel[1] + part) * k, mask), j2 = keep(load(channel[2] + part) * k, mask);
+        const F u1 = load(b + U1 * STRIPES + part), u2 = load(b + U2 * STRIPES + part);
+        const F difference = keep((load(channel[0] + part) - load(i0 + part)) * k2, mask);
+        const F product = fma(j2, u2, j1 * u1);
+        store(b + J1 * STRIPES + part, j1);
+        store(b + J2 * STRIPES + part, j2);
+        store(b + RHO_C * STRIPES + part, difference - product);
+        store(b + INV * STRIPES + part, fill(-1) / max(fma(j2, j2, j1 * j1), tiny));
+    }
+}
+
+static void warp(const Solver& s, const Grid& grid, const TapImage& image)
+{
+    float lane_start[STRIPES], wx[4 * STRIPES], wy[4 * STRIPES], warped[STRIPES][CHANNELS];
+    int32_t x[STRIPES], y[STRIPES];
+    for (int lane = 0; lane < STRIPES; ++lane) lane_start[lane] = (float)(lane * grid.blocks);
+    const F to_pixels = fill(1 / s.k);
+    const size_t pitch = (size_t)image.pitch * CHANNELS;
+    for (int row = 0; row < grid.rows; ++row) {
+        float* b = s.state + row * grid.row_size();
+        const float* i0 = s.picture0 + (size_t)row * grid.blocks * STRIPES;
+        for (int block = 0; block < grid.blocks; ++block, b += BLOCK, i0 += STRIPES) {
+            for (int part = 0; part < STRIPES; part += F::LANES) {
+                const F col = load(lane_start + part) + fill((float)block);
+                locate(fma(load(b + U1 * STRIPES + part), to_pixels, col), grid.cols, x + part, wx + part);
+                locate(fma(load(b + U2 * STRIPES + part), to_pixels, fill((float)row)), grid.rows, y + part, wy + part);
+            }
+            for (int lane = 0; lane < STRIPES; ++lane) {
+                const float* corner = image.data + (y[lane] - 1) * pitch + (size_t)(x[lane] - 1) * CHANNELS;
+                sample(corner, pitch, wx + lane, wy + lane, warped[lane]);
+            }
+            linearise(s, b, warped, i0, s.valid_mask + block * STRIPES);
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------- one scale
+
+static void median_of_flow(const Solver& s, const Grid& grid)
+{
+    for (const Field field : FLOW_FIELDS) {
+        if (s.options.median_filtering == 3) median_filter<3>(grid, s.state, field, s.median_scratch);
+        if (s.options.median_filtering == 5) median_filter<5>(grid, s.state, field, s.median_scratch);
+    }
+}
+
+static void solve_scale(const Solver& s, const Grid& grid, const TapImage& image)
+{
+    const float epsilon = (float)s.options.epsilon * s.k;
+    const float threshold = epsilon * epsilon * (float)grid.pixels();
+    for (int w = 0; w < s.options.warps; ++w) {
+        warp(s, grid, image);
+        float error = INFINITY;
+        for (int outer = 0; error > threshold && outer < s.options.outer_iterations; ++outer) {
+            median_of_flow(s, grid);
+            for (int inner = 0; error > threshold && inner < s.options.inner_iterations; ++inner)
+                error = iterate(s, grid);
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------- all scales
+
+static void set_masks(const Solver& s, const Grid& grid)
+{
+    const auto set = [](float* p, bool on) { const uint32_t bits = on ? 0xffffffffu : 0; std::memcpy(p, &bits, sizeof bits); };
+    for (int lane = 0; lane < STRIPES; ++lane) {
+        set(s.left_mask + lane, lane > 0);
+        for (int block = 0; block < grid.blocks; ++block) {
+            const int col = lane * grid.blocks + block;
+            set(s.right_mask + block * STRIPES + lane, col < grid.cols - 1);
+            set(s.valid_mask + block * STRIPES + lane, col < grid.cols);
+        }
+    }
+}
+
+// Clears the dual variable and the padding, and takes u1, u2 from `plain` (null: zero).
+static void start_scale(const Solver& s, const Grid& grid, const float* picture0, float* const* plain)
+{
+    set_masks(s, grid);
+    std::memset(s.state, 0, grid.rows * grid.row_size() * sizeof(float));
+    std::memset(s.zero_row, 0, grid.row_size() * sizeof(float));
+    for (int row = 0; row < grid.rows; ++row) {
+        float* target = s.state + row * grid.row_size();
+        float* i0 = s.picture0 + (size_t)row * grid.blocks * STRIPES;
+        const size_t offset = (size_t)row * grid.cols;
+        for (int lane = 0, col = 0; col < grid.cols; ++lane)
+            for (int block = 0; block < grid.blocks && col < grid.cols; ++block, ++col) {
+                i0[block * STRIPES + lane] = picture0[offset + col];
+                if (!plain) continue;
+                target[(size_t)block * BLOCK + U1 * STRIPES + lane] = plain[0][offset + col];
+                target[(size_t)block * BLOCK + U2 * STRIPES + lane] = plain[1][offset + col];
+            }
+    }
+}
+
+// u1, u2 of the whole level row by row, times `gain`, each with `step` floats from pixel to pixel.
+static void read_flow(const Solver& s, const Grid& grid, float gain, float* u1, float* u2, int step)
+{
+    for (int row = 0; row < grid.rows; ++row) {
+        const float* source = s.state + row * grid.row_size();
+        for (int lane = 0, col = 0; col < grid.cols; ++lane)
+            for (int block = 0; block < grid.blocks && col < grid.cols; ++block, ++col, u1 += step, u2 += step) {
+                *u1 = source[(size_t)block * BLOCK + U1 * STRIPES + lane] * gain;
+                *u2 = source[(size_t)block * BLOCK + U2 * STRIPES + lane] * gain;
+            }
+    }
+}
+
+static void resize_flow(const Solver& s, const Grid& from, const Grid& to, double row_scale, double col_scale, double gain)
+{
+    for (int i = 0; i < 2; ++i)
+        resize(s.coarse[i], from.rows, from.cols, s.plain[i], to.rows, to.cols, row_scale, col_scale, (float)gain,
+               s.resize_scratch);
+}
+
+static void solve_pair(const Solver& s, int first, float* flow, bool with_initial_flow)
+{
+    for (int n = s.levels - 1; n >= 0; --n) {
+        const Grid& grid = s.level[n].grid;
+        start_scale(s, grid, s.level[n].pictures[first], n < s.levels - 1 || with_initial_flow ? s.plain : nullptr);
+        solve_scale(s, grid, build_tap_image(s.level[n].pictures[1 - first], grid.rows, grid.cols, s.taps));
+        if (n == 0) break;
+        const Grid& finer = s.level[n - 1].grid;
+        read_flow(s, grid, 1, s.coarse[0], s.coarse[1], 1);
+        resize_flow(s, grid, finer, (double)grid.rows / finer.rows, (double)grid.cols / finer.cols, 1 / s.options.scale_step);
+    }
+    read_flow(s, s.level[0].grid, 1 / s.k, flow, flow + 1, 2);
+}
+
+// The initial flow, scaled by k, carried down to the coarsest level's `plain`.
+static void start_from(const Solver& s, const float* flow)
+{
+    const size_t pixels = s.level[0].grid.pixels();
+    for (size_t i = 0; i < pixels; ++i) { s.plain[0][i] = flow[2 * i] * s.k; s.plain[1][i] = flow[2 * i + 1] * s.k; }
+    for (int n = 1; n < s.levels; ++n) {
+        const Grid &from = s.level[n - 1].grid, &to = s.level[n].grid;
+        for (int i = 0; i < 2; ++i) std::memcpy(s.coarse[i], s.plain[i], from.pixels() * sizeof(float));
+        resize_flow(s, from, to, 1 / s.options.scale_step, 1 / s.options.scale_step, s.options.scale_step);
+    }
+}
+
+static void build_pyramid(const Solver& s, const Tvl1Problem& problem, int frame, int slot)
+{
+    const size_t pixels = s.level[0].grid.pixels();
+    float* out = s.level[0].pictures[slot];
+    for (size_t i = 0; i < pixels; ++i)
+        out[i] = problem.grey_u8 ? (float)problem.grey_u8[frame * pixels + i] : problem.grey_f32[frame * pixels + i] * 255.0f;
+    for (int n = 1; n < s.levels; ++n) {
+        const Grid &from = s.level[n - 1].grid, &to = s.level[n].grid;
+        resize(s.level[n - 1].pictures[slot], from.rows, from.cols, s.level[n].pictures[slot], to.rows, to.cols,
+               1 / s.options.scale_step, 1 / s.options.scale_step, 1, s.resize_scratch);
+    }
+}
+
+// ------------------------------------------------------------------------------------- the kernel
+
+static Solver make_solver(const Tvl1Problem& problem, Arena& arena)
+{
+    Solver s = {};
+    s.options = problem.options;
+    s.k = (float)(s.options.tau / s.options.theta);
+    s.l_t = (float)(s.options.lambda * s.options.theta);
+    s.tau = (float)s.options.tau;
+    const Grid full = make_grid(problem.rows, problem.cols);
+    s.level[0].grid = full;
+    for (s.levels = 1; s.levels < s.options.nscales && s.levels < MAX_LEVELS; ++s.levels) {
+        const Grid& finer = s.level[s.levels - 1].grid;
+        const int rows = (int)__builtin_lrint(finer.rows * s.options.scale_step);
+        const int cols = (int)__builtin_lrint(finer.cols * s.options.scale_step);
+        if (rows < MIN_SIDE || cols < MIN_SIDE) break;
+        s.level[s.levels].grid = make_grid(rows, cols);
+    }
+    for (int n = 0; n < s.levels; ++n)
+        for (float*& picture : s.level[n].pictures) picture = arena.take<float>(s.level[n].grid.pixels());
+    s.state = arena.take<float>(full.rows * full.row_size() + STRIPES);  // a stripe's end is read past by one lane
+    s.zero_row = arena.take<float>(full.row_size());
+    s.left_mask = arena.take<float>(STRIPES);
+    s.right_mask = arena.take<float>(full.blocks * STRIPES);
+    s.valid_mask = arena.take<float>(full.blocks * STRIPES);
+    s.picture0 = arena.take<float>((size_t)full.rows * full.blocks * STRIPES);
+    s.taps = arena.take<float>(tap_floats(full.rows, full.cols));
+    for (int i = 0; i < 2; ++i) {
+        s.plain[i] = arena.take<float>(full.pixels());
+        s.coarse[i] = arena.take<float>(full.pixels());
+        s.resize_scratch.rows[i] = arena.take<float>(full.cols);
+    }
+    s.resize_scratch.taps = arena.take<Tap>(full.cols);
+    for (int32_t*& row : s.median_scratch.ring) row = arena.take<int32_t>((full.blocks + 4) * STRIPES);
+    s.median_scratch.columns = arena.take<I>((full.blocks + 4) * 5);
+    return s;
+}
+
+__attribute__((noinline)) static void solve_clip(const Tvl1Problem& problem, char* workspace)
+{
+    Arena arena = {workspace, 0};
+    const Solver s = make_solver(problem, arena);
+    const size_t flow_size = s.level[0].grid.pixels() * 2;
+    build_pyramid(s, problem, 0, 0);
+    for (int pair = 0; pair < problem.frames - 1; ++pair) {  // frame t lies in slot t % 2
+        build_pyramid(s, problem, pair + 1, (pair + 1) % 2);
+        if (problem.initial_flow) start_from(s, problem.initial_flow + pair * flow_size);
+        solve_pair(s, pair % 2, problem.flow + pair * flow_size, problem.initial_flow != nullptr);
+    }
+}
+
+// Rounding to nearest and denormals taken for zero while it lives, whatever the caller's state, which is put back.
+struct FloatingPointState {
+#if defined(__x86_64__)
+    unsigned callers = _mm_getcsr();
+    FloatingPointState()
+    {
+        constexpr unsigned MASK_ALL_EXCEPTIONS = 0x1f80, FLUSH_TO_ZERO = 0x8000, DENORMALS_ARE_ZERO = 0x0040;
+        _mm_setcsr(MASK_ALL_EXCEPTIONS | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
+    }
+    ~FloatingPointState() { _mm_setcsr(callers); }
+#elif defined(__aarch64__)
+    uint64_t callers;
+    FloatingPointState()
+    {
+        const uint64_t flush_to_zero = 1ull << 24;
+        __asm__ volatile("mrs %0, fpcr" : "=r"(callers));
+        __asm__ volatile("msr fpcr, %0" : : "r"(flush_to_zero) : "memory");
+    }
+    ~FloatingPointState() { __asm__ volatile("msr fpcr, %0" : : "r"(callers) : "memory"); }
+#else
+#error "say here how this processor flushes denormals to zero: without it the bits would differ"
+#endif
+};
+
+static size_t workspace_bytes(const Tvl1Problem& problem)
+{
+    const FloatingPointState state;
+    Arena arena = {nullptr, 0};
+    make_solver(problem, arena);
+    return arena.used;
+}
+
+static void solve(const Tvl1Problem& problem, char* workspace)
+{
+    const FloatingPointState state;
+    solve_clip(problem, workspace);
+}
+
+}  // namespace
+
+extern const Tvl1Kernel MAS_KERNEL;
+const Tvl1Kernel MAS_KERNEL = {MAS_ISA_NAME, workspace_bytes, solve};
