@@ -1,0 +1,6 @@
+"""`python -m mas_train` is `mas-train`."""
+
+from mas_train.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped.
+
+A checkpoint holds tensors, numbers, texts, lists and dictionaries only, and is read with `weights_only`: a
+file from elsewhere cannot run code.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from mas_labels.errors import CheckpointError
+from mas_train.heads import PretextModel
+from mas_train.presets import Recipe
+
+FORMAT: Final = "mas-train-checkpoint"
+VERSION: Final = 1
+FOLDER: Final = "checkpoints"
+KEPT: Final = 2
+"""Newest checkpoints kept in a run's folder."""
+
+
+@dataclass
+class TrainingState:
+    """What training changes, step by step."""
+
+    model: PretextModel
+    optimizer: torch.optim.SGD
+    step: int = 0
+    """Steps done."""
+
+
+def _generator_states(device: torch.device) -> dict[str, Tensor]:
+    """States of torch's global generators, which dropout draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def _set_generator_states(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Put the generators back; that of another kind of device than the checkpoint's stays as it is."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif device.type == "mps" and "mps" in states:
+        torch.mps.set_rng_state(states["mps"])
+
+
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Where the checkpoint after `step` steps of a run lies."""
+    return run / FOLDER / f"step-{step:08d}.pt"
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """Checkpoints in a run's folder, oldest first."""
+    return sorted((run / FOLDER).glob("step-????????.pt"))
+
+
+def save_checkpoint(
+    run: Path, state: TrainingState, recipe: Recipe, content_hashes: list[str], device: torch.device
+) -> Path:
+    """Write a checkpoint so that it is there whole or not at all, then remove those too old to keep.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    state
+        What to save.
+    recipe, content_hashes
+        What the run was made from; resuming compares them.
+    device
+        Whose generator is saved beside the CPU's.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "recipe": asdict(recipe),
+        "content_hashes": content_hashes,
+        "step": state.step,
+        "model": state.model.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "generators": _generator_states(device),
+    }
+    path = checkpoint_path(run, state.step)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_atomically(path, content)
+    for old in list_checkpoints(run)[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def _write_atomically(path: Path, content: dict[str, Any]) -> None:
+    """Write to a hidden file of the same folder, sync, rename, sync the folder."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, foreign, or of another version.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{path} is no checkpoint that can be read ({reason}): remove it to go on from the one before"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not a checkpoint of mas-train")
+    if content.get("version") != VERSION:
+        raise CheckpointError(
+            f"{path} is a checkpoint of version {content.get('version')}, this mas-train reads {VERSION}"
+        )
+    return content
+
+
+def restore(
+    path: Path, state: TrainingState, recipe: Recipe, content_hashes: list[str], device: torch.device
+) -> None:
+    """Put a checkpoint's content into `state` and the generators.
+
+    Parameters
+    ----------
+    path
+        The checkpoint.
+    state
+        A model and an optimiser built from `recipe`; changed in place.
+    recipe, content_hashes
+        Of the run that wants to go on.
+    device
+        Whose generator is put back beside the CPU's.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint cannot be read, or was made with another recipe or other shards.
+    """
+    content = load_checkpoint(path)
+    _require_same(path, content, recipe, content_hashes)
+    try:
+        state.model.load_state_dict(content["model"])
+        state.optimizer.load_state_dict(content["optimizer"])
+        _set_generator_states(content["generators"], device)
+        state.step = int(content["step"])
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} does not fit its own recipe ({reason}): it is damaged") from error
+
+
+def _require_same(path: Path, content: Mapping[str, Any], recipe: Recipe, hashes: list[str]) -> None:
+    """Refuse to go on with other options or other shards, naming what differs."""
+    then, now = dict(content.get("recipe", {})), asdict(recipe)
+    changed = [
+        f"{name} was {_show(then.get(name))}, is {_show(now.get(name))}"
+        for name in sorted(then.keys() | now.keys())
+        if _show(then.get(name)) != _show(now.get(name))
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{path} was made with other options: {'; '.join(changed)}. "
+            "Resume with the same ones, or start a new run in another --out"
+        )
+    found = list(content.get("content_hashes", []))
+    if found != hashes:
+        raise CheckpointError(
+            f"{path} was made from other shards: {_describe_shards(found, hashes)}. "
+            "Resume with the same ones in the same order, or start a new run in another --out"
+        )
+
+
+def _show(value: Any) -> str:
+    return str(list(value) if isinstance(value, tuple | list) else value)
+
+
+def _describe_shards(then: list[str], now: list[str]) -> str:
+    """Say how two lists of content hashes differ."""
+    if sorted(then) == sorted(now):
+        return f"the same {len(now)} in another order"
+    both = len(set(then) & set(now))
+    return f"it had {len(then)}, now there are {len(now)}, {both} of them the same"

@@ -1,0 +1,147 @@
+"""The command line of `mas-train`: it parses; the library does."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mas_labels.errors import MasError, MissingDependencyError
+from mas_train.presets import PRESETS, make_recipe
+
+EXIT_ERROR = 1
+EXIT_SIGNAL = 128
+"""Added to a signal's number, as shells do: 130 for SIGINT, 143 for SIGTERM."""
+
+
+class ManyPathsCommand(click.Command):
+    """Lets a shell's glob follow: ``--shards a b`` is read as ``--shards a --shards b``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat the option before each of its paths."""
+        return super().parse_args(ctx, repeat_option("--shards", args))
+
+
+def repeat_option(option: str, args: list[str]) -> list[str]:
+    """Put `option` before each value that follows its first one, up to the next option."""
+    repeated: list[str] = []
+    values = 0  # values of `option` seen since it was given; -1 outside of it
+    inside = False
+    for arg in args:
+        if arg.startswith("-"):
+            inside = arg == option or arg.startswith(f"{option}=")
+            values = int(arg != option)
+        elif inside:
+            repeated += [option] if values else []
+            values += 1
+        repeated.append(arg)
+    return repeated
+
+
+@click.command(
+    cls=ManyPathsCommand, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
+@click.option(
+    "--shards",
+    multiple=True,
+    metavar="PATH...",
+    help="Shards, folders of shards, or quoted patterns; many paths may follow.",
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The run's folder.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="ucf101", help="The paper's recipe.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, exactly.")
+@click.option("--max-steps", type=click.IntRange(1), help="Steps in all.  [default: the recipe's epochs]")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over all clips.  [default: the preset's]")
+@click.option("--batch-size", type=click.IntRange(1), help="Clips a step.  [default: the preset's]")
+@click.option("--lr", "learning_rate", type=float, help="First learning rate.  [default: the preset's]")
+@click.option("--clip-grad-norm", type=float, help="Largest gradient norm, 0 for no limit.  [default: 0]")
+@click.option("--dropout", type=float, help="Of the fully connected layers.  [default: 0]")
+@click.option("--width", type=float, help="Multiplies the backbone's channels.  [default: 1, the paper's]")
+@click.option("--fc-width", type=click.IntRange(1), help="Of the fully connected layers.  [default: 2048]")
+@click.option("--seed", type=click.IntRange(0), help="Of everything drawn at random.  [default: 0]")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to train."
+)
+@click.option(
+    "--workers", type=click.IntRange(0), default=2, help="Processes that read clips; 0: none of their own."
+)
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of torch.  [default: torch's choice]")
+@click.option(
+    "--checkpoint-steps", type=click.IntRange(1), default=250, help="Steps between two checkpoints."
+)
+@click.option(
+    "--log-steps", type=click.IntRange(1), default=10, help="Steps between two rows of metrics.csv."
+)
+@click.option("--print-config", is_flag=True, help="Print the recipe as JSON and exit.")
+@click.version_option(package_name="mas-video")
+def command(
+    shards: tuple[str, ...],
+    out: Path | None,
+    preset: str,
+    resume: bool,
+    max_steps: int | None,
+    device: str,
+    workers: int,
+    threads: int | None,
+    checkpoint_steps: int,
+    log_steps: int,
+    print_config: bool,
+    **changes: Any,
+) -> int:
+    """Pre-train C3D on SHARDS by regressing the statistics of motion and appearance.
+
+    Writes config.json, metrics.csv and checkpoints into --out. Exit status: 0 done, 1 an error, 2 wrong
+    usage, 130 interrupted and 143 terminated, after a checkpoint.
+    """
+    recipe = make_recipe(preset, **changes)
+    if print_config:
+        click.echo(json.dumps(asdict(recipe), indent=2))
+        return 0
+    if not shards:
+        raise click.UsageError("Missing option '--shards': name the shards, such as --shards labels/*.h5")
+    if out is None:
+        raise click.UsageError("Missing option '--out': name a folder for the run, such as --out runs/first")
+    _require_torch()
+    from mas_train.pretrain import RunOptions, pretrain
+
+    options = RunOptions(
+        shards, out, device, workers, threads, max_steps, checkpoint_steps, log_steps, resume
+    )
+    result = pretrain(recipe, options, say=click.echo)
+    click.echo(f"{result.steps} of {result.end_step} steps done; run in {out}")
+    return 0 if result.signal_number is None else EXIT_SIGNAL + result.signal_number
+
+
+def _require_torch() -> None:
+    """Say what to install where torch is missing."""
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            'training needs torch, which is not installed: pip install "mas-video[train]"'
+        ) from error
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run `mas-train` and exit with its status."""
+    try:
+        status = command.main(args=args, prog_name="mas-train", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except MasError as error:
+        click.echo(f"error: {error}", err=True)
+        status = EXIT_ERROR
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; --resume goes on from the last checkpoint, if there is one", err=True)
+        status = EXIT_SIGNAL + signal.SIGINT
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""Clips streamed from shards: a map-style data set, the order of a whole run, and its loader.
+
+Notes
+-----
+Workers are spawned, never forked: HDF5 and OpenCV do not survive a fork. One iterator serves the whole run,
+so workers start once and no epoch begins with an empty queue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mas_labels.errors import ConfigError, DatasetError, MasError
+from mas_labels.schema import LABELS
+from mas_labels.shard import ShardSet
+
+LABEL_BLOCK_CLIPS: Final = 256
+"""Clips whose labels are read at a time for statistics over all of them."""
+
+
+class ClipBatch(NamedTuple):
+    """What a worker hands over; views are drawn later, on the device."""
+
+    frames: Tensor
+    """Shape (B, 16, 128, 171, 3), uint8 RGB."""
+    view_labels: Tensor
+    """Shape (B, V, 27), uint8: the labels of every view."""
+    clip_indices: Tensor
+    """Shape (B,), int64: numbers of the clips in the set of shards."""
+
+
+class ClipDataset(Dataset[ClipBatch]):
+    """Clips of a set of shards, by number.
+
+    Parameters
+    ----------
+    shards
+        Shards with labels.
+
+    Raises
+    ------
+    DatasetError
+        If the shards hold no clips, or no labels.
+    """
+
+    def __init__(self, shards: ShardSet) -> None:
+        if len(shards) == 0:
+            raise DatasetError(f"no clips in the {len(shards.paths)} shards: see what `mas-labels make` said")
+        if not shards.has_labels:
+            raise DatasetError(
+                f"{shards.paths[0]} holds frames without labels: train on shards made with labels and views"
+            )
+        self.shards = shards
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def __getitem__(self, index: int) -> ClipBatch:
+        """Read one clip: a `ClipBatch` without its first axis."""
+        frames = torch.from_numpy(self.shards.read_frames(index))
+        labels = torch.from_numpy(self.shards.read_labels(index))
+        return ClipBatch(frames, labels, torch.tensor(index))
+
+
+def label_blocks(shards: ShardSet) -> Iterator[NDArray[np.uint8]]:
+    """Read all labels of all views, a block at a time.
+
+    Yields
+    ------
+    ndarray, shape (n, V, 27), uint8
+    """
+    for number, clips in enumerate(shards.lengths):
+        for start in range(0, clips, LABEL_BLOCK_CLIPS):
+            block = slice(start, min(start + LABEL_BLOCK_CLIPS, clips))
+            yield shards.shard(number).read("clips/labels", block).reshape(-1, len(shards.views), LABELS)
+
+
+def epoch_order(seed: int, epoch: int, clips: int) -> NDArray[np.int64]:
+    """Order of the clips in one epoch, a function of its arguments alone.
+
+    Returns
+    -------
+    ndarray, shape (clips,), int64
+        Each clip once.
+    """
+    return np.random.default_rng([seed, epoch]).permutation(clips)
+
+
+class RunOrder(Sampler[list[int]]):
+    """The batches of a run from some step on.
+
+    Each clip comes once an epoch; the last batch of an epoch may be smaller than the others.
+
+    Parameters
+    ----------
+    clips
+        Number of clips.
+    batch_size, seed, epochs
+        As in `mas_train.presets.Recipe`.
+    start_step
+        First step to yield; steps are counted from 0 over all epochs.
+    max_steps
+        Stop before this step, None for the end of the last epoch.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer clips than one batch takes.
+    """
+
+    def __init__(
+        self,
+        clips: int,
+        batch_size: int,
+        seed: int,
+        epochs: int,
+        start_step: int = 0,
+        max_steps: int | None = None,
+    ) -> None:
+        if batch_size > clips:
+            raise ConfigError(
+                f"a batch of {batch_size} is larger than the data ({clips} clips): "
+                f"give --batch-size {clips} or less, or more shards"
+            )
+        self.clips = clips
+        self.batch_size = batch_size
+        self.seed = seed
+        self.start_step = start_step
+        self.steps_per_epoch = -(-clips // batch_size)
+        whole_run = epochs * self.steps_per_epoch
+        self.end_step = max(start_step, whole_run if max_steps is None else min(max_steps, whole_run))
+
+    def __len__(self) -> int:
+        return self.end_step - self.start_step
+
+    def __iter__(self) -> Iterator[list[int]]:
+        drawn_epoch = -1
+        for step in range(self.start_step, self.end_step):
+            epoch, batch = divmod(step, self.steps_per_epoch)
+            if epoch != drawn_epoch:
+                order, drawn_epoch = epoch_order(self.seed, epoch, self.clips), epoch
+            yield order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+
+
+SIGNALS_OF_PARENT: Final = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C and a scheduler's SIGTERM reach the whole process group, but the parent stops its workers itself."""
+
+
+def _leave_signals_to_parent(worker: int) -> None:
+    """In a worker: torch has set handlers of its own by now; ignore the signals again."""
+    for number in SIGNALS_OF_PARENT:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes started inside are born ignoring the signals, so also while they still import."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS_OF_PARENT}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def load_batches(
+    dataset: ClipDataset, order: RunOrder, workers: int, device: torch.device
+) -> Iterator[ClipBatch]:
+    """Read the batches of `order`, ahead of their use if there are workers.
+
+    Parameters
+    ----------
+    dataset, order
+        What to read, and in which order.
+    workers
+        Processes that read; 0 reads in this one.
+    device
+        Where batches go next; memory is pinned for CUDA only.
+
+    Raises
+    ------
+    ShardError
+        If a shard went bad; the message names it.
+    """
+    options: dict[str, Any] = {}
+    if workers:
+        options = {"multiprocessing_context": "spawn", "worker_init_fn": _leave_signals_to_parent}
+    loader: DataLoader[ClipBatch] = DataLoader(
+        dataset,
+        batch_sampler=order,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator().manual_seed(0),  # of its own: the global one belongs to dropout
+        **options,
+    )
+    with _deaf_children():
+        batches = iter(loader)
+    return _one_line_errors(batches)
+
+
+def _one_line_errors(batches: Iterator[ClipBatch]) -> Iterator[ClipBatch]:
+    """Take the traceback out of errors that come from a worker: the message is the last of its lines."""
+    try:
+        yield from batches
+    except MasError as error:
+        name = f"{type(error).__module__}.{type(error).__qualname__}: "
+        raise type(error)(str(error).rpartition(name)[2]) from error

@@ -1,0 +1,104 @@
+"""A run's folder: what it was made from, so that it can be told apart, read, and gone on with."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from mas_labels.errors import ConfigError
+from mas_labels.shard import ShardSet
+from mas_train.checkpoint import TrainingState, list_checkpoints, save_checkpoint
+from mas_train.presets import Recipe
+
+CONFIG_FILE: Final = "config.json"
+
+
+def find_checkpoint(run: Path, resume: bool) -> Path | None:
+    """Return the newest checkpoint to resume from, None for a new run; never mix the two up.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds a run and `resume` is false, or holds none and it is true.
+    """
+    checkpoints = list_checkpoints(run)
+    if checkpoints and not resume:
+        raise ConfigError(
+            f"{run} already holds a run ({checkpoints[-1].name}): "
+            "add --resume to go on with it, or give another --out"
+        )
+    if resume and not checkpoints:
+        raise ConfigError(f"nothing to resume in {run}, it holds no checkpoint: leave --resume out")
+    return checkpoints[-1] if checkpoints else None
+
+
+def begin_run(
+    run: Path, recipe: Recipe, shards: ShardSet, state: TrainingState, device: torch.device
+) -> None:
+    """Write a run's configuration and its first checkpoint, of the untrained weights.
+
+    Raises
+    ------
+    ConfigError
+        If the folder cannot be written to: this shows before the work, not after.
+    """
+    columns = zip(shards.paths, shards.lengths, shards.content_hashes, strict=True)
+    config = {
+        "recipe": asdict(recipe),
+        "shards": [{"path": str(path), "clips": n, "content_hash": text} for path, n, text in columns],
+        "environments": [{"from_step": 0, **_environment(device)}],
+    }
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        _write_config(run, config)
+        save_checkpoint(run, state, recipe, shards.content_hashes, device)
+    except OSError as error:
+        raise ConfigError(f"cannot write to {run} ({error}): give another --out") from error
+
+
+def note_environment(run: Path, step: int, device: torch.device, say: Callable[[str], None]) -> None:
+    """Add where a run goes on to its configuration; say so if that is not where it was before.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration is not there or not ours.
+    """
+    path = run / CONFIG_FILE
+    try:
+        config: dict[str, Any] = json.loads(path.read_text())
+        before = dict(config["environments"][-1])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ConfigError(
+            f"{path} is not the configuration of a run ({error}): start anew in another --out"
+        ) from error
+    now = _environment(device)
+    changed = [f"{name} {before.get(name)} to {now[name]}" for name in now if before.get(name) != now[name]]
+    if changed:
+        say(f"note: changed since this run began: {', '.join(changed)}; weights may differ in the last bits")
+    config["environments"].append({"from_step": step, **now})
+    _write_config(run, config)
+
+
+def _write_config(run: Path, config: dict[str, Any]) -> None:
+    temporary = run / f".{CONFIG_FILE}.tmp"
+    temporary.write_text(json.dumps(config, indent=2) + "\n")
+    temporary.replace(run / CONFIG_FILE)
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    """What the last bits of the weights depend on, beside recipe and shards."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

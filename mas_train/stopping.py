@@ -1,0 +1,46 @@
+"""Stopping a run between two steps when it is asked to: Ctrl-C, or a scheduler's SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Final
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """While entered, SIGINT and SIGTERM are remembered instead of acted upon; a second one acts at once.
+
+    Attributes
+    ----------
+    signal_number : int or None
+        The signal that asked to stop.
+    """
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+        self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.signal_number is not None:
+            raise KeyboardInterrupt
+        self.signal_number = number
+        print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+
+    def requested(self) -> bool:
+        """Whether to stop."""
+        return self.signal_number is not None
+
+    def __enter__(self) -> StopRequest:
+        for number in SIGNALS:
+            self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
