@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import joblib
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import mas_labels
 from mas_labels import tvl1
@@ -203,7 +204,7 @@ def label_shard(plan: ShardPlan, config: LabelConfig, root: Path, out: Path) -> 
     )  # broken videos are told of by their rows of failures
     views = view_table(config.view_stride_pixels, config.view_mirrored)
     try:
-        with Heartbeat(out, plan.name) as beat:
+        with threadpool_limits(1), Heartbeat(out, plan.name) as beat:
             with ShardWriter(
                 out / plan.name, config, plan.as_dict(), views, plan.classes, versions()
             ) as writer:
@@ -249,7 +250,7 @@ def run(
     """
     _make_writable(out)
     if config.flow == "tvl1":
-        tvl1.require_built()
+        tvl1.isa()  # not built: says so before any work
     results = {result.name: result for result in finished_shards(out, plan, config)}
     todo = [shard for shard in plan if shard.name not in results]
     if results:

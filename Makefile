@@ -1,0 +1,68 @@
+# Every target sets up what it needs: the virtual environment in .venv is made on first use.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+DATASET ?= folder
+ROOT ?=
+SPLIT ?= all
+OUT ?= labels
+WORKERS ?=
+ARGS ?=
+DEMO := demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format labels bench-flow test-sanitize golden install install-headless clean
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
+
+$(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard mas_labels/native/*)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dev]'
+	@touch $@
+
+install: $(VENV)/installed ## Set up .venv with everything.
+
+install-headless: ## Set up .venv with the OpenCV that needs no display or libGL.
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dev]'
+	$(PIP) uninstall --quiet --yes opencv-contrib-python
+	$(PIP) install --quiet -c constraints.txt --force-reinstall --no-deps opencv-contrib-python-headless
+	@touch $(VENV)/installed
+
+demo: $(VENV)/installed ## The main job on the built-in demo: videos, shards, a short training run, a page.
+	$(BIN)/mas-labels demo --out $(DEMO)/videos
+	$(BIN)/mas-labels make --manifest data_manifests/demo.yaml --root $(DEMO)/videos --split train --out $(DEMO)/labels
+	rm -rf $(DEMO)/run
+	$(BIN)/mas-train --shards $(DEMO)/labels/*.h5 --out $(DEMO)/run --max-steps 60 --batch-size 8 --width 0.25
+	$(BIN)/mas-labels report $(DEMO)/labels --run $(DEMO)/run --out $(DEMO)/report.html
+	@echo "look at $(DEMO)/report.html"
+
+labels: $(VENV)/installed ## Label a data set: make labels DATASET=ucf101 ROOT=/data/UCF-101 SPLIT=train1 [OUT=labels] [WORKERS=8] [ARGS=...]
+	@test -n "$(ROOT)" || { echo "error: say where the videos are: make labels DATASET=$(DATASET) ROOT=/data/videos" >&2; exit 2; }
+	$(BIN)/mas-labels make --manifest data_manifests/$(DATASET).yaml --root "$(ROOT)" --split "$(SPLIT)" --out "$(OUT)" $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+
+test: $(VENV)/installed ## The fast tests.
+	$(BIN)/python -m pytest -q
+
+test-slow: $(VENV)/installed ## The fast tests and the long ones.
+	$(BIN)/python -m pytest -q -m "slow or not slow"
+
+lint: $(VENV)/installed ## ruff and mypy.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed ## Let ruff format and mend what it can.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+golden: $(VENV)/installed ## Make the golden files of the tests anew; look at the difference before you commit it.
+	$(BIN)/python tests/make_golden.py
+
+clean: ## Remove the virtual environment and what was built; labels and runs stay.
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,90 @@
+"""What the tests share: footage where it is, small videos and shards made on the spot."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+SHARED = Path(os.environ.get("MAS_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+def _shared(name: str) -> Path:
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"real footage and split files are not on this machine ({name})")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_videos() -> Path:
+    """Folder of real videos; the test is skipped where there is none."""
+    return _shared("videos")
+
+
+@pytest.fixture(scope="session")
+def shared_splits() -> Path:
+    """Folder of official split files; the test is skipped where there is none."""
+    return _shared("splits")
+
+
+def moving_texture(frames: int, rows: int, cols: int, u: float, v: float, seed: int = 0) -> NDArray[np.uint8]:
+    """Return (frames, rows, cols, 3) uint8 of a smooth random texture that moves by (u, v) a frame."""
+    margin = int(np.ceil(frames * max(abs(u), abs(v)))) + 2
+    rng = np.random.default_rng(seed)
+    size = (rows + 2 * margin, cols + 2 * margin, 3)
+    texture = cv2.GaussianBlur(rng.uniform(0, 255, size).astype(np.float32), (0, 0), 2.0)
+    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
+    pictures = []
+    for index in range(frames):
+        shift = np.float32([[1, 0, index * u - margin], [0, 1, index * v - margin]])
+        pictures.append(cv2.warpAffine(texture, shift, (cols, rows), flags=cv2.INTER_CUBIC))
+    return np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
+
+
+def write_video(path: Path, frames: NDArray[np.uint8], codec: str = "MJPG", fps: float = 25.0) -> Path:
+    """Write (T, H, W, 3) RGB frames through OpenCV."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, frames.shape[2:0:-1])
+    assert writer.isOpened(), codec
+    for frame in frames:
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    writer.release()
+    return path
+
+
+FOLDER_MANIFEST = Path(__file__).parents[1] / "data_manifests" / "folder.yaml"
+
+
+@pytest.fixture(scope="session")
+def tiny_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 6 short videos in 2 classes and 3 files that cannot be used."""
+    root = tmp_path_factory.mktemp("videos")
+    for number, (name, u, v) in enumerate(
+        [("pan/right.avi", 2, 0), ("pan/down.avi", 0, 1), ("pan/slow.mp4", 0.5, 0.5)]
+        + [("zoom out/a b.avi", -1, 1), ("zoom out/#[é].mp4", 1, -2), ("zoom out/still.avi", 0, 0)]
+    ):
+        codec = "mp4v" if name.endswith("mp4") else "MJPG"
+        write_video(root / name, moving_texture(33 + number, 120, 160, u, v, seed=number), codec)
+    write_video(root / "pan/short.avi", moving_texture(9, 120, 160, 1, 0))
+    (root / "zoom out/text.avi").write_text("no video")
+    (root / "zoom out/empty.mp4").touch()
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_shards(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two small shards of `tiny_videos`, made by the pipeline with DIS flow."""
+    from mas_labels.config import LabelConfig
+    from mas_labels.manifest import find_videos, load_manifest
+    from mas_labels.pipeline import make_plan, run
+
+    out = tmp_path_factory.mktemp("shards")
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos)
+    results = run(make_plan(listing, "all", 5), LabelConfig(flow="dis"), tiny_videos, out)
+    assert [result.error for result in results] == [None, None]
+    return sorted(out.glob("*.h5"))
