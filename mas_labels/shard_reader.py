@@ -24,6 +24,9 @@ from mas_labels.errors import ShardError
 GREATEST_DEFLATION = 1100
 """A little more than deflate can shrink anything: a data set that claims more was never written."""
 
+UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError)
+"""What h5py raises on damaged files."""
+
 
 class DataDigest:
     """SHA-256 of a data set's rows, fed in any portions."""
@@ -87,6 +90,11 @@ class Shard:
             self._datasets = dict(self._checked_datasets())
             self._check_rows()
             self.views: NDArray[np.int16] = self.read("views")
+        except UNREADABLE as error:
+            self._file.close()
+            raise ShardError(
+                f"{self.path}: its structure is damaged ({error}): make the shard again"
+            ) from error
         except BaseException:
             self._file.close()
             raise
@@ -184,7 +192,7 @@ class Shard:
             raise ShardError(f"{self.path}: {path} is not stored: label again with the option that keeps it")
         try:
             return self._datasets[path][rows]
-        except OSError as error:
+        except UNREADABLE as error:
             raise ShardError(f"{self.path}: {path} is damaged ({error}): make the shard again") from error
 
     def read_texts(self, path: str) -> list[str]:

@@ -6,7 +6,9 @@ What a header says about the number of frames is never believed: frames are read
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import VideoError
+
+
+@contextmanager
+def _utf8_name(path: Path) -> Iterator[str]:
+    """Give a name that OpenCV can open the file by, valid until the block ends.
+
+    Absolute, since FFmpeg reads "name:with:colons.avi" as a protocol; and UTF-8, since OpenCV crashes on
+    other names: those get a link for a moment.
+    """
+    name = str(path.absolute())
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder) / "video"
+            link.symlink_to(name)
+            yield str(link)
+    else:
+        yield name
 
 
 @dataclass
@@ -83,9 +104,8 @@ class VideoReader:
         """Open the file with one decoding thread, the picture turned as its metadata says."""
         if not self.path.is_file():
             raise VideoError("open", "no_file", "expected a regular file, found none: check the path")
-        # An absolute path: FFmpeg would read "name:with:colons.avi" as a protocol.
-        path = str(self.path.absolute())
-        capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        with _utf8_name(self.path) as name:
+            capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         if not capture.isOpened():
             size = self.path.stat().st_size
             raise VideoError(

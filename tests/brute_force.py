@@ -1,7 +1,7 @@
 """The 27 labels of one view written down naively, straight from the definitions: slow, and sharing no code.
 
-The view is given as mirrored, negated and cropped arrays, so that nothing about views is assumed either. Only the
-derivatives are taken before cropping, since the border of a crop is no motion boundary.
+The view is made of mirrored, negated and cropped arrays, so that nothing about views is assumed either. Only
+the derivatives are taken before cropping, since the border of a crop is no motion boundary.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ def labels_of_view(frames, flow, top, left, mirrored, convention):
         left = cols - 112 - left
     crop = np.s_[top : top + 112, left : left + 112]
     derivatives = [[np.array(derivative(field[..., c], authors)) for field in flow] for c in (0, 1)]
-    derivatives = [[field[:, *crop] for field in fields] for fields in derivatives]
-    frames = frames[:, *crop]
+    derivatives = [[field[(slice(None), *crop)] for field in fields] for fields in derivatives]
+    frames = frames[(slice(None), *crop)]
     patterns = blocks_of_patterns(shared_diagonals=authors)
     values = []
     for masks in patterns:

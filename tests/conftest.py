@@ -65,8 +65,14 @@ def tiny_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 6 short videos in 2 classes and 3 files that cannot be used."""
     root = tmp_path_factory.mktemp("videos")
     for number, (name, u, v) in enumerate(
-        [("pan/right.avi", 2, 0), ("pan/down.avi", 0, 1), ("pan/slow.mp4", 0.5, 0.5)]
-        + [("zoom out/a b.avi", -1, 1), ("zoom out/#[é].mp4", 1, -2), ("zoom out/still.avi", 0, 0)]
+        [
+            ("pan/right.avi", 2, 0),
+            ("pan/down.avi", 0, 1),
+            ("pan/slow.mp4", 0.5, 0.5),
+            ("zoom out/a b.avi", -1, 1),
+            ("zoom out/#[é].mp4", 1, -2),
+            ("zoom out/still.avi", 0, 0),
+        ]
     ):
         codec = "mp4v" if name.endswith("mp4") else "MJPG"
         write_video(root / name, moving_texture(33 + number, 120, 160, u, v, seed=number), codec)

@@ -162,7 +162,9 @@ def test_wrong_input_is_refused_with_what_was_expected(change, message):
 
 def test_frames_smaller_than_a_view_are_refused():
     with pytest.raises(InputError, match="at least 112 x 112"):
-        mas_labels.compute_labels(np.zeros((2, 100, 171, 3), np.uint8), np.zeros((1, 100, 171, 2), np.float32))
+        mas_labels.compute_labels(
+            np.zeros((2, 100, 171, 3), np.uint8), np.zeros((1, 100, 171, 2), np.float32)
+        )
 
 
 def test_unknown_convention_is_refused():

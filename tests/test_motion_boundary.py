@@ -49,7 +49,9 @@ finite = st.floats(-100, 100, width=32)
 
 
 @settings(max_examples=50, deadline=None)
-@given(arrays(np.float32, (2, 5, 6, 2), elements=finite), finite, finite, st.sampled_from(["paper", "authors"]))
+@given(
+    arrays(np.float32, (2, 5, 6, 2), elements=finite), finite, finite, st.sampled_from(["paper", "authors"])
+)
 def test_a_constant_flow_added_changes_nothing(flow, u, v, convention):
     before = mas_labels.motion_boundaries(flow, convention)
     after = mas_labels.motion_boundaries(flow + np.float32([u, v]), convention)

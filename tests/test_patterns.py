@@ -18,7 +18,16 @@ def test_each_pixel_is_in_one_block_and_each_block_has_its_size():
         assert set(np.unique(block_map)) == set(range(1, BLOCKS[name] + 1))
     assert (np.bincount(maps["grid"].ravel())[1:] == 28 * 28).all()
     assert np.bincount(maps["rings"].ravel())[1:].tolist() == [784, 2352, 3920, 5488]
-    assert np.bincount(maps["triangles"].ravel())[1:].tolist() == [1540, 1596, 1596, 1540, 1540, 1596, 1596, 1540]
+    assert np.bincount(maps["triangles"].ravel())[1:].tolist() == [
+        1540,
+        1596,
+        1596,
+        1540,
+        1540,
+        1596,
+        1596,
+        1540,
+    ]
 
 
 def test_blocks_lie_where_figure_4_shows_them():

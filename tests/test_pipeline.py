@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import FOLDER_MANIFEST
+
+import mas_labels
+from mas_labels.clips import cut_clips
+from mas_labels.config import LabelConfig
+from mas_labels.errors import ConfigError, OptionsDifferError
+from mas_labels.manifest import find_videos, load_manifest
+from mas_labels.pipeline import make_plan, run
+from mas_labels.shard_reader import Shard
+from mas_labels.video import VideoReader
+
+DIS = LabelConfig(flow="dis")
+
+
+@pytest.fixture(scope="module")
+def plan(tiny_videos):
+    return make_plan(find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos), "all", 5)
+
+
+def contents(folder):
+    """Every file of a folder, hidden ones too, by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def make_command(root, out, *more):
+    command = [sys.executable, "-m", "mas_labels", "make", "--manifest", str(FOLDER_MANIFEST)]
+    return [
+        *command,
+        "--root",
+        str(root),
+        "--out",
+        str(out),
+        "--flow",
+        "dis",
+        "--videos-per-shard",
+        "5",
+        *more,
+    ]
+
+
+def test_the_plan_deals_out_every_video_once(plan, tiny_videos):
+    dealt = sorted(video.path for shard in plan for video in shard.videos)
+    assert dealt == sorted(str(path.relative_to(tiny_videos)) for path in tiny_videos.rglob("*.*"))
+    assert [shard.name for shard in plan] == ["folder-all-00000-of-00002.h5", "folder-all-00001-of-00002.h5"]
+
+
+def test_labels_in_a_shard_are_those_of_the_library(tiny_shards, tiny_videos):
+    shards = mas_labels.open_shards(tiny_shards)
+    assert len(shards) == 6 * 2
+    for clip in shards[::3]:
+        decoded = dict(cut_clips(VideoReader(tiny_videos / clip.video)))
+        frames = decoded[clip.start_frame]
+        flow = mas_labels.compute_flow(frames, "dis")
+        np.testing.assert_array_equal(clip.view_labels, mas_labels.compute_labels(frames, flow, clip.views))
+        mu, mv = mas_labels.motion_boundaries(flow)
+        np.testing.assert_allclose(clip.motion_boundaries, [mu, mv], rtol=1e-3, atol=1e-5)
+        assert np.abs(clip.frames.astype(int) - frames).mean() < 6
+        gradients = [np.hypot(*np.gradient(flow[i, ..., c])).mean() for i in range(15) for c in (0, 1)]
+        np.testing.assert_allclose(clip.motion.ravel(), gradients, rtol=1e-4, atol=1e-5)
+
+
+def test_videos_and_failures_are_recorded(tiny_shards):
+    shards = mas_labels.open_shards(tiny_shards)
+    assert {(video.path, video.frames, video.clips) for video in shards.videos} == {
+        ("pan/right.avi", 33, 2),
+        ("pan/down.avi", 34, 2),
+        ("pan/slow.mp4", 35, 2),
+        ("zoom out/a b.avi", 36, 2),
+        ("zoom out/#[é].mp4", 37, 2),
+        ("zoom out/still.avi", 38, 2),
+    }
+    assert {video.class_name for video in shards.videos} == {"pan", "zoom out"}
+    failures = {failure.video: (failure.stage, failure.code) for failure in shards.failures}
+    assert failures == {
+        "pan/short.avi": ("clips", "too_short"),
+        "zoom out/text.avi": ("open", "cannot_open"),
+        "zoom out/empty.mp4": ("open", "cannot_open"),
+    }
+    message = next(f.message for f in shards.failures if f.video == "pan/short.avi")
+    assert message == "9 frames decoded, a clip needs 16"
+
+
+def test_three_workers_give_the_bytes_of_one(plan, tiny_videos, tiny_shards, tmp_path):
+    results = run(plan, DIS, tiny_videos, tmp_path, workers=3)
+    assert [result.error for result in results] == [None, None]
+    assert contents(tmp_path) == contents(tiny_shards[0].parent)
+
+
+def test_a_second_run_keeps_what_is_finished(plan, tiny_videos, tiny_shards, tmp_path, capsys):
+    (tmp_path / tiny_shards[0].name).write_bytes(tiny_shards[0].read_bytes())
+    before = (tmp_path / tiny_shards[0].name).stat().st_mtime_ns
+    results = run(plan, DIS, tiny_videos, tmp_path)
+    assert "1 of 2 shards were finished before and are kept" in capsys.readouterr().err
+    assert (tmp_path / tiny_shards[0].name).stat().st_mtime_ns == before
+    assert contents(tmp_path) == contents(tiny_shards[0].parent)
+    assert sum(result.clips for result in results) == 12
+
+
+def test_other_options_are_refused_by_name(plan, tiny_videos, tiny_shards):
+    with pytest.raises(OptionsDifferError, match=r"jpeg_quality was 90, is now 80\. Use the same options"):
+        run(plan, LabelConfig(flow="dis", jpeg_quality=80), tiny_videos, tiny_shards[0].parent)
+
+
+def test_another_split_in_the_folder_is_refused(tiny_videos, tiny_shards):
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos)
+    with pytest.raises(OptionsDifferError, match="is not part of this run"):
+        run(make_plan(listing, "all", 3), DIS, tiny_videos, tiny_shards[0].parent)
+
+
+def test_other_videos_are_refused(tiny_videos, tiny_shards):
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos)
+    fewer = type(listing)(listing.manifest_name, listing.root, listing.videos[1:], listing.classes)
+    with pytest.raises(OptionsDifferError, match="videos_hash was"):
+        run(make_plan(fewer, "all", 4), DIS, tiny_videos, tiny_shards[0].parent)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_work(plan, tiny_videos, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot write shards"):
+        run(plan, DIS, tiny_videos, tmp_path / "file" / "out")
+
+
+def test_overlapping_clips(tiny_videos, plan, tmp_path):
+    run(plan, LabelConfig(flow="dis", clip_stride_frames=8, view_stride_pixels=59), tiny_videos, tmp_path)
+    shards = mas_labels.open_shards(tmp_path)
+    starts = [clip.start_frame for clip in shards if clip.video == "pan/right.avi"]
+    assert starts == [0, 8, 16]
+
+
+def _kill_and_finish(tiny_videos, tiny_shards, out, delay_seconds, *options):
+    """Kill a run's whole process group after a while, run it again to its end, compare the bytes."""
+    run_once = subprocess.Popen(
+        make_command(tiny_videos, out, *options),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(delay_seconds)
+    finished_early = run_once.poll() is not None
+    if not finished_early:
+        os.killpg(run_once.pid, signal.SIGKILL)
+    run_once.wait()
+    complete = list(out.glob("*.h5")) if out.exists() else []
+    for path in complete:
+        with Shard(path) as shard:
+            shard.verify()
+    again = subprocess.run(
+        make_command(tiny_videos, out, *options), capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 3, again.stderr  # three of the files cannot be used
+    assert contents(out) == contents(tiny_shards[0].parent)
+    return finished_early
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_run_started_again_gives_the_same_bytes(tiny_videos, tiny_shards, tmp_path, workers):
+    """The delays are spread so that some kill falls into decoding, some into writing."""
+    early = [
+        _kill_and_finish(tiny_videos, tiny_shards, tmp_path / str(delay), delay, "--workers", str(workers))
+        for delay in (1.2, 2.0)
+    ]
+    assert not all(early)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_so_and_leaves_no_traceback(tiny_videos, tmp_path, how):
+    process = subprocess.Popen(
+        make_command(tiny_videos, tmp_path / "out", "--workers", "1"), stderr=subprocess.PIPE, text=True
+    )
+    while not list((tmp_path / "out").glob(".*.partial")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + how
+    assert "the same command goes on from there" in errors
+    assert "Traceback" not in errors
+
+
+def test_odd_files_give_clips_or_reasons(shared_videos, tmp_path):
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), shared_videos / "odd")
+    results = run(
+        make_plan(listing, "all", 9),
+        LabelConfig(flow="dis", view_stride_pixels=59),
+        listing.root,
+        tmp_path,
+        2,
+    )
+    assert [result.error for result in results] == [None] * len(results)
+    shards = mas_labels.open_shards(tmp_path)
+    assert len(shards.videos) == 24
+    assert {failure.video: failure.code for failure in shards.failures} == {
+        **dict.fromkeys(("audio_only.mp4", "empty.avi", "random.mp4", "text.avi"), "cannot_open"),
+        **dict.fromkeys(("trunc_header_only.avi", "trunc_nomoov.mp4"), "cannot_open"),
+        **dict.fromkeys(("c_av1.mp4", "zero_frames.avi"), "no_frames"),
+        **dict.fromkeys(("coverart.mp4", "short_7f.avi", "short_15f.avi"), "too_short"),
+    }
+    still = [clip for clip in shards if clip.video in ("static.avi", "black.avi")]
+    assert still
+    for clip in still:
+        assert clip.motion.max() < 0.01

@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import pickle
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+import mas_labels
+from mas_labels import schema
+from mas_labels.config import LabelConfig
+from mas_labels.errors import ConfigError, DatasetError, ShardError
+from mas_labels.labels import ClipStatistics
+from mas_labels.manifest import VideoRecord
+from mas_labels.shard_reader import Shard
+from mas_labels.shard_writer import ShardWriter
+from mas_labels.video import VideoReader
+from mas_labels.views import view_table
+
+VIEWS = view_table(59)
+
+
+def made_up_clip(seed: int):
+    """Random content of a clip: frames, statistics, flow."""
+    rng = np.random.default_rng(seed)
+    frames = rng.integers(0, 256, (16, 128, 171, 3), dtype=np.uint8)
+    statistics = ClipStatistics(
+        labels=rng.integers(1, 5, (len(VIEWS), 27), dtype=np.uint8),
+        mu=rng.normal(0, 5, (128, 171, 2)).astype(np.float32),
+        mv=rng.normal(0, 5, (128, 171, 2)).astype(np.float32),
+        motion=rng.uniform(0, 1, (15, 2)).astype(np.float32),
+    )
+    return frames, statistics, rng.normal(0, 3, (15, 128, 171, 2)).astype(np.float32)
+
+
+def write_shard(path, clips=2, **options):
+    """Write a shard of one video with `clips` clips and one failure."""
+    config = LabelConfig(flow="dis", view_stride_pixels=59, **options)
+    with ShardWriter(path, config, {"index": 0}, VIEWS, ("run", "jump é"), {"numpy": "2"}) as writer:
+        for number in range(clips):
+            writer.add_clip(16 * number, *made_up_clip(number))
+        reader = VideoReader(path, fps=25.0, decoded_frames=16 * clips, rows=240, cols=320)
+        record = VideoRecord("a/b é.avi", "jump é", 1, ("train1", "test2"), "07")
+        writer.add_video(record, reader, clips)
+        writer.add_failure("c.avi", mas_labels.errors.VideoError("open", "cannot_open", "no stream"))
+    return path
+
+
+@pytest.mark.parametrize("frames", ["raw", "jpeg"])
+def test_what_was_written_is_read(tmp_path, frames):
+    path = write_shard(tmp_path / "a.h5", frames=frames, store_flow=True, jpeg_quality=100)
+    shards = mas_labels.open_shards(path)
+    assert len(shards) == 2
+    for index, clip in enumerate(shards):
+        pictures, statistics, flow = made_up_clip(index)
+        if frames == "raw":
+            np.testing.assert_array_equal(clip.frames, pictures)
+        else:
+            assert clip.frames.shape == pictures.shape
+        np.testing.assert_array_equal(clip.view_labels, statistics.labels)
+        np.testing.assert_allclose(clip.motion_boundaries[0], statistics.mu, rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(clip.motion_boundaries[1], statistics.mv, rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(clip.flow, flow, rtol=1e-3, atol=1e-6)
+        np.testing.assert_array_equal(clip.motion, statistics.motion)
+        assert clip.labels == dict(zip(schema.LABEL_NAMES, statistics.labels[0].tolist(), strict=True))
+        assert (clip.video, clip.start_frame, clip.class_name) == ("a/b é.avi", 16 * index, "jump é")
+        assert clip.source == ("a/b é.avi", "jump é", 1, ("train1", "test2"), "07", 32, 25.0, 2)
+    assert shards.failures == [("c.avi", "open", "cannot_open", "no stream")]
+    np.testing.assert_array_equal(shards.views, VIEWS)
+    assert "2 clips in 1 shards" in repr(shards)
+    assert "a/b é.avi" in shards[1]._repr_html_()
+
+
+def test_what_is_not_stored_is_none(tmp_path):
+    clip = mas_labels.open_shards(write_shard(tmp_path / "a.h5", store_boundaries=False))[0]
+    assert clip.motion_boundaries is None
+    assert clip.flow is None
+
+
+def test_frames_survive_jpeg_within_its_loss():
+    """A coloured texture loses some of its colour, nothing else: mixed-up channels would differ far more."""
+    from conftest import moving_texture
+
+    from mas_labels import jpeg
+
+    frame = moving_texture(1, 128, 171, 0, 0)[0]
+    decoded = jpeg.decode(jpeg.encode(frame, 90))
+    assert np.abs(decoded.astype(int) - frame).mean() < 6
+
+
+def test_an_empty_shard_is_a_shard(tmp_path):
+    with ShardWriter(tmp_path / "a.h5", LabelConfig(), {}, view_table(8), (), {}) as writer:
+        writer.add_failure("c.avi", mas_labels.errors.VideoError("open", "cannot_open", "no stream"))
+    shards = mas_labels.open_shards(tmp_path)
+    assert (len(shards), len(shards.failures), shards.videos) == (0, 1, [])
+    shards.shard(0).verify()
+
+
+def test_the_schema_names_everything_in_a_shard(tmp_path):
+    path = write_shard(tmp_path / "a.h5", store_flow=True)
+    found = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+        assert set(file.attrs) == set(schema.ATTRIBUTES)
+    columns = {column.path for column in schema.COLUMNS}
+    assert set(found) == columns - {"frames/raw"}
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    with (
+        pytest.raises(RuntimeError),
+        ShardWriter(tmp_path / "a.h5", LabelConfig(), {}, VIEWS, (), {}) as writer,
+    ):
+        writer.add_clip(0, *made_up_clip(0))
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_writers_of_one_shard_are_refused_and_a_dead_one_is_taken_over(tmp_path):
+    (tmp_path / ".a.h5.partial").write_bytes(b"left by a run that was killed")
+    with ShardWriter(tmp_path / "a.h5", LabelConfig(), {}, VIEWS, (), {}):
+        with pytest.raises(ConfigError, match="another process is writing"):
+            ShardWriter(tmp_path / "a.h5", LabelConfig(), {}, VIEWS, (), {})
+        assert not (tmp_path / "a.h5").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_flipped_bits_are_found(tmp_path):
+    """Every flip is found when the shard is opened or verified, unless it lies in bytes nobody reads."""
+    path = write_shard(tmp_path / "a.h5", clips=1)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    found = 0
+    for position in rng.integers(0, len(whole), 60):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            with Shard(path) as shard:
+                shard.verify()
+        except ShardError:
+            found += 1
+    assert found >= 50  # nearly all of the file is data; the rest is padding of HDF5's own tables
+
+
+def test_data_elsewhere_is_refused(tmp_path):
+    path = write_shard(tmp_path / "a.h5")
+    for name, change in {
+        "soft": lambda file: file.__setitem__("clips/soft", h5py.SoftLink("/views")),
+        "external": lambda file: file.__setitem__("clips/mu2", h5py.ExternalLink("b.h5", "/views")),
+        "group": lambda file: file.create_group("clips/more/deeper"),
+        "unknown": lambda file: file.create_dataset("clips/extra", data=[1]),
+    }.items():
+        changed = shutil.copy(path, tmp_path / f"{name}.h5")
+        with h5py.File(changed, "a") as file:
+            change(file)
+        with pytest.raises(ShardError, match=r"do not trust it|not in the schema"):
+            mas_labels.open_shards(changed)
+
+
+def test_external_and_virtual_data_are_refused(tmp_path):
+    path = write_shard(tmp_path / "a.h5")
+    (tmp_path / "secret").write_bytes(bytes(1000))
+    for name in ("external", "virtual"):
+        changed = shutil.copy(path, tmp_path / f"{name}.h5")
+        with h5py.File(changed, "a") as file:
+            del file["clips/start_frame"]
+            if name == "external":
+                place = [(str(tmp_path / "secret"), 0, 8)]
+                file.create_dataset("clips/start_frame", (2,), "uint32", external=place)
+            else:
+                layout = h5py.VirtualLayout((2,), "uint32")
+                layout[:] = h5py.VirtualSource(path, "clips/start_frame", (2,))
+                file.create_virtual_dataset("clips/start_frame", layout)
+        with pytest.raises(ShardError, match="points to data outside"):
+            mas_labels.open_shards(changed)
+
+
+def test_sizes_that_cannot_be_are_refused(tmp_path):
+    path = write_shard(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file["frames/jpeg"].resize(10**12, axis=0)
+    with pytest.raises(ShardError, match="claims 1000000000000 bytes that are not in the file"):
+        mas_labels.open_shards(path)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "message"),
+    [
+        ("schema_version", 99, "version 99"),
+        ("format", np.bytes_("other"), "found other"),
+        ("plan", None, "missing"),
+    ],
+)
+def test_another_format_or_version_is_refused(tmp_path, attribute, value, message):
+    path = write_shard(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        del file.attrs[attribute]
+        if value is not None:
+            file.attrs[attribute] = value
+    with pytest.raises(ShardError, match=message):
+        mas_labels.open_shards(path)
+
+
+def test_offsets_that_lead_astray_are_refused(tmp_path):
+    path = write_shard(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file["frames/offsets"][5] = 10**9
+    with pytest.raises(ShardError, match="lead astray"):
+        _ = mas_labels.open_shards(path)[0].frames
+
+
+def test_shards_of_different_options_are_not_mixed(tmp_path):
+    write_shard(tmp_path / "a.h5")
+    write_shard(tmp_path / "b.h5", jpeg_quality=80)
+    with pytest.raises(ShardError, match=r"different options \(jpeg_quality\)"):
+        mas_labels.open_shards(tmp_path / "*.h5")
+
+
+def test_a_set_is_one_long_sequence(tiny_shards, tmp_path):
+    shards = mas_labels.open_shards(tiny_shards)
+    assert (
+        len(shards) == sum(shards.lengths) == sum(len(mas_labels.open_shards(path)) for path in tiny_shards)
+    )
+    last = shards[-1]
+    assert last.index == len(shards) - 1
+    assert [clip.index for clip in shards[1:3]] == [1, 2]
+    with pytest.raises(IndexError):
+        shards[len(shards)]
+    again = pickle.loads(pickle.dumps(shards))
+    np.testing.assert_array_equal(again[-1].frames, last.frames)
+    shards.close()
+    np.testing.assert_array_equal(again[-1].frames, last.frames)
+
+
+def test_more_shards_than_open_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("mas_labels.shard.OPEN_FILES", 2)
+    for name in "abcd":
+        write_shard(tmp_path / f"{name}.h5", clips=1)
+    shards = mas_labels.open_shards(tmp_path)
+    assert [clip.start_frame for clip in shards] == [0] * 4
+    assert len(shards._open) == 2
+
+
+def test_a_replaced_shard_is_noticed(tmp_path):
+    path = write_shard(tmp_path / "a.h5")
+    shards = mas_labels.open_shards(path)
+    write_shard(path, clips=1)
+    with pytest.raises(ShardError, match="replaced"):
+        _ = shards[0].frames
+
+
+def test_nothing_found_says_what_is_expected(tmp_path):
+    with pytest.raises(DatasetError, match=r"no shards match .*\*\.h5"):
+        mas_labels.open_shards(tmp_path / "*.h5")
+    with pytest.raises(DatasetError, match="no shards given"):
+        mas_labels.open_shards([])
+    (tmp_path / "a.h5").write_text("no HDF5")
+    with pytest.raises(ShardError, match="not a readable HDF5 file"):
+        mas_labels.open_shards(tmp_path / "a.h5")
