@@ -21,9 +21,11 @@ struct Grid {
     int rows, cols, blocks;
     size_t row_size() const { return (size_t)blocks * BLOCK; }  // floats in a row of all fields
     size_t pixels() const { return (size_t)rows * cols; }
-    float* field(float* row, int col, Field f) const
+    // Where a column lies in a row of one field of 16 floats a block.
+    size_t lane_offset(int col) const { return (size_t)(col % blocks) * STRIPES + col / blocks; }
+    template <class Action> void each_padding_lane(Action action) const
     {
-        return row + (size_t)(col % blocks) * BLOCK + f * STRIPES + col / blocks;
+        for (int col = cols; col < blocks * STRIPES; ++col) action(lane_offset(col));
     }
 };
 

@@ -32,85 +32,113 @@ MAS_INLINE I median_of_columns3(const I (*column)[3])
     return median3(low, median3(column[0][1], column[1][1], column[2][1]), high);
 }
 
-// Moves the smallest of m[0 .. size - 1] to m[0] and the largest to m[size - 1].
-template <int SIZE> MAS_INLINE void extremes_to_ends(I* m)
+// Two sorted fives into one sorted ten: Batcher's odd-even merge.
+MAS_INLINE void merge_5_5(const I* a, const I* b, I* out)
 {
-#pragma GCC unroll 16
-    for (int k = 0; k < SIZE / 2; ++k) exchange(m[k], m[SIZE - 1 - k]);
-#pragma GCC unroll 16
-    for (int k = 1; k < (SIZE + 1) / 2; ++k) exchange(m[0], m[k]);
-#pragma GCC unroll 16
-    for (int k = SIZE / 2; k < SIZE - 1; ++k) exchange(m[k], m[SIZE - 1]);
+    I e[6] = {a[0], a[2], a[4], b[0], b[2], b[4]}, o[4] = {a[1], a[3], b[1], b[3]};
+    exchange(o[0], o[2]); exchange(o[1], o[3]); exchange(o[1], o[2]);
+    exchange(e[0], e[3]); exchange(e[2], e[5]); exchange(e[2], e[3]); exchange(e[1], e[4]);
+    exchange(e[1], e[2]); exchange(e[3], e[4]);
+    out[0] = e[0];
+    out[9] = e[5];
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) { out[2 * k + 1] = min(o[k], e[k + 1]); out[2 * k + 2] = max(o[k], e[k + 1]); }
 }
 
-// Columns sorted downwards, then each row sorted: both orders hold, and only 13 of the 25 can be the median,
-// six of the others being surely below it and six above.
-MAS_INLINE I median_of_columns5(const I (*column)[5])
+// The 8th to 13th smallest, sorted, of two sorted tens. Only these can be the median once five more are added.
+MAS_INLINE void middle_six(const I* a, const I* b, I* out)
 {
-    I r[5][5];
+    I low[10], high[10];  // the ten smallest, rising then falling, and the ten largest, falling then rising
+#pragma GCC unroll 10
+    for (int k = 0; k < 10; ++k) { low[k] = min(a[k], b[9 - k]); high[k] = max(a[k], b[9 - k]); }
+    I top[5], bottom[5];
 #pragma GCC unroll 5
-    for (int rank = 0; rank < 5; ++rank) {
-#pragma GCC unroll 5
-        for (int k = 0; k < 5; ++k) r[rank][k] = column[k][rank];
-        sort5(r[rank]);
-    }
-    // Eight of the 13 hold the median between their extremes: forget these two, take in one more, and so on.
-    I m[8] = {r[0][3], r[0][4], r[1][2], r[1][3], r[1][4], r[2][1], r[2][2], r[2][3]};
-    extremes_to_ends<8>(m);
-    m[0] = r[3][0];
-    extremes_to_ends<7>(m);
-    m[0] = r[3][1];
-    extremes_to_ends<6>(m);
-    m[0] = r[3][2];
-    extremes_to_ends<5>(m);
-    m[0] = r[4][0];
-    extremes_to_ends<4>(m);
-    return median3(m[1], m[2], r[4][1]);
+    for (int k = 0; k < 5; ++k) { top[k] = max(low[k], low[k + 5]); bottom[k] = min(high[k], high[k + 5]); }
+    sort5(top);
+    sort5(bottom);
+#pragma GCC unroll 3
+    for (int k = 0; k < 3; ++k) { out[k] = top[k + 2]; out[k + 3] = bottom[k]; }
 }
 
-// One row of a field as ordered integers, with two more blocks at either end for the neighbours beyond the
-// stripes' ends and beyond the border.
+// The sixth smallest of a sorted six and a sorted five: over all ways to take six from the two lists' starts,
+// the smallest of the largest taken.
+MAS_INLINE I sixth_of_6_5(const I* six, const I* five)
+{
+    I out = six[5];
+#pragma GCC unroll 5
+    for (int k = 0; k < 5; ++k) out = min(out, max(six[k], five[4 - k]));
+    return out;
+}
+
+constexpr int MARGIN = 2;  // blocks beyond either end of a row
+
+// One row of a field as ordered integers, with the neighbours beyond the stripes' ends and beyond the border.
 static void load_median_row(const Grid& grid, const float* row, Field field, int32_t* out)
 {
+    int32_t* first = out + MARGIN * STRIPES;
+    int32_t* last = first + (grid.blocks - 1) * STRIPES;
     for (int block = 0; block < grid.blocks; ++block)
         for (int part = 0; part < STRIPES; part += I::LANES) {
-            int32_t* target = out + (block + 2) * STRIPES + part;
+            int32_t* target = first + block * STRIPES + part;
             std::memcpy(target, row + (size_t)block * BLOCK + field * STRIPES + part, sizeof(int32_t) * I::LANES);
             store(target, flip_if_negative(load(target)));
         }
-    const auto at = [&](int col) { return out + (col % grid.blocks + 2) * STRIPES + col / grid.blocks; };
-    const int32_t first = *at(0), last = *at(grid.cols - 1);
-    for (int col = grid.cols; col < grid.blocks * STRIPES; ++col) *at(col) = last;
-    for (int beyond = 0; beyond < 2; ++beyond)
-        for (int lane = 0; lane < STRIPES; ++lane) {
-            const int left = lane * grid.blocks - 1 - beyond, right = (lane + 1) * grid.blocks + beyond;
-            out[(1 - beyond) * STRIPES + lane] = left < 0 ? first : *at(left);
-            out[(grid.blocks + 2 + beyond) * STRIPES + lane] = right < grid.cols ? *at(right) : last;
-        }
+    const int32_t left = *first, right = first[grid.lane_offset(grid.cols - 1)];
+    grid.each_padding_lane([&](size_t offset) { first[offset] = right; });
+    for (int beyond = 1; beyond <= MARGIN; ++beyond) {  // one lane further where the stripe next door is
+        const int lanes = (beyond + grid.blocks - 1) / grid.blocks, inside = (beyond - 1) % grid.blocks;
+        int32_t *before = first - beyond * STRIPES, *after = last + beyond * STRIPES;
+        for (int lane = 0; lane < lanes; ++lane) { before[lane] = left; after[STRIPES - 1 - lane] = right; }
+        std::memcpy(before + lanes, last - inside * STRIPES, sizeof(int32_t) * (STRIPES - lanes));
+        std::memcpy(after, first + inside * STRIPES + lanes, sizeof(int32_t) * (STRIPES - lanes));
+    }
+}
+
+MAS_INLINE void store_median(float* out, I median)
+{
+    int32_t lanes[I::LANES];
+    store(lanes, flip_if_negative(median));
+    std::memcpy(out, lanes, sizeof lanes);
+}
+
+// Medians of a row of sorted columns; `out` is the field of its first block. Two windows of five columns side by
+// side share four, which are merged once, and of these the last two are the next two windows' first.
+static void medians5(const I (*column)[5], int blocks, float* out)
+{
+    I merged[2][10], six[6];
+    merge_5_5(column[1], column[2], merged[0]);
+    for (int block = 0; block < blocks; block += 2, column += 2, out += 2 * BLOCK) {
+        const I* before = merged[block / 2 % 2];
+        I* after = merged[1 - block / 2 % 2];
+        merge_5_5(column[3], column[4], after);
+        middle_six(before, after, six);
+        store_median(out, sixth_of_6_5(six, column[0]));
+        if (block + 1 < blocks) store_median(out + BLOCK, sixth_of_6_5(six, column[5]));
+    }
+}
+
+static void medians3(const I (*column)[3], int blocks, float* out)
+{
+    for (int block = 0; block < blocks; ++block) store_median(out + block * BLOCK, median_of_columns3(column + block));
 }
 
 // Sorts the columns of WINDOW rows, then takes the median at each block of the row.
 template <int WINDOW>
-static void median_row(const Grid& grid, int32_t* const* rows, I* columns, float* out, Field field)
+static void median_row(const Grid& grid, int32_t* const* rows, I* columns, float* out)
 {
-    constexpr int REACH = WINDOW / 2;
+    I (*sorted)[WINDOW] = (I (*)[WINDOW])columns;
     for (int part = 0; part < STRIPES; part += I::LANES) {
-        I (*sorted)[WINDOW] = (I (*)[WINDOW])columns;
-        for (int block = 2 - REACH; block < grid.blocks + 2 + REACH; ++block) {
-            I* column = sorted[block];
+        for (int block = 0; block < grid.blocks + 2 * MARGIN; ++block) {
+            I column[5];
 #pragma GCC unroll 5
             for (int k = 0; k < WINDOW; ++k) column[k] = load(rows[k] + block * STRIPES + part);
             if constexpr (WINDOW == 3) sort3(column[0], column[1], column[2]);
             else sort5(column);
+#pragma GCC unroll 5
+            for (int k = 0; k < WINDOW; ++k) sorted[block][k] = column[k];
         }
-        for (int block = 0; block < grid.blocks; ++block) {
-            I median;
-            if constexpr (WINDOW == 3) median = median_of_columns3(sorted + block + 1);
-            else median = median_of_columns5(sorted + block);
-            int32_t lanes[I::LANES];
-            store(lanes, flip_if_negative(median));
-            std::memcpy(out + (size_t)block * BLOCK + field * STRIPES + part, lanes, sizeof lanes);
-        }
+        if constexpr (WINDOW == 3) medians3(sorted + MARGIN - 1, grid.blocks, out + part);
+        else medians5(sorted, grid.blocks, out + part);
     }
 }
 
@@ -130,9 +158,9 @@ static void median_filter(const Grid& grid, float* state, Field field, const Med
         int32_t* window[WINDOW];
         for (int k = 0; k < WINDOW; ++k)
             window[k] = scratch.ring[clamp_index(row + k - REACH, 0, grid.rows - 1) % RING];
-        float* out = state + row * grid.row_size();
-        median_row<WINDOW>(grid, window, scratch.columns, out, field);
-        for (int col = grid.cols; col < grid.blocks * STRIPES; ++col) *grid.field(out, col, field) = 0;
+        float* out = state + row * grid.row_size() + field * STRIPES;
+        median_row<WINDOW>(grid, window, scratch.columns, out);
+        grid.each_padding_lane([&](size_t offset) { out[offset / STRIPES * BLOCK + offset % STRIPES] = 0; });
     }
 }
 

@@ -43,61 +43,73 @@ struct Solver {
 // ------------------------------------------------------------------------------------- one iteration
 
 struct Constants { F l_t, minus_l_t, tau, one; };
+struct Flow { F u1, u2; };
 
-// PRIMAL updates U of `row`; DUAL updates P of the row above it, whose U is then complete on all sides.
+MAS_INLINE Flow load_flow(const float* b) { return {load(b + U1 * STRIPES), load(b + U2 * STRIPES)}; }
+
+// U of one vector of pixels; p11 and p21 of its left neighbours come in and its own go out.
+MAS_INLINE Flow primal(const Constants& c, float* b, const float* above, F& left11, F& left21, F& error)
+{
+    const F p11 = load(b + P11 * STRIPES), p21 = load(b + P21 * STRIPES);
+    const F div_p1 = (p11 - left11) + (load(b + P12 * STRIPES) - load(above + P12 * STRIPES));
+    const F div_p2 = (p21 - left21) + (load(b + P22 * STRIPES) - load(above + P22 * STRIPES));
+    left11 = p11;
+    left21 = p21;
+    const Flow u = load_flow(b);
+    const F j1 = load(b + J1 * STRIPES), j2 = load(b + J2 * STRIPES);
+    const F rho = fma(j1, u.u1, fma(j2, u.u2, load(b + RHO_C * STRIPES)));
+    const F th = max(min(rho * load(b + INV * STRIPES), c.l_t), c.minus_l_t);
+    const F change1 = fma(th, j1, div_p1), change2 = fma(th, j2, div_p2);
+    error = fma(change2, change2, fma(change1, change1, error));
+    const Flow out = {u.u1 + change1, u.u2 + change2};
+    store(b + U1 * STRIPES, out.u1);
+    store(b + U2 * STRIPES, out.u2);
+    return out;
+}
+
+// P of one vector of pixels from U there, on the right and below; `mask` clears the last column's gradient.
+MAS_INLINE void dual(const Constants& c, float* b, const Flow& here, const Flow& right, const Flow& below, F mask)
+{
+    const F u1x = keep(right.u1 - here.u1, mask), u1y = below.u1 - here.u1;
+    const F u2x = keep(right.u2 - here.u2, mask), u2y = below.u2 - here.u2;
+    const F n1 = c.one + sqrt(fma(u1x, u1x, u1y * u1y));
+    const F n2 = c.one + sqrt(fma(u2x, u2x, u2y * u2y));
+    const F both = c.one / (n1 * n2);  // one division serves both
+    const F r1 = both * n2, r2 = both * n1;
+    store(b + P11 * STRIPES, fma(c.tau, u1x, load(b + P11 * STRIPES)) * r1);
+    store(b + P12 * STRIPES, fma(c.tau, u1y, load(b + P12 * STRIPES)) * r1);
+    store(b + P21 * STRIPES, fma(c.tau, u2x, load(b + P21 * STRIPES)) * r2);
+    store(b + P22 * STRIPES, fma(c.tau, u2y, load(b + P22 * STRIPES)) * r2);
+}
+
+// PRIMAL updates U of `row`; DUAL updates P of the row above it, one block behind: U is then complete on all
+// sides, and the processor need not wait for one before it starts the other.
 template <bool PRIMAL, bool DUAL>
 static void sweep_row(const Solver& s, const Grid& grid, float* row, float* above, float* error)
 {
     const Constants c = {fill(s.l_t), fill(-s.l_t), fill(s.tau), fill(1)};
+    const int last = (grid.blocks - 1) * BLOCK;
     for (int part = 0; part < STRIPES; part += F::LANES) {
-        float* b = row + part;
-        float* a = above + part;
-        F sum = load(error + part);
-        F left11, left21, here1, here2;
-        if constexpr (PRIMAL) {  // column -1 of a stripe is the end of the stripe before
-            const float* end = b + (grid.blocks - 1) * BLOCK - 1;
-            const F mask = load(s.left_mask + part);
-            left11 = keep(load(end + P11 * STRIPES), mask);
-            left21 = keep(load(end + P21 * STRIPES), mask);
+        float *b = row + part, *a = above + part;
+        const float* mask = s.right_mask + part;
+        F sum = load(error + part), left11, left21;
+        if constexpr (PRIMAL) {  // left of a stripe's start is the end of the stripe before
+            const F keep_left = load(s.left_mask + part);
+            left11 = keep(load(b + last + P11 * STRIPES - 1), keep_left);
+            left21 = keep(load(b + last + P21 * STRIPES - 1), keep_left);
         }
-        if constexpr (DUAL) { here1 = load(a + U1 * STRIPES); here2 = load(a + U2 * STRIPES); }
-        for (int block = 0; block < grid.blocks; ++block, a += BLOCK, b += BLOCK) {
-            const F above12 = load(a + P12 * STRIPES), above22 = load(a + P22 * STRIPES);
-            F u1 = load(b + U1 * STRIPES), u2 = load(b + U2 * STRIPES);
-            if constexpr (PRIMAL) {
-                const F p11 = load(b + P11 * STRIPES), p21 = load(b + P21 * STRIPES);
-                const F div_p1 = (p11 - left11) + (load(b + P12 * STRIPES) - above12);
-                const F div_p2 = (p21 - left21) + (load(b + P22 * STRIPES) - above22);
-                left11 = p11;
-                left21 = p21;
-                const F j1 = load(b + J1 * STRIPES), j2 = load(b + J2 * STRIPES);
-                const F rho = fma(j1, u1, fma(j2, u2, load(b + RHO_C * STRIPES)));
-                const F th = max(min(rho * load(b + INV * STRIPES), c.l_t), c.minus_l_t);
-                const F change1 = fma(th, j1, div_p1), change2 = fma(th, j2, div_p2);
-                u1 = u1 + change1;
-                u2 = u2 + change2;
-                sum = fma(change2, change2, fma(change1, change1, sum));
-                store(b + U1 * STRIPES, u1);
-                store(b + U2 * STRIPES, u2);
-            }
+        Flow here = load_flow(a);
+        Flow below = PRIMAL ? primal(c, b, a, left11, left21, sum) : load_flow(b);
+        for (const float* end = b + last; b < end; b += BLOCK, a += BLOCK, mask += STRIPES) {
+            const Flow next = PRIMAL ? primal(c, b + BLOCK, a + BLOCK, left11, left21, sum) : load_flow(b + BLOCK);
             if constexpr (DUAL) {
-                const float* next = block + 1 < grid.blocks ? a + BLOCK : above + part + 1;
-                const F mask = load(s.right_mask + block * STRIPES + part);
-                const F right1 = load(next + U1 * STRIPES), right2 = load(next + U2 * STRIPES);
-                const F u1x = keep(right1 - here1, mask), u1y = u1 - here1;
-                const F u2x = keep(right2 - here2, mask), u2y = u2 - here2;
-                const F n1 = c.one + sqrt(fma(u1x, u1x, u1y * u1y));
-                const F n2 = c.one + sqrt(fma(u2x, u2x, u2y * u2y));
-                const F both = c.one / (n1 * n2);  // one division serves both
-                const F r1 = both * n2, r2 = both * n1;
-                store(a + P11 * STRIPES, fma(c.tau, u1x, load(a + P11 * STRIPES)) * r1);
-                store(a + P12 * STRIPES, fma(c.tau, u1y, above12) * r1);
-                store(a + P21 * STRIPES, fma(c.tau, u2x, load(a + P21 * STRIPES)) * r2);
-                store(a + P22 * STRIPES, fma(c.tau, u2y, above22) * r2);
-                here1 = right1;
-                here2 = right2;
+                const Flow right = load_flow(a + BLOCK);
+                dual(c, a, here, right, below, load(mask));
+                here = right;
             }
+            below = next;
         }
+        if constexpr (DUAL) dual(c, a, here, load_flow(above + part + 1), below, load(mask));
         store(error + part, sum);
     }
 }
@@ -354,8 +366,8 @@ static Solver make_solver(const Tvl1Problem& problem, Arena& arena)
         s.resize_scratch.rows[i] = arena.take<float>(full.cols);
     }
     s.resize_scratch.taps = arena.take<Tap>(full.cols);
-    for (int32_t*& row : s.median_scratch.ring) row = arena.take<int32_t>((full.blocks + 4) * STRIPES);
-    s.median_scratch.columns = arena.take<I>((full.blocks + 4) * 5);
+    for (int32_t*& row : s.median_scratch.ring) row = arena.take<int32_t>((full.blocks + 2 * MARGIN) * STRIPES);
+    s.median_scratch.columns = arena.take<I>((full.blocks + 2 * MARGIN) * 5);
     return s;
 }
 
