@@ -30,7 +30,7 @@ def check_frames(frames: NDArray[np.uint8]) -> None:
 def octant_index(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the octant of RGB of each pixel, 4 [R >= 128] + 2 [G >= 128] + [B >= 128], shape (...,)."""
     high = frames >> 7
-    return (high[..., 0] << 2) | (high[..., 1] << 1) | high[..., 2]
+    return np.asarray((high[..., 0] << 2) | (high[..., 1] << 1) | high[..., 2], np.uint8)
 
 
 def iou_scores(histograms: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels import tvl1
 from mas_labels.appearance import check_frames
 from mas_labels.errors import ConfigError, InputError
+from mas_labels.tvl1 import tvl1_flow
 
 Grey = NDArray[np.uint8]
 Field = NDArray[np.float32]
@@ -88,7 +88,7 @@ def _resize_flow(flow: Field | None, size: tuple[int, int]) -> Field:
 
 
 ESTIMATORS: Final[dict[str, Callable[[Grey], Field]]] = {
-    "tvl1": tvl1.tvl1_flow,
+    "tvl1": tvl1_flow,
     "tvl1-opencv": _each_pair(_tvl1_opencv),
     "brox": _each_pair(_brox),
     "dis": _each_pair(_dis),

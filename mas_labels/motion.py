@@ -168,7 +168,7 @@ class MotionStatistics:
 
 def _sum_cells(shape: Cells, values: NDArray[np.float64], mirrored: bool) -> NDArray[np.float64]:
     """Sum (112, 112) values over each cell: (cells,), in the mirrored view's order if asked."""
-    sums = np.bincount(shape.map.ravel(), weights=values.ravel(), minlength=shape.count)
+    sums = np.bincount(shape.map.ravel(), weights=values.ravel(), minlength=shape.count).astype(np.float64)
     return sums[shape.mirror] if mirrored else sums
 
 

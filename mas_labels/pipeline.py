@@ -20,7 +20,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import mas_labels
-from mas_labels import tvl1
 from mas_labels.clips import cut_clips
 from mas_labels.config import LabelConfig, json_hash
 from mas_labels.errors import ConfigError, InputError, OptionsDifferError, VideoError
@@ -31,6 +30,7 @@ from mas_labels.progress import Heartbeat, ProgressBar
 from mas_labels.schema import CLIP_FRAMES
 from mas_labels.shard_reader import Shard
 from mas_labels.shard_writer import ShardWriter
+from mas_labels.tvl1 import isa as tvl1_isa
 from mas_labels.video import VideoReader
 from mas_labels.views import view_table
 
@@ -250,7 +250,7 @@ def run(
     """
     _make_writable(out)
     if config.flow == "tvl1":
-        tvl1.isa()  # not built: says so before any work
+        tvl1_isa()  # not built: says so before any work
     results = {result.name: result for result in finished_shards(out, plan, config)}
     todo = [shard for shard in plan if shard.name not in results]
     if results:

@@ -311,7 +311,7 @@ def open_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     """
     asked = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found: dict[Path, None] = {}
-    for item in map(os.fspath, asked):
+    for item in [os.fspath(one) for one in asked]:
         path = Path(item)
         if path.is_dir():
             matches = [str(match) for match in path.glob("*.h5")]

@@ -208,11 +208,17 @@ class Shard:
         if (np.diff(ends) <= 0).any() or ends[-1] > len(self._datasets["frames/jpeg"]):
             raise ShardError(f"{self.path}: frames/offsets of clip {clip} lead astray: make the shard again")
         data = self.read("frames/jpeg", slice(ends[0], ends[-1]))
-        frames = [jpeg.decode(part) for part in np.split(data, ends[1:-1] - ends[0])]
+        return np.stack([self._decode(clip, part) for part in np.split(data, ends[1:-1] - ends[0])])
+
+    def _decode(self, clip: int, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Decode one frame of a clip."""
+        frame = jpeg.decode(data)
         expected = (schema.FRAME_ROWS, schema.FRAME_COLS, 3)
-        if any(frame is None or frame.shape != expected for frame in frames):
-            raise ShardError(f"{self.path}: a frame of clip {clip} does not decode to {expected}")
-        return np.stack(frames)
+        if frame is None or frame.shape != expected:
+            raise ShardError(
+                f"{self.path}: a frame of clip {clip} is no JPEG of {expected}: make the shard again"
+            )
+        return frame
 
     def verify(self) -> None:
         """Read everything, checking checksums, and compare with the content hash.
