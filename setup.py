@@ -22,7 +22,7 @@ COMMON_FLAGS = [
     "-fno-math-errno",
     "-fno-trapping-math",
     "-fvisibility=hidden",
-    "-Wno-maybe-uninitialized",
+    "-Wno-maybe-uninitialized", "-Wno-uninitialized",
 ]
 INSTRUCTION_SETS = {
     "portable": [],

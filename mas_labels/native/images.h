@@ -68,17 +68,22 @@ MAS_INLINE size_t tap_floats(int rows, int cols) { return (size_t)tap_pitch(rows
 static TapImage build_tap_image(const float* image, int rows, int cols, float* data)
 {
     const TapImage taps = {data, tap_pitch(cols)};
-    std::memset(data, 0, tap_floats(rows, cols) * sizeof(float));
+    constexpr size_t PIXEL = CHANNELS * sizeof(float);
+    std::memset(data, 0, taps.pitch * PIXEL * BORDER);
+    std::memset(taps.at(rows, -BORDER), 0, taps.pitch * PIXEL * (BORDER + 1));
     for (int row = 0; row < rows; ++row) {
         const float* here = image + (size_t)row * cols;
         const float* above = row > 0 ? here - cols : here;
         const float* below = row < rows - 1 ? here + cols : here;
         float* out = taps.at(row, 0);
+        std::memset(taps.at(row, -BORDER), 0, PIXEL * BORDER);
+        std::memset(taps.at(row, cols), 0, PIXEL * (BORDER + 1));
         for (int col = 0; col < cols; ++col) {
             const int left = col - (col > 0), right = col + (col < cols - 1);
             out[col * CHANNELS] = here[col];
             out[col * CHANNELS + 1] = 0.5f * (here[right] - here[left]);
             out[col * CHANNELS + 2] = 0.5f * (below[col] - above[col]);
+            out[col * CHANNELS + 3] = 0;
         }
     }
     return taps;

@@ -25,7 +25,8 @@ struct Grid {
     size_t lane_offset(int col) const { return (size_t)(col % blocks) * STRIPES + col / blocks; }
     template <class Action> void each_padding_lane(Action action) const
     {
-        for (int col = cols; col < blocks * STRIPES; ++col) action(lane_offset(col));
+        for (int lane = cols / blocks, block = cols % blocks; lane < STRIPES; ++lane, block = 0)
+            for (; block < blocks; ++block) action((size_t)block * STRIPES + lane);
     }
 };
 

@@ -86,11 +86,11 @@ static void load_median_row(const Grid& grid, const float* row, Field field, int
     const int32_t left = *first, right = first[grid.lane_offset(grid.cols - 1)];
     grid.each_padding_lane([&](size_t offset) { first[offset] = right; });
     for (int beyond = 1; beyond <= MARGIN; ++beyond) {  // one lane further where the stripe next door is
-        const int lanes = (beyond + grid.blocks - 1) / grid.blocks, inside = (beyond - 1) % grid.blocks;
+        const int inside = (beyond - 1) % grid.blocks, shift = grid.blocks == 1 ? beyond : 1;
         int32_t *before = first - beyond * STRIPES, *after = last + beyond * STRIPES;
-        for (int lane = 0; lane < lanes; ++lane) { before[lane] = left; after[STRIPES - 1 - lane] = right; }
-        std::memcpy(before + lanes, last - inside * STRIPES, sizeof(int32_t) * (STRIPES - lanes));
-        std::memcpy(after, first + inside * STRIPES + lanes, sizeof(int32_t) * (STRIPES - lanes));
+        std::memcpy(before, last - inside * STRIPES - shift, STRIPES * sizeof(int32_t));
+        std::memcpy(after, first + inside * STRIPES + shift, STRIPES * sizeof(int32_t));
+        for (int lane = 0; lane < shift; ++lane) { before[lane] = left; after[STRIPES - 1 - lane] = right; }
     }
 }
 
@@ -142,25 +142,29 @@ static void median_row(const Grid& grid, int32_t* const* rows, I* columns, float
     }
 }
 
-// Scratch of `median_filter`: a ring of rows and one row of sorted columns.
+// Scratch of `median_filter`: for u1 and u2 a ring of rows, and one row of sorted columns.
 constexpr int RING = 8;
-struct MedianScratch { int32_t* ring[RING]; I* columns; };
+struct MedianScratch { int32_t* rings[2][RING]; I* columns; };
 
-// Replaces `field` of the whole grid by its median; padding lanes are set to zero again, see `sweep`.
+// Replaces u1 and u2 by their medians; padding lanes are set to zero again, as `sweep_row` needs them.
 template <int WINDOW>
-static void median_filter(const Grid& grid, float* state, Field field, const MedianScratch& scratch)
+static void median_filter(const Grid& grid, float* state, const MedianScratch& scratch)
 {
     constexpr int REACH = WINDOW / 2;
+    constexpr Field fields[2] = {U1, U2};
     int loaded = 0;
     for (int row = 0; row < grid.rows; ++row) {
         for (; loaded <= row + REACH && loaded < grid.rows; ++loaded)
-            load_median_row(grid, state + loaded * grid.row_size(), field, scratch.ring[loaded % RING]);
-        int32_t* window[WINDOW];
-        for (int k = 0; k < WINDOW; ++k)
-            window[k] = scratch.ring[clamp_index(row + k - REACH, 0, grid.rows - 1) % RING];
-        float* out = state + row * grid.row_size() + field * STRIPES;
-        median_row<WINDOW>(grid, window, scratch.columns, out);
-        grid.each_padding_lane([&](size_t offset) { out[offset / STRIPES * BLOCK + offset % STRIPES] = 0; });
+            for (int i = 0; i < 2; ++i)
+                load_median_row(grid, state + loaded * grid.row_size(), fields[i], scratch.rings[i][loaded % RING]);
+        for (int i = 0; i < 2; ++i) {
+            int32_t* window[WINDOW];
+            for (int k = 0; k < WINDOW; ++k)
+                window[k] = scratch.rings[i][clamp_index(row + k - REACH, 0, grid.rows - 1) % RING];
+            float* out = state + row * grid.row_size() + fields[i] * STRIPES;
+            median_row<WINDOW>(grid, window, scratch.columns, out);
+            grid.each_padding_lane([&](size_t offset) { out[offset / STRIPES * BLOCK + offset % STRIPES] = 0; });
+        }
     }
 }
 

@@ -41,6 +41,9 @@ MAS_INLINE I8 truncate(F8 a) { return {_mm256_cvttps_epi32(a.v)}; }
 MAS_INLINE F8 to_float(I8 a) { return {_mm256_cvtepi32_ps(a.v)}; }
 MAS_INLINE I8 min(I8 a, I8 b) { return {_mm256_min_epi32(a.v, b.v)}; }
 MAS_INLINE I8 max(I8 a, I8 b) { return {_mm256_max_epi32(a.v, b.v)}; }
+MAS_INLINE void fill(I8& out, int32_t s) { out.v = _mm256_set1_epi32(s); }
+MAS_INLINE I8 operator+(I8 a, I8 b) { return {_mm256_add_epi32(a.v, b.v)}; }
+MAS_INLINE I8 operator*(I8 a, I8 b) { return {_mm256_mullo_epi32(a.v, b.v)}; }
 MAS_INLINE I8 flip_if_negative(I8 a)  // the float's bits to an integer in the same order, and back
 {
     __m256i flip = _mm256_and_si256(_mm256_srai_epi32(a.v, 31), _mm256_set1_epi32(0x7fffffff));
@@ -53,6 +56,16 @@ MAS_INLINE F8 fill_halves(float lower, float upper)
 MAS_INLINE void store_sum_of_halves(float* p, F8 a)
 {
     _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1)));
+}
+// Row r of the four by four matrix at `in` becomes column r of the one at `out`, whose rows are `stride` apart.
+MAS_INLINE void transpose_4x4(const float* in, float* out, int stride)
+{
+    __m128 r0 = _mm_loadu_ps(in), r1 = _mm_loadu_ps(in + 4), r2 = _mm_loadu_ps(in + 8), r3 = _mm_loadu_ps(in + 12);
+    _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
+    _mm_storeu_ps(out, r0);
+    _mm_storeu_ps(out + stride, r1);
+    _mm_storeu_ps(out + 2 * stride, r2);
+    _mm_storeu_ps(out + 3 * stride, r3);
 }
 
 #else  // portable: loops over a fixed number of lanes, which compilers turn into SSE2 or NEON
@@ -98,9 +111,16 @@ MAS_INLINE I8 truncate(const F8& a) { I8 out; MAS_EACH((int32_t)a.v[k]); }
 MAS_INLINE F8 to_float(const I8& a) { F8 out; MAS_EACH((float)a.v[k]); }
 MAS_INLINE I8 min(const I8& a, const I8& b) { I8 out; MAS_EACH(a.v[k] < b.v[k] ? a.v[k] : b.v[k]); }
 MAS_INLINE I8 max(const I8& a, const I8& b) { I8 out; MAS_EACH(a.v[k] > b.v[k] ? a.v[k] : b.v[k]); }
+MAS_INLINE void fill(I8& out, int32_t s) { for (int k = 0; k < 8; ++k) out.v[k] = s; }
+MAS_INLINE I8 operator+(const I8& a, const I8& b) { I8 out; MAS_EACH(a.v[k] + b.v[k]); }
+MAS_INLINE I8 operator*(const I8& a, const I8& b) { I8 out; MAS_EACH(a.v[k] * b.v[k]); }
 MAS_INLINE I8 flip_if_negative(const I8& a) { I8 out; MAS_EACH(a.v[k] ^ ((a.v[k] >> 31) & 0x7fffffff)); }
 MAS_INLINE F8 fill_halves(float lower, float upper) { F8 out; MAS_EACH(k < 4 ? lower : upper); }
 MAS_INLINE void store_sum_of_halves(float* p, const F8& a) { for (int k = 0; k < 4; ++k) p[k] = a.v[k] + a.v[k + 4]; }
+MAS_INLINE void transpose_4x4(const float* in, float* out, int stride)
+{
+    for (int k = 0; k < 16; ++k) out[k % 4 * stride + k / 4] = in[k];
+}
 MAS_INLINE F8 keep(const F8& a, const F8& mask)
 {
     uint32_t bits[8], mask_bits[8];
@@ -142,6 +162,9 @@ MAS_INLINE I16 truncate(F16 a) { return {_mm512_cvttps_epi32(a.v)}; }
 MAS_INLINE F16 to_float(I16 a) { return {_mm512_cvtepi32_ps(a.v)}; }
 MAS_INLINE I16 min(I16 a, I16 b) { return {_mm512_min_epi32(a.v, b.v)}; }
 MAS_INLINE I16 max(I16 a, I16 b) { return {_mm512_max_epi32(a.v, b.v)}; }
+MAS_INLINE void fill(I16& out, int32_t s) { out.v = _mm512_set1_epi32(s); }
+MAS_INLINE I16 operator+(I16 a, I16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
+MAS_INLINE I16 operator*(I16 a, I16 b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
 MAS_INLINE I16 flip_if_negative(I16 a)
 {
     __m512i flip = _mm512_and_si512(_mm512_srai_epi32(a.v, 31), _mm512_set1_epi32(0x7fffffff));
@@ -158,6 +181,7 @@ using I = I8;
 MAS_INLINE F load(const float* p) { F out; load(out, p); return out; }
 MAS_INLINE I load(const int32_t* p) { I out; load(out, p); return out; }
 MAS_INLINE F8 load8(const float* p) { F8 out; load(out, p); return out; }
+MAS_INLINE I fill_int(int32_t s) { I out; fill(out, s); return out; }
 MAS_INLINE F fill(float s) { F out; fill(out, s); return out; }
 MAS_INLINE F8 fill8(float s) { F8 out; fill(out, s); return out; }
 

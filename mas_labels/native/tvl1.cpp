@@ -14,6 +14,8 @@
 #include "images.h"
 #include "median.h"
 
+#include <cfloat>
+
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
@@ -21,7 +23,6 @@
 namespace {
 
 constexpr int MAX_LEVELS = 32, MIN_SIDE = 16;
-constexpr Field FLOW_FIELDS[] = {U1, U2};
 
 struct Level { Grid grid; float* pictures[2]; };  // pictures: two frames' pyramids, row by row
 
@@ -74,8 +75,7 @@ MAS_INLINE void dual(const Constants& c, float* b, const Flow& here, const Flow&
     const F u2x = keep(right.u2 - here.u2, mask), u2y = below.u2 - here.u2;
     const F n1 = c.one + sqrt(fma(u1x, u1x, u1y * u1y));
     const F n2 = c.one + sqrt(fma(u2x, u2x, u2y * u2y));
-    const F both = c.one / (n1 * n2);  // one division serves both
-    const F r1 = both * n2, r2 = both * n1;
+    const F r1 = c.one / n1, r2 = c.one / n2;
     store(b + P11 * STRIPES, fma(c.tau, u1x, load(b + P11 * STRIPES)) * r1);
     store(b + P12 * STRIPES, fma(c.tau, u1y, load(b + P12 * STRIPES)) * r1);
     store(b + P21 * STRIPES, fma(c.tau, u2x, load(b + P21 * STRIPES)) * r2);
@@ -145,14 +145,14 @@ MAS_INLINE void cubic_weights(F t, float* out)
     store(out + 3 * STRIPES, one - w0 - w1 - w2);
 }
 
-// A position, clamped to where all taps lie in the zero border, as whole pixels and weights of the taps.
-MAS_INLINE void locate(F position, int length, int32_t* whole, float* weights)
+// A position, clamped to where all taps lie in the zero border, as the first tap's index and the taps' weights.
+MAS_INLINE I locate(F position, int length, float* weights)
 {
     const F low = fill(-3), high = fill((float)(length + 2)), shift = fill(BORDER);
     const F inside = min(max(position, low), high) + shift;  // positive: truncation is floor
     const I index = truncate(inside);
-    store(whole, index);
     cubic_weights(inside - to_float(index), weights);
+    return index;
 }
 
 // Bicubic sample of (I, Ix, Iy, 0): columns in two pairs of two, rows one by one.
@@ -170,12 +170,11 @@ MAS_INLINE void sample(const float* corner, size_t pitch, const float* wx, const
 }
 
 // The constants of one block of 16 pixels from the warped I1 and its gradient.
-static void linearise(const Solver& s, float* b, const float (*warped)[CHANNELS], const float* i0, const float* valid)
+MAS_INLINE void linearise(const Solver& s, float* b, const float (*warped)[CHANNELS], const float* i0, const float* valid)
 {
-    float channel[3][STRIPES];
-    for (int lane = 0; lane < STRIPES; ++lane)
-        for (int ch = 0; ch < 3; ++ch) channel[ch][lane] = warped[lane][ch];
-    const F k = fill(s.k), k2 = fill(s.k * s.k), tiny = fill(s.k * s.k * 1.1920929e-7f);
+    float channel[CHANNELS][STRIPES];
+    for (int lane = 0; lane < STRIPES; lane += 4) transpose_4x4(warped[lane], channel[0] + lane, STRIPES);
+    const F k = fill(s.k), k2 = fill(s.k * s.k), tiny = fill(s.k * s.k * FLT_EPSILON);
     for (int part = 0; part < STRIPES; part += F::LANES) {
         const F mask = load(valid + part);
         const F j1 = keep(load(channel[1] + part) * k, mask), j2 = keep(load(channel[2] + part) * k, mask);
@@ -192,37 +191,30 @@ static void linearise(const Solver& s, float* b, const float (*warped)[CHANNELS]
 static void warp(const Solver& s, const Grid& grid, const TapImage& image)
 {
     float lane_start[STRIPES], wx[4 * STRIPES], wy[4 * STRIPES], warped[STRIPES][CHANNELS];
-    int32_t x[STRIPES], y[STRIPES];
+    int32_t pixel[STRIPES];  // of the first of the four by four taps
     for (int lane = 0; lane < STRIPES; ++lane) lane_start[lane] = (float)(lane * grid.blocks);
     const F to_pixels = fill(1 / s.k);
-    const size_t pitch = (size_t)image.pitch * CHANNELS;
+    const I pitch = fill_int(image.pitch);
+    const float* first = image.data - (size_t)(image.pitch + 1) * CHANNELS;
     for (int row = 0; row < grid.rows; ++row) {
         float* b = s.state + row * grid.row_size();
         const float* i0 = s.picture0 + (size_t)row * grid.blocks * STRIPES;
         for (int block = 0; block < grid.blocks; ++block, b += BLOCK, i0 += STRIPES) {
             for (int part = 0; part < STRIPES; part += F::LANES) {
+                const F u1 = load(b + U1 * STRIPES + part), u2 = load(b + U2 * STRIPES + part);
                 const F col = load(lane_start + part) + fill((float)block);
-                locate(fma(load(b + U1 * STRIPES + part), to_pixels, col), grid.cols, x + part, wx + part);
-                locate(fma(load(b + U2 * STRIPES + part), to_pixels, fill((float)row)), grid.rows, y + part, wy + part);
+                const I x = locate(fma(u1, to_pixels, col), grid.cols, wx + part);
+                const I y = locate(fma(u2, to_pixels, fill((float)row)), grid.rows, wy + part);
+                store(pixel + part, y * pitch + x);
             }
-            for (int lane = 0; lane < STRIPES; ++lane) {
-                const float* corner = image.data + (y[lane] - 1) * pitch + (size_t)(x[lane] - 1) * CHANNELS;
-                sample(corner, pitch, wx + lane, wy + lane, warped[lane]);
-            }
+            for (int lane = 0; lane < STRIPES; ++lane)
+                sample(first + (ptrdiff_t)pixel[lane] * CHANNELS, image.pitch * CHANNELS, wx + lane, wy + lane, warped[lane]);
             linearise(s, b, warped, i0, s.valid_mask + block * STRIPES);
         }
     }
 }
 
 // ------------------------------------------------------------------------------------- one scale
-
-static void median_of_flow(const Solver& s, const Grid& grid)
-{
-    for (const Field field : FLOW_FIELDS) {
-        if (s.options.median_filtering == 3) median_filter<3>(grid, s.state, field, s.median_scratch);
-        if (s.options.median_filtering == 5) median_filter<5>(grid, s.state, field, s.median_scratch);
-    }
-}
 
 static void solve_scale(const Solver& s, const Grid& grid, const TapImage& image)
 {
@@ -232,7 +224,8 @@ static void solve_scale(const Solver& s, const Grid& grid, const TapImage& image
         warp(s, grid, image);
         float error = INFINITY;
         for (int outer = 0; error > threshold && outer < s.options.outer_iterations; ++outer) {
-            median_of_flow(s, grid);
+            if (s.options.median_filtering == 3) median_filter<3>(grid, s.state, s.median_scratch);
+            if (s.options.median_filtering == 5) median_filter<5>(grid, s.state, s.median_scratch);
             for (int inner = 0; error > threshold && inner < s.options.inner_iterations; ++inner)
                 error = iterate(s, grid);
         }
@@ -258,8 +251,8 @@ static void set_masks(const Solver& s, const Grid& grid)
 static void start_scale(const Solver& s, const Grid& grid, const float* picture0, float* const* plain)
 {
     set_masks(s, grid);
-    std::memset(s.state, 0, grid.rows * grid.row_size() * sizeof(float));
-    std::memset(s.zero_row, 0, grid.row_size() * sizeof(float));
+    for (size_t block = 0; block < (size_t)grid.rows * grid.blocks; ++block)
+        std::memset(s.state + block * BLOCK + P11 * STRIPES, 0, (FIELDS - P11) * STRIPES * sizeof(float));
     for (int row = 0; row < grid.rows; ++row) {
         float* target = s.state + row * grid.row_size();
         float* i0 = s.picture0 + (size_t)row * grid.blocks * STRIPES;
@@ -366,7 +359,8 @@ static Solver make_solver(const Tvl1Problem& problem, Arena& arena)
         s.resize_scratch.rows[i] = arena.take<float>(full.cols);
     }
     s.resize_scratch.taps = arena.take<Tap>(full.cols);
-    for (int32_t*& row : s.median_scratch.ring) row = arena.take<int32_t>((full.blocks + 2 * MARGIN) * STRIPES);
+    for (auto& ring : s.median_scratch.rings)
+        for (int32_t*& row : ring) row = arena.take<int32_t>((full.blocks + 2 * MARGIN) * STRIPES);
     s.median_scratch.columns = arena.take<I>((full.blocks + 2 * MARGIN) * 5);
     return s;
 }
