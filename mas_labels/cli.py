@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
+from mas_labels import interruption
 from mas_labels.config import FLOW_METHODS, LabelConfig
 from mas_labels.conventions import CONVENTIONS
 from mas_labels.errors import MasError, explain_import_error
 
 EXIT_ERROR = 1
 EXIT_FAILURES = 3
-EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
+EXIT_SIGNAL = 128
 GOES_ON = "finished shards are kept, the same command goes on from there"
 
 
@@ -25,24 +24,20 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        signal.signal(signal.SIGTERM, _terminate)
         try:
-            return super().invoke(ctx)
+            with interruption.signals_raise():
+                return super().invoke(ctx)
         except MasError as error:
             _give_up(str(error), EXIT_ERROR)
         except ImportError as error:
             _give_up(str(explain_import_error(error)), EXIT_ERROR)
-        except KeyboardInterrupt:
-            _give_up(f"interrupted; {GOES_ON}", EXIT_INTERRUPTED)
+        except interruption.Interrupted as stop:
+            _give_up(f"stopped by {stop}; {GOES_ON}", EXIT_SIGNAL + stop.number)
 
 
 def _give_up(message: str, status: int) -> NoReturn:
     click.echo(f"error: {message}", err=True)
     sys.exit(status)
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    _give_up(f"terminated; {GOES_ON}", EXIT_TERMINATED)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

@@ -9,6 +9,7 @@
     +-- MissingDependencyError      an optional part is not installed; says which and how to get it
     +-- InputError                  an array has the wrong shape, dtype or values
     +-- VideoError                  one video cannot be used: becomes a row of failures, the run goes on
+    +-- WorkerError                 a worker process died
     +-- ShardError                  a shard is damaged, foreign or of another schema
     +-- CheckpointError             a checkpoint is damaged, foreign or of another model
     +-- TrainingError               training cannot go on (a loss that is not finite, ...)
@@ -65,6 +66,10 @@ class VideoError(MasError):
     def __reduce__(self) -> tuple[type[VideoError], tuple[str, str, str]]:
         """Travel between processes whole: the default would lose `stage` and `code`."""
         return (type(self), (self.stage, self.code, self.message))
+
+
+class WorkerError(MasError):
+    """A worker process died: out of memory, or a crash in native code."""
 
 
 class ShardError(MasError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import mas_labels
+from mas_labels import interruption
 from mas_labels.clips import cut_clips
 from mas_labels.config import LabelConfig, json_hash
-from mas_labels.errors import ConfigError, InputError, OptionsDifferError, VideoError
+from mas_labels.errors import ConfigError, InputError, OptionsDifferError, VideoError, WorkerError
 from mas_labels.flow import compute_flow
 from mas_labels.labels import clip_statistics
 from mas_labels.manifest import Listing, VideoRecord
@@ -196,8 +198,10 @@ def label_video(
         raise VideoError("clips", "too_short", message)
 
 
-def label_shard(plan: ShardPlan, config: LabelConfig, root: Path, out: Path) -> ShardResult:
+def label_shard(plan: ShardPlan, config: LabelConfig, root: Path, out: Path, in_worker: bool) -> ShardResult:
     """Make one shard: the work of one worker. Whatever goes wrong is in the result, so that others go on."""
+    if in_worker:
+        interruption.leave_to_parent()
     cv2.setNumThreads(1)
     cv2.utils.logging.setLogLevel(
         cv2.utils.logging.LOG_LEVEL_SILENT
@@ -247,6 +251,8 @@ def run(
     ------
     ConfigError, OptionsDifferError
         If the folder cannot be written or holds shards that differ; nothing has been done then.
+    WorkerError
+        If a worker process dies.
     """
     _make_writable(out)
     if config.flow == "tvl1":
@@ -256,13 +262,19 @@ def run(
     if results:
         print(f"{len(results)} of {len(plan)} shards were finished before and are kept", file=sys.stderr)
     bar = ProgressBar(out, sum(len(shard.videos) for shard in plan), results.values())
+    jobs = max(1, min(workers, len(todo)))
     with bar, joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        parallel = joblib.Parallel(
-            n_jobs=max(1, min(workers, len(todo))), return_as="generator_unordered", batch_size=1
-        )
-        for result in parallel(joblib.delayed(label_shard)(shard, config, root, out) for shard in todo):
-            results[result.name] = result
-            bar.add(result)
+        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+        try:
+            tasks = (joblib.delayed(label_shard)(shard, config, root, out, jobs > 1) for shard in todo)
+            for result in parallel(tasks):
+                results[result.name] = result
+                bar.add(result)
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                "a worker process died, killed or out of memory; finished shards are kept: run the same "
+                "command again, with fewer --workers if memory is short"
+            ) from error
     return [results[shard.name] for shard in plan]
 
 

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
+from mas_labels import interruption
+
 POLL_SECONDS = 0.5
 LOG_SECONDS = 10.0
 """Between two lines where the output is no terminal."""
@@ -50,7 +52,8 @@ class Heartbeat:
         return self.out / f".{self.name}.progress"
 
     def count(self, videos: int = 0, clips: int = 0, failures: int = 0) -> None:
-        """Add to the counts and let others see them."""
+        """Add to the counts, let others see them, and end here if the run was asked to end."""
+        interruption.check()
         self.videos += videos
         self.clips += clips
         self.failures += failures

@@ -7,6 +7,7 @@ final name is complete, and a killed run leaves only a hidden file that the next
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -252,8 +253,9 @@ class ShardWriter:
             self._discard()
 
     def _discard(self) -> None:
-        """Leave nothing behind."""
-        self._file.close()
+        """Leave nothing behind, whatever the state of the file."""
+        with contextlib.suppress(OSError, RuntimeError):  # a full disk fails once more when it is closed
+            self._file.close()
         self.partial.unlink(missing_ok=True)
         os.close(self._lock)
 

@@ -172,15 +172,32 @@ def test_a_killed_run_started_again_gives_the_same_bytes(tiny_videos, tiny_shard
     assert not all(early)
 
 
+def test_a_worker_that_is_killed_is_told_and_the_next_run_goes_on(tiny_videos, tiny_shards, tmp_path):
+    out = tmp_path / "out"
+    command = make_command(tiny_videos, out, "--workers", "2")
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not list(out.glob(".*.partial")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    workers = subprocess.check_output(["pgrep", "-P", str(process.pid), "-f", "loky"], text=True).split()
+    os.kill(int(workers[-1]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error: a worker process died" in errors
+    assert "Traceback" not in errors
+    assert subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 3
+    assert contents(out) == contents(tiny_shards[0].parent)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_so_and_leaves_no_traceback(tiny_videos, tmp_path, how):
-    process = subprocess.Popen(
-        make_command(tiny_videos, tmp_path / "out", "--workers", "1"), stderr=subprocess.PIPE, text=True
-    )
+def test_an_interrupted_run_says_so_and_leaves_no_traceback(tiny_videos, tmp_path, how, workers):
+    command = make_command(tiny_videos, tmp_path / "out", "--workers", workers)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not list((tmp_path / "out").glob(".*.partial")):
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(how)
+    os.killpg(process.pid, how)  # as a terminal's Ctrl-C does: the workers get it, too
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + how
     assert "the same command goes on from there" in errors

@@ -1,0 +1,50 @@
+"""SIGINT and SIGTERM end a run in good order."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+_pending: list[int] = []
+
+
+class Interrupted(BaseException):
+    """The run was asked to end; `number` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@contextmanager
+def signals_raise() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into `Interrupted` while the block runs."""
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _pending.clear()
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    _pending.append(number)
+    raise Interrupted(number)
+
+
+def check() -> None:
+    """Raise `Interrupted` again if it was raised and lost.
+
+    Python drops an exception that a signal handler raises while a destructor runs, and HDF5's objects have
+    many of those: long loops ask here once in a while.
+    """
+    if _pending:
+        raise Interrupted(_pending[0])
+
+
+def leave_to_parent() -> None:
+    """In a worker: let the parent, which gets the terminal's SIGINT too, end the run."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
