@@ -13,10 +13,9 @@ import click
 
 from mas_labels.errors import MasError, MissingDependencyError
 from mas_train.presets import PRESETS, make_recipe
+from mas_train.stopping import EXIT_SIGNAL
 
 EXIT_ERROR = 1
-EXIT_SIGNAL = 128
-"""Added to a signal's number, as shells do: 130 for SIGINT, 143 for SIGTERM."""
 
 
 class ManyPathsCommand(click.Command):
@@ -28,17 +27,22 @@ class ManyPathsCommand(click.Command):
 
 
 def repeat_option(option: str, args: list[str]) -> list[str]:
-    """Put `option` before each value that follows its first one, up to the next option."""
+    """Put `option` before each value that follows its first one, up to the next option.
+
+    Raises
+    ------
+    click.UsageError
+        If no value follows it.
+    """
     repeated: list[str] = []
-    values = 0  # values of `option` seen since it was given; -1 outside of it
     inside = False
-    for arg in args:
+    for arg, following in zip(args, [*args[1:], "-"], strict=False):
+        if arg == option and following.startswith("-"):
+            raise click.UsageError(f"Option '{option}' needs one path or more, such as {option} labels/*.h5")
         if arg.startswith("-"):
             inside = arg == option or arg.startswith(f"{option}=")
-            values = int(arg != option)
-        elif inside:
-            repeated += [option] if values else []
-            values += 1
+        elif inside and repeated[-1] != option:
+            repeated.append(option)
         repeated.append(arg)
     return repeated
 

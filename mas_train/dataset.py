@@ -8,10 +8,13 @@ so workers start once and no epoch begins with an empty queue.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import multiprocessing
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from multiprocessing.process import BaseProcess
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -162,6 +165,12 @@ def _leave_signals_to_parent(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def _kill_left_over(workers: Iterable[BaseProcess]) -> None:
+    """At exit: Python would send SIGTERM, which they ignore, and then wait for them for ever."""
+    for worker in workers:
+        worker.kill()
+
+
 @contextlib.contextmanager
 def _deaf_children() -> Iterator[None]:
     """Processes started inside are born ignoring the signals, so also while they still import."""
@@ -206,8 +215,10 @@ def load_batches(
         generator=torch.Generator().manual_seed(0),  # of its own: the global one belongs to dropout
         **options,
     )
+    others = set(multiprocessing.active_children())
     with _deaf_children():
         batches = iter(loader)
+    atexit.register(_kill_left_over, set(multiprocessing.active_children()) - others)
     return _one_line_errors(batches)
 
 
@@ -215,6 +226,8 @@ def _one_line_errors(batches: Iterator[ClipBatch]) -> Iterator[ClipBatch]:
     """Take the traceback out of errors that come from a worker: the message is the last of its lines."""
     try:
         yield from batches
+        return
     except MasError as error:
-        name = f"{type(error).__module__}.{type(error).__qualname__}: "
-        raise type(error)(str(error).rpartition(name)[2]) from error
+        kind, text = type(error), str(error)
+    del batches  # and, outside of `except`, the traceback that holds them too: workers end here
+    raise kind(text.strip().rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2])

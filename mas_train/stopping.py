@@ -9,6 +9,8 @@ from types import FrameType, TracebackType
 from typing import Final
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+EXIT_SIGNAL: Final = 128
+"""Added to a signal's number in an exit status, as shells do: 130 for SIGINT, 143 for SIGTERM."""
 
 
 class StopRequest:
@@ -26,7 +28,7 @@ class StopRequest:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal_number is not None:
-            raise KeyboardInterrupt
+            raise SystemExit(EXIT_SIGNAL + number)
         self.signal_number = number
         print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
 

@@ -1,0 +1,142 @@
+"""The command line: globs, errors in one line, signals and exit statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mas_train.checkpoint import list_checkpoints, load_checkpoint
+from mas_train.cli import main, repeat_option
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["--width", "0.03125", "--fc-width", "16", "--batch-size", "4", "--device", "cpu", "--threads", "1"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as caught:
+        main([str(arg) for arg in args])
+    out, err = capsys.readouterr()
+    return int(caught.value.code or 0), out, err
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("--shards a b c --out o", "--shards a --shards b --shards c --out o"),
+        ("--shards a --out o", "--shards a --out o"),
+        ("--out o --resume --shards a b", "--out o --resume --shards a --shards b"),
+        ("--shards=a b --seed 1 c", "--shards=a --shards b --seed 1 c"),
+        ("--shards a b --shards c d", "--shards a --shards b --shards c --shards d"),
+        ("", ""),
+    ],
+)
+def test_many_paths_after_one_option(given: str, expected: str) -> None:
+    assert repeat_option("--shards", given.split()) == expected.split()
+
+
+def test_a_run_from_the_shells_glob_and_from_a_quoted_one(
+    tiny_shards: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pattern = tiny_shards[0].parent / "*.h5"
+    for name, shards in (("globbed", tiny_shards), ("quoted", [pattern])):
+        args = ("--shards", *shards, "--out", tmp_path / name, "--max-steps", 1, "--workers", 0, *SMALL)
+        status, out, _ = run(capsys, *args)
+        assert status == 0 and "12 clips in 2 shards" in out and "1 of 60 steps" not in out
+        assert "1 of 1 steps done" in out and "predicting the mean label" in out
+    one, other = (list_checkpoints(tmp_path / name)[-1] for name in ("globbed", "quoted"))
+    assert load_checkpoint(one)["content_hashes"] == load_checkpoint(other)["content_hashes"]
+
+
+@pytest.mark.parametrize(
+    ("args", "preset", "rate"), [([], "ucf101", 0.001), (["--lr", "0.5"], "kinetics400", 0.5)]
+)
+def test_print_config(args: list[str], preset: str, rate: float, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "--preset", preset, "--print-config", *args)
+    recipe = json.loads(out)
+    assert status == 0 and recipe["preset"] == preset and recipe["learning_rate"] == rate
+
+
+def test_every_option_has_help() -> None:
+    from mas_train.cli import command
+
+    assert [option.name for option in command.params if not getattr(option, "help", None)] == []
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "message"),
+    [
+        (["--out", "OUT"], 2, "Missing option '--shards'"),
+        (["--shards", "TINY"], 2, "Missing option '--out'"),
+        (["--shards", "--out", "OUT"], 2, "Option '--shards' needs one path or more"),
+        (["--out", "OUT", "--shards"], 2, "Option '--shards' needs one path or more"),
+        (["--shards", "TINY", "--out", "OUT", "--batch-size", "0"], 2, "--batch-size"),
+        (["--shards", "nowhere/*.h5", "--out", "OUT"], 1, "error: no shards match 'nowhere/*.h5'"),
+        (["--shards", "TINY", "--out", "OUT", "--batch-size", "13"], 1, "error: a batch of 13 is larger"),
+        (["--shards", "TINY", "--out", "OUT", "--lr", "-1"], 1, "error: learning_rate must be more than 0"),
+        (["--shards", "TINY", "--out", "OUT", "--resume"], 1, "error: nothing to resume in"),
+        (
+            ["--shards", "TINY", "--out", "OUT", "--width", "0.001", "--batch-size", "4"],
+            1,
+            "error: width must",
+        ),
+    ],
+)
+def test_a_newcomers_errors_stop_before_work_with_one_line(
+    args: list[str], status: int, message: str, tiny_shards: list[Path], tmp_path: Path, capsys
+) -> None:
+    out = tmp_path / "run"
+    given = [{"OUT": str(out), "TINY": str(tiny_shards[0].parent)}.get(arg, arg) for arg in args]
+    found, _, err = run(capsys, *given)
+    assert found == status and message in err and not out.exists()
+    if status == 1:
+        assert err.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    tiny_shards: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    status, _, err = run(capsys, "--shards", *tiny_shards, "--out", tmp_path / "file" / "run", *SMALL)
+    assert status == 1 and err.startswith("error: cannot write to") and err.count("\n") == 1
+
+
+def test_torch_missing_is_one_line() -> None:
+    code = "import sys; sys.modules['torch'] = None; from mas_train.cli import main; main(sys.argv[1:])"
+    args = [sys.executable, "-c", code, "--shards", "a.h5", "--out", "run"]
+    result = subprocess.run(args, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr == (
+        'error: training needs torch, which is not installed: pip install "mas-video[train]"\n'
+    )
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_group_ends_the_run_after_a_checkpoint(
+    number: signal.Signals, status: int, tiny_shards: list[Path], tmp_path: Path
+) -> None:
+    args = ["--shards", *map(str, tiny_shards), "--out", str(tmp_path), "--epochs", "10000", "--workers", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mas_train", *args, *SMALL, "--log-steps", "1"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    metrics = tmp_path / "metrics.csv"
+    deadline = time.monotonic() + 60
+    while not metrics.exists() or metrics.read_text().count("\n") < 3:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status and "Traceback" not in err
+    newest = load_checkpoint(list_checkpoints(tmp_path)[-1])
+    assert newest["step"] >= 2 and f"{newest['step']} of 30000 steps done" in out
