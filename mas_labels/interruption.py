@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
 
 _pending: list[int] = []
+_deferring: list[bool] = []
 
 
 class Interrupted(BaseException):
@@ -30,17 +30,29 @@ def signals_raise() -> Iterator[None]:
         _pending.clear()
 
 
-def _interrupt(number: int, frame: object) -> NoReturn:
+def _interrupt(number: int, frame: object) -> None:
     _pending.append(number)
-    raise Interrupted(number)
+    if not _deferring:
+        raise Interrupted(number)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Only note signals while the block runs; `check` in it raises, and so does its end.
+
+    Python prints and drops what a signal handler raises while a destructor runs, and HDF5's objects have many
+    of those.
+    """
+    _deferring.append(True)
+    try:
+        yield
+    finally:
+        _deferring.pop()
+    check()
 
 
 def check() -> None:
-    """Raise `Interrupted` again if it was raised and lost.
-
-    Python drops an exception that a signal handler raises while a destructor runs, and HDF5's objects have
-    many of those: long loops ask here once in a while.
-    """
+    """Raise `Interrupted` if a signal was noted."""
     if _pending:
         raise Interrupted(_pending[0])
 

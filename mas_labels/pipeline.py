@@ -208,7 +208,7 @@ def label_shard(plan: ShardPlan, config: LabelConfig, root: Path, out: Path, in_
     )  # broken videos are told of by their rows of failures
     views = view_table(config.view_stride_pixels, config.view_mirrored)
     try:
-        with threadpool_limits(1), Heartbeat(out, plan.name) as beat:
+        with interruption.deferred(), threadpool_limits(1), Heartbeat(out, plan.name) as beat:
             with ShardWriter(
                 out / plan.name, config, plan.as_dict(), views, plan.classes, versions()
             ) as writer:
