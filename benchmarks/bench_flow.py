@@ -1,0 +1,239 @@
+"""Compare flow estimators on real clips: time, distance from OpenCV's TV-L1, agreement of the labels.
+
+    python benchmarks/bench_flow.py --videos DIR [--clips 20] [--size 128x171] [--out benchmarks]
+
+prints a table and writes it to ``OUT/flow_ROWSxCOLS.md``. Every estimator sees the same clips in the same
+process, one after another, on one thread. Times are CPU seconds of that thread: another process on the core
+does not count, though it still slows what shares caches and execution units.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import mas_labels
+from mas_labels import tvl1
+from mas_labels.flow import ESTIMATORS
+from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, MOTION_NAMES, PATTERNS, VIEW_SIZE
+
+REFERENCE = "tvl1-opencv"
+FLOOR = "tvl1-opencv, input + 1e-4"
+FLOOR_SHIFT = 1e-4  # grey levels
+CLEAR_LEAD = 1.1
+LOCATIONS = [f"{pattern}_{name}" for pattern in PATTERNS for name in ("ul", "vl")]
+
+Clip = NDArray[np.uint8]
+Flow = NDArray[np.float32]
+
+
+@dataclass
+class Scores:
+    """What one estimator did, clip by clip."""
+
+    seconds_per_pair: list[float] = field(default_factory=list)
+    endpoint_difference: list[float] = field(default_factory=list)
+    same: list[NDArray[np.bool_]] = field(default_factory=list)
+    clear: list[NDArray[np.bool_]] = field(default_factory=list)
+
+
+def read_clip(path: Path, rows: int, cols: int) -> Clip | None:
+    """Read the first 16 frames as (16, rows, cols, 3) RGB, or None where there are fewer."""
+    capture = cv2.VideoCapture(str(path))
+    frames = []
+    while len(frames) < CLIP_FRAMES:
+        there, frame = capture.read()
+        if not there:
+            return None
+        frames.append(cv2.cvtColor(cv2.resize(frame, (cols, rows)), cv2.COLOR_BGR2RGB))
+    return np.stack(frames)
+
+
+def choose_clips(root: Path, count: int, rows: int, cols: int) -> list[tuple[str, Clip]]:
+    """Take `count` clips evenly from the sorted videos below `root`."""
+    paths = sorted(path for path in root.rglob("*") if path.suffix in (".avi", ".mp4"))
+    chosen = [paths[index] for index in np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)]
+    clips = ((path.name, read_clip(path, rows, cols)) for path in chosen)
+    return [(name, clip) for name, clip in clips if clip is not None]
+
+
+@contextmanager
+def forced_isa(isa: str) -> Iterator[None]:
+    """Make `mas_labels.tvl1` use one instruction set."""
+    before = os.environ.get(tvl1.ISA_VARIABLE)
+    os.environ[tvl1.ISA_VARIABLE] = isa
+    try:
+        yield
+    finally:
+        del os.environ[tvl1.ISA_VARIABLE]
+        if before is not None:
+            os.environ[tvl1.ISA_VARIABLE] = before
+
+
+def on_isa(isa: str) -> Callable[[Clip], Flow]:
+    """Return TV-L1 of a clip on one instruction set."""
+
+    def estimate(grey: Clip) -> Flow:
+        with forced_isa(isa):
+            return tvl1.tvl1_flow(grey)
+
+    return estimate
+
+
+def opencv_moved(grey: Clip) -> Flow:
+    """OpenCV's TV-L1 of frames 1e-4 grey levels brighter: what a change without meaning does to it."""
+    moved = ((grey + np.float32(FLOOR_SHIFT)) / np.float32(255)).astype(np.float32)
+    estimator = cv2.optflow.DualTVL1OpticalFlow_create()
+    return np.stack([estimator.calc(moved[t], moved[t + 1], None) for t in range(len(moved) - 1)])
+
+
+def make_methods() -> dict[str, Callable[[Clip], Flow]]:
+    """Return the estimators by the names of the table's rows, the reference first."""
+    fast = [isa for isa in tvl1.available_isas() if isa != "portable"]
+    ours = {f"tvl1, {isa}": on_isa(isa) for isa in fast or ["portable"]}
+    others = {name: ESTIMATORS[name] for name in ESTIMATORS if name not in ("tvl1", REFERENCE)}
+    return {REFERENCE: ESTIMATORS[REFERENCE], **ours, FLOOR: opencv_moved, **others}
+
+
+def block_means(boundaries: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+    """Mean magnitude in each block of each pattern, in the centre view."""
+    top, left = ((side - VIEW_SIZE) // 2 for side in boundaries.shape[:2])
+    length = np.hypot(*np.moveaxis(boundaries[top : top + VIEW_SIZE, left : left + VIEW_SIZE], -1, 0))
+    maps = mas_labels.block_maps()
+    return [
+        np.bincount(maps[name].ravel(), length.ravel())[1:] / np.bincount(maps[name].ravel())[1:]
+        for name in PATTERNS
+    ]
+
+
+def clear_leads(flow: Flow) -> NDArray[np.bool_]:
+    """Say for each of `LOCATIONS` whether the best block leads the second by a tenth."""
+    mu_blocks, mv_blocks = (block_means(boundaries) for boundaries in mas_labels.motion_boundaries(flow))
+    ordered = [np.sort(means) for pair in zip(mu_blocks, mv_blocks, strict=True) for means in pair]
+    return np.array([means[-1] > CLEAR_LEAD * means[-2] for means in ordered])
+
+
+def run(clips: list[tuple[str, Clip]]) -> dict[str, Scores]:
+    """Score every estimator on every clip."""
+    scores: dict[str, Scores] = {name: Scores() for name in make_methods()}
+    for number, (name, clip) in enumerate(clips, 1):
+        grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip])
+        reference: Flow | None = None
+        for method, estimate in make_methods().items():
+            begin = time.thread_time()
+            flow = estimate(grey)
+            scores[method].seconds_per_pair.append((time.thread_time() - begin) / len(flow))
+            reference = flow if reference is None else reference
+            compare(scores[method], clip, flow, reference)
+        print(f"{number}/{len(clips)} {name}", flush=True)
+    return scores
+
+
+def compare(scores: Scores, clip: Clip, flow: Flow, reference: Flow) -> None:
+    """Add how far `flow` and its labels are from the reference's."""
+    scores.endpoint_difference.append(float(np.hypot(*np.moveaxis(flow - reference, -1, 0)).mean()))
+    if min(clip.shape[1:3]) < VIEW_SIZE:
+        return
+    scores.same.append(
+        (mas_labels.compute_labels(clip, flow) == mas_labels.compute_labels(clip, reference))[0]
+    )
+    scores.clear.append(clear_leads(reference))
+
+
+def portable_row(grey: Clip) -> tuple[float, bool]:
+    """Seconds of one pair in plain C++, and whether its bits are those of the best instruction set."""
+    begin = time.thread_time()
+    flow = on_isa("portable")(grey[:2])
+    return time.thread_time() - begin, np.array_equal(flow, tvl1.tvl1_flow(grey[:2]))
+
+
+def agreement(scores: Scores) -> tuple[str, str, str]:
+    """Share of equal location labels, of equal motion labels, and of equal locations with a clear lead."""
+    if not scores.same:
+        return "-", "-", "-"
+    same = np.array(scores.same)
+    locations = same[:, [LABEL_NAMES.index(name) for name in LOCATIONS]]
+    motion = same[:, [LABEL_NAMES.index(name) for name in MOTION_NAMES]]
+    clear = np.array(scores.clear)
+    return (
+        f"{locations.mean():.3f}",
+        f"{motion.mean():.3f}",
+        f"{locations[clear].mean():.3f} of {clear.sum()}",
+    )
+
+
+def table(scores: dict[str, Scores], portable: tuple[float, bool]) -> str:
+    """Format the results as Markdown."""
+    base = float(np.mean(scores[REFERENCE].seconds_per_pair))
+    lines = [
+        "| estimator | ms a pair | spread | times OpenCV's speed | endpoint difference, px | block labels "
+        "| all motion labels | blocks with a 10 % lead |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, score in scores.items():
+        milliseconds = np.array(score.seconds_per_pair) * 1e3
+        spread = f"{milliseconds.min():.2f} to {milliseconds.max():.2f}"
+        row = [name, f"{milliseconds.mean():.2f}", spread, f"{base / milliseconds.mean() * 1e3:.1f}"]
+        row += [f"{np.mean(score.endpoint_difference):.4f}", *agreement(score)]
+        lines.append(f"| {' | '.join(row)} |")
+    same = "the same bits" if portable[1] else "OTHER BITS"
+    note = f"Plain C++ (`portable`), one pair: {portable[0] * 1e3:.0f} ms, {same} as `{tvl1.isa()}`."
+    return "\n".join([*lines, "", note])
+
+
+def processor() -> str:
+    """Name the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def description(options: argparse.Namespace, clips: int) -> str:
+    """Say what was measured, where and by which command."""
+    load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    versions = f"OpenCV {cv2.__version__}, NumPy {np.__version__}"
+    command = f"--videos {options.videos.name} --clips {options.clips} --size {options.size}"
+    return (
+        f"{clips} clips of {CLIP_FRAMES} frames at {options.size} from `{options.videos.name}`; one "
+        f"thread of {processor()}; {load}; {versions}.\n\n`python benchmarks/bench_flow.py {command}`"
+    )
+
+
+def main() -> None:
+    """Parse, measure, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--videos", type=Path, required=True, help="folder with videos, searched with its subfolders"
+    )
+    parser.add_argument(
+        "--clips", type=int, default=20, help="clips, one a video, spread evenly over the folder"
+    )
+    parser.add_argument("--size", default="128x171", help="rows x columns that frames are resized to")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the written table")
+    options = parser.parse_args()
+    rows, cols = (int(side) for side in options.size.split("x"))
+    cv2.setNumThreads(1)
+    clips = choose_clips(options.videos, options.clips, rows, cols)
+    scores = run(clips)
+    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clips[0][1][:2]])
+    text = f"{description(options, len(clips))}\n\n{table(scores, portable_row(grey))}\n"
+    print(text)
+    (options.out / f"flow_{rows}x{cols}.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
