@@ -86,6 +86,11 @@ def save_checkpoint(
     -------
     Path
         The file.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written; those before it are untouched.
     """
     content = {
         "format": FORMAT,
@@ -98,8 +103,12 @@ def save_checkpoint(
         "generators": _generator_states(device),
     }
     path = checkpoint_path(run, state.step)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_atomically(path, content)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_atomically(path, content)
+    except (OSError, RuntimeError) as error:  # torch turns some failures of the disk into the latter
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"cannot write {path} ({reason}): make room, then use --resume") from error
     for old in list_checkpoints(run)[:-KEPT]:
         old.unlink()
     return path

@@ -6,6 +6,7 @@ import csv
 import os
 import sys
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from tqdm import tqdm
@@ -108,10 +109,15 @@ class MetricsLog:
         ]
         return [str(last.step), str(last.epoch), f"{last.learning_rate:g}", *(f"{v:.6g}" for v in values)]
 
-    def close(self) -> None:
-        """Write what is pending and finish the bar."""
-        self.flush()
+    def __enter__(self) -> MetricsLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the bar, and write what is pending."""
         self._bar.close()
+        self.flush()
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:

@@ -145,10 +145,14 @@ def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = p
 
 def _run(job: Job, state: TrainingState, baseline: Losses, log_steps: int) -> RunResult:
     """Train with the log open and the signals caught."""
-    log = MetricsLog(job.run, baseline, state.step, job.order.end_step, log_steps)
     with StopRequest() as stop:
         try:
-            train(job, state, log, stop.requested)
+            with MetricsLog(job.run, baseline, state.step, job.order.end_step, log_steps) as log:
+                train(job, state, log, stop.requested)
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write to {job.run} ({error}): make room, then use --resume"
+            ) from error
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
@@ -156,8 +160,6 @@ def _run(job: Job, state: TrainingState, baseline: Losses, log_steps: int) -> Ru
                 f"a process that reads clips died ({str(error).splitlines()[0]}), often for want of memory: "
                 "go on with --resume and fewer --workers"
             ) from error
-        finally:
-            log.close()
     stopped_early = state.step < job.order.end_step
     return RunResult(state.step, job.order.end_step, stop.signal_number if stopped_early else None)
 

@@ -88,13 +88,12 @@ def take_views(frames: Tensor, views: Tensor, pixel_mean: Sequence[float]) -> Te
     offsets = torch.arange(VIEW_SIZE, device=frames.device)
     rows = top[:, None] + offsets  # (B, 112)
     cols = left[:, None] + torch.where(mirrored[:, None] != 0, offsets.flip(0), offsets)  # (B, 112)
-    clips = torch.arange(len(frames), device=frames.device)
-    times = torch.arange(CLIP_FRAMES, device=frames.device)
-    pixels = frames[
-        clips[:, None, None, None], times[:, None, None], rows[:, None, :, None], cols[:, None, None, :]
-    ]  # (B, 16, 112, 112, 3)
+    pictures = torch.arange(len(frames) * CLIP_FRAMES, device=frames.device).reshape(-1, CLIP_FRAMES)
+    lines = pictures[:, :, None] * FRAME_ROWS + rows[:, None]  # (B, 16, 112)
+    pixels = lines[:, :, :, None] * FRAME_COLS + cols[:, None, None]  # (B, 16, 112, 112)
+    taken = frames.reshape(-1, 3).index_select(0, pixels.flatten()).reshape(*pixels.shape, 3)
     mean = torch.tensor(pixel_mean, dtype=torch.float32, device=frames.device)
-    return (pixels - mean).permute(0, 4, 1, 2, 3)  # (B, 3, 16, 112, 112)
+    return taken.float().sub_(mean).permute(0, 4, 1, 2, 3)  # (B, 3, 16, 112, 112)
 
 
 def take_labels(view_labels: Tensor, view_rows: Tensor) -> Tensor:

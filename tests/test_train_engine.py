@@ -130,10 +130,9 @@ def record(step: int, loss: float, seconds: float = 2.0) -> StepRecord:
 
 def test_rows_are_means_and_rows_after_a_checkpoint_go(tmp_path: Path) -> None:
     baseline = Losses(torch.tensor(5.0), torch.tensor(6.0), torch.tensor(11.0))
-    log = MetricsLog(tmp_path, baseline, start_step=0, end_step=5, log_steps=2)
-    for step in range(1, 6):
-        log.add(record(step, float(step), seconds=float(step)))
-    log.close()
+    with MetricsLog(tmp_path, baseline, start_step=0, end_step=5, log_steps=2) as log:
+        for step in range(1, 6):
+            log.add(record(step, float(step), seconds=float(step)))
     rows = read_metrics(tmp_path)
     assert [row["step"] for row in rows] == [2, 4, 5] and [row["loss_motion"] for row in rows] == [
         1.5,
@@ -144,7 +143,8 @@ def test_rows_are_means_and_rows_after_a_checkpoint_go(tmp_path: Path) -> None:
     assert rows[0]["clips_per_second"] == 20 and rows[0]["waiting_share"] == pytest.approx(1 / 3, rel=1e-5)
     with (tmp_path / "metrics.csv").open("a") as file:
         file.write("6,0,0.1,1")  # a kill cut this row short
-    MetricsLog(tmp_path, baseline, start_step=4, end_step=5, log_steps=2).close()
+    with MetricsLog(tmp_path, baseline, start_step=4, end_step=5, log_steps=2):
+        pass
     assert [row["step"] for row in read_metrics(tmp_path)] == [2, 4]
     assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import resource
 import subprocess
 import sys
 import time
@@ -169,7 +170,7 @@ class Evil:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"garbage", pickle.dumps({"format": "mas-train-checkpoint"}), "cut", "evil"]
+    "content", [b"", b"garbage", pickle.dumps({"format": "mas-train-checkpoint"}, 2), "cut", "evil"]
 )
 def test_damaged_and_hostile_checkpoints_are_refused(
     content: bytes | str, uninterrupted: Path, tmp_path: Path
@@ -198,3 +199,20 @@ def test_foreign_and_newer_checkpoints_are_told_apart(tmp_path: Path) -> None:
 def test_only_the_newest_checkpoints_are_kept(tiny_shards: list[Path], tmp_path: Path) -> None:
     pretrain(RECIPE, options(tiny_shards, tmp_path, max_steps=5, checkpoint_steps=1))
     assert list_checkpoints(tmp_path) == [checkpoint_path(tmp_path, 4), checkpoint_path(tmp_path, 5)]
+
+
+def test_a_full_disk_leaves_the_checkpoints_there_are(
+    tiny_shards: list[Path], tmp_path: Path, uninterrupted: Path
+) -> None:
+    pretrain(RECIPE, options(tiny_shards, tmp_path, max_steps=4))
+    before = list_checkpoints(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # no file may grow past 20 kB
+    try:
+        with pytest.raises(CheckpointError, match=r"cannot write .*step-00000006.*--resume"):
+            pretrain(RECIPE, options(tiny_shards, tmp_path, resume=True, checkpoint_steps=6))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted((tmp_path / "checkpoints").iterdir()) == before
+    pretrain(RECIPE, options(tiny_shards, tmp_path, resume=True))
+    assert_same_run(tmp_path, uninterrupted)
