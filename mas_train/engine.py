@@ -78,11 +78,11 @@ def train(job: Job, state: TrainingState, log: MetricsLog, should_stop: Callable
                 waiting_seconds=arrived - began,
             )
         )
-        began = ended
         if state.step % job.checkpoint_steps == 0:
             _save(job, state, log)
         if should_stop():
             break
+        began = time.perf_counter()  # writing a checkpoint is neither training nor waiting for data
     if not checkpoint_path(job.run, state.step).exists():
         _save(job, state, log)
 

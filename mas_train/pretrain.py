@@ -151,7 +151,7 @@ def _run(job: Job, state: TrainingState, baseline: Losses, log_steps: int) -> Ru
                 train(job, state, log, stop.requested)
         except OSError as error:
             raise TrainingError(
-                f"cannot write to {job.run} ({error}): make room, then use --resume"
+                f"the run in {job.run} stopped after step {state.step}: {error}; mend that, then use --resume"
             ) from error
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):

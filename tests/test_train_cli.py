@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -117,10 +118,9 @@ def test_torch_missing_is_one_line() -> None:
     )
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_to_the_group_ends_the_run_after_a_checkpoint(
-    number: signal.Signals, status: int, tiny_shards: list[Path], tmp_path: Path
-) -> None:
+@pytest.fixture
+def running(tiny_shards: list[Path], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run of its own process group, in `tmp_path`, with one worker and some steps done."""
     args = ["--shards", *map(str, tiny_shards), "--out", str(tmp_path), "--epochs", "10000", "--workers", "1"]
     process = subprocess.Popen(
         [sys.executable, "-m", "mas_train", *args, *SMALL, "--log-steps", "1"],
@@ -135,8 +135,33 @@ def test_a_signal_to_the_group_ends_the_run_after_a_checkpoint(
     while not metrics.exists() or metrics.read_text().count("\n") < 3:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-    os.killpg(process.pid, number)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == status and "Traceback" not in err
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_group_ends_the_run_after_a_checkpoint(
+    number: signal.Signals, status: int, running: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    os.killpg(running.pid, number)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == status and "Traceback" not in err
     newest = load_checkpoint(list_checkpoints(tmp_path)[-1])
     assert newest["step"] >= 2 and f"{newest['step']} of 30000 steps done" in out
+
+
+def test_a_worker_that_is_killed_ends_the_run_with_one_line(running: subprocess.Popen[str]) -> None:
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+    if not children.exists():
+        pytest.skip("this system does not list a process's children")
+    workers = [
+        int(child)
+        for child in children.read_text().split()
+        if b"multiprocessing.spawn" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    assert len(workers) == 1
+    os.kill(workers[0], signal.SIGKILL)  # what the system does to whoever takes too much memory
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 1 and "Traceback" not in err
+    assert err.splitlines()[-1].startswith("error: a process that reads clips died")
