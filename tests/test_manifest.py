@@ -22,15 +22,6 @@ RECIPES = Path(__file__).resolve().parents[1] / "data_manifests"
 UCF101_SPLITS = ("train1", "test1", "train2", "test2", "train3", "test3")
 
 
-@pytest.fixture
-def shared_splits() -> Path:
-    """The official split files of the data sets, beside the checkout where they are present."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "splits"
-    if not folder.is_dir():
-        pytest.skip("the official split files are not here")
-    return folder
-
-
 def recipe(name: str) -> Manifest:
     return load_manifest(RECIPES / f"{name}.yaml")
 
