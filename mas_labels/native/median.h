@@ -79,26 +79,18 @@ static void load_median_row(const Grid& grid, const float* row, Field field, int
     int32_t* last = first + (grid.blocks - 1) * STRIPES;
     for (int block = 0; block < grid.blocks; ++block)
         for (int part = 0; part < STRIPES; part += I::LANES) {
-            int32_t* target = first + block * STRIPES + part;
-            std::memcpy(target, row + (size_t)block * BLOCK + field * STRIPES + part, sizeof(int32_t) * I::LANES);
-            store(target, flip_if_negative(load(target)));
+            const float* source = row + (size_t)block * BLOCK + field * STRIPES + part;
+            store(first + block * STRIPES + part, flip_if_negative(load_bits(source)));
         }
     const int32_t left = *first, right = first[grid.lane_offset(grid.cols - 1)];
     grid.each_padding_lane([&](size_t offset) { first[offset] = right; });
     for (int beyond = 1; beyond <= MARGIN; ++beyond) {  // one lane further where the stripe next door is
         const int inside = (beyond - 1) % grid.blocks, shift = grid.blocks == 1 ? beyond : 1;
         int32_t *before = first - beyond * STRIPES, *after = last + beyond * STRIPES;
-        std::memcpy(before, last - inside * STRIPES - shift, STRIPES * sizeof(int32_t));
-        std::memcpy(after, first + inside * STRIPES + shift, STRIPES * sizeof(int32_t));
+        std::memmove(before, last - inside * STRIPES - shift, STRIPES * sizeof(int32_t));
+        std::memmove(after, first + inside * STRIPES + shift, STRIPES * sizeof(int32_t));
         for (int lane = 0; lane < shift; ++lane) { before[lane] = left; after[STRIPES - 1 - lane] = right; }
     }
-}
-
-MAS_INLINE void store_median(float* out, I median)
-{
-    int32_t lanes[I::LANES];
-    store(lanes, flip_if_negative(median));
-    std::memcpy(out, lanes, sizeof lanes);
 }
 
 // Medians of a row of sorted columns; `out` is the field of its first block. Two windows of five columns side by
@@ -112,14 +104,15 @@ static void medians5(const I (*column)[5], int blocks, float* out)
         I* after = merged[1 - block / 2 % 2];
         merge_5_5(column[3], column[4], after);
         middle_six(before, after, six);
-        store_median(out, sixth_of_6_5(six, column[0]));
-        if (block + 1 < blocks) store_median(out + BLOCK, sixth_of_6_5(six, column[5]));
+        store_bits(out, flip_if_negative(sixth_of_6_5(six, column[0])));
+        if (block + 1 < blocks) store_bits(out + BLOCK, flip_if_negative(sixth_of_6_5(six, column[5])));
     }
 }
 
 static void medians3(const I (*column)[3], int blocks, float* out)
 {
-    for (int block = 0; block < blocks; ++block) store_median(out + block * BLOCK, median_of_columns3(column + block));
+    for (int block = 0; block < blocks; ++block, ++column, out += BLOCK)
+        store_bits(out, flip_if_negative(median_of_columns3(column)));
 }
 
 // Sorts the columns of WINDOW rows, then takes the median at each block of the row.
@@ -146,17 +139,20 @@ static void median_row(const Grid& grid, int32_t* const* rows, I* columns, float
 constexpr int RING = 8;
 struct MedianScratch { int32_t* rings[2][RING]; I* columns; };
 
-// Replaces u1 and u2 by their medians; padding lanes are set to zero again, as `sweep_row` needs them.
-template <int WINDOW>
-static void median_filter(const Grid& grid, float* state, const MedianScratch& scratch)
+// Replaces u1 and u2 by their medians; padding lanes are set to zero again, as `sweep_row` needs them. `before`
+// is called with each row before it is read.
+template <int WINDOW, class Action>
+static void median_filter(const Grid& grid, float* state, const MedianScratch& scratch, Action before)
 {
     constexpr int REACH = WINDOW / 2;
     constexpr Field fields[2] = {U1, U2};
     int loaded = 0;
     for (int row = 0; row < grid.rows; ++row) {
-        for (; loaded <= row + REACH && loaded < grid.rows; ++loaded)
+        for (; loaded <= row + REACH && loaded < grid.rows; ++loaded) {
+            before(loaded);
             for (int i = 0; i < 2; ++i)
                 load_median_row(grid, state + loaded * grid.row_size(), fields[i], scratch.rings[i][loaded % RING]);
+        }
         for (int i = 0; i < 2; ++i) {
             int32_t* window[WINDOW];
             for (int k = 0; k < WINDOW; ++k)

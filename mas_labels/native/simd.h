@@ -57,15 +57,19 @@ MAS_INLINE void store_sum_of_halves(float* p, F8 a)
 {
     _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1)));
 }
-// Row r of the four by four matrix at `in` becomes column r of the one at `out`, whose rows are `stride` apart.
-MAS_INLINE void transpose_4x4(const float* in, float* out, int stride)
+MAS_INLINE void load_bits(I8& out, const float* p) { out.v = _mm256_castps_si256(_mm256_loadu_ps(p)); }
+MAS_INLINE void store_bits(float* p, I8 a) { _mm256_storeu_ps(p, _mm256_castsi256_ps(a.v)); }
+MAS_INLINE void load_quads(const float* p, F8* out)  // four channels of 8 pixels to 8 lanes of 4 vectors
 {
-    __m128 r0 = _mm_loadu_ps(in), r1 = _mm_loadu_ps(in + 4), r2 = _mm_loadu_ps(in + 8), r3 = _mm_loadu_ps(in + 12);
-    _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
-    _mm_storeu_ps(out, r0);
-    _mm_storeu_ps(out + stride, r1);
-    _mm_storeu_ps(out + 2 * stride, r2);
-    _mm_storeu_ps(out + 3 * stride, r3);
+    __m256 q[4];
+    for (int k = 0; k < 4; ++k)
+        q[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + 4 * k)), _mm_loadu_ps(p + 4 * k + 16), 1);
+    const __m256 low01 = _mm256_unpacklo_ps(q[0], q[1]), low23 = _mm256_unpacklo_ps(q[2], q[3]);
+    const __m256 high01 = _mm256_unpackhi_ps(q[0], q[1]), high23 = _mm256_unpackhi_ps(q[2], q[3]);
+    out[0].v = _mm256_shuffle_ps(low01, low23, 0x44);
+    out[1].v = _mm256_shuffle_ps(low01, low23, 0xee);
+    out[2].v = _mm256_shuffle_ps(high01, high23, 0x44);
+    out[3].v = _mm256_shuffle_ps(high01, high23, 0xee);
 }
 
 #else  // portable: loops over a fixed number of lanes, which compilers turn into SSE2 or NEON
@@ -117,9 +121,11 @@ MAS_INLINE I8 operator*(const I8& a, const I8& b) { I8 out; MAS_EACH(a.v[k] * b.
 MAS_INLINE I8 flip_if_negative(const I8& a) { I8 out; MAS_EACH(a.v[k] ^ ((a.v[k] >> 31) & 0x7fffffff)); }
 MAS_INLINE F8 fill_halves(float lower, float upper) { F8 out; MAS_EACH(k < 4 ? lower : upper); }
 MAS_INLINE void store_sum_of_halves(float* p, const F8& a) { for (int k = 0; k < 4; ++k) p[k] = a.v[k] + a.v[k + 4]; }
-MAS_INLINE void transpose_4x4(const float* in, float* out, int stride)
+MAS_INLINE void load_bits(I8& out, const float* p) { std::memcpy(out.v, p, sizeof out.v); }
+MAS_INLINE void store_bits(float* p, const I8& a) { std::memcpy(p, a.v, sizeof a.v); }
+MAS_INLINE void load_quads(const float* p, F8* out)
 {
-    for (int k = 0; k < 16; ++k) out[k % 4 * stride + k / 4] = in[k];
+    for (int k = 0; k < 32; ++k) out[k % 4].v[k / 4] = p[k];
 }
 MAS_INLINE F8 keep(const F8& a, const F8& mask)
 {
@@ -170,6 +176,15 @@ MAS_INLINE I16 flip_if_negative(I16 a)
     __m512i flip = _mm512_and_si512(_mm512_srai_epi32(a.v, 31), _mm512_set1_epi32(0x7fffffff));
     return {_mm512_xor_si512(a.v, flip)};
 }
+MAS_INLINE void load_bits(I16& out, const float* p) { out.v = _mm512_castps_si512(_mm512_loadu_ps(p)); }
+MAS_INLINE void store_bits(float* p, I16 a) { _mm512_storeu_ps(p, _mm512_castsi512_ps(a.v)); }
+MAS_INLINE void load_quads(const float* p, F16* out)
+{
+    F8 low[4], high[4];
+    load_quads(p, low);
+    load_quads(p + 32, high);
+    for (int k = 0; k < 4; ++k) out[k].v = _mm512_insertf32x8(_mm512_castps256_ps512(low[k].v), high[k].v, 1);
+}
 
 using F = F16;
 using I = I16;
@@ -180,6 +195,7 @@ using I = I8;
 
 MAS_INLINE F load(const float* p) { F out; load(out, p); return out; }
 MAS_INLINE I load(const int32_t* p) { I out; load(out, p); return out; }
+MAS_INLINE I load_bits(const float* p) { I out; load_bits(out, p); return out; }
 MAS_INLINE F8 load8(const float* p) { F8 out; load(out, p); return out; }
 MAS_INLINE I fill_int(int32_t s) { I out; fill(out, s); return out; }
 MAS_INLINE F fill(float s) { F out; fill(out, s); return out; }

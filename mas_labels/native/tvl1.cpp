@@ -33,6 +33,7 @@ struct Solver {
     float k, l_t, tau;      // tau / theta, lambda * theta, tau
     float *state;           // the ten fields of the level at work
     float *zero_row;        // stands above the first row
+    float *lane_start;      // first column of each stripe
     float *right_mask, *left_mask, *valid_mask;  // zeros: last column and beyond; before column 0; padding
     float *picture0;        // I0 in the order of the blocks
     float *taps;            // see TapImage
@@ -172,14 +173,14 @@ MAS_INLINE void sample(const float* corner, size_t pitch, const float* wx, const
 // The constants of one block of 16 pixels from the warped I1 and its gradient.
 MAS_INLINE void linearise(const Solver& s, float* b, const float (*warped)[CHANNELS], const float* i0, const float* valid)
 {
-    float channel[CHANNELS][STRIPES];
-    for (int lane = 0; lane < STRIPES; lane += 4) transpose_4x4(warped[lane], channel[0] + lane, STRIPES);
     const F k = fill(s.k), k2 = fill(s.k * s.k), tiny = fill(s.k * s.k * FLT_EPSILON);
     for (int part = 0; part < STRIPES; part += F::LANES) {
+        F channel[CHANNELS];  // I, Ix, Iy
+        load_quads(warped[part], channel);
         const F mask = load(valid + part);
-        const F j1 = keep(load(channel[1] + part) * k, mask), j2 = keep(load(channel[2] + part) * k, mask);
+        const F j1 = keep(channel[1] * k, mask), j2 = keep(channel[2] * k, mask);
         const F u1 = load(b + U1 * STRIPES + part), u2 = load(b + U2 * STRIPES + part);
-        const F difference = keep((load(channel[0] + part) - load(i0 + part)) * k2, mask);
+        const F difference = keep((channel[0] - load(i0 + part)) * k2, mask);
         const F product = fma(j2, u2, j1 * u1);
         store(b + J1 * STRIPES + part, j1);
         store(b + J2 * STRIPES + part, j2);
@@ -188,44 +189,58 @@ MAS_INLINE void linearise(const Solver& s, float* b, const float (*warped)[CHANN
     }
 }
 
-static void warp(const Solver& s, const Grid& grid, const TapImage& image)
+// Positions of one row's 16 stripes in I1: the first tap's pixel and the weights along columns and rows.
+struct Positions {
+    int32_t pixel[STRIPES];
+    float along_cols[4 * STRIPES], along_rows[4 * STRIPES];
+};
+
+MAS_INLINE void locate_block(const Solver& s, const Grid& grid, int row, int block, int pitch, const float* b, Positions& out)
 {
-    float lane_start[STRIPES], wx[4 * STRIPES], wy[4 * STRIPES], warped[STRIPES][CHANNELS];
-    int32_t pixel[STRIPES];  // of the first of the four by four taps
-    for (int lane = 0; lane < STRIPES; ++lane) lane_start[lane] = (float)(lane * grid.blocks);
     const F to_pixels = fill(1 / s.k);
-    const I pitch = fill_int(image.pitch);
-    const float* first = image.data - (size_t)(image.pitch + 1) * CHANNELS;
-    for (int row = 0; row < grid.rows; ++row) {
-        float* b = s.state + row * grid.row_size();
-        const float* i0 = s.picture0 + (size_t)row * grid.blocks * STRIPES;
-        for (int block = 0; block < grid.blocks; ++block, b += BLOCK, i0 += STRIPES) {
-            for (int part = 0; part < STRIPES; part += F::LANES) {
-                const F u1 = load(b + U1 * STRIPES + part), u2 = load(b + U2 * STRIPES + part);
-                const F col = load(lane_start + part) + fill((float)block);
-                const I x = locate(fma(u1, to_pixels, col), grid.cols, wx + part);
-                const I y = locate(fma(u2, to_pixels, fill((float)row)), grid.rows, wy + part);
-                store(pixel + part, y * pitch + x);
-            }
-            for (int lane = 0; lane < STRIPES; ++lane)
-                sample(first + (ptrdiff_t)pixel[lane] * CHANNELS, image.pitch * CHANNELS, wx + lane, wy + lane, warped[lane]);
-            linearise(s, b, warped, i0, s.valid_mask + block * STRIPES);
-        }
+    for (int part = 0; part < STRIPES; part += F::LANES) {
+        const Flow u = load_flow(b + part);
+        const F col = load(s.lane_start + part) + fill((float)block);
+        const I x = locate(fma(u.u1, to_pixels, col), grid.cols, out.along_cols + part);
+        const I y = locate(fma(u.u2, to_pixels, fill((float)row)), grid.rows, out.along_rows + part);
+        store(out.pixel + part, y * fill_int(pitch) + x);
+    }
+}
+
+static void warp_row(const Solver& s, const Grid& grid, const TapImage& image, int row)
+{
+    Positions at;
+    float warped[STRIPES][CHANNELS];
+    float* b = s.state + row * grid.row_size();
+    const float* i0 = s.picture0 + (size_t)row * grid.blocks * STRIPES;
+    const float* first_tap = image.data - (size_t)(image.pitch + 1) * CHANNELS;
+    for (int block = 0; block < grid.blocks; ++block, b += BLOCK, i0 += STRIPES) {
+        locate_block(s, grid, row, block, image.pitch, b, at);
+        for (int lane = 0; lane < STRIPES; ++lane)
+            sample(first_tap + (ptrdiff_t)at.pixel[lane] * CHANNELS, image.pitch * CHANNELS, at.along_cols + lane,
+                   at.along_rows + lane, warped[lane]);
+        linearise(s, b, warped, i0, s.valid_mask + block * STRIPES);
     }
 }
 
 // ------------------------------------------------------------------------------------- one scale
+
+// Medians of u1 and u2; `before` does with each row what must be done while it is unfiltered, and in the cache.
+template <class Action> static void filter_flow(const Solver& s, const Grid& grid, Action before)
+{
+    if (s.options.median_filtering == 5) return median_filter<5>(grid, s.state, s.median_scratch, before);
+    if (s.options.median_filtering == 3) return median_filter<3>(grid, s.state, s.median_scratch, before);
+    for (int row = 0; row < grid.rows; ++row) before(row);
+}
 
 static void solve_scale(const Solver& s, const Grid& grid, const TapImage& image)
 {
     const float epsilon = (float)s.options.epsilon * s.k;
     const float threshold = epsilon * epsilon * (float)grid.pixels();
     for (int w = 0; w < s.options.warps; ++w) {
-        warp(s, grid, image);
         float error = INFINITY;
         for (int outer = 0; error > threshold && outer < s.options.outer_iterations; ++outer) {
-            if (s.options.median_filtering == 3) median_filter<3>(grid, s.state, s.median_scratch);
-            if (s.options.median_filtering == 5) median_filter<5>(grid, s.state, s.median_scratch);
+            filter_flow(s, grid, [&](int row) { if (outer == 0) warp_row(s, grid, image, row); });
             for (int inner = 0; error > threshold && inner < s.options.inner_iterations; ++inner)
                 error = iterate(s, grid);
         }
@@ -234,11 +249,12 @@ static void solve_scale(const Solver& s, const Grid& grid, const TapImage& image
 
 // ------------------------------------------------------------------------------------- all scales
 
-static void set_masks(const Solver& s, const Grid& grid)
+static void set_lanes(const Solver& s, const Grid& grid)
 {
     const auto set = [](float* p, bool on) { const uint32_t bits = on ? 0xffffffffu : 0; std::memcpy(p, &bits, sizeof bits); };
     for (int lane = 0; lane < STRIPES; ++lane) {
         set(s.left_mask + lane, lane > 0);
+        s.lane_start[lane] = (float)(lane * grid.blocks);
         for (int block = 0; block < grid.blocks; ++block) {
             const int col = lane * grid.blocks + block;
             set(s.right_mask + block * STRIPES + lane, col < grid.cols - 1);
@@ -250,7 +266,7 @@ static void set_masks(const Solver& s, const Grid& grid)
 // Clears the dual variable and the padding, and takes u1, u2 from `plain` (null: zero).
 static void start_scale(const Solver& s, const Grid& grid, const float* picture0, float* const* plain)
 {
-    set_masks(s, grid);
+    set_lanes(s, grid);
     for (size_t block = 0; block < (size_t)grid.rows * grid.blocks; ++block)
         std::memset(s.state + block * BLOCK + P11 * STRIPES, 0, (FIELDS - P11) * STRIPES * sizeof(float));
     for (int row = 0; row < grid.rows; ++row) {
@@ -348,6 +364,7 @@ static Solver make_solver(const Tvl1Problem& problem, Arena& arena)
         for (float*& picture : s.level[n].pictures) picture = arena.take<float>(s.level[n].grid.pixels());
     s.state = arena.take<float>(full.rows * full.row_size() + STRIPES);  // a stripe's end is read past by one lane
     s.zero_row = arena.take<float>(full.row_size());
+    s.lane_start = arena.take<float>(STRIPES);
     s.left_mask = arena.take<float>(STRIPES);
     s.right_mask = arena.take<float>(full.blocks * STRIPES);
     s.valid_mask = arena.take<float>(full.blocks * STRIPES);
