@@ -1,0 +1,89 @@
+"""Bar and line charts as SVG text, coloured by the page's own style sheet (light and dark)."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+
+Points = Sequence[tuple[float, float]]
+"""(horizontal, vertical) values of a line, in order."""
+
+
+def bar_chart(shares: dict[int, float], name: str) -> str:
+    """Draw one bar a value.
+
+    Parameters
+    ----------
+    shares
+        Value -> share of all, 0 to 1, in order. A dashed line shows what equal shares would be.
+    name
+        What a screen reader says the chart is.
+    """
+    width, height, floor = 240, 110, 94
+    highest = max(0.001, *shares.values())
+    step = width / len(shares)
+    even = floor * (1 - 1 / len(shares) / highest)
+    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(name)}">']
+    for place, (value, share) in enumerate(shares.items()):
+        tall = floor * share / highest
+        parts.append(
+            f'<rect class="bar" x="{place * step + 0.1 * step:.1f}" y="{floor - tall:.1f}" '
+            f'width="{0.8 * step:.1f}" height="{tall:.1f}"><title>{value}: {share:.1%}</title></rect>'
+        )
+        if len(shares) <= 8 or value % 4 == 1 or value == max(shares):
+            middle = (place + 0.5) * step
+            parts.append(f'<text x="{middle:.1f}" y="{height - 3}" text-anchor="middle">{value}</text>')
+    parts.append(f'<line class="even" x1="0" x2="{width}" y1="{even:.1f}" y2="{even:.1f}"/></svg>')
+    return "".join(parts)
+
+
+def line_chart(line: Points, level: float | None, name: str) -> str:
+    """Draw one line over steps, and a dashed level to compare with.
+
+    Parameters
+    ----------
+    line
+        The values; those that are not finite are left out.
+    level
+        Height of the dashed line, None for none.
+    name
+        What a screen reader says the chart is.
+    """
+    width, height, left, right, top, floor = 520, 230, 46, 12, 12, 200
+    points = [(x, y) for x, y in line if math.isfinite(x) and math.isfinite(y)]
+    if not points:
+        return "<p>No finite values yet.</p>"
+    ticks = _ticks(max([y for _, y in points] + ([level] if level is not None else [])))
+    last = max(x for x, _ in points)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = left + (width - left - right) * (x / last if last else 0)
+        return across, floor - (floor - top) * y / ticks[-1]
+
+    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(name)}">']
+    for tick in ticks:
+        y = place(0, tick)[1]
+        parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    for step, anchor in ((0.0, "start"), (last, "end")):
+        x = place(step, 0)[0]
+        parts.append(f'<text x="{x:.1f}" y="{height - 10}" text-anchor="{anchor}">step {step:g}</text>')
+    if level is not None:
+        y = place(0, level)[1]
+        parts.append(f'<line class="even" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
+    x, y = place(*points[-1])
+    parts.append(
+        f'<polyline class="curve" points="{path}"/><circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
+    )
+    return "".join(parts) + "</svg>"
+
+
+def _ticks(highest: float) -> list[float]:
+    """Return round numbers from 0 to at least `highest`, three to six of them."""
+    if highest <= 0:
+        return [0.0, 1.0]
+    size = 10.0 ** math.floor(math.log10(highest))
+    step = next(size * part for part in (0.2, 0.25, 0.5, 1, 2) if highest / (size * part) <= 5)
+    return [step * count for count in range(math.ceil(highest / step - 1e-9) + 1)]
