@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mas_labels.errors import ConfigError, DatasetError, MasError
+from mas_labels.errors import ConfigError, DatasetError, MasError, TrainingError
 from mas_labels.schema import LABELS
 from mas_labels.shard import ShardSet
 
@@ -172,12 +172,17 @@ def _kill_left_over(workers: Iterable[BaseProcess]) -> None:
 
 
 @contextlib.contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Processes started inside are born ignoring the signals, so also while they still import."""
+def _signals_for_children() -> Iterator[None]:
+    """Processes started inside are born ignoring the signals, so also while they still import.
+
+    Torch's handler of SIGCHLD goes as well: when a worker dies it would raise anywhere, amid a step or a
+    checkpoint. Without it the next batch that is waited for raises.
+    """
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
-    previous = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS_OF_PARENT}
+    previous = {signal.SIGCHLD: signal.getsignal(signal.SIGCHLD)}
+    previous |= {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS_OF_PARENT}
     try:
         yield
     finally:
@@ -203,6 +208,8 @@ def load_batches(
     ------
     ShardError
         If a shard went bad; the message names it.
+    TrainingError
+        If a worker died.
     """
     options: dict[str, Any] = {}
     if workers:
@@ -216,7 +223,7 @@ def load_batches(
         **options,
     )
     others = set(multiprocessing.active_children())
-    with _deaf_children():
+    with _signals_for_children():
         batches = iter(loader)
     atexit.register(_kill_left_over, set(multiprocessing.active_children()) - others)
     return _one_line_errors(batches)
@@ -229,5 +236,10 @@ def _one_line_errors(batches: Iterator[ClipBatch]) -> Iterator[ClipBatch]:
         return
     except MasError as error:
         kind, text = type(error), str(error)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = f"a process that reads clips died ({error}), often for want of memory"
+        kind, text = TrainingError, f"{reason}: go on with --resume and fewer --workers"
     del batches  # and, outside of `except`, the traceback that holds them too: workers end here
     raise kind(text.strip().rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2])

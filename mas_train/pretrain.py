@@ -153,13 +153,6 @@ def _run(job: Job, state: TrainingState, baseline: Losses, log_steps: int) -> Ru
             raise TrainingError(
                 f"the run in {job.run} stopped after step {state.step}: {error}; mend that, then use --resume"
             ) from error
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise TrainingError(
-                f"a process that reads clips died ({str(error).splitlines()[0]}), often for want of memory: "
-                "go on with --resume and fewer --workers"
-            ) from error
     stopped_early = state.step < job.order.end_step
     return RunResult(state.step, job.order.end_step, stop.signal_number if stopped_early else None)
 
