@@ -68,8 +68,8 @@ PyObject* solve(PyObject*, PyObject* args)
     const char* isa;
     PyObject *frames_object, *initial_object, *flow_object;
     Tvl1Options o;
-    if (!PyArg_ParseTuple(args, "sOOO(dddiidiidi)", &isa, &frames_object, &initial_object, &flow_object, &o.tau, &o.lambda,
-                          &o.theta, &o.nscales, &o.warps, &o.epsilon, &o.inner_iterations, &o.outer_iterations,
+    if (!PyArg_ParseTuple(args, "sOOO(dddiidiidi)", &isa, &frames_object, &initial_object, &flow_object, &o.tau,
+                          &o.lambda, &o.theta, &o.nscales, &o.warps, &o.epsilon, &o.inner_iterations, &o.outer_iterations,
                           &o.scale_step, &o.median_filtering))
         return nullptr;
     const Tvl1Kernel* kernel = find_kernel(isa);

@@ -1,4 +1,4 @@
-// Pictures row by row: bilinear resizing, and the copy of I1 that the warp reads.
+// Pictures row by row: bilinear resizing, the copy of I1 that the warp reads, and its bicubic samples.
 #pragma once
 
 #include "layout.h"
@@ -87,6 +87,44 @@ static TapImage build_tap_image(const float* image, int rows, int cols, float* d
         }
     }
     return taps;
+}
+
+// Weights of the four taps around a position, cubic convolution with a = -0.75 (OpenCV's INTER_CUBIC).
+MAS_INLINE void cubic_weights(F t, float* out)
+{
+    const F one = fill(1), a = fill(-0.75f), a2 = fill(1.25f), a3 = fill(2.25f);  // a + 2, a + 3
+    const F far0 = t + one, near1 = one - t;
+    const F w0 = fma(fma(fma(a, far0, fill(3.75f)), far0, fill(-6.0f)), far0, fill(3.0f));  // -5a, 8a, -4a
+    const F w1 = fma(fma(a2, t, fill(0) - a3) * t, t, one);
+    const F w2 = fma(fma(a2, near1, fill(0) - a3) * near1, near1, one);
+    store(out, w0);
+    store(out + STRIPES, w1);
+    store(out + 2 * STRIPES, w2);
+    store(out + 3 * STRIPES, one - w0 - w1 - w2);
+}
+
+// A position, clamped to where all taps lie in the zero border, as the first tap's index and the taps' weights.
+MAS_INLINE I locate(F position, int length, float* weights)
+{
+    const F low = fill(-3), high = fill((float)(length + 2)), shift = fill(BORDER);
+    const F inside = min(max(position, low), high) + shift;  // positive: truncation is floor
+    const I index = truncate(inside);
+    cubic_weights(inside - to_float(index), weights);
+    return index;
+}
+
+// Bicubic sample of (I, Ix, Iy, 0): columns in two pairs of two, rows one by one.
+MAS_INLINE void sample(const float* corner, size_t pitch, const float* wx, const float* wy, float* out)
+{
+    F8 left = load8(corner) * fill8(wy[0]), right = load8(corner + 8) * fill8(wy[0]);
+#pragma GCC unroll 3
+    for (int k = 1; k < 4; ++k) {
+        const F8 w = fill8(wy[k * STRIPES]);
+        left = fma(load8(corner + k * pitch), w, left);
+        right = fma(load8(corner + k * pitch + 8), w, right);
+    }
+    const F8 pair = left * fill_halves(wx[0], wx[STRIPES]);
+    store_sum_of_halves(out, fma(right, fill_halves(wx[2 * STRIPES], wx[3 * STRIPES]), pair));
 }
 
 }  // namespace

@@ -11,36 +11,12 @@
 //     U  += TH J + div P
 //     P   = (P + tau grad U) / (1 + |grad U|)
 
-#include "images.h"
-#include "median.h"
-
 #include <cfloat>
 
-#if defined(__x86_64__)
-#include <xmmintrin.h>
-#endif
+#include "fp_state.h"
+#include "solver.h"
 
 namespace {
-
-constexpr int MAX_LEVELS = 32, MIN_SIDE = 16;
-
-struct Level { Grid grid; float* pictures[2]; };  // pictures: two frames' pyramids, row by row
-
-struct Solver {
-    Tvl1Options options;
-    int levels;
-    Level level[MAX_LEVELS];
-    float k, l_t, tau;      // tau / theta, lambda * theta, tau
-    float *state;           // the ten fields of the level at work
-    float *zero_row;        // stands above the first row
-    float *lane_start;      // first column of each stripe
-    float *right_mask, *left_mask, *valid_mask;  // zeros: last column and beyond; before column 0; padding
-    float *picture0;        // I0 in the order of the blocks
-    float *taps;            // see TapImage
-    float *plain[2], *coarse[2];  // u1 and u2 row by row, of the level at work and of the one before
-    ResizeScratch resize_scratch;
-    MedianScratch median_scratch;
-};
 
 // ------------------------------------------------------------------------------------- one iteration
 
@@ -132,46 +108,9 @@ static float iterate(const Solver& s, const Grid& grid)
 
 // ------------------------------------------------------------------------------------- one warp
 
-// Weights of the four taps around a position, cubic convolution with a = -0.75 (OpenCV's INTER_CUBIC).
-MAS_INLINE void cubic_weights(F t, float* out)
-{
-    const F one = fill(1), a = fill(-0.75f), a2 = fill(1.25f), a3 = fill(2.25f);  // a + 2, a + 3
-    const F far0 = t + one, near1 = one - t;
-    const F w0 = fma(fma(fma(a, far0, fill(3.75f)), far0, fill(-6.0f)), far0, fill(3.0f));  // -5a, 8a, -4a
-    const F w1 = fma(fma(a2, t, fill(0) - a3) * t, t, one);
-    const F w2 = fma(fma(a2, near1, fill(0) - a3) * near1, near1, one);
-    store(out, w0);
-    store(out + STRIPES, w1);
-    store(out + 2 * STRIPES, w2);
-    store(out + 3 * STRIPES, one - w0 - w1 - w2);
-}
-
-// A position, clamped to where all taps lie in the zero border, as the first tap's index and the taps' weights.
-MAS_INLINE I locate(F position, int length, float* weights)
-{
-    const F low = fill(-3), high = fill((float)(length + 2)), shift = fill(BORDER);
-    const F inside = min(max(position, low), high) + shift;  // positive: truncation is floor
-    const I index = truncate(inside);
-    cubic_weights(inside - to_float(index), weights);
-    return index;
-}
-
-// Bicubic sample of (I, Ix, Iy, 0): columns in two pairs of two, rows one by one.
-MAS_INLINE void sample(const float* corner, size_t pitch, const float* wx, const float* wy, float* out)
-{
-    F8 left = load8(corner) * fill8(wy[0]), right = load8(corner + 8) * fill8(wy[0]);
-#pragma GCC unroll 3
-    for (int k = 1; k < 4; ++k) {
-        const F8 w = fill8(wy[k * STRIPES]);
-        left = fma(load8(corner + k * pitch), w, left);
-        right = fma(load8(corner + k * pitch + 8), w, right);
-    }
-    const F8 pair = left * fill_halves(wx[0], wx[STRIPES]);
-    store_sum_of_halves(out, fma(right, fill_halves(wx[2 * STRIPES], wx[3 * STRIPES]), pair));
-}
-
 // The constants of one block of 16 pixels from the warped I1 and its gradient.
-MAS_INLINE void linearise(const Solver& s, float* b, const float (*warped)[CHANNELS], const float* i0, const float* valid)
+MAS_INLINE void linearise(const Solver& s, float* b, const float (*warped)[CHANNELS], const float* i0,
+                          const float* valid)
 {
     const F k = fill(s.k), k2 = fill(s.k * s.k), tiny = fill(s.k * s.k * FLT_EPSILON);
     for (int part = 0; part < STRIPES; part += F::LANES) {
@@ -195,7 +134,8 @@ struct Positions {
     float along_cols[4 * STRIPES], along_rows[4 * STRIPES];
 };
 
-MAS_INLINE void locate_block(const Solver& s, const Grid& grid, int row, int block, int pitch, const float* b, Positions& out)
+MAS_INLINE void locate_block(const Solver& s, const Grid& grid, int row, int block, int pitch, const float* b,
+                             Positions& out)
 {
     const F to_pixels = fill(1 / s.k);
     for (int part = 0; part < STRIPES; part += F::LANES) {
@@ -251,7 +191,10 @@ static void solve_scale(const Solver& s, const Grid& grid, const TapImage& image
 
 static void set_lanes(const Solver& s, const Grid& grid)
 {
-    const auto set = [](float* p, bool on) { const uint32_t bits = on ? 0xffffffffu : 0; std::memcpy(p, &bits, sizeof bits); };
+    const auto set = [](float* p, bool on) {
+        const uint32_t bits = on ? 0xffffffffu : 0;
+        std::memcpy(p, &bits, sizeof bits);
+    };
     for (int lane = 0; lane < STRIPES; ++lane) {
         set(s.left_mask + lane, lane > 0);
         s.lane_start[lane] = (float)(lane * grid.blocks);
@@ -296,6 +239,7 @@ static void read_flow(const Solver& s, const Grid& grid, float gain, float* u1, 
     }
 }
 
+// From `coarse` to `plain`; the scales are pixels of `from` per pixel of `to`.
 static void resize_flow(const Solver& s, const Grid& from, const Grid& to, double row_scale, double col_scale, double gain)
 {
     for (int i = 0; i < 2; ++i)
@@ -312,7 +256,8 @@ static void solve_pair(const Solver& s, int first, float* flow, bool with_initia
         if (n == 0) break;
         const Grid& finer = s.level[n - 1].grid;
         read_flow(s, grid, 1, s.coarse[0], s.coarse[1], 1);
-        resize_flow(s, grid, finer, (double)grid.rows / finer.rows, (double)grid.cols / finer.cols, 1 / s.options.scale_step);
+        const double row_scale = (double)grid.rows / finer.rows, col_scale = (double)grid.cols / finer.cols;
+        resize_flow(s, grid, finer, row_scale, col_scale, 1 / s.options.scale_step);
     }
     read_flow(s, s.level[0].grid, 1 / s.k, flow, flow + 1, 2);
 }
@@ -333,8 +278,10 @@ static void build_pyramid(const Solver& s, const Tvl1Problem& problem, int frame
 {
     const size_t pixels = s.level[0].grid.pixels();
     float* out = s.level[0].pictures[slot];
-    for (size_t i = 0; i < pixels; ++i)
-        out[i] = problem.grey_u8 ? (float)problem.grey_u8[frame * pixels + i] : problem.grey_f32[frame * pixels + i] * 255.0f;
+    if (problem.grey_u8)
+        for (size_t i = 0; i < pixels; ++i) out[i] = (float)problem.grey_u8[frame * pixels + i];
+    else
+        for (size_t i = 0; i < pixels; ++i) out[i] = problem.grey_f32[frame * pixels + i] * 255.0f;
     for (int n = 1; n < s.levels; ++n) {
         const Grid &from = s.level[n - 1].grid, &to = s.level[n].grid;
         resize(s.level[n - 1].pictures[slot], from.rows, from.cols, s.level[n].pictures[slot], to.rows, to.cols,
@@ -343,44 +290,6 @@ static void build_pyramid(const Solver& s, const Tvl1Problem& problem, int frame
 }
 
 // ------------------------------------------------------------------------------------- the kernel
-
-static Solver make_solver(const Tvl1Problem& problem, Arena& arena)
-{
-    Solver s = {};
-    s.options = problem.options;
-    s.k = (float)(s.options.tau / s.options.theta);
-    s.l_t = (float)(s.options.lambda * s.options.theta);
-    s.tau = (float)s.options.tau;
-    const Grid full = make_grid(problem.rows, problem.cols);
-    s.level[0].grid = full;
-    for (s.levels = 1; s.levels < s.options.nscales && s.levels < MAX_LEVELS; ++s.levels) {
-        const Grid& finer = s.level[s.levels - 1].grid;
-        const int rows = (int)__builtin_lrint(finer.rows * s.options.scale_step);
-        const int cols = (int)__builtin_lrint(finer.cols * s.options.scale_step);
-        if (rows < MIN_SIDE || cols < MIN_SIDE) break;
-        s.level[s.levels].grid = make_grid(rows, cols);
-    }
-    for (int n = 0; n < s.levels; ++n)
-        for (float*& picture : s.level[n].pictures) picture = arena.take<float>(s.level[n].grid.pixels());
-    s.state = arena.take<float>(full.rows * full.row_size() + STRIPES);  // a stripe's end is read past by one lane
-    s.zero_row = arena.take<float>(full.row_size());
-    s.lane_start = arena.take<float>(STRIPES);
-    s.left_mask = arena.take<float>(STRIPES);
-    s.right_mask = arena.take<float>(full.blocks * STRIPES);
-    s.valid_mask = arena.take<float>(full.blocks * STRIPES);
-    s.picture0 = arena.take<float>((size_t)full.rows * full.blocks * STRIPES);
-    s.taps = arena.take<float>(tap_floats(full.rows, full.cols));
-    for (int i = 0; i < 2; ++i) {
-        s.plain[i] = arena.take<float>(full.pixels());
-        s.coarse[i] = arena.take<float>(full.pixels());
-        s.resize_scratch.rows[i] = arena.take<float>(full.cols);
-    }
-    s.resize_scratch.taps = arena.take<Tap>(full.cols);
-    for (auto& ring : s.median_scratch.rings)
-        for (int32_t*& row : ring) row = arena.take<int32_t>((full.blocks + 2 * MARGIN) * STRIPES);
-    s.median_scratch.columns = arena.take<I>((full.blocks + 2 * MARGIN) * 5);
-    return s;
-}
 
 __attribute__((noinline)) static void solve_clip(const Tvl1Problem& problem, char* workspace)
 {
@@ -394,30 +303,6 @@ __attribute__((noinline)) static void solve_clip(const Tvl1Problem& problem, cha
         solve_pair(s, pair % 2, problem.flow + pair * flow_size, problem.initial_flow != nullptr);
     }
 }
-
-// Rounding to nearest and denormals taken for zero while it lives, whatever the caller's state, which is put back.
-struct FloatingPointState {
-#if defined(__x86_64__)
-    unsigned callers = _mm_getcsr();
-    FloatingPointState()
-    {
-        constexpr unsigned MASK_ALL_EXCEPTIONS = 0x1f80, FLUSH_TO_ZERO = 0x8000, DENORMALS_ARE_ZERO = 0x0040;
-        _mm_setcsr(MASK_ALL_EXCEPTIONS | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
-    }
-    ~FloatingPointState() { _mm_setcsr(callers); }
-#elif defined(__aarch64__)
-    uint64_t callers;
-    FloatingPointState()
-    {
-        const uint64_t flush_to_zero = 1ull << 24;
-        __asm__ volatile("mrs %0, fpcr" : "=r"(callers));
-        __asm__ volatile("msr fpcr, %0" : : "r"(flush_to_zero) : "memory");
-    }
-    ~FloatingPointState() { __asm__ volatile("msr fpcr, %0" : : "r"(callers) : "memory"); }
-#else
-#error "say here how this processor flushes denormals to zero: without it the bits would differ"
-#endif
-};
 
 static size_t workspace_bytes(const Tvl1Problem& problem)
 {
