@@ -49,8 +49,8 @@ def test_the_last_pooling_keeps_the_last_row_and_column() -> None:
 
 def test_first_weights_are_the_authors_and_keep_their_signal_when_narrow() -> None:
     torch.manual_seed(0)
-    full, narrow = PretextModel(C3D()), PretextModel(C3D(0.25), 512)
-    for model, conv, fc, out in ((full, 0.01, 0.005, 0.01), (narrow, 0.02, 0.01, 0.02)):
+    full, narrow = PretextModel(C3D(), 128), PretextModel(C3D(0.25), 512)
+    for model, conv, fc, out in ((full, 0.01, 0.005, 0.04), (narrow, 0.02, 0.01, 0.02)):
         assert model.backbone.convs[0].weight.std().item() == pytest.approx(0.01, rel=0.05)
         assert model.backbone.convs[4].weight.std().item() == pytest.approx(conv, rel=0.02)
         assert model.motion.fc6.weight.std().item() == pytest.approx(fc, rel=0.02)

