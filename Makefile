@@ -14,7 +14,7 @@ ARGS ?=
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format labels bench-flow test-sanitize golden install install-headless clean
+.PHONY: help demo test test-slow lint format labels golden install install-headless clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -37,7 +37,7 @@ demo: $(VENV)/installed ## The main job on the built-in demo: videos, shards, a 
 	$(BIN)/mas-labels demo --out $(DEMO)/videos
 	$(BIN)/mas-labels make --manifest data_manifests/demo.yaml --root $(DEMO)/videos --split train --out $(DEMO)/labels
 	rm -rf $(DEMO)/run
-	$(BIN)/mas-train --shards $(DEMO)/labels/*.h5 --out $(DEMO)/run --max-steps 60 --batch-size 8 --width 0.25
+	$(BIN)/mas-train --shards $(DEMO)/labels/*.h5 --out $(DEMO)/run --max-steps 60 --batch-size 8 --width 0.25 --fc-width 256
 	$(BIN)/mas-labels report $(DEMO)/labels --run $(DEMO)/run --out $(DEMO)/report.html
 	@echo "look at $(DEMO)/report.html"
 

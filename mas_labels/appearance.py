@@ -5,6 +5,7 @@ All sums are of whole numbers, so exact: a label does not depend on the order of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ from mas_labels.conventions import Convention
 from mas_labels.errors import InputError
 from mas_labels.patterns import Cells, cells
 from mas_labels.schema import APPEARANCE_NAMES, COLOURS, PATTERNS, VIEW_SIZE
+
+DominantColour = Callable[[NDArray[np.float64]], int]
+"""Gives the number of the dominant colour of some cells, told by (cells,) of zeros and ones."""
 
 LEVELS = 256
 """Bins of the histogram of one colour channel: one a grey level."""
@@ -57,27 +61,28 @@ class CropStatistics:
 
     Attributes
     ----------
+    shape
+        The cells the view is made of.
     scores
         For each pattern (blocks,) float64, the IoU scores.
-    colours
-        For each pattern (blocks,) int64, the number of each block's dominant colour.
-    colour
-        The number of the whole view's dominant colour.
+    dominant
+        Gives the number of the dominant colour of the cells it is handed, (cells,) of zeros and ones.
     """
 
+    shape: Cells
     scores: dict[str, NDArray[np.float64]]
-    colours: dict[str, NDArray[np.int64]]
-    colour: int
+    dominant: DominantColour
 
-    def labels(self, mirrored: bool, shape: Cells) -> list[int]:
+    def labels(self, mirrored: bool) -> list[int]:
         """Return the 13 appearance labels in the order of `schema.APPEARANCE_NAMES`."""
-        values = {"C": self.colour}
+        values = {"C": self.dominant(np.ones(self.shape.count))}
         for pattern in PATTERNS:
-            order = mirrored_blocks(pattern, shape) if mirrored else slice(None)
-            scores, colours = self.scores[pattern][order], self.colours[pattern][order]
+            members = self.shape.members[pattern]
+            order = mirrored_blocks(pattern, self.shape) if mirrored else np.arange(len(members))
+            scores = self.scores[pattern][order]
             for letter, block in (("d", int(np.argmin(scores))), ("s", int(np.argmax(scores)))):
                 values[f"{pattern}_p{letter}"] = 1 + block
-                values[f"{pattern}_c{letter}"] = int(colours[block])
+                values[f"{pattern}_c{letter}"] = self.dominant(members[order[block]])
         return [values[name] for name in APPEARANCE_NAMES]
 
 
@@ -122,14 +127,13 @@ class AppearanceStatistics:
         shape = cells(self.convention.diagonals)
         at = np.s_[:, top : top + VIEW_SIZE, left : left + VIEW_SIZE]
         histograms = self._histograms(shape, self.frames[at])
-        counts = self._colour_counts(shape, self.colour_ids[at])
-        scores, colours = {}, {}
+        scores = {}
         for pattern in PATTERNS:
             members = shape.members[pattern].astype(np.float32)
             blocks = members @ histograms.reshape(shape.count, -1)
             scores[pattern] = iou_scores(blocks.reshape(len(members), *histograms.shape[1:]))
-            colours[pattern] = self._colour_numbers(members @ counts)
-        return CropStatistics(scores, colours, int(self._colour_numbers(counts.sum(axis=0)[None])[0]))
+        rule = self._colour_rule if self.palette.size else self._octant_rule
+        return CropStatistics(shape, scores, rule(shape, self.colour_ids[at]))
 
     def _histograms(self, shape: Cells, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Count the levels of each cell, frame and channel: (cells, T, 3, 256) float32 of whole numbers."""
@@ -140,20 +144,21 @@ class AppearanceStatistics:
         stacked = np.asarray(counts, np.float32).reshape(len(frames), 3, shape.count, LEVELS)
         return np.ascontiguousarray(stacked.transpose(2, 0, 1, 3))
 
-    def _colour_counts(self, shape: Cells, ids: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Count each cell's colours over all frames: (cells, colours) float32 of whole numbers."""
-        colours = max(COLOURS, self.palette.size)
-        index = shape.map * colours + ids
-        counts = np.bincount(index.ravel(), minlength=shape.count * colours)
-        return counts.reshape(shape.count, colours).astype(np.float32)
+    def _octant_rule(self, shape: Cells, ids: NDArray[np.intp]) -> DominantColour:
+        """Find the fullest octant among cells; ties go to the lowest number."""
+        index = shape.map * COLOURS + ids
+        counts = np.bincount(index.ravel(), minlength=shape.count * COLOURS).reshape(shape.count, COLOURS)
+        by_number = np.empty_like(counts)
+        by_number[:, np.asarray(self.convention.colour_numbers) - 1] = counts
+        return lambda among: 1 + int(np.argmax(among @ by_number))
 
-    def _colour_numbers(self, counts: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Turn (blocks, colours) counts into numbers of dominant colours; ties go to the lowest."""
-        numbers = np.asarray(self.convention.colour_numbers)
-        if self.palette.size == 0:
-            by_number = np.empty_like(counts)
-            by_number[:, numbers - 1] = counts
-            return 1 + np.argmax(by_number, axis=1)
-        codes = self.palette[np.argmax(counts, axis=1)]
-        rgb = np.stack([codes % LEVELS, codes // LEVELS % LEVELS, codes // LEVELS**2], axis=-1)
-        return numbers[octant_index(rgb.astype(np.uint8))]
+    def _colour_rule(self, shape: Cells, ids: NDArray[np.intp]) -> DominantColour:
+        """Find the octant of the most frequent colour among cells; ties go to the lowest code."""
+
+        def dominant(among: NDArray[np.float64]) -> int:
+            counts = np.bincount(ids[:, among.astype(bool)[shape.map]].ravel())
+            code = int(self.palette[np.argmax(counts)])
+            rgb = np.array([code % LEVELS, code // LEVELS % LEVELS, code // LEVELS**2], np.uint8)
+            return self.convention.colour_numbers[int(octant_index(rgb))]
+
+        return dominant

@@ -46,7 +46,7 @@ def main() -> None:
     """Turn videos into shards of labels for self-supervised training.
 
     Exit status: 0 all went well, 1 an error that stopped the run, 2 wrong usage, 3 the run is complete but
-    some videos could not be used, 130 interrupted, 143 terminated.
+    some videos failed, 130 interrupted, 143 terminated.
     """
 
 
@@ -123,7 +123,8 @@ def make(
     import joblib
 
     from mas_labels.manifest import find_videos, load_manifest
-    from mas_labels.pipeline import make_plan, run
+    from mas_labels.pipeline import run
+    from mas_labels.plan import make_plan
 
     recipe = load_manifest(manifest)
     if options["store_boundaries"] is None:
@@ -149,10 +150,10 @@ def _report(results: list[Any], out: Path) -> None:
         f"{sum(result.videos for result in results)} videos"
     )
     if failures:
-        click.echo(f"{failures} videos could not be used:")
+        click.echo(f"{failures} videos failed:")
         _list_failures(out)
     for result in broken:
-        click.echo(f"shard {result.name} was not written:\n{result.error}", err=True)
+        click.echo(f"shard {result.name} was not written: {result.error}", err=True)
     if broken:
         _give_up(f"{len(broken)} shards were not written; the same command tries them again", EXIT_ERROR)
     if failures:
@@ -206,6 +207,32 @@ def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
 
     save_clip_figure(open_shards(shard), clip, view, out)
     click.echo(f"wrote {out}")
+
+
+@main.command()
+@click.argument("video", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A file .npz or .h5, or a folder for 8-bit pictures.",
+)
+@click.option("--flow", "method", type=click.Choice(FLOW_METHODS), default="tvl1", help="The estimator.")
+@click.option(
+    "--size", type=click.IntRange(16), nargs=2, help="Rows and columns to resize to first.  [default: none]"
+)
+@click.option(
+    "--dtype", type=click.Choice(["float16", "float32"]), default="float16", help="Type of .npz and .h5."
+)
+@click.option(
+    "--bound", type=float, default=20.0, help="Pixels per frame that a picture's 0 and 255 stand for."
+)
+def flow(video: Path, out: Path, method: str, size: tuple[int, int] | None, dtype: str, bound: float) -> None:
+    """Write the plain optical flow of VIDEO, for whoever wants the flow and not the labels."""
+    from mas_labels.flow_files import video_flow, write_flow
+
+    count = write_flow(video_flow(video, method, size), out, dtype=dtype, bound=bound)
+    click.echo(f"wrote {count} flow fields to {out}")
 
 
 if __name__ == "__main__":

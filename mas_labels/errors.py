@@ -9,6 +9,7 @@
     +-- MissingDependencyError      an optional part is not installed; says which and how to get it
     +-- InputError                  an array has the wrong shape, dtype or values
     +-- VideoError                  one video cannot be used: becomes a row of failures, the run goes on
+    +-- StorageError                the disk is full or refuses to be written
     +-- WorkerError                 a worker process died
     +-- ShardError                  a shard is damaged, foreign or of another schema
     +-- CheckpointError             a checkpoint is damaged, foreign or of another model
@@ -50,7 +51,7 @@ class VideoError(MasError):
     Parameters
     ----------
     stage
-        Where it went wrong: ``"open"``, ``"decode"`` or ``"clips"``.
+        Where it went wrong: ``"open"``, ``"decode"``, ``"clips"`` or ``"labels"``.
     code
         A short, stable name of the reason, such as ``"too_short"``.
     message
@@ -66,6 +67,10 @@ class VideoError(MasError):
     def __reduce__(self) -> tuple[type[VideoError], tuple[str, str, str]]:
         """Travel between processes whole: the default would lose `stage` and `code`."""
         return (type(self), (self.stage, self.code, self.message))
+
+
+class StorageError(MasError):
+    """The disk is full, or refuses to be written."""
 
 
 class WorkerError(MasError):

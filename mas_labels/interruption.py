@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+WATCH_NAME = "watch-parent"
+WATCH_SECONDS = 0.5
 
 _pending: list[int] = []
 _deferring: list[bool] = []
@@ -57,6 +63,15 @@ def check() -> None:
         raise Interrupted(_pending[0])
 
 
-def leave_to_parent() -> None:
-    """In a worker: let the parent, which gets the terminal's SIGINT too, end the run."""
+def live_with_parent() -> None:
+    """In a worker: let the parent, which gets the terminal's SIGINT too, end the run; and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not any(thread.name == WATCH_NAME for thread in threading.enumerate()):
+        threading.Thread(target=_watch, args=(os.getppid(),), name=WATCH_NAME, daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    """End this process, which holds locks, soon after its parent was killed."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)

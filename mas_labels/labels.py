@@ -12,9 +12,11 @@ from mas_labels.conventions import get_convention
 from mas_labels.errors import InputError
 from mas_labels.motion import MotionStatistics
 from mas_labels.motion_boundary import check_flow
-from mas_labels.patterns import cells
 from mas_labels.schema import LABELS
 from mas_labels.views import centre_view, check_views
+
+MOST_FRAMES = 256
+"""Of a clip: labels number fields in uint8."""
 
 
 def compute_labels(
@@ -88,15 +90,16 @@ def clip_statistics(
 
     Parameters, errors and notes are those of `compute_labels`.
     """
-    frames, flow = np.asarray(frames), np.asarray(flow)
+    frames = np.asarray(frames)
     check_frames(frames)
-    check_flow(flow)
+    flow = check_flow(flow)
+    if len(frames) > MOST_FRAMES:
+        raise InputError(f"frames: expected at most {MOST_FRAMES}, found {len(frames)}: cut them into clips")
     if flow.shape[:3] != (len(frames) - 1, *frames.shape[1:3]):
         expected = (len(frames) - 1, *frames.shape[1:3], 2)
         raise InputError(f"flow: expected shape {expected} to go with the frames, found {flow.shape}")
     table = centre_view(*frames.shape[1:3]) if views is None else check_views(views, *frames.shape[1:3])
     choices = get_convention(convention)
-    shape = cells(choices.diagonals)
     motion = MotionStatistics.of_flow(flow, choices)
     appearance = AppearanceStatistics.of_frames(frames, choices)
     labels = np.empty((len(table), LABELS), np.uint8)
@@ -104,7 +107,7 @@ def clip_statistics(
     for row, (top, left, mirrored) in enumerate(table.tolist()):
         if (top, left) not in crops:
             crops[top, left] = appearance.crop(top, left)
-        colours = crops[top, left].labels(bool(mirrored), shape)
+        colours = crops[top, left].labels(bool(mirrored))
         labels[row] = motion.labels(top, left, bool(mirrored)) + colours
     mu, mv = motion.boundaries
     return ClipStatistics(labels, mu, mv, motion.field_means())

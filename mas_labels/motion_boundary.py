@@ -6,7 +6,7 @@ Spatial derivatives of flow cancel what moves as one, such as a panning camera, 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mas_labels.conventions import get_convention
 from mas_labels.errors import InputError
@@ -41,19 +41,23 @@ def derivatives(fields: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
     return np.stack([d_col, d_row], axis=-1)
 
 
-def check_flow(flow: NDArray[np.float32]) -> None:
-    """Raise `InputError` unless `flow` is (fields, H, W, 2), floating, finite and at least 2 x 2 pixels."""
+def check_flow(flow: ArrayLike) -> NDArray[np.float32]:
+    """Return `flow` as float32; `InputError` unless (fields, H >= 2, W >= 2, 2), floating and finite."""
+    flow = np.asarray(flow)
     if flow.ndim != 4 or flow.shape[-1] != 2 or min(flow.shape[:3]) < 1 or min(flow.shape[1:3]) < 2:
         raise InputError(f"flow: expected shape (fields, rows, cols, 2), found {flow.shape}")
     if not np.issubdtype(flow.dtype, np.floating):
         raise InputError(f"flow: expected floating point pixels per frame, found dtype {flow.dtype}")
-    if not np.isfinite(flow).all():
+    with np.errstate(over="ignore"):  # what float32 cannot hold is told of in the next line
+        single = flow.astype(np.float32, copy=False)
+    if not np.isfinite(single).all():
         raise InputError("flow: expected finite values, found NaN or infinity: mend or drop the clip")
+    return single
 
 
 def flow_derivatives(flow: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
     """Return the derivatives of every flow field: (2, fields, H, W, 2), first those of u, then those of v."""
-    return derivatives(np.moveaxis(np.asarray(flow, np.float32), -1, 0), kind)
+    return derivatives(np.moveaxis(flow, -1, 0), kind)
 
 
 def sum_boundaries(per_field: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -85,7 +89,5 @@ def motion_boundaries(
     ConfigError
         If there is no such convention.
     """
-    flow = np.asarray(flow)
-    check_flow(flow)
-    mu, mv = sum_boundaries(flow_derivatives(flow, get_convention(convention).derivative))
+    mu, mv = sum_boundaries(flow_derivatives(check_flow(flow), get_convention(convention).derivative))
     return mu, mv

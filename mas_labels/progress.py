@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -24,8 +25,8 @@ class Counted(Protocol):
     """Anything that counts what was done."""
 
     @property
-    def videos(self) -> int:
-        """Videos with clips."""
+    def planned(self) -> int:
+        """Videos of the shard, usable or not."""
 
     @property
     def clips(self) -> int:
@@ -57,7 +58,8 @@ class Heartbeat:
         self.videos += videos
         self.clips += clips
         self.failures += failures
-        self.path.write_text(f"{self.videos} {self.clips} {self.failures}\n")
+        with contextlib.suppress(OSError):  # a full disk is told of by who writes the shard
+            self.path.write_text(f"{self.videos} {self.clips} {self.failures}\n")
 
     def __enter__(self) -> Heartbeat:
         return self
@@ -102,15 +104,13 @@ class ProgressBar:
         self._clips_before = self._done[1]
         self._start = time.monotonic()
         quiet = {} if sys.stderr.isatty() else {"mininterval": LOG_SECONDS, "maxinterval": LOG_SECONDS}
-        self._bar: Any = tqdm(
-            total=videos, initial=self._done[0] + self._done[2], unit="video", dynamic_ncols=True, **quiet
-        )
+        self._bar: Any = tqdm(total=videos, initial=self._done[0], unit="video", dynamic_ncols=True, **quiet)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
 
     def add(self, result: Counted) -> None:
         """Count a finished shard."""
-        for column, value in enumerate((result.videos, result.clips, result.failures)):
+        for column, value in enumerate((result.planned, result.clips, result.failures)):
             self._done[column] += value
 
     def _poll(self) -> None:
@@ -119,7 +119,7 @@ class ProgressBar:
 
     def _show(self, running: bool = True) -> None:
         videos, clips, failures = read_heartbeats(self._out) if running else (0, 0, 0)
-        done = max(self._bar.n, self._done[0] + self._done[2] + videos)
+        done = max(self._bar.n, self._done[0] + videos)
         clips += self._done[1]
         rate = (clips - self._clips_before) / max(1e-9, time.monotonic() - self._start)
         self._bar.set_postfix_str(
@@ -128,8 +128,6 @@ class ProgressBar:
         self._bar.update(done - self._bar.n)
 
     def __enter__(self) -> ProgressBar:
-        for stale in self._out.glob(".*.progress"):
-            stale.unlink(missing_ok=True)
         self._thread.start()
         return self
 

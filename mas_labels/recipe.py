@@ -123,7 +123,7 @@ def parse_manifest(data: object, where: str = "manifest") -> Manifest:
     """
     keys = _Keys(data, where)
     manifest = Manifest(
-        name=keys.text("name"),
+        name=_file_name(keys.text("name"), where),
         description=keys.text("description"),
         path=_pattern(keys.text("path"), where),
         extensions=tuple(_extension(text, where) for text in keys.texts("extensions")),
@@ -217,8 +217,17 @@ def _split_rule(data: object, where: str) -> SplitRule:
     return rule
 
 
+def _file_name(name: str, where: str) -> str:
+    """Return a name that becomes part of shards' file names, or raise `ConfigError`."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ConfigError(
+            f"{where}: names of data sets and splits are letters, digits, '_', '.' and '-', found {name!r}"
+        )
+    return name
+
+
 def _named(data: Mapping[object, object], where: str) -> list[tuple[str, str]]:
-    named = [(str(split), str(value)) for split, value in data.items()]
+    named = [(_file_name(str(split), where), str(value)) for split, value in data.items()]
     if not named or ALL in dict(named):
         raise ConfigError(
             f"{where}: expected one split or more, none of them called {ALL!r}; found {dict(named)}"

@@ -109,6 +109,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("videos/splits", "S", (), "videos", "names of the splits the video is in, separated by commas"),
     Column("videos/group", "S", (), "videos", "group the video belongs to, empty without one"),
     Column("videos/frames", "uint32", (), "videos", "frames decoded"),
+    Column("videos/bytes", "uint64", (), "videos", "size of the file: a resumed run compares it"),
     Column("videos/fps", "float64", (), "videos", "frames per second the container states, or 0"),
     Column("videos/size", "uint32", (2,), "videos", "rows and columns of the decoded frames before resizing"),
     Column("videos/clips", "uint32", (), "videos", "clips cut from it"),

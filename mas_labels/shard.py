@@ -146,11 +146,13 @@ class ShardSet(Sequence[Clip]):
     lengths
         Clips in each.
     content_hashes
-        Content hash of each, as stored (`mas-labels verify` compares it with the content).
+        Content hash of each, as stored (`Shard.verify` compares it with the content).
     views
         (V, 3) int16, the table of views all shards share.
     config
         The options all shards were made with.
+    classes
+        Names of the data set's classes, by index.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -163,6 +165,7 @@ class ShardSet(Sequence[Clip]):
             with Shard(path) as shard:
                 if number == 0:
                     self.config, self.views = shard.config, shard.views
+                    self.classes = shard.read_texts("classes")
                 self._check_same(shard)
                 self.lengths.append(len(shard))
                 self.content_hashes.append(shard.content_hash)
@@ -174,6 +177,8 @@ class ShardSet(Sequence[Clip]):
         differing += [name for name in shard.config if name not in self.config]
         if not np.array_equal(self.views, shard.views):
             differing.append("views")
+        if shard.read_texts("classes") != self.classes:
+            differing.append("classes")
         if differing:
             first = self.paths[0]
             raise ShardError(
@@ -214,7 +219,7 @@ class ShardSet(Sequence[Clip]):
     def read_labels(self, index: int) -> NDArray[np.uint8]:
         """Read a clip's labels of all views: (V, 27) uint8."""
         shard, clip = self.locate(index)
-        return shard.read("clips/labels", clip)
+        return shard.read_labels(clip)
 
     @property
     def videos(self) -> list[Video]:

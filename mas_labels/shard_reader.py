@@ -24,7 +24,7 @@ from mas_labels.errors import ShardError
 GREATEST_DEFLATION = 1100
 """A little more than deflate can shrink anything: a data set that claims more was never written."""
 
-UNREADABLE = (KeyError, OSError, RuntimeError, TypeError, ValueError)
+UNREADABLE = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 """What h5py raises on damaged files."""
 
 
@@ -83,17 +83,18 @@ class Shard:
             self._file = h5py.File(self.path, "r", locking=False)
         except OSError as error:
             raise ShardError(
-                f"{self.path}: not a readable HDF5 file ({error}): make the shard again"
+                f"{self.path}: not a readable HDF5 file ({error}): remove it and make it again"
             ) from error
         try:
             self._read_header()
             self._datasets = dict(self._checked_datasets())
             self._check_rows()
+            self._check_references()
             self.views: NDArray[np.int16] = self.read("views")
         except UNREADABLE as error:
             self._file.close()
             raise ShardError(
-                f"{self.path}: its structure is damaged ({error}): make the shard again"
+                f"{self.path}: its structure is damaged ({error}): remove it and make it again"
             ) from error
         except BaseException:
             self._file.close()
@@ -105,10 +106,10 @@ class Shard:
             texts = {n: _text(self._file.attrs[n]) for n in schema.ATTRIBUTES if n != "schema_version"}
             version = int(self._file.attrs["schema_version"])
             self.texts = {name: texts[name] for name in ("format", "config", "plan", "versions")}
-            self.config: dict[str, Any] = json.loads(texts["config"])
-            self.plan: dict[str, Any] = json.loads(texts["plan"])
-            self.versions: dict[str, str] = json.loads(texts["versions"])
-        except (KeyError, ValueError, TypeError, OSError) as error:
+            self.config: dict[str, Any] = _dictionary(texts["config"])
+            self.plan: dict[str, Any] = _dictionary(texts["plan"])
+            self.versions: dict[str, str] = _dictionary(texts["versions"])
+        except UNREADABLE as error:
             raise ShardError(
                 f"{self.path}: not a shard of mas-labels, an attribute is missing: {error}"
             ) from error
@@ -116,7 +117,7 @@ class Shard:
         if texts["format"] != schema.FORMAT_NAME or version != schema.SCHEMA_VERSION:
             raise ShardError(
                 f"{self.path}: expected {schema.FORMAT_NAME} version {schema.SCHEMA_VERSION}, found "
-                f"{texts['format']} version {version}: make the shard again, or read it with the mas-labels "
+                f"{texts['format']} version {version}: make it again, or read it with the mas-labels "
                 f"{self.versions.get('mas_labels', 'that')} it was made by"
             )
 
@@ -139,7 +140,7 @@ class Shard:
         if kind != column.dtype or dataset.ndim != 1 + len(column.row_shape):
             raise ShardError(
                 f"{self.path}: {column.path} should be {column.dtype} with rows of shape {column.row_shape}, "
-                f"found {dataset.dtype} {dataset.shape}: make the shard again"
+                f"found {dataset.dtype} {dataset.shape}: remove it and make it again"
             )
         if dataset.is_virtual or dataset.external:
             raise ShardError(
@@ -154,7 +155,7 @@ class Shard:
         """Refuse missing data sets and numbers of rows that contradict one another."""
         missing = [c.path for c in schema.COLUMNS if not c.optional and c.path not in self._datasets]
         if missing:
-            raise ShardError(f"{self.path}: {', '.join(missing)} missing: make the shard again")
+            raise ShardError(f"{self.path}: {', '.join(missing)} missing: remove it and make it again")
         counts = {
             "views": len(self._datasets["views"]),
             "classes": len(self._datasets["classes"]),
@@ -173,6 +174,20 @@ class Shard:
                 expected = (rows, *row_shape)
                 raise ShardError(f"{self.path}: {column.path} should have shape {expected}, found {found}")
         self.clips = counts["clips"]
+
+    def _check_references(self) -> None:
+        """Refuse numbers that point to rows which are not there, and views that leave the frame."""
+        for path, rows in (
+            ("videos/class_index", len(self._datasets["classes"])),
+            ("clips/video", len(self._datasets["videos/path"])),
+        ):
+            numbers = self.read(path)
+            if numbers.size and not -1 <= numbers.min() <= numbers.max() < rows:
+                raise ShardError(f"{self.path}: {path} leads astray: remove it and make it again")
+        largest = (schema.FRAME_ROWS - schema.VIEW_SIZE, schema.FRAME_COLS - schema.VIEW_SIZE, 1)
+        views = self.read("views")
+        if ((views < 0) | (views > largest)).any():
+            raise ShardError(f"{self.path}: a view leaves the frame: remove it and make it again")
 
     def __len__(self) -> int:
         return self.clips
@@ -193,11 +208,20 @@ class Shard:
         try:
             return self._datasets[path][rows]
         except UNREADABLE as error:
-            raise ShardError(f"{self.path}: {path} is damaged ({error}): make the shard again") from error
+            raise ShardError(
+                f"{self.path}: {path} is damaged ({error}): remove it and make it again"
+            ) from error
 
     def read_texts(self, path: str) -> list[str]:
         """Read a column of texts."""
         return [_text(value) for value in self.read(path)]
+
+    def read_labels(self, clip: int) -> NDArray[np.uint8]:
+        """Read a clip's labels of all views: (V, 27) uint8."""
+        labels = self.read("clips/labels", clip)
+        if (labels > schema.LABEL_MAX).any():
+            raise ShardError(f"{self.path}: a label of clip {clip} is out of its range: do not trust it")
+        return labels
 
     def read_frames(self, clip: int) -> NDArray[np.uint8]:
         """Read a clip's frames: (16, 128, 171, 3) uint8 RGB."""
@@ -206,7 +230,9 @@ class Shard:
         first = clip * schema.CLIP_FRAMES
         ends = self.read("frames/offsets", slice(first, first + schema.CLIP_FRAMES + 1)).astype(np.int64)
         if (np.diff(ends) <= 0).any() or ends[-1] > len(self._datasets["frames/jpeg"]):
-            raise ShardError(f"{self.path}: frames/offsets of clip {clip} lead astray: make the shard again")
+            raise ShardError(
+                f"{self.path}: frames/offsets of clip {clip} lead astray: remove it and make it again"
+            )
         data = self.read("frames/jpeg", slice(ends[0], ends[-1]))
         return np.stack([self._decode(clip, part) for part in np.split(data, ends[1:-1] - ends[0])])
 
@@ -216,7 +242,7 @@ class Shard:
         expected = (schema.FRAME_ROWS, schema.FRAME_COLS, 3)
         if frame is None or frame.shape != expected:
             raise ShardError(
-                f"{self.path}: a frame of clip {clip} is no JPEG of {expected}: make the shard again"
+                f"{self.path}: a frame of clip {clip} is no JPEG of {expected}: remove it and make it again"
             )
         return frame
 
@@ -236,7 +262,7 @@ class Shard:
         found = content_hash(self.texts, digests)
         if found != self.content_hash:
             raise ShardError(
-                f"{self.path}: content hash is {found}, expected {self.content_hash}: make the shard again"
+                f"{self.path}: content hash is not {self.content_hash}: remove it and make it again"
             )
 
     def close(self) -> None:
@@ -263,6 +289,13 @@ def _walk(group: h5py.Group, path: Path, prefix: str = "") -> Iterator[str]:
             if prefix:
                 raise ShardError(f"{path}: {prefix}{name} is a group too deep: not in the schema")
             yield from _walk(item, path, f"{name}/")
+
+
+def _dictionary(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise TypeError(f"expected a JSON object, found {text[:40]}")
+    return value
 
 
 def _text(value: Any) -> str:

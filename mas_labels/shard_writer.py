@@ -1,28 +1,26 @@
 """Writing one shard: all or nothing.
 
-A shard grows in a hidden file beside its final name, locked while its writer lives. When it is complete it is
-synced, read back and compared with what was written, renamed, and the folder is synced. So a file under its
-final name is complete, and a killed run leaves only a hidden file that the next one takes over.
+A shard grows in a hidden file. When it is complete it is synced, read back and compared with what was
+written, renamed, and the folder is synced. So a file under its final name is complete, and a killed run
+leaves only a hidden file that the next one takes over.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels import jpeg, schema
 from mas_labels.config import LabelConfig, canonical_json
-from mas_labels.errors import ConfigError, ShardError, VideoError
+from mas_labels.errors import ShardError, VideoError
 from mas_labels.labels import ClipStatistics
 from mas_labels.manifest import VideoRecord
+from mas_labels.partial_file import PartialFile
 from mas_labels.shard_reader import DataDigest, Shard, content_hash
 from mas_labels.video import VideoReader
 
@@ -54,6 +52,8 @@ class ShardWriter:
     ------
     ConfigError
         If another process is writing the same shard.
+    StorageError
+        If the disk is full or refuses.
     """
 
     def __init__(
@@ -82,23 +82,13 @@ class ShardWriter:
         }
         self._frame_bytes = 0
         self.clips = 0
-        self.partial = path.with_name(f".{path.name}.partial")
-        self._lock = self._take(self.partial)
-        self._file = h5py.File(self.partial, "w", libver=("v108", "v108"), locking=False)
-        self._create()
-
-    @staticmethod
-    def _take(partial: Path) -> int:
-        """Create or take over the hidden file; the lock on it ends with this process, however it ends."""
-        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
+        self._partial = PartialFile(path)
+        self._file = self._partial.hdf5
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            raise ConfigError(
-                f"another process is writing {partial.name.strip('.')!r}: let it finish, or end it first"
-            ) from error
-        return descriptor
+            self._create()
+        except BaseException:
+            self._partial.discard()
+            raise
 
     def _create(self) -> None:
         """Create the data sets that grow clip by clip, and write the tables known from the start."""
@@ -137,12 +127,14 @@ class ShardWriter:
         """Add rows to a data set that grows."""
         dataset = self._file[path]
         rows = np.ascontiguousarray(rows, dtype=dataset.dtype)
+        self._partial.reserve(rows.nbytes)
         dataset.resize(dataset.shape[0] + len(rows), axis=0)
         dataset[-len(rows) :] = rows
         self._digests[path].update(rows)
 
     def _write_table(self, path: str, rows: NDArray[Any]) -> None:
         """Write a data set whose rows are all known."""
+        self._partial.reserve(rows.nbytes)
         chunked = {"chunks": rows.shape, "fletcher32": True} if rows.size else {}
         self._file.create_dataset(path, data=rows, track_times=False, **chunked)
         self._digests[path] = DataDigest()
@@ -199,6 +191,7 @@ class ShardWriter:
             "splits": os.fsencode(",".join(record.splits)),
             "group": os.fsencode(record.group or ""),
             "frames": reader.decoded_frames,
+            "bytes": reader.file_bytes,
             "fps": reader.fps,
             "size": (reader.rows, reader.cols),
             "clips": clips,
@@ -227,15 +220,12 @@ class ShardWriter:
         self._file.attrs.update({**attributes, "schema_version": np.int64(schema.SCHEMA_VERSION)})
         written = content_hash(self._texts, self._digests)
         self._file.attrs["content_hash"] = np.bytes_(written)
-        self._file.close()
-        os.fsync(self._lock)
-        with Shard(self.partial) as shard:
+        self._partial.close()
+        with Shard(self._partial.hidden) as shard:
             shard.verify()
             if shard.content_hash != written:
-                raise ShardError(f"{self.partial}: read back other data than was written: check the disk")
-        self.partial.replace(self.path)
-        _sync_folder(self.path.parent)
-        os.close(self._lock)
+                raise ShardError(f"{self.path}: read back other data than was written: check the disk")
+        self._partial.publish()
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -247,17 +237,10 @@ class ShardWriter:
             if kind is None:
                 self.publish()
         except BaseException:
-            self._discard()
+            self._partial.discard()
             raise
         if kind is not None:
-            self._discard()
-
-    def _discard(self) -> None:
-        """Leave nothing behind, whatever the state of the file."""
-        with contextlib.suppress(OSError, RuntimeError):  # a full disk fails once more when it is closed
-            self._file.close()
-        self.partial.unlink(missing_ok=True)
-        os.close(self._lock)
+            self._partial.discard()
 
 
 def _as_bytes(values: Any) -> NDArray[np.bytes_]:
@@ -270,12 +253,3 @@ def _to_half(field: NDArray[np.float32]) -> NDArray[np.float16]:
     """Round to float16, what is beyond its range to its largest value."""
     largest = np.finfo(np.float16).max
     return np.clip(field, -largest, largest).astype(np.float16)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

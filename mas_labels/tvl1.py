@@ -150,7 +150,8 @@ median_filtering
     Source: Zach, Pock, Bischof, DAGM 2007; Sanchez Perez, Meinhardt-Llopis, Facciolo, IPOL 2013. Borders,
     stopping rule, defaults and median filter are OpenCV's ``DualTVL1OpticalFlow``'s (optflow, 5.0).
     Departures from it: rounding (one reciprocal, fused products), the stop test's order of summation, and
-    denormals taken for zero. One scale and one warp agree to 1e-5; whole runs amplify the last bit as OpenCV's own do.
+    denormals taken for zero. One scale and one warp agree to 1e-5; whole runs
+    amplify the last bit as those of OpenCV itself do.
 
     The bits are the same for every instruction set of x86-64. On ARM they are too, but where an intermediate
     result lies within one rounding of the smallest normal number (1e-38), which its hardware flushes earlier.

@@ -49,6 +49,8 @@ class VideoReader:
     ----------
     path
         The file.
+    file_bytes
+        Size of the file.
     fps
         Frames per second as the container states them, 0 if it does not.
     promised_frames
@@ -60,6 +62,7 @@ class VideoReader:
     """
 
     path: Path
+    file_bytes: int = 0
     fps: float = 0.0
     promised_frames: int = 0
     decoded_frames: int = 0
@@ -102,21 +105,33 @@ class VideoReader:
 
     def _open(self) -> cv2.VideoCapture:
         """Open the file with one decoding thread, the picture turned as its metadata says."""
-        if not self.path.is_file():
-            raise VideoError("open", "no_file", "expected a regular file, found none: check the path")
+        self._check_file()
         with _utf8_name(self.path) as name:
             capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         if not capture.isOpened():
-            size = self.path.stat().st_size
             raise VideoError(
                 "open",
                 "cannot_open",
-                f"no video stream was found in its {size} bytes: not a video, only sound, or cut short",
+                f"no video stream was found in its {self.file_bytes} bytes: "
+                "not a video, only sound, or cut short",
             )
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         self.fps = max(0.0, capture.get(cv2.CAP_PROP_FPS))
         self.promised_frames = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         return capture
+
+    def _check_file(self) -> None:
+        """Raise `VideoError` unless the file can be read and is no list of other files."""
+        try:
+            if not self.path.is_file():
+                raise VideoError("open", "no_file", "expected a regular file, found none: check the path")
+            with self.path.open("rb") as file:
+                start = file.read(16)
+                self.file_bytes = os.fstat(file.fileno()).st_size
+        except OSError as error:
+            raise VideoError("open", "unreadable", f"cannot read the file: {error.strerror}") from error
+        if start.startswith(b"ffconcat"):  # FFmpeg would open whatever files it names
+            raise VideoError("open", "playlist", "a list of other files: label those files themselves")
 
     def _check_size(self, frame: NDArray[np.uint8]) -> None:
         """Note the first frame's size; raise `VideoError` if a later frame has another one."""

@@ -9,8 +9,8 @@ from mas_labels.errors import InputError
 from mas_labels.schema import FRAME_COLS, FRAME_ROWS, VIEW_COLUMNS, VIEW_SIZE
 
 
-def centre_view(rows: int = FRAME_ROWS, cols: int = FRAME_COLS) -> NDArray[np.int16]:
-    """Return (1, 3) int16: the centre crop of a frame, not mirrored."""
+def centre_view(rows: int = FRAME_ROWS, cols: int = FRAME_COLS) -> NDArray[np.int64]:
+    """Return (1, 3) int64: the centre crop of a frame, not mirrored."""
     return check_views([[(rows - VIEW_SIZE) // 2, (cols - VIEW_SIZE) // 2, 0]], rows, cols)
 
 
@@ -38,8 +38,8 @@ def view_table(
     return np.array(table, np.int16)
 
 
-def check_views(views: ArrayLike, rows: int, cols: int) -> NDArray[np.int16]:
-    """Return `views` as (V, 3) int16, or raise `InputError` if one is not a crop of a rows x cols frame."""
+def check_views(views: ArrayLike, rows: int, cols: int) -> NDArray[np.int64]:
+    """Return `views` as (V, 3) int64, or raise `InputError` if one is not a crop of a rows x cols frame."""
     if rows < VIEW_SIZE or cols < VIEW_SIZE:
         raise InputError(f"frames: expected at least {VIEW_SIZE} x {VIEW_SIZE} pixels, found {rows} x {cols}")
     table = np.asarray(views)
@@ -54,4 +54,4 @@ def check_views(views: ArrayLike, rows: int, cols: int) -> NDArray[np.int16]:
         raise InputError(
             f"views: row {outside[0]} is {found}, expected at most {tuple(upper.tolist())} and no negative"
         )
-    return table.astype(np.int16)
+    return table.astype(np.int64)

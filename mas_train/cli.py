@@ -56,7 +56,12 @@ def repeat_option(option: str, args: list[str]) -> list[str]:
     metavar="PATH...",
     help="Shards, folders of shards, or quoted patterns; many paths may follow.",
 )
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The run's folder.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/pretrain"),
+    help="The run's folder.",
+)
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="ucf101", help="The paper's recipe.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, exactly.")
 @click.option("--max-steps", type=click.IntRange(1), help="Steps in all.  [default: the recipe's epochs]")
@@ -85,7 +90,7 @@ def repeat_option(option: str, args: list[str]) -> list[str]:
 @click.version_option(package_name="mas-video")
 def command(
     shards: tuple[str, ...],
-    out: Path | None,
+    out: Path,
     preset: str,
     resume: bool,
     max_steps: int | None,
@@ -108,8 +113,6 @@ def command(
         return 0
     if not shards:
         raise click.UsageError("Missing option '--shards': name the shards, such as --shards labels/*.h5")
-    if out is None:
-        raise click.UsageError("Missing option '--out': name a folder for the run, such as --out runs/first")
     _require_torch()
     from mas_train.pretrain import RunOptions, pretrain
 

@@ -87,7 +87,8 @@ def tiny_shards(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """Two small shards of `tiny_videos`, made by the pipeline with DIS flow."""
     from mas_labels.config import LabelConfig
     from mas_labels.manifest import find_videos, load_manifest
-    from mas_labels.pipeline import make_plan, run
+    from mas_labels.pipeline import run
+    from mas_labels.plan import make_plan
 
     out = tmp_path_factory.mktemp("shards")
     listing = find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import FOLDER_MANIFEST
@@ -59,7 +60,7 @@ def test_make_ends_with_a_count_of_failures_and_its_own_status(tiny_videos, tmp_
     assert shown.exit_code == 3, shown.output
     assert "1 shards in" in shown.output
     assert "12 clips of 6 videos" in shown.output
-    assert "3 videos could not be used" in shown.output
+    assert "3 videos failed" in shown.output
     assert "'pan/short.avi': clips/too_short: 9 frames decoded, a clip needs 16" in shown.output
     assert mas_labels.open_shards(out).config["store_boundaries"] is True
 
@@ -95,6 +96,17 @@ def test_make_of_good_videos_ends_with_0(tiny_videos, tmp_path):
     assert clip.motion_boundaries is None
     assert clip.flow.shape == (15, 128, 171, 2)
     assert len(clip.views) == 6
+
+
+def test_flow_writes_the_flow_of_a_video(tiny_videos, tmp_path):
+    video = tiny_videos / "pan" / "right.avi"
+    shown = mas("flow", video, "--out", tmp_path / "flow.npz", "--size", 64, 80)
+    assert shown.exit_code == 0, shown.output
+    assert "wrote 32 flow fields" in shown.output
+    written = np.load(tmp_path / "flow.npz")["flow"]
+    assert (written.shape, written.dtype) == ((32, 64, 80, 2), np.float16)
+    assert np.median(written[..., 0]) == pytest.approx(1.0, abs=0.1)  # 2 pixels a frame at half the size
+    assert mas("flow", tiny_videos / "zoom out/text.avi", "--out", tmp_path / "a.npz").exit_code == 1
 
 
 @pytest.mark.parametrize(

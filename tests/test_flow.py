@@ -38,5 +38,7 @@ def test_wrong_input_is_refused():
         mas_labels.compute_flow(frames, "lucas")
     with pytest.raises(InputError, match="at least 2"):
         mas_labels.compute_flow(frames[:1])
+    with pytest.raises(InputError, match="at least 16 x 16 pixels, found 8 x 64"):
+        mas_labels.compute_flow(frames[:, :8], "dis")
     with pytest.raises(InputError, match="uint8"):
         mas_labels.compute_flow(frames.astype(np.float32))

@@ -104,7 +104,7 @@ def test_still_clip_gets_the_lowest_numbers(convention, speed):
 
 
 def test_small_numbers_computed_by_hand():
-    """A bright square appears in frame 1 in block 6 of the grid; a patch in block 11 moves right in field 2."""
+    """A yellow square appears in frame 1, in block 6 of the grid; a patch in block 11 moves in field 2."""
     frames = np.zeros((3, 112, 112, 3), np.uint8)
     frames[..., 2] = 200  # a blue background: octant 001, number 2
     frames[1:, 30:56, 30:56] = (255, 255, 0)  # yellow, number 7: block 6, rings 1 and 2, triangles 1 and 2
@@ -114,8 +114,8 @@ def test_small_numbers_computed_by_hand():
     assert (named["grid_ul"], named["grid_vl"]) == (11, 1)  # v never moves: lowest numbers
     assert named["grid_vo"] == 1
     assert (named["ui"], named["vi"]) == (2, 1)
-    # d/dcol is +2 along the patch's left edge (angle 0, bin 1) and -2 along the right one (180, bin 5), d/drow +2
-    # along the top (270, bin 7) and -2 along the bottom (90, bin 3): edges of one length, the lowest bin wins
+    # d/dcol is +2 along the left edge of the patch (angle 0, bin 1), -2 along the right (180, bin 5), d/drow
+    # +2 along the top (270, bin 7), -2 along the bottom (90, bin 3): edges of one length, the lowest bin wins
     assert named["grid_uo"] == 1
     assert named["grid_pd"] == 6
     assert named["grid_cd"] == 7  # 2 of 3 frames show yellow in 26 x 26 of the 28 x 28 pixels
@@ -158,6 +158,13 @@ def test_wrong_input_is_refused_with_what_was_expected(change, message):
     with pytest.raises(InputError) as error:
         mas_labels.compute_labels(**{"frames": frames, "flow": flow, **change})
     assert message in str(error.value)
+
+
+def test_a_clip_of_too_many_frames_is_refused():
+    with pytest.raises(InputError, match="at most 256, found 257"):
+        mas_labels.compute_labels(
+            np.zeros((257, 112, 112, 3), np.uint8), np.zeros((256, 112, 112, 2), np.float32)
+        )
 
 
 def test_frames_smaller_than_a_view_are_refused():

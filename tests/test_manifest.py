@@ -78,6 +78,8 @@ def test_a_minimal_recipe_has_the_defaults() -> None:
     [
         ({"pathh": 1}, "unknown key pathh"),
         ({"name": 3}, "`name` must be str, found 3"),
+        ({"name": "../escaped"}, "found '../escaped'"),
+        ({"splits": [{"by": "lists", "files": {"a/b": "c"}}]}, "found 'a/b'"),
         ({"extensions": []}, "one or more strings"),
         ({"extensions": ["avi"]}, "a dot and letters"),
         ({"path": "("}, "not a regular expression"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import mas_labels
+from mas_labels.conventions import PAPER
 from mas_labels.errors import InputError
-from mas_labels.motion import octants
+from mas_labels.motion import octants, orientation_votes
 
 FIELD = np.float32([[0, 1, 3], [0, 2, 6], [4, 4, 4]])
 
@@ -32,6 +35,31 @@ def test_prewitt_by_hand_has_the_opposite_sign_and_a_repeated_edge():
     assert mv[1, 1].tolist() == [-9.0, -8.0]
     # top left corner, row and column repeated: -((1 + 1 + 2) - (0 + 0 + 0)) and -((0 + 0 + 2) - (0 + 0 + 1))
     assert mv[0, 0].tolist() == [-4.0, -1.0]
+
+
+def test_sums_over_fields_lose_no_small_motion():
+    """2**24 and 1 do not add up in float32, where 2**24 + 1 - 2**24 is 0."""
+    steps = np.float32([2**24, 1, -(2**24)])
+    flow = np.zeros((3, 2, 2, 2), np.float32)
+    flow[:, :, 1, 0] = steps[:, None]
+    mu, _ = mas_labels.motion_boundaries(flow)
+    assert (mu[..., 0] == 1).all()
+
+
+def test_votes_of_every_mixture_of_choices_by_hand():
+    """One pixel of length 1 at 60 degrees on the screen: a third of the way into its bin, 45 to 90."""
+    right, up = np.cos(np.pi / 3), np.sin(np.pi / 3)
+    gradient = np.float32([[[right, -up]]])
+    unit = 2.0**20
+    for angle, vote, expected in (
+        ("counter-clockwise", "whole", {1: 1}),
+        ("counter-clockwise", "split", {1: 2 / 3, 2: 1 / 3}),
+        ("clockwise", "whole", {6: 1}),
+        ("clockwise", "split", {6: 1 / 3, 7: 2 / 3}),
+    ):
+        votes = orientation_votes(gradient, replace(PAPER, angle=angle, vote=vote))
+        found = {int(bins[0, 0]): weight[0, 0] / unit for bins, weight in votes}
+        assert found == pytest.approx(expected, abs=0.01), (angle, vote)
 
 
 def test_octants_by_hand_count_counter_clockwise_on_the_screen():

@@ -117,8 +117,9 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_writers_of_one_shard_are_refused_and_a_dead_one_is_taken_over(tmp_path):
+def test_two_writers_of_one_shard_are_refused_and_a_dead_one_is_taken_over(tmp_path, monkeypatch):
     (tmp_path / ".a.h5.partial").write_bytes(b"left by a run that was killed")
+    monkeypatch.setattr("mas_labels.locking.WAIT_SECONDS", 0.2)
     with ShardWriter(tmp_path / "a.h5", LabelConfig(), {}, VIEWS, (), {}):
         with pytest.raises(ConfigError, match="another process is writing"):
             ShardWriter(tmp_path / "a.h5", LabelConfig(), {}, VIEWS, (), {})
@@ -211,6 +212,34 @@ def test_offsets_that_lead_astray_are_refused(tmp_path):
         _ = mas_labels.open_shards(path)[0].frames
 
 
+@pytest.mark.parametrize(
+    ("path", "value"), [("clips/video", 99), ("videos/class_index", 99), ("views", (500, 500, 7))]
+)
+def test_numbers_that_lead_astray_are_refused(tmp_path, path, value):
+    changed = write_shard(tmp_path / "a.h5")
+    with h5py.File(changed, "a") as file:
+        file[path][0] = value
+    with pytest.raises(ShardError, match=r"leads astray|leaves the frame"):
+        mas_labels.open_shards(changed)
+
+
+def test_labels_out_of_range_are_refused(tmp_path):
+    path = write_shard(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file["clips/labels"][0, 0, 0] = 200
+    with pytest.raises(ShardError, match="out of its range"):
+        _ = mas_labels.open_shards(path)[0].labels
+
+
+@pytest.mark.parametrize("attribute", ["config", "plan", "versions"])
+def test_attributes_that_are_no_objects_are_refused(tmp_path, attribute):
+    path = write_shard(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file.attrs[attribute] = np.bytes_("[]")
+    with pytest.raises(ShardError, match="expected a JSON object"):
+        mas_labels.open_shards(path)
+
+
 def test_shards_of_different_options_are_not_mixed(tmp_path):
     write_shard(tmp_path / "a.h5")
     write_shard(tmp_path / "b.h5", jpeg_quality=80)
@@ -243,10 +272,17 @@ def test_more_shards_than_open_files(tmp_path, monkeypatch):
     assert len(shards._open) == 2
 
 
+def test_a_shard_that_is_there_is_never_overwritten(tmp_path):
+    before = write_shard(tmp_path / "a.h5").read_bytes()
+    with pytest.raises(ConfigError, match="written by another run meanwhile"):
+        write_shard(tmp_path / "a.h5", clips=1)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
+
+
 def test_a_replaced_shard_is_noticed(tmp_path):
     path = write_shard(tmp_path / "a.h5")
     shards = mas_labels.open_shards(path)
-    write_shard(path, clips=1)
+    write_shard(tmp_path / "b.h5", clips=1).replace(path)
     with pytest.raises(ShardError, match="replaced"):
         _ = shards[0].frames
 

@@ -45,7 +45,12 @@ def test_a_name_that_is_not_utf8_opens(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "stage", "code"),
-    [(None, "open", "no_file"), (b"", "open", "cannot_open"), (b"no video at all", "open", "cannot_open")],
+    [
+        (None, "open", "no_file"),
+        (b"", "open", "cannot_open"),
+        (b"no video at all", "open", "cannot_open"),
+        (b"ffconcat version 1.0\nfile plain.avi", "open", "playlist"),
+    ],
 )
 def test_what_is_no_video_is_told(tmp_path, content, stage, code):
     path = tmp_path / "a.avi"

@@ -1,0 +1,123 @@
+"""An HDF5 file that appears under its name only when it is complete.
+
+It grows in a hidden file beside its final name, locked while its writer lives. Space on the disk is reserved
+before it is written to, since HDF5 cannot be trusted, nor even closed, once a write of its has failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import h5py
+
+from mas_labels.errors import ConfigError, StorageError
+from mas_labels.locking import lock_file
+
+SLACK_BYTES = 24 << 20
+"""More than HDF5 holds back in its caches: at most 1 MiB for each data set, and its own tables."""
+STEP_BYTES = 16 << 20
+"""How much is reserved at a time."""
+
+
+class PartialFile:
+    """The hidden file of a file to be.
+
+    Parameters
+    ----------
+    path
+        Final name. Its folder must exist.
+
+    Attributes
+    ----------
+    path, hidden
+        Final and present name.
+    hdf5
+        The file, open for writing.
+
+    Raises
+    ------
+    ConfigError
+        If another process is writing the same file.
+    StorageError
+        If the disk is full or refuses.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.hidden = path.with_name(f".{path.name}.partial")
+        self._reserved = 0
+        self._lock = lock_file(
+            self.hidden, f"another process is writing {path}: let it finish, or end it first"
+        )
+        try:
+            os.ftruncate(self._lock, 0)
+            self._allocate(SLACK_BYTES)
+            self.hdf5 = h5py.File(self.hidden, "w", libver=("v108", "v108"), locking=False)
+        except BaseException:
+            self._forget()
+            raise
+
+    def reserve(self, more_bytes: int) -> None:
+        """Make sure that `more_bytes` can be written.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full, or a quota or a limit is reached.
+        """
+        needed = self.hdf5.id.get_filesize() + more_bytes + SLACK_BYTES
+        if needed > self._reserved:
+            self._allocate(needed + STEP_BYTES)
+
+    def _allocate(self, size: int) -> None:
+        try:
+            os.posix_fallocate(self._lock, 0, size)
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {self.path}: {error.strerror}. Finished shards are kept: make room, or choose "
+                "another --out, and run again"
+            ) from error
+        self._reserved = size
+
+    def close(self) -> None:
+        """Complete the hidden file: all of it on the disk, and nothing behind its end."""
+        self.hdf5.flush()
+        size = self.hdf5.id.get_filesize()
+        self.hdf5.close()
+        os.ftruncate(self._lock, size)
+        os.fsync(self._lock)
+
+    def publish(self) -> None:
+        """Give the completed file its name.
+
+        Raises
+        ------
+        ConfigError
+            If there is a file of that name by now.
+        """
+        if self.path.exists():
+            raise ConfigError(f"{self.path} was written by another run meanwhile: it is kept, ours is not")
+        self.hidden.rename(self.path)
+        _sync_folder(self.path.parent)
+        os.close(self._lock)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        with contextlib.suppress(OSError, RuntimeError):
+            self.hdf5.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.hidden.unlink(missing_ok=True)
+        os.close(self._lock)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
