@@ -22,7 +22,8 @@ COMMON_FLAGS = [
     "-fno-math-errno",
     "-fno-trapping-math",
     "-fvisibility=hidden",
-    "-Wno-maybe-uninitialized", "-Wno-uninitialized",
+    "-Wno-maybe-uninitialized",
+    "-Wno-uninitialized",
 ]
 INSTRUCTION_SETS = {
     "portable": [],
