@@ -10,11 +10,12 @@ ROOT ?=
 SPLIT ?= all
 OUT ?= labels
 WORKERS ?=
+VIDEOS ?=
 ARGS ?=
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format labels golden install install-headless clean
+.PHONY: help demo test test-slow lint format labels bench-flow test-sanitize golden install install-headless clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -59,6 +60,17 @@ lint: $(VENV)/installed ## ruff and mypy.
 format: $(VENV)/installed ## Let ruff format and mend what it can.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench-flow: $(VENV)/installed ## Our TV-L1 beside OpenCV's and others: make bench-flow VIDEOS=/data/UCF-101 [ARGS="--clips 4 --size 240x320"]
+	@test -n "$(VIDEOS)" || { echo "error: say where some videos are: make bench-flow VIDEOS=/data/videos" >&2; exit 2; }
+	$(BIN)/python benchmarks/bench_flow.py --videos "$(VIDEOS)" $(ARGS)
+
+test-sanitize: $(VENV)/installed ## The tests of TV-L1 under the address and undefined behaviour sanitizers.
+	MAS_REQUIRE_TVL1=1 MAS_SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all" \
+		$(BIN)/python setup.py -q build --build-base build/sanitize
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
+		ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1 PYTHONPATH=$$(echo build/sanitize/lib*) \
+		$(BIN)/python -m pytest -q -s -p no:cacheprovider tests/test_tvl1.py tests/test_tvl1_opencv.py tests/test_tvl1_truth.py
 
 golden: $(VENV)/installed ## Make the golden files of the tests anew; look at the difference before you commit it.
 	$(BIN)/python tests/make_golden.py
