@@ -16,7 +16,8 @@ from mas_labels.errors import ConfigError, InputError, MissingDependencyError
 from mas_labels.inspect import clip_figure, figure_png, save_clip_figure
 from mas_labels.manifest import find_videos, load_manifest
 from mas_labels.pattern_panels import OCTANT_NAMES, arrow_of, draw_appearance, draw_motion, octant_of
-from mas_labels.pipeline import make_plan, run
+from mas_labels.pipeline import run
+from mas_labels.plan import make_plan
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.shard import ShardSet, open_shards
 
