@@ -78,18 +78,12 @@ class CropStatistics:
         values = {"C": self.dominant(np.ones(self.shape.count))}
         for pattern in PATTERNS:
             members = self.shape.members[pattern]
-            order = mirrored_blocks(pattern, self.shape) if mirrored else np.arange(len(members))
+            order = self.shape.mirrored_blocks[pattern] if mirrored else np.arange(len(members))
             scores = self.scores[pattern][order]
             for letter, block in (("d", int(np.argmin(scores))), ("s", int(np.argmax(scores)))):
                 values[f"{pattern}_p{letter}"] = 1 + block
                 values[f"{pattern}_c{letter}"] = self.dominant(members[order[block]])
         return [values[name] for name in APPEARANCE_NAMES]
-
-
-def mirrored_blocks(pattern: str, shape: Cells) -> NDArray[np.intp]:
-    """Return (blocks,) intp: the block (from 0) of the unmirrored view at each block of the mirrored one."""
-    members = shape.members[pattern]
-    return np.array([int(np.argmax((members == row).all(axis=1))) for row in members[:, shape.mirror]])
 
 
 @dataclass(frozen=True)

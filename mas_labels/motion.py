@@ -152,8 +152,7 @@ class MotionStatistics:
     ) -> tuple[int, int]:
         """Return the block with the largest mean magnitude and its dominant orientation."""
         members = shape.members[pattern]
-        pixels = members @ np.bincount(shape.map.ravel(), minlength=shape.count)
-        means = (members @ length) / pixels
+        means = (members @ length) / (members @ shape.pixels)
         block = int(np.argmax(means))
         if pattern == "grid" and means[block] == 0.0:
             return self.convention.motionless_grid, self.convention.motionless_grid

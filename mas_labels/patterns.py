@@ -34,14 +34,21 @@ class Cells:
         Number of cells.
     members
         For each pattern (blocks, cells) float64 of zeros and ones: which cells make up which block.
+    pixels
+        (cells,) intp, the size of each cell.
     mirror
         (cells,) intp, the cell that each cell falls on when the view is mirrored.
+    mirrored_blocks
+        For each pattern (blocks,) intp: the block (from 0) of the unmirrored view at each block of the
+        mirrored one.
     """
 
     map: NDArray[np.intp]
     count: int
     members: dict[str, NDArray[np.float64]]
+    pixels: NDArray[np.intp]
     mirror: NDArray[np.intp]
+    mirrored_blocks: dict[str, NDArray[np.intp]]
 
 
 def block_maps() -> dict[str, NDArray[np.uint8]]:
@@ -98,4 +105,14 @@ def cells(diagonals: str) -> Cells:
             members["triangles"][neighbour - 1, shared] = 1.0
     mirror = np.empty(first.size, np.intp)
     mirror[cell_map.ravel()] = cell_map[:, ::-1].ravel()
-    return Cells(map=cell_map, count=int(first.size), members=members, mirror=mirror)
+    return Cells(
+        map=cell_map,
+        count=int(first.size),
+        members=members,
+        pixels=np.bincount(cell_map.ravel()),
+        mirror=mirror,
+        mirrored_blocks={
+            name: np.array([int(np.argmax((rows == row).all(axis=1))) for row in rows[:, mirror]])
+            for name, rows in members.items()
+        },
+    )

@@ -89,8 +89,8 @@ class Shard:
             self._read_header()
             self._datasets = dict(self._checked_datasets())
             self._check_rows()
-            self._check_references()
             self.views: NDArray[np.int16] = self.read("views")
+            self._check_references()
         except UNREADABLE as error:
             self._file.close()
             raise ShardError(
@@ -185,8 +185,7 @@ class Shard:
             if numbers.size and not -1 <= numbers.min() <= numbers.max() < rows:
                 raise ShardError(f"{self.path}: {path} leads astray: remove it and make it again")
         largest = (schema.FRAME_ROWS - schema.VIEW_SIZE, schema.FRAME_COLS - schema.VIEW_SIZE, 1)
-        views = self.read("views")
-        if ((views < 0) | (views > largest)).any():
+        if ((self.views < 0) | (self.views > largest)).any():
             raise ShardError(f"{self.path}: a view leaves the frame: remove it and make it again")
 
     def __len__(self) -> int:
