@@ -97,12 +97,14 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.video_timeout_seconds < float("inf"):
-            raise ConfigError(f"video_timeout_seconds: expected more than 0, found {self.video_timeout_seconds}")
+            raise ConfigError(
+                f"video_timeout_seconds: expected more than 0, found {self.video_timeout_seconds}"
+            )
         if self.max_failure_rate is not None and not 0 <= self.max_failure_rate <= 1:
             raise ConfigError(f"max_failure_rate: expected 0 to 1, found {self.max_failure_rate}")
         if not 0 <= self.rank < self.world_size:
             raise ConfigError(
-                f"rank: expected 0 to {self.world_size - 1} for a world size of {self.world_size}, found {self.rank}"
+                f"rank: expected 0 to {self.world_size - 1}, the world size less one, found {self.rank}"
             )
 
 

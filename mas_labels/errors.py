@@ -52,8 +52,8 @@ class VideoError(MasError):
     Parameters
     ----------
     stage
-        Where it went wrong: ``"open"``, ``"decode"``, ``"clips"``, ``"labels"`` or ``"worker"`` (the process that
-        labelled it died, twice).
+        Where it went wrong: ``"open"``, ``"decode"``, ``"clips"``, ``"labels"`` or ``"worker"`` (the process
+        that labelled it died, twice).
     code
         A short, stable name of the reason, such as ``"too_short"``.
     message

@@ -1,4 +1,4 @@
-"""What a run will take in time and bytes, measured on a few clips; nothing is written where shards will be."""
+"""What a run will take in time and bytes, measured on a few clips, which are not kept."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Estimate:
         seconds, size = self.seconds / self.sampled_clips, self.bytes / self.sampled_clips
         hours = self.clips * seconds / workers / 3600
         return (
-            f"measured on {self.sampled_clips} clips of {self.sampled_videos} videos ({self.failed_videos} failed): "
-            f"{1000 * seconds:.0f} ms and {size / 1000:.0f} kB a clip\n"
+            f"measured on {self.sampled_clips} clips of {self.sampled_videos} videos "
+            f"({self.failed_videos} failed): {1000 * seconds:.0f} ms and {size / 1000:.0f} kB a clip\n"
             f"expected: about {self.clips:.0f} clips (by the frame counts in the videos' headers), "
             f"{hours:.2g} hours with {workers} workers, {self.clips * size / 1e9:.3g} GB"
         )
@@ -98,7 +98,12 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, how
 
 
 def _add_sample(
-    estimate: Estimate, video: VideoRecord, root: Path, labeller: Labeller, writer: ShardWriter, timeout: float
+    estimate: Estimate,
+    video: VideoRecord,
+    root: Path,
+    labeller: Labeller,
+    writer: ShardWriter,
+    timeout: float,
 ) -> None:
     clips, facts = 0, None
     estimate.sampled_videos += 1

@@ -188,5 +188,6 @@ def remove_leftovers(out: Path) -> int:
 
 
 def _hidden(out: Path, endings: tuple[str, ...]) -> Iterable[Path]:
-    """List hidden files; plain strings, since there may be very many shards beside them."""
-    return [out / name for name in os.listdir(out) if name[0] == "." and name.endswith(endings)]
+    """List hidden files by their names alone, since there may be very many shards beside them."""
+    names = [entry.name for entry in os.scandir(out)]
+    return [out / name for name in names if name[0] == "." and name.endswith(endings)]

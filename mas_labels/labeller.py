@@ -62,9 +62,14 @@ class Labeller:
         self._channel = Channel(ours)
         try:
             ready = self._channel.receive(START_SECONDS, self.on_wait)
-        except (PeerGoneError, TimeoutError) as error:
+        except PeerGoneError as error:
             raise WorkerError(
                 f"the process that labels videos does not start ({self._ended()}): see what it wrote above"
+            ) from error
+        except TimeoutError as error:
+            self._kill()
+            raise WorkerError(
+                f"the process that labels videos did not start within {START_SECONDS:g} s: is a disk slow?"
             ) from error
         except BaseException:
             self._kill()
@@ -104,12 +109,14 @@ class Labeller:
         while True:
             job = Job(path, config, range(wanted.start + clips, wanted.stop))
             try:
-                for message in self._ask(job, timeout_seconds):
-                    clips += isinstance(message, LabelledClip)
-                    yield message
+                for item in self._ask(job, timeout_seconds):
+                    clips += isinstance(item, LabelledClip)
+                    yield item
                 return
             except TimeoutError:
-                message = f"no frame decoded and no clip finished in {timeout_seconds:g} s, after {clips} clips"
+                message = (
+                    f"no frame decoded and no clip finished in {timeout_seconds:g} s, after {clips} clips"
+                )
                 raise VideoError("decode", "timeout", message) from None
             except PeerGoneError:
                 ending = self._ended()
@@ -163,7 +170,7 @@ class Labeller:
 
 @contextmanager
 def _terminating_signals_blocked() -> Iterator[None]:
-    """Start a process that Ctrl-C and SIGTERM, which reach the whole group, do not end: its parent decides."""
+    """Start a process that Ctrl-C and SIGTERM to the whole group do not end: its parent decides."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
     try:
         yield

@@ -89,15 +89,15 @@ def label_video(
                 return
     except (cv2.error, InputError, MemoryError) as error:
         reason = str(error) or type(error).__name__
-        raise VideoError("labels", "not_labelled", f"clip {number} could not be labelled: {reason}") from error
+        raise VideoError(
+            "labels", "not_labelled", f"clip {number} could not be labelled: {reason}"
+        ) from error
     if number == 0:
         message = f"{reader.decoded_frames} frames decoded, a clip needs {CLIP_FRAMES}"
         raise VideoError("clips", "too_short", message)
 
 
-def _label_clip(
-    frames: NDArray[np.uint8], config: LabelConfig
-) -> tuple[NDArray[np.float32], ClipStatistics]:
+def _label_clip(frames: NDArray[np.uint8], config: LabelConfig) -> tuple[NDArray[np.float32], ClipStatistics]:
     views = cached_view_table(config.view_stride_pixels, config.view_mirrored)
     flow = compute_flow(frames, config.flow)
     return flow, clip_statistics(frames, flow, views, config.convention)

@@ -114,7 +114,8 @@ def _check_failure_rate(failures: int, videos: int, how: RunOptions) -> None:
     """Raise as soon as more videos have failed than may fail in all."""
     if how.max_failure_rate is not None and failures > how.max_failure_rate * videos:
         raise FailureRateError(
-            f"{failures} of {videos} videos failed, more than --max-failure-rate {how.max_failure_rate:g} allows"
+            f"{failures} of {videos} videos failed, "
+            f"more than --max-failure-rate {how.max_failure_rate:g} allows"
         )
 
 

@@ -163,7 +163,8 @@ def finished_shards(
     ours = {shard.name: shard for shard in plan[how.rank :: how.world_size]}
     others = {shard.name: shard for shard in plan} if how.world_size > 1 else {}
     finished, seen_others = {}, False
-    for name in sorted(name for name in os.listdir(out) if name.endswith(".h5") and name[0] != "."):
+    names = (entry.name for entry in os.scandir(out))
+    for name in sorted(name for name in names if name.endswith(".h5") and name[0] != "."):
         if name not in ours and name in others and seen_others:
             continue
         shard_plan = ours.get(name, others.get(name, plan[0]))
@@ -223,7 +224,7 @@ def _check_same_files(shard: ShardHeader, root: Path, retry_failed: bool) -> Non
         if retry_failed and path in failed:  # mended, we hope
             continue
         try:
-            found = os.stat(root / path).st_size
+            found = (root / path).stat().st_size
         except OSError:  # gone or unreadable now: the shard is the better for having been made
             continue
         if found != size:

@@ -84,9 +84,7 @@ class ProgressBar:
         clips = self._done[1] + sum(beat.clips for beat in beats)
         failures = self._done[2] + sum(beat.failures for beat in beats)
         rate = (clips - self._clips_before) / max(1e-9, time.monotonic() - self._start)
-        self._bar.set_postfix_str(
-            f"{clips} clips, {rate:.1f} clips/s, {failures} failures", refresh=False
-        )
+        self._bar.set_postfix_str(f"{clips} clips, {rate:.1f} clips/s, {failures} failures", refresh=False)
         self._bar.update(done - self._bar.n)
 
     def __enter__(self) -> ProgressBar:

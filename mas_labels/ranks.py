@@ -35,7 +35,9 @@ def find_rank(rank: int | None, world_size: int | None, environment: Mapping[str
     if rank is None or world_size is None:
         raise ConfigError("--rank and --world-size belong together: give both, or none of them")
     if not 0 <= rank < world_size:
-        raise ConfigError(f"--rank: expected 0 to {world_size - 1} with --world-size {world_size}, found {rank}")
+        raise ConfigError(
+            f"--rank: expected 0 to {world_size - 1} with --world-size {world_size}, found {rank}"
+        )
     return rank, world_size
 
 
@@ -52,7 +54,7 @@ def _slurm_rank(environment: Mapping[str, str]) -> tuple[int, int]:
     rank, rest = divmod(task - first, max(1, step))
     if rest or not 0 <= rank < count or last != first + (count - 1) * step:
         raise ConfigError(
-            f"the tasks of this Slurm array have gaps ({count} tasks from {first} to {last}), so that ranks do "
-            f"not follow from their numbers. {GIVE}"
+            f"the tasks of this Slurm array have gaps ({count} tasks from {first} to {last}): ranks do not "
+            f"follow from their numbers. {GIVE}"
         )
     return rank, count

@@ -1,4 +1,4 @@
-"""What a shard says of itself, read in a few milliseconds: a run that resumes looks at thousands of shards."""
+"""What a shard says of itself, read in milliseconds: a resumed run looks at thousands of shards."""
 
 from __future__ import annotations
 

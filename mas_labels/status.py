@@ -75,7 +75,7 @@ def read_status(out: Path) -> Status:
     DatasetError
         If there is no such folder, or no shard in it, finished or begun.
     """
-    names = os.listdir(out) if out.is_dir() else []
+    names = [entry.name for entry in os.scandir(out)] if out.is_dir() else []
     found = {match.group(): match for match in map(SHARD_NAME.fullmatch, names) if match}
     if not found:
         raise DatasetError(f"expected shards, finished or begun, in {out}, found none: check the folder")

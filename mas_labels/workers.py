@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 
 import joblib
 
@@ -81,8 +80,8 @@ def _tell_of_death(begun: int, fruitless: int) -> None:
 def _on_cluster(todo: Sequence[ShardPlan], run: RunContext, scheduler: str) -> Iterator[ShardResult]:
     """Work through the shards on a running dask cluster, which begins the shards of a lost worker again.
 
-    Not through joblib's dask backend: that waits for ever for a task which dask gave up (its callback is never
-    called), and leaves tasks on the cluster when a run is interrupted.
+    Not through joblib's dask backend: that waits for ever for a task which dask gave up, since its callback
+    is never called then, and leaves tasks on the cluster when a run is interrupted.
     """
     try:
         from distributed import Client, as_completed
@@ -97,11 +96,11 @@ def _on_cluster(todo: Sequence[ShardPlan], run: RunContext, scheduler: str) -> I
         try:
             for future in as_completed(list(futures)):
                 plan = futures.pop(future)
-                error = future.exception() if future.status == "error" else None
-                if isinstance(error, StorageError):
-                    raise error
-                if error is not None:
-                    yield ShardResult(plan.name, len(plan.videos), error=f"{type(error).__name__}: {error}")
+                failed = future.exception() if future.status == "error" else None
+                if isinstance(failed, StorageError):
+                    raise failed
+                if failed is not None:
+                    yield ShardResult(plan.name, len(plan.videos), error=f"{type(failed).__name__}: {failed}")
                 else:
                     yield future.result()
         finally:
