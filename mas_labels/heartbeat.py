@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,9 @@ STALE_SECONDS = 180.0
 """Age from which a file of another machine tells that its worker is gone: far above what clocks differ by and
 what network file systems hold back."""
 RETRY_SECONDS = 1.0
+BEATS = re.compile(r"\..+\.h5\.progress", re.DOTALL)
+LEFTOVERS = re.compile(r"\..+\.h5\.(progress|partial)|\.lock(-\d+-of-\d+)?", re.DOTALL)
+"""Names of heartbeats; names of all that a run may leave behind."""
 MOST_DEATHS = 3
 """Workers a shard may cost before it is given up."""
 
@@ -163,7 +166,7 @@ def read_beat(path: Path) -> Beat | None:
 
 def read_beats(out: Path) -> list[Beat]:
     """Read the heartbeats of all workers in a folder, by shard."""
-    beats = (read_beat(path) for path in sorted(_hidden(out, (".h5.progress",))))
+    beats = (read_beat(path) for path in sorted(_hidden(out, BEATS)))
     return [beat for beat in beats if beat is not None]
 
 
@@ -173,9 +176,9 @@ def _may_live(beat: Beat) -> bool:
 
 
 def remove_leftovers(out: Path) -> int:
-    """Remove what killed workers left in a folder, and nothing of those that live; return how many files."""
+    """Remove what killed runs left in a folder, and nothing of those that live; return how many shards."""
     removed = 0
-    for path in _hidden(out, (".h5.progress", ".h5.partial")):
+    for path in _hidden(out, LEFTOVERS):
         beat = read_beat(path.with_suffix(".progress"))
         if beat is not None and _may_live(beat):
             continue
@@ -183,11 +186,10 @@ def remove_leftovers(out: Path) -> int:
         if descriptor is not None:
             path.unlink(missing_ok=True)
             os.close(descriptor)
-            removed += 1
+            removed += path.suffix == ".partial"
     return removed
 
 
-def _hidden(out: Path, endings: tuple[str, ...]) -> Iterable[Path]:
+def _hidden(out: Path, pattern: re.Pattern[str]) -> list[Path]:
     """List hidden files by their names alone, since there may be very many shards beside them."""
-    names = [entry.name for entry in os.scandir(out)]
-    return [out / name for name in names if name[0] == "." and name.endswith(endings)]
+    return [out / entry.name for entry in os.scandir(out) if pattern.fullmatch(entry.name)]

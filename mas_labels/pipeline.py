@@ -133,7 +133,7 @@ def _alone_in(out: Path, how: RunOptions) -> Iterator[None]:
         raise ConfigError(f"cannot write shards to {out}: {error.strerror}. Choose another --out") from error
     try:
         if removed := remove_leftovers(out):
-            print(f"removed {removed} unfinished files of a run that was killed", file=sys.stderr)
+            print(f"removed {removed} unfinished shards of a run that was killed", file=sys.stderr)
         yield
     finally:
         remove_leftovers(out)

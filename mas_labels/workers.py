@@ -94,7 +94,7 @@ def _on_cluster(todo: Sequence[ShardPlan], run: RunContext, scheduler: str) -> I
     with client:
         futures = {client.submit(make_shard, plan, run, pure=False): plan for plan in todo}
         try:
-            for future in as_completed(list(futures)):
+            for future in as_completed(list(futures), loop=client.loop):
                 plan = futures.pop(future)
                 failed = future.exception() if future.status == "error" else None
                 if isinstance(failed, StorageError):
