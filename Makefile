@@ -66,7 +66,7 @@ bench-flow: $(VENV)/installed ## Our TV-L1 beside OpenCV's and others: make benc
 	$(BIN)/python benchmarks/bench_flow.py --videos "$(VIDEOS)" $(ARGS)
 
 test-sanitize: $(VENV)/installed ## The tests of TV-L1 under the address and undefined behaviour sanitizers.
-	MAS_REQUIRE_TVL1=1 MAS_SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all" \
+	MAS_REQUIRE_NATIVE=1 MAS_SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all" \
 		$(BIN)/python setup.py -q build --build-base build/sanitize
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
 		ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1 PYTHONPATH=$$(echo build/sanitize/lib*) \
