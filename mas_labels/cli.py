@@ -65,11 +65,20 @@ splits_option = click.option(
 @manifest_option
 @root_option
 @splits_option
-def list_command(manifest: Path, root: Path, splits_dir: Path | None) -> None:
-    """Show what a recipe finds: videos, classes, splits, what is missing."""
+@click.option(
+    "--contents/--no-contents",
+    default=True,
+    help="Whether files of equal size in train and test are compared.",
+)
+def list_command(manifest: Path, root: Path, splits_dir: Path | None, contents: bool) -> None:
+    """Show what a recipe finds: videos, classes, splits, what is missing, what train and test share."""
+    from mas_labels.leaks import find_leaks
     from mas_labels.manifest import describe, find_videos, load_manifest
 
-    click.echo(describe(find_videos(load_manifest(manifest), root, splits_dir)))
+    listing = find_videos(load_manifest(manifest), root, splits_dir)
+    click.echo(describe(listing))
+    for leak in find_leaks(listing, contents):
+        click.echo(leak)
 
 
 @main.command()
