@@ -113,6 +113,11 @@ def list_command(manifest: Path, root: Path, splits_dir: Path | None, contents: 
 )
 @click.option("--store-flow/--no-store-flow", default=False, help="Whether the flow itself is kept.")
 @click.option(
+    "--frames-only",
+    is_flag=True,
+    help="Keep clips without flow and labels: enough for fine-tuning and tests.",
+)
+@click.option(
     "--videos-per-shard", type=click.IntRange(1), help="Videos in a shard.  [default: as the recipe says]"
 )
 def make(
@@ -137,7 +142,7 @@ def make(
 
     recipe = load_manifest(manifest)
     if options["store_boundaries"] is None:
-        options["store_boundaries"] = recipe.store_boundaries
+        options["store_boundaries"] = recipe.store_boundaries and not options["frames_only"]
     config = LabelConfig(
         clip_stride_frames=options.pop("clip_stride"),
         view_stride_pixels=options.pop("view_stride"),
