@@ -135,7 +135,9 @@ class ShardWriter:
     def _write_table(self, path: str, rows: NDArray[Any]) -> None:
         """Write a data set whose rows are all known."""
         self._partial.reserve(rows.nbytes)
-        chunked = {"chunks": rows.shape, "fletcher32": True} if rows.size else {}
+        most = max(1, CHUNK_BYTES // rows.itemsize)
+        chunks = (min(len(rows), most), *rows.shape[1:])
+        chunked = {"chunks": chunks, "fletcher32": True} if rows.size else {}
         self._file.create_dataset(path, data=rows, track_times=False, **chunked)
         self._digests[path] = DataDigest()
         self._digests[path].update(rows)
