@@ -152,18 +152,28 @@ class Shard:
             raise ShardError(f"{self.path}: a label of clip {clip} is out of its range: do not trust it")
         return labels
 
-    def read_frames(self, clip: int) -> NDArray[np.uint8]:
-        """Read a clip's frames: (16, 128, 171, 3) uint8 RGB."""
-        if "frames/raw" in self:
-            return self.read("frames/raw", clip)
+    def read_jpegs(self, clip: int) -> list[NDArray[np.uint8]]:
+        """Read a clip's frames as they are coded: 16 arrays of bytes.
+
+        Raises
+        ------
+        ShardError
+            If they are not stored, damaged, or the offsets lead astray.
+        """
         first = clip * schema.CLIP_FRAMES
         ends = self.read("frames/offsets", slice(first, first + schema.CLIP_FRAMES + 1)).astype(np.int64)
-        if (np.diff(ends) <= 0).any() or ends[-1] > len(self._datasets["frames/jpeg"]):
+        if (np.diff(ends) <= 0).any() or ends[0] < 0 or ends[-1] > len(self._datasets["frames/jpeg"]):
             raise ShardError(
                 f"{self.path}: frames/offsets of clip {clip} lead astray: remove it and make it again"
             )
         data = self.read("frames/jpeg", slice(ends[0], ends[-1]))
-        return np.stack([self._decode(clip, part) for part in np.split(data, ends[1:-1] - ends[0])])
+        return np.split(data, ends[1:-1] - ends[0])
+
+    def read_frames(self, clip: int) -> NDArray[np.uint8]:
+        """Read a clip's frames: (16, 128, 171, 3) uint8 RGB."""
+        if "frames/raw" in self:
+            return self.read("frames/raw", clip)
+        return np.stack([self._decode(clip, data) for data in self.read_jpegs(clip)])
 
     def _decode(self, clip: int, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Decode one frame of a clip."""
@@ -176,14 +186,24 @@ class Shard:
         return frame
 
     def verify(self) -> None:
-        """Compare the file with its seal, then read everything, and compare with the content hash.
+        """Compare the file with its seal, and its content with the content hash.
+
+        Raises
+        ------
+        ShardError
+            If any bit of it differs.
+        """
+        check_seal(self.path)
+        self.verify_content()
+
+    def verify_content(self) -> None:
+        """Read everything, checking checksums, and compare with the content hash.
 
         Raises
         ------
         ShardError
             If anything differs.
         """
-        check_seal(self.path)
         digests = {path: DataDigest() for path in self._datasets}
         for path, dataset in self._datasets.items():
             step = dataset.chunks[0] if dataset.chunks else max(1, len(dataset))
