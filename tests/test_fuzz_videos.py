@@ -20,7 +20,7 @@ CODECS = {"avi": "MJPG", "mp4": "mp4v", "mkv": "XVID", "mov": "mp4v"}
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory):
-    """Sound videos to damage: four containers, and where there is real footage, small files of other codecs."""
+    """Sound videos to damage: four containers, and small files of other codecs where there is footage."""
     folder = tmp_path_factory.mktemp("seeds")
     made = [
         write_video(folder / f"a.{ending}", moving_texture(20, 48, 64, 1, 0.5), codec)
@@ -51,7 +51,12 @@ def run_on_mutants(seeds, folder, seed, count):
 def mas(*arguments):
     command = [sys.executable, "-m", "mas_labels", *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=RUN_SECONDS, cwd=Path(__file__).parents[1], check=False
+        command,
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+        cwd=Path(__file__).parents[1],
+        check=False,
     )
 
 
