@@ -184,7 +184,7 @@ def attention(
 
 
 @command.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 def table(folders: tuple[Path, ...]) -> None:
     """Gather the results in FOLDERS into the paper's tables 1 to 6, ours beside the published figures."""
     from mas_train.evaluation.results import read_results, show_tables
