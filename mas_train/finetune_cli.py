@@ -81,7 +81,7 @@ def command(
     from mas_labels.shard import open_shards
     from mas_train.evaluation.commands import measure_finetuned
     from mas_train.finetune import FinetuneJob, FinetuneOptions, finetune
-    from mas_train.labelled import check_class_names
+    from mas_train.labelled import check_class_names, describe_leaks
     from mas_train.presets import make_recipe
     from mas_train.weights import SCRATCH, backbone_entries, known_recipe, load_weights
 
@@ -94,6 +94,8 @@ def command(
     test = open_shards(list(test_shards)) if test_shards else None
     if test is not None:
         check_class_names(train.classes, test)
+        for leak in describe_leaks(train, test):
+            click.echo(leak, err=True)
     weights = load_weights(init, width or 1.0, changes["seed"])
     schedule = make_recipe(preset, **changes)
     recipe = known_recipe({**vars(schedule), **backbone_entries(weights.recipe)})

@@ -27,7 +27,7 @@ from mas_train.finetune import FinetuneJob, FinetuneOptions, finetune
 from mas_train.finetune_cli import command as finetune_command
 from mas_train.finetune_cli import main as finetune_main
 from mas_train.frames import CENTRE_VIEW, clip_videos, draw_crops
-from mas_train.labelled import label_clips
+from mas_train.labelled import describe_leaks, label_clips
 from mas_train.presets import make_recipe
 from mas_train.views import take_views
 from mas_train.weights import SCRATCH, fingerprint, load_weights
@@ -159,6 +159,32 @@ def test_clips_know_their_videos(train: ShardSet) -> None:
     assert len(train.paths) > 1
     videos = train.videos
     assert [videos[number].path for number in clip_videos(train)] == [clip.video for clip in train]
+
+
+def test_videos_and_groups_in_both_train_and_test_are_told(train: ShardSet, test: ShardSet) -> None:
+    assert describe_leaks(train, test) == []
+    assert describe_leaks(train, train) == [
+        "warning: 8 videos are in the training and in the test shards, such as 'blue/0001.avi'"
+    ]
+
+    class Grouped:
+        videos = tuple(video._replace(path=f"{i}", group="07") for i, video in enumerate(train.videos))
+
+    class Others:
+        videos = tuple(video._replace(path=f"x{i}", group="07") for i, video in enumerate(test.videos))
+
+    (told,) = describe_leaks(Grouped(), Others())  # type: ignore[arg-type]
+    assert told.startswith("warning: 2 groups") and told.endswith("'blue group 07'")
+
+
+def test_shards_of_two_splits_are_refused_before_the_work(train: ShardSet) -> None:
+    from mas_train.evaluation.run import shards_of
+
+    assert shards_of(train) == ("folder", "all")
+    mixed = open_shards(train.paths)
+    mixed.shard(0).plan["split"] = "other"
+    with pytest.raises(DatasetError, match="found folder/all, folder/other: name them apart"):
+        shards_of(mixed)
 
 
 # fine-tuning

@@ -93,9 +93,12 @@ def retrieval(
     from mas_labels.shard import open_shards
     from mas_train.evaluation.commands import finish
     from mas_train.evaluation.run import evaluate_retrieval
+    from mas_train.labelled import describe_leaks
 
-    found = evaluate_retrieval(evaluation, open_shards(list(gallery)), open_shards(list(shards)))
-    click.echo(finish(found, out))
+    train, test = open_shards(list(gallery)), open_shards(list(shards))
+    for leak in describe_leaks(train, test):
+        click.echo(leak, err=True)
+    click.echo(finish(evaluate_retrieval(evaluation, train, test), out))
 
 
 @command.command(cls=PathsCommand)

@@ -107,13 +107,14 @@ def _result(
     details: dict[str, Any],
 ) -> Result:
     dataset, split = shards_of(shards)
+    known = int((features.classes >= 0).sum()) or len(features.paths)  # ASLAN's videos have no classes
     return Result(
         protocol=protocol,
         dataset=dataset,
         split=split,
         figures=figures,
         weights=describe_weights(evaluation.weights),
-        videos=len(features.paths) + len(features.failed),
+        videos=known + len(features.failed),
         clips=features.clips,
         failed=list(features.failed),
         command=evaluation.command,
@@ -137,6 +138,7 @@ def evaluate_accuracy(evaluation: Evaluation, shards: ShardSet) -> Result:
     Clips' scores are softmax probabilities; a video's are their mean.
     """
     weights = evaluation.weights
+    shards_of(shards)  # refuses before the work
     model = load_classifier(weights)
     check_class_names(list(weights.content["classes"]), shards)
     found = extract(model, model.probabilities, "scores", weights.pixel_mean, shards, evaluation.how)
@@ -168,11 +170,18 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
         If there are no clips or classes, or the two have different classes.
     """
     check_class_names(gallery.classes, queries)
+    shards_of(queries)  # refuses before the work
 
     def measure(weights: Weights) -> dict[str, float]:
         train, test = evaluation.features(weights, gallery), evaluation.features(weights, queries)
-        _with_classes(test)
-        shares = retrieval_accuracy(train.values, train.classes, test.values, test.classes, len(test.failed))
+        of_train, of_test = _with_classes(train), _with_classes(test)
+        shares = retrieval_accuracy(
+            train.values[of_train],
+            train.classes[of_train],
+            test.values[of_test],
+            test.classes[of_test],
+            len(test.failed),
+        )
         return {f"top-{k}": share for k, share in shares.items()}
 
     figures = measure(evaluation.weights)
@@ -190,6 +199,7 @@ def evaluate_yupenn(evaluation: Evaluation, shards: ShardSet, c: float) -> Resul
     DatasetError
         If the videos have no classes.
     """
+    shards_of(shards)  # refuses before the work
 
     def measure(weights: Weights) -> dict[str, float]:
         found = evaluation.features(weights, shards)
@@ -212,6 +222,7 @@ def evaluate_aslan(evaluation: Evaluation, shards: ShardSet, pairs: Pairs, view:
     DatasetError
         If a sample is there twice.
     """
+    shards_of(shards)  # refuses before the work
     curves: dict[str, NDArray[np.float64]] = {}
     details: dict[str, Any] = {"features": evaluation.kind, "svm_c": c, "view": view}
 
