@@ -22,6 +22,7 @@ from mas_train.presets import Recipe
 
 FORMAT: Final = "mas-train-checkpoint"
 VERSION: Final = 1
+FORMATS: Final = {FORMAT: VERSION}
 FOLDER: Final = "checkpoints"
 KEPT: Final = 2
 """Newest checkpoints kept in a run's folder."""
@@ -105,7 +106,7 @@ def save_checkpoint(
     path = checkpoint_path(run, state.step)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_atomically(path, content)
+        write_atomically(path, content)
     except (OSError, RuntimeError) as error:  # torch turns some failures of the disk into the latter
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"cannot write {path} ({reason}): make room, then use --resume") from error
@@ -114,8 +115,14 @@ def save_checkpoint(
     return path
 
 
-def _write_atomically(path: Path, content: dict[str, Any]) -> None:
-    """Write to a hidden file of the same folder, sync, rename, sync the folder."""
+def write_atomically(path: Path, content: dict[str, Any]) -> None:
+    """Write to a hidden file of the same folder, sync, rename, sync the folder.
+
+    Raises
+    ------
+    OSError, RuntimeError
+        If it cannot be written; a file of that name from before is untouched.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -133,8 +140,15 @@ def _write_atomically(path: Path, content: dict[str, Any]) -> None:
         os.close(folder)
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
+
+    Parameters
+    ----------
+    path
+        The file.
+    formats
+        Formats that are welcome, each with the version this program reads.
 
     Raises
     ------
@@ -148,11 +162,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is no checkpoint that can be read ({reason}): remove it to go on from the one before"
         ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") not in formats:
         raise CheckpointError(f"{path} is not a checkpoint of mas-train")
-    if content.get("version") != VERSION:
+    version = formats[content["format"]]
+    if content.get("version") != version:
         raise CheckpointError(
-            f"{path} is a checkpoint of version {content.get('version')}, this mas-train reads {VERSION}"
+            f"{path} is a checkpoint of version {content.get('version')}, this mas-train reads {version}"
         )
     return content
 

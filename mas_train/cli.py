@@ -7,7 +7,7 @@ import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -113,7 +113,7 @@ def command(
         return 0
     if not shards:
         raise click.UsageError("Missing option '--shards': name the shards, such as --shards labels/*.h5")
-    _require_torch()
+    require_torch()
     from mas_train.pretrain import RunOptions, pretrain
 
     options = RunOptions(
@@ -124,7 +124,7 @@ def command(
     return 0 if result.signal_number is None else EXIT_SIGNAL + result.signal_number
 
 
-def _require_torch() -> None:
+def require_torch() -> None:
     """Say what to install where torch is missing."""
     try:
         import torch  # noqa: F401
@@ -136,8 +136,13 @@ def _require_torch() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run `mas-train` and exit with its status."""
+    run_command(command, "mas-train", args, "--resume goes on from the last checkpoint, if there is one")
+
+
+def run_command(command: click.Command, name: str, args: list[str] | None, after_interrupt: str) -> NoReturn:
+    """Run a command and exit with its status; errors of the library become one line."""
     try:
-        status = command.main(args=args, prog_name="mas-train", standalone_mode=False)
+        status = command.main(args=args, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         status = error.exit_code
@@ -145,7 +150,7 @@ def main(args: list[str] | None = None) -> None:
         click.echo(f"error: {error}", err=True)
         status = EXIT_ERROR
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; --resume goes on from the last checkpoint, if there is one", err=True)
+        click.echo(f"interrupted; {after_interrupt}", err=True)
         status = EXIT_SIGNAL + signal.SIGINT
     sys.exit(status)
 
