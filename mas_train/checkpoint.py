@@ -19,12 +19,16 @@ from torch import Tensor
 from mas_labels.errors import CheckpointError
 from mas_train.heads import PretextModel
 from mas_train.presets import Recipe
+from mas_train.target_code import TargetCode
 
 FORMAT: Final = "mas-train-checkpoint"
-VERSION: Final = 1
+VERSION: Final = 2
 FOLDER: Final = "checkpoints"
+LAST: Final = "last.pt"
+BEST: Final = "best.pt"
+"""Links to the newest checkpoint, and to that of the lowest held-out loss."""
 KEPT: Final = 2
-"""Newest checkpoints kept in a run's folder."""
+"""Newest checkpoints kept in a run's folder; the best is kept besides."""
 
 
 @dataclass
@@ -33,6 +37,8 @@ class TrainingState:
 
     model: PretextModel
     optimizer: torch.optim.SGD
+    code: TargetCode
+    """What the model's outputs mean."""
     step: int = 0
     """Steps done."""
 
@@ -99,6 +105,7 @@ def save_checkpoint(
         "content_hashes": content_hashes,
         "step": state.step,
         "model": state.model.state_dict(),
+        "targets": state.code.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "generators": _generator_states(device),
     }
@@ -106,12 +113,40 @@ def save_checkpoint(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_atomically(path, content)
+        _link(path, LAST)
     except (OSError, RuntimeError) as error:  # torch turns some failures of the disk into the latter
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"cannot write {path} ({reason}): make room, then use --resume") from error
+    best = path.with_name(BEST).resolve()
     for old in list_checkpoints(run)[:-KEPT]:
-        old.unlink()
+        if old.resolve() != best:
+            old.unlink()
     return path
+
+
+def mark_best(run: Path, step: int) -> None:
+    """Let ``best.pt`` stand for the checkpoint after `step` steps, which is there.
+
+    Raises
+    ------
+    CheckpointError
+        If the link cannot be written.
+    """
+    path = checkpoint_path(run, step)
+    try:
+        _link(path, BEST)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write {path.with_name(BEST)} ({error}): make room, then use --resume"
+        ) from error
+
+
+def _link(path: Path, name: str) -> None:
+    """Let `name` stand for a checkpoint, in one step."""
+    temporary = path.with_name(f".{name}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(path.name)
+    temporary.replace(path.with_name(name))
 
 
 def _write_atomically(path: Path, content: dict[str, Any]) -> None:
@@ -182,6 +217,7 @@ def restore(
     _require_same(path, content, recipe, content_hashes)
     try:
         state.model.load_state_dict(content["model"])
+        state.code.load_state_dict(content["targets"])
         state.optimizer.load_state_dict(content["optimizer"])
         _set_generator_states(content["generators"], device)
         state.step = int(content["step"])
