@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from torch import Tensor
 
 from mas_labels.errors import CheckpointError, MissingDependencyError
 from mas_train.backbone import Backbone
 from mas_train.backbones import C3D_KINDS, make_backbone
-from mas_train.checkpoint import BEST, FOLDER, FORMAT, LAST, load_checkpoint
+from mas_train.checkpoint import BEST, FOLDER, FORMAT, LAST, load_checkpoint, read_weights_file
 from mas_train.public_layouts import from_public, to_public
 
 METADATA: Final = "mas_backbone"
@@ -80,11 +78,7 @@ def _find(source: Path) -> Path:
 
 def _read_torch(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
     """Read a file of `torch.save`: ours, or somebody's."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is no file of weights that can be read ({reason})") from error
+    content = read_weights_file(path)
     if isinstance(content, dict) and content.get("format") == FORMAT:
         content = load_checkpoint(path)
         recipe = content["recipe"]

@@ -108,6 +108,7 @@ def command(
     val_steps: int,
     val_clips: int,
     tensorboard: bool,
+    curves: bool,
     **changes: Any,
 ) -> int:
     """Pre-train a network on SHARDS by predicting the statistics of motion and appearance.
@@ -126,7 +127,7 @@ def command(
 
     options = RunOptions(
         *(shards, out, device, workers, threads, max_steps, checkpoint_steps, log_steps, resume),
-        *(val_shards, val_steps, val_clips, tensorboard),
+        *(val_shards, val_steps, val_clips, tensorboard, curves),
     )
     result = pretrain(recipe, options, say=click.echo)
     click.echo(f"{result.steps} of {result.end_step} steps done; run in {out}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -84,6 +85,8 @@ def make_extractor(backbone: Any, pixel_mean: Sequence[float]) -> Any:
     import torch
 
     class FeatureExtractor(torch.nn.Module):
+        pixel_mean: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.backbone = backbone
@@ -127,16 +130,21 @@ def _onnx(path: Path, extractor: Any, config: Any, clips: Any) -> Any:
         raise MissingDependencyError(
             f'--format onnx needs {error.name}, which is not installed: pip install "mas-video[onnx]"'
         ) from error
-    batch = torch.export.Dim("batch")
-    program = torch.onnx.export(
-        extractor,
-        (clips,),
-        dynamo=True,
-        input_names=["clips"],
-        output_names=["features"],
-        dynamic_shapes={"clips": {0: batch}},
-        verbose=False,
-    )
+    quiet = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # the exporter tells of operators that are not used here
+    try:
+        program = torch.onnx.export(
+            extractor,
+            (clips,),
+            dynamo=True,
+            input_names=["clips"],
+            output_names=["features"],
+            dynamic_shapes={"clips": {0: torch.export.Dim("batch")}},
+            verbose=False,
+        )
+    finally:
+        logging.disable(quiet)
+    assert program is not None  # as always with dynamo=True
     program.save(str(path))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return torch.from_numpy(session.run(None, {"clips": clips.numpy()})[0])
@@ -170,7 +178,7 @@ def command(source: Path, out: Path, formats: tuple[str, ...]) -> int:
     """Write the backbone of SOURCE for other programs.
 
     SOURCE is a run's folder (its best checkpoint, or else its last), a checkpoint, or the weights of a public
-    C3D (mas_train/public_layouts.py lists the names that are known). What is written is read back and compared.
+    C3D (mas_train/public_layouts.py lists the names). What is written is read back and compared.
     """
     require_torch()
     for path in export_backbone(source, out, formats):

@@ -9,8 +9,8 @@ what `mas-export` writes |
 | numbered | ``features.0.weight``, ``features.3.weight`` ..., convolutions in order | ports from Caffe |
 
 Prefixes ``module.``, ``backbone.`` and ``model.`` are dropped. Fully connected layers (``fc6``, ``fc7``,
-``fc8``, ``classifier.*``, ``cls_head.*``, ``motion_linear``, ``app_linear``) are known and left out: they belong
-to a task, and are trained anew (paper, section 4.1).
+``fc8``, ``classifier.*``, ``cls_head.*``, ``motion_linear``, ``app_linear``) are known and left out: they
+belong to a task, and are trained anew (paper, section 4.1).
 """
 
 from __future__ import annotations
