@@ -173,6 +173,10 @@ class Shard:
             if found != (rows, *row_shape):
                 expected = (rows, *row_shape)
                 raise ShardError(f"{self.path}: {column.path} should have shape {expected}, found {found}")
+        if ("clips/labels" in self._datasets) != (counts["views"] > 0):
+            raise ShardError(
+                f"{self.path}: views and clips/labels go together, found one of them: do not trust it"
+            )
         self.clips = counts["clips"]
 
     def _check_references(self) -> None:
@@ -216,7 +220,9 @@ class Shard:
         return [_text(value) for value in self.read(path)]
 
     def read_labels(self, clip: int) -> NDArray[np.uint8]:
-        """Read a clip's labels of all views: (V, 27) uint8."""
+        """Read a clip's labels of all views: (V, 27) uint8; V is 0 in a shard of frames only."""
+        if not len(self.views):
+            return np.empty((0, schema.LABELS), np.uint8)
         labels = self.read("clips/labels", clip)
         if (labels > schema.LABEL_MAX).any():
             raise ShardError(f"{self.path}: a label of clip {clip} is out of its range: do not trust it")

@@ -96,6 +96,7 @@ class ShardWriter:
         stored["frames/offsets"] = stored["frames/jpeg"]
         stored["clips/mu"] = stored["clips/mv"] = self.config.store_boundaries
         stored["clips/flow"] = self.config.store_flow
+        stored["clips/labels"] = stored["clips/motion"] = not self.config.frames_only
         for column in schema.COLUMNS:
             if column.rows in ("clips", "bytes", "frame offsets") and stored.get(column.path, True):
                 self._create_growing(column)
@@ -144,8 +145,8 @@ class ShardWriter:
         self,
         start_frame: int,
         frames: NDArray[np.uint8],
-        statistics: ClipStatistics,
-        flow: NDArray[np.float32],
+        statistics: ClipStatistics | None = None,
+        flow: NDArray[np.float32] | None = None,
     ) -> None:
         """Add a clip of the video that `add_video` will name next.
 
@@ -156,12 +157,22 @@ class ShardWriter:
         frames
             (16, 128, 171, 3) uint8 RGB.
         statistics
-            Its labels and motion boundaries.
+            Its labels and motion boundaries; None with `LabelConfig.frames_only`.
         flow
-            (15, 128, 171, 2) float32.
+            (15, 128, 171, 2) float32; None with `LabelConfig.frames_only`.
         """
         self._append("clips/video", np.array([len(self._tables["videos/path"])]))
         self._append("clips/start_frame", np.array([start_frame]))
+        if statistics is not None and flow is not None:
+            self._append_statistics(statistics, flow)
+        if self.config.frames == "raw":
+            self._append("frames/raw", frames[None])
+        else:
+            self._append_jpeg(frames)
+        self.clips += 1
+
+    def _append_statistics(self, statistics: ClipStatistics, flow: NDArray[np.float32]) -> None:
+        """Add what was learnt of a clip."""
         self._append("clips/labels", statistics.labels[None])
         self._append("clips/motion", statistics.motion[None])
         if self.config.store_boundaries:
@@ -169,11 +180,6 @@ class ShardWriter:
             self._append("clips/mv", _to_half(statistics.mv)[None])
         if self.config.store_flow:
             self._append("clips/flow", _to_half(flow)[None])
-        if self.config.frames == "raw":
-            self._append("frames/raw", frames[None])
-        else:
-            self._append_jpeg(frames)
-        self.clips += 1
 
     def _append_jpeg(self, frames: NDArray[np.uint8]) -> None:
         """Code a clip's frames and note where each ends."""

@@ -62,7 +62,8 @@ class ClipDataset(Dataset[ClipBatch]):
             raise DatasetError(f"no clips in the {len(shards.paths)} shards: see what `mas-labels make` said")
         if not shards.has_labels:
             raise DatasetError(
-                f"{shards.paths[0]} holds frames without labels: train on shards made with labels and views"
+                f"{shards.paths[0]} holds frames without labels: pre-train on shards that "
+                f"`mas-labels make` made without --frames-only"
             )
         self.shards = shards
 
