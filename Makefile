@@ -74,13 +74,13 @@ bench-flow: $(VENV)/installed ## Our TV-L1 beside OpenCV's and others: make benc
 	@test -n "$(VIDEOS)" || { echo "error: say where some videos are: make bench-flow VIDEOS=/data/videos" >&2; exit 2; }
 	$(BIN)/python benchmarks/bench_flow.py --videos "$(VIDEOS)" $(ARGS)
 
-test-sanitize: $(VENV)/installed ## The tests of TV-L1 under the address and undefined behaviour sanitizers.
-	MAS_REQUIRE_TVL1=1 MAS_SANITIZE="-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all" \
+test-sanitize: $(VENV)/installed ## The tests of the compiled parts under the address and undefined behaviour sanitizers.
+	MAS_REQUIRE_NATIVE=1 MAS_SANITIZE="-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all" \
 		$(BIN)/python setup.py -q build --build-base build/sanitize
 	export LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
 		ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1 PYTHONPATH="$$(echo "$$PWD"/build/sanitize/lib*)"; \
 		$(BIN)/python tests/check_sanitized.py && \
-		$(BIN)/pytest -q -s -p no:cacheprovider tests/test_tvl1.py tests/test_tvl1_opencv.py tests/test_tvl1_truth.py
+		$(BIN)/pytest -q -s -p no:cacheprovider tests/test_tvl1.py tests/test_tvl1_opencv.py tests/test_tvl1_truth.py tests/test_labels.py
 
 golden: $(VENV)/installed ## Make the golden files of the tests anew; look at the difference before you commit it.
 	$(BIN)/python tests/make_golden.py

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mas_labels import interruption
+from mas_labels import cli_shards, interruption
 from mas_labels.config import FLOW_METHODS, LabelConfig
 from mas_labels.conventions import CONVENTIONS
 from mas_labels.errors import MasError, explain_import_error
@@ -46,7 +46,7 @@ def main() -> None:
     """Turn videos into shards of labels for self-supervised training.
 
     Exit status: 0 all went well, 1 an error that stopped the run, 2 wrong usage, 3 the run is complete but
-    some videos failed, 130 interrupted, 143 terminated.
+    some videos failed, 4 a shard is not sound (verify), 130 interrupted, 143 terminated.
     """
 
 
@@ -247,6 +247,10 @@ def flow(video: Path, out: Path, method: str, size: tuple[int, int] | None, dtyp
 
     count = write_flow(video_flow(video, method, size), out, dtype=dtype, bound=bound)
     click.echo(f"wrote {count} flow fields to {out}")
+
+
+main.add_command(cli_shards.verify)
+main.add_command(cli_shards.failures)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 FORMAT_NAME: Final = "mas-shard"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 CLIP_FRAMES: Final = 16
 """Frames of a clip (paper, section 3.4)."""
@@ -61,7 +61,17 @@ def _largest_value(name: str) -> int:
 
 
 LABEL_MAX: Final[tuple[int, ...]] = tuple(_largest_value(name) for name in LABEL_NAMES)
-"""Largest value of each label. The smallest is 1 (0 only for `grid_*` of motionless clips in `authors`)."""
+"""Largest value of each label."""
+
+MOTIONLESS_NAMES: Final = ("grid_ul", "grid_uo", "grid_vl", "grid_vo")
+"""Labels that the convention `authors` sets to 0 for motionless clips."""
+
+
+def label_min(convention: object) -> tuple[int, ...]:
+    """Return the smallest value of each label under a convention."""
+    zeros = MOTIONLESS_NAMES if convention == "authors" else ()
+    return tuple(int(name not in zeros) for name in LABEL_NAMES)
+
 
 VIEW_COLUMNS: Final = ("top", "left", "mirrored")
 """Columns of a table of views: the crop's offsets in rows and columns (before mirroring), then 0 or 1."""
