@@ -31,9 +31,7 @@ def native_gatherer(isa: str | None = None) -> Gatherer:
         The extension was not built.
     """
     compiled = _Compiled(_native(), isa or available_isas()[0])
-    return Gatherer(
-        compiled.field_sums, compiled.vote_sums, compiled.colour_sums, compiled.frequent_colours
-    )
+    return Gatherer(compiled.field_sums, compiled.vote_sums, compiled.colour_sums, compiled.frequent_colours)
 
 
 def available_isas() -> tuple[str, ...]:
