@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -301,3 +302,38 @@ def test_the_official_splits_of_ucf101_have_no_leak(shared_splits: Path) -> None
         recipe("ucf101"), FolderContents(tuple(sorted(names)), {}, ()), Path("nowhere"), lists
     )
     assert find_leaks(listing) == []
+
+
+# the pages in docs/datasets
+
+PAGES = sorted(path for path in (RECIPES.parent / "docs" / "datasets").glob("*.md") if path.stem != "README")
+
+
+def commands_in(page: Path) -> list[list[str]]:
+    """Every command of a page, as words."""
+    return [
+        line.split("#")[0].split() for line in page.read_text().splitlines() if line.startswith("    mas-")
+    ]
+
+
+def test_every_data_set_has_a_page() -> None:
+    without = {"demo", "folder"}
+    assert {page.stem for page in PAGES} == {path.stem for path in RECIPES.glob("*.yaml")} - without
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_of_the_pages_are_understood(page: Path) -> None:
+    from mas_train.cli import command as train
+    from mas_train.evaluation.cli import command as evaluate
+    from mas_train.finetune_cli import command as finetune
+
+    programs = {"mas-labels": main, "mas-train": train, "mas-finetune": finetune, "mas-eval": evaluate}
+    commands = commands_in(page)
+    assert len(commands) >= 3
+    for name, *words in commands:
+        program: click.Command = programs[name]
+        if isinstance(program, click.Group):
+            program, words = program.commands[words[0]], words[1:]
+        program.make_context(name, list(words))  # parses, runs nothing
+        for word in words:
+            assert not word.startswith("data_manifests/") or (RECIPES.parent / word).is_file()
