@@ -73,7 +73,7 @@ def _find(source: Path) -> Path:
         return source
     for name in (BEST, LAST):
         if (source / FOLDER / name).exists():
-            return source / FOLDER / name
+            return (source / FOLDER / name).resolve()  # the step is in the file's name
     raise CheckpointError(f"{source} holds no checkpoint: name a run's folder, or a file of weights")
 
 

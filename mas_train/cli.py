@@ -155,9 +155,7 @@ def main(args: list[str] | None = None) -> None:
     run_command(command, "mas-train", args, "--resume goes on from the last checkpoint, if there is one")
 
 
-def run_command(
-    command: click.Command, name: str, args: list[str] | None, after_interrupt: str = ""
-) -> NoReturn:
+def run_command(command: click.Command, name: str, args: list[str] | None, after_interrupt: str) -> NoReturn:
     """Run a command and exit with its status; errors of the library become one line."""
     try:
         status = command.main(args=args, prog_name=name, standalone_mode=False)
@@ -168,7 +166,7 @@ def run_command(
         click.echo(f"error: {error}", err=True)
         status = EXIT_ERROR
     except (KeyboardInterrupt, click.Abort):
-        click.echo("; ".join(filter(None, ("interrupted", after_interrupt))), err=True)
+        click.echo(f"interrupted; {after_interrupt}", err=True)
         status = EXIT_SIGNAL + signal.SIGINT
     sys.exit(status)
 

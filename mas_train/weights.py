@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from mas_labels.errors import CheckpointError
-from mas_train.c3d import C3D
+from mas_train.backbone import Backbone
+from mas_train.backbones import make_backbone
 from mas_train.checkpoint import FORMATS, list_checkpoints, load_checkpoint
 from mas_train.presets import Recipe, make_recipe
 
@@ -41,7 +42,7 @@ class Weights:
         All of the checkpoint; empty without one.
     """
 
-    backbone: C3D
+    backbone: Backbone
     recipe: Mapping[str, Any]
     source: str
     content: Mapping[str, Any]
@@ -71,12 +72,12 @@ class Weights:
 
 def backbone_entries(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of a recipe that belong to the backbone, whatever it is trained for."""
-    return {name: recipe[name] for name in ("width", "pixel_mean")}
+    return {name: recipe[name] for name in ("backbone", "width", "pixel_mean")}
 
 
-def build_backbone(recipe: Mapping[str, Any]) -> C3D:
+def build_backbone(recipe: Mapping[str, Any]) -> Backbone:
     """Build the backbone a recipe describes, with first weights from torch's generator."""
-    return C3D(recipe["width"])
+    return make_backbone(recipe["backbone"], recipe["width"], recipe["initialisation"])
 
 
 def load_weights(source: str | Path, width: float = 1.0, seed: int = 0) -> Weights:
