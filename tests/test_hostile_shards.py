@@ -210,7 +210,7 @@ def test_chunks_that_share_their_bytes_are_refused(shard):
             "its entry in the table of chunks, which has no checksum"
         )
         whole = whole.replace(struct.pack("<Q", place), struct.pack("<Q", places[0]))
-    end = places[1]
+    end = places[4]  # HDF5 keeps some of its tables between the first ones
     assert places == sorted(places), "so that the others can be cut off"
     shard.write_bytes(whole[:40] + struct.pack("<Q", end) + whole[48:end])
     with pytest.raises(ShardError, match="bytes of chunks, more than the file has"):
