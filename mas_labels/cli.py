@@ -65,11 +65,20 @@ splits_option = click.option(
 @manifest_option
 @root_option
 @splits_option
-def list_command(manifest: Path, root: Path, splits_dir: Path | None) -> None:
-    """Show what a recipe finds: videos, classes, splits, what is missing."""
+@click.option(
+    "--contents/--no-contents",
+    default=True,
+    help="Whether files of equal size in train and test are compared.",
+)
+def list_command(manifest: Path, root: Path, splits_dir: Path | None, contents: bool) -> None:
+    """Show what a recipe finds: videos, classes, splits, what is missing, what train and test share."""
+    from mas_labels.leaks import find_leaks
     from mas_labels.manifest import describe, find_videos, load_manifest
 
-    click.echo(describe(find_videos(load_manifest(manifest), root, splits_dir)))
+    listing = find_videos(load_manifest(manifest), root, splits_dir)
+    click.echo(describe(listing))
+    for leak in find_leaks(listing, contents):
+        click.echo(leak)
 
 
 @main.command()
@@ -104,6 +113,11 @@ def list_command(manifest: Path, root: Path, splits_dir: Path | None) -> None:
 )
 @click.option("--store-flow/--no-store-flow", default=False, help="Whether the flow itself is kept.")
 @click.option(
+    "--frames-only",
+    is_flag=True,
+    help="Keep clips without flow and labels: enough for fine-tuning and tests.",
+)
+@click.option(
     "--videos-per-shard", type=click.IntRange(1), help="Videos in a shard.  [default: as the recipe says]"
 )
 def make(
@@ -128,7 +142,7 @@ def make(
 
     recipe = load_manifest(manifest)
     if options["store_boundaries"] is None:
-        options["store_boundaries"] = recipe.store_boundaries
+        options["store_boundaries"] = recipe.store_boundaries and not options["frames_only"]
     config = LabelConfig(
         clip_stride_frames=options.pop("clip_stride"),
         view_stride_pixels=options.pop("view_stride"),

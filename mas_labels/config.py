@@ -40,6 +40,8 @@ class LabelConfig:
         Whether Mu and Mv are kept (float16).
     store_flow
         Whether the flow itself is kept (float16).
+    frames_only
+        Whether clips are kept without flow and labels, for test and transfer data: no views, nothing of flow.
     """
 
     clip_stride_frames: int = CLIP_FRAMES
@@ -51,6 +53,7 @@ class LabelConfig:
     jpeg_quality: int = 90
     store_boundaries: bool = True
     store_flow: bool = False
+    frames_only: bool = False
 
     @classmethod
     def from_dict(cls, options: Mapping[str, Any]) -> LabelConfig:
@@ -85,6 +88,8 @@ class LabelConfig:
             raise ConfigError(f"jpeg_quality: expected 1 to 100, found {self.jpeg_quality}")
         if self.clip_stride_frames < 1:
             raise ConfigError(f"clip_stride_frames: expected 1 or more, found {self.clip_stride_frames}")
+        if self.frames_only and (self.store_boundaries or self.store_flow):
+            raise ConfigError("frames_only: no flow is computed, so neither it nor Mu and Mv can be stored")
         largest = max(FRAME_ROWS, FRAME_COLS) - VIEW_SIZE
         if not 1 <= self.view_stride_pixels <= largest:
             raise ConfigError(f"view_stride_pixels: expected 1 to {largest}, found {self.view_stride_pixels}")

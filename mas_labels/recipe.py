@@ -12,6 +12,9 @@ r"""A recipe: how a data set lies on disk, as plain data read from a small YAML 
       - {by: lists, files: {train1: trainlist01.txt, test1: testlist01.txt}}
       - {by: groups, groups: {train1: 8-25, test1: 1-7}}
       - {by: path}
+      - {by: marked_lists, files: "{class}_test_split{number}.txt", marks: {train: 1, test: 2}}
+      - {by: csv, files: {train: "*train*.csv"}, name: "{youtube_id}_{time_start:06d}", class: label}
+    expected: {videos: 13320, classes: 101}                  # of the whole data set; what differs is told
     videos_per_shard: 16
     store_boundaries: true
 
@@ -61,7 +64,31 @@ class PathRule:
     """Splits from the path's own `split` group."""
 
 
-SplitRule = ListsRule | GroupsRule | PathRule
+@dataclass(frozen=True)
+class MarkedListsRule:
+    """Splits from one list file for each class and number; lines are `name mark` (HMDB51).
+
+    `marks` are pairs of a split's name and its mark: with ("train", "1") a video marked 1 in the file whose
+    {number} is 2 belongs to the split train2. Other marks mean that it is not used there.
+    """
+
+    files: str
+    marks: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class CsvRule:
+    """Splits from one CSV file a split, found by a pattern; a row names a video and its class (Kinetics).
+
+    `name` is a format of the columns that gives the video's file name without folder and extension.
+    """
+
+    files: tuple[tuple[str, str], ...]
+    name: str
+    class_column: str
+
+
+SplitRule = ListsRule | GroupsRule | PathRule | MarkedListsRule | CsvRule
 
 
 @dataclass(frozen=True)
@@ -86,6 +113,8 @@ class Manifest:
         Videos that share one shard.
     store_boundaries
         Whether Mu and Mv are stored beside the labels.
+    expected_videos, expected_classes
+        Of the whole data set, if that is known.
     """
 
     name: str
@@ -97,6 +126,8 @@ class Manifest:
     class_list: str | None = None
     videos_per_shard: int = 16
     store_boundaries: bool = True
+    expected_videos: int | None = None
+    expected_classes: int | None = None
 
 
 def load_manifest(path: str | Path) -> Manifest:
@@ -129,6 +160,7 @@ def parse_manifest(data: object, where: str = "manifest") -> Manifest:
         A key is unknown, absent or of the wrong kind.
     """
     keys = _Keys(data, where)
+    expected = _Keys(keys.get("expected", dict, {}), f"{where}: expected")
     manifest = Manifest(
         name=_file_name(keys.text("name"), where),
         description=keys.text("description"),
@@ -139,8 +171,11 @@ def parse_manifest(data: object, where: str = "manifest") -> Manifest:
         class_list=_inside(name, where) if (name := keys.get("class_list", str, None)) else None,
         videos_per_shard=keys.get("videos_per_shard", int, 16),
         store_boundaries=keys.get("store_boundaries", bool, True),
+        expected_videos=expected.get("videos", int, None),
+        expected_classes=expected.get("classes", int, None),
     )
     keys.finish()
+    expected.finish()
     if manifest.videos_per_shard < 1:
         raise ConfigError(f"{where}: videos_per_shard must be 1 or more, found {manifest.videos_per_shard}")
     names = re.compile(manifest.path).groupindex
@@ -219,10 +254,22 @@ def _split_rule(data: object, where: str) -> SplitRule:
         rule = GroupsRule(tuple((split, _numbers(text, where)) for split, text in named))
     elif by == "path":
         rule = PathRule()
+    elif by == "marked_lists":
+        rule = MarkedListsRule(
+            _places(keys.text("files"), where), tuple(_named(keys.get("marks", dict), where))
+        )
+    elif by == "csv":
+        rule = CsvRule(tuple(_named(keys.get("files", dict), where)), keys.text("name"), keys.text("class"))
     else:
-        raise ConfigError(f"{where}: `by` must be lists, groups or path, found {by!r}")
+        raise ConfigError(f"{where}: `by` must be lists, marked_lists, csv, groups or path, found {by!r}")
     keys.finish()
     return rule
+
+
+def _places(text: str, where: str) -> str:
+    if text.count("{class}") != 1 or text.count("{number}") != 1:
+        raise ConfigError(f"{where}: `files` needs {{class}} and {{number}}, once each; found {text!r}")
+    return text
 
 
 def is_file_name(name: str) -> bool:

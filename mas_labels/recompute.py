@@ -89,8 +89,10 @@ def _compare(
     shard: Shard, clip: int, config: LabelConfig, frames: NDArray[np.uint8], where: str
 ) -> Iterator[Problem]:
     """Label a clip and yield the data sets of which its row differs, and by how much."""
-    flow = compute_flow(frames, config.flow)
-    statistics = clip_statistics(frames, flow, shard.views, config.convention)
+    flow = statistics = None
+    if not config.frames_only:
+        flow = compute_flow(frames, config.flow)
+        statistics = clip_statistics(frames, flow, shard.views, config.convention)
     for column, now in clip_rows(config, frames, statistics, flow).items():
         stored = shard.read(column, clip)
         if stored.tobytes() != now.tobytes():

@@ -112,7 +112,13 @@ class Column:
 _FIELD = (FRAME_ROWS, FRAME_COLS, 2)
 
 COLUMNS: Final[tuple[Column, ...]] = (
-    Column("views", "int16", (3,), "views", "top, left, mirrored; row 0 is the centre view, unmirrored"),
+    Column(
+        "views",
+        "int16",
+        (3,),
+        "views",
+        "top, left, mirrored; row 0 is the centre view, unmirrored; no rows in a shard of frames only",
+    ),
     Column("classes", "S", (), "classes", "names of the data set's classes, by index"),
     Column("videos/path", "S", (), "videos", "path relative to the root, as bytes of the file system"),
     Column("videos/class_index", "int32", (), "videos", "row of classes, -1 without a class"),
@@ -126,10 +132,21 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("clips/video", "uint32", (), "clips", "row of videos/*"),
     Column("clips/start_frame", "uint32", (), "clips", "number of its first frame in the video, from 0"),
     Column(
-        "clips/labels", "uint8", ("views", LABELS), "clips", "the 27 labels of every view", compressed=True
+        "clips/labels",
+        "uint8",
+        ("views", LABELS),
+        "clips",
+        "the 27 labels of every view",
+        optional=True,
+        compressed=True,
     ),
     Column(
-        "clips/motion", "float32", (FIELDS, 2), "clips", "mean |boundary| of each field, of u and v, pixels"
+        "clips/motion",
+        "float32",
+        (FIELDS, 2),
+        "clips",
+        "mean |boundary| of each field, of u and v, pixels",
+        optional=True,
     ),
     Column(
         "clips/mu", "float16", _FIELD, "clips", "Mu: summed du/dcol, du/drow", optional=True, compressed=True

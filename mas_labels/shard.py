@@ -99,7 +99,10 @@ class Clip:
 
     @property
     def motion(self) -> NDArray[np.float32]:
-        """(15, 2) float32: mean magnitude of each field's own motion boundary, of u and of v, in pixels."""
+        """(15, 2) float32: mean magnitude of each field's own motion boundary, of u and of v, in pixels.
+
+        Raises `ShardError` for a shard of frames only.
+        """
         shard, clip = self.shards.locate(self.index)
         return shard.read("clips/motion", clip)
 

@@ -155,7 +155,9 @@ class Shard:
         return [_text(value) for value in self.read(path)]
 
     def read_labels(self, clip: int) -> NDArray[np.uint8]:
-        """Read a clip's labels of all views: (V, 27) uint8."""
+        """Read a clip's labels of all views: (V, 27) uint8; V is 0 in a shard of frames only."""
+        if not len(self.views):
+            return np.empty((0, schema.LABELS), np.uint8)
         labels = self.read("clips/labels", clip)
         if ((labels > schema.LABEL_MAX) | (labels < self._label_min)).any():
             raise ShardError(f"{self.path}: a label of clip {clip} is out of its range: do not trust it")

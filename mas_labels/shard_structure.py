@@ -172,6 +172,8 @@ def check_rows(datasets: Datasets, path: Path) -> int:
         expected = (counts.get(column.rows, found[0]), *row_shape)
         if found != expected:
             raise ShardError(f"{path}: {column.path} should have shape {expected}, found {found}")
+    if ("clips/labels" in datasets) != (counts["views"] > 0):
+        raise ShardError(f"{path}: views and clips/labels go together, found one of them: do not trust it")
     _check_frames(datasets, path)
     return counts["clips"]
 

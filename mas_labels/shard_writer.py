@@ -96,6 +96,7 @@ class ShardWriter:
         stored["frames/offsets"] = stored["frames/jpeg"]
         stored["clips/mu"] = stored["clips/mv"] = self.config.store_boundaries
         stored["clips/flow"] = self.config.store_flow
+        stored["clips/labels"] = stored["clips/motion"] = not self.config.frames_only
         for column in schema.COLUMNS:
             if column.rows in ("clips", "bytes", "frame offsets") and stored.get(column.path, True):
                 self._create_growing(column)
@@ -146,8 +147,8 @@ class ShardWriter:
         self,
         start_frame: int,
         frames: NDArray[np.uint8],
-        statistics: ClipStatistics,
-        flow: NDArray[np.float32],
+        statistics: ClipStatistics | None = None,
+        flow: NDArray[np.float32] | None = None,
     ) -> None:
         """Add a clip of the video that `add_video` will name next.
 
@@ -158,9 +159,9 @@ class ShardWriter:
         frames
             (16, 128, 171, 3) uint8 RGB.
         statistics
-            Its labels and motion boundaries.
+            Its labels and motion boundaries; None with `LabelConfig.frames_only`.
         flow
-            (15, 128, 171, 2) float32.
+            (15, 128, 171, 2) float32; None with `LabelConfig.frames_only`.
         """
         self._append("clips/video", np.array([len(self._tables["videos/path"])]))
         self._append("clips/start_frame", np.array([start_frame]))
@@ -238,16 +239,21 @@ class ShardWriter:
 
 
 def clip_rows(
-    config: LabelConfig, frames: NDArray[np.uint8], statistics: ClipStatistics, flow: NDArray[np.float32]
+    config: LabelConfig,
+    frames: NDArray[np.uint8],
+    statistics: ClipStatistics | None,
+    flow: NDArray[np.float32] | None,
 ) -> dict[str, NDArray[Any]]:
     """Return the row of each data set that a clip's labels and pictures fill, as they are stored.
 
     Parameters are those of `ShardWriter.add_clip`; JPEG frames are not among the rows, see `code_frames`.
     """
-    rows: dict[str, NDArray[Any]] = {"clips/labels": statistics.labels, "clips/motion": statistics.motion}
-    if config.store_boundaries:
-        rows |= {"clips/mu": _to_half(statistics.mu), "clips/mv": _to_half(statistics.mv)}
-    if config.store_flow:
+    rows: dict[str, NDArray[Any]] = {}
+    if statistics is not None:
+        rows |= {"clips/labels": statistics.labels, "clips/motion": statistics.motion}
+        if config.store_boundaries:
+            rows |= {"clips/mu": _to_half(statistics.mu), "clips/mv": _to_half(statistics.mv)}
+    if flow is not None and config.store_flow:
         rows["clips/flow"] = _to_half(flow)
     if config.frames == "raw":
         rows["frames/raw"] = frames
