@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mas_labels import interruption
+from mas_labels import cli_shards, interruption
 from mas_labels.cli_common import (
     EXIT_ERROR,
     EXIT_FAILURE_RATE,
@@ -51,23 +51,33 @@ def main() -> None:
     """Turn videos into shards of labels for self-supervised training.
 
     Exit status: 0 all went well, 1 an error that stopped the run, 2 wrong usage, 3 the run is complete but
-    some videos failed, 4 more videos failed than --max-failure-rate allows, 130 interrupted, 143 terminated.
+    some videos failed, 4 a shard is not sound (verify), 5 more videos failed than --max-failure-rate allows,
+    130 interrupted, 143 terminated.
     """
 
 
-main.add_command(make)
-main.add_command(status)
+for command in (make, status, cli_shards.verify, cli_shards.failures):
+    main.add_command(command)
 
 
 @main.command("list")
 @manifest_option
 @root_option
 @splits_option
-def list_command(manifest: Path, root: Path, splits_dir: Path | None) -> None:
-    """Show what a recipe finds: videos, classes, splits, what is missing."""
+@click.option(
+    "--contents/--no-contents",
+    default=True,
+    help="Whether files of equal size in train and test are compared.",
+)
+def list_command(manifest: Path, root: Path, splits_dir: Path | None, contents: bool) -> None:
+    """Show what a recipe finds: videos, classes, splits, what is missing, what train and test share."""
+    from mas_labels.leaks import find_leaks
     from mas_labels.manifest import describe, find_videos, load_manifest
 
-    click.echo(describe(find_videos(load_manifest(manifest), root, splits_dir)))
+    listing = find_videos(load_manifest(manifest), root, splits_dir)
+    click.echo(describe(listing))
+    for leak in find_leaks(listing, contents):
+        click.echo(leak)
 
 
 @main.command()

@@ -60,6 +60,11 @@ MOST_FAILURES_SHOWN = 20
 )
 @click.option("--store-flow/--no-store-flow", default=False, help="Whether the flow itself is kept.")
 @click.option(
+    "--frames-only",
+    is_flag=True,
+    help="Keep clips without flow and labels: enough for fine-tuning and tests.",
+)
+@click.option(
     "--videos-per-shard", type=click.IntRange(1), help="Videos in a shard.  [default: as the recipe says]"
 )
 @click.option("--limit", type=click.IntRange(1), help="Label the first so many videos only.  [default: all]")
@@ -74,7 +79,7 @@ MOST_FAILURES_SHOWN = 20
 @click.option(
     "--max-failure-rate",
     type=click.FloatRange(0, 1),
-    help="Stop with status 4 once more than this share of the videos failed.  [default: any may]",
+    help="Stop with status 5 once more than this share of the videos failed.  [default: any may]",
 )
 @click.option(
     "--rank", type=int, help="Make every WORLD_SIZE-th shard from this one.  [default: Slurm's array]"
@@ -109,7 +114,7 @@ def make(
 
     recipe = load_manifest(manifest)
     if options["store_boundaries"] is None:
-        options["store_boundaries"] = recipe.store_boundaries
+        options["store_boundaries"] = recipe.store_boundaries and not options["frames_only"]
     config = LabelConfig(
         clip_stride_frames=options.pop("clip_stride"),
         view_stride_pixels=options.pop("view_stride"),

@@ -11,12 +11,11 @@ from pathlib import Path
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import VideoError
 from mas_labels.labeller import Labeller
-from mas_labels.labelling import LabelledClip
+from mas_labels.labelling import LabelledClip, stored_views
 from mas_labels.manifest import VideoRecord
 from mas_labels.plan import ShardPlan, versions
 from mas_labels.schema import CLIP_FRAMES
 from mas_labels.shard_writer import ShardWriter
-from mas_labels.views import view_table
 
 SAMPLED_VIDEOS = 12
 CLIPS_EACH = 2
@@ -81,7 +80,7 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, how
     videos = [video for shard in plan for video in shard.videos]
     sample = videos[:: max(1, len(videos) // SAMPLED_VIDEOS)][:SAMPLED_VIDEOS]
     estimate = Estimate(len(videos))
-    views = view_table(config.view_stride_pixels, config.view_mirrored)
+    views = stored_views(config)
     labeller = Labeller()
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -17,9 +17,13 @@ from mas_labels.flow import compute_flow
 from mas_labels.labels import ClipStatistics, clip_statistics
 from mas_labels.schema import CLIP_FRAMES
 from mas_labels.video import VideoFacts, VideoReader
-from mas_labels.views import view_table
+from mas_labels.views import NO_VIEWS, view_table
 
-cached_view_table = lru_cache(view_table)
+
+@lru_cache
+def stored_views(config: LabelConfig) -> NDArray[np.int16]:
+    """Return the table of views that shards of these options hold: (V, 3) int16."""
+    return NO_VIEWS if config.frames_only else view_table(config.view_stride_pixels, config.view_mirrored)
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class LabelledClip:
     frames
         (16, 128, 171, 3) uint8 RGB.
     statistics
-        Labels of all views, motion boundaries.
+        Labels of all views, motion boundaries; None with `LabelConfig.frames_only`.
     flow
         (15, 128, 171, 2) float32; None where it is not kept.
     facts
@@ -42,7 +46,7 @@ class LabelledClip:
 
     start_frame: int
     frames: NDArray[np.uint8]
-    statistics: ClipStatistics
+    statistics: ClipStatistics | None
     flow: NDArray[np.float32] | None
     facts: VideoFacts
 
@@ -81,9 +85,8 @@ def label_video(
     try:
         for start_frame, frames in cut_clips(_with_sign_of_life(reader, on_frame), config.clip_stride_frames):
             if number in wanted:
-                flow, statistics = _label_clip(frames, config)
-                kept_flow = flow if config.store_flow else None
-                yield LabelledClip(start_frame, frames, statistics, kept_flow, reader.facts)
+                statistics, flow = (None, None) if config.frames_only else _label_clip(frames, config)
+                yield LabelledClip(start_frame, frames, statistics, flow, reader.facts)
             number += 1
             if number == wanted.stop:
                 return
@@ -97,10 +100,13 @@ def label_video(
         raise VideoError("clips", "too_short", message)
 
 
-def _label_clip(frames: NDArray[np.uint8], config: LabelConfig) -> tuple[NDArray[np.float32], ClipStatistics]:
-    views = cached_view_table(config.view_stride_pixels, config.view_mirrored)
+def _label_clip(
+    frames: NDArray[np.uint8], config: LabelConfig
+) -> tuple[ClipStatistics, NDArray[np.float32] | None]:
+    """Return the statistics of a clip, and its flow if that is kept."""
     flow = compute_flow(frames, config.flow)
-    return flow, clip_statistics(frames, flow, views, config.convention)
+    statistics = clip_statistics(frames, flow, stored_views(config), config.convention)
+    return statistics, flow if config.store_flow else None
 
 
 def _with_sign_of_life(reader: VideoReader, on_frame: Callable[[], None]) -> Iterator[NDArray[np.uint8]]:

@@ -66,7 +66,7 @@ def run(
         If worker processes die before they begin.
     """
     how = how or RunOptions()
-    if config.flow == "tvl1":
+    if config.flow == "tvl1" and not config.frames_only:
         tvl1_isa()  # not built: says so before any work
     ours = plan[how.rank :: how.world_size]
     with _alone_in(out, how):

@@ -11,13 +11,12 @@ from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, MasError, StorageError, VideoError
 from mas_labels.heartbeat import Heartbeat
 from mas_labels.labeller import Labeller, borrowed_labeller
-from mas_labels.labelling import LabelledClip
+from mas_labels.labelling import LabelledClip, stored_views
 from mas_labels.manifest import VideoRecord
 from mas_labels.plan import ShardPlan, ShardResult, check_same_run, shard_result
 from mas_labels.shard_header import read_header
 from mas_labels.shard_writer import ShardWriter
 from mas_labels.video import VideoFacts
-from mas_labels.views import view_table
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def make_shard(plan: ShardPlan, run: RunContext) -> ShardResult:
 
 
 def _write_shard(path: Path, plan: ShardPlan, run: RunContext, beat: Heartbeat) -> None:
-    views = view_table(run.config.view_stride_pixels, run.config.view_mirrored)
+    views = stored_views(run.config)
     with borrowed_labeller(beat.touch) as labeller:
         _check_versions(labeller, run)
         with ShardWriter(

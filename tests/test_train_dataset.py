@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mas_labels.errors import ConfigError, DatasetError, ShardError
+from mas_labels.errors import ConfigError, ShardError
 from mas_labels.shard import ShardSet, open_shards
 from mas_train.dataset import ClipBatch, ClipDataset, RunOrder, epoch_order, label_blocks, load_batches
 
@@ -83,16 +83,6 @@ def test_orders_differ_between_epochs_and_seeds() -> None:
 def test_a_batch_larger_than_the_data_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"batch of 13 is larger than the data \(12 clips\).*--batch-size"):
         RunOrder(12, batch_size=13, seed=0, epochs=1)
-
-
-def test_shards_without_labels_are_refused(tiny_videos: Path, tmp_path: Path) -> None:
-    class Unlabelled(ShardSet):
-        has_labels = False
-
-    shards = Unlabelled.__new__(Unlabelled)
-    shards.paths, shards.lengths, shards._starts = [tmp_path / "test.h5"], [3], np.array([0, 3])
-    with pytest.raises(DatasetError, match=r"test\.h5 holds frames without labels"):
-        ClipDataset(shards)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
