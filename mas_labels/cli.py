@@ -51,13 +51,15 @@ def main() -> None:
     """Turn videos into shards of labels for self-supervised training.
 
     Exit status: 0 all went well, 1 an error that stopped the run, 2 wrong usage, 3 the run is complete but
-    some videos failed, 4 a shard is not sound (verify), 5 more videos failed than --max-failure-rate allows,
+    some videos failed, 4 more videos failed than --max-failure-rate allows, 5 a shard is not sound (verify),
     130 interrupted, 143 terminated.
     """
 
 
-for command in (make, status, cli_shards.verify, cli_shards.failures):
-    main.add_command(command)
+main.add_command(make)
+main.add_command(status)
+main.add_command(cli_shards.verify)
+main.add_command(cli_shards.failures)
 
 
 @main.command("list")

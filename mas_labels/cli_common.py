@@ -10,7 +10,7 @@ import click
 
 EXIT_ERROR = 1
 EXIT_FAILURES = 3
-EXIT_FAILURE_RATE = 5
+EXIT_FAILURE_RATE = 4
 EXIT_SIGNAL = 128
 
 manifest_option = click.option(

@@ -79,7 +79,7 @@ MOST_FAILURES_SHOWN = 20
 @click.option(
     "--max-failure-rate",
     type=click.FloatRange(0, 1),
-    help="Stop with status 5 once more than this share of the videos failed.  [default: any may]",
+    help="Stop with status 4 once more than this share of the videos failed.  [default: any may]",
 )
 @click.option(
     "--rank", type=int, help="Make every WORLD_SIZE-th shard from this one.  [default: Slurm's array]"

@@ -11,7 +11,7 @@ from pathlib import Path
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import VideoError
 from mas_labels.labeller import Labeller
-from mas_labels.labelling import LabelledClip, stored_views
+from mas_labels.labelling import LabelledClip, views_of
 from mas_labels.manifest import VideoRecord
 from mas_labels.plan import ShardPlan, versions
 from mas_labels.schema import CLIP_FRAMES
@@ -80,13 +80,14 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, how
     videos = [video for shard in plan for video in shard.videos]
     sample = videos[:: max(1, len(videos) // SAMPLED_VIDEOS)][:SAMPLED_VIDEOS]
     estimate = Estimate(len(videos))
-    views = stored_views(config)
     labeller = Labeller()
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "sample.h5"
             start = time.perf_counter()
-            with ShardWriter(path, config, plan[0].as_dict(), views, plan[0].classes, versions()) as writer:
+            with ShardWriter(
+                path, config, plan[0].as_dict(), views_of(config), plan[0].classes, versions()
+            ) as writer:
                 for video in sample:
                     _add_sample(estimate, video, root, labeller, writer, how.video_timeout_seconds)
             estimate.seconds = time.perf_counter() - start

@@ -19,11 +19,24 @@ from mas_labels.schema import CLIP_FRAMES
 from mas_labels.video import VideoFacts, VideoReader
 from mas_labels.views import NO_VIEWS, view_table
 
+cached_view_table = lru_cache(view_table)
 
-@lru_cache
-def stored_views(config: LabelConfig) -> NDArray[np.int16]:
-    """Return the table of views that shards of these options hold: (V, 3) int16."""
-    return NO_VIEWS if config.frames_only else view_table(config.view_stride_pixels, config.view_mirrored)
+
+def views_of(config: LabelConfig) -> NDArray[np.int16]:
+    """Return the table of views that labels are made for, (V, 3); V is 0 for frames only."""
+    if config.frames_only:
+        return NO_VIEWS
+    return cached_view_table(config.view_stride_pixels, config.view_mirrored)
+
+
+def label_clip(
+    frames: NDArray[np.uint8], config: LabelConfig, views: NDArray[np.int16]
+) -> tuple[ClipStatistics | None, NDArray[np.float32] | None]:
+    """Return the statistics and the flow of a clip, (16, 128, 171, 3) RGB; None each for frames only."""
+    if config.frames_only:
+        return None, None
+    flow = compute_flow(frames, config.flow)
+    return clip_statistics(frames, flow, views, config.convention), flow
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,7 @@ class LabelledClip:
     frames
         (16, 128, 171, 3) uint8 RGB.
     statistics
-        Labels of all views, motion boundaries; None with `LabelConfig.frames_only`.
+        Labels of all views, motion boundaries; None for frames only.
     flow
         (15, 128, 171, 2) float32; None where it is not kept.
     facts
@@ -85,8 +98,9 @@ def label_video(
     try:
         for start_frame, frames in cut_clips(_with_sign_of_life(reader, on_frame), config.clip_stride_frames):
             if number in wanted:
-                statistics, flow = (None, None) if config.frames_only else _label_clip(frames, config)
-                yield LabelledClip(start_frame, frames, statistics, flow, reader.facts)
+                statistics, flow = label_clip(frames, config, views_of(config))
+                kept_flow = flow if config.store_flow else None
+                yield LabelledClip(start_frame, frames, statistics, kept_flow, reader.facts)
             number += 1
             if number == wanted.stop:
                 return
@@ -98,15 +112,6 @@ def label_video(
     if number == 0:
         message = f"{reader.decoded_frames} frames decoded, a clip needs {CLIP_FRAMES}"
         raise VideoError("clips", "too_short", message)
-
-
-def _label_clip(
-    frames: NDArray[np.uint8], config: LabelConfig
-) -> tuple[ClipStatistics, NDArray[np.float32] | None]:
-    """Return the statistics of a clip, and its flow if that is kept."""
-    flow = compute_flow(frames, config.flow)
-    statistics = clip_statistics(frames, flow, stored_views(config), config.convention)
-    return statistics, flow if config.store_flow else None
 
 
 def _with_sign_of_life(reader: VideoReader, on_frame: Callable[[], None]) -> Iterator[NDArray[np.uint8]]:

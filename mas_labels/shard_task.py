@@ -11,7 +11,7 @@ from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, MasError, StorageError, VideoError
 from mas_labels.heartbeat import Heartbeat
 from mas_labels.labeller import Labeller, borrowed_labeller
-from mas_labels.labelling import LabelledClip, stored_views
+from mas_labels.labelling import LabelledClip, views_of
 from mas_labels.manifest import VideoRecord
 from mas_labels.plan import ShardPlan, ShardResult, check_same_run, shard_result
 from mas_labels.shard_header import read_header
@@ -78,7 +78,7 @@ def make_shard(plan: ShardPlan, run: RunContext) -> ShardResult:
 
 
 def _write_shard(path: Path, plan: ShardPlan, run: RunContext, beat: Heartbeat) -> None:
-    views = stored_views(run.config)
+    views = views_of(run.config)
     with borrowed_labeller(beat.touch) as labeller:
         _check_versions(labeller, run)
         with ShardWriter(

@@ -164,7 +164,7 @@ class ShardWriter:
         statistics
             Its labels and motion boundaries; None with `LabelConfig.frames_only`.
         flow
-            (15, 128, 171, 2) float32; None where it is not kept.
+            (15, 128, 171, 2) float32; None with `LabelConfig.frames_only`.
         """
         self._append("clips/video", np.array([len(self._tables["videos/path"])]))
         self._append("clips/start_frame", np.array([start_frame]))
