@@ -1,4 +1,4 @@
-"""The backbone: the small C3D (paper, section 3.4; Tran et al., ICCV 2015, section 3.2).
+"""The paper's backbone, the small C3D (section 3.4; Tran et al., ICCV 2015, section 3.2), and its relatives.
 
 Notes
 -----
@@ -11,6 +11,8 @@ What the paper leaves open, and what is taken here:
   with zero biases; so do we at `width` 1.
 - *Narrower models.* `width` is no part of the paper. A layer with fewer inputs would pass on a weaker signal,
   so its weights are drawn wider by the square root of the ratio, which keeps the signal's variance.
+- *Batch norm* and the *large* C3D of eight convolutions (Tran et al., section 3.3) are no part of the paper;
+  the second release of its authors' code has both. Batch norm stands between convolution and ReLU.
 """
 
 from __future__ import annotations
@@ -19,34 +21,38 @@ import math
 from itertools import pairwise
 from typing import Final
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mas_labels.errors import ConfigError
+from mas_train.backbone import Backbone
 
-CONV_CHANNELS: Final = (64, 128, 256, 256, 256)
-"""Channels of the five convolutions at `width` 1."""
+STAGES: Final = {
+    "small": ((64,), (128,), (256,), (256,), (256,)),
+    "large": ((64,), (128,), (256, 256), (512, 512), (512, 512)),
+}
+"""Channels of the convolutions before each pooling, at `width` 1."""
 CONV_STD: Final = 0.01
 """Standard deviation of the convolutions' first weights (authors' released code)."""
 POOLED_POSITIONS: Final = 1 * 4 * 4
 """Positions left after the last pooling: 1 time step, 4 rows, 4 columns."""
+SMALL_FEATURES: Final = STAGES["small"][-1][-1] * POOLED_POSITIONS
+"""Features the paper's fully connected layers see of a clip: 4096."""
 
 
-class C3D(nn.Module):
-    """Five 3 x 3 x 3 convolutions with a max-pooling after each.
+class C3D(Backbone):
+    """Stages of 3 x 3 x 3 convolutions with a max-pooling after each.
 
     Parameters
     ----------
     width
         Multiplies the channels of every layer; 1 is the paper's.
-
-    Attributes
-    ----------
-    feature_channels : int
-        Channels of the last convolution, which `features` returns.
-    output_features : int
-        Length of the vector `forward` returns for each clip.
+    size
+        ``"small"``: five convolutions, the paper's; ``"large"``: eight.
+    batch_norm
+        Whether each convolution is followed by batch norm.
+    initialisation
+        One of `mas_train.presets.INITIALISATIONS`.
 
     Raises
     ------
@@ -54,56 +60,63 @@ class C3D(nn.Module):
         If `width` leaves a layer without channels.
     """
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(
+        self,
+        width: float = 1.0,
+        size: str = "small",
+        batch_norm: bool = False,
+        initialisation: str = "authors",
+    ) -> None:
         super().__init__()
-        channels = (3, *(int(full * width) for full in CONV_CHANNELS))
+        stages = STAGES[size]
+        full = (3, *(channels for stage in stages for channels in stage))
+        channels = (3, *(int(count * width) for count in full[1:]))
         if min(channels) < 1:
             raise ConfigError(f"width must leave each layer a channel, {width} does not: give 1/64 or more")
         self.convs = nn.ModuleList(nn.Conv3d(a, b, kernel_size=3, padding=1) for a, b in pairwise(channels))
+        self.norms = nn.ModuleList(nn.BatchNorm3d(count) for count in channels[1:] if batch_norm)
+        self._stages = [range(sum(map(len, stages[:n])), sum(map(len, stages[: n + 1]))) for n in range(5)]
         self.feature_channels = channels[-1]
         self.output_features = channels[-1] * POOLED_POSITIONS
-        self._initialise()
+        for conv, full_inputs in zip(self.convs, full, strict=False):
+            assert isinstance(conv, nn.Conv3d)
+            _initialise(conv, full_inputs, initialisation)
 
-    def _initialise(self) -> None:
-        for conv, full_inputs in zip(self.convs, (3, *CONV_CHANNELS), strict=False):
-            assert isinstance(conv, nn.Conv3d) and conv.bias is not None
-            nn.init.normal_(conv.weight, std=CONV_STD * math.sqrt(full_inputs / conv.in_channels))
-            nn.init.zeros_(conv.bias)
+    def _stage(self, number: int, maps: Tensor) -> Tensor:
+        """Convolutions of one stage, each with its batch norm, if any, and its ReLU."""
+        for layer in self._stages[number]:
+            maps = self.convs[layer](maps)
+            maps = self.norms[layer](maps) if self.norms else maps
+            maps = functional.relu(maps, inplace=True)
+        return maps
 
     def features(self, clips: Tensor) -> Tensor:
-        """Activations of the last convolution, after its ReLU.
-
-        Parameters
-        ----------
-        clips : Tensor, shape (B, 3, 16, 112, 112), float
-            Normalised views, as `mas_train.views.take_views` makes them.
+        """Activations of the last convolution, after its ReLU (`Backbone.features`).
 
         Returns
         -------
-        Tensor, shape (B, 256 * width, 2, 7, 7), not negative
+        Tensor, shape (B, 256 * width, 2, 7, 7); of the large one (B, 512 * width, 2, 7, 7)
         """
-        conv1, conv2, conv3, conv4, conv5 = self.convs
-        maps = functional.relu(conv1(clips), inplace=True)  # (B, 64, 16, 112, 112)
+        maps = self._stage(0, clips)  # (B, 64, 16, 112, 112)
         maps = functional.max_pool3d(maps, (1, 2, 2))  # (B, 64, 16, 56, 56)
-        maps = functional.relu(conv2(maps), inplace=True)  # (B, 128, 16, 56, 56)
+        maps = self._stage(1, maps)  # (B, 128, 16, 56, 56)
         maps = functional.max_pool3d(maps, 2)  # (B, 128, 8, 28, 28)
-        maps = functional.relu(conv3(maps), inplace=True)  # (B, 256, 8, 28, 28)
+        maps = self._stage(2, maps)  # (B, 256, 8, 28, 28)
         maps = functional.max_pool3d(maps, 2)  # (B, 256, 4, 14, 14)
-        maps = functional.relu(conv4(maps), inplace=True)  # (B, 256, 4, 14, 14)
+        maps = self._stage(3, maps)  # (B, 256, 4, 14, 14)
         maps = functional.max_pool3d(maps, 2)  # (B, 256, 2, 7, 7)
-        return functional.relu(conv5(maps), inplace=True)  # (B, 256, 2, 7, 7)
+        return self._stage(4, maps)  # (B, 256, 2, 7, 7)
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """What the fully connected layers see of each clip.
+    def pool(self, maps: Tensor) -> Tensor:
+        """The last pooling: (B, 256, 2, 7, 7) to (B, 256, 1, 4, 4)."""
+        return functional.max_pool3d(maps, 2, ceil_mode=True)
 
-        Parameters
-        ----------
-        clips : Tensor, shape (B, 3, 16, 112, 112), float
 
-        Returns
-        -------
-        Tensor, shape (B, output_features)
-        """
-        maps = self.features(clips)  # (B, 256, 2, 7, 7)
-        maps = functional.max_pool3d(maps, 2, ceil_mode=True)  # (B, 256, 1, 4, 4)
-        return torch.flatten(maps, start_dim=1)  # (B, 4096)
+def _initialise(conv: nn.Conv3d, full_inputs: int, initialisation: str) -> None:
+    """Draw first weights; `CONV_STD` holds for a layer with `full_inputs` input channels."""
+    if initialisation == "he":
+        nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    else:
+        nn.init.normal_(conv.weight, std=CONV_STD * math.sqrt(full_inputs / conv.in_channels))
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)

@@ -7,7 +7,6 @@ file from elsewhere cannot run code.
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,13 +18,17 @@ from torch import Tensor
 from mas_labels.errors import CheckpointError
 from mas_train.heads import PretextModel
 from mas_train.presets import Recipe
+from mas_train.target_code import TargetCode
 
 FORMAT: Final = "mas-train-checkpoint"
-VERSION: Final = 1
+VERSION: Final = 2
 FORMATS: Final = {FORMAT: VERSION}
 FOLDER: Final = "checkpoints"
+LAST: Final = "last.pt"
+BEST: Final = "best.pt"
+"""Links to the newest checkpoint, and to that of the lowest held-out loss."""
 KEPT: Final = 2
-"""Newest checkpoints kept in a run's folder."""
+"""Newest checkpoints kept in a run's folder; the best is kept besides."""
 
 
 @dataclass
@@ -34,6 +37,8 @@ class TrainingState:
 
     model: PretextModel
     optimizer: torch.optim.SGD
+    code: TargetCode
+    """What the model's outputs mean."""
     step: int = 0
     """Steps done."""
 
@@ -100,6 +105,7 @@ def save_checkpoint(
         "content_hashes": content_hashes,
         "step": state.step,
         "model": state.model.state_dict(),
+        "targets": state.code.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "generators": _generator_states(device),
     }
@@ -107,12 +113,46 @@ def save_checkpoint(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
+        _link(path, LAST)
     except (OSError, RuntimeError) as error:  # torch turns some failures of the disk into the latter
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"cannot write {path} ({reason}): make room, then use --resume") from error
-    for old in list_checkpoints(run)[:-KEPT]:
-        old.unlink()
+    _remove_old(run)
     return path
+
+
+def _remove_old(run: Path) -> None:
+    """Keep the newest checkpoints and the best."""
+    best = (run / FOLDER / BEST).resolve()
+    for old in list_checkpoints(run)[:-KEPT]:
+        if old.resolve() != best:
+            old.unlink()
+
+
+def mark_best(run: Path, step: int) -> None:
+    """Let ``best.pt`` stand for the checkpoint after `step` steps, which is there.
+
+    Raises
+    ------
+    CheckpointError
+        If the link cannot be written.
+    """
+    path = checkpoint_path(run, step)
+    try:
+        _link(path, BEST)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write {path.with_name(BEST)} ({error}): make room, then use --resume"
+        ) from error
+    _remove_old(run)
+
+
+def _link(path: Path, name: str) -> None:
+    """Let `name` stand for a checkpoint, in one step."""
+    temporary = path.with_name(f".{name}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(path.name)
+    temporary.replace(path.with_name(name))
 
 
 def write_atomically(path: Path, content: dict[str, Any]) -> None:
@@ -140,6 +180,21 @@ def write_atomically(path: Path, content: dict[str, Any]) -> None:
         os.close(folder)
 
 
+def read_weights_file(path: Path, remedy: str = "") -> Any:
+    """Read a file of `torch.save` onto the CPU; it cannot run code.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read; the message ends with `remedy`.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or foreign pickle may raise anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} is no file of weights that can be read ({reason}){remedy}") from error
+
+
 def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
 
@@ -155,13 +210,7 @@ def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[st
     CheckpointError
         If the file is damaged, foreign, or of another version.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{path} is no checkpoint that can be read ({reason}): remove it to go on from the one before"
-        ) from error
+    content = read_weights_file(path, ": remove it to go on from the one before")
     if not isinstance(content, dict) or content.get("format") not in formats:
         raise CheckpointError(f"{path} is not a checkpoint of mas-train")
     version = formats[content["format"]]
@@ -197,6 +246,7 @@ def restore(
     _require_same(path, content, recipe, content_hashes)
     try:
         state.model.load_state_dict(content["model"])
+        state.code.load_state_dict(content["targets"])
         state.optimizer.load_state_dict(content["optimizer"])
         _set_generator_states(content["generators"], device)
         state.step = int(content["step"])

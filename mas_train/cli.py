@@ -7,12 +7,13 @@ import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from mas_labels.errors import MasError, MissingDependencyError
 from mas_train.presets import PRESETS, make_recipe
+from mas_train.recipe_options import MEASURING_OPTIONS, RECIPE_OPTIONS, add_options
 from mas_train.stopping import EXIT_SIGNAL
 
 EXIT_ERROR = 1
@@ -23,7 +24,9 @@ class ManyPathsCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat the option before each of its paths."""
-        return super().parse_args(ctx, repeat_option("--shards", args))
+        for option in ("--shards", "--val-shards"):
+            args = repeat_option(option, args)
+        return super().parse_args(ctx, args)
 
 
 def repeat_option(option: str, args: list[str]) -> list[str]:
@@ -86,6 +89,7 @@ def repeat_option(option: str, args: list[str]) -> list[str]:
 @click.option(
     "--log-steps", type=click.IntRange(1), default=10, help="Steps between two rows of metrics.csv."
 )
+@add_options(*RECIPE_OPTIONS, *MEASURING_OPTIONS)
 @click.option("--print-config", is_flag=True, help="Print the recipe as JSON and exit.")
 @click.version_option(package_name="mas-video")
 def command(
@@ -100,12 +104,17 @@ def command(
     checkpoint_steps: int,
     log_steps: int,
     print_config: bool,
+    val_shards: tuple[str, ...],
+    val_steps: int,
+    val_clips: int,
+    tensorboard: bool,
+    curves: bool,
     **changes: Any,
 ) -> int:
-    """Pre-train C3D on SHARDS by regressing the statistics of motion and appearance.
+    """Pre-train a network on SHARDS by predicting the statistics of motion and appearance.
 
-    Writes config.json, metrics.csv and checkpoints into --out. Exit status: 0 done, 1 an error, 2 wrong
-    usage, 130 interrupted and 143 terminated, after a checkpoint.
+    Writes config.yaml, metrics.csv, heldout.csv, curves.png and checkpoints into --out. Exit status: 0 done,
+    1 an error, 2 wrong usage, 130 interrupted and 143 terminated, after a checkpoint.
     """
     recipe = make_recipe(preset, **changes)
     if print_config:
@@ -117,7 +126,8 @@ def command(
     from mas_train.pretrain import RunOptions, pretrain
 
     options = RunOptions(
-        shards, out, device, workers, threads, max_steps, checkpoint_steps, log_steps, resume
+        *(shards, out, device, workers, threads, max_steps, checkpoint_steps, log_steps, resume),
+        *(val_shards, val_steps, val_clips, tensorboard, curves),
     )
     result = pretrain(recipe, options, say=click.echo)
     click.echo(f"{result.steps} of {result.end_step} steps done; run in {out}")
@@ -125,7 +135,13 @@ def command(
 
 
 def require_torch() -> None:
-    """Say what to install where torch is missing."""
+    """Say what to install where torch is missing.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is.
+    """
     try:
         import torch  # noqa: F401
     except ModuleNotFoundError as error:
@@ -136,11 +152,11 @@ def require_torch() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run `mas-train` and exit with its status."""
-    run_command(command, "mas-train", args, "--resume goes on from the last checkpoint, if there is one")
+    run_command(command, "mas-train", args, "; --resume goes on from the last checkpoint, if there is one")
 
 
-def run_command(command: click.Command, name: str, args: list[str] | None, after_interrupt: str) -> NoReturn:
-    """Run a command and exit with its status; errors of the library become one line."""
+def run_command(command: click.Command, name: str, args: list[str] | None, after_interrupt: str = "") -> None:
+    """Run a command and exit with its status; an error of ours is one line."""
     try:
         status = command.main(args=args, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
@@ -150,7 +166,7 @@ def run_command(command: click.Command, name: str, args: list[str] | None, after
         click.echo(f"error: {error}", err=True)
         status = EXIT_ERROR
     except (KeyboardInterrupt, click.Abort):
-        click.echo(f"interrupted; {after_interrupt}", err=True)
+        click.echo(f"interrupted{after_interrupt}", err=True)
         status = EXIT_SIGNAL + signal.SIGINT
     sys.exit(status)
 

@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mas_labels.errors import ConfigError, DatasetError, MasError, TrainingError
 from mas_labels.schema import LABELS
 from mas_labels.shard import ShardSet
+from mas_train.subset import clip_rows
 
 LABEL_BLOCK_CLIPS: Final = 256
 """Clips whose labels are read at a time for statistics over all of them."""
@@ -83,10 +84,12 @@ def label_blocks(shards: ShardSet) -> Iterator[NDArray[np.uint8]]:
     ------
     ndarray, shape (n, V, 27), uint8
     """
-    for number, clips in enumerate(shards.lengths):
-        for start in range(0, clips, LABEL_BLOCK_CLIPS):
-            block = slice(start, min(start + LABEL_BLOCK_CLIPS, clips))
-            yield shards.shard(number).read("clips/labels", block).reshape(-1, len(shards.views), LABELS)
+    for number in range(len(shards.paths)):
+        rows = clip_rows(shards, number)
+        for start in range(0, len(rows), LABEL_BLOCK_CLIPS):
+            block = rows[start : start + LABEL_BLOCK_CLIPS]
+            labels = shards.shard(number).read("clips/labels", slice(block[0], block[-1] + 1))
+            yield labels[block - block[0]].reshape(-1, len(shards.views), LABELS)
 
 
 def epoch_order(seed: int, epoch: int, clips: int) -> NDArray[np.int64]:

@@ -14,8 +14,9 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from mas_labels.errors import TrainingError
 from mas_labels.shard import ShardSet
-from mas_train.checkpoint import TrainingState, checkpoint_path, save_checkpoint
+from mas_train.checkpoint import TrainingState, checkpoint_path, mark_best, save_checkpoint
 from mas_train.dataset import ClipBatch, ClipDataset, RunOrder, load_batches
+from mas_train.heldout import HeldOut, summary
 from mas_train.loss import Losses, pretext_loss
 from mas_train.metrics import MetricsLog, StepRecord
 from mas_train.presets import Recipe
@@ -33,6 +34,7 @@ class Job:
     workers: int
     run: Path
     checkpoint_steps: int
+    heldout: HeldOut | None = None
 
 
 def train(job: Job, state: TrainingState, log: MetricsLog, should_stop: Callable[[], bool]) -> None:
@@ -78,11 +80,14 @@ def train(job: Job, state: TrainingState, log: MetricsLog, should_stop: Callable
                 waiting_seconds=arrived - began,
             )
         )
-        if state.step % job.checkpoint_steps == 0:
+        is_best = _measure(job, state, log)
+        if is_best or state.step % job.checkpoint_steps == 0:
             _save(job, state, log)
+        if is_best:
+            mark_best(job.run, state.step)
         if should_stop():
             break
-        began = time.perf_counter()  # writing a checkpoint is neither training nor waiting for data
+        began = time.perf_counter()  # measuring and saving are neither training nor waiting for data
     if not checkpoint_path(job.run, state.step).exists():
         _save(job, state, log)
 
@@ -104,7 +109,7 @@ def compute_gradients(
     clips = take_views(frames, views[drawn], recipe.pixel_mean)  # (B, 3, 16, 112, 112)
     labels = take_labels(batch.view_labels.to(job.device, non_blocking=True), drawn)  # (B, 27)
     predictions = state.model(clips)  # (B, 14) and (B, 13)
-    losses = pretext_loss(predictions, labels, recipe.motion_weight, recipe.appearance_weight)
+    losses = pretext_loss(predictions, labels, state.code, recipe.motion_weight, recipe.appearance_weight)
     state.optimizer.zero_grad()
     losses.total.backward()
     return losses, [weight.grad for weight in state.model.parameters() if weight.grad is not None]
@@ -140,9 +145,18 @@ def update_weights(
     if recipe.clip_grad_norm:
         clip_grads_with_norm_(list(state.model.parameters()), recipe.clip_grad_norm, norm)
     for group in state.optimizer.param_groups:
-        group["lr"] = recipe.epoch_learning_rate(epoch)
+        group["lr"] = recipe.epoch_learning_rate(epoch) * group["lr_scale"]
     state.optimizer.step()
     state.step += 1
+
+
+def _measure(job: Job, state: TrainingState, log: MetricsLog) -> bool:
+    """Measure on held-out clips if it is time to; return whether the loss is the lowest of the run."""
+    if job.heldout is None or not job.heldout.is_due(state.step, job.order.end_step):
+        return False
+    scores, is_best = job.heldout.measure(state, job.device)
+    log.note(f"step {state.step}: {summary(scores)}")
+    return is_best
 
 
 def _save(job: Job, state: TrainingState, log: MetricsLog) -> None:

@@ -11,6 +11,9 @@ What the paper leaves open, and what is taken here:
   regression of raw numbers has its targets' scale disturbed by dropout; a rate is an option.
 - *Initialisation.* As in the authors' released code: fully connected weights from N(0, 0.005) with biases of
   1, output weights from N(0, 0.01) with biases of 0. Narrower layers are drawn wider, as in `mas_train.c3d`.
+  ``he`` draws the hidden layers as He et al. do; the output layer stays.
+- *Other targets.* A branch has as many outputs as `mas_train.target_code.BranchCode` says, 14 and 13 in the
+  paper. A kind of label of which none is trained has no branch.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mas_labels.schema import APPEARANCE_NAMES, MOTION_NAMES
-from mas_train.c3d import C3D, CONV_CHANNELS, POOLED_POSITIONS
+from mas_train.backbone import Backbone
+from mas_train.c3d import SMALL_FEATURES
 
 FC_WIDTH: Final = 2048
 """Outputs of each fully connected layer in the small C3D."""
@@ -33,7 +37,7 @@ OUTPUT_STD: Final = 0.01
 
 
 class Predictions(NamedTuple):
-    """What the network says of each view, in units of the raw label values."""
+    """What the network says of each view, coded as `mas_train.target_code` says; in the paper raw labels."""
 
     motion: Tensor
     """Shape (B, 14), in the order of `mas_labels.schema.MOTION_NAMES`."""
@@ -62,15 +66,22 @@ class RegressionBranch(nn.Module):
         Outputs of each of the two hidden layers.
     dropout
         Share of hidden activations dropped in training.
+    initialisation
+        One of `mas_train.presets.INITIALISATIONS`.
     """
 
-    def __init__(self, inputs: int, outputs: int, fc_width: int, dropout: float) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, fc_width: int, dropout: float, initialisation: str = "authors"
+    ) -> None:
         super().__init__()
-        full_inputs = CONV_CHANNELS[-1] * POOLED_POSITIONS
-        self.fc6 = _linear(inputs, fc_width, FC_STD, FC_BIAS, full_inputs)
+        self.fc6 = _linear(inputs, fc_width, FC_STD, FC_BIAS, SMALL_FEATURES)
         self.fc7 = _linear(fc_width, fc_width, FC_STD, FC_BIAS, FC_WIDTH)
         self.output = _linear(fc_width, outputs, OUTPUT_STD, 0.0, FC_WIDTH)
         self.dropout = dropout
+        if initialisation == "he":
+            for layer in (self.fc6, self.fc7):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """Regress the labels of one kind.
@@ -97,19 +108,32 @@ class PretextModel(nn.Module):
     ----------
     backbone
         Turns views into feature vectors.
-    fc_width, dropout
+    fc_width, dropout, initialisation
         See `RegressionBranch`.
+    motion_outputs, appearance_outputs
+        Of each branch; 0 for no branch.
     """
 
-    def __init__(self, backbone: C3D, fc_width: int = FC_WIDTH, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        fc_width: int = FC_WIDTH,
+        dropout: float = 0.0,
+        motion_outputs: int = len(MOTION_NAMES),
+        appearance_outputs: int = len(APPEARANCE_NAMES),
+        initialisation: str = "authors",
+    ) -> None:
         super().__init__()
         self.backbone = backbone
-        inputs = backbone.output_features
-        self.motion = RegressionBranch(inputs, len(MOTION_NAMES), fc_width, dropout)
-        self.appearance = RegressionBranch(inputs, len(APPEARANCE_NAMES), fc_width, dropout)
+        self.motion, self.appearance = (
+            RegressionBranch(backbone.output_features, outputs, fc_width, dropout, initialisation)
+            if outputs
+            else None
+            for outputs in (motion_outputs, appearance_outputs)
+        )
 
     def forward(self, clips: Tensor) -> Predictions:
-        """Predict the 27 labels of each view.
+        """Predict the labels of each view.
 
         Parameters
         ----------
@@ -118,6 +142,11 @@ class PretextModel(nn.Module):
         Returns
         -------
         Predictions
+            A branch that is not there predicts nothing: shape (B, 0).
         """
         features = self.backbone(clips)  # (B, 4096)
-        return Predictions(self.motion(features), self.appearance(features))
+        nothing = features[:, :0]
+        return Predictions(
+            self.motion(features) if self.motion is not None else nothing,
+            self.appearance(features) if self.appearance is not None else nothing,
+        )

@@ -1,29 +1,27 @@
-"""The regression loss (paper, section 3.4) and what predicting the mean label would give.
+"""The loss of both branches (paper, section 3.4) and what predicting the mean label would give.
 
-Targets are the raw label values, as in the paper. A label's mean squared error therefore weighs with the
-square of its range: block numbers of the grid (1 to 16) count more than those of the rings (1 to 4).
+With raw targets, as in the paper, a label's mean squared error weighs with the square of its range: block
+numbers of the grid (1 to 16) count more than those of the rings (1 to 4). `mas_train.target_code` has the
+other ways to code a label.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from mas_labels.errors import DatasetError
-from mas_labels.schema import LABELS, MOTION_NAMES
+from mas_labels.schema import LABELS
 from mas_train.heads import Predictions
-
-MOTION_LABELS = len(MOTION_NAMES)
+from mas_train.target_code import VALUES, BranchCode, TargetCode
 
 
 class Losses(NamedTuple):
-    """Mean squared errors over clips and labels, in squared label units; each a scalar."""
+    """Means over clips and labels; each a scalar. Squared label units, if targets are raw numbers.
+
+    A kind of label of which none is trained has the loss 0.
+    """
 
     motion: Tensor
     appearance: Tensor
@@ -32,16 +30,22 @@ class Losses(NamedTuple):
 
 
 def pretext_loss(
-    predictions: Predictions, labels: Tensor, motion_weight: float = 1.0, appearance_weight: float = 1.0
+    predictions: Predictions,
+    labels: Tensor,
+    code: TargetCode,
+    motion_weight: float = 1.0,
+    appearance_weight: float = 1.0,
 ) -> Losses:
-    """Mean squared error of both branches.
+    """Mean squared error of both branches (of classes: cross-entropy).
 
     Parameters
     ----------
     predictions
-        Shapes (B, 14) and (B, 13).
+        Shapes (B, 14) and (B, 13), or as many outputs as `code` says.
     labels : Tensor, shape (B, 27), any real dtype
-        Raw label values of the views drawn.
+        Labels of the views drawn.
+    code
+        Which labels are trained, and as what.
     motion_weight, appearance_weight
         Weights in the total.
 
@@ -49,14 +53,40 @@ def pretext_loss(
     -------
     Losses
     """
-    targets = labels.to(predictions.motion.dtype)
-    motion = functional.mse_loss(predictions.motion, targets[:, :MOTION_LABELS])
-    appearance = functional.mse_loss(predictions.appearance, targets[:, MOTION_LABELS:])
+    motion = _mean(code.motion.losses(predictions.motion, labels))
+    appearance = _mean(code.appearance.losses(predictions.appearance, labels))
     return Losses(motion, appearance, motion_weight * motion + appearance_weight * appearance)
 
 
+def _mean(losses: Tensor) -> Tensor:
+    """Mean of all elements, 0 if there are none."""
+    return losses.sum() / max(losses.numel(), 1)
+
+
+def constant_losses(branch: BranchCode, constant: Tensor, counts: Tensor) -> Tensor:
+    """Loss of each label if every clip were given the same outputs.
+
+    Parameters
+    ----------
+    branch
+        Code of the labels.
+    constant : Tensor, shape (outputs,)
+        What is predicted, such as `BranchCode.best_constant` of the training labels.
+    counts : Tensor, shape (17, 27), int64
+        The labels it is compared with (`mas_train.target_code.count_labels`).
+
+    Returns
+    -------
+    Tensor, shape (n,), float64, on the CPU
+    """
+    values = torch.arange(VALUES, device=constant.device)[:, None].expand(VALUES, LABELS)
+    table = branch.losses(constant.expand(VALUES, -1), values).double().cpu()  # (17, n): of each value
+    shares = counts.double() / counts.sum(dim=0)
+    return (shares[:, branch.columns.cpu()] * table).sum(dim=0)
+
+
 def mean_label_losses(
-    view_labels: Iterable[NDArray[np.uint8]], motion_weight: float = 1.0, appearance_weight: float = 1.0
+    code: TargetCode, counts: Tensor, motion_weight: float = 1.0, appearance_weight: float = 1.0
 ) -> Losses:
     """Losses of the best constant prediction: the mean of each label over all clips and all their views.
 
@@ -64,31 +94,20 @@ def mean_label_losses(
 
     Parameters
     ----------
-    view_labels : iterable of ndarray, shape (V, 27) or (n, V, 27), uint8
-        Labels of every view, read once and not kept.
+    code
+        Which labels are trained, and as what.
+    counts : Tensor, shape (17, 27), int64
+        `mas_train.target_code.count_labels` of the training clips.
     motion_weight, appearance_weight
         As in `pretext_loss`.
 
     Returns
     -------
     Losses
-        Of float64; motion and appearance are the labels' variances, averaged over labels.
-
-    Raises
-    ------
-    DatasetError
-        If there are no labels.
+        Of float64. For raw numbers: the labels' variances, averaged over labels.
     """
-    count = 0
-    sums = np.zeros(LABELS, np.int64)
-    squares = np.zeros(LABELS, np.int64)  # whole numbers: exact, whatever the order and the number of clips
-    for labels in view_labels:
-        rows = labels.reshape(-1, LABELS).astype(np.int64)
-        count += len(rows)
-        sums += rows.sum(axis=0)
-        squares += np.square(rows).sum(axis=0)
-    if count == 0:
-        raise DatasetError("no labels to take a mean of: the shards hold no clips")
-    variances = torch.from_numpy(squares / count - np.square(sums / count))
-    motion, appearance = variances[:MOTION_LABELS].mean(), variances[MOTION_LABELS:].mean()
+    motion, appearance = (
+        _mean(constant_losses(branch, branch.best_constant(counts), counts))
+        for branch in (code.motion, code.appearance)
+    )
     return Losses(motion, appearance, motion_weight * motion + appearance_weight * appearance)

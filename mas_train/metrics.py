@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +10,8 @@ from typing import Any, Final, NamedTuple
 from tqdm import tqdm
 
 from mas_labels.errors import TrainingError
+from mas_train.csv_table import CsvTable
+from mas_train.events import Events
 from mas_train.loss import Losses
 
 FILE: Final = "metrics.csv"
@@ -62,14 +62,25 @@ class MetricsLog:
         Steps done before, and in the end.
     log_steps
         Steps a row.
+    events
+        Where rows go as well.
     """
 
-    def __init__(self, run: Path, baseline: Losses, start_step: int, end_step: int, log_steps: int) -> None:
-        self._path = run / FILE
+    def __init__(
+        self,
+        run: Path,
+        baseline: Losses,
+        start_step: int,
+        end_step: int,
+        log_steps: int,
+        events: Events | None = None,
+    ) -> None:
+        self._table = CsvTable(run / FILE, COLUMNS)
+        self._events = events
         self._baseline = [loss.item() for loss in baseline]
         self._log_steps = log_steps
         self._pending: list[StepRecord] = []
-        _keep_rows(self._path, start_step)
+        self._table.cut_back(start_step)
         quiet = {} if sys.stderr.isatty() else {"mininterval": LOG_SECONDS, "maxinterval": LOG_SECONDS}
         self._bar: Any = tqdm(
             total=end_step, initial=start_step, unit="step", dynamic_ncols=True, file=sys.stderr, **quiet
@@ -92,22 +103,32 @@ class MetricsLog:
         """Write the steps since the last row, if any, as a row."""
         if not self._pending:
             return
-        with self._path.open("a", newline="") as file:
-            csv.writer(file).writerow(self._row())
+        values = self._values()
+        step, epoch = int(values["step"]), int(values["epoch"])
+        self._table.append([[str(step), str(epoch), *(f"{values[name]:.6g}" for name in COLUMNS[2:])]])
+        if self._events is not None:
+            self._events.add(step, {f"train/{name}": values[name] for name in COLUMNS[1:]})
         self._pending.clear()
 
-    def _row(self) -> list[str]:
+    def _values(self) -> dict[str, float]:
+        """A row, by column: what is pending, averaged."""
         steps, last = self._pending, self._pending[-1]
-        losses = [sum(column) / len(steps) for column in zip(*(step.losses for step in steps), strict=True)]
         seconds = sum(step.seconds for step in steps)
-        values = [
-            *losses,
+        values = (
+            last.step,
+            last.epoch,
+            last.learning_rate,
+            *(sum(column) / len(steps) for column in zip(*(step.losses for step in steps), strict=True)),
             *self._baseline,
             sum(step.grad_norm for step in steps) / len(steps),
             sum(step.clips for step in steps) / seconds,
             sum(step.waiting_seconds for step in steps) / seconds,
-        ]
-        return [str(last.step), str(last.epoch), f"{last.learning_rate:g}", *(f"{v:.6g}" for v in values)]
+        )
+        return dict(zip(COLUMNS, values, strict=True))
+
+    def note(self, text: str) -> None:
+        """Show a line above the bar."""
+        self._bar.write(text, file=sys.stderr)
 
     def __enter__(self) -> MetricsLog:
         return self
@@ -128,30 +149,8 @@ def read_metrics(run: Path) -> list[dict[str, float]]:
     TrainingError
         If there is none, or it is not one of ours.
     """
-    path = run / FILE
+    table = CsvTable(run / FILE, COLUMNS)
     try:
-        with path.open(newline="") as file:
-            return [{name: float(row[name]) for name in COLUMNS} for row in csv.DictReader(file)]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise TrainingError(
-            f"{path} is not the metrics of a run ({error}): expected {','.join(COLUMNS)}"
-        ) from error
-
-
-def _keep_rows(path: Path, step: int) -> None:
-    """Begin the file, or cut it back to what a checkpoint after `step` steps knows."""
-    lines = [",".join(COLUMNS)]
-    if path.exists():
-        lines += [row for row in path.read_text().splitlines()[1:] if 0 < _row_step(row) <= step]
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w") as file:
-        file.write("\n".join(lines) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def _row_step(row: str) -> int:
-    """Step of a row; 0 for one that a kill cut short."""
-    cells = row.split(",")
-    return int(cells[0]) if len(cells) == len(COLUMNS) and cells[-1] and cells[0].isdigit() else 0
+        return [{name: float(value) for name, value in row.items()} for row in table.read()]
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"{table.path} is not the metrics of a run: {error}") from error

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from mas_labels.errors import ConfigError, TrainingError
+from mas_labels.errors import ConfigError, MissingDependencyError, TrainingError
 from mas_labels.shard import ShardSet, open_shards
-from mas_train.c3d import C3D
 from mas_train.checkpoint import TrainingState, restore
+from mas_train.curves import draw_curves
 from mas_train.dataset import ClipDataset, RunOrder, label_blocks
 from mas_train.engine import Job, train
-from mas_train.heads import PretextModel
+from mas_train.events import Events, require_tensorboard
+from mas_train.heldout import HeldOut, choose_clips, require_comparable
 from mas_train.loss import Losses, mean_label_losses
 from mas_train.metrics import MetricsLog
+from mas_train.model import make_model, make_optimizer
 from mas_train.presets import Recipe
 from mas_train.run_folder import begin_run, find_checkpoint, note_environment
 from mas_train.stopping import StopRequest
+from mas_train.subset import hold_out
+from mas_train.target_code import TargetCode, count_labels
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,16 @@ class RunOptions:
         Steps between two checkpoints, and between two rows of `metrics.csv`.
     resume
         Go on from the newest checkpoint in `out`.
+    val_shards
+        More shards to measure on, beside the recipe's held-out videos.
+    val_steps
+        Steps between two measurements on held-out clips.
+    val_clips
+        Held-out clips that are measured at most, spread evenly over all.
+    tensorboard
+        Write TensorBoard events as well.
+    curves
+        Draw the learning curves at the end.
     """
 
     shards: Sequence[str | Path]
@@ -55,6 +70,11 @@ class RunOptions:
     checkpoint_steps: int = 250
     log_steps: int = 10
     resume: bool = False
+    val_shards: Sequence[str | Path] = ()
+    val_steps: int = 500
+    val_clips: int = 1024
+    tensorboard: bool = False
+    curves: bool = True
 
 
 @dataclass(frozen=True)
@@ -89,13 +109,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def make_state(recipe: Recipe, device: torch.device) -> TrainingState:
+def make_state(recipe: Recipe, device: torch.device, code: TargetCode) -> TrainingState:
     """Seed torch, and build the first weights and their optimiser."""
     torch.manual_seed(recipe.seed)
-    backbone = C3D(recipe.width)
-    model = PretextModel(backbone, recipe.fc_width, recipe.dropout).to(device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
-    return TrainingState(model, optimizer)
+    model = make_model(recipe, code).to(device)
+    return TrainingState(model, make_optimizer(model, recipe), code.to(device))
 
 
 def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = print) -> RunResult:
@@ -124,30 +142,67 @@ def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = p
     device = choose_device(options.device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    if options.tensorboard:
+        require_tensorboard()
     checkpoint = find_checkpoint(options.out, options.resume)
-    dataset = ClipDataset(open_shards(list(options.shards)))
+    training, held_out = split_data(recipe, options)
+    dataset = ClipDataset(training)
     RunOrder(len(dataset), recipe.batch_size, recipe.seed, recipe.epochs)  # refuses before any work
-    state = make_state(recipe, device)
-    baseline = mean_label_losses(label_blocks(dataset.shards), recipe.motion_weight, recipe.appearance_weight)
+    counts = count_labels(label_blocks(training))
+    code = TargetCode(recipe, counts)
+    baseline = mean_label_losses(code, counts, recipe.motion_weight, recipe.appearance_weight)
+    clips = choose_clips(held_out, options.val_clips) if held_out else []
+    heldout = HeldOut(clips, recipe, code, counts, options.val_steps) if clips else None
+    state = make_state(recipe, device, code)
     if checkpoint is None:
-        begin_run(options.out, recipe, dataset.shards, state, device)
+        begin_run(options.out, recipe, training, state, device, len(clips))
     else:
-        restore(checkpoint, state, recipe, dataset.shards.content_hashes, device)
+        restore(checkpoint, state, recipe, training.content_hashes, device)
         say(f"resuming after step {state.step}")
         note_environment(options.out, state.step, device, say)
     order = RunOrder(
         len(dataset), recipe.batch_size, recipe.seed, recipe.epochs, state.step, options.max_steps
     )
-    say(_describe(state, dataset.shards, order, device, baseline))
-    job = Job(recipe, dataset, order, device, options.workers, options.out, options.checkpoint_steps)
-    return _run(job, state, baseline, options.log_steps)
+    say(_describe(state, training, order, device, baseline))
+    if clips:
+        say(f"{len(clips)} held-out clips, measured every {options.val_steps} steps")
+    job = Job(recipe, dataset, order, device, options.workers, options.out, options.checkpoint_steps, heldout)
+    result = _run(job, state, baseline, options)
+    if options.curves:
+        _draw(options.out, say)
+    return result
 
 
-def _run(job: Job, state: TrainingState, baseline: Losses, log_steps: int) -> RunResult:
-    """Train with the log open and the signals caught."""
-    with StopRequest() as stop:
+def split_data(recipe: Recipe, options: RunOptions) -> tuple[ShardSet, list[ShardSet]]:
+    """Open the shards: what to train on, and what to measure on, which may be nothing.
+
+    Raises
+    ------
+    ConfigError, DatasetError, ShardError
+        If they are not there, do not go together, or leave nothing to train on.
+    """
+    training = open_shards(list(options.shards))
+    held_out: list[ShardSet] = []
+    if options.val_shards:
+        held_out.append(open_shards(list(options.val_shards)))
+        require_comparable(held_out[0], training)
+    if recipe.holdout:
+        training, part = hold_out(training, recipe.holdout, recipe.seed)
+        held_out.append(part)
+    return training, held_out
+
+
+def _run(job: Job, state: TrainingState, baseline: Losses, options: RunOptions) -> RunResult:
+    """Train with the tables open and the signals caught."""
+    with StopRequest() as stop, contextlib.ExitStack() as stack:
         try:
-            with MetricsLog(job.run, baseline, state.step, job.order.end_step, log_steps) as log:
+            events = Events(job.run, state.step) if options.tensorboard else None
+            if events is not None:
+                stack.callback(events.close)
+            if job.heldout is not None:
+                job.heldout.begin(job.run, state.step, events)
+            log = MetricsLog(job.run, baseline, state.step, job.order.end_step, options.log_steps, events)
+            with log:
                 train(job, state, log, stop.requested)
         except OSError as error:
             raise TrainingError(
@@ -155,6 +210,14 @@ def _run(job: Job, state: TrainingState, baseline: Losses, log_steps: int) -> Ru
             ) from error
     stopped_early = state.step < job.order.end_step
     return RunResult(state.step, job.order.end_step, stop.signal_number if stopped_early else None)
+
+
+def _draw(run: Path, say: Callable[[str], None]) -> None:
+    """Draw the learning curves, or say in a line why not."""
+    try:
+        draw_curves(run)
+    except (MissingDependencyError, OSError) as error:
+        say(f"no learning curves drawn: {error}")
 
 
 def _describe(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,13 +10,15 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+import yaml
 
 from mas_labels.errors import ConfigError
 from mas_labels.shard import ShardSet
 from mas_train.checkpoint import TrainingState, list_checkpoints, save_checkpoint
 from mas_train.presets import Recipe
+from mas_train.targets import TARGETS
 
-CONFIG_FILE: Final = "config.json"
+CONFIG_FILE: Final = "config.yaml"
 
 
 def find_checkpoint(run: Path, resume: bool) -> Path | None:
@@ -40,9 +41,16 @@ def find_checkpoint(run: Path, resume: bool) -> Path | None:
 
 
 def begin_run(
-    run: Path, recipe: Recipe, shards: ShardSet, state: TrainingState, device: torch.device
+    run: Path,
+    recipe: Recipe,
+    shards: ShardSet,
+    state: TrainingState,
+    device: torch.device,
+    held_out_clips: int = 0,
 ) -> None:
     """Write a run's configuration and its first checkpoint, of the untrained weights.
+
+    `shards` are what is trained on; `held_out_clips` is how many clips are measured on.
 
     Raises
     ------
@@ -52,6 +60,8 @@ def begin_run(
     columns = zip(shards.paths, shards.lengths, shards.content_hashes, strict=True)
     config = {
         "recipe": asdict(recipe),
+        "labels": list(TARGETS[recipe.targets]),
+        "held_out_clips": held_out_clips,
         "shards": [{"path": str(path), "clips": n, "content_hash": text} for path, n, text in columns],
         "environments": [{"from_step": 0, **_environment(device)}],
     }
@@ -73,9 +83,9 @@ def note_environment(run: Path, step: int, device: torch.device, say: Callable[[
     """
     path = run / CONFIG_FILE
     try:
-        config: dict[str, Any] = json.loads(path.read_text())
+        config: dict[str, Any] = yaml.safe_load(path.read_text())
         before = dict(config["environments"][-1])
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(
             f"{path} is not the configuration of a run ({error}): start anew in another --out"
         ) from error
@@ -89,7 +99,7 @@ def note_environment(run: Path, step: int, device: torch.device, say: Callable[[
 
 def _write_config(run: Path, config: dict[str, Any]) -> None:
     temporary = run / f".{CONFIG_FILE}.tmp"
-    temporary.write_text(json.dumps(config, indent=2) + "\n")
+    temporary.write_text(yaml.safe_dump(config, sort_keys=False))
     temporary.replace(run / CONFIG_FILE)
 
 

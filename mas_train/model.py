@@ -1,0 +1,59 @@
+"""From a recipe to a network and its optimiser."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mas_train.backbones import make_backbone
+from mas_train.heads import PretextModel
+from mas_train.presets import Recipe
+from mas_train.target_code import TargetCode
+
+
+def make_model(recipe: Recipe, code: TargetCode) -> PretextModel:
+    """Build the network a recipe asks for, with first weights drawn from torch's generator.
+
+    Raises
+    ------
+    ConfigError
+        If the backbone does not come in this width.
+    MissingDependencyError
+        If the backbone needs torchvision and that does not import.
+    """
+    backbone = make_backbone(recipe.backbone, recipe.width, recipe.initialisation)
+    return PretextModel(
+        backbone,
+        recipe.fc_width,
+        recipe.dropout,
+        code.motion.outputs,
+        code.appearance.outputs,
+        recipe.initialisation,
+    )
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """Stochastic gradient descent with a group of weights for each rate and decay.
+
+    A group's ``lr_scale`` multiplies the recipe's learning rate: 1, or `Recipe.bias_rate` for biases.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for module in model.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            lr_scale = recipe.bias_rate if name == "bias" else 1.0
+            decays = recipe.weight_decay_on == "all" or (isinstance(module, nn.Linear) and name == "weight")
+            decay = recipe.weight_decay if decays else 0.0
+            groups.setdefault((lr_scale, decay), []).append(weight)
+    return torch.optim.SGD(
+        [
+            {
+                "params": weights,
+                "lr": recipe.learning_rate * lr_scale,
+                "lr_scale": lr_scale,
+                "weight_decay": decay,
+            }
+            for (lr_scale, decay), weights in groups.items()
+        ],
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+    )
