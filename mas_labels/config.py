@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal
 
 from mas_labels.conventions import get_convention
@@ -54,7 +55,30 @@ class LabelConfig:
     store_flow: bool = False
     frames_only: bool = False
 
+    @classmethod
+    def from_dict(cls, options: Mapping[str, Any]) -> LabelConfig:
+        """Make a configuration of options by name, such as a shard's.
+
+        Raises
+        ------
+        ConfigError
+            If one is unknown, of the wrong type, or out of its range.
+        """
+        unknown = sorted(set(options) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ConfigError(
+                f"unknown options {', '.join(unknown)}: another version of mas-labels knows them"
+            )
+        return cls(**options)
+
     def __post_init__(self) -> None:
+        for field in fields(self):
+            found = getattr(self, field.name)
+            if type(found) is not type(field.default):
+                kind = type(field.default).__name__
+                raise ConfigError(
+                    f"{field.name}: expected {kind}, found {type(found).__name__} {found!r:.40}"
+                )
         get_convention(self.convention)
         if self.flow not in FLOW_METHODS:
             raise ConfigError(f"no flow method {self.flow!r}: choose one of {', '.join(FLOW_METHODS)}")

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from mas_labels.conventions import get_convention
 from mas_labels.errors import InputError
 
-
 LARGEST_FLOW = 16384.0
 """Pixels per frame: more than any frame is wide. Sums of magnitudes stay far below what 64 bits hold."""
 

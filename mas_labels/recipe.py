@@ -36,6 +36,13 @@ from mas_labels.errors import ConfigError
 
 ALL: Final = "all"
 """The split that every recipe has: all videos."""
+LONGEST_NAME: Final = 80
+"""Of data sets and splits: two of them and more make the name of a file."""
+MOST_GROUPS: Final = 1_000_000
+NOT_YAML: Final = (
+    *(yaml.YAMLError, RecursionError),
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),  # PyYAML's, on tags like !!int
+)
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ def load_manifest(path: str | Path) -> Manifest:
         raise ConfigError(
             f"cannot read the manifest {path}: {error}. YAML files in its folder: {there}"
         ) from error
-    except yaml.YAMLError as error:
+    except NOT_YAML as error:
         raise ConfigError(f"the manifest {path} is not YAML: {error}") from error
     return parse_manifest(data, str(path))
 
@@ -160,8 +167,8 @@ def parse_manifest(data: object, where: str = "manifest") -> Manifest:
         path=_pattern(keys.text("path"), where),
         extensions=tuple(_extension(text, where) for text in keys.texts("extensions")),
         splits=tuple(_split_rule(rule, f"{where}: splits") for rule in keys.get("splits", list, [])),
-        list_folders=keys.texts("list_folders", ["."]),
-        class_list=keys.get("class_list", str, None),
+        list_folders=tuple(_inside(text, where, up=1) for text in keys.texts("list_folders", ["."])),
+        class_list=_inside(name, where) if (name := keys.get("class_list", str, None)) else None,
         videos_per_shard=keys.get("videos_per_shard", int, 16),
         store_boundaries=keys.get("store_boundaries", bool, True),
         expected_videos=expected.get("videos", int, None),
@@ -219,7 +226,7 @@ class _Keys:
 def _pattern(text: str, where: str) -> str:
     try:
         names = set(re.compile(text).groupindex)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         raise ConfigError(f"{where}: `path` is not a regular expression: {error}") from error
     if names - {"class", "group", "split"}:
         raise ConfigError(
@@ -240,7 +247,8 @@ def _split_rule(data: object, where: str) -> SplitRule:
     by = keys.text("by")
     rule: SplitRule
     if by == "lists":
-        rule = ListsRule(tuple(_named(keys.get("files", dict), where)))
+        named = _named(keys.get("files", dict), where)
+        rule = ListsRule(tuple((split, _inside(name, where)) for split, name in named))
     elif by == "groups":
         named = _named(keys.get("groups", dict), where)
         rule = GroupsRule(tuple((split, _numbers(text, where)) for split, text in named))
@@ -264,13 +272,27 @@ def _places(text: str, where: str) -> str:
     return text
 
 
+def is_file_name(name: str) -> bool:
+    """Return whether a name may become part of a shard's file name."""
+    return len(name) <= LONGEST_NAME and re.fullmatch(r"\w[\w.-]*", name) is not None
+
+
 def _file_name(name: str, where: str) -> str:
     """Return a name that becomes part of shards' file names, or raise `ConfigError`."""
-    if not re.fullmatch(r"\w[\w.-]*", name):
+    if not is_file_name(name):
         raise ConfigError(
-            f"{where}: names of data sets and splits are letters, digits, '_', '.' and '-', found {name!r}"
+            f"{where}: names of data sets and splits are at most {LONGEST_NAME} letters, digits, '_', '.' "
+            f"and '-', found {name!r}"
         )
     return name
+
+
+def _inside(path: str, where: str, up: int = 0) -> str:
+    """Return the path of a list file or their folder if it leads at most `up` folders out of the data set."""
+    if not path or path.startswith("/") or "\0" in path or ".." in path.split("/")[up:]:
+        beside = " or beside" if up else ""
+        raise ConfigError(f"{where}: expected a path in{beside} the data set's folder, found {path!r}")
+    return path
 
 
 def _named(data: Mapping[object, object], where: str) -> list[tuple[str, str]]:
@@ -286,8 +308,9 @@ def _numbers(text: str, where: str) -> frozenset[int]:
     """Numbers of a text such as `1-7, 15-25`."""
     numbers: set[int] = set()
     for part in text.split(","):
-        found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        if not found:
-            raise ConfigError(f"{where}: expected group numbers such as 1-7, 15-25; found {text!r}")
-        numbers.update(range(int(found[1]), int(found[2] or found[1]) + 1))
+        found = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", part)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
+        if not 0 <= last - first < MOST_GROUPS:
+            raise ConfigError(f"{where}: expected group numbers such as 1-7, 15-25; found {text[:80]!r}")
+        numbers.update(range(first, last + 1))
     return frozenset(numbers)

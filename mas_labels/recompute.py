@@ -51,7 +51,7 @@ def find_differences(shard: Shard, root: Path, clips: list[int]) -> Iterator[Pro
     clips
         Numbers of clips, ascending.
     """
-    config = LabelConfig(**shard.config)
+    config = shard.options
     videos = shard.read("clips/video")
     for row, group in groupby(clips, key=lambda clip: int(videos[clip])):
         wanted = {int(shard.read("clips/start_frame", clip)): clip for clip in group}

@@ -67,7 +67,7 @@ MOTIONLESS_NAMES: Final = ("grid_ul", "grid_uo", "grid_vl", "grid_vo")
 """Labels that the convention `authors` sets to 0 for motionless clips."""
 
 
-def label_min(convention: object) -> tuple[int, ...]:
+def label_min(convention: str) -> tuple[int, ...]:
     """Return the smallest value of each label under a convention."""
     zeros = MOTIONLESS_NAMES if convention == "authors" else ()
     return tuple(int(name not in zeros) for name in LABEL_NAMES)

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels import jpeg, schema
-from mas_labels.errors import ShardError
+from mas_labels.config import LabelConfig
+from mas_labels.errors import ConfigError, ShardError
 from mas_labels.seal import check_seal
 from mas_labels.shard_structure import check_references, check_rows, checked_datasets, read_attributes
 
@@ -67,6 +68,8 @@ class Shard:
     ----------
     config, plan, versions
         What the attributes of the same names say, as dictionaries.
+    options
+        `config` as a `LabelConfig`.
     content_hash
         SHA-256 over everything in the shard, as stored.
     views
@@ -111,12 +114,18 @@ class Shard:
             self.config: dict[str, Any] = _dictionary(texts["config"])
             self.plan: dict[str, Any] = _dictionary(texts["plan"])
             self.versions: dict[str, str] = _dictionary(texts["versions"])
+            self.options = LabelConfig.from_dict(self.config)
+        except ConfigError as error:
+            raise ShardError(
+                f"{self.path}: {error}; read it with the mas-labels that made it "
+                f"({self.versions.get('mas_labels')}), or make it again"
+            ) from error
         except UNREADABLE as error:
             raise ShardError(
                 f"{self.path}: not a shard of mas-labels, an attribute is damaged: {error}"
             ) from error
         self.content_hash = texts["content_hash"]
-        self._label_min = schema.label_min(self.config.get("convention"))
+        self._label_min = schema.label_min(self.options.convention)
 
     def __len__(self) -> int:
         return self.clips

@@ -16,7 +16,16 @@ from mas_labels.csv_lists import find_csv, read_csv_lists
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.folder import first_names, printable, split_extension
 from mas_labels.marked_lists import find_marked_lists, read_marked_lists
-from mas_labels.recipe import CsvRule, GroupsRule, ListsRule, Manifest, MarkedListsRule, PathRule, SplitRule
+from mas_labels.recipe import (
+    CsvRule,
+    GroupsRule,
+    ListsRule,
+    Manifest,
+    MarkedListsRule,
+    PathRule,
+    SplitRule,
+    is_file_name,
+)
 from mas_labels.split_table import PathMatches, Splits, SplitTable, fold_name, read_lines
 
 
@@ -122,8 +131,15 @@ def _read_groups(rule: GroupsRule, matches: PathMatches) -> Splits:
 
 
 def _read_path(matches: PathMatches) -> Splits:
+    """Take each video's split from its path; raise `DatasetError` if it cannot name a file."""
     by_path = {path: (match["split"],) for path, match in matches.items() if match["split"] is not None}
     names = sorted({split for splits in by_path.values() for split in splits})
+    bad = [name for name in names if not is_file_name(name)]
+    if bad:
+        raise DatasetError(
+            f"the name of a split becomes part of shards' file names: expected letters, digits, '_', '.' and "
+            f"'-', found {first_names(bad)}. Change the recipe's `path`, or rename the folder"
+        )
     return Splits(tuple(names), by_path, source="folder names")
 
 

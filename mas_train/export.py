@@ -38,7 +38,7 @@ def export_backbone(source: Path, out: Path, formats: Sequence[str]) -> list[Pat
     formats
         Some of ``safetensors`` (the weights), ``torchscript`` and ``onnx`` (the feature extractor: from clips
         of shape (B, 3, 16, 112, 112), float, RGB of 0 to 255, to the maps of the last convolution; it
-        subtracts the mean itself).
+        subtracts the mean itself). torch calls TorchScript deprecated; ONNX has a future.
 
     Returns
     -------

@@ -113,7 +113,7 @@ def command(
 
 def main(args: list[str] | None = None) -> None:
     """Run `mas-finetune` and exit with its status."""
-    run_command(command, "mas-finetune", args, "; --resume goes on after the last whole epoch")
+    run_command(command, "mas-finetune", args, "--resume goes on after the last whole epoch")
 
 
 if __name__ == "__main__":

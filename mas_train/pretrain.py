@@ -113,7 +113,7 @@ def make_state(recipe: Recipe, device: torch.device, code: TargetCode) -> Traini
     """Seed torch, and build the first weights and their optimiser."""
     torch.manual_seed(recipe.seed)
     model = make_model(recipe, code).to(device)
-    return TrainingState(model, make_optimizer(model, recipe), code.to(device))
+    return TrainingState(model, make_optimizer(model, recipe), code)
 
 
 def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = print) -> RunResult:
@@ -148,12 +148,14 @@ def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = p
     training, held_out = split_data(recipe, options)
     dataset = ClipDataset(training)
     RunOrder(len(dataset), recipe.batch_size, recipe.seed, recipe.epochs)  # refuses before any work
+    code = TargetCode(recipe)
+    state = make_state(recipe, device, code)  # so does this, where a backbone is not to be had
     counts = count_labels(label_blocks(training))
-    code = TargetCode(recipe, counts)
+    code.standardise(counts)
     baseline = mean_label_losses(code, counts, recipe.motion_weight, recipe.appearance_weight)
     clips = choose_clips(held_out, options.val_clips) if held_out else []
     heldout = HeldOut(clips, recipe, code, counts, options.val_steps) if clips else None
-    state = make_state(recipe, device, code)
+    code.to(device)
     if checkpoint is None:
         begin_run(options.out, recipe, training, state, device, len(clips))
     else:

@@ -20,7 +20,7 @@ CODECS = {"avi": "MJPG", "mp4": "mp4v", "mkv": "XVID", "mov": "mp4v"}
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory):
-    """Sound videos to damage: four containers, and where there is real footage, small files of other codecs."""
+    """Sound videos to damage: four containers, and small files of other codecs where there is footage."""
     folder = tmp_path_factory.mktemp("seeds")
     made = [
         write_video(folder / f"a.{ending}", moving_texture(20, 48, 64, 1, 0.5), codec)

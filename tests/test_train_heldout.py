@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -206,9 +207,12 @@ def test_measuring_changes_no_weight(tiny_shards: list[Path], tmp_path: Path) ->
 def test_a_resumed_run_goes_on_with_its_table_and_its_best(tiny_shards: list[Path], tmp_path: Path) -> None:
     recipe = replace(SMALL, target_scale="standard", orientation="sin-cos", backbone="c3d-bn")
     pretrain(recipe, options(tiny_shards, tmp_path / "whole", max_steps=4), str)
-    for steps in (3, 4):
-        resume = steps > 3
+    link = tmp_path / "parts" / FOLDER / BEST
+    for steps, resume in ((3, False), (3, True), (4, True)):
         pretrain(recipe, options(tiny_shards, tmp_path / "parts", max_steps=steps, resume=resume), str)
+        assert load_checkpoint(link)["step"] == steps  # the loss falls with each
+        if not resume:
+            link.unlink()  # as if killed between checkpoint and link
     lines = [(tmp_path / name / "heldout.csv").read_text().splitlines() for name in ("whole", "parts")]
     assert lines[0] == [row for row in lines[1] if not row.startswith("3,")]  # a part's last step is measured
     content = [load_checkpoint(list_checkpoints(tmp_path / name)[-1]) for name in ("whole", "parts")]
@@ -268,9 +272,14 @@ def test_extras_that_are_missing_are_one_line(
     tiny_shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("tensorboard", "matplotlib.figure", "matplotlib.backends.backend_agg"):
-        monkeypatch.setitem(__import__("sys").modules, name, None)
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingDependencyError, match=r"pip install .mas-video\[tensorboard\]"):
         pretrain(SMALL, options(tiny_shards, tmp_path / "a", tensorboard=True), str)
+    assert not (tmp_path / "a").exists()
+    for name in ("torchvision", "torchvision.models"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingDependencyError, match="torchvision, which does not import here"):
+        pretrain(replace(SMALL, backbone="s3d", width=1.0), options(tiny_shards, tmp_path / "a"), str)
     assert not (tmp_path / "a").exists()
     said: list[str] = []
     pretrain(SMALL, options(tiny_shards, tmp_path / "b", max_steps=1, curves=True), said.append)

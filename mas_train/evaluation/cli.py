@@ -197,7 +197,7 @@ def table(folders: tuple[Path, ...]) -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run `mas-eval` and exit with its status."""
-    run_command(command, "mas-eval", args, "; features that were finished are kept")
+    run_command(command, "mas-eval", args, "features that were finished are kept")
 
 
 if __name__ == "__main__":
