@@ -18,14 +18,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels import jpeg, schema
+from mas_labels import schema
 from mas_labels.errors import ShardError
+from mas_labels.stored_frames import CLIP_SHAPE, UNREADABLE, StoredFrames
 
 GREATEST_DEFLATION = 1100
 """A little more than deflate can shrink anything: a data set that claims more was never written."""
-
-UNREADABLE = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError)
-"""What h5py raises on damaged files."""
 
 
 class DataDigest:
@@ -79,6 +77,7 @@ class Shard:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._frames: StoredFrames | None = None
         try:
             self._file = h5py.File(self.path, "r", locking=False)
         except OSError as error:
@@ -224,26 +223,15 @@ class Shard:
 
     def read_frames(self, clip: int) -> NDArray[np.uint8]:
         """Read a clip's frames: (16, 128, 171, 3) uint8 RGB."""
-        if "frames/raw" in self:
-            return self.read("frames/raw", clip)
-        first = clip * schema.CLIP_FRAMES
-        ends = self.read("frames/offsets", slice(first, first + schema.CLIP_FRAMES + 1)).astype(np.int64)
-        if (np.diff(ends) <= 0).any() or ends[-1] > len(self._datasets["frames/jpeg"]):
-            raise ShardError(
-                f"{self.path}: frames/offsets of clip {clip} lead astray: remove it and make it again"
-            )
-        data = self.read("frames/jpeg", slice(ends[0], ends[-1]))
-        return np.stack([self._decode(clip, part) for part in np.split(data, ends[1:-1] - ends[0])])
+        frames = np.empty(CLIP_SHAPE, np.uint8)
+        self.read_frames_into(clip, frames)
+        return frames
 
-    def _decode(self, clip: int, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Decode one frame of a clip."""
-        frame = jpeg.decode(data)
-        expected = (schema.FRAME_ROWS, schema.FRAME_COLS, 3)
-        if frame is None or frame.shape != expected:
-            raise ShardError(
-                f"{self.path}: a frame of clip {clip} is no JPEG of {expected}: remove it and make it again"
-            )
-        return frame
+    def read_frames_into(self, clip: int, out: NDArray[np.uint8], checked: bool = True) -> None:
+        """Read a clip's frames into memory that is there; see `mas_labels.stored_frames.StoredFrames`."""
+        if self._frames is None:
+            self._frames = StoredFrames(self.path, self._file, self.read)
+        self._frames.read_into(clip, out, checked)
 
     def verify(self) -> None:
         """Read everything, checking checksums, and compare with the content hash.
