@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 VENV := .venv
+TORCHVISION := .venv-torchvision
+MAS_TORCHVISION_PYTHON ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -22,14 +24,14 @@ help: ## List the targets.
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard mas_labels/native/*)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,export,onnx,tensorboard,dev]'
 	@touch $@
 
 install: $(VENV)/installed ## Set up .venv with everything.
 
 install-headless: ## Set up .venv with the OpenCV that needs no display or libGL.
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,export,onnx,tensorboard,dev]'
 	$(PIP) uninstall --quiet --yes opencv-contrib-python
 	$(PIP) install --quiet -c constraints.txt --force-reinstall --no-deps opencv-contrib-python-headless
 	@touch $(VENV)/installed
@@ -49,8 +51,15 @@ labels: $(VENV)/installed ## Label a data set: make labels DATASET=ucf101 ROOT=/
 test: $(VENV)/installed ## The fast tests.
 	$(BIN)/python -m pytest -q
 
-test-slow: $(VENV)/installed ## The fast tests and the long ones.
-	$(BIN)/python -m pytest -q -m "slow or not slow"
+# torchvision does not import beside every build of torch, so it has an environment of its own (5.5 GB).
+$(TORCHVISION)/installed:
+	$(PYTHON) -m venv $(TORCHVISION)
+	$(TORCHVISION)/bin/python -m pip --disable-pip-version-check install --quiet torch==2.14.1 torchvision==0.29.1
+	@touch $@
+
+test-slow: $(VENV)/installed $(if $(MAS_TORCHVISION_PYTHON),,$(TORCHVISION)/installed) ## The fast tests and the long ones; MAS_TORCHVISION_PYTHON=... names a Python with torchvision, or one is made.
+	MAS_TORCHVISION_PYTHON="$(or $(MAS_TORCHVISION_PYTHON),$(CURDIR)/$(TORCHVISION)/bin/python)" \
+		$(BIN)/python -m pytest -q -m "slow or not slow"
 
 lint: $(VENV)/installed ## ruff and mypy.
 	$(BIN)/ruff check .

@@ -133,6 +133,8 @@ def _curves(run_dir: Path) -> str:
     for column, words in (("loss_motion", "Motion"), ("loss_appearance", "Appearance")):
         line = [(row["step"], row.get(column, math.nan)) for row in rows]
         level = rows[-1].get(f"mean_label_{column}")
+        if level == 0:  # none of these labels were trained
+            continue
         known = level is not None and math.isfinite(level)
         caption = f"<b>{words}</b>: mean squared error {line[-1][1]:.3g} at step {line[-1][0]:g}" + (
             f"; always predicting the mean label gives {level:.3g} (dashed)" if known else ""

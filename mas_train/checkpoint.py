@@ -7,7 +7,6 @@ file from elsewhere cannot run code.
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -117,11 +116,16 @@ def save_checkpoint(
     except (OSError, RuntimeError) as error:  # torch turns some failures of the disk into the latter
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"cannot write {path} ({reason}): make room, then use --resume") from error
-    best = path.with_name(BEST).resolve()
+    _remove_old(run)
+    return path
+
+
+def _remove_old(run: Path) -> None:
+    """Keep the newest checkpoints and the best."""
+    best = (run / FOLDER / BEST).resolve()
     for old in list_checkpoints(run)[:-KEPT]:
         if old.resolve() != best:
             old.unlink()
-    return path
 
 
 def mark_best(run: Path, step: int) -> None:
@@ -139,6 +143,7 @@ def mark_best(run: Path, step: int) -> None:
         raise CheckpointError(
             f"cannot write {path.with_name(BEST)} ({error}): make room, then use --resume"
         ) from error
+    _remove_old(run)
 
 
 def _link(path: Path, name: str) -> None:
@@ -168,6 +173,21 @@ def _write_atomically(path: Path, content: dict[str, Any]) -> None:
         os.close(folder)
 
 
+def read_weights_file(path: Path, remedy: str = "") -> Any:
+    """Read a file of `torch.save` onto the CPU; it cannot run code.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read; the message ends with `remedy`.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or foreign pickle may raise anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} is no file of weights that can be read ({reason}){remedy}") from error
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
 
@@ -176,13 +196,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     CheckpointError
         If the file is damaged, foreign, or of another version.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{path} is no checkpoint that can be read ({reason}): remove it to go on from the one before"
-        ) from error
+    content = read_weights_file(path, ": remove it to go on from the one before")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of mas-train")
     if content.get("version") != VERSION:

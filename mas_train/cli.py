@@ -108,6 +108,7 @@ def command(
     val_steps: int,
     val_clips: int,
     tensorboard: bool,
+    curves: bool,
     **changes: Any,
 ) -> int:
     """Pre-train a network on SHARDS by predicting the statistics of motion and appearance.
@@ -121,20 +122,26 @@ def command(
         return 0
     if not shards:
         raise click.UsageError("Missing option '--shards': name the shards, such as --shards labels/*.h5")
-    _require_torch()
+    require_torch()
     from mas_train.pretrain import RunOptions, pretrain
 
     options = RunOptions(
         *(shards, out, device, workers, threads, max_steps, checkpoint_steps, log_steps, resume),
-        *(val_shards, val_steps, val_clips, tensorboard),
+        *(val_shards, val_steps, val_clips, tensorboard, curves),
     )
     result = pretrain(recipe, options, say=click.echo)
     click.echo(f"{result.steps} of {result.end_step} steps done; run in {out}")
     return 0 if result.signal_number is None else EXIT_SIGNAL + result.signal_number
 
 
-def _require_torch() -> None:
-    """Say what to install where torch is missing."""
+def require_torch() -> None:
+    """Say what to install where torch is missing.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is.
+    """
     try:
         import torch  # noqa: F401
     except ModuleNotFoundError as error:
@@ -145,8 +152,13 @@ def _require_torch() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run `mas-train` and exit with its status."""
+    run_command(command, "mas-train", args, "; --resume goes on from the last checkpoint, if there is one")
+
+
+def run_command(command: click.Command, name: str, args: list[str] | None, after_interrupt: str = "") -> None:
+    """Run a command and exit with its status; an error of ours is one line."""
     try:
-        status = command.main(args=args, prog_name="mas-train", standalone_mode=False)
+        status = command.main(args=args, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         status = error.exit_code
@@ -154,7 +166,7 @@ def main(args: list[str] | None = None) -> None:
         click.echo(f"error: {error}", err=True)
         status = EXIT_ERROR
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; --resume goes on from the last checkpoint, if there is one", err=True)
+        click.echo(f"interrupted{after_interrupt}", err=True)
         status = EXIT_SIGNAL + signal.SIGINT
     sys.exit(status)
 

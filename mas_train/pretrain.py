@@ -57,6 +57,8 @@ class RunOptions:
         Held-out clips that are measured at most, spread evenly over all.
     tensorboard
         Write TensorBoard events as well.
+    curves
+        Draw the learning curves at the end.
     """
 
     shards: Sequence[str | Path]
@@ -72,6 +74,7 @@ class RunOptions:
     val_steps: int = 500
     val_clips: int = 1024
     tensorboard: bool = False
+    curves: bool = True
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,8 @@ def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = p
         say(f"{len(clips)} held-out clips, measured every {options.val_steps} steps")
     job = Job(recipe, dataset, order, device, options.workers, options.out, options.checkpoint_steps, heldout)
     result = _run(job, state, baseline, options)
-    _draw(options.out, say)
+    if options.curves:
+        _draw(options.out, say)
     return result
 
 

@@ -62,6 +62,7 @@ MEASURING_OPTIONS = (
     ),
     click.option("--val-steps", type=click.IntRange(1), default=500, help="Steps between two measurements."),
     click.option("--val-clips", type=click.IntRange(1), default=1024, help="Most clips to measure on."),
+    click.option("--curves/--no-curves", default=True, help="Draw the learning curves at the end."),
     click.option("--tensorboard", is_flag=True, help="Write TensorBoard events as well."),
 )
 

@@ -55,6 +55,41 @@ def test_a_run_from_the_shells_glob_and_from_a_quoted_one(
     assert load_checkpoint(one)["content_hashes"] == load_checkpoint(other)["content_hashes"]
 
 
+def test_options_reach_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    args = [
+        "--targets",
+        "motion-rings",
+        "--orientation",
+        "sin-cos",
+        "--target-scale",
+        "standard",
+        "--init",
+        "he",
+    ]
+    args += ["--backbone", "c3d-bn", "--holdout", "5%", "--motion-weight", "2", "--weight-decay-on", "fc"]
+    _, out, _ = run(capsys, "--preset", "authors", "--print-config", *args)
+    recipe = json.loads(out)
+    chosen = (
+        "targets",
+        "orientation",
+        "target_scale",
+        "initialisation",
+        "backbone",
+        "holdout",
+        "motion_weight",
+    )
+    assert [recipe[name] for name in chosen] == [
+        "motion-rings",
+        "sin-cos",
+        "standard",
+        "he",
+        "c3d-bn",
+        0.05,
+        2,
+    ]
+    assert recipe["preset"] == "authors" and recipe["bias_rate"] == 2 and recipe["momentum"] == 0.9
+
+
 @pytest.mark.parametrize(
     ("args", "preset", "rate"), [([], "ucf101", 0.001), (["--lr", "0.5"], "kinetics400", 0.5)]
 )
@@ -80,6 +115,28 @@ def test_every_option_has_help() -> None:
         (["--shards", "nowhere/*.h5", "--out", "OUT"], 1, "error: no shards match 'nowhere/*.h5'"),
         (["--shards", "TINY", "--out", "OUT", "--batch-size", "13"], 1, "error: a batch of 13 is larger"),
         (["--shards", "TINY", "--out", "OUT", "--lr", "-1"], 1, "error: learning_rate must be more than 0"),
+        (
+            ["--shards", "TINY", "--out", "OUT", "--holdout", "some"],
+            2,
+            "'some' is no share: give one such as 5%",
+        ),
+        (
+            ["--shards", "TINY", "--out", "OUT", "--holdout", "95%"],
+            1,
+            "leaves none to train on: give a smaller",
+        ),
+        (["--shards", "TINY", "--out", "OUT", "--val-shards", "no.h5"], 1, "error: no shards match 'no.h5'"),
+        (["--shards", "TINY", "--val-shards", "TINY"], 1, "is in --shards and in --val-shards: leave it out"),
+        (
+            ["--shards", "TINY", "--out", "OUT", "--targets", "motion-square"],
+            2,
+            "'motion-square' is not one of",
+        ),
+        (
+            ["--shards", "TINY", "--out", "OUT", "--backbone", "s3d", "--width", "0.5"],
+            1,
+            "error: width 0.5 asked",
+        ),
         (["--shards", "TINY", "--out", "OUT", "--resume"], 1, "error: nothing to resume in"),
         (
             ["--shards", "TINY", "--out", "OUT", "--width", "0.001", "--batch-size", "4"],

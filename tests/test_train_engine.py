@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from mas_labels.errors import ConfigError, TrainingError
 from mas_labels.shard import open_shards
@@ -27,7 +27,9 @@ SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=4)
 
 
 def run(recipe: Recipe, shards: list[Path], out: Path, **options: object) -> list[dict[str, float]]:
-    pretrain(recipe, RunOptions(shards, out, "cpu", workers=0, threads=1, log_steps=1, **options))
+    pretrain(
+        recipe, RunOptions(shards, out, "cpu", workers=0, threads=1, log_steps=1, curves=False, **options)
+    )
     return read_metrics(out)
 
 
@@ -40,6 +42,13 @@ def test_presets_are_the_papers() -> None:
         5,
     )
     assert (kinetics.batch_size, kinetics.learning_rate, kinetics.lr_step_epochs) == (30, 0.0005, 7)
+    authors = PRESETS["authors"]
+    assert (authors.learning_rate, authors.epochs, authors.lr_step_epochs, authors.appearance_weight) == (
+        *(0.0005, 18, 6),
+        0.1,
+    )
+    assert (authors.weight_decay, authors.weight_decay_on, authors.bias_rate) == (0.005, "fc", 2.0)
+    assert ucf101.momentum == authors.momentum == 0.9 and ucf101.weight_decay == 0 and ucf101.bias_rate == 1
     rates = [ucf101.epoch_learning_rate(epoch) for epoch in (0, 4, 5, 9, 10, 15, 19)]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-6, 1e-6])
     assert kinetics.epoch_learning_rate(6) == 5e-4 and kinetics.epoch_learning_rate(7) == pytest.approx(5e-5)
@@ -49,6 +58,7 @@ def test_presets_are_the_papers() -> None:
     "changes",
     [
         *({"learning_rate": -1.0}, {"learning_rate": float("nan")}, {"dropout": 1.0}, {"lr_decay": 2.0}),
+        *({"targets": "motion-squares"}, {"holdout": 1.0}, {"backbone": "vgg"}, {"bias_rate": 0.0}),
         *({"batch_size": 0}, {"width": float("inf")}, {"momentum": 1.0}, {"seed": -1}, {"typo": 1}),
     ],
 )
@@ -72,7 +82,7 @@ def test_a_run_writes_what_it_is_and_what_it_learns(tiny_shards: list[Path], tmp
         assert row["mean_label_loss_appearance"] == pytest.approx(labels[:, 14:].var(axis=0).mean(), rel=1e-5)
         assert row["loss"] == pytest.approx(row["loss_motion"] + row["loss_appearance"], rel=1e-5)
         assert 0 <= row["waiting_share"] <= 1 and row["clips_per_second"] > 0
-    config = json.loads((tmp_path / "a" / "run" / "config.json").read_text())
+    config = yaml.safe_load((tmp_path / "a" / "run" / "config.yaml").read_text())
     assert config["recipe"]["learning_rate"] == 0.001 and config["environments"][0]["device"] == "cpu"
     assert [shard["content_hash"] for shard in config["shards"]] == open_shards(tiny_shards).content_hashes
 

@@ -1,18 +1,19 @@
-"""The network and its loss: shapes, first weights, numbers by hand."""
+"""The network and its optimiser: shapes, first weights, groups of weights."""
 
 from __future__ import annotations
 
-import numpy as np
+import sys
+
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
-from mas_labels.errors import ConfigError, DatasetError
+from mas_labels.errors import ConfigError, MissingDependencyError
+from mas_train.backbones import make_backbone
 from mas_train.c3d import C3D
-from mas_train.heads import Predictions, PretextModel
-from mas_train.loss import mean_label_losses, pretext_loss
+from mas_train.heads import PretextModel
+from mas_train.model import make_model, make_optimizer
+from mas_train.presets import make_recipe
+from mas_train.target_code import TargetCode
 
 
 def test_full_width_is_the_papers() -> None:
@@ -73,40 +74,75 @@ def test_a_width_without_channels_is_refused() -> None:
         C3D(0.01)
 
 
-def test_loss_by_hand() -> None:
-    predictions = Predictions(torch.full((2, 14), 3.0), torch.full((2, 13), 1.0))
-    labels = torch.ones((2, 27), dtype=torch.uint8)
-    labels[0, 0] = 10  # (3 - 10)^2 = 49 once, (3 - 1)^2 = 4 for the other 27 motion labels
-    labels[1, 26] = 5  # (1 - 5)^2 = 16 once, 0 for the other 25 appearance labels
-    losses = pretext_loss(predictions, labels, motion_weight=1.0, appearance_weight=0.1)
-    motion, appearance = (49 + 27 * 4) / 28, 16 / 26
-    assert losses.motion.item() == pytest.approx(motion)
-    assert losses.appearance.item() == pytest.approx(appearance)
-    assert losses.total.item() == pytest.approx(motion + 0.1 * appearance)
+def test_he_weights_keep_the_signals_variance() -> None:
+    torch.manual_seed(0)
+    model = PretextModel(C3D(0.25, initialisation="he"), 256, initialisation="he")
+    conv, fc = model.backbone.convs[4], model.motion.fc6
+    assert conv.weight.std().item() == pytest.approx((2 / (64 * 27)) ** 0.5, rel=0.02)
+    assert fc.weight.std().item() == pytest.approx((2 / 1024) ** 0.5, rel=0.02)
+    assert not conv.bias.any() and not fc.bias.any()
 
 
-def test_mean_label_loss_by_hand() -> None:
-    labels = np.ones((2, 2, 27), np.uint8)
-    labels[:, :, 0] = [[1, 3], [5, 7]]  # variance 5
-    labels[0, 0, 14] = 3  # mean 1.5, variance 0.75
-    losses = mean_label_losses([labels[0], labels[1:]], appearance_weight=2.0)
-    assert losses.motion.item() == pytest.approx(5 / 14)
-    assert losses.appearance.item() == pytest.approx(0.75 / 13)
-    assert losses.total.item() == pytest.approx(5 / 14 + 2 * 0.75 / 13)
+@pytest.mark.parametrize(("name", "convs"), [("c3d-bn", 5), ("c3d-large", 8), ("c3d-large-bn", 8)])
+def test_relatives_of_c3d_have_its_maps(name: str, convs: int) -> None:
+    backbone = make_backbone(name, 1 / 32)
+    assert len(backbone.convs) == convs and len(backbone.norms) == (convs if "bn" in name else 0)
+    maps = backbone.features(torch.randn(2, 3, 16, 112, 112))
+    assert maps.shape == (2, backbone.feature_channels, 2, 7, 7) and bool((maps >= 0).all())
+    assert backbone.pool(maps).flatten(1).shape == (2, backbone.output_features)
+    assert backbone.feature_channels == (512 if "large" in name else 256) / 32
 
 
-@settings(max_examples=25, deadline=None)
-@given(arrays(np.uint8, (7, 3, 27), elements=st.integers(0, 16)))
-def test_mean_label_loss_is_the_loss_of_the_best_constant(labels: np.ndarray) -> None:
-    losses = mean_label_losses(iter(labels))
-    rows = torch.from_numpy(labels.reshape(-1, 27)).double()
-    mean = rows.mean(dim=0).expand(len(rows), 27)
-    best = pretext_loss(Predictions(mean[:, :14], mean[:, 14:]), rows)
-    torch.testing.assert_close(torch.stack(losses), torch.stack(best))
-    worse = pretext_loss(Predictions(mean[:, :14] + 0.1, mean[:, 14:]), rows)
-    assert worse.motion > losses.motion
+def test_batch_norm_is_between_convolution_and_relu() -> None:
+    """With its first weights it centres: about half of the activations are cut off by the ReLU."""
+    torch.manual_seed(0)
+    backbone = make_backbone("c3d-bn", 1 / 16, "he")
+    maps = backbone.features(torch.rand(2, 3, 16, 112, 112) * 255)
+    assert 0.3 < (maps > 0).float().mean().item() < 0.7
+    assert backbone.norms[0].running_mean.abs().sum() > 0
 
 
-def test_no_labels_have_no_mean() -> None:
-    with pytest.raises(DatasetError, match="no clips"):
-        mean_label_losses([])
+def test_a_branch_that_is_not_trained_is_not_there() -> None:
+    recipe = make_recipe("ucf101", targets="motion-global", width=1 / 32, fc_width=8)
+    model = make_model(recipe, TargetCode(recipe))
+    assert model.appearance is None and model.motion.output.out_features == 2
+    predictions = model(torch.randn(1, 3, 16, 112, 112))
+    assert predictions.motion.shape == (1, 2) and predictions.appearance.shape == (1, 0)
+
+
+def test_backbones_that_cannot_be_are_refused_in_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"no backbone 'vgg'.*c3d.*s3d"):
+        make_backbone("vgg")
+    with pytest.raises(
+        ConfigError, match=r"width 0.5 asked of r3d-18, which comes from torchvision in one width"
+    ):
+        make_backbone("r3d-18", width=0.5)
+
+
+def test_torchvision_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)
+    with pytest.raises(
+        MissingDependencyError, match=r"torchvision.*pip install .mas-video\[train,torchvision\]"
+    ):
+        make_backbone("s3d")
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [("ucf101", {(1.0, 0.0): 0}), ("authors", {(1.0, 0.0): 0, (1.0, 0.005): 0, (2.0, 0.0): 0})],
+)
+def test_groups_of_weights_by_rate_and_decay(preset: str, expected: dict[tuple[float, float], int]) -> None:
+    recipe = make_recipe(preset, width=1 / 32, fc_width=8, backbone="c3d-bn")
+    model = make_model(recipe, TargetCode(recipe))
+    optimizer = make_optimizer(model, recipe)
+    groups = {(group["lr_scale"], group["weight_decay"]): group["params"] for group in optimizer.param_groups}
+    assert groups.keys() == expected.keys()
+    place = {id(weight): key for key, weights in groups.items() for weight in weights}
+    assert len(place) == len(list(model.parameters()))
+    for name, weight in model.named_parameters():
+        if preset == "authors":
+            is_fc = name.startswith(("motion", "appearance"))
+            expected_place = (2.0, 0.0) if name.endswith("bias") else (1.0, 0.005 if is_fc else 0.0)
+            assert place[id(weight)] == expected_place, name
+    assert {group["lr"] / group["lr_scale"] for group in optimizer.param_groups} == {recipe.learning_rate}

@@ -28,7 +28,7 @@ STEPS = 9
 
 
 def options(shards: list[Path], out: Path, **changes: Any) -> RunOptions:
-    return replace(RunOptions(shards, out, "cpu", workers=0, threads=1, log_steps=1), **changes)
+    return replace(RunOptions(shards, out, "cpu", workers=0, threads=1, log_steps=1, curves=False), **changes)
 
 
 @pytest.fixture(scope="module")
@@ -191,8 +191,8 @@ def test_foreign_and_newer_checkpoints_are_told_apart(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, path)
     with pytest.raises(CheckpointError, match="not a checkpoint of mas-train"):
         load_checkpoint(path)
-    torch.save({"format": "mas-train-checkpoint", "version": 2}, path)
-    with pytest.raises(CheckpointError, match="version 2, this mas-train reads 1"):
+    torch.save({"format": "mas-train-checkpoint", "version": 3}, path)
+    with pytest.raises(CheckpointError, match="version 3, this mas-train reads 2"):
         load_checkpoint(path)
 
 
