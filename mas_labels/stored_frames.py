@@ -52,9 +52,9 @@ class StoredFrames:
         out : ndarray, shape (16, 128, 171, 3), uint8, contiguous
             Filled with RGB.
         checked
-            Whether to compare the checksums of raw frames. Without, they are taken from the file past HDF5, in
-            a quarter of the time: meant for clips that were checked in the same run. JPEG frames are always
-            checked: that is little beside decoding.
+            Whether to compare the checksums of raw frames. Without, they are taken from the file past HDF5,
+            in a quarter of the time: meant for clips that were checked in the same run. JPEG frames are
+            always checked: that is little beside decoding.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class StoredFrames:
         """Read the chunk that is a clip straight from the file."""
         try:
             chunk = dataset.id.get_chunk_info_by_coord((clip, 0, 0, 0, 0))
-            found = os.preadv(self._file.id.get_vfd_handle(), [memoryview(out).cast("B")], chunk.byte_offset)
+            found = os.preadv(self._file.id.get_vfd_handle(), [out.data.cast("B")], chunk.byte_offset)
             if found != out.nbytes:
                 raise OSError("the file is shorter than it was")
         except UNREADABLE as error:
