@@ -1,4 +1,4 @@
-"""Builds the TV-L1 extension: the same source once for each instruction set, chosen when it runs."""
+"""Builds the extensions, TV-L1 and labels: each source once for each instruction set, chosen when it runs."""
 
 from __future__ import annotations
 
@@ -32,37 +32,43 @@ INSTRUCTION_SETS = {
 }
 
 NOT_BUILT = """\
-mas_labels.tvl1 was NOT built: {reason}
-The rest is installed and works; `tvl1` flow stops with a message until the extension is there.
+{name} was NOT built: {reason}
+The rest is installed. Without it {loss} stops with a message{instead}.
 Needed: a C++17 compiler, GCC or Clang (Debian: apt install g++; conda: conda install cxx-compiler),
 on x86-64 or 64-bit ARM.
 Then: pip install --force-reinstall --no-deps . (or, in a checkout, python setup.py build_ext --inplace)
 """
+LOSSES = {
+    "tvl1": ("`tvl1` flow", ""),
+    "labels": ("labelling", "; MAS_LABELS=numpy computes the same labels without it, slowly"),
+}
 
 
-class BuildTvl1(build_ext):
-    """Compiles tvl1.cpp once for each instruction set; without a compiler says so and goes on."""
+class BuildKernels(build_ext):
+    """Compiles an extension's kernel once for each instruction set; without a compiler says so and goes on."""
 
     sanitize: ClassVar[list[str]] = os.environ.get("MAS_SANITIZE", "").split()
 
     def build_extension(self, ext: Extension) -> None:
         """Compile and link `ext`, or print what is missing."""
+        kernel = ext.name.rpartition("._")[2]
         try:
-            ext.extra_objects = self._compile_kernels()
+            ext.extra_objects = self._compile_kernels(kernel)
             super().build_extension(ext)
         except Exception as error:
-            if os.environ.get("MAS_REQUIRE_TVL1"):  # wheels must not be made without it
+            if os.environ.get("MAS_REQUIRE_NATIVE"):  # wheels must not be made without it
                 raise
-            print(NOT_BUILT.format(reason=error), file=sys.stderr)
+            loss, instead = LOSSES[kernel]
+            print(NOT_BUILT.format(name=ext.name, reason=error, loss=loss, instead=instead), file=sys.stderr)
 
-    def _compile_kernels(self) -> list[str]:
+    def _compile_kernels(self, kernel: str) -> list[str]:
         on_x86 = platform.machine().lower() in ("x86_64", "amd64")
         objects: list[str] = []
         for isa, flags in INSTRUCTION_SETS.items():
             if isa == "portable" or on_x86:
-                names = [f"-DMAS_KERNEL=tvl1_{isa}", f'-DMAS_ISA_NAME="{isa}"']
+                names = [f"-DMAS_KERNEL={kernel}_{isa}", f'-DMAS_ISA_NAME="{isa}"']
                 objects += self.compiler.compile(
-                    [str(NATIVE / "tvl1.cpp")],
+                    [str(NATIVE / f"{kernel}.cpp")],
                     output_dir=str(Path(self.build_temp) / isa),
                     extra_postargs=[*COMMON_FLAGS, *flags, *names, *self.sanitize],
                     depends=HEADERS,
@@ -70,14 +76,17 @@ class BuildTvl1(build_ext):
         return objects
 
 
-extension = Extension(
-    "mas_labels._tvl1",
-    sources=[str(NATIVE / "binding.cpp")],
-    depends=HEADERS,
-    extra_compile_args=[*COMMON_FLAGS, *BuildTvl1.sanitize],
-    extra_link_args=BuildTvl1.sanitize,
-    language="c++",
-    optional=True,
-)
+extensions = [
+    Extension(
+        f"mas_labels._{kernel}",
+        sources=[str(NATIVE / f"{kernel}_binding.cpp")],
+        depends=HEADERS,
+        extra_compile_args=[*COMMON_FLAGS, *BuildKernels.sanitize],
+        extra_link_args=BuildKernels.sanitize,
+        language="c++",
+        optional=True,
+    )
+    for kernel in LOSSES
+]
 
-setup(ext_modules=[extension], cmdclass={"build_ext": BuildTvl1})
+setup(ext_modules=extensions, cmdclass={"build_ext": BuildKernels})

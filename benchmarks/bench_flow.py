@@ -10,6 +10,7 @@ does not count, though it still slows what shares caches and execution units.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import platform
 import time
@@ -157,6 +158,27 @@ def portable_row(grey: Clip) -> tuple[float, bool]:
     return time.thread_time() - begin, np.array_equal(flow, tvl1.tvl1_flow(grey[:2]))
 
 
+def wall_seconds(grey: Clip, repeats: int) -> float:
+    """Seconds of the clock that `repeats` clips take."""
+    begin = time.perf_counter()
+    for _ in range(repeats):
+        tvl1.tvl1_flow(grey)
+    return time.perf_counter() - begin
+
+
+def two_processes(grey: Clip, rounds: int = 5) -> float:
+    """How many times the clips of one process two side by side do: the median of some rounds."""
+    repeats = max(1, round(1 / wall_seconds(grey, 1)))
+    gains = []
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        tasks = [(grey, repeats)] * 2
+        pool.starmap(wall_seconds, tasks, chunksize=1)  # both have started and imported
+        for _ in range(rounds):
+            alone = pool.apply(wall_seconds, tasks[0])
+            gains.append(2 * alone / max(pool.starmap(wall_seconds, tasks, chunksize=1)))
+    return float(np.median(gains))
+
+
 def agreement(scores: Scores) -> tuple[str, str, str]:
     """Share of equal location labels, of equal motion labels, and of equal locations with a clear lead."""
     if not scores.same:
@@ -172,7 +194,7 @@ def agreement(scores: Scores) -> tuple[str, str, str]:
     )
 
 
-def table(scores: dict[str, Scores], portable: tuple[float, bool]) -> str:
+def table(scores: dict[str, Scores], portable: tuple[float, bool], gain: float) -> str:
     """Format the results as Markdown."""
     base = float(np.mean(scores[REFERENCE].seconds_per_pair))
     lines = [
@@ -188,7 +210,8 @@ def table(scores: dict[str, Scores], portable: tuple[float, bool]) -> str:
         lines.append(f"| {' | '.join(row)} |")
     same = "the same bits" if portable[1] else "OTHER BITS"
     note = f"Plain C++ (`portable`), one pair: {portable[0] * 1e3:.0f} ms, {same} as `{tvl1.isa()}`."
-    return "\n".join([*lines, "", note])
+    side_by_side = f"Two processes side by side do {gain:.2f} times the clips of one."
+    return "\n".join([*lines, "", note, side_by_side])
 
 
 def processor() -> str:
@@ -229,8 +252,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     clips = choose_clips(options.videos, options.clips, rows, cols)
     scores = run(clips)
-    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clips[0][1][:2]])
-    text = f"{description(options, len(clips))}\n\n{table(scores, portable_row(grey))}\n"
+    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clips[0][1]])
+    text = f"{description(options, len(clips))}\n\n{table(scores, portable_row(grey), two_processes(grey))}\n"
     print(text)
     (options.out / f"flow_{rows}x{cols}.md").write_text(text)
 

@@ -2,4 +2,5 @@
 
 from mas_labels.cli import main
 
-main(prog_name="mas-labels")
+if __name__ == "__main__":  # processes that are spawned import this file, too
+    main(prog_name="mas-labels")

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 
 from mas_labels.conventions import Convention
 from mas_labels.errors import InputError
-from mas_labels.patterns import Cells, cells
-from mas_labels.schema import APPEARANCE_NAMES, COLOURS, PATTERNS, VIEW_SIZE
+from mas_labels.gather import ColourSums, Crops, Gatherer
+from mas_labels.patterns import BLOCK_SLICES, WHOLE_VIEW, mirrored_blocks
+from mas_labels.schema import APPEARANCE_NAMES, PATTERNS
 
-DominantColour = Callable[[NDArray[np.float64]], int]
-"""Gives the number of the dominant colour of some cells, told by (cells,) of zeros and ones."""
-
-LEVELS = 256
-"""Bins of the histogram of one colour channel: one a grey level."""
+FrequentColours = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.int64]]
+"""Gives the code of the most frequent colour of blocks, told by the rows of crops and the numbers of blocks."""
 
 
 def check_frames(frames: NDArray[np.uint8]) -> None:
@@ -31,128 +29,89 @@ def check_frames(frames: NDArray[np.uint8]) -> None:
         raise InputError(f"frames: expected RGB as uint8, found dtype {frames.dtype}")
 
 
-def octant_index(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the octant of RGB of each pixel, 4 [R >= 128] + 2 [G >= 128] + [B >= 128], shape (...,)."""
-    high = frames >> 7
-    return np.asarray((high[..., 0] << 2) | (high[..., 1] << 1) | high[..., 2], np.uint8)
-
-
-def iou_scores(histograms: NDArray[np.floating]) -> NDArray[np.float64]:
+def iou_scores(intersection: NDArray[np.int64], union: NDArray[np.int64]) -> NDArray[np.float64]:
     """Score how constant each block's colours are over time (paper, equation 2).
 
     Parameters
     ----------
-    histograms
-        (blocks, frames, channels, levels), pixel counts.
+    intersection, union
+        (..., channels): for each channel, the smallest count of each grey level in any frame, summed over the
+        levels; and the same of the largest.
 
     Returns
     -------
-    (blocks,) float64 in [0, 1]: intersection over union of all frames' histograms, the mean of the channels.
-    1 where the histograms of all frames are equal.
+    (...) float64 in [0, 1]: intersection over union, the mean of the channels. 1 where the histograms of all
+    frames are equal.
     """
-    intersection = histograms.min(axis=1).sum(axis=-1, dtype=np.float64)
-    union = histograms.max(axis=1).sum(axis=-1, dtype=np.float64)
     return (intersection / union).mean(axis=-1)
 
 
 @dataclass(frozen=True)
-class CropStatistics:
-    """What one crop's colours say, in the numbering of the unmirrored view.
+class AppearanceSums:
+    """What the labels of any view of some crops are decided by.
 
     Attributes
     ----------
-    shape
-        The cells the view is made of.
-    scores
-        For each pattern (blocks,) float64, the IoU scores.
-    dominant
-        Gives the number of the dominant colour of the cells it is handed, (cells,) of zeros and ones.
+    colours
+        Histograms over time, and octants of RGB.
+    frequent_colours
+        Finds the most frequent colour of blocks.
     """
 
-    shape: Cells
-    scores: dict[str, NDArray[np.float64]]
-    dominant: DominantColour
-
-    def labels(self, mirrored: bool) -> list[int]:
-        """Return the 13 appearance labels in the order of `schema.APPEARANCE_NAMES`."""
-        values = {"C": self.dominant(np.ones(self.shape.count))}
-        for pattern in PATTERNS:
-            members = self.shape.members[pattern]
-            order = self.shape.mirrored_blocks[pattern] if mirrored else np.arange(len(members))
-            scores = self.scores[pattern][order]
-            for letter, block in (("d", int(np.argmin(scores))), ("s", int(np.argmax(scores)))):
-                values[f"{pattern}_p{letter}"] = 1 + block
-                values[f"{pattern}_c{letter}"] = self.dominant(members[order[block]])
-        return [values[name] for name in APPEARANCE_NAMES]
-
-
-@dataclass(frozen=True)
-class AppearanceStatistics:
-    """A clip's colours, prepared for crops.
-
-    Attributes
-    ----------
-    convention
-        The choices made.
-    frames
-        (T, H, W, 3) uint8 RGB.
-    palette
-        (colours,) int64, the codes r + 256 g + 65536 b that occur, ascending (`authors` only, else empty).
-    colour_ids
-        (T, H, W) intp: each pixel's row in the palette, or its octant if the palette is empty.
-    """
-
-    convention: Convention
-    frames: NDArray[np.uint8]
-    palette: NDArray[np.int64]
-    colour_ids: NDArray[np.intp]
+    colours: ColourSums
+    frequent_colours: FrequentColours
 
     @classmethod
-    def of_frames(cls, frames: NDArray[np.uint8], convention: Convention) -> AppearanceStatistics:
-        """Prepare a clip's frames, (T, H, W, 3) uint8 RGB."""
-        if convention.dominant_colour == "octant":
-            return cls(convention, frames, np.empty(0, np.int64), octant_index(frames).astype(np.intp))
-        codes = frames.astype(np.int64) @ np.array([1, LEVELS, LEVELS**2])
-        palette, ids = np.unique(codes, return_inverse=True)
-        return cls(convention, frames, palette, ids.reshape(codes.shape))
+    def of_frames(
+        cls, frames: NDArray[np.uint8], crops: Crops, convention: Convention, gatherer: Gatherer
+    ) -> AppearanceSums:
+        """Gather the sums of a clip's frames, (T, H, W, 3) uint8 RGB."""
 
-    def crop(self, top: int, left: int) -> CropStatistics:
-        """Gather the statistics of the crop at (top, left)."""
-        shape = cells(self.convention.diagonals)
-        at = np.s_[:, top : top + VIEW_SIZE, left : left + VIEW_SIZE]
-        histograms = self._histograms(shape, self.frames[at])
-        scores = {}
+        def frequent_colours(crop: NDArray[np.intp], block: NDArray[np.intp]) -> NDArray[np.int64]:
+            asked, row = np.unique(crop * (WHOLE_VIEW + 1) + block, return_inverse=True)
+            crop, block = np.divmod(asked, WHOLE_VIEW + 1)
+            queries = np.column_stack([crops[crop], block]).astype(np.int32)
+            return gatherer.frequent_colours(frames, queries, convention.diagonals)[row]
+
+        return cls(gatherer.colour_sums(frames, crops, convention.diagonals), frequent_colours)
+
+    def labels(
+        self, crop: NDArray[np.intp], mirrored: NDArray[np.intp], convention: Convention
+    ) -> NDArray[np.uint8]:
+        """Return the appearance labels of views, (V, 13), in the order of `schema.APPEARANCE_NAMES`.
+
+        Parameters
+        ----------
+        crop, mirrored
+            (V,) each: the row of each view's crop, and 0 or 1.
+        convention
+            Says which colour is the dominant one.
+        """
+        values: dict[str, NDArray[np.intp]] = {}
+        blocks = {"C": np.full(len(crop), WHOLE_VIEW)}
+        scores = iou_scores(self.colours.intersection, self.colours.union)
         for pattern in PATTERNS:
-            members = shape.members[pattern].astype(np.float32)
-            blocks = members @ histograms.reshape(shape.count, -1)
-            scores[pattern] = iou_scores(blocks.reshape(len(members), *histograms.shape[1:]))
-        rule = self._colour_rule if self.palette.size else self._octant_rule
-        return CropStatistics(shape, scores, rule(shape, self.colour_ids[at]))
+            order = mirrored_blocks()[mirrored, BLOCK_SLICES[pattern]]
+            seen = scores[crop[:, None], order]
+            for letter, block in (("d", np.argmin(seen, axis=1)), ("s", np.argmax(seen, axis=1))):
+                values[f"{pattern}_p{letter}"] = 1 + block
+                blocks[f"{pattern}_c{letter}"] = order[np.arange(len(order)), block]
+        asked = np.stack(list(blocks.values()))
+        found = self._dominant_colours(np.broadcast_to(crop, asked.shape).ravel(), asked.ravel(), convention)
+        values.update(zip(blocks, found.reshape(asked.shape), strict=True))
+        return np.stack([values[name] for name in APPEARANCE_NAMES], axis=1).astype(np.uint8)
 
-    def _histograms(self, shape: Cells, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Count the levels of each cell, frame and channel: (cells, T, 3, 256) float32 of whole numbers."""
-        offsets = (shape.map * LEVELS).ravel()
-        size = shape.count * LEVELS
-        channels = np.moveaxis(frames, -1, 1).reshape(-1, VIEW_SIZE * VIEW_SIZE)
-        counts = [np.bincount(offsets + channel, minlength=size) for channel in channels]
-        stacked = np.asarray(counts, np.float32).reshape(len(frames), 3, shape.count, LEVELS)
-        return np.ascontiguousarray(stacked.transpose(2, 0, 1, 3))
-
-    def _octant_rule(self, shape: Cells, ids: NDArray[np.intp]) -> DominantColour:
-        """Find the fullest octant among cells; ties go to the lowest number."""
-        index = shape.map * COLOURS + ids
-        counts = np.bincount(index.ravel(), minlength=shape.count * COLOURS).reshape(shape.count, COLOURS)
+    def _dominant_colours(
+        self, crop: NDArray[np.intp], block: NDArray[np.intp], convention: Convention
+    ) -> NDArray[np.intp]:
+        """Return the number of the dominant colour of blocks of crops; ties go to the lowest number, or code."""
+        numbers = np.asarray(convention.colour_numbers)
+        if convention.dominant_colour == "colour":
+            codes = self.frequent_colours(crop, block)
+            red, green, blue = (codes >> shift & 0x80 for shift in (0, 8, 16))
+            return numbers[(red >> 5) | (green >> 6) | (blue >> 7)]
+        whole = self.colours.octants[:, BLOCK_SLICES["rings"]].sum(axis=1, keepdims=True)
+        counts = np.concatenate([self.colours.octants, whole], axis=1)[crop, block]
         by_number = np.empty_like(counts)
-        by_number[:, np.asarray(self.convention.colour_numbers) - 1] = counts
-        return lambda among: 1 + int(np.argmax(among @ by_number))
-
-    def _colour_rule(self, shape: Cells, ids: NDArray[np.intp]) -> DominantColour:
-        """Find the octant of the most frequent colour among cells; ties go to the lowest code."""
-
-        def dominant(among: NDArray[np.float64]) -> int:
-            counts = np.bincount(ids[:, among.astype(bool)[shape.map]].ravel())
-            code = int(self.palette[np.argmax(counts)])
-            rgb = np.array([code % LEVELS, code // LEVELS % LEVELS, code // LEVELS**2], np.uint8)
-            return self.convention.colour_numbers[int(octant_index(rgb))]
-
-        return dominant
+        by_number[:, numbers - 1] = counts
+        return 1 + np.argmax(by_number, axis=1)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mas_labels import interruption
+from mas_labels import cli_shards, interruption
 from mas_labels.config import FLOW_METHODS, LabelConfig
 from mas_labels.conventions import CONVENTIONS
 from mas_labels.errors import MasError, explain_import_error
@@ -46,7 +46,7 @@ def main() -> None:
     """Turn videos into shards of labels for self-supervised training.
 
     Exit status: 0 all went well, 1 an error that stopped the run, 2 wrong usage, 3 the run is complete but
-    some videos failed, 130 interrupted, 143 terminated.
+    some videos failed, 4 a shard is not sound (verify), 130 interrupted, 143 terminated.
     """
 
 
@@ -65,11 +65,20 @@ splits_option = click.option(
 @manifest_option
 @root_option
 @splits_option
-def list_command(manifest: Path, root: Path, splits_dir: Path | None) -> None:
-    """Show what a recipe finds: videos, classes, splits, what is missing."""
+@click.option(
+    "--contents/--no-contents",
+    default=True,
+    help="Whether files of equal size in train and test are compared.",
+)
+def list_command(manifest: Path, root: Path, splits_dir: Path | None, contents: bool) -> None:
+    """Show what a recipe finds: videos, classes, splits, what is missing, what train and test share."""
+    from mas_labels.leaks import find_leaks
     from mas_labels.manifest import describe, find_videos, load_manifest
 
-    click.echo(describe(find_videos(load_manifest(manifest), root, splits_dir)))
+    listing = find_videos(load_manifest(manifest), root, splits_dir)
+    click.echo(describe(listing))
+    for leak in find_leaks(listing, contents):
+        click.echo(leak)
 
 
 @main.command()
@@ -104,6 +113,11 @@ def list_command(manifest: Path, root: Path, splits_dir: Path | None) -> None:
 )
 @click.option("--store-flow/--no-store-flow", default=False, help="Whether the flow itself is kept.")
 @click.option(
+    "--frames-only",
+    is_flag=True,
+    help="Keep clips without flow and labels: enough for fine-tuning and tests.",
+)
+@click.option(
     "--videos-per-shard", type=click.IntRange(1), help="Videos in a shard.  [default: as the recipe says]"
 )
 def make(
@@ -128,7 +142,7 @@ def make(
 
     recipe = load_manifest(manifest)
     if options["store_boundaries"] is None:
-        options["store_boundaries"] = recipe.store_boundaries
+        options["store_boundaries"] = recipe.store_boundaries and not options["frames_only"]
     config = LabelConfig(
         clip_stride_frames=options.pop("clip_stride"),
         view_stride_pixels=options.pop("view_stride"),
@@ -233,6 +247,10 @@ def flow(video: Path, out: Path, method: str, size: tuple[int, int] | None, dtyp
 
     count = write_flow(video_flow(video, method, size), out, dtype=dtype, bound=bound)
     click.echo(f"wrote {count} flow fields to {out}")
+
+
+main.add_command(cli_shards.verify)
+main.add_command(cli_shards.failures)
 
 
 if __name__ == "__main__":

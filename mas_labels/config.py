@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal
 
 from mas_labels.conventions import get_convention
@@ -39,6 +40,8 @@ class LabelConfig:
         Whether Mu and Mv are kept (float16).
     store_flow
         Whether the flow itself is kept (float16).
+    frames_only
+        Whether clips are kept without flow and labels, for test and transfer data: no views, nothing of flow.
     """
 
     clip_stride_frames: int = CLIP_FRAMES
@@ -50,8 +53,32 @@ class LabelConfig:
     jpeg_quality: int = 90
     store_boundaries: bool = True
     store_flow: bool = False
+    frames_only: bool = False
+
+    @classmethod
+    def from_dict(cls, options: Mapping[str, Any]) -> LabelConfig:
+        """Make a configuration of options by name, such as a shard's.
+
+        Raises
+        ------
+        ConfigError
+            If one is unknown, of the wrong type, or out of its range.
+        """
+        unknown = sorted(set(options) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ConfigError(
+                f"unknown options {', '.join(unknown)}: another version of mas-labels knows them"
+            )
+        return cls(**options)
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            found = getattr(self, field.name)
+            if type(found) is not type(field.default):
+                kind = type(field.default).__name__
+                raise ConfigError(
+                    f"{field.name}: expected {kind}, found {type(found).__name__} {found!r:.40}"
+                )
         get_convention(self.convention)
         if self.flow not in FLOW_METHODS:
             raise ConfigError(f"no flow method {self.flow!r}: choose one of {', '.join(FLOW_METHODS)}")
@@ -61,6 +88,8 @@ class LabelConfig:
             raise ConfigError(f"jpeg_quality: expected 1 to 100, found {self.jpeg_quality}")
         if self.clip_stride_frames < 1:
             raise ConfigError(f"clip_stride_frames: expected 1 or more, found {self.clip_stride_frames}")
+        if self.frames_only and (self.store_boundaries or self.store_flow):
+            raise ConfigError("frames_only: no flow is computed, so neither it nor Mu and Mv can be stored")
         largest = max(FRAME_ROWS, FRAME_COLS) - VIEW_SIZE
         if not 1 <= self.view_stride_pixels <= largest:
             raise ConfigError(f"view_stride_pixels: expected 1 to {largest}, found {self.view_stride_pixels}")

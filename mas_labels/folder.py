@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mas_labels.errors import DatasetError
+
 
 @dataclass(frozen=True)
 class FolderContents:
@@ -89,6 +91,24 @@ def _files(folder: str | Path, prefix: str, notes: list[str]) -> Iterator[tuple[
             yield from _files(entry.path, f"{prefix}{entry.name}/", notes)
         elif entry.is_symlink() or entry.is_file(follow_symlinks=False):
             yield prefix + entry.name, entry.is_symlink()
+
+
+def resolve_inside(root: Path, path: str) -> Path:
+    """Return the file that a shard's or a list's relative path names, only if it lies under `root`.
+
+    Raises
+    ------
+    DatasetError
+        If the path is absolute, has ``..``, or is a link that leads out of `root`.
+    """
+    parts = path.split("/")
+    inside = path and "\0" not in path and not path.startswith("/") and ".." not in parts
+    if not inside or not (root / path).resolve().is_relative_to(root.resolve()):
+        raise DatasetError(
+            f"{printable(path)!r} leads out of {root}: paths of videos lie inside the data set's folder; do "
+            f"not trust where it comes from"
+        )
+    return root / path
 
 
 def _links_to_file_inside(root: Path, path: str) -> bool:

@@ -50,10 +50,10 @@ def clip_figure(clip: Clip, view: int = 0) -> Figure:
         The clip has no labels, or no such view.
     """
     figure = _new_figure((12.6, 10.0))
+    if not clip.shards.has_labels:
+        raise InputError("expected a clip with labels, found frames only: make shards without --frames-only")
     if not 0 <= view < len(clip.views):
-        raise InputError(
-            f"expected a view from 0 to {len(clip.views) - 1}, found {view} (frames only: no views)"
-        )
+        raise InputError(f"expected a view from 0 to {len(clip.views) - 1}, found {view}")
     top, left, mirrored = (int(value) for value in clip.views[view])
     frames = clip.frames
     seen = frames[:, top : top + VIEW_SIZE, left : left + VIEW_SIZE]

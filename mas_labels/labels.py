@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mas_labels.appearance import AppearanceStatistics, CropStatistics, check_frames
+from mas_labels.appearance import AppearanceSums, check_frames
 from mas_labels.conventions import get_convention
 from mas_labels.errors import InputError
-from mas_labels.motion import MotionStatistics
+from mas_labels.gather import gatherer
+from mas_labels.motion import MotionSums
 from mas_labels.motion_boundary import check_flow
-from mas_labels.schema import LABELS
 from mas_labels.views import centre_view, check_views
 
 MOST_FRAMES = 256
@@ -46,16 +46,18 @@ def compute_labels(
     Raises
     ------
     InputError
-        If a shape or a dtype is wrong, the flow is not finite, or a view leaves the frame.
+        If a shape or a dtype is wrong, the flow is not finite or too large, or a view leaves the frame.
     ConfigError
         If there is no such convention.
+    MissingDependencyError
+        If the compiled part was not built; `mas_labels.gather` says how to do without.
 
     Notes
     -----
     - Derivatives are taken on the whole field and then cropped: the border of a crop is no motion boundary.
     - A mirrored view has the mirrored flow with u negated, which the released code forgets.
     - Ties go to the lowest number; a motionless clip gets the lowest numbers (`authors`: 0 on the grid).
-    - Magnitudes are rounded to 2**-20 pixels, see `mas_labels.motion`.
+    - Magnitudes are rounded to 2**-20 pixels, see `mas_labels.gather`.
     """
     return clip_statistics(frames, flow, views, convention).labels
 
@@ -99,15 +101,12 @@ def clip_statistics(
         expected = (len(frames) - 1, *frames.shape[1:3], 2)
         raise InputError(f"flow: expected shape {expected} to go with the frames, found {flow.shape}")
     table = centre_view(*frames.shape[1:3]) if views is None else check_views(views, *frames.shape[1:3])
-    choices = get_convention(convention)
-    motion = MotionStatistics.of_flow(flow, choices)
-    appearance = AppearanceStatistics.of_frames(frames, choices)
-    labels = np.empty((len(table), LABELS), np.uint8)
-    crops: dict[tuple[int, int], CropStatistics] = {}
-    for row, (top, left, mirrored) in enumerate(table.tolist()):
-        if (top, left) not in crops:
-            crops[top, left] = appearance.crop(top, left)
-        colours = crops[top, left].labels(bool(mirrored))
-        labels[row] = motion.labels(top, left, bool(mirrored)) + colours
-    mu, mv = motion.boundaries
-    return ClipStatistics(labels, mu, mv, motion.field_means())
+    choices, way = get_convention(convention), gatherer()
+    offsets, mirrored = table[:, :2].astype(np.int32), table[:, 2]
+    crops, crop = np.unique(offsets, axis=0, return_inverse=True)
+    crop = crop.reshape(-1)  # NumPy 2.0 gives it another shape
+    motion = MotionSums.of_flow(flow, crops, choices, way)
+    appearance = AppearanceSums.of_frames(frames, crops, choices, way)
+    labels = [each.labels(crop, mirrored, choices) for each in (motion, appearance)]
+    mu, mv = motion.fields.boundaries
+    return ClipStatistics(np.concatenate(labels, axis=1), mu, mv, motion.field_means())

@@ -14,7 +14,8 @@ from pathlib import Path
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.folder import FolderContents, first_names, printable, split_extension, walk_folder
 from mas_labels.recipe import ALL, Manifest, load_manifest
-from mas_labels.splits import PathMatches, Splits, list_folders, order_classes, read_splits
+from mas_labels.split_table import PathMatches, Splits, fold_name
+from mas_labels.splits import list_folders, order_classes, read_splits
 
 __all__ = ["Listing", "Manifest", "VideoRecord", "describe", "find_videos", "list_videos", "load_manifest"]
 
@@ -156,8 +157,9 @@ def list_videos(
     folders = list_folders(manifest, root, splits_dir)
     splits = read_splits(manifest, matches, folders)
     matches_missing = _match_all(manifest, splits.missing)
-    here = {match["class"] for match in matches.values()} if _has_class(manifest) else set()
-    classes, class_notes = order_classes(manifest, here, folders)
+    named = (splits.classes.get(path, match.groupdict().get("class")) for path, match in matches.items())
+    here = {name for name in named if name is not None}
+    classes, class_notes = order_classes(manifest, here, set(splits.classes.values()), folders)
     record = _RecordMaker(classes, splits)
     return Listing(
         manifest_name=manifest.name,
@@ -169,7 +171,13 @@ def list_videos(
         missing=tuple(record.make(path, matches_missing.get(path)) for path in splits.missing),
         unlisted=tuple(path for path in matches if splits.names and not splits.of(path)),
         ignored=contents.ignored,
-        notes=(*contents.notes, *splits.notes, *class_notes, *_note_strangers(manifest, strangers)),
+        notes=(
+            *contents.notes,
+            *splits.notes,
+            *class_notes,
+            *_note_strangers(manifest, strangers),
+            *_note_expected(manifest, len(matches), len(classes)),
+        ),
     )
 
 
@@ -179,14 +187,14 @@ class _RecordMaker:
     def __init__(self, classes: Sequence[str], splits: Splits) -> None:
         self._classes = classes
         self._index = {name: index for index, name in enumerate(classes)}
-        self._index_any_case = {name.lower(): index for index, name in enumerate(classes)}
+        self._index_folded = {fold_name(name): index for index, name in enumerate(classes)}
         self._splits = splits
 
     def make(self, path: str, match: re.Match[str] | None) -> VideoRecord:
         named = match.groupdict() if match else {}
-        name = named.get("class")
+        name = self._splits.classes.get(path, named.get("class"))
         # a class that is only in a list of missing videos has no number
-        index = -1 if name is None else self._index.get(name, self._index_any_case.get(name.lower(), -1))
+        index = -1 if name is None else self._index.get(name, self._index_folded.get(fold_name(name), -1))
         return VideoRecord(
             path=path,
             class_name=self._classes[index] if index >= 0 else name,
@@ -194,10 +202,6 @@ class _RecordMaker:
             splits=self._splits.of(path),
             group=named.get("group"),
         )
-
-
-def _has_class(manifest: Manifest) -> bool:
-    return "class" in re.compile(manifest.path).groupindex
 
 
 def _match_all(manifest: Manifest, paths: Iterable[str]) -> PathMatches:
@@ -212,6 +216,16 @@ def _note_strangers(manifest: Manifest, strangers: Sequence[str]) -> list[str]:
     return [
         f"{len(strangers)} videos do not lie where the manifest {manifest.name} expects them and are left "
         f"out: {first_names(strangers)}"
+    ]
+
+
+def _note_expected(manifest: Manifest, videos: int, classes: int) -> list[str]:
+    """Say where the counts are not those of the whole data set."""
+    counts = (("videos", manifest.expected_videos, videos), ("classes", manifest.expected_classes, classes))
+    return [
+        f"the whole data set has {expected} {what}, here are {found}"
+        for what, expected, found in counts
+        if expected not in (None, found)
     ]
 
 

@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from mas_labels.conventions import get_convention
 from mas_labels.errors import InputError
 
+LARGEST_FLOW = 16384.0
+"""Pixels per frame: more than any frame is wide. Sums of magnitudes stay far below what 64 bits hold."""
+
 
 def derivatives(fields: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
     """Differentiate fields along columns and rows.
@@ -42,7 +45,7 @@ def derivatives(fields: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
 
 
 def check_flow(flow: ArrayLike) -> NDArray[np.float32]:
-    """Return `flow` as float32; `InputError` unless (fields, H >= 2, W >= 2, 2), floating and finite."""
+    """Return `flow` as float32; `InputError` unless (fields, H >= 2, W >= 2, 2), floating, finite and possible."""
     flow = np.asarray(flow)
     if flow.ndim != 4 or flow.shape[-1] != 2 or min(flow.shape[:3]) < 1 or min(flow.shape[1:3]) < 2:
         raise InputError(f"flow: expected shape (fields, rows, cols, 2), found {flow.shape}")
@@ -50,8 +53,11 @@ def check_flow(flow: ArrayLike) -> NDArray[np.float32]:
         raise InputError(f"flow: expected floating point pixels per frame, found dtype {flow.dtype}")
     with np.errstate(over="ignore"):  # what float32 cannot hold is told of in the next line
         single = flow.astype(np.float32, copy=False)
-    if not np.isfinite(single).all():
-        raise InputError("flow: expected finite values, found NaN or infinity: mend or drop the clip")
+    if not (single.max() <= LARGEST_FLOW and single.min() >= -LARGEST_FLOW):  # false for NaN as well
+        raise InputError(
+            f"flow: expected finite values of at most {LARGEST_FLOW:g} pixels, found NaN or larger ones: "
+            "mend or drop the clip"
+        )
     return single
 
 
@@ -85,7 +91,7 @@ def motion_boundaries(
     Raises
     ------
     InputError
-        If the flow has another shape or dtype, or values that are not finite.
+        If the flow has another shape or dtype, or values that are not finite or beyond 16384 pixels.
     ConfigError
         If there is no such convention.
     """

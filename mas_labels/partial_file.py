@@ -14,11 +14,14 @@ import h5py
 
 from mas_labels.errors import ConfigError, StorageError
 from mas_labels.locking import lock_file
+from mas_labels.seal import SEAL_BYTES, write_seal
 
 SLACK_BYTES = 24 << 20
 """More than HDF5 holds back in its caches: at most 1 MiB for each data set, and its own tables."""
 STEP_BYTES = 16 << 20
 """How much is reserved at a time."""
+LAYOUT = ("v110", "v110")
+"""HDF5's layout of 2016: the first with checksums on all its own tables, those that find chunks included."""
 
 
 class PartialFile:
@@ -54,7 +57,7 @@ class PartialFile:
         try:
             os.ftruncate(self._lock, 0)
             self._allocate(SLACK_BYTES)
-            self.hdf5 = h5py.File(self.hidden, "w", libver=("v108", "v108"), locking=False)
+            self.hdf5 = h5py.File(self.hidden, "w", libver=LAYOUT, userblock_size=SEAL_BYTES, locking=False)
         except BaseException:
             self._forget()
             raise
@@ -82,11 +85,12 @@ class PartialFile:
         self._reserved = size
 
     def close(self) -> None:
-        """Complete the hidden file: all of it on the disk, and nothing behind its end."""
+        """Complete the hidden file: sealed, all of it on the disk, and nothing behind its end."""
         self.hdf5.flush()
         size = self.hdf5.id.get_filesize()
         self.hdf5.close()
         os.ftruncate(self._lock, size)
+        write_seal(self._lock)
         os.fsync(self._lock)
 
     def publish(self) -> None:

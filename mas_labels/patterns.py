@@ -1,54 +1,28 @@
-"""The three patterns of figure 4 as maps of block numbers, and the cells they are all made of.
+"""The three patterns of figure 4 as maps of block numbers and as masks.
 
-Geometry is data here. Where the grid, the rings, the triangles and the two diagonals are laid over one
-another they cut the view into 64 *cells*; every block of every pattern is a union of cells. Statistics are
-gathered once a cell and added up to blocks by a matrix of zeros and ones, so one reduction serves all three
-patterns and both conventions, and the statistics of a mirrored view are those of the view with cells swapped.
+Geometry is data here: one table of 28 masks serves all three patterns and both conventions, and the blocks of a
+mirrored view are those of the view in another order.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.schema import BLOCKS, PATTERNS, VIEW_SIZE
 
+BLOCK_SLICES: Final = {"grid": slice(0, 16), "rings": slice(16, 20), "triangles": slice(20, 28)}
+"""Where each pattern's blocks lie in the list of all blocks."""
+ALL_BLOCKS: Final = sum(BLOCKS.values())
+WHOLE_VIEW: Final = ALL_BLOCKS
+"""Stands for the block that is the whole view."""
 RING_WIDTH = VIEW_SIZE // 8
 """Width of each of the 4 rings, in pixels."""
 GRID_SIDE = VIEW_SIZE // 4
 """Side of each of the 16 blocks of the grid, in pixels."""
-
-
-@dataclass(frozen=True)
-class Cells:
-    """The finest common partition of the patterns.
-
-    Attributes
-    ----------
-    map
-        (112, 112) intp, the cell of each pixel, from 0.
-    count
-        Number of cells.
-    members
-        For each pattern (blocks, cells) float64 of zeros and ones: which cells make up which block.
-    pixels
-        (cells,) intp, the size of each cell.
-    mirror
-        (cells,) intp, the cell that each cell falls on when the view is mirrored.
-    mirrored_blocks
-        For each pattern (blocks,) intp: the block (from 0) of the unmirrored view at each block of the
-        mirrored one.
-    """
-
-    map: NDArray[np.intp]
-    count: int
-    members: dict[str, NDArray[np.float64]]
-    pixels: NDArray[np.intp]
-    mirror: NDArray[np.intp]
-    mirrored_blocks: dict[str, NDArray[np.intp]]
 
 
 def block_maps() -> dict[str, NDArray[np.uint8]]:
@@ -86,33 +60,37 @@ def diagonal_map() -> NDArray[np.bool_]:
 
 
 @cache
-def cells(diagonals: str) -> Cells:
-    """Return the cells for a convention's rule about diagonals, ``"partition"`` or ``"shared"``."""
+def block_masks(diagonals: str) -> NDArray[np.bool_]:
+    """Return (28, 112, 112) bool: the pixels of each block of the grid, the rings and the triangles.
+
+    Parameters
+    ----------
+    diagonals
+        ``"partition"``: every pixel is in one block of each pattern. ``"shared"``: pixels on a diagonal are
+        in both triangles that touch there.
+    """
     maps = block_maps()
-    on_diagonal = diagonal_map()
-    key = np.ravel_multi_index(
-        (maps["grid"], maps["rings"], maps["triangles"], on_diagonal.astype(np.intp)), (17, 5, 9, 2)
+    masks = np.concatenate(
+        [maps[name] == np.arange(1, BLOCKS[name] + 1)[:, None, None] for name in PATTERNS], axis=0
     )
-    _, first, cell = np.unique(key, return_index=True, return_inverse=True)
-    cell_map = cell.reshape(VIEW_SIZE, VIEW_SIZE).astype(np.intp)
-    members = {
-        name: (maps[name].ravel()[first] == np.arange(1, BLOCKS[name] + 1)[:, None]).astype(np.float64)
-        for name in PATTERNS
-    }
     if diagonals == "shared":
+        triangles = masks[BLOCK_SLICES["triangles"]]
         for block, neighbour in ((2, 1), (3, 4), (6, 5), (7, 8)):
-            shared = members["triangles"][block - 1].astype(bool) & on_diagonal.ravel()[first]
-            members["triangles"][neighbour - 1, shared] = 1.0
-    mirror = np.empty(first.size, np.intp)
-    mirror[cell_map.ravel()] = cell_map[:, ::-1].ravel()
-    return Cells(
-        map=cell_map,
-        count=int(first.size),
-        members=members,
-        pixels=np.bincount(cell_map.ravel()),
-        mirror=mirror,
-        mirrored_blocks={
-            name: np.array([int(np.argmax((rows == row).all(axis=1))) for row in rows[:, mirror]])
-            for name, rows in members.items()
-        },
-    )
+            triangles[neighbour - 1] |= triangles[block - 1] & diagonal_map()
+    masks.setflags(write=False)
+    return masks
+
+
+@cache
+def block_pixels(diagonals: str) -> NDArray[np.int64]:
+    """Return (28,) int64: the size of each block."""
+    return block_masks(diagonals).sum(axis=(1, 2))
+
+
+@cache
+def mirrored_blocks() -> NDArray[np.intp]:
+    """Return (2, 28) intp: row 1 has the block of the view at each block of the mirrored view, row 0 itself."""
+    masks = block_masks("partition")
+    mirrored = masks[:, :, ::-1]
+    same = [int(np.argmax((masks == mask).all(axis=(1, 2)))) for mask in mirrored]
+    return np.array([np.arange(ALL_BLOCKS), same])

@@ -33,7 +33,7 @@ from mas_labels.shard_reader import Shard
 from mas_labels.shard_writer import ShardWriter
 from mas_labels.tvl1 import isa as tvl1_isa
 from mas_labels.video import VideoReader
-from mas_labels.views import view_table
+from mas_labels.views import NO_VIEWS, view_table
 
 
 def label_video(
@@ -50,9 +50,12 @@ def label_video(
     clips = 0
     try:
         for start_frame, frames in cut_clips(reader, config.clip_stride_frames):
-            flow = compute_flow(frames, config.flow)
-            statistics = clip_statistics(frames, flow, writer.views, config.convention)
-            writer.add_clip(start_frame, frames, statistics, flow)
+            if config.frames_only:
+                writer.add_clip(start_frame, frames)
+            else:
+                flow = compute_flow(frames, config.flow)
+                statistics = clip_statistics(frames, flow, writer.views, config.convention)
+                writer.add_clip(start_frame, frames, statistics, flow)
             clips += 1
             beat.count(clips=1)
     except (cv2.error, InputError, MemoryError) as error:
@@ -78,7 +81,7 @@ def label_shard(plan: ShardPlan, config: LabelConfig, root: Path, out: Path, in_
     """
     if in_worker:
         interruption.live_with_parent()
-    views = view_table(config.view_stride_pixels, config.view_mirrored)
+    views = NO_VIEWS if config.frames_only else view_table(config.view_stride_pixels, config.view_mirrored)
     try:
         with interruption.deferred(), _one_quiet_thread(), Heartbeat(out, plan.name) as beat:
             with ShardWriter(
@@ -147,7 +150,7 @@ def run(
     WorkerError
         If a worker process dies.
     """
-    if config.flow == "tvl1":
+    if config.flow == "tvl1" and not config.frames_only:
         tvl1_isa()  # not built: says so before any work
     with _alone_in(out):
         results = finished_shards(out, plan, config, root)

@@ -12,6 +12,9 @@ r"""A recipe: how a data set lies on disk, as plain data read from a small YAML 
       - {by: lists, files: {train1: trainlist01.txt, test1: testlist01.txt}}
       - {by: groups, groups: {train1: 8-25, test1: 1-7}}
       - {by: path}
+      - {by: marked_lists, files: "{class}_test_split{number}.txt", marks: {train: 1, test: 2}}
+      - {by: csv, files: {train: "*train*.csv"}, name: "{youtube_id}_{time_start:06d}", class: label}
+    expected: {videos: 13320, classes: 101}                  # of the whole data set; what differs is told
     videos_per_shard: 16
     store_boundaries: true
 
@@ -33,6 +36,13 @@ from mas_labels.errors import ConfigError
 
 ALL: Final = "all"
 """The split that every recipe has: all videos."""
+LONGEST_NAME: Final = 80
+"""Of data sets and splits: two of them and more make the name of a file."""
+MOST_GROUPS: Final = 1_000_000
+NOT_YAML: Final = (
+    *(yaml.YAMLError, RecursionError),
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),  # PyYAML's, on tags like !!int
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,31 @@ class PathRule:
     """Splits from the path's own `split` group."""
 
 
-SplitRule = ListsRule | GroupsRule | PathRule
+@dataclass(frozen=True)
+class MarkedListsRule:
+    """Splits from one list file for each class and number; lines are `name mark` (HMDB51).
+
+    `marks` are pairs of a split's name and its mark: with ("train", "1") a video marked 1 in the file whose
+    {number} is 2 belongs to the split train2. Other marks mean that it is not used there.
+    """
+
+    files: str
+    marks: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class CsvRule:
+    """Splits from one CSV file a split, found by a pattern; a row names a video and its class (Kinetics).
+
+    `name` is a format of the columns that gives the video's file name without folder and extension.
+    """
+
+    files: tuple[tuple[str, str], ...]
+    name: str
+    class_column: str
+
+
+SplitRule = ListsRule | GroupsRule | PathRule | MarkedListsRule | CsvRule
 
 
 @dataclass(frozen=True)
@@ -79,6 +113,8 @@ class Manifest:
         Videos that share one shard.
     store_boundaries
         Whether Mu and Mv are stored beside the labels.
+    expected_videos, expected_classes
+        Of the whole data set, if that is known.
     """
 
     name: str
@@ -90,6 +126,8 @@ class Manifest:
     class_list: str | None = None
     videos_per_shard: int = 16
     store_boundaries: bool = True
+    expected_videos: int | None = None
+    expected_classes: int | None = None
 
 
 def load_manifest(path: str | Path) -> Manifest:
@@ -108,7 +146,7 @@ def load_manifest(path: str | Path) -> Manifest:
         raise ConfigError(
             f"cannot read the manifest {path}: {error}. YAML files in its folder: {there}"
         ) from error
-    except yaml.YAMLError as error:
+    except NOT_YAML as error:
         raise ConfigError(f"the manifest {path} is not YAML: {error}") from error
     return parse_manifest(data, str(path))
 
@@ -122,18 +160,22 @@ def parse_manifest(data: object, where: str = "manifest") -> Manifest:
         A key is unknown, absent or of the wrong kind.
     """
     keys = _Keys(data, where)
+    expected = _Keys(keys.get("expected", dict, {}), f"{where}: expected")
     manifest = Manifest(
         name=_file_name(keys.text("name"), where),
         description=keys.text("description"),
         path=_pattern(keys.text("path"), where),
         extensions=tuple(_extension(text, where) for text in keys.texts("extensions")),
         splits=tuple(_split_rule(rule, f"{where}: splits") for rule in keys.get("splits", list, [])),
-        list_folders=keys.texts("list_folders", ["."]),
-        class_list=keys.get("class_list", str, None),
+        list_folders=tuple(_inside(text, where, up=1) for text in keys.texts("list_folders", ["."])),
+        class_list=_inside(name, where) if (name := keys.get("class_list", str, None)) else None,
         videos_per_shard=keys.get("videos_per_shard", int, 16),
         store_boundaries=keys.get("store_boundaries", bool, True),
+        expected_videos=expected.get("videos", int, None),
+        expected_classes=expected.get("classes", int, None),
     )
     keys.finish()
+    expected.finish()
     if manifest.videos_per_shard < 1:
         raise ConfigError(f"{where}: videos_per_shard must be 1 or more, found {manifest.videos_per_shard}")
     names = re.compile(manifest.path).groupindex
@@ -184,7 +226,7 @@ class _Keys:
 def _pattern(text: str, where: str) -> str:
     try:
         names = set(re.compile(text).groupindex)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         raise ConfigError(f"{where}: `path` is not a regular expression: {error}") from error
     if names - {"class", "group", "split"}:
         raise ConfigError(
@@ -205,25 +247,52 @@ def _split_rule(data: object, where: str) -> SplitRule:
     by = keys.text("by")
     rule: SplitRule
     if by == "lists":
-        rule = ListsRule(tuple(_named(keys.get("files", dict), where)))
+        named = _named(keys.get("files", dict), where)
+        rule = ListsRule(tuple((split, _inside(name, where)) for split, name in named))
     elif by == "groups":
         named = _named(keys.get("groups", dict), where)
         rule = GroupsRule(tuple((split, _numbers(text, where)) for split, text in named))
     elif by == "path":
         rule = PathRule()
+    elif by == "marked_lists":
+        rule = MarkedListsRule(
+            _places(keys.text("files"), where), tuple(_named(keys.get("marks", dict), where))
+        )
+    elif by == "csv":
+        rule = CsvRule(tuple(_named(keys.get("files", dict), where)), keys.text("name"), keys.text("class"))
     else:
-        raise ConfigError(f"{where}: `by` must be lists, groups or path, found {by!r}")
+        raise ConfigError(f"{where}: `by` must be lists, marked_lists, csv, groups or path, found {by!r}")
     keys.finish()
     return rule
 
 
+def _places(text: str, where: str) -> str:
+    if text.count("{class}") != 1 or text.count("{number}") != 1:
+        raise ConfigError(f"{where}: `files` needs {{class}} and {{number}}, once each; found {text!r}")
+    return text
+
+
+def is_file_name(name: str) -> bool:
+    """Return whether a name may become part of a shard's file name."""
+    return len(name) <= LONGEST_NAME and re.fullmatch(r"\w[\w.-]*", name) is not None
+
+
 def _file_name(name: str, where: str) -> str:
     """Return a name that becomes part of shards' file names, or raise `ConfigError`."""
-    if not re.fullmatch(r"\w[\w.-]*", name):
+    if not is_file_name(name):
         raise ConfigError(
-            f"{where}: names of data sets and splits are letters, digits, '_', '.' and '-', found {name!r}"
+            f"{where}: names of data sets and splits are at most {LONGEST_NAME} letters, digits, '_', '.' "
+            f"and '-', found {name!r}"
         )
     return name
+
+
+def _inside(path: str, where: str, up: int = 0) -> str:
+    """Return the path of a list file or their folder if it leads at most `up` folders out of the data set."""
+    if not path or path.startswith("/") or "\0" in path or ".." in path.split("/")[up:]:
+        beside = " or beside" if up else ""
+        raise ConfigError(f"{where}: expected a path in{beside} the data set's folder, found {path!r}")
+    return path
 
 
 def _named(data: Mapping[object, object], where: str) -> list[tuple[str, str]]:
@@ -239,8 +308,9 @@ def _numbers(text: str, where: str) -> frozenset[int]:
     """Numbers of a text such as `1-7, 15-25`."""
     numbers: set[int] = set()
     for part in text.split(","):
-        found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        if not found:
-            raise ConfigError(f"{where}: expected group numbers such as 1-7, 15-25; found {text!r}")
-        numbers.update(range(int(found[1]), int(found[2] or found[1]) + 1))
+        found = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", part)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
+        if not 0 <= last - first < MOST_GROUPS:
+            raise ConfigError(f"{where}: expected group numbers such as 1-7, 15-25; found {text[:80]!r}")
+        numbers.update(range(first, last + 1))
     return frozenset(numbers)

@@ -83,7 +83,7 @@ def _text(shards: ShardSet, curves: str) -> str:
     summary = summarise(shards)
     failures = shards.failures
     names = {str(shards.shard(number).plan.get("manifest")) for number in range(len(shards.paths))}
-    title = f"Labels of {printable(', '.join(sorted(names)))}"
+    title = f"{'Labels' if shards.has_labels else 'Clips'} of {printable(', '.join(sorted(names)))}"
     return page(
         title,
         [
@@ -111,6 +111,8 @@ def _head(title: str, shards: ShardSet, summary: Summary, failures: int) -> str:
     if summary.motionless is not None:
         tiles.append(tile(f"{summary.motionless:,}", "clips without any motion"))
     options = f"{shards.config.get('flow')} flow, convention {shards.config.get('convention')}"
+    if not shards.has_labels:
+        options = "frames only: no flow, no labels"
     return (
         f'<h1>{html.escape(title)}</h1><p class="soft">{html.escape(options)}</p>'
         f'<div class="tiles">{"".join(tiles)}</div>'

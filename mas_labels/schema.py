@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 FORMAT_NAME: Final = "mas-shard"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 CLIP_FRAMES: Final = 16
 """Frames of a clip (paper, section 3.4)."""
@@ -61,7 +61,17 @@ def _largest_value(name: str) -> int:
 
 
 LABEL_MAX: Final[tuple[int, ...]] = tuple(_largest_value(name) for name in LABEL_NAMES)
-"""Largest value of each label. The smallest is 1 (0 only for `grid_*` of motionless clips in `authors`)."""
+"""Largest value of each label."""
+
+MOTIONLESS_NAMES: Final = ("grid_ul", "grid_uo", "grid_vl", "grid_vo")
+"""Labels that the convention `authors` sets to 0 for motionless clips."""
+
+
+def label_min(convention: str) -> tuple[int, ...]:
+    """Return the smallest value of each label under a convention."""
+    zeros = MOTIONLESS_NAMES if convention == "authors" else ()
+    return tuple(int(name not in zeros) for name in LABEL_NAMES)
+
 
 VIEW_COLUMNS: Final = ("top", "left", "mirrored")
 """Columns of a table of views: the crop's offsets in rows and columns (before mirroring), then 0 or 1."""
@@ -102,7 +112,13 @@ class Column:
 _FIELD = (FRAME_ROWS, FRAME_COLS, 2)
 
 COLUMNS: Final[tuple[Column, ...]] = (
-    Column("views", "int16", (3,), "views", "top, left, mirrored; row 0 is the centre view, unmirrored"),
+    Column(
+        "views",
+        "int16",
+        (3,),
+        "views",
+        "top, left, mirrored; row 0 is the centre view, unmirrored; no rows in a shard of frames only",
+    ),
     Column("classes", "S", (), "classes", "names of the data set's classes, by index"),
     Column("videos/path", "S", (), "videos", "path relative to the root, as bytes of the file system"),
     Column("videos/class_index", "int32", (), "videos", "row of classes, -1 without a class"),
@@ -116,10 +132,21 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("clips/video", "uint32", (), "clips", "row of videos/*"),
     Column("clips/start_frame", "uint32", (), "clips", "number of its first frame in the video, from 0"),
     Column(
-        "clips/labels", "uint8", ("views", LABELS), "clips", "the 27 labels of every view", compressed=True
+        "clips/labels",
+        "uint8",
+        ("views", LABELS),
+        "clips",
+        "the 27 labels of every view",
+        optional=True,
+        compressed=True,
     ),
     Column(
-        "clips/motion", "float32", (FIELDS, 2), "clips", "mean |boundary| of each field, of u and v, pixels"
+        "clips/motion",
+        "float32",
+        (FIELDS, 2),
+        "clips",
+        "mean |boundary| of each field, of u and v, pixels",
+        optional=True,
     ),
     Column(
         "clips/mu", "float16", _FIELD, "clips", "Mu: summed du/dcol, du/drow", optional=True, compressed=True

@@ -100,7 +100,10 @@ class Clip:
 
     @property
     def motion(self) -> NDArray[np.float32]:
-        """(15, 2) float32: mean magnitude of each field's own motion boundary, of u and of v, in pixels."""
+        """(15, 2) float32: mean magnitude of each field's own motion boundary, of u and of v, in pixels.
+
+        Raises `ShardError` for a shard of frames only.
+        """
         shard, clip = self.shards.locate(self.index)
         return shard.read("clips/motion", clip)
 
@@ -239,12 +242,7 @@ class ShardSet(Sequence[Clip]):
     @property
     def failures(self) -> list[Failure]:
         """Every video that could not be used, shard by shard."""
-        names = ("path", "stage", "code", "message")
-        return [
-            Failure(*row)
-            for shard in self._each_shard()
-            for row in zip(*(shard.read_texts(f"failures/{name}") for name in names), strict=True)
-        ]
+        return [failure for shard in self._each_shard() for failure in read_failures(shard)]
 
     def _each_shard(self) -> Iterator[Shard]:
         return (self.shard(number) for number in range(len(self.paths)))
@@ -301,6 +299,33 @@ def _video(shard: Shard, row: int) -> Video:
     )
 
 
+def read_failures(shard: Shard) -> list[Failure]:
+    """Read the videos of one shard that could not be used."""
+    columns = (shard.read_texts(f"failures/{name}") for name in ("path", "stage", "code", "message"))
+    return [Failure(*row) for row in zip(*columns, strict=True)]
+
+
+def find_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Find the shards that paths name, in order, each once.
+
+    Parameters and errors are those of `open_shards`, but nothing is opened.
+    """
+    asked = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    found: dict[Path, None] = {}
+    for item in [os.fspath(one) for one in asked]:
+        path = Path(item)
+        if path.is_dir():
+            matches = [str(match) for match in path.glob("*.h5")]
+        else:
+            matches = [item] if path.is_file() else glob.glob(item)  # noqa: PTH207 - absolute patterns too
+        if not matches:
+            raise DatasetError(f"no shards match {item!r}: expected *.h5 files written by `mas-labels make`")
+        found.update(dict.fromkeys(map(Path, sorted(matches))))
+    if not found:
+        raise DatasetError("no shards given: name *.h5 files written by `mas-labels make`")
+    return list(found)
+
+
 def open_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> ShardSet:
     """Open shards as one sequence of clips.
 
@@ -320,17 +345,4 @@ def open_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     ShardError
         If a shard is damaged or foreign, or two were made with different options.
     """
-    asked = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    found: dict[Path, None] = {}
-    for item in [os.fspath(one) for one in asked]:
-        path = Path(item)
-        if path.is_dir():
-            matches = [str(match) for match in path.glob("*.h5")]
-        else:
-            matches = [item] if path.is_file() else glob.glob(item)  # noqa: PTH207 - absolute patterns too
-        if not matches:
-            raise DatasetError(f"no shards match {item!r}: expected *.h5 files written by `mas-labels make`")
-        found.update(dict.fromkeys(map(Path, sorted(matches))))
-    if not found:
-        raise DatasetError("no shards given: name *.h5 files written by `mas-labels make`")
-    return ShardSet(list(found))
+    return ShardSet(find_shards(paths))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels import schema
-from mas_labels.errors import ShardError
+from mas_labels.config import LabelConfig
+from mas_labels.errors import ConfigError, ShardError
+from mas_labels.seal import check_seal
+from mas_labels.shard_structure import check_references, check_rows, checked_datasets, read_attributes
 from mas_labels.stored_frames import CLIP_SHAPE, UNREADABLE, StoredFrames
-
-GREATEST_DEFLATION = 1100
-"""A little more than deflate can shrink anything: a data set that claims more was never written."""
 
 
 class DataDigest:
@@ -64,6 +64,8 @@ class Shard:
     ----------
     config, plan, versions
         What the attributes of the same names say, as dictionaries.
+    options
+        `config` as a `LabelConfig`.
     content_hash
         SHA-256 over everything in the shard, as stored.
     views
@@ -77,7 +79,6 @@ class Shard:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._frames: StoredFrames | None = None
         try:
             self._file = h5py.File(self.path, "r", locking=False)
         except OSError as error:
@@ -86,10 +87,10 @@ class Shard:
             ) from error
         try:
             self._read_header()
-            self._datasets = dict(self._checked_datasets())
-            self._check_rows()
+            self._datasets = checked_datasets(self._file, self.path)
+            self.clips = check_rows(self._datasets, self.path)
+            check_references(self._datasets, self.path)
             self.views: NDArray[np.int16] = self.read("views")
-            self._check_references()
         except UNREADABLE as error:
             self._file.close()
             raise ShardError(
@@ -100,92 +101,27 @@ class Shard:
             raise
 
     def _read_header(self) -> None:
-        """Read the attributes; refuse another format or schema."""
+        """Read the attributes."""
         try:
-            texts = {n: _text(self._file.attrs[n]) for n in schema.ATTRIBUTES if n != "schema_version"}
-            version = int(self._file.attrs["schema_version"])
+            texts = {
+                name: os.fsdecode(value) for name, value in read_attributes(self._file, self.path).items()
+            }
             self.texts = {name: texts[name] for name in ("format", "config", "plan", "versions")}
             self.config: dict[str, Any] = _dictionary(texts["config"])
             self.plan: dict[str, Any] = _dictionary(texts["plan"])
             self.versions: dict[str, str] = _dictionary(texts["versions"])
+            self.options = LabelConfig.from_dict(self.config)
+        except ConfigError as error:
+            raise ShardError(
+                f"{self.path}: {error}; read it with the mas-labels that made it "
+                f"({self.versions.get('mas_labels')}), or make it again"
+            ) from error
         except UNREADABLE as error:
             raise ShardError(
-                f"{self.path}: not a shard of mas-labels, an attribute is missing: {error}"
+                f"{self.path}: not a shard of mas-labels, an attribute is damaged: {error}"
             ) from error
         self.content_hash = texts["content_hash"]
-        if texts["format"] != schema.FORMAT_NAME or version != schema.SCHEMA_VERSION:
-            raise ShardError(
-                f"{self.path}: expected {schema.FORMAT_NAME} version {schema.SCHEMA_VERSION}, found "
-                f"{texts['format']} version {version}: make it again, or read it with the mas-labels "
-                f"{self.versions.get('mas_labels', 'that')} it was made by"
-            )
-
-    def _checked_datasets(self) -> Iterator[tuple[str, h5py.Dataset]]:
-        """Yield every data set the schema names; refuse whatever else is there."""
-        columns = {column.path: column for column in schema.COLUMNS}
-        groups = {path.split("/")[0] for path in columns if "/" in path}
-        for path in _walk(self._file, self.path):
-            if path in groups:
-                continue
-            if path not in columns:
-                raise ShardError(f"{self.path}: holds {path!r}, which is not in the schema: do not trust it")
-            dataset = self._file[path]
-            self._check_dataset(columns[path], dataset)
-            yield path, dataset
-
-    def _check_dataset(self, column: schema.Column, dataset: h5py.Dataset) -> None:
-        """Refuse a data set of another type or shape, stored elsewhere, or larger than its bytes can be."""
-        kind = "S" if dataset.dtype.kind == "S" else dataset.dtype.name
-        if kind != column.dtype or dataset.ndim != 1 + len(column.row_shape):
-            raise ShardError(
-                f"{self.path}: {column.path} should be {column.dtype} with rows of shape {column.row_shape}, "
-                f"found {dataset.dtype} {dataset.shape}: remove it and make it again"
-            )
-        if dataset.is_virtual or dataset.external:
-            raise ShardError(
-                f"{self.path}: {column.path} points to data outside of the file: do not trust it"
-            )
-        if dataset.nbytes > GREATEST_DEFLATION * dataset.id.get_storage_size():
-            raise ShardError(
-                f"{self.path}: {column.path} claims {dataset.nbytes} bytes that are not in the file"
-            )
-
-    def _check_rows(self) -> None:
-        """Refuse missing data sets and numbers of rows that contradict one another."""
-        missing = [c.path for c in schema.COLUMNS if not c.optional and c.path not in self._datasets]
-        if missing:
-            raise ShardError(f"{self.path}: {', '.join(missing)} missing: remove it and make it again")
-        counts = {
-            "views": len(self._datasets["views"]),
-            "classes": len(self._datasets["classes"]),
-            "videos": len(self._datasets["videos/path"]),
-            "clips": len(self._datasets["clips/video"]),
-            "failures": len(self._datasets["failures/path"]),
-        }
-        counts["frame offsets"] = counts["clips"] * schema.CLIP_FRAMES + 1
-        for column in schema.COLUMNS:
-            if column.path not in self._datasets:
-                continue
-            row_shape = tuple(counts["views"] if e == "views" else e for e in column.row_shape)
-            found = self._datasets[column.path].shape
-            rows = counts.get(column.rows, found[0])
-            if found != (rows, *row_shape):
-                expected = (rows, *row_shape)
-                raise ShardError(f"{self.path}: {column.path} should have shape {expected}, found {found}")
-        self.clips = counts["clips"]
-
-    def _check_references(self) -> None:
-        """Refuse numbers that point to rows which are not there, and views that leave the frame."""
-        for path, rows in (
-            ("videos/class_index", len(self._datasets["classes"])),
-            ("clips/video", len(self._datasets["videos/path"])),
-        ):
-            numbers = self.read(path)
-            if numbers.size and not -1 <= numbers.min() <= numbers.max() < rows:
-                raise ShardError(f"{self.path}: {path} leads astray: remove it and make it again")
-        largest = (schema.FRAME_ROWS - schema.VIEW_SIZE, schema.FRAME_COLS - schema.VIEW_SIZE, 1)
-        if ((self.views < 0) | (self.views > largest)).any():
-            raise ShardError(f"{self.path}: a view leaves the frame: remove it and make it again")
+        self._label_min = schema.label_min(self.options.convention)
 
     def __len__(self) -> int:
         return self.clips
@@ -215,11 +151,23 @@ class Shard:
         return [_text(value) for value in self.read(path)]
 
     def read_labels(self, clip: int) -> NDArray[np.uint8]:
-        """Read a clip's labels of all views: (V, 27) uint8."""
+        """Read a clip's labels of all views: (V, 27) uint8; V is 0 in a shard of frames only."""
+        if not len(self.views):
+            return np.empty((0, schema.LABELS), np.uint8)
         labels = self.read("clips/labels", clip)
-        if (labels > schema.LABEL_MAX).any():
+        if ((labels > schema.LABEL_MAX) | (labels < self._label_min)).any():
             raise ShardError(f"{self.path}: a label of clip {clip} is out of its range: do not trust it")
         return labels
+
+    def read_jpegs(self, clip: int) -> list[NDArray[np.uint8]]:
+        """Read a clip's frames as they are coded: 16 arrays of bytes.
+
+        Raises
+        ------
+        ShardError
+            If they are not stored, damaged, or the offsets lead astray.
+        """
+        return self._stored_frames.read_jpegs(clip)
 
     def read_frames(self, clip: int) -> NDArray[np.uint8]:
         """Read a clip's frames: (16, 128, 171, 3) uint8 RGB."""
@@ -229,11 +177,24 @@ class Shard:
 
     def read_frames_into(self, clip: int, out: NDArray[np.uint8], checked: bool = True) -> None:
         """Read a clip's frames into memory that is there; see `mas_labels.stored_frames.StoredFrames`."""
-        if self._frames is None:
-            self._frames = StoredFrames(self.path, self._file, self.read)
-        self._frames.read_into(clip, out, checked)
+        self._stored_frames.read_into(clip, out, checked)
+
+    @cached_property
+    def _stored_frames(self) -> StoredFrames:
+        return StoredFrames(self.path, self._file, self.read)
 
     def verify(self) -> None:
+        """Compare the file with its seal, and its content with the content hash.
+
+        Raises
+        ------
+        ShardError
+            If any bit of it differs.
+        """
+        check_seal(self.path)
+        self.verify_content()
+
+    def verify_content(self) -> None:
         """Read everything, checking checksums, and compare with the content hash.
 
         Raises
@@ -263,19 +224,6 @@ class Shard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _walk(group: h5py.Group, path: Path, prefix: str = "") -> Iterator[str]:
-    """Yield the path of every group and data set below `group`; refuse links that lead elsewhere."""
-    for name in group:
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ShardError(f"{path}: {prefix}{name} is a soft or external link: do not trust it")
-        yield prefix + name
-        item = group[name]
-        if isinstance(item, h5py.Group):
-            if prefix:
-                raise ShardError(f"{path}: {prefix}{name} is a group too deep: not in the schema")
-            yield from _walk(item, path, f"{name}/")
 
 
 def _dictionary(text: str) -> dict[str, Any]:

@@ -96,6 +96,7 @@ class ShardWriter:
         stored["frames/offsets"] = stored["frames/jpeg"]
         stored["clips/mu"] = stored["clips/mv"] = self.config.store_boundaries
         stored["clips/flow"] = self.config.store_flow
+        stored["clips/labels"] = stored["clips/motion"] = not self.config.frames_only
         for column in schema.COLUMNS:
             if column.rows in ("clips", "bytes", "frame offsets") and stored.get(column.path, True):
                 self._create_growing(column)
@@ -135,7 +136,9 @@ class ShardWriter:
     def _write_table(self, path: str, rows: NDArray[Any]) -> None:
         """Write a data set whose rows are all known."""
         self._partial.reserve(rows.nbytes)
-        chunked = {"chunks": rows.shape, "fletcher32": True} if rows.size else {}
+        most = max(1, CHUNK_BYTES // rows.itemsize)
+        chunks = (min(len(rows), most), *rows.shape[1:])
+        chunked = {"chunks": chunks, "fletcher32": True} if rows.size else {}
         self._file.create_dataset(path, data=rows, track_times=False, **chunked)
         self._digests[path] = DataDigest()
         self._digests[path].update(rows)
@@ -144,8 +147,8 @@ class ShardWriter:
         self,
         start_frame: int,
         frames: NDArray[np.uint8],
-        statistics: ClipStatistics,
-        flow: NDArray[np.float32],
+        statistics: ClipStatistics | None = None,
+        flow: NDArray[np.float32] | None = None,
     ) -> None:
         """Add a clip of the video that `add_video` will name next.
 
@@ -156,28 +159,20 @@ class ShardWriter:
         frames
             (16, 128, 171, 3) uint8 RGB.
         statistics
-            Its labels and motion boundaries.
+            Its labels and motion boundaries; None with `LabelConfig.frames_only`.
         flow
-            (15, 128, 171, 2) float32.
+            (15, 128, 171, 2) float32; None with `LabelConfig.frames_only`.
         """
         self._append("clips/video", np.array([len(self._tables["videos/path"])]))
         self._append("clips/start_frame", np.array([start_frame]))
-        self._append("clips/labels", statistics.labels[None])
-        self._append("clips/motion", statistics.motion[None])
-        if self.config.store_boundaries:
-            self._append("clips/mu", _to_half(statistics.mu)[None])
-            self._append("clips/mv", _to_half(statistics.mv)[None])
-        if self.config.store_flow:
-            self._append("clips/flow", _to_half(flow)[None])
-        if self.config.frames == "raw":
-            self._append("frames/raw", frames[None])
-        else:
-            self._append_jpeg(frames)
+        for path, row in clip_rows(self.config, frames, statistics, flow).items():
+            self._append(path, row[None])
+        if self.config.frames == "jpeg":
+            self._append_jpeg(code_frames(frames, self.config.jpeg_quality))
         self.clips += 1
 
-    def _append_jpeg(self, frames: NDArray[np.uint8]) -> None:
-        """Code a clip's frames and note where each ends."""
-        coded = [jpeg.encode(frame, self.config.jpeg_quality) for frame in frames]
+    def _append_jpeg(self, coded: list[NDArray[np.uint8]]) -> None:
+        """Add a clip's coded frames and note where each ends."""
         ends = self._frame_bytes + np.cumsum([data.size for data in coded])
         self._append("frames/jpeg", np.concatenate(coded))
         self._append("frames/offsets", ends)
@@ -241,6 +236,33 @@ class ShardWriter:
             raise
         if kind is not None:
             self._partial.discard()
+
+
+def clip_rows(
+    config: LabelConfig,
+    frames: NDArray[np.uint8],
+    statistics: ClipStatistics | None,
+    flow: NDArray[np.float32] | None,
+) -> dict[str, NDArray[Any]]:
+    """Return the row of each data set that a clip's labels and pictures fill, as they are stored.
+
+    Parameters are those of `ShardWriter.add_clip`; JPEG frames are not among the rows, see `code_frames`.
+    """
+    rows: dict[str, NDArray[Any]] = {}
+    if statistics is not None:
+        rows |= {"clips/labels": statistics.labels, "clips/motion": statistics.motion}
+        if config.store_boundaries:
+            rows |= {"clips/mu": _to_half(statistics.mu), "clips/mv": _to_half(statistics.mv)}
+    if flow is not None and config.store_flow:
+        rows["clips/flow"] = _to_half(flow)
+    if config.frames == "raw":
+        rows["frames/raw"] = frames
+    return rows
+
+
+def code_frames(frames: NDArray[np.uint8], quality: int) -> list[NDArray[np.uint8]]:
+    """Code each frame of a clip as JPEG: (bytes,) uint8 each."""
+    return [jpeg.encode(frame, quality) for frame in frames]
 
 
 def _as_bytes(values: Any) -> NDArray[np.bytes_]:

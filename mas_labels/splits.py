@@ -1,52 +1,32 @@
 """Train and test splits (official list files, group numbers, or the path itself) and the order of classes.
 
-Each rule of a recipe (`mas_labels.recipe`) has one reader here; a new form of split file (HMDB51's
-`<class>_test_split1.txt`, Kinetics' csv) is a rule there and a reader beside `_read_lists`.
+Each rule of a recipe (`mas_labels.recipe`) has one reader: here, in `mas_labels.marked_lists` or in
+`mas_labels.csv_lists`.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from mas_labels.csv_lists import find_csv, read_csv_lists
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.folder import first_names, printable, split_extension
-from mas_labels.recipe import GroupsRule, ListsRule, Manifest, PathRule
-
-PathMatches = Mapping[str, re.Match[str]]
-"""Relative path of a video -> the match of the recipe's `path` with it."""
-
-
-@dataclass(frozen=True)
-class Splits:
-    """Which video belongs to which splits.
-
-    Attributes
-    ----------
-    names
-        The splits there are, in the recipe's order.
-    by_path
-        Splits of each relative path; of videos on disk and, with list files, of those missing too.
-    missing
-        Paths in a list file that are not on disk, sorted.
-    source
-        Where the splits come from, for people.
-    notes
-        Sentences on what does not fit.
-    """
-
-    names: tuple[str, ...] = ()
-    by_path: Mapping[str, tuple[str, ...]] | None = None
-    missing: tuple[str, ...] = ()
-    source: str = "no splits"
-    notes: tuple[str, ...] = ()
-
-    def of(self, path: str) -> tuple[str, ...]:
-        """Return the splits of a video."""
-        return self.by_path.get(path, ()) if self.by_path is not None else ()
+from mas_labels.marked_lists import find_marked_lists, read_marked_lists
+from mas_labels.recipe import (
+    CsvRule,
+    GroupsRule,
+    ListsRule,
+    Manifest,
+    MarkedListsRule,
+    PathRule,
+    SplitRule,
+    is_file_name,
+)
+from mas_labels.split_table import PathMatches, Splits, SplitTable, fold_name, read_lines
 
 
 def list_folders(manifest: Manifest, root: Path, splits_dir: Path | None) -> list[Path]:
@@ -62,11 +42,11 @@ def list_folders(manifest: Manifest, root: Path, splits_dir: Path | None) -> lis
     near_root = [root / folder for folder in manifest.list_folders]
     if splits_dir is None:
         return near_root
-    wanted = [name for rule in manifest.splits if isinstance(rule, ListsRule) for _, name in rule.files]
+    wanted = [name for rule in manifest.splits for name in _list_names(rule)]
     if not wanted:
         raise ConfigError(f"the recipe {manifest.name} reads no list files; leave out the folder of splits")
     near_splits = [splits_dir / folder for folder in manifest.list_folders]
-    if not any((folder / name).is_file() for folder in near_splits for name in wanted):
+    if not any(_has_lists(rule, folder) for folder in near_splits for rule in manifest.splits):
         raise DatasetError(
             f"expected list files such as {wanted[0]} in {splits_dir}, found none. Give the folder they lie "
             f"in, or leave it out"
@@ -87,62 +67,48 @@ def read_splits(manifest: Manifest, matches: PathMatches, folders: Sequence[Path
             return _read_groups(rule, matches)
         if isinstance(rule, PathRule):
             return _read_path(matches)
-        folder = _folder_of_lists(rule, folders)
-        if folder is not None:
-            return _read_lists(rule, manifest, matches, folder)
+        # the first folder with any of the lists: lists of two folders are never mixed
+        folder = next((folder for folder in folders if _has_lists(rule, folder)), None)
+        if folder is None:
+            continue
+        if isinstance(rule, MarkedListsRule):
+            return read_marked_lists(rule, matches, folder)
+        if isinstance(rule, CsvRule):
+            return read_csv_lists(rule, manifest.extensions, matches, folder)
+        return _read_lists(rule, manifest, matches, folder)
     if not manifest.splits:
         return Splits()
-    names = [name for rule in manifest.splits if isinstance(rule, ListsRule) for _, name in rule.files]
+    names = [name for rule in manifest.splits for name in _list_names(rule)]
     looked = ", ".join(str(folder) for folder in folders)
     raise DatasetError(f"{manifest.name}: found none of {', '.join(names)} in {looked}. Give their folder")
 
 
-def read_lines(path: Path) -> list[str]:
-    """Return the lines of a list file that are not empty; bytes that are not UTF-8 survive.
-
-    Raises
-    ------
-    DatasetError
-        The file cannot be read.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"expected a readable list file at {path}, found: {error.strerror}") from error
-    text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    # not splitlines(): it also cuts at characters that may stand in a name
-    return [line.strip(" \t\r") for line in text.split("\n") if line.strip()]
+def _list_names(rule: SplitRule) -> list[str]:
+    """Return the names of a rule's list files, for people."""
+    if isinstance(rule, MarkedListsRule):
+        return [rule.files]
+    return [name for _, name in rule.files] if isinstance(rule, ListsRule | CsvRule) else []
 
 
-def _folder_of_lists(rule: ListsRule, folders: Sequence[Path]) -> Path | None:
-    """Return the first folder with any of the lists: lists of two folders are never mixed."""
-    return next((f for f in folders if any((f / name).is_file() for _, name in rule.files)), None)
+def _has_lists(rule: SplitRule, folder: Path) -> bool:
+    """Say whether a folder holds any list file of a rule."""
+    if isinstance(rule, MarkedListsRule):
+        return bool(find_marked_lists(rule, folder))
+    if isinstance(rule, CsvRule):
+        return bool(find_csv(rule, folder))
+    return any((folder / name).is_file() for name in _list_names(rule))
 
 
 def _read_lists(rule: ListsRule, manifest: Manifest, matches: PathMatches, folder: Path) -> Splits:
     absent = [name for _, name in rule.files if not (folder / name).is_file()]
     present = [(split, name) for split, name in rule.files if name not in absent]
-    notes = [f"list files not found in {folder}: {', '.join(absent)}"] if absent else []
-    on_disk = {path.lower(): path for path in matches}
-    splits_of: dict[str, list[str]] = {}
-    other_case: set[str] = set()
+    table = SplitTable(matches)
     for split, name in present:
         for line in read_lines(folder / name):
-            listed = _path_in_line(line, manifest.extensions)
-            path = listed if listed in matches else on_disk.get(listed.lower(), listed)
-            if path != listed:
-                other_case.add(path)
-            if split not in splits_of.setdefault(path, []):
-                splits_of[path].append(split)
-    if other_case:
-        notes.append(f"{len(other_case)} videos differ from the lists in case only, and were taken for them")
-    return Splits(
-        names=tuple(split for split, _ in present),
-        by_path={path: tuple(splits) for path, splits in splits_of.items()},
-        missing=tuple(sorted(splits_of.keys() - matches.keys())),
-        source=f"list files in {printable(os.fspath(folder))}",
-        notes=tuple(notes),
-    )
+            table.add(_path_in_line(line, manifest.extensions), split)
+    notes = [f"list files not found in {folder}: {', '.join(absent)}"] if absent else []
+    source = f"list files in {printable(os.fspath(folder))}"
+    return table.result([split for split, _ in present], source, notes)
 
 
 def _path_in_line(line: str, extensions: tuple[str, ...]) -> str:
@@ -165,35 +131,68 @@ def _read_groups(rule: GroupsRule, matches: PathMatches) -> Splits:
 
 
 def _read_path(matches: PathMatches) -> Splits:
+    """Take each video's split from its path; raise `DatasetError` if it cannot name a file."""
     by_path = {path: (match["split"],) for path, match in matches.items() if match["split"] is not None}
     names = sorted({split for splits in by_path.values() for split in splits})
+    bad = [name for name in names if not is_file_name(name)]
+    if bad:
+        raise DatasetError(
+            f"the name of a split becomes part of shards' file names: expected letters, digits, '_', '.' and "
+            f"'-', found {first_names(bad)}. Change the recipe's `path`, or rename the folder"
+        )
     return Splits(tuple(names), by_path, source="folder names")
 
 
 def order_classes(
-    manifest: Manifest, here: set[str | None], folders: Sequence[Path]
+    manifest: Manifest, here: set[str], labels: Collection[str], folders: Sequence[Path]
 ) -> tuple[tuple[str, ...], list[str]]:
     """Return the classes in order, and notes.
 
-    Those of the recipe's class list first, in its order; then the others on disk, alphabetically ignoring
-    case.
+    Those of the recipe's class list first, in its order; then the others, alphabetically ignoring case.
+
+    Parameters
+    ----------
+    manifest
+        The recipe.
+    here
+        Names of classes on disk.
+    labels
+        Names of classes in the splits' files; a name on disk that differs from one of them only in case or
+        in underscores for spaces is that class.
+    folders
+        Where the class list is looked for.
 
     Raises
     ------
     DatasetError
         The class list is empty or names a class twice.
     """
-    on_disk = sorted((name for name in here if name is not None), key=lambda name: (name.lower(), name))
+    listed, notes = _find_class_list(manifest, folders)
+    known = {fold_name(name) for name in listed}
+    labelled = {fold_name(name) for name in labels}
+    names = set(labels) | {name for name in here if fold_name(name) not in labelled}
+    others = sorted((n for n in names if fold_name(n) not in known), key=lambda n: (fold_name(n), n))
+    if listed and others:
+        notes.append(
+            f"{len(others)} classes on disk are not in {manifest.class_list} and come after it: "
+            f"{first_names(others)}"
+        )
+    alike = [b for a, b in itertools.pairwise(others) if fold_name(a) == fold_name(b)]
+    if alike:
+        notes.append(
+            f"{len(alike)} classes differ from another in case or underscores only: {first_names(alike)}"
+        )
+    return (*listed, *others), notes
+
+
+def _find_class_list(manifest: Manifest, folders: Sequence[Path]) -> tuple[list[str], list[str]]:
+    """Return the classes of the recipe's class list, and notes."""
     if manifest.class_list is None:
-        return tuple(on_disk), []
+        return [], []
     path = next((f / manifest.class_list for f in folders if (f / manifest.class_list).is_file()), None)
     if path is None:
-        return tuple(on_disk), [f"no {manifest.class_list} found: classes are numbered as they lie on disk"]
-    listed = _read_class_list(path)
-    known = {name.lower() for name in listed}
-    others = [name for name in on_disk if name.lower() not in known]
-    note = f"{len(others)} classes on disk are not in {path.name} and come after it: {first_names(others)}"
-    return (*listed, *others), [note] if others else []
+        return [], [f"no {manifest.class_list} found: classes are numbered as they lie on disk"]
+    return _read_class_list(path), []
 
 
 def _read_class_list(path: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,10 @@ from mas_labels import jpeg, schema
 from mas_labels.errors import ShardError
 
 CLIP_SHAPE: Final = (schema.CLIP_FRAMES, schema.FRAME_ROWS, schema.FRAME_COLS, 3)
-UNREADABLE: Final = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError)
+UNREADABLE: Final = (
+    *(AttributeError, IndexError, KeyError, MemoryError, OSError, OverflowError, RuntimeError, TypeError),
+    ValueError,
+)
 """What h5py raises on damaged files."""
 
 
@@ -30,17 +34,11 @@ class StoredFrames:
         The open shard, whose data sets have been checked.
     read
         Reads rows of a data set through HDF5, comparing checksums.
-
-    Raises
-    ------
-    ShardError
-        If the offsets of the JPEG files are damaged.
     """
 
     def __init__(self, path: Path, file: h5py.File, read: Callable[..., Any]) -> None:
         self._path, self._file, self._read = path, file, read
         self._raw = file.get("frames/raw")
-        self._ends = read("frames/offsets").astype(np.int64) if self._raw is None else None
 
     def read_into(self, clip: int, out: NDArray[np.uint8], checked: bool = True) -> None:
         """Read a clip's frames into memory that is there already.
@@ -70,24 +68,33 @@ class StoredFrames:
 
     def _decode_into(self, clip: int, out: NDArray[np.uint8]) -> None:
         """Decode a clip's JPEG files."""
-        ends = self._clip_ends(clip)
-        data = self._read("frames/jpeg", slice(ends[0], ends[-1]))
-        for frame, begin, end in zip(out, ends[:-1] - ends[0], ends[1:] - ends[0], strict=True):
-            if not jpeg.decode(data[begin:end], frame):
+        for frame, data in zip(out, self.read_jpegs(clip), strict=True):
+            if not jpeg.decode(data, frame):
                 raise ShardError(
                     f"{self._path}: a frame of clip {clip} is no JPEG of {frame.shape}: "
                     "remove it and make it again"
                 )
 
-    def _clip_ends(self, clip: int) -> NDArray[np.int64]:
-        """Where a clip's first frame begins and each frame ends in frames/jpeg: (17,), checked."""
-        assert self._ends is not None
+    def read_jpegs(self, clip: int) -> list[NDArray[np.uint8]]:
+        """Read a clip's frames as they are coded: 16 arrays of bytes.
+
+        Raises
+        ------
+        ShardError
+            If they are not stored, damaged, or the offsets lead astray.
+        """
         ends = self._ends[clip * schema.CLIP_FRAMES :][: schema.CLIP_FRAMES + 1]
         if ends[0] < 0 or (np.diff(ends) <= 0).any() or ends[-1] > len(self._file["frames/jpeg"]):
             raise ShardError(
                 f"{self._path}: frames/offsets of clip {clip} lead astray: remove it and make it again"
             )
-        return ends
+        data = self._read("frames/jpeg", slice(ends[0], ends[-1]))
+        return np.split(data, ends[1:-1] - ends[0])
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        """Where the first frame begins and each frame ends in frames/jpeg."""
+        return self._read("frames/offsets").astype(np.int64)
 
     @staticmethod
     def _is_plain(dataset: h5py.Dataset) -> bool:

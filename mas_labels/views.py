@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from mas_labels.errors import InputError
 from mas_labels.schema import FRAME_COLS, FRAME_ROWS, VIEW_COLUMNS, VIEW_SIZE
 
+NO_VIEWS: NDArray[np.int16] = np.empty((0, len(VIEW_COLUMNS)), np.int16)
+"""The table of views of a shard that holds frames only."""
+
 
 def centre_view(rows: int = FRAME_ROWS, cols: int = FRAME_COLS) -> NDArray[np.int64]:
     """Return (1, 3) int64: the centre crop of a frame, not mirrored."""

@@ -43,7 +43,8 @@ def load_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
     ----------
     source
         A run's folder (its best checkpoint, or else its last), a checkpoint, a file of `mas-export`, or the
-        weights of a C3D in a layout of `mas_train.public_layouts`.
+        weights of a C3D in a layout of `mas_train.public_layouts`. The last do not say what was subtracted
+        from their pixels, so `pixel_mean` is 0: set it to what their makers used.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def _find(source: Path) -> Path:
         return source
     for name in (BEST, LAST):
         if (source / FOLDER / name).exists():
-            return source / FOLDER / name
+            return (source / FOLDER / name).resolve()  # the step is in the file's name
     raise CheckpointError(f"{source} holds no checkpoint: name a run's folder, or a file of weights")
 
 

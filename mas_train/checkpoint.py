@@ -23,6 +23,7 @@ from mas_train.target_code import TargetCode
 
 FORMAT: Final = "mas-train-checkpoint"
 VERSION: Final = 2
+FORMATS: Final = {FORMAT: VERSION}
 FOLDER: Final = "checkpoints"
 LAST: Final = "last.pt"
 BEST: Final = "best.pt"
@@ -119,7 +120,7 @@ def save_checkpoint(
     path = checkpoint_path(run, state.step)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_atomically(path, content)
+        write_atomically(path, content)
         _link(path, LAST)
     except (OSError, RuntimeError) as error:  # torch turns some failures of the disk into the latter
         reason = str(error).splitlines()[0]
@@ -162,8 +163,14 @@ def _link(path: Path, name: str) -> None:
     temporary.replace(path.with_name(name))
 
 
-def _write_atomically(path: Path, content: dict[str, Any]) -> None:
-    """Write to a hidden file of the same folder, sync, rename, sync the folder."""
+def write_atomically(path: Path, content: dict[str, Any]) -> None:
+    """Write to a hidden file of the same folder, sync, rename, sync the folder.
+
+    Raises
+    ------
+    OSError, RuntimeError
+        If it cannot be written; a file of that name from before is untouched.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -196,8 +203,15 @@ def read_weights_file(path: Path, remedy: str = "") -> Any:
         raise CheckpointError(f"{path} is no file of weights that can be read ({reason}){remedy}") from error
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
+
+    Parameters
+    ----------
+    path
+        The file.
+    formats
+        Formats that are welcome, each with the version this program reads.
 
     Raises
     ------
@@ -205,11 +219,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         If the file is damaged, foreign, or of another version.
     """
     content = read_weights_file(path, ": remove it to go on from the one before")
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") not in formats:
         raise CheckpointError(f"{path} is not a checkpoint of mas-train")
-    if content.get("version") != VERSION:
+    version = formats[content["format"]]
+    if content.get("version") != version:
         raise CheckpointError(
-            f"{path} is a checkpoint of version {content.get('version')}, this mas-train reads {VERSION}"
+            f"{path} is a checkpoint of version {content.get('version')}, this mas-train reads {version}"
         )
     return content
 

@@ -7,7 +7,7 @@ import signal
 import sys
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -133,11 +133,11 @@ def require_torch() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run `mas-train` and exit with its status."""
-    run_command(command, "mas-train", args, "; --resume goes on from the last checkpoint, if there is one")
+    run_command(command, "mas-train", args, "--resume goes on from the last checkpoint, if there is one")
 
 
-def run_command(command: click.Command, name: str, args: list[str] | None, after_interrupt: str = "") -> None:
-    """Run a command and exit with its status; an error of ours is one line."""
+def run_command(command: click.Command, name: str, args: list[str] | None, after_interrupt: str) -> NoReturn:
+    """Run a command and exit with its status; errors of the library become one line."""
     try:
         status = command.main(args=args, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
@@ -148,7 +148,7 @@ def run_command(command: click.Command, name: str, args: list[str] | None, after
             click.echo(f"error: {error}", err=True)
         status = EXIT_ERROR
     except (KeyboardInterrupt, click.Abort):
-        click.echo(f"interrupted{after_interrupt}", err=True)
+        click.echo(f"interrupted; {after_interrupt}", err=True)
         status = EXIT_SIGNAL + signal.SIGINT
     sys.exit(status)
 

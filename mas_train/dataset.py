@@ -30,34 +30,36 @@ class ClipBatch(NamedTuple):
     """Shape (B,), int64: numbers of the clips in the set of shards."""
 
 
-class ClipDataset:
-    """Clips of a set of shards with labels, by number.
-
-    Parameters
-    ----------
-    shards
-        Shards with labels.
+class FrameDataset:
+    """Frames of a set of shards, by number of the clip; labels are neither needed nor read.
 
     Raises
     ------
     DatasetError
-        If the shards hold no clips, or no labels.
+        If the shards hold no clips.
     """
+
+    views = 0
+    """Views whose labels are read."""
 
     def __init__(self, shards: ShardSet) -> None:
         if len(shards) == 0:
             raise DatasetError(f"no clips in the {len(shards.paths)} shards: see what `mas-labels make` said")
-        if not shards.has_labels:
-            raise DatasetError(
-                f"{shards.paths[0]} holds frames without labels: train on shards made with labels and views"
-            )
         self.shards = shards
 
     def __len__(self) -> int:
         return len(self.shards)
 
-    def read_into(self, batch: ClipBatch, clips: list[int], checked: bool = True) -> ClipBatch:
-        """Read clips into a batch's memory.
+    def empty_batch(self, clips: int) -> ClipBatch:
+        """Memory for a batch of so many clips."""
+        return ClipBatch(
+            torch.from_numpy(np.empty((clips, CLIP_FRAMES, FRAME_ROWS, FRAME_COLS, 3), np.uint8)),
+            torch.empty((clips, self.views, LABELS), dtype=torch.uint8),
+            torch.empty(clips, dtype=torch.int64),
+        )
+
+    def read_into(self, batch: ClipBatch, clips: list[int], checked: bool = True) -> None:
+        """Read clips into the first rows of a batch.
 
         Parameters
         ----------
@@ -68,31 +70,41 @@ class ClipDataset:
         checked
             See `mas_labels.stored_frames.StoredFrames.read_into`.
 
-        Returns
-        -------
-        ClipBatch
-            The part of `batch` that was filled.
-
         Raises
         ------
         ShardError
             If a shard is damaged.
         """
-        part = ClipBatch(*(tensor[: len(clips)] for tensor in batch))
-        frames, labels = part.frames.numpy(), part.view_labels.numpy()
+        frames = batch.frames.numpy()
         for row, clip in enumerate(clips):
             self.shards.read_frames_into(clip, frames[row], checked)
-            labels[row] = self.shards.read_labels(clip)
-        part.clip_indices[:] = torch.tensor(clips)
-        return part
+        batch.clip_indices[: len(clips)] = torch.tensor(clips)
 
-    def empty_batch(self, clips: int) -> ClipBatch:
-        """Memory for a batch of so many clips."""
-        return ClipBatch(
-            torch.from_numpy(np.empty((clips, CLIP_FRAMES, FRAME_ROWS, FRAME_COLS, 3), np.uint8)),
-            torch.empty((clips, len(self.shards.views), LABELS), dtype=torch.uint8),
-            torch.empty(clips, dtype=torch.int64),
-        )
+
+class ClipDataset(FrameDataset):
+    """Clips of a set of shards with the labels of all their views, by number of the clip.
+
+    Raises
+    ------
+    DatasetError
+        If the shards hold no clips, or no labels.
+    """
+
+    def __init__(self, shards: ShardSet) -> None:
+        super().__init__(shards)
+        if not shards.has_labels:
+            raise DatasetError(
+                f"{shards.paths[0]} holds frames without labels: pre-train on shards that "
+                f"`mas-labels make` made without --frames-only"
+            )
+        self.views = len(shards.views)
+
+    def read_into(self, batch: ClipBatch, clips: list[int], checked: bool = True) -> None:
+        """Read clips and labels into the first rows of a batch; see `FrameDataset.read_into`."""
+        super().read_into(batch, clips, checked)
+        labels = batch.view_labels.numpy()
+        for row, clip in enumerate(clips):
+            labels[row] = self.shards.read_labels(clip)
 
 
 def label_blocks(shards: ShardSet) -> Iterator[NDArray[np.uint8]]:

@@ -38,7 +38,7 @@ def export_backbone(source: Path, out: Path, formats: Sequence[str]) -> list[Pat
     formats
         Some of ``safetensors`` (the weights), ``torchscript`` and ``onnx`` (the feature extractor: from clips
         of shape (B, 3, 16, 112, 112), float, RGB of 0 to 255, to the maps of the last convolution; it
-        subtracts the mean itself).
+        subtracts the mean itself). torch calls TorchScript deprecated; ONNX has a future.
 
     Returns
     -------
@@ -188,7 +188,7 @@ def command(source: Path, out: Path, formats: tuple[str, ...]) -> int:
 
 def main(args: list[str] | None = None) -> None:
     """Run `mas-export` and exit with its status."""
-    run_command(command, "mas-export", args)
+    run_command(command, "mas-export", args, "the same command writes all again")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from torch import Tensor
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.shard import Clip, ShardSet
-from mas_train.checkpoint import TrainingState
+from mas_train.checkpoint import TrainingState, checkpoint_path, mark_best
 from mas_train.csv_table import CsvTable
 from mas_train.events import Events
 from mas_train.loss import constant_losses
@@ -86,11 +86,15 @@ class HeldOut:
         self._events: Events | None = None
 
     def begin(self, run: Path, start_step: int, events: Events | None = None) -> None:
-        """Begin the run's table, or go on with it after `start_step` steps."""
+        """Begin the run's table, or go on with it after `start_step` steps, and with the best checkpoint."""
         self._table, self._events = CsvTable(run / FILE, COLUMNS), events
         self._table.cut_back(start_step)
-        losses = [float(row["loss"]) for row in self._table.read() if row["label"] == TOTAL]
-        self.best_loss = min(losses, default=math.inf)
+        totals = [
+            (float(row["loss"]), int(row["step"])) for row in self._table.read() if row["label"] == TOTAL
+        ]
+        self.best_loss, best_step = min(totals, default=(math.inf, 0))
+        if totals and checkpoint_path(run, best_step).exists():  # a kill may have come before the link
+            mark_best(run, best_step)
 
     def is_due(self, step: int, end_step: int) -> bool:
         """Whether to measure after `step` steps of `end_step`: the last is always measured."""

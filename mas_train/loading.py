@@ -1,8 +1,8 @@
 """Batches read by worker processes, ahead of their use.
 
 Workers are spawned, never forked: HDF5 and OpenCV do not survive a fork. One iterator serves the whole
-run, so workers start once and no epoch begins with an empty queue. They write into a ring of slots of shared memory
-that is used again and again: new memory would cost more than reading a raw clip does.
+run, so workers start once and no epoch begins with an empty queue. They write into a ring of slots of shared
+memory that is used again and again: new memory would cost more than reading a raw clip does.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mas_labels.errors import ConfigError, MasError, TrainingError
-from mas_train.dataset import ClipBatch, ClipDataset
-from mas_train.order import RunOrder
+from mas_train.dataset import ClipBatch, FrameDataset
+from mas_train.order import ListedBatches, RunOrder
 from mas_train.prefetch import AHEAD, DeviceCopy, run_ahead
 
 BATCHES_A_WORKER: Final = 2
@@ -50,7 +50,7 @@ class SlotReader(Dataset[tuple[int, int]]):
         One batch's memory for each slot, shared by all processes.
     """
 
-    def __init__(self, dataset: ClipDataset, slots: list[ClipBatch]) -> None:
+    def __init__(self, dataset: FrameDataset, slots: list[ClipBatch]) -> None:
         self.dataset, self.slots = dataset, slots
 
     def __getitem__(self, task: Task) -> tuple[int, int]:
@@ -62,7 +62,7 @@ class SlotReader(Dataset[tuple[int, int]]):
 class Tasks:
     """The batches of an order as tasks; slots take turns, and the first time clips come they are checked."""
 
-    def __init__(self, order: RunOrder, slots: int) -> None:
+    def __init__(self, order: RunOrder | ListedBatches, slots: int) -> None:
         self.order, self.slots = order, slots
 
     def __len__(self) -> int:
@@ -74,7 +74,7 @@ class Tasks:
 
 
 def load_batches(
-    dataset: ClipDataset, order: RunOrder, workers: int, device: torch.device
+    dataset: FrameDataset, order: RunOrder | ListedBatches, workers: int, device: torch.device
 ) -> Iterator[ClipBatch]:
     """Read the batches of `order` and bring them to the device, ahead of their use if there are workers.
 

@@ -43,6 +43,21 @@ def epoch_order(
     return np.concatenate([generator.permutation(np.concatenate([clips[s] for s in w])) for w in windows])
 
 
+class ListedBatches:
+    """Batches of clips given one by one, each a sequence of clips' numbers."""
+
+    def __init__(self, batches: Sequence[Sequence[int]]) -> None:
+        self._batches = [list(batch) for batch in batches]
+        self.largest_part = max(map(len, self._batches), default=0)
+        self.steps_per_epoch = len(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self._batches)
+
+
 class RunOrder(Sampler[list[int]]):
     """The batches of a run from some step on.
 

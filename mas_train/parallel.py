@@ -72,7 +72,7 @@ class Group:
 
     @contextlib.contextmanager
     def averaging(self, network: nn.Module, is_last: bool) -> Iterator[None]:
-        """Average the gradients of a backward pass, and of those before it, over the processes if it is last."""
+        """Average the gradients of a backward pass, if it is a step's last, and of those before it."""
         if self.size == 1:
             yield
             return

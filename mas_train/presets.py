@@ -19,7 +19,8 @@ The preset ``authors`` joins the two releases of the authors' code. From the fir
 weight decay 0.005 on the fully connected weights, the initialisation, the width of 2048. From the second
 (both kinds of labels): learning rate 0.0005, 18 epochs, the rate divided by 10 every 6, weights 1 and 0.1 of
 the losses. From both: momentum 0.9, twice the rate for biases, batches of 30. The second release decays all
-weights (``weight_decay_on="all"``) and trains other networks.
+weights (``weight_decay_on="all"``) and trains other networks. Their labels are another matter: they are in
+shards made with ``mas-labels make --convention authors``.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def make_state(recipe: Recipe, device: torch.device, code: TargetCode) -> Traini
     torch.manual_seed(recipe.seed)
     model = make_model(recipe, code).to(device)
     optimizer = make_optimizer(model, recipe)
-    return TrainingState(model, optimizer, code.to(device), scaler=make_scaler(recipe.precision, device))
+    return TrainingState(model, optimizer, code, scaler=make_scaler(recipe.precision, device))
 
 
 def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = print) -> RunResult:
@@ -203,12 +203,14 @@ def prepare(recipe: Recipe, options: RunOptions, group: Group) -> PreparedRun:
     training, held_out = split_data(recipe, options)
     dataset = ClipDataset(training)
     order = RunOrder(training.lengths, recipe, ranks=group.size)  # refuses before any work
+    code = TargetCode(recipe)
+    state = make_state(recipe, device, code)  # so does this, where a backbone is not to be had
     counts = count_labels(label_blocks(training))
-    code = TargetCode(recipe, counts)
+    code.standardise(counts)
     baseline = mean_label_losses(code, counts, recipe.motion_weight, recipe.appearance_weight)
     clips = choose_clips(held_out, options.val_clips) if held_out else []
     heldout = HeldOut(clips, recipe, code, counts, options.val_steps) if clips else None
-    state = make_state(recipe, device, code)
+    code.to(device)
     if group.rank:
         torch.manual_seed(recipe.seed + group.rank)  # dropout of its own
     if checkpoint is not None:

@@ -231,7 +231,7 @@ class TargetCode(nn.Module):
     recipe
         Its `targets`, `target_scale` and `orientation`.
     counts : Tensor, shape (17, 27), int64
-        What the training clips' labels are (`count_labels`); None to load mean and deviation later.
+        As for `standardise`, which may be called later.
     """
 
     def __init__(self, recipe: Recipe, counts: Tensor | None = None) -> None:
@@ -239,9 +239,14 @@ class TargetCode(nn.Module):
         names = TARGETS[recipe.targets]
         self.motion = BranchCode([name for name in names if name in MOTION_NAMES], recipe.orientation)
         self.appearance = BranchCode([name for name in names if name not in MOTION_NAMES], recipe.orientation)
-        if recipe.target_scale == "standard" and counts is not None:
-            self.motion.standardise(counts)
-            self.appearance.standardise(counts)
+        self.is_standard = recipe.target_scale == "standard"
+        if counts is not None:
+            self.standardise(counts)
+
+    def standardise(self, counts: Tensor) -> None:
+        """Take mean and deviation of the training clips' labels (`count_labels`), unless targets are raw."""
+        for branch in self.branches if self.is_standard else ():
+            branch.standardise(counts)
 
     @property
     def branches(self) -> tuple[BranchCode, BranchCode]:

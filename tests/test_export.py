@@ -77,7 +77,11 @@ def test_safetensors_hold_weights_and_configuration(
     safetensors = pytest.importorskip("safetensors")
     path, config = export_backbone(bn_run[0], tmp_path, ["safetensors"])
     described = json.loads(config.read_text())
-    assert described["backbone"] == "c3d-bn" and described["pixel_mean"] == [102, 98, 90]
+    assert (
+        described["source"] == "step-00000000.pt"
+        and described["backbone"] == "c3d-bn"
+        and described["pixel_mean"] == [102, 98, 90]
+    )
     with safetensors.safe_open(path, framework="pt") as file:
         names = set(file.keys())
         assert json.loads(file.metadata()["mas_backbone"]) == described

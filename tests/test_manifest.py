@@ -16,7 +16,7 @@ from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.folder import FolderContents, printable, split_extension, walk_folder
 from mas_labels.manifest import Listing, Manifest, describe, find_videos, list_videos, load_manifest
 from mas_labels.recipe import parse_manifest
-from mas_labels.splits import read_lines
+from mas_labels.split_table import read_lines
 
 RECIPES = Path(__file__).resolve().parents[1] / "data_manifests"
 UCF101_SPLITS = ("train1", "test1", "train2", "test2", "train3", "test3")

@@ -35,7 +35,7 @@ for name, original, channels in (
     predictions = model(clips)
     sum(outputs.square().mean() for outputs in predictions).backward()
     make_optimizer(model, recipe).step()
-    # the same numbers as torchvision's own network with the same weights, whose classifier sees these features
+    # the numbers of torchvision's own network with the same weights, whose classifier sees these features
     network = original(weights=None, num_classes=channels).eval()
     backbone.eval()
     if name == "s3d":

@@ -133,7 +133,7 @@ def test_every_option_has_help() -> None:
             "'motion-square' is not one of",
         ),
         (
-            ["--shards", "TINY", "--out", "OUT", "--backbone", "s3d", "--width", "0.5"],
+            ["--shards", "TINY", "--out", "OUT", "--backbone", "s3d", "--width", "0.5", "--batch-size", "4"],
             1,
             "error: width 0.5 asked",
         ),

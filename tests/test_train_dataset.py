@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mas_labels.errors import ConfigError, DatasetError, ShardError
+from mas_labels.errors import ConfigError, ShardError
 from mas_labels.shard import ShardSet, open_shards
 from mas_train.dataset import ClipBatch, ClipDataset, label_blocks
 from mas_train.loading import load_batches
@@ -136,16 +136,6 @@ def test_batches_that_cannot_be_are_refused() -> None:
         RunOrder([5, 7], recipe(13))
     with pytest.raises(ConfigError, match=r"batch of 3 is too small for 4 processes.*--batch-size 4"):
         RunOrder([5, 7], recipe(3), ranks=4)
-
-
-def test_shards_without_labels_are_refused(tiny_videos: Path, tmp_path: Path) -> None:
-    class Unlabelled(ShardSet):
-        has_labels = False
-
-    shards = Unlabelled.__new__(Unlabelled)
-    shards.paths, shards.lengths, shards._starts = [tmp_path / "test.h5"], [3], np.array([0, 3])
-    with pytest.raises(DatasetError, match=r"test\.h5 holds frames without labels"):
-        ClipDataset(shards)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

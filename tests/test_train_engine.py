@@ -154,7 +154,9 @@ def test_rows_are_means_and_rows_after_a_checkpoint_go(tmp_path: Path) -> None:
 
 def test_metrics_of_somebody_else_are_refused(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,accuracy\n1,0.5\n")
-    with pytest.raises(TrainingError, match=r"metrics\.csv is not the metrics of a run"):
+    with pytest.raises(
+        TrainingError, match=r"metrics\.csv is not a table of a run.*expected columns step,epoch"
+    ):
         read_metrics(tmp_path)
 
 

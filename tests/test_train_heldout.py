@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from mas_labels.errors import ConfigError, MissingDependencyError
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.shard import open_shards
 from mas_train.checkpoint import BEST, FOLDER, LAST, TrainingState, list_checkpoints, load_checkpoint
-from mas_train.dataset import ClipDataset, RunOrder, label_blocks, load_batches
+from mas_train.dataset import ClipDataset, label_blocks
 from mas_train.heads import Predictions
 from mas_train.heldout import HeldOut, choose_clips, read_heldout
+from mas_train.loading import load_batches
 from mas_train.metrics import read_metrics
+from mas_train.order import RunOrder
 from mas_train.presets import Recipe, make_recipe
 from mas_train.pretrain import RunOptions, pretrain
 from mas_train.subset import ShardSubset, hold_out
@@ -85,7 +88,7 @@ def test_nothing_left_to_train_on_is_refused(tiny_shards: list[Path]) -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_held_out_clips_are_never_read_for_training(workers: int, tiny_shards: list[Path]) -> None:
     training, held_out = hold_out(open_shards(tiny_shards), 0.3, seed=0)
-    order = RunOrder(len(training), 2, seed=0, epochs=1)
+    order = RunOrder(training.lengths, make_recipe("ucf101", batch_size=2, epochs=1))
     seen = {
         frames.numpy().tobytes()
         for batch in load_batches(ClipDataset(training), order, workers, CPU)
@@ -206,9 +209,12 @@ def test_measuring_changes_no_weight(tiny_shards: list[Path], tmp_path: Path) ->
 def test_a_resumed_run_goes_on_with_its_table_and_its_best(tiny_shards: list[Path], tmp_path: Path) -> None:
     recipe = replace(SMALL, target_scale="standard", orientation="sin-cos", backbone="c3d-bn")
     pretrain(recipe, options(tiny_shards, tmp_path / "whole", max_steps=4), str)
-    for steps in (3, 4):
-        resume = steps > 3
+    link = tmp_path / "parts" / FOLDER / BEST
+    for steps, resume in ((3, False), (3, True), (4, True)):
         pretrain(recipe, options(tiny_shards, tmp_path / "parts", max_steps=steps, resume=resume), str)
+        assert load_checkpoint(link)["step"] == steps  # the loss falls with each
+        if not resume:
+            link.unlink()  # as if killed between checkpoint and link
     lines = [(tmp_path / name / "heldout.csv").read_text().splitlines() for name in ("whole", "parts")]
     assert lines[0] == [row for row in lines[1] if not row.startswith("3,")]  # a part's last step is measured
     content = [load_checkpoint(list_checkpoints(tmp_path / name)[-1]) for name in ("whole", "parts")]
@@ -268,9 +274,14 @@ def test_extras_that_are_missing_are_one_line(
     tiny_shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("tensorboard", "matplotlib.figure", "matplotlib.backends.backend_agg"):
-        monkeypatch.setitem(__import__("sys").modules, name, None)
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingDependencyError, match=r"pip install .mas-video\[tensorboard\]"):
         pretrain(SMALL, options(tiny_shards, tmp_path / "a", tensorboard=True), str)
+    assert not (tmp_path / "a").exists()
+    for name in ("torchvision", "torchvision.models"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingDependencyError, match="torchvision, which does not import here"):
+        pretrain(replace(SMALL, backbone="s3d", width=1.0), options(tiny_shards, tmp_path / "a"), str)
     assert not (tmp_path / "a").exists()
     said: list[str] = []
     pretrain(SMALL, options(tiny_shards, tmp_path / "b", max_steps=1, curves=True), said.append)

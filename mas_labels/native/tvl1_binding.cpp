@@ -1,48 +1,22 @@
 // The Python module mas_labels._tvl1: buffers in, buffers out. Arguments are checked in mas_labels/tvl1.py.
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "binding.h"
 
 #include <cstdlib>
-#include <cstring>
 
 #include "tvl1.h"
 
 namespace {
 
-// Best first; only what this processor and its operating system run.
-int usable_kernels(const Tvl1Kernel** out)
+Builds<Tvl1Kernel> builds()
 {
-    int count = 0;
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
-        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
-        out[count++] = &tvl1_avx512;
-    if (avx2) out[count++] = &tvl1_avx2;
+    return {&tvl1_avx512, &tvl1_avx2, &tvl1_portable};
+#else
+    return {nullptr, nullptr, &tvl1_portable};
 #endif
-    out[count++] = &tvl1_portable;
-    return count;
 }
 
-PyObject* available(PyObject*, PyObject*)
-{
-    const Tvl1Kernel* kernels[3];
-    const int count = usable_kernels(kernels);
-    PyObject* names = PyTuple_New(count);
-    for (int i = 0; names && i < count; ++i) PyTuple_SET_ITEM(names, i, PyUnicode_FromString(kernels[i]->isa));
-    return names;
-}
-
-const Tvl1Kernel* find_kernel(const char* isa)
-{
-    const Tvl1Kernel* kernels[3];
-    const int count = usable_kernels(kernels);
-    for (int i = 0; i < count; ++i)
-        if (std::strcmp(kernels[i]->isa, isa) == 0) return kernels[i];
-    PyErr_Format(PyExc_ValueError, "this processor does not run the instruction set %s", isa);
-    return nullptr;
-}
+PyObject* available(PyObject*, PyObject*) { return builds().names(); }
 
 // The workspace lives for one call: nothing is kept, so nothing grows with use and calls share no state.
 bool run(const Tvl1Kernel& kernel, const Tvl1Problem& problem)
@@ -56,12 +30,6 @@ bool run(const Tvl1Kernel& kernel, const Tvl1Problem& problem)
     return true;
 }
 
-struct Buffer {
-    Py_buffer view = {};
-    ~Buffer() { if (view.obj) PyBuffer_Release(&view); }
-    bool get(PyObject* object, int flags) { return PyObject_GetBuffer(object, &view, flags | PyBUF_C_CONTIGUOUS) == 0; }
-};
-
 // solve(isa, frames (T, H, W) uint8 or float32, initial_flow or None, flow (T-1, H, W, 2) float32, options...)
 PyObject* solve(PyObject*, PyObject* args)
 {
@@ -72,7 +40,7 @@ PyObject* solve(PyObject*, PyObject* args)
                           &o.lambda, &o.theta, &o.nscales, &o.warps, &o.epsilon, &o.inner_iterations, &o.outer_iterations,
                           &o.scale_step, &o.median_filtering))
         return nullptr;
-    const Tvl1Kernel* kernel = find_kernel(isa);
+    const Tvl1Kernel* kernel = builds().find(isa);
     Buffer frames, initial, flow;
     if (!kernel || !frames.get(frames_object, PyBUF_FORMAT) || !flow.get(flow_object, PyBUF_WRITABLE)) return nullptr;
     if (initial_object != Py_None && !initial.get(initial_object, PyBUF_SIMPLE)) return nullptr;

@@ -1,0 +1,221 @@
+"""What a shard's file must look like before anything in it is believed.
+
+A shard may come from anywhere. Every object in it must be one that the schema names, under one name, stored
+in the file itself, whole, of the type and size it must have, and must lead nowhere else. Sizes are checked on
+HDF5's tables alone, before any data is read, so a small file cannot ask for much memory.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mas_labels import schema
+from mas_labels.errors import ShardError
+
+GREATEST_DEFLATION = 1100
+"""A little more than deflate can shrink anything: a data set that claims more was never written."""
+MOST_CHUNK_BYTES = 4 << 20
+"""Largest chunk of rows: one that was made to be small and grow large when it is read is refused."""
+MOST_ATTRIBUTE_BYTES = 1 << 20
+FILTERS = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32}
+"""The filters that every HDF5 library has; none of them runs foreign code."""
+REMEDY = "remove it and make it again"
+
+Datasets = Mapping[str, h5py.Dataset]
+
+
+def read_attributes(file: h5py.File, path: Path) -> dict[str, bytes]:
+    """Read the root's texts; refuse another format or schema, and attributes the schema does not name.
+
+    Raises
+    ------
+    ShardError
+        If there is one more or less, one of another type or size, or another version.
+    """
+    missing = [name for name in schema.ATTRIBUTES if name not in file.attrs]
+    if missing:
+        raise ShardError(f"{path}: not a shard of mas-labels, attributes missing: {', '.join(missing)}")
+    form, version = _attribute(file, "format", path), _attribute(file, "schema_version", path)
+    if (form, version) != (schema.FORMAT_NAME.encode(), schema.SCHEMA_VERSION):
+        raise ShardError(
+            f"{path}: expected {schema.FORMAT_NAME} version {schema.SCHEMA_VERSION}, found "
+            f"{os.fsdecode(form)} version {version}: make it again, or read it with the mas-labels that made "
+            "it (attribute `versions`)"
+        )
+    foreign = sorted(set(file.attrs) - set(schema.ATTRIBUTES))
+    if foreign:
+        raise ShardError(f"{path}: has attributes {foreign}, which are not in the schema: do not trust it")
+    return {name: _attribute(file, name, path) for name in schema.ATTRIBUTES if name != "schema_version"}
+
+
+def _attribute(file: h5py.File, name: str, path: Path) -> Any:
+    """Read one attribute, the version as int, all others as bytes."""
+    stored = file.attrs.get_id(name)
+    kind = "i" if name == "schema_version" else "S"
+    if stored.shape != () or stored.dtype.kind != kind or stored.dtype.itemsize > MOST_ATTRIBUTE_BYTES:
+        raise ShardError(f"{path}: attribute {name} is {stored.dtype} {stored.shape}: {REMEDY}")
+    value = file.attrs[name]
+    return int(value) if kind == "i" else bytes(value)
+
+
+def checked_datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
+    """Return every data set, each checked; refuse whatever else is in the file.
+
+    Raises
+    ------
+    ShardError
+        Naming what is wrong.
+    """
+    columns = {column.path: column for column in schema.COLUMNS}
+    datasets = {}
+    for name, item in _walk(file, path):
+        if name not in columns or not isinstance(item, h5py.Dataset):
+            raise ShardError(f"{path}: holds {name!r}, which is not in the schema: do not trust it")
+        _check_dataset(columns[name], item, path)
+        datasets[name] = item
+    stored = sum(dataset.id.get_storage_size() for dataset in datasets.values())
+    if stored > file.id.get_filesize():
+        raise ShardError(f"{path}: claims {stored} bytes of chunks, more than the file has: do not trust it")
+    return datasets
+
+
+def _walk(
+    group: h5py.Group, path: Path, prefix: str = ""
+) -> Iterator[tuple[str, h5py.Dataset | h5py.Datatype]]:
+    """Yield everything but groups; refuse links that lead elsewhere, and second names."""
+    groups = {column.path.split("/")[0] for column in schema.COLUMNS if "/" in column.path}
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ShardError(f"{path}: {prefix}{name} is a soft or external link: do not trust it")
+        item = group[name]
+        if h5py.h5o.get_info(item.id).rc != 1:
+            raise ShardError(f"{path}: {prefix}{name} has a second name: do not trust it")
+        if len(item.attrs):
+            raise ShardError(f"{path}: {prefix}{name} has attributes, not in the schema: do not trust it")
+        if not isinstance(item, h5py.Group):
+            yield prefix + name, item
+        elif prefix or name not in groups:
+            raise ShardError(f"{path}: the group {prefix}{name} is not in the schema: do not trust it")
+        else:
+            yield from _walk(item, path, f"{name}/")
+
+
+def _check_dataset(column: schema.Column, dataset: h5py.Dataset, path: Path) -> None:
+    """Refuse a data set of another type or shape, stored elsewhere, or larger than its bytes can be."""
+    kind = "S" if dataset.dtype.kind == "S" else dataset.dtype.name
+    if kind != column.dtype or dataset.ndim != 1 + len(column.row_shape):
+        raise ShardError(
+            f"{path}: {column.path} should be {column.dtype} with rows of shape {column.row_shape}, "
+            f"found {dataset.dtype} {dataset.shape}: {REMEDY}"
+        )
+    if dataset.is_virtual or dataset.external:
+        raise ShardError(f"{path}: {column.path} points to data outside of the file: do not trust it")
+    claimed = math.prod(dataset.shape) * dataset.dtype.itemsize  # dataset.nbytes may overflow
+    if claimed > GREATEST_DEFLATION * dataset.id.get_storage_size():
+        raise ShardError(f"{path}: {column.path} claims {claimed} bytes that are not in the file")
+    if claimed:
+        _check_chunks(dataset, column.path, path)
+
+
+def _check_chunks(dataset: h5py.Dataset, name: str, path: Path) -> None:
+    """Refuse chunks that are missing, too large, unchecked, or coded by an unknown filter."""
+    if dataset.chunks is None:
+        raise ShardError(f"{path}: {name} is not in chunks, so it has no checksums: {REMEDY}")
+    row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
+    if math.prod(dataset.chunks) * dataset.dtype.itemsize > max(MOST_CHUNK_BYTES, row_bytes):
+        raise ShardError(f"{path}: {name} is in chunks of {dataset.chunks}, too large: do not trust it")
+    plan = dataset.id.get_create_plist()
+    filters = {plan.get_filter(number)[0] for number in range(plan.get_nfilters())}
+    if not filters <= FILTERS or h5py.h5z.FILTER_FLETCHER32 not in filters:
+        raise ShardError(
+            f"{path}: {name} passed through the filters {sorted(filters)}, expected fletcher32 and at most "
+            f"{sorted(FILTERS)}: do not trust it"
+        )
+    along = zip(dataset.shape, dataset.chunks, strict=True)
+    expected = math.prod(-(-extent // chunk) for extent, chunk in along)
+    found = dataset.id.get_num_chunks()
+    if found != expected:
+        raise ShardError(f"{path}: {name} has {found} chunks of {expected}, data is missing: {REMEDY}")
+
+
+def check_rows(datasets: Datasets, path: Path) -> int:
+    """Refuse missing data sets and numbers of rows that contradict one another; return the clips.
+
+    Raises
+    ------
+    ShardError
+        Naming what is wrong.
+    """
+    missing = [c.path for c in schema.COLUMNS if not c.optional and c.path not in datasets]
+    if missing:
+        raise ShardError(f"{path}: {', '.join(missing)} missing: {REMEDY}")
+    counts = {
+        "views": len(datasets["views"]),
+        "classes": len(datasets["classes"]),
+        "videos": len(datasets["videos/path"]),
+        "clips": len(datasets["clips/video"]),
+        "failures": len(datasets["failures/path"]),
+    }
+    counts["frame offsets"] = counts["clips"] * schema.CLIP_FRAMES + 1
+    for column in schema.COLUMNS:
+        if column.path not in datasets:
+            continue
+        row_shape = tuple(counts["views"] if e == "views" else e for e in column.row_shape)
+        found = datasets[column.path].shape
+        expected = (counts.get(column.rows, found[0]), *row_shape)
+        if found != expected:
+            raise ShardError(f"{path}: {column.path} should have shape {expected}, found {found}")
+    if ("clips/labels" in datasets) != (counts["views"] > 0):
+        raise ShardError(f"{path}: views and clips/labels go together, found one of them: do not trust it")
+    _check_frames(datasets, path)
+    return counts["clips"]
+
+
+def _check_frames(datasets: Datasets, path: Path) -> None:
+    """Refuse a shard whose frames are kept in no way, in two, or in half of one."""
+    kept = tuple(name for name in ("frames/jpeg", "frames/offsets", "frames/raw") if name in datasets)
+    if kept not in (("frames/jpeg", "frames/offsets"), ("frames/raw",)):
+        raise ShardError(f"{path}: expected frames as JPEG with offsets or raw, found {kept}: {REMEDY}")
+
+
+def check_paths(paths: Sequence[bytes], where: str, path: Path) -> None:
+    """Refuse names of videos that lead out of a data set's folder: absolute ones, and those with ``..``.
+
+    Raises
+    ------
+    ShardError
+        Naming the first.
+    """
+    for name in paths:
+        if not name or name.startswith(b"/") or b"\0" in name or b".." in name.split(b"/"):
+            raise ShardError(f"{path}: {where} {name!r} leads out of the data set's folder: do not trust it")
+
+
+def check_references(datasets: Datasets, path: Path) -> None:
+    """Refuse numbers that point to rows which are not there, and views that leave the frame.
+
+    Raises
+    ------
+    ShardError
+        Naming what is wrong.
+    """
+    for name, lowest, rows in (
+        ("videos/class_index", -1, len(datasets["classes"])),
+        ("clips/video", 0, len(datasets["videos/path"])),
+    ):
+        numbers = datasets[name][...]
+        if numbers.size and not lowest <= numbers.min() <= numbers.max() < rows:
+            raise ShardError(f"{path}: {name} leads astray: {REMEDY}")
+    views = datasets["views"][...]
+    largest = np.array((schema.FRAME_ROWS - schema.VIEW_SIZE, schema.FRAME_COLS - schema.VIEW_SIZE, 1))
+    if ((views < 0) | (views > largest)).any():
+        raise ShardError(f"{path}: a view leaves the frame: {REMEDY}")
+    for name in ("videos/path", "failures/path"):
+        check_paths(datasets[name][...].tolist(), name, path)

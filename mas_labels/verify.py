@@ -1,0 +1,153 @@
+"""Whether shards are what was written, agree with themselves, and with their videos.
+
+Each shard is read in another process: a file that was built to crash HDF5 becomes a line of the report.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mas_labels.deep_checks import Problem, find_contradictions
+from mas_labels.errors import ShardError
+from mas_labels.interruption import live_with_parent
+from mas_labels.recompute import find_differences, sample_clips
+from mas_labels.seal import check_seal
+from mas_labels.shard_reader import Shard
+
+MOST_PROBLEMS = 20
+"""Of one shard: after these, no more are looked for."""
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What to check beyond the seal, the structure, the checksums and the content hash.
+
+    Attributes
+    ----------
+    deep
+        Whether every frame is decoded, and tables and labels are compared with one another.
+    recompute
+        Share of the clips, 0 to 1, that are made again from their videos.
+    root
+        The data set's folder, for `recompute`.
+    seed
+        Of the draw of those clips.
+    """
+
+    deep: bool = False
+    recompute: float = 0.0
+    root: Path | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What was found out about one shard.
+
+    Attributes
+    ----------
+    path
+        The file.
+    clips, recomputed
+        Clips it holds, and how many of them were made again.
+    problems
+        What is wrong with it; empty for a sound shard.
+    """
+
+    path: Path
+    clips: int
+    recomputed: int
+    problems: tuple[Problem, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as what JSON can hold."""
+        problems = [{"column": p.column, "clip": p.clip, "message": p.message} for p in self.problems]
+        return {
+            "shard": str(self.path),
+            "sound": not self.problems,
+            "clips": self.clips,
+            "recomputed": self.recomputed,
+            "problems": problems,
+        }
+
+
+def verify_shard(path: Path, checks: Checks) -> ShardReport:
+    """Check one shard in this process."""
+    problems: list[Problem] = []
+    clips, recomputed = 0, list[int]()
+    try:
+        check_seal(path)
+    except ShardError as error:
+        problems.append(Problem("file", None, str(error)))
+    try:
+        with Shard(path) as shard:
+            clips = len(shard)
+            shard.verify_content()
+            if checks.deep:
+                problems += _first(find_contradictions(shard))
+            if checks.recompute and checks.root is not None:
+                recomputed = sample_clips(shard, checks.recompute, checks.seed)
+                problems += _first(find_differences(shard, checks.root, recomputed))
+    except ShardError as error:
+        problems.append(Problem("file", None, str(error)))
+    return ShardReport(path, clips, len(recomputed), tuple(problems))
+
+
+def _first(problems: Iterator[Problem]) -> list[Problem]:
+    return [problem for problem, _ in zip(problems, range(MOST_PROBLEMS), strict=False)]
+
+
+def verify_shards(paths: Sequence[Path], checks: Checks, workers: int = 1) -> Iterator[ShardReport]:
+    """Check shards, each in another process; yield their reports in order.
+
+    Parameters
+    ----------
+    paths
+        The shards.
+    checks
+        What to check.
+    workers
+        Processes.
+    """
+    done = 0
+    with _processes(min(workers, len(paths))) as pool:
+        futures = [pool.submit(verify_shard, path, checks) for path in paths]
+        try:
+            for future in futures:
+                yield future.result()
+                done += 1
+        except BrokenProcessPool:
+            pass
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    for path in paths[done:]:  # one of them crashed its process: each alone now, to see which
+        yield _verify_alone(path, checks)
+
+
+def _verify_alone(path: Path, checks: Checks) -> ShardReport:
+    """Check one shard in a process of its own."""
+    with _processes(1) as pool:
+        try:
+            return pool.submit(verify_shard, path, checks).result()
+        except BrokenProcessPool:
+            message = f"{path}: crashed the process that read it: do not trust it"
+            return ShardReport(path, 0, 0, (Problem("file", None, message),))
+
+
+def _processes(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
+
+
+def _begin() -> None:
+    """In a worker: end with the parent, and use one thread, since others work beside us."""
+    import cv2
+
+    live_with_parent()
+    cv2.setNumThreads(1)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -1,0 +1,204 @@
+"""The command line of `mas-eval`: it parses; the library does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mas_train.cli import require_torch, run_command
+from mas_train.options import (
+    PathsCommand,
+    choose_compute,
+    command_line,
+    compute_options,
+    out_option,
+    shards_option,
+)
+
+if TYPE_CHECKING:
+    from mas_train.evaluation.run import Evaluation
+
+FEATURE_KINDS = ("pooled", "mean")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="mas-video")
+def command() -> None:
+    """Measure networks by the protocols of the paper's section 4.
+
+    Each command writes <protocol>.json and pictures into --out, and shows the figures beside the published
+    ones. Features are computed once and kept in --out. Exit status: 0 done, 1 an error, 2 wrong usage.
+    """
+
+
+checkpoint_option = click.option(
+    "--checkpoint", required=True, help="A run's folder, a checkpoint, or 'scratch' for random weights."
+)
+baseline_option = click.option(
+    "--baseline/--no-baseline", default=True, help="Whether random weights are measured, too."
+)
+svm_option = click.option(
+    "--svm-c", type=click.FloatRange(0, min_open=True), default=1.0, help="Weight of errors in the SVM."
+)
+
+
+def features_option(default: str) -> Any:
+    """Make the option for the kind of features."""
+    words = (
+        "The last convolution pooled as the fully connected layers see it, or its mean over all positions."
+    )
+    return click.option("--features", "kind", type=click.Choice(FEATURE_KINDS), default=default, help=words)
+
+
+def _prepare(
+    checkpoint: str, out: Path, device: str, workers: int, threads: int | None, kind: str, baseline: bool
+) -> Evaluation:
+    require_torch()
+    from mas_train.evaluation.commands import make_evaluation
+
+    where = choose_compute(device, threads)
+    return make_evaluation(checkpoint, out, where, workers, command_line("mas-eval"), kind, baseline)
+
+
+@command.command(cls=PathsCommand)
+@checkpoint_option
+@shards_option("--shards", "Test shards; frames without labels are enough.")
+@out_option("results/accuracy")
+@compute_options
+def accuracy(checkpoint: str, shards: tuple[str, ...], out: Path, **how: Any) -> None:
+    """Video-level accuracy of a fine-tuned model: top-1, top-5, per class, confusion matrix."""
+    evaluation = _prepare(checkpoint, out, kind="pooled", baseline=False, **how)
+    from mas_labels.shard import open_shards
+    from mas_train.evaluation.commands import finish
+    from mas_train.evaluation.run import evaluate_accuracy
+
+    click.echo(finish(evaluate_accuracy(evaluation, open_shards(list(shards))), out))
+
+
+@command.command(cls=PathsCommand)
+@checkpoint_option
+@shards_option("--shards", "Test shards, whose videos search.")
+@shards_option("--gallery", "Training shards, whose videos are found.")
+@features_option("mean")
+@baseline_option
+@out_option("results/retrieval")
+@compute_options
+def retrieval(
+    checkpoint: str, shards: tuple[str, ...], gallery: tuple[str, ...], out: Path, **how: Any
+) -> None:
+    """Nearest-neighbour retrieval: how often one of the k nearest training videos is of the class."""
+    evaluation = _prepare(checkpoint, out, **how)
+    from mas_labels.shard import open_shards
+    from mas_train.evaluation.commands import finish
+    from mas_train.evaluation.run import evaluate_retrieval
+    from mas_train.labelled import describe_leaks
+
+    train, test = open_shards(list(gallery)), open_shards(list(shards))
+    for leak in describe_leaks(train, test):
+        click.echo(leak, err=True)
+    click.echo(finish(evaluate_retrieval(evaluation, train, test), out))
+
+
+@command.command(cls=PathsCommand)
+@checkpoint_option
+@shards_option("--shards", "Shards of ASLAN, made with --frames-only --clip-stride 8.")
+@click.option("--view2", type=click.Path(path_type=Path), help="View2.mat: ten folds, the figure to report.")
+@click.option(
+    "--view1",
+    nargs=2,
+    type=click.Path(path_type=Path),
+    help="train_pairs.mat and test_pairs.mat instead: for development.",
+)
+@features_option("pooled")
+@svm_option
+@baseline_option
+@out_option("results/aslan")
+@compute_options
+def aslan(
+    checkpoint: str,
+    shards: tuple[str, ...],
+    view2: Path | None,
+    view1: tuple[Path, Path] | None,
+    svm_c: float,
+    out: Path,
+    **how: Any,
+) -> None:
+    """Action similarity on ASLAN: 12 (dis)similarities, linear SVM, accuracy, AUC, ROC curve."""
+    if (view1 is None) == (view2 is None):
+        raise click.UsageError(
+            "name the pairs: either --view2 View2.mat or --view1 train_pairs.mat test_pairs.mat"
+        )
+    evaluation = _prepare(checkpoint, out, **how)
+    from mas_labels.shard import open_shards
+    from mas_train.evaluation.aslan import read_view1, read_view2
+    from mas_train.evaluation.commands import finish
+    from mas_train.evaluation.run import evaluate_aslan
+
+    view, pairs = (2, read_view2(view2)) if view2 is not None else (1, read_view1(*(view1 or ())))
+    click.echo(finish(evaluate_aslan(evaluation, open_shards(list(shards)), pairs, view, svm_c), out))
+
+
+@command.command(cls=PathsCommand)
+@checkpoint_option
+@shards_option("--shards", "Shards of YUPENN, made with --frames-only --clip-stride 8.")
+@features_option("pooled")
+@svm_option
+@baseline_option
+@out_option("results/yupenn")
+@compute_options
+def yupenn(checkpoint: str, shards: tuple[str, ...], svm_c: float, out: Path, **how: Any) -> None:
+    """Dynamic scene recognition on YUPENN: linear SVM, leaving one video out."""
+    evaluation = _prepare(checkpoint, out, **how)
+    from mas_labels.shard import open_shards
+    from mas_train.evaluation.commands import finish
+    from mas_train.evaluation.run import evaluate_yupenn
+
+    click.echo(finish(evaluate_yupenn(evaluation, open_shards(list(shards)), svm_c), out))
+
+
+@command.command(cls=PathsCommand)
+@checkpoint_option
+@shards_option("--shards", "Shards with Mu and Mv; without them these pictures stay empty.")
+@click.option(
+    "--clip", "clips", type=int, multiple=True, help="Number of a clip; many may follow.  [default: 0]"
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("attention.png"), help="The PNG file.")
+@compute_options
+def attention(
+    checkpoint: str,
+    shards: tuple[str, ...],
+    clips: tuple[int, ...],
+    out: Path,
+    device: str,
+    workers: int,
+    threads: int | None,
+) -> None:
+    """Draw where the last convolution is active, beside the motion boundaries (figure 6)."""
+    require_torch()
+    from mas_labels.shard import open_shards
+    from mas_train.evaluation.commands import save_attention
+    from mas_train.weights import load_weights
+
+    where = choose_compute(device, threads)
+    save_attention(load_weights(checkpoint), open_shards(list(shards)), clips or (0,), where, out)
+    click.echo(f"wrote {out}")
+
+
+@command.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+def table(folders: tuple[Path, ...]) -> None:
+    """Gather the results in FOLDERS into the paper's tables 1 to 6, ours beside the published figures."""
+    from mas_train.evaluation.results import read_results, show_tables
+
+    click.echo(show_tables(read_results(folders)))
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run `mas-eval` and exit with its status."""
+    run_command(command, "mas-eval", args, "features that were finished are kept")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""What a network says of each video: features of a backbone, or class scores, averaged over its clips.
+
+The work of a network over a whole data set is done once: what it gave is kept in a folder, under a name made
+of the weights' and the shards' hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mas_labels.errors import ConfigError, DatasetError
+from mas_labels.shard import ShardSet
+from mas_train.backbone import Backbone
+from mas_train.evaluation.accuracy import average_by_video
+from mas_train.frames import CENTRE_VIEW, clip_videos, load_frames
+from mas_train.views import take_views
+from mas_train.weights import fingerprint
+
+KINDS: Final = ("pooled", "mean")
+"""``pooled``: the last convolution after the last pooling, flattened, 4096 numbers for C3D: what the fully
+connected layers see. ``mean``: the mean over its time steps, rows and columns, 256 numbers."""
+VERSION: Final = 1
+"""Of what is kept: raised when the same weights and shards would give other numbers."""
+
+
+@dataclass(frozen=True)
+class VideoFeatures:
+    """One row for each video that gave a clip.
+
+    Attributes
+    ----------
+    values
+        (V, D) float32, the mean over each video's clips.
+    paths
+        The videos, relative to the data set's root.
+    classes
+        (V,) int64, rows of the shards' classes; -1 without a class.
+    clips
+        Number of clips.
+    failed
+        Paths of the videos that gave no clip.
+    failed_classes
+        (F,) int64, their classes, -1 where unknown: the class of the other videos in their folder.
+    """
+
+    values: NDArray[np.float32]
+    paths: tuple[str, ...]
+    classes: NDArray[np.int64]
+    clips: int
+    failed: tuple[str, ...]
+    failed_classes: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How features are computed: nothing here decides them, but for their last bits.
+
+    Attributes
+    ----------
+    device
+        Where.
+    workers
+        Processes that read clips.
+    batch_size
+        Clips at a time.
+    cache
+        Folder of what was computed before; None keeps nothing.
+    """
+
+    device: torch.device
+    workers: int = 2
+    batch_size: int = 32
+    cache: Path | None = None
+
+
+def backbone_features(backbone: Backbone, kind: str) -> Callable[[Tensor], Tensor]:
+    """Return what turns a batch of views into features of one of `KINDS`, (B, 3, 16, 112, 112) -> (B, D)."""
+    if kind == "pooled":
+        return backbone
+    if kind == "mean":
+        return lambda clips: backbone.features(clips).mean(dim=(2, 3, 4))
+    raise ConfigError(f"no features {kind!r}: take one of {', '.join(KINDS)}")
+
+
+def extract(
+    model: nn.Module,
+    output: Callable[[Tensor], Tensor],
+    kind: str,
+    pixel_mean: tuple[float, float, float],
+    shards: ShardSet,
+    how: Extraction,
+) -> VideoFeatures:
+    """Compute the features of all videos, or take them from the cache.
+
+    Parameters
+    ----------
+    model
+        Holds all weights that `output` uses.
+    output
+        From views (B, 3, 16, 112, 112) to rows (B, D).
+    kind
+        Name of the output.
+    pixel_mean
+        What is subtracted from R, G and B.
+    shards
+        The videos.
+    how
+        Device, workers, cache.
+
+    Raises
+    ------
+    DatasetError
+        If there are no clips.
+    ShardError
+        If a shard is damaged.
+    """
+    parts = [
+        str(VERSION),
+        kind,
+        fingerprint(model),
+        repr(pixel_mean),
+        repr(CENTRE_VIEW),
+        *shards.content_hashes,
+    ]
+    name = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    values = _read_cache(how.cache, name)
+    if values is None:
+        values = _compute(model, output, pixel_mean, shards, how)
+        _write_cache(how.cache, name, values)
+    videos = shards.videos
+    failed, failed_classes = failed_videos(shards)
+    return VideoFeatures(
+        values=values,
+        paths=tuple(video.path for video in videos),
+        classes=np.array([video.class_index for video in videos], np.int64),
+        clips=len(shards),
+        failed=failed,
+        failed_classes=failed_classes,
+    )
+
+
+@torch.inference_mode()
+def _compute(
+    model: nn.Module,
+    output: Callable[[Tensor], Tensor],
+    pixel_mean: tuple[float, float, float],
+    shards: ShardSet,
+    how: Extraction,
+) -> NDArray[np.float32]:
+    """Run the network over the centre view of every clip."""
+    model.to(how.device).eval()
+    clips = list(range(len(shards)))
+    batches = [clips[start : start + how.batch_size] for start in range(0, len(clips), how.batch_size)]
+    rows = []
+    for batch in load_frames(shards, batches, how.workers, how.device):
+        views = torch.tensor(CENTRE_VIEW, device=how.device).expand(len(batch.frames), 3)
+        frames = batch.frames.to(how.device, non_blocking=True)
+        rows.append(output(take_views(frames, views, pixel_mean)).float().cpu().numpy())
+    average = average_by_video(np.concatenate(rows), clip_videos(shards), len(shards.videos))
+    return average.astype(np.float32)
+
+
+def failed_videos(shards: ShardSet) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the videos that gave no clip, and their classes.
+
+    A shard does not tell these classes: they are those of the other videos in the same folder, or else -1.
+    """
+    used = {video.path for video in shards.videos}
+    classes: dict[str, set[int]] = {}
+    for video in shards.videos:
+        classes.setdefault(os.path.dirname(video.path), set()).add(video.class_index)  # noqa: PTH120 - a text
+    failed = tuple(sorted({failure.video for failure in shards.failures} - used))
+    of_folder = [classes.get(os.path.dirname(path), set()) for path in failed]  # noqa: PTH120
+    numbers = [next(iter(known)) if len(known) == 1 else -1 for known in of_folder]
+    return failed, np.array(numbers, np.int64)
+
+
+def _read_cache(folder: Path | None, name: str) -> NDArray[np.float32] | None:
+    path = None if folder is None else folder / f"{name}.npy"
+    if path is None or not path.exists():
+        return None
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} is damaged ({error}): remove it, it is made again") from error
+
+
+def _write_cache(folder: Path | None, name: str, values: NDArray[np.float32]) -> None:
+    if folder is None:
+        return
+    temporary = folder / f".{name}.tmp.npy"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(temporary, values, allow_pickle=False)
+        temporary.replace(folder / f"{name}.npy")
+    except OSError as error:
+        raise ConfigError(f"cannot write features to {folder}: {error}. Give another --out") from error

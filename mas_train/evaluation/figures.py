@@ -1,0 +1,134 @@
+"""Pictures of results: confusion matrix, ROC curve, attention (paper, figure 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.errors import ConfigError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def _new_figure(size: tuple[float, float]) -> Figure:
+    """Make a figure without pyplot: nothing global is touched, no display is needed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError(
+            f'pictures need matplotlib, which does not load ({error}): pip install "mas-video[inspect]"'
+        ) from error
+    return Figure(figsize=size, layout="constrained", facecolor="white")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    try:
+        figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
+    except OSError as error:
+        raise ConfigError(f"cannot write the picture {path}: {error}. Give a writable place") from error
+
+
+def draw_confusion(confusion: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
+    """Draw a confusion matrix, each row as shares of its class, as a PNG file.
+
+    Parameters
+    ----------
+    confusion
+        (C, C + 1) int64, as in `mas_train.evaluation.accuracy.Accuracy`.
+    classes
+        Names of the C classes.
+    path
+        The file.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be written.
+    MissingDependencyError
+        matplotlib is not installed.
+    """
+    side = max(4.0, 0.16 * len(classes) + 2.5)
+    figure = _new_figure((side, side))
+    axes = figure.add_subplot()
+    shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="recognised as", ylabel="class")
+    axes.set_yticks(range(len(classes)), list(classes), fontsize=7, parse_math=False)
+    names = [*classes, "(failed)"]
+    axes.set_xticks(range(len(names)), names, fontsize=7, rotation=90, parse_math=False)
+    figure.colorbar(image, ax=axes, label="share of the class's videos", shrink=0.7)
+    _save(figure, path)
+
+
+def draw_roc(curves: dict[str, NDArray[np.float64]], path: Path) -> None:
+    """Draw ROC curves as a PNG file.
+
+    Parameters
+    ----------
+    curves
+        Name, such as ``"ours, AUC 0.62"`` -> (K, 2) false and true positive rates.
+    path
+        The file.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be written.
+    MissingDependencyError
+        matplotlib is not installed.
+    """
+    figure = _new_figure((5, 5))
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="#999999", linestyle="--", label="chance")
+    for name, rates in curves.items():
+        axes.plot(rates[:, 0], rates[:, 1], label=name)
+    axes.set(
+        xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1), aspect="equal"
+    )
+    axes.legend(loc="lower right")
+    _save(figure, path)
+
+
+class AttentionRow(NamedTuple):
+    """One row of figure 6."""
+
+    title: str
+    frame: NDArray[np.uint8]
+    """(112, 112, 3): the middle frame as the network sees it."""
+    attention: NDArray[np.float32]
+    """(112, 112), from 0 to 1."""
+    boundaries: tuple[NDArray[np.float32], NDArray[np.float32]] | None
+    """|Mu| and |Mv|, (112, 112) each; None where the shard does not hold them."""
+
+
+def draw_attention(rows: Sequence[AttentionRow], path: Path) -> None:
+    """Draw frames, attention over them, |Mu| and |Mv|, a row a clip, as a PNG file.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be written.
+    MissingDependencyError
+        matplotlib is not installed.
+    """
+    figure = _new_figure((9.2, 2.5 * len(rows)))
+    grid = figure.subplots(len(rows), 4, squeeze=False)
+    for row, axes in zip(rows, grid, strict=True):
+        for panel, name in zip(axes, ("frame", "attention", "|Mu|", "|Mv|"), strict=True):
+            panel.set_title(name, fontsize=8)
+            panel.set(xticks=[], yticks=[])
+        axes[0].imshow(row.frame)
+        axes[0].set_ylabel(row.title, fontsize=7, parse_math=False)
+        axes[1].imshow(row.frame)
+        axes[1].imshow(row.attention, cmap="jet", alpha=0.5, vmin=0, vmax=1)
+        for panel, field in zip(axes[2:], row.boundaries or (None, None), strict=True):
+            if field is None:
+                panel.text(0.5, 0.5, "not in this shard", transform=panel.transAxes, ha="center", fontsize=8)
+            else:
+                panel.imshow(field, cmap="magma", vmin=0, vmax=float(np.quantile(field, 0.999)) or 1.0)
+    _save(figure, path)

@@ -1,0 +1,118 @@
+"""The command line of `mas-finetune`: it parses; the library does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mas_labels.errors import ConfigError
+from mas_train.cli import require_torch, run_command
+from mas_train.options import (
+    PathsCommand,
+    choose_compute,
+    command_line,
+    compute_options,
+    out_option,
+    shards_option,
+)
+from mas_train.presets import PRESETS
+from mas_train.stopping import EXIT_SIGNAL
+
+DROPOUT = 0.5
+"""Of the fully connected layers: C3D's."""
+
+
+def _share(ctx: click.Context, option: click.Parameter, text: str) -> float:
+    """Read ``10%`` or ``0.1``."""
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError as error:
+        raise click.BadParameter(f"expected a share such as 10% or 0.1, found {text!r}") from error
+
+
+@click.command(
+    cls=PathsCommand, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
+@shards_option("--shards", "Training shards, folders of shards, or quoted patterns; many paths may follow.")
+@shards_option("--test-shards", "Test shards: with them the model is tested at the end.", required=False)
+@out_option("runs/finetune")
+@click.option(
+    "--init", required=True, help="Run or checkpoint whose convolutions are kept, or 'scratch' for none."
+)
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="ucf101", help="Whose schedule is taken.")
+@click.option("--freeze", "frozen", is_flag=True, help="Train one linear layer only: a linear probe.")
+@click.option(
+    "--labels", "label_fraction", default="100%", callback=_share, help="Share of each class's videos to use."
+)
+@click.option("--epochs", type=click.IntRange(1), help="Passes over all clips.  [default: the preset's]")
+@click.option("--batch-size", type=click.IntRange(1), help="Clips a step.  [default: the preset's]")
+@click.option("--lr", "learning_rate", type=float, default=0.001, help="First learning rate.")
+@click.option("--dropout", type=float, default=DROPOUT, help="Of the fully connected layers.")
+@click.option("--fc-width", type=click.IntRange(1), help="Of the fully connected layers.  [default: 2048]")
+@click.option("--width", type=float, help="Of a backbone from scratch.  [default: 1, the paper's]")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of everything drawn at random.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out after its last whole epoch.")
+@compute_options
+@click.version_option(package_name="mas-video")
+def command(
+    shards: tuple[str, ...],
+    test_shards: tuple[str, ...],
+    out: Path,
+    init: str,
+    preset: str,
+    frozen: bool,
+    label_fraction: float,
+    width: float | None,
+    resume: bool,
+    device: str,
+    workers: int,
+    threads: int | None,
+    **changes: Any,
+) -> int:
+    """Fine-tune a network on SHARDS for action recognition, then test it.
+
+    The convolutions come from --init, three fully connected layers are fresh. Writes finetuned.pt and
+    metrics.csv into --out, and accuracy.json and confusion.png with --test-shards. Exit status: 0 done, 1 an
+    error, 2 wrong usage, 130 interrupted and 143 terminated; --resume goes on.
+    """
+    require_torch()
+    from mas_labels.shard import open_shards
+    from mas_train.evaluation.commands import measure_finetuned
+    from mas_train.finetune import FinetuneJob, FinetuneOptions, finetune
+    from mas_train.labelled import check_class_names, describe_leaks
+    from mas_train.presets import make_recipe
+    from mas_train.weights import SCRATCH, backbone_entries, known_recipe, load_weights
+
+    if width is not None and init != SCRATCH:
+        raise ConfigError(
+            "--width is that of a backbone from scratch: leave it out, the checkpoint has its own"
+        )
+    where = choose_compute(device, threads)
+    train = open_shards(list(shards))
+    test = open_shards(list(test_shards)) if test_shards else None
+    if test is not None:
+        check_class_names(train.classes, test)
+        for leak in describe_leaks(train, test):
+            click.echo(leak, err=True)
+    weights = load_weights(init, width or 1.0, changes["seed"])
+    schedule = make_recipe(preset, **changes)
+    recipe = known_recipe({**vars(schedule), **backbone_entries(weights.recipe)})
+    options = FinetuneOptions(init, frozen, label_fraction)
+    job = FinetuneJob(recipe, options, train, out, where, workers, dict(weights.pretraining))
+    _, signal_number = finetune(job, weights, resume, click.echo)
+    if signal_number is not None:
+        return EXIT_SIGNAL + signal_number
+    if test is not None:
+        click.echo(measure_finetuned(out, test, where, workers, command_line("mas-finetune")))
+    return 0
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run `mas-finetune` and exit with its status."""
+    run_command(command, "mas-finetune", args, "--resume goes on after the last whole epoch")
+
+
+if __name__ == "__main__":
+    main()

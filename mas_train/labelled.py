@@ -1,0 +1,99 @@
+"""Clips with the class of their video, and the part of them that a fine-tuning run learns from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.errors import ConfigError, DatasetError
+from mas_labels.shard import ShardSet
+from mas_train.frames import clip_videos
+
+
+@dataclass(frozen=True)
+class LabelledClips:
+    """Clips to learn from.
+
+    Attributes
+    ----------
+    clips
+        (N,) int64, numbers of the clips in the set of shards.
+    classes
+        (N,) int64, the class of each.
+    videos
+        Videos they are of.
+    """
+
+    clips: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    videos: int
+
+
+def label_clips(shards: ShardSet, fraction: float, seed: int) -> LabelledClips:
+    """Choose the clips of a share of the videos of each class.
+
+    Parameters
+    ----------
+    shards
+        Videos with classes; those without are left out.
+    fraction
+        Share of each class's videos, more than 0 and at most 1; at least one video of each class is taken.
+    seed
+        Of the choice. A larger share holds the smaller ones of the same seed.
+
+    Raises
+    ------
+    ConfigError
+        If the share is out of its range.
+    DatasetError
+        If the videos have no classes.
+    """
+    if not 0 < fraction <= 1:
+        raise ConfigError(f"--labels must be more than 0 and at most 100%, not {fraction:.3%}")
+    classes = np.array([video.class_index for video in shards.videos], np.int64)
+    if not (classes >= 0).any():
+        raise DatasetError(f"the videos in {shards.paths[0]} have no classes: fine-tuning needs them")
+    chosen = np.zeros(len(classes), bool)
+    for number in np.unique(classes[classes >= 0]):
+        order = np.random.default_rng([seed, int(number)]).permutation(np.flatnonzero(classes == number))
+        chosen[order[: math.ceil(fraction * len(order))]] = True
+    videos = clip_videos(shards)
+    clips = np.flatnonzero(chosen[videos])
+    return LabelledClips(clips, classes[videos[clips]], int(chosen.sum()))
+
+
+def check_class_names(classes: list[str], shards: ShardSet) -> None:
+    """Refuse shards whose classes are others than `classes`.
+
+    Raises
+    ------
+    DatasetError
+        Naming the first class that differs.
+    """
+    if shards.classes != classes:
+        pairs = zip(classes, shards.classes, strict=False)
+        first = next((f"{ours!r} and {theirs!r}" for ours, theirs in pairs if ours != theirs), "their number")
+        raise DatasetError(
+            f"the model knows {len(classes)} classes, the shards in {shards.paths[0].parent} have "
+            f"{len(shards.classes)}, first difference: {first}. Make both with the same recipe and lists"
+        )
+
+
+def describe_leaks(train: ShardSet, test: ShardSet) -> list[str]:
+    """Say what training and test shards share and must not: videos, and groups within a class."""
+    shared = {
+        "videos": {v.path for v in train.videos} & {v.path for v in test.videos},
+        "groups": _groups(train) & _groups(test),
+    }
+    return [
+        f"warning: {len(names)} {what} are in the training and in the test shards, such as {min(names)!r}"
+        for what, names in shared.items()
+        if names
+    ]
+
+
+def _groups(shards: ShardSet) -> set[str]:
+    return {f"{video.class_name} group {video.group}" for video in shards.videos if video.group is not None}

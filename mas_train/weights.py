@@ -1,0 +1,150 @@
+"""A backbone with its weights: from a checkpoint, or from nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from mas_labels.errors import CheckpointError
+from mas_train.backbone import Backbone
+from mas_train.backbones import make_backbone
+from mas_train.checkpoint import FORMATS, list_checkpoints, load_checkpoint
+from mas_train.presets import Recipe, make_recipe
+
+SCRATCH: Final = "scratch"
+"""In place of a checkpoint: first weights, drawn at random."""
+FINETUNED: Final = "mas-finetune-checkpoint"
+FINETUNED_VERSION: Final = 1
+FINETUNED_FILE: Final = "finetuned.pt"
+"""Name of a fine-tuned model in its run's folder."""
+ALL_FORMATS: Final = {**FORMATS, FINETUNED: FINETUNED_VERSION}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A backbone with its weights.
+
+    Attributes
+    ----------
+    backbone
+        On the CPU, in evaluation mode.
+    recipe
+        Entries of the recipe it was trained with: of pre-training, or of fine-tuning.
+    source
+        `SCRATCH`, or the checkpoint's path as it was given.
+    content
+        All of the checkpoint; empty without one.
+    """
+
+    backbone: Backbone
+    recipe: Mapping[str, Any]
+    source: str
+    content: Mapping[str, Any]
+
+    @property
+    def pixel_mean(self) -> tuple[float, float, float]:
+        """What is subtracted from R, G and B."""
+        red, green, blue = self.recipe["pixel_mean"]
+        return float(red), float(green), float(blue)
+
+    @property
+    def kind(self) -> str:
+        """``"scratch"``, ``"self-supervised"``, ``"supervised"``, or ``"fine-tuned"`` after the second."""
+        if not self.content:
+            return SCRATCH
+        if self.content["format"] != FINETUNED:
+            return "self-supervised"
+        return "fine-tuned" if self.content["pretraining"] else "supervised"
+
+    @property
+    def pretraining(self) -> Mapping[str, Any]:
+        """Entries of the recipe of self-supervised pre-training; empty if there was none."""
+        if self.content and self.content["format"] != FINETUNED:
+            return self.recipe
+        return self.content.get("pretraining", {})
+
+
+def backbone_entries(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a recipe that belong to the backbone, whatever it is trained for."""
+    return {name: recipe[name] for name in ("backbone", "width", "pixel_mean")}
+
+
+def build_backbone(recipe: Mapping[str, Any]) -> Backbone:
+    """Build the backbone a recipe describes, with first weights from torch's generator."""
+    return make_backbone(recipe["backbone"], recipe["width"], recipe["initialisation"])
+
+
+def load_weights(source: str | Path, width: float = 1.0, seed: int = 0) -> Weights:
+    """Load a backbone.
+
+    Parameters
+    ----------
+    source
+        A checkpoint of `mas-train` or `mas-finetune`, a run's folder (its newest checkpoint), or `SCRATCH`.
+    width, seed
+        Of a backbone from scratch.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no checkpoint, or it is damaged, foreign, or of another version.
+    """
+    if source == SCRATCH:
+        torch.manual_seed(seed)
+        recipe = asdict(make_recipe("ucf101", width=width, seed=seed))
+        return Weights(build_backbone(recipe).eval(), recipe, SCRATCH, {})
+    path = _find_checkpoint(Path(source))
+    content = load_checkpoint(path, ALL_FORMATS)
+    try:
+        recipe = {**asdict(make_recipe("ucf101")), **content["recipe"]}
+        backbone = build_backbone(recipe)
+        backbone.load_state_dict(part_of(content["model"], "backbone"))
+    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} does not fit its own recipe ({reason}): it is damaged") from error
+    return Weights(backbone.eval(), recipe, str(source), content)
+
+
+def _find_checkpoint(path: Path) -> Path:
+    """Return a checkpoint file; of a run's folder the fine-tuned model, or else the newest checkpoint."""
+    if not path.is_dir():
+        return path
+    found = [*list_checkpoints(path), *path.glob(FINETUNED_FILE)]
+    if not found:
+        raise CheckpointError(f"no checkpoint in {path}: name a run's folder, a checkpoint, or '{SCRATCH}'")
+    return found[-1]
+
+
+def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return the weights of one part of a model, by their names in it."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def fingerprint(model: torch.nn.Module) -> str:
+    """Return the SHA-256 of a model's weights and buffers, names and shapes included."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        array = value.detach().cpu().contiguous().numpy()
+        digest.update(f"{name} {array.dtype} {array.shape};".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def known_recipe(entries: Mapping[str, Any], **changes: Any) -> Recipe:
+    """Turn a stored recipe into one of this version, with changes.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of its range.
+    """
+    names = Recipe.__dataclass_fields__
+    kept = {name: tuple(v) if isinstance(v, list) else v for name, v in entries.items() if name in names}
+    return Recipe(**{**kept, **{name: value for name, value in changes.items() if value is not None}})

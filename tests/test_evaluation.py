@@ -1,0 +1,462 @@
+"""From shards to figures: weights, features, fine-tuning, the commands. Classes are planted as colours."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import FOLDER_MANIFEST, moving_texture, write_video
+
+from mas_labels.errors import CheckpointError, ConfigError, DatasetError, TrainingError
+from mas_labels.shard import ShardSet, open_shards
+from mas_train.cli import main as train_main
+from mas_train.evaluation.cli import command as eval_command
+from mas_train.evaluation.cli import main as eval_main
+from mas_train.evaluation.features import Extraction, backbone_features, extract
+from mas_train.evaluation.published import TABLES
+from mas_train.evaluation.results import Result, read_results, save_result, show_result, show_tables
+from mas_train.evaluation.run import by_sample
+from mas_train.finetune import FinetuneJob, FinetuneOptions, finetune
+from mas_train.finetune_cli import command as finetune_command
+from mas_train.finetune_cli import main as finetune_main
+from mas_train.frames import CENTRE_VIEW, clip_videos, draw_crops
+from mas_train.labelled import describe_leaks, label_clips
+from mas_train.presets import make_recipe
+from mas_train.views import take_views
+from mas_train.weights import SCRATCH, fingerprint, load_weights
+
+ROOT = Path(__file__).parents[1]
+COLOURS = {"blue": (0.0, 0.1, 1.0), "red": (1.0, 0.0, 0.1)}
+CPU = torch.device("cpu")
+SMALL = ["--device", "cpu", "--threads", "1", "--workers", "0"]
+WIDTH = 0.03125
+
+
+def coloured_shards(folder: Path, first: int, videos: int) -> ShardSet:
+    """Shards of frames only: some videos of each colour and one broken one, with numbers for names."""
+    from mas_labels.config import LabelConfig
+    from mas_labels.manifest import find_videos, load_manifest
+    from mas_labels.pipeline import run
+    from mas_labels.plan import make_plan
+
+    for row, (name, colour) in enumerate(COLOURS.items()):
+        for number in range(first + videos * row, first + videos * (row + 1)):
+            frames = moving_texture(17 + 16 * (number % 2), 60, 80, 1, 0, seed=number)
+            frames = (frames.mean(axis=3, keepdims=True) * np.array(colour)).astype(np.uint8)
+            write_video(folder / "videos" / name / f"{number:04}.avi", frames)
+    (folder / "videos" / "red" / "9999.avi").write_text("no video")
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), folder / "videos")
+    config = LabelConfig(frames_only=True, store_boundaries=False)
+    results = run(make_plan(listing, "all", 5), config, folder / "videos", folder / "shards")
+    assert all(result.error is None for result in results)
+    return open_shards(folder / "shards")
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    return coloured_shards(tmp_path_factory.mktemp("train"), 1, 4)
+
+
+@pytest.fixture(scope="module")
+def test(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    return coloured_shards(tmp_path_factory.mktemp("test"), 101, 2)
+
+
+@pytest.fixture(scope="module")
+def pretrained(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of `mas-train` with two steps."""
+    run = tmp_path_factory.mktemp("runs") / "pretrained"
+    small = [*SMALL, "--width", str(WIDTH), "--fc-width", "16", "--batch-size", "4", "--max-steps", "2"]
+    with pytest.raises(SystemExit) as ended:
+        train_main(["--shards", *map(str, tiny_shards), "--out", str(run), *small])
+    assert ended.value.code == 0
+    return run
+
+
+# weights
+
+
+def test_weights_from_a_run_are_those_it_saved(pretrained: Path) -> None:
+    weights = load_weights(pretrained)
+    saved = torch.load(sorted((pretrained / "checkpoints").glob("step-*.pt"))[-1], weights_only=True)
+    for name, value in weights.backbone.state_dict().items():
+        torch.testing.assert_close(value, saved["model"][f"backbone.{name}"], rtol=0, atol=0)
+    assert weights.kind == "self-supervised" and weights.pretraining["preset"] == "ucf101"
+    assert weights.pixel_mean == make_recipe("ucf101").pixel_mean and not weights.backbone.training
+
+
+def test_weights_from_scratch_follow_the_seed() -> None:
+    prints = [fingerprint(load_weights(SCRATCH, WIDTH, seed).backbone) for seed in (0, 0, 1)]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_places_without_weights_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .* or 'scratch'"):
+        load_weights(tmp_path)
+    (tmp_path / "some.pt").write_bytes(b"PK\x03\x04 nonsense")
+    with pytest.raises(CheckpointError, match="no checkpoint that can be read"):
+        load_weights(tmp_path / "some.pt")
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="not a checkpoint of mas-train"):
+        load_weights(tmp_path / "other.pt")
+
+
+# features
+
+
+@pytest.mark.parametrize("kind", ["pooled", "mean"])
+def test_features_are_the_mean_over_a_videos_clips(test: ShardSet, kind: str) -> None:
+    weights = load_weights(SCRATCH, WIDTH)
+    output = backbone_features(weights.backbone, kind)
+    found = extract(weights.backbone, output, kind, weights.pixel_mean, test, Extraction(CPU, 0, 4))
+    assert len(found.paths) == 4 and found.clips == len(test) == 6
+    with torch.inference_mode():
+        for path, row in zip(found.paths, found.values, strict=True):
+            frames = np.stack([clip.frames for clip in test if clip.video == path])
+            views = torch.tensor([CENTRE_VIEW]).expand(len(frames), 3)
+            clips = take_views(torch.from_numpy(frames), views, weights.pixel_mean)
+            maps = weights.backbone.features(clips)
+            expected = weights.backbone(clips) if kind == "pooled" else maps.flatten(2).mean(dim=2)
+            np.testing.assert_allclose(row, expected.mean(dim=0), rtol=1e-4, atol=1e-5)
+
+
+def test_failed_videos_are_named_with_the_class_of_their_folder(test: ShardSet) -> None:
+    weights = load_weights(SCRATCH, WIDTH)
+    output = backbone_features(weights.backbone, "mean")
+    found = extract(weights.backbone, output, "mean", weights.pixel_mean, test, Extraction(CPU, 0))
+    assert found.failed == ("red/9999.avi",) and found.failed_classes.tolist() == [test.classes.index("red")]
+    assert [test.classes[c] for c in found.classes] == [path.split("/")[0] for path in found.paths]
+
+
+def test_features_are_computed_once(test: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    how = Extraction(CPU, 0, cache=tmp_path)
+
+    def features(seed: int) -> np.ndarray:
+        weights = load_weights(SCRATCH, WIDTH, seed)
+        output = backbone_features(weights.backbone, "mean")
+        return extract(weights.backbone, output, "mean", weights.pixel_mean, test, how).values
+
+    first = features(0)
+    with monkeypatch.context() as patch:
+        patch.setattr("mas_train.evaluation.features.load_frames", None)
+        np.testing.assert_array_equal(features(0), first)
+        with pytest.raises(TypeError):  # other weights are not in the cache
+            features(1)
+    assert len(list(tmp_path.iterdir())) == 1
+    next(tmp_path.iterdir()).write_bytes(b"cut")
+    with pytest.raises(DatasetError, match=r"is damaged .* remove it"):
+        features(0)
+
+
+def test_clips_know_their_videos(train: ShardSet) -> None:
+    assert len(train.paths) > 1
+    videos = train.videos
+    assert [videos[number].path for number in clip_videos(train)] == [clip.video for clip in train]
+
+
+def test_videos_and_groups_in_both_train_and_test_are_told(train: ShardSet, test: ShardSet) -> None:
+    assert describe_leaks(train, test) == []
+    assert describe_leaks(train, train) == [
+        "warning: 8 videos are in the training and in the test shards, such as 'blue/0001.avi'"
+    ]
+
+    class Grouped:
+        videos = tuple(video._replace(path=f"{i}", group="07") for i, video in enumerate(train.videos))
+
+    class Others:
+        videos = tuple(video._replace(path=f"x{i}", group="07") for i, video in enumerate(test.videos))
+
+    (told,) = describe_leaks(Grouped(), Others())  # type: ignore[arg-type]
+    assert told.startswith("warning: 2 groups") and told.endswith("'blue group 07'")
+
+
+def test_shards_of_two_splits_are_refused_before_the_work(train: ShardSet) -> None:
+    from mas_train.evaluation.run import shards_of
+
+    assert shards_of(train) == ("folder", "all")
+    mixed = open_shards(train.paths)
+    mixed.shard(0).plan["split"] = "other"
+    with pytest.raises(DatasetError, match="found folder/all, folder/other: name them apart"):
+        shards_of(mixed)
+
+
+# fine-tuning
+
+
+def test_crops_are_any_crop_and_follow_seed_and_epoch() -> None:
+    drawn = draw_crops(0, 0, torch.arange(20_000))
+    assert drawn.min(dim=0).values.tolist() == [0, 0, 0] and drawn.max(dim=0).values.tolist() == [16, 59, 1]
+    assert len(torch.unique(drawn, dim=0)) == 17 * 60 * 2
+    torch.testing.assert_close(drawn[5:9], draw_crops(0, 0, torch.arange(5, 9)))
+    assert not torch.equal(drawn, draw_crops(0, 1, torch.arange(20_000)))
+
+
+def test_a_share_of_the_labels_is_stratified_seeded_and_nested(train: ShardSet) -> None:
+    taken = {share: label_clips(train, share, seed=3) for share in (0.01, 0.5, 1.0)}
+    assert [taken[share].videos for share in taken] == [2, 4, 8]
+    assert set(taken[0.01].clips) < set(taken[0.5].clips) < set(taken[1.0].clips) == set(range(len(train)))
+    videos = clip_videos(train)
+    half = [train.videos[v].class_index for v in set(videos[taken[0.5].clips])]
+    assert np.bincount(half).tolist() == [2, 2]
+    for clip, number in zip(taken[0.5].clips, taken[0.5].classes, strict=True):
+        assert train[int(clip)].class_name == train.classes[number]
+    assert label_clips(train, 0.5, seed=4).clips.tolist() != taken[0.5].clips.tolist()
+    for share in (0, 1.01, float("nan")):
+        with pytest.raises(ConfigError, match="more than 0 and at most 100%"):
+            label_clips(train, share, 0)
+
+
+def job(train: ShardSet, out: Path, **options: object) -> FinetuneJob:
+    recipe = make_recipe("ucf101", width=WIDTH, fc_width=16, batch_size=5, epochs=2, dropout=0.5)
+    return FinetuneJob(recipe, FinetuneOptions(**options), train, out, CPU, 0)
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+def test_a_resumed_run_ends_in_the_same_weights(train: ShardSet, tmp_path: Path) -> None:
+    weights = [load_weights(SCRATCH, WIDTH) for _ in range(3)]
+    whole = job(train, tmp_path / "whole")
+    straight, _ = finetune(whole, weights[0], say=quiet)
+    part = job(train, tmp_path / "part")
+    finetune(replace(part, recipe=replace(part.recipe, epochs=1)), weights[1], say=quiet)
+    with pytest.raises(CheckpointError, match=r"other options or shards \(recipe\)"):
+        finetune(part, load_weights(SCRATCH, WIDTH), resume=True, say=quiet)
+    content = torch.load(part.out / "finetuned.pt", weights_only=True)
+    content["recipe"]["epochs"] = 2
+    torch.save(content, part.out / "finetuned.pt")
+    resumed, _ = finetune(part, weights[2], resume=True, say=quiet)
+    assert fingerprint(resumed) == fingerprint(straight)
+    rows = (part.out / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 3 and rows[0].startswith("epoch,learning_rate,loss")
+
+
+def test_a_frozen_backbone_keeps_its_weights_and_others_do_not(train: ShardSet, tmp_path: Path) -> None:
+    before = fingerprint(load_weights(SCRATCH, WIDTH).backbone)
+    probe, _ = finetune(job(train, tmp_path / "probe", frozen=True), load_weights(SCRATCH, WIDTH), say=quiet)
+    tuned, _ = finetune(job(train, tmp_path / "tuned"), load_weights(SCRATCH, WIDTH), say=quiet)
+    assert fingerprint(probe.backbone) == before != fingerprint(tuned.backbone)
+    assert isinstance(probe.head, torch.nn.Linear)
+
+
+def test_runs_are_not_mixed_up_and_a_loss_that_is_not_finite_ends_one(
+    train: ShardSet, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        finetune(job(train, tmp_path / "run"), load_weights(SCRATCH, WIDTH), resume=True, say=quiet)
+    wild = job(train, tmp_path / "run")
+    wild = replace(wild, recipe=replace(wild.recipe, learning_rate=1e30))
+    with pytest.raises(TrainingError, match="give a lower --lr"):
+        finetune(wild, load_weights(SCRATCH, WIDTH), say=quiet)
+    with pytest.raises(ConfigError, match="already holds a run"):
+        finetune(job(train, tmp_path / "run"), load_weights(SCRATCH, WIDTH), say=quiet)
+
+
+# the commands
+
+
+def run(main: object, *args: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(arg) for arg in args])  # type: ignore[operator]
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def tuned(
+    pretrained: Path, train: ShardSet, test: ShardSet, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Pre-trained convolutions, fine-tuned and tested."""
+    out = tmp_path_factory.mktemp("tuned")
+    options = ["--init", pretrained, "--fc-width", 32, "--dropout", 0, "--lr", 0.02, *SMALL]
+    options += ["--epochs", 5, "--batch-size", 3]
+    shards = ["--shards", *train.paths, "--test-shards", test.paths[0].parent]
+    assert run(finetune_main, *shards, "--out", out, *options) == 0
+    return out
+
+
+def test_a_planted_class_structure_is_learnt_and_failed_videos_count_wrong(tuned: Path) -> None:
+    (result,) = read_results([tuned])
+    assert result.figures == {"top-1": 4 / 5, "top-5": 4 / 5}
+    assert (result.videos, result.clips, result.failed) == (5, 6, ["red/9999.avi"])
+    assert result.details["per_class"] == [1.0, 2 / 3]
+    assert result.weights["kind"] == "fine-tuned" and result.weights["frozen"] is False
+    assert (tuned / "confusion.png").exists()
+    assert "red/9999.avi" in show_result(result)
+
+
+def test_accuracy_again_gives_the_same(tuned: Path, test: ShardSet, tmp_path: Path) -> None:
+    assert (
+        run(eval_main, "accuracy", "--checkpoint", tuned, "--shards", *test.paths, "--out", tmp_path, *SMALL)
+        == 0
+    )
+    assert read_results([tmp_path])[0].figures == read_results([tuned])[0].figures
+
+
+def test_retrieval_finds_the_colour(
+    pretrained: Path, train: ShardSet, test: ShardSet, tmp_path: Path
+) -> None:
+    args = ["--checkpoint", pretrained, "--shards", *test.paths, "--gallery", *train.paths, "--out", tmp_path]
+    assert run(eval_main, "retrieval", *args, *SMALL) == 0
+    (result,) = read_results([tmp_path])
+    assert result.figures == dict.fromkeys(("top-1", "top-5", "top-10", "top-20", "top-50"), 4 / 5)
+    assert result.random_initialisation.keys() == result.figures.keys()
+    assert len(list((tmp_path / "features").iterdir())) == 4  # two sets of shards, two sets of weights
+
+
+def test_yupenn_leaves_one_out(pretrained: Path, train: ShardSet, tmp_path: Path) -> None:
+    args = ["--checkpoint", pretrained, "--shards", *train.paths, "--out", tmp_path, "--svm-c", 100]
+    assert run(eval_main, "yupenn", *args, "--no-baseline", "--features", "mean", *SMALL) == 0
+    (result,) = read_results([tmp_path])
+    assert result.figures["accuracy"] >= 7 / 9 and result.videos == 9
+    assert result.random_initialisation == {} and result.details["svm_c"] == 100
+
+
+def test_aslan_tells_pairs_of_one_colour(
+    pretrained: Path, train: ShardSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from scipy.io import savemat
+
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(1, 9, (2, 40, 10))
+    table = np.stack([first, second, (first - 1) // 4 == (second - 1) // 4, first, second], axis=1)
+    table[0, 0] = 77  # a sample that is not there
+    savemat(tmp_path / "View2.mat", {"action_splits_pairs": table.astype(float)})
+    args = ["--checkpoint", pretrained, "--shards", *train.paths, "--view2", tmp_path / "View2.mat"]
+    assert run(eval_main, "aslan", *args, "--features", "mean", "--out", tmp_path / "out", *SMALL) == 0
+    (result,) = read_results([tmp_path / "out"])
+    assert result.figures["accuracy"] > 0.85 and result.figures["AUC"] > 0.9
+    assert (result.details["pairs"], result.details["pairs_without_features"]) == (400, 10)
+    assert (tmp_path / "out" / "roc.png").exists()
+    assert "published, C3D, self-supervised" not in capsys.readouterr().out  # the shards are no ASLAN
+
+
+def test_samples_need_numbers_and_one_file_each(test: ShardSet) -> None:
+    weights = load_weights(SCRATCH, WIDTH)
+    output = backbone_features(weights.backbone, "mean")
+    found = extract(weights.backbone, output, "mean", weights.pixel_mean, test, Extraction(CPU, 0))
+    assert sorted(by_sample(found)) == [101, 102, 103, 104]
+    with pytest.raises(DatasetError, match="four digits"):
+        by_sample(replace(found, paths=("a.avi", *found.paths[1:])))
+    with pytest.raises(DatasetError, match="sample 0102 is there twice"):
+        by_sample(replace(found, paths=("x/0102.mp4", *found.paths[1:])))
+
+
+def test_attention_is_drawn_with_and_without_boundaries(
+    pretrained: Path, tiny_shards: list[Path], test: ShardSet, tmp_path: Path
+) -> None:
+    for name, shards in (("labels", tiny_shards), ("frames", test.paths)):
+        out = tmp_path / f"{name}.png"
+        args = ["--checkpoint", pretrained, "--shards", *shards, "--clip", 0, 1, "--out", out, *SMALL]
+        assert run(eval_main, "attention", *args) == 0
+        assert out.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "message"),
+    [
+        (["accuracy", "--checkpoint", "scratch", "--shards", "TEST"], 1, "scratch knows no classes"),
+        (["accuracy", "--checkpoint", "nowhere.pt", "--shards", "TEST"], 1, "no checkpoint that can be read"),
+        (["yupenn", "--checkpoint", "scratch", "--shards", "nowhere"], 1, "no shards match 'nowhere'"),
+        (["aslan", "--checkpoint", "scratch", "--shards", "TEST"], 2, "either --view2"),
+        (["retrieval", "--checkpoint", "scratch", "--shards", "TEST"], 2, "Missing option '--gallery'"),
+        (["attention", "--checkpoint", "scratch", "--shards", "TEST", "--clip", "99"], 1, "found [99]"),
+        (["table", "."], 1, "no results of mas-eval or mas-finetune"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    args: list[str],
+    status: int,
+    message: str,
+    test: ShardSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = [str(test.paths[0].parent) if arg == "TEST" else arg for arg in args]
+    assert run(eval_main, *given) == status
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+
+
+def test_test_shards_of_other_classes_are_refused_before_work(
+    train: ShardSet, tiny_shards: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shards = ["--shards", *train.paths, "--test-shards", *tiny_shards]
+    assert run(finetune_main, *shards, "--init", "scratch", "--out", tmp_path / "out", *SMALL) == 1
+    assert "first difference: 'blue' and 'pan'" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("share", ["10%", "0.1", "ten"])
+def test_shares_are_read_in_percent_or_plain(share: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status = run(finetune_main, "--shards", "nowhere", "--init", "scratch", "--labels", share)
+    expected = (2, "a share such as 10%") if share == "ten" else (1, "no shards match 'nowhere'")
+    assert status == expected[0] and expected[1] in capsys.readouterr().err
+
+
+def test_every_command_and_option_has_help_and_starts_without_torch() -> None:
+    commands = [finetune_command, *eval_command.commands.values()]
+    for found in commands:
+        assert found.help
+        assert [
+            p.name for p in found.params if p.param_type_name == "option" and not getattr(p, "help", "")
+        ] == []
+    code = "import mas_train.evaluation.cli, mas_train.finetune_cli, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ}).returncode == 0
+
+
+# results
+
+
+def result(**changes: object) -> Result:
+    weights = {"kind": "fine-tuned", "preset": "ucf101", "targets": "joint", "source": "runs/x"}
+    made = Result(
+        "accuracy", "ucf101", "test1", {"top-1": 0.5, "top-5": 0.8}, weights, 3783, 9, [], "mas-finetune x"
+    )
+    return replace(made, **changes)
+
+
+def test_the_tables_hold_ours_beside_the_published(tmp_path: Path) -> None:
+    scratch = {"kind": "supervised", "source": "runs/s"}
+    results = [
+        result(),
+        result(weights=scratch, figures={"top-1": 0.401}, command="mas-finetune scratch"),
+        result(dataset="hmdb51", videos=100),
+        result(split="test2", figures={"top-1": 0.99}),
+        result(weights={**result().weights, "frozen": True}, figures={"top-1": 0.98}),
+        result(protocol="aslan", dataset="aslan", split="all", videos=3697, figures={"accuracy": 0.6}),
+    ]
+    for number, one in enumerate(results):
+        save_result(one, tmp_path / f"{number}.json")
+    text = show_tables(read_results([tmp_path]))
+    assert "| Joint | 58.8 | 50.0 | 32.6 | (50.0: 100 of 1530 videos) |" in text
+    assert "| From scratch | 45.4 | 40.1 | 19.7 | - |" in text
+    assert "| Random | 45.4 | 40.1 |" in text
+    assert "| C3D, fine-tuned after self-supervision | 62.3 | 60.0 |" in text
+    assert "    mas-finetune scratch" in text
+    assert "99.0" not in text and "98.0" not in text
+    assert [f"### Table {number}." in text for number in TABLES] == [True] * 6
+
+
+def test_a_result_says_what_makes_it_not_comparable() -> None:
+    text = show_result(result(videos=3000, failed=["a b.avi"]))
+    assert "not comparable: 3000 of the test set's 3783 videos" in text
+    assert "1 videos gave no clip" in text and "'a b.avi'" in text
+    assert "published, MAS, pre-trained on Kinetics-400: 0.6120" in text
+
+
+def test_a_damaged_result_is_refused_and_other_json_is_left_alone(tmp_path: Path) -> None:
+    save_result(result(), tmp_path / "a.json")
+    (tmp_path / "config.json").write_text(json.dumps({"recipe": {}}))
+    assert read_results([tmp_path]) == [result()]
+    (tmp_path / "b.json").write_text("{")
+    with pytest.raises(DatasetError, match=r"b\.json is no result"):
+        read_results([tmp_path])
