@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from mas_labels.config import json_hash
 from mas_labels.conventions import Convention, get_convention
 from mas_labels.errors import ShardError
-from mas_labels.motion import MIRROR_SIGNS, UNITS_PER_PIXEL, magnitudes, orientation_votes
-from mas_labels.patterns import Cells, cells
-from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, ORIENTATIONS, PATTERNS, VIEW_SIZE
+from mas_labels.gather import UNITS_PER_PIXEL, Crops, gatherer
+from mas_labels.motion import MIRROR_SIGNS, magnitudes, orientation_votes
+from mas_labels.patterns import BLOCK_SLICES, block_pixels, mirrored_blocks
+from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, ORIENTATIONS, PATTERNS
 from mas_labels.shard_reader import Shard
 from mas_labels.views import view_table
 
@@ -134,59 +135,55 @@ def wrong_motion_labels(
     What was rounded off bounds how far each sum can be from the true one; a label is only called wrong where
     it is not the largest by more than that.
     """
-    bins = [_Bins.of(boundary * sign, convention) for sign in (1, MIRROR_SIGNS[component])]
+    crops, crop = np.unique(views[:, :2].astype(np.int32), axis=0, return_inverse=True)
+    sums = [_BlockSums.of(boundary * sign, crops, convention) for sign in (1, MIRROR_SIGNS[component])]
     wrong: list[str] = []
-    for row, (top, left, mirrored) in enumerate(views.tolist()):
-        crop = np.s_[top : top + VIEW_SIZE, left : left + VIEW_SIZE]
-        wrong += bins[mirrored].wrong(crop, bool(mirrored), letter, labels[row], convention)
+    for row, mirrored in enumerate(views[:, 2].tolist()):
+        wrong += sums[mirrored].wrong(int(crop[row]), mirrored, letter, labels[row], convention)
     return sorted(set(wrong))
 
 
 @dataclass(frozen=True)
-class _Bins:
-    """Magnitudes of a boundary, the bins they vote for, and how much of a vote is in doubt; all in units."""
+class _BlockSums:
+    """Sums over the blocks of crops, in units: magnitudes, votes for bins, and how much of a vote is in doubt.
 
-    length: NDArray[np.float64]
-    votes: list[tuple[NDArray[np.intp], NDArray[np.float64]]]
-    doubt: NDArray[np.float64]
+    Attributes
+    ----------
+    length, doubt
+        (C, 28) int64.
+    votes
+        (C, 28, 8) int64.
+    """
+
+    length: NDArray[np.int64]
+    doubt: NDArray[np.int64]
+    votes: NDArray[np.int64]
 
     @classmethod
-    def of(cls, boundary: NDArray[np.float32], convention: Convention) -> _Bins:
+    def of(cls, boundary: NDArray[np.float32], crops: Crops, convention: Convention) -> _BlockSums:
         """Gather them for (H, W, 2)."""
         length = magnitudes(boundary)
-        absolute = HALF_UNIT * UNITS_PER_PIXEL * math.sqrt(2) + 1.0  # and a unit, for rounding to units
-        turned = np.degrees(2 * HALF_ROUNDING + absolute / np.maximum(length, absolute))
-        degrees = np.degrees(np.arctan2(boundary[..., 1], boundary[..., 0]))
-        from_edge = np.abs((degrees / BIN_DEGREES) - np.rint(degrees / BIN_DEGREES)) * BIN_DEGREES
-        whole = convention.vote == "whole"
-        share = (from_edge <= turned) if whole else np.minimum(1.0, turned / BIN_DEGREES)
-        doubt = share * length + 2 * HALF_ROUNDING * length + absolute
-        return cls(length, orientation_votes(boundary, convention), doubt)
+        one_bin = np.zeros((1, *length.shape), np.uint8)
+
+        def gather(bins: NDArray[np.uint8], votes: NDArray[np.int64]) -> NDArray[np.int64]:
+            return gatherer().vote_sums(bins, votes, crops, convention.diagonals)
+
+        doubt = np.ceil(_doubt(boundary, length, convention)).astype(np.int64)
+        return cls(
+            length=gather(one_bin, length[None])[..., 0],
+            doubt=gather(one_bin, doubt[None])[..., 0],
+            votes=gather(*orientation_votes(boundary, length, convention)),
+        )
 
     def wrong(
-        self,
-        crop: tuple[slice, slice],
-        mirrored: bool,
-        letter: str,
-        labels: NDArray[np.uint8],
-        rules: Convention,
+        self, crop: int, mirrored: int, letter: str, labels: NDArray[np.uint8], rules: Convention
     ) -> Iterator[str]:
         """Name the labels of one view that cannot be."""
-        shape = cells(rules.diagonals)
-
-        def gather(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            sums = np.bincount(shape.map.ravel(), weights=values[crop].ravel(), minlength=shape.count)
-            return sums[shape.mirror] if mirrored else sums
-
-        length, doubt = gather(self.length), gather(self.doubt)
-        histogram = self._histogram(crop, shape)
-        histogram = histogram[shape.mirror] if mirrored else histogram
-        error = 2 * HALF_ROUNDING * length + 4 * shape.pixels
         for pattern in PATTERNS:
-            members = shape.members[pattern]
+            order = mirrored_blocks()[mirrored, BLOCK_SLICES[pattern]]
+            pixels, length = block_pixels(rules.diagonals)[order], self.length[crop, order]
+            means, slack = length / pixels, 2 * HALF_ROUNDING * length / pixels + 4
             place, turn = (int(labels[LABEL_NAMES.index(f"{pattern}_{letter}{k}")]) - 1 for k in "lo")
-            pixels = members @ shape.pixels
-            means, slack = (members @ length) / pixels, (members @ error) / pixels
             if place < 0:  # `authors`: motionless
                 if (means > slack).any():
                     yield f"{pattern}_{letter}l"
@@ -194,15 +191,19 @@ class _Bins:
             if means[place] + slack[place] < (means - slack).max():
                 yield f"{pattern}_{letter}l"
                 continue
-            masses, unsure = members[place] @ histogram, members[place] @ doubt
-            if turn >= 0 and masses[turn] + unsure < masses.max() - unsure:
+            votes, unsure = self.votes[crop, order[place]], self.doubt[crop, order[place]]
+            if turn >= 0 and votes[turn] + unsure < votes.max() - unsure:
                 yield f"{pattern}_{letter}o"
 
-    def _histogram(self, crop: tuple[slice, slice], shape: Cells) -> NDArray[np.float64]:
-        """Sum the votes over each cell and bin: (cells, 8)."""
-        size = shape.count * ORIENTATIONS
-        sums = np.zeros(size)
-        for bins, vote in self.votes:
-            index = shape.map * ORIENTATIONS + bins[crop]
-            sums += np.bincount(index.ravel(), weights=vote[crop].ravel(), minlength=size)
-        return sums.reshape(shape.count, ORIENTATIONS)
+
+def _doubt(
+    boundary: NDArray[np.float32], length: NDArray[np.int64], convention: Convention
+) -> NDArray[np.float64]:
+    """Return how much of each pixel's vote may belong to another bin, (H, W) in units."""
+    absolute = HALF_UNIT * UNITS_PER_PIXEL * math.sqrt(2) + 1.0  # and a unit, for rounding to units
+    turned = np.degrees(2 * HALF_ROUNDING + absolute / np.maximum(length, absolute))
+    degrees = np.degrees(np.arctan2(boundary[..., 1], boundary[..., 0]))
+    from_edge = np.abs((degrees / BIN_DEGREES) - np.rint(degrees / BIN_DEGREES)) * BIN_DEGREES
+    whole = convention.vote == "whole"
+    share = (from_edge <= turned) if whole else np.minimum(1.0, turned / BIN_DEGREES)
+    return np.asarray(share * length + 2 * HALF_ROUNDING * length + absolute)

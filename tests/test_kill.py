@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ RUN_SECONDS = 120
 """What takes this long hangs."""
 
 
-def run_until(command, seconds, watch):
+def run_until(command, seconds, watch=lambda: None):
     """Start a command; SIGKILL its whole process group after a while. Returns its status, None if killed."""
     process = subprocess.Popen(
         command,
@@ -56,27 +57,28 @@ def test_labelling_killed_at_random_moments(tiny_videos, tmp_path, kills):
     small = ("--videos-per-shard", "2", "--view-stride", "59", "--workers", "2")
     whole = tmp_path / "whole"
     began = time.monotonic()
-    assert run_until(make_command(tiny_videos, whole, *small), RUN_SECONDS, lambda: None) == 3
+    assert run_until(make_command(tiny_videos, whole, *small), RUN_SECONDS) == 3
     longest = time.monotonic() - began
     rng = np.random.default_rng(kills)
     killed, folder, seen = 0, 0, set()
     while killed < kills:
         out = tmp_path / f"killed-{folder}"
         command = make_command(tiny_videos, out, *small)
-        status = run_until(command, rng.uniform(0.1, 1.0) * longest, lambda: verify_what_is_there(out, seen))
+        watch = partial(verify_what_is_there, out, seen)
+        status = run_until(command, rng.uniform(0.1, 1.0) * longest, watch)
         if status is None:
             killed += 1
         else:
             folder += 1
             assert status == 3  # three of the files cannot be used
             assert contents(out) == contents(whole)
-    assert run_until(make_command(tiny_videos, out, *small), RUN_SECONDS, lambda: None) == 3
+    assert run_until(make_command(tiny_videos, out, *small), RUN_SECONDS) == 3
     assert contents(out) == contents(whole), "another byte, or a file that should not be there"
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_training_killed_at_random_moments(tiny_shards, tmp_path, kills):
-    """Killed while it starts, trains or writes a checkpoint; --resume, then, and no bit of the weights differs."""
+    """Killed while it starts, trains or writes a checkpoint; resumed, and no bit of the weights differs."""
     pytest.importorskip("torch")
     from test_train_resume import assert_same
 
@@ -90,7 +92,7 @@ def test_training_killed_at_random_moments(tiny_shards, tmp_path, kills):
 
     whole = tmp_path / "whole"
     began = time.monotonic()
-    assert run_until(command(whole), RUN_SECONDS, lambda: None) == 0
+    assert run_until(command(whole), RUN_SECONDS) == 0
     longest = time.monotonic() - began
     rng = np.random.default_rng(kills)
     killed, folder = 0, 0
@@ -101,7 +103,7 @@ def test_training_killed_at_random_moments(tiny_shards, tmp_path, kills):
             folder += 1
             continue
         seconds = rng.uniform(0.5, 1.0) * longest if killed < kills else RUN_SECONDS
-        status = run_until(command(out, *resume), seconds, lambda: None)
+        status = run_until(command(out, *resume), seconds)
         if status is None:
             killed += 1
             continue

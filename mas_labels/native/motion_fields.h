@@ -45,24 +45,21 @@ void prewitt(const FieldRows& f, float* __restrict d_col, float* __restrict d_ro
 
 // Adds a row of derivatives to sums in double, and the magnitudes in units of 2**-20 pixels to `columns`.
 void add_row(int width, const float* __restrict d_col, const float* __restrict d_row, double* __restrict sum_col,
-             double* __restrict sum_row, int64_t* __restrict columns)
+             double* __restrict sum_row, double* __restrict rounded, int64_t* __restrict columns)
 {
     constexpr double UNITS_PER_PIXEL = 1 << 20;
     constexpr double ROUNDER = 6755399441055744.0;  // 1.5 * 2**52: the sum's last bits are the rounded number
-    constexpr int STEP = 64;
-    const int64_t rounder_bits = 0x4338000000000000;
-    for (int start = 0; start < width; start += STEP) {
-        double rounded[STEP] = {};
-        int64_t bits[STEP];
-        const int count = width - start < STEP ? width - start : STEP;
-        for (int i = 0; i < count; ++i) {
-            const double across = d_col[start + i], down = d_row[start + i];
-            sum_col[start + i] += across;
-            sum_row[start + i] += down;
-            rounded[i] = std::sqrt(across * across + down * down) * UNITS_PER_PIXEL + ROUNDER;
-        }
-        std::memcpy(bits, rounded, sizeof bits);
-        for (int i = 0; i < count; ++i) columns[start + i] += bits[i] - rounder_bits;
+    constexpr int64_t ROUNDER_BITS = 0x4338000000000000;
+    for (int i = 0; i < width; ++i) {
+        const double across = d_col[i], down = d_row[i];
+        sum_col[i] += across;
+        sum_row[i] += down;
+        rounded[i] = std::sqrt(across * across + down * down) * UNITS_PER_PIXEL + ROUNDER;
+    }
+    for (int i = 0; i < width; ++i) {
+        int64_t bits;
+        std::memcpy(&bits, rounded + i, sizeof bits);
+        columns[i] += bits - ROUNDER_BITS;
     }
 }
 
@@ -124,7 +121,7 @@ void field_sums(const FieldsProblem& p)
 {
     const int width = 2 * p.cols;
     Array<float> derivatives(2 * width);
-    Array<double> sums(2 * width);
+    Array<double> sums(2 * width), rounded(width);
     Array<int64_t> columns(size_t(p.fields) * width);
     RowLines lines(p);
     float *d_col = derivatives.data(), *d_row = d_col + width;
@@ -137,7 +134,7 @@ void field_sums(const FieldsProblem& p)
             const FieldRows rows = {first ? at : at - width, at, last ? at : at + width, width, first || last};
             p.prewitt ? prewitt(rows, d_col, d_row) : central_differences(rows, d_col, d_row);
             int64_t* of_field = columns.data() + size_t(field) * width;
-            add_row(width, d_col, d_row, sum_col, sum_row, of_field);
+            add_row(width, d_col, d_row, sum_col, sum_row, rounded.data(), of_field);
             lines.note(row + 1, field, of_field);
         }
         for (int i = 0; i < width; ++i) {
