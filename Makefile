@@ -17,7 +17,7 @@ ARGS ?=
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format labels bench-flow test-sanitize golden install install-headless clean
+.PHONY: help demo test test-slow lint format labels bench-flow bench-labels test-sanitize golden install install-headless clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -73,6 +73,10 @@ format: $(VENV)/installed ## Let ruff format and mend what it can.
 bench-flow: $(VENV)/installed ## Our TV-L1 beside OpenCV's and others: make bench-flow VIDEOS=/data/UCF-101 [ARGS="--clips 4 --size 240x320"]
 	@test -n "$(VIDEOS)" || { echo "error: say where some videos are: make bench-flow VIDEOS=/data/videos" >&2; exit 2; }
 	$(BIN)/python benchmarks/bench_flow.py --videos "$(VIDEOS)" $(ARGS)
+
+bench-labels: $(VENV)/installed ## Videos to finished shards, and where a clip's time goes: make bench-labels VIDEOS=/data/UCF-101 [ARGS="--count 8"]
+	@test -n "$(VIDEOS)" || { echo "error: say where some videos are: make bench-labels VIDEOS=/data/videos" >&2; exit 2; }
+	$(BIN)/python benchmarks/bench_labels.py --videos "$(VIDEOS)" $(ARGS)
 
 test-sanitize: $(VENV)/installed ## The tests of the compiled parts under the address and undefined behaviour sanitizers.
 	MAS_REQUIRE_NATIVE=1 MAS_SANITIZE="-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all" \
