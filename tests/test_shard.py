@@ -17,7 +17,7 @@ from mas_labels.manifest import VideoRecord
 from mas_labels.shard_reader import Shard
 from mas_labels.shard_writer import ShardWriter
 from mas_labels.stored_frames import StoredFrames
-from mas_labels.video import VideoReader
+from mas_labels.video import VideoFacts
 from mas_labels.views import view_table
 
 VIEWS = view_table(59)
@@ -42,9 +42,9 @@ def write_shard(path, clips=2, **options):
     with ShardWriter(path, config, {"index": 0}, VIEWS, ("run", "jump é"), {"numpy": "2"}) as writer:
         for number in range(clips):
             writer.add_clip(16 * number, *made_up_clip(number))
-        reader = VideoReader(path, fps=25.0, decoded_frames=16 * clips, rows=240, cols=320)
+        facts = VideoFacts(fps=25.0, decoded_frames=16 * clips, rows=240, cols=320)
         record = VideoRecord("a/b é.avi", "jump é", 1, ("train1", "test2"), "07")
-        writer.add_video(record, reader, clips)
+        writer.add_video(record, facts, clips)
         writer.add_failure("c.avi", mas_labels.errors.VideoError("open", "cannot_open", "no stream"))
     return path
 
