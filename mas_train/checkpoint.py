@@ -200,7 +200,7 @@ def read_weights_file(path: Path, remedy: str = "") -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or foreign pickle may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is no file of weights that can be read ({reason}){remedy}") from error
+        raise CheckpointError(f"{path} is no checkpoint that can be read ({reason}){remedy}") from error
 
 
 def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Classifier(nn.Module):
         self.head: nn.Module = (
             nn.Linear(inputs, classes)
             if frozen
-            else RegressionBranch(inputs, classes, recipe.fc_width, recipe.dropout)
+            else RegressionBranch(inputs, classes, recipe.fc_width, recipe.dropout, recipe.initialisation)
         )
         backbone.requires_grad_(not frozen)
 

@@ -28,6 +28,7 @@ from mas_train.checkpoint import load_checkpoint, write_atomically
 from mas_train.classifier import Classifier
 from mas_train.frames import draw_crops, load_frames
 from mas_train.labelled import LabelledClips, label_clips
+from mas_train.model import make_optimizer
 from mas_train.order import RunOrder
 from mas_train.presets import Recipe
 from mas_train.stopping import StopRequest
@@ -91,9 +92,7 @@ def make_state(weights: Weights, recipe: Recipe, options: FinetuneOptions, class
     """Put fresh layers, drawn by the recipe's seed, on a backbone."""
     torch.manual_seed(recipe.seed)
     model = Classifier(weights.backbone, classes, recipe, options.frozen)
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.SGD(trained, lr=recipe.learning_rate, momentum=recipe.momentum)
-    return FinetuneState(model, optimizer)
+    return FinetuneState(model, make_optimizer(model, recipe))
 
 
 def finetune(
@@ -181,7 +180,7 @@ def train_epoch(
     began, recipe = time.perf_counter(), job.recipe
     torch.manual_seed(recipe.seed * 100_003 + epoch)  # of dropout
     for group in state.optimizer.param_groups:
-        group["lr"] = recipe.epoch_learning_rate(epoch)
+        group["lr"] = recipe.epoch_learning_rate(epoch) * group["lr_scale"]
     class_of = dict(zip(labelled.clips.tolist(), labelled.classes.tolist(), strict=True))
     steps = math.ceil(len(labelled.clips) / recipe.batch_size)
     order = RunOrder([len(labelled.clips)], recipe, epoch * steps, (epoch + 1) * steps)

@@ -186,3 +186,24 @@ def test_a_cluster_that_is_not_there_is_told(tiny_videos, tmp_path, monkeypatch)
     assert shown.exit_code == 1
     assert "error: cannot reach a dask scheduler at tcp://127.0.0.1:9" in shown.output
     assert CliRunner().invoke(main, ["make", *command]).exit_code == 2
+
+
+SCRIPT = ROOT / "examples" / "label_array.sbatch"
+
+
+def test_the_slurm_script_makes_its_share(tiny_videos, tiny_shards, tmp_path):
+    """As Slurm runs it: task 2 of an array from 1 to 2."""
+    command = tmp_path / "mas-labels"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mas_labels "$@"\n')
+    command.chmod(0o755)
+    environment = {**os.environ, **slurm(2, 2, 1, 2), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    arguments = make_command(tiny_videos, tmp_path / "out")[5:]
+    manifest, _, root, _, out, *options = arguments
+    shown, _ = start(["bash", SCRIPT, manifest, root, out, *options], env=environment).communicate()
+    assert list(contents(tmp_path / "out")) == [tiny_shards[1].name], shown
+    assert subprocess.run(["bash", SCRIPT], capture_output=True, check=False).returncode == 2
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+def test_the_slurm_script_is_clean():
+    subprocess.run(["shellcheck", SCRIPT], check=True)
