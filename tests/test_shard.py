@@ -310,12 +310,11 @@ def test_frames_are_read_into_memory_that_is_there(tmp_path, frames):
             np.testing.assert_array_equal(out, clip.frames)
 
 
-def test_what_is_read_past_hdf5_is_not_checked_but_never_short(tmp_path):
+def test_what_is_read_past_its_checksum_is_not_checked_but_never_short(tmp_path):
     path = write_shard(tmp_path / "a.h5", frames="raw")
     shards = mas_labels.open_shards(path)
     shard, out = shards.shard(0), np.zeros((16, 128, 171, 3), np.uint8)
-    with h5py.File(path, "r") as file:
-        offset = file["frames/raw"].id.get_chunk_info_by_coord((1, 0, 0, 0, 0)).byte_offset
+    offset = path.read_bytes().index(made_up_clip(1)[0].tobytes()[:100])
     with path.open("r+b") as file:
         file.seek(offset)
         before = file.read(1)[0]
@@ -326,7 +325,7 @@ def test_what_is_read_past_hdf5_is_not_checked_but_never_short(tmp_path):
     shard.read_frames_into(1, out, checked=False)
     assert out.flat[0] == before ^ 1
     os.truncate(path, offset + 1000)
-    with pytest.raises(ShardError, match=r"frames/raw is damaged.*shorter"):
+    with pytest.raises(ShardError, match=r"frames/raw is damaged"):
         shard.read_frames_into(1, out, checked=False)
 
 
