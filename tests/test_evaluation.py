@@ -16,6 +16,7 @@ from conftest import FOLDER_MANIFEST, moving_texture, write_video
 
 from mas_labels.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from mas_labels.shard import ShardSet, open_shards
+from mas_train.checkpoint import write_atomically
 from mas_train.cli import main as train_main
 from mas_train.evaluation.cli import command as eval_command
 from mas_train.evaluation.cli import main as eval_main
@@ -232,7 +233,7 @@ def test_a_resumed_run_ends_in_the_same_weights(train: ShardSet, tmp_path: Path)
         finetune(part, load_weights(SCRATCH, WIDTH), resume=True, say=quiet)
     content = torch.load(part.out / "finetuned.pt", weights_only=True)
     content["recipe"]["epochs"] = 2
-    torch.save(content, part.out / "finetuned.pt")
+    write_atomically(part.out / "finetuned.pt", content)
     resumed, _ = finetune(part, weights[2], resume=True, say=quiet)
     assert fingerprint(resumed) == fingerprint(straight)
     rows = (part.out / "metrics.csv").read_text().splitlines()
