@@ -24,14 +24,14 @@ help: ## List the targets.
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard mas_labels/native/*)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,eval,export,onnx,tensorboard,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,dev]'
 	@touch $@
 
 install: $(VENV)/installed ## Set up .venv with everything.
 
 install-headless: ## Set up .venv with the OpenCV that needs no display or libGL.
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,eval,export,onnx,tensorboard,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,dev]'
 	$(PIP) uninstall --quiet --yes opencv-contrib-python
 	$(PIP) install --quiet -c constraints.txt --force-reinstall --no-deps opencv-contrib-python-headless
 	@touch $(VENV)/installed
