@@ -24,14 +24,14 @@ help: ## List the targets.
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard mas_labels/native/*)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,eval,export,onnx,tensorboard,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,dev]'
 	@touch $@
 
 install: $(VENV)/installed ## Set up .venv with everything.
 
 install-headless: ## Set up .venv with the OpenCV that needs no display or libGL.
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,eval,export,onnx,tensorboard,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,dev]'
 	$(PIP) uninstall --quiet --yes opencv-contrib-python
 	$(PIP) install --quiet -c constraints.txt --force-reinstall --no-deps opencv-contrib-python-headless
 	@touch $(VENV)/installed
@@ -80,7 +80,8 @@ test-sanitize: $(VENV)/installed ## The tests of the compiled parts under the ad
 	export LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
 		ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1 PYTHONPATH="$$(echo "$$PWD"/build/sanitize/lib*)"; \
 		$(BIN)/python tests/check_sanitized.py && \
-		$(BIN)/pytest -q -s -p no:cacheprovider tests/test_tvl1.py tests/test_tvl1_opencv.py tests/test_tvl1_truth.py tests/test_labels.py
+		$(BIN)/pytest -q -s -p no:cacheprovider tests/test_tvl1.py tests/test_tvl1_opencv.py tests/test_tvl1_truth.py \
+		tests/test_gather.py tests/test_labels.py
 
 golden: $(VENV)/installed ## Make the golden files of the tests anew; look at the difference before you commit it.
 	$(BIN)/python tests/make_golden.py

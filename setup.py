@@ -45,7 +45,7 @@ LOSSES = {
 
 
 class BuildKernels(build_ext):
-    """Compiles an extension's kernel once for each instruction set; without a compiler says so and goes on."""
+    """Compiles a kernel once for each instruction set; without a compiler says so and goes on."""
 
     sanitize: ClassVar[list[str]] = os.environ.get("MAS_SANITIZE", "").split()
 

@@ -18,7 +18,7 @@ from mas_labels.patterns import BLOCK_SLICES, WHOLE_VIEW, mirrored_blocks
 from mas_labels.schema import APPEARANCE_NAMES, PATTERNS
 
 FrequentColours = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.int64]]
-"""Gives the code of the most frequent colour of blocks, told by the rows of crops and the numbers of blocks."""
+"""Gives the code of the most frequent colour of blocks: (rows of crops, numbers of blocks) -> codes."""
 
 
 def check_frames(frames: NDArray[np.uint8]) -> None:
@@ -104,7 +104,7 @@ class AppearanceSums:
     def _dominant_colours(
         self, crop: NDArray[np.intp], block: NDArray[np.intp], convention: Convention
     ) -> NDArray[np.intp]:
-        """Return the number of the dominant colour of blocks of crops; ties go to the lowest number, or code."""
+        """Return the number of each block's dominant colour; ties go to the lowest number, or code."""
         numbers = np.asarray(convention.colour_numbers)
         if convention.dominant_colour == "colour":
             codes = self.frequent_colours(crop, block)

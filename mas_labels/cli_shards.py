@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-EXIT_UNSOUND = 4
+EXIT_UNSOUND = 5
 """Of `verify`: a shard is damaged, contradicts itself or its videos."""
 
 shards_argument = click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -58,7 +58,7 @@ def verify(
     """Check that SHARDS (files or folders) are what was written, to the last bit.
 
     Always: the seal over the whole file, the structure, all checksums and the content hash. Exit status: 0
-    all are sound, 1 nothing could be checked, 2 wrong usage, 4 at least one is not sound.
+    all are sound, 1 nothing could be checked, 2 wrong usage, 5 at least one is not sound.
     """
     if recompute and root is None:
         raise click.UsageError("--recompute needs --root, the folder of the videos")

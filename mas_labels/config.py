@@ -99,6 +99,44 @@ class LabelConfig:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out: nothing of this changes what is in a shard of good videos.
+
+    Attributes
+    ----------
+    video_timeout_seconds
+        Longest time without a frame decoded or a clip finished; then the video has failed.
+    retry_failed
+        Whether shards that hold failures are made again.
+    max_failure_rate
+        Share of the videos that may fail; more stop the run. None: any.
+    rank, world_size
+        Which share of the plan this run makes: the shards whose number modulo `world_size` is `rank`.
+    scheduler
+        Address of a running dask cluster to work on; None: processes of this machine.
+    """
+
+    video_timeout_seconds: float = 60.0
+    retry_failed: bool = False
+    max_failure_rate: float | None = None
+    rank: int = 0
+    world_size: int = 1
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.video_timeout_seconds < float("inf"):
+            raise ConfigError(
+                f"video_timeout_seconds: expected more than 0, found {self.video_timeout_seconds}"
+            )
+        if self.max_failure_rate is not None and not 0 <= self.max_failure_rate <= 1:
+            raise ConfigError(f"max_failure_rate: expected 0 to 1, found {self.max_failure_rate}")
+        if not 0 <= self.rank < self.world_size:
+            raise ConfigError(
+                f"rank: expected 0 to {self.world_size - 1}, the world size less one, found {self.rank}"
+            )
+
+
 def canonical_json(value: Any) -> str:
     """Write a value as JSON in the one way that hashes are taken of."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

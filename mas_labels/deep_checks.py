@@ -145,7 +145,7 @@ def wrong_motion_labels(
 
 @dataclass(frozen=True)
 class _BlockSums:
-    """Sums over the blocks of crops, in units: magnitudes, votes for bins, and how much of a vote is in doubt.
+    """Sums over the blocks of crops, in units: magnitudes, votes for bins, how much of a vote is in doubt.
 
     Attributes
     ----------

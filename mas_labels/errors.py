@@ -10,7 +10,8 @@
     +-- InputError                  an array has the wrong shape, dtype or values
     +-- VideoError                  one video cannot be used: becomes a row of failures, the run goes on
     +-- StorageError                the disk is full or refuses to be written
-    +-- WorkerError                 a worker process died
+    +-- WorkerError                 worker processes died, and went on dying
+    +-- FailureRateError            more videos failed than the run was told to bear
     +-- ShardError                  a shard is damaged, foreign or of another schema
     +-- CheckpointError             a checkpoint is damaged, foreign or of another model
     +-- TrainingError               training cannot go on (a loss that is not finite, ...)
@@ -51,7 +52,8 @@ class VideoError(MasError):
     Parameters
     ----------
     stage
-        Where it went wrong: ``"open"``, ``"decode"``, ``"clips"`` or ``"labels"``.
+        Where it went wrong: ``"open"``, ``"decode"``, ``"clips"``, ``"labels"`` or ``"worker"`` (the process
+        that labelled it died, twice).
     code
         A short, stable name of the reason, such as ``"too_short"``.
     message
@@ -74,7 +76,11 @@ class StorageError(MasError):
 
 
 class WorkerError(MasError):
-    """A worker process died: out of memory, or a crash in native code."""
+    """A process that labels or writes died or does not start: out of memory, or a crash in native code."""
+
+
+class FailureRateError(MasError):
+    """More videos failed than the run was told to bear."""
 
 
 class ShardError(MasError):

@@ -1,12 +1,12 @@
 """The passes over pixels behind the labels: everything that is summed up over the blocks of crops.
 
-What a label is, `mas_labels.motion` and `mas_labels.appearance` say; they decide by the sums from here. There are
-two ways to gather them, and the sums, all of whole numbers, are equal:
+What a label is, `mas_labels.motion` and `mas_labels.appearance` say; they decide by the sums from here. There
+are two ways to gather them, and the sums, all of whole numbers, are equal:
 
-- compiled (``mas_labels/native/labels.cpp``), some 50 times as fast: the default;
-- plain NumPy (`mas_labels.gather_numpy`), the reference which the compiled way is tested against. It is used only
-  when the environment variable ``MAS_LABELS`` is ``numpy``: a machine without a compiler can still label, but it
-  is never slow without having been told to be.
+- compiled (``mas_labels/native/labels.cpp``): the default;
+- plain NumPy (`mas_labels.gather_numpy`): the reference which the compiled way is tested against, and many
+  times slower. It is used only when the environment variable ``MAS_LABELS`` is ``numpy``: a machine without a
+  compiler can still label, but it is never slow without having been told to be.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from mas_labels.errors import ConfigError
 WAY_VARIABLE: Final = "MAS_LABELS"
 
 UNITS_PER_PIXEL: Final = 2.0**20
-"""Magnitudes are rounded once to multiples of 2**-20 pixels and added up as integers. Such sums do not depend on
-the order of summation: ties are ties, on every machine, in every view."""
+"""Magnitudes are rounded once to multiples of 2**-20 pixels and added up as integers. Such sums do not depend
+on the order of summation: ties are ties, on every machine, in every view."""
 
 Crops = NDArray[np.int32]
 """(C, 2): top, left; ascending, none twice."""
@@ -40,7 +40,8 @@ class FieldSums:
     boundaries
         (2, H, W, 2) float32, Mu and Mv.
     of_crops
-        (C, 2, fields) int64: magnitude of each field's own boundary of u and of v, summed over the crop, in units.
+        (C, 2, fields) int64: magnitude of each field's own boundary of u and of v, summed over the crop, in
+        units.
     of_frame
         (2, fields) int64: the same summed over the frame.
     """
@@ -59,7 +60,8 @@ class ColourSums:
     intersection, union
         (C, 28, 3) int64: of the histograms of all frames, for each block and channel.
     octants
-        (C, 28, 8) int64: pixels of all frames in each octant of RGB, 4 [R >= 128] + 2 [G >= 128] + [B >= 128].
+        (C, 28, 8) int64: pixels of all frames in each octant of RGB,
+        4 [R >= 128] + 2 [G >= 128] + [B >= 128].
     """
 
     intersection: NDArray[np.int64]
@@ -76,13 +78,14 @@ class Gatherer:
     field_sums
         (flow (fields, H, W, 2) float32, derivative, crops) -> `FieldSums`.
     vote_sums
-        (bins (layers, H, W) uint8, votes (layers, H, W) int64, crops, diagonals) -> (C, 28, 8) int64: the votes in
-        each bin and block.
+        (bins (layers, H, W) uint8, votes (layers, H, W) int64, crops, diagonals) -> (C, 28, 8) int64: the
+        votes in each bin and block.
     colour_sums
         (frames (T, H, W, 3) uint8, crops, diagonals) -> `ColourSums`.
     frequent_colours
-        (frames, queries (N, 3) int32, diagonals) -> (N,) int64: the code r + 256 g + 65536 b of the most frequent
-        colour in a block, the lowest at a tie. A query is top, left and block, 0 to 27 or `patterns.WHOLE_VIEW`.
+        (frames, queries (N, 3) int32, diagonals) -> (N,) int64: the code r + 256 g + 65536 b of the most
+        frequent colour in a block, the lowest at a tie. A query is top, left and block, 0 to 27 or
+        `patterns.WHOLE_VIEW`.
     """
 
     field_sums: Callable[[NDArray[np.float32], str, Crops], FieldSums]

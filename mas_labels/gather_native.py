@@ -48,8 +48,8 @@ def _native() -> ModuleType:
         raise MissingDependencyError(
             f"the compiled part of the labels is not there ({error}). Install a C++17 compiler, GCC or Clang "
             "(Debian: apt install g++), and build it: python setup.py build_ext --inplace in a checkout, or "
-            f"else pip install --force-reinstall --no-deps this package. Or set {WAY_VARIABLE}=numpy: the same "
-            "labels, but some 50 times as slow"
+            f"else pip install --force-reinstall --no-deps this package. Or set {WAY_VARIABLE}=numpy: "
+            "the same labels, but many times slower"
         ) from error
 
 

@@ -19,9 +19,10 @@ def encode(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     return data.ravel()
 
 
-def decode(data: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Decode (bytes,) uint8 to a (rows, cols, 3) uint8 RGB frame; None if it is no picture."""
-    if data.size == 0:
-        return None
-    frame = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return None if frame is None else cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+def decode(data: NDArray[np.uint8], out: NDArray[np.uint8]) -> bool:
+    """Decode (bytes,) uint8 into `out`, (rows, cols, 3) uint8 RGB; False if it is no picture of that size."""
+    frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if frame is None or frame.shape != out.shape:
+        return False
+    cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=out)
+    return True

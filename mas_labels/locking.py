@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -12,6 +13,8 @@ from mas_labels.errors import ConfigError
 WAIT_SECONDS = 3.0
 """How long to wait for a lock: the workers of a run that was killed notice it within a second."""
 RETRY_SECONDS = 0.1
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""The file system has no locks: then every lock is given, and heartbeats alone keep runs apart."""
 
 
 def lock_file(path: Path, busy: str) -> int:
@@ -35,13 +38,24 @@ def lock_file(path: Path, busy: str) -> int:
     """
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        if _try_lock(descriptor) and _is_at(descriptor, path):
+        descriptor = take_lock(path, os.O_CREAT)
+        if descriptor is not None:
             return descriptor
-        os.close(descriptor)
         if time.monotonic() > deadline:
             raise ConfigError(busy)
         time.sleep(RETRY_SECONDS)
+
+
+def take_lock(path: Path, flags: int = 0) -> int | None:
+    """Lock a file at once; return a descriptor, or None if another process holds it or it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | flags, 0o666)
+    except FileNotFoundError:
+        return None
+    if _try_lock(descriptor) and _is_at(descriptor, path):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _try_lock(descriptor: int) -> bool:
@@ -49,6 +63,9 @@ def _try_lock(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
     return True
 
 

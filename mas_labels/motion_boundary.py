@@ -45,7 +45,7 @@ def derivatives(fields: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
 
 
 def check_flow(flow: ArrayLike) -> NDArray[np.float32]:
-    """Return `flow` as float32; `InputError` unless (fields, H >= 2, W >= 2, 2), floating, finite and possible."""
+    """Return `flow` as float32; `InputError` unless (fields, H >= 2, W >= 2, 2), finite, at most 16384."""
     flow = np.asarray(flow)
     if flow.ndim != 4 or flow.shape[-1] != 2 or min(flow.shape[:3]) < 1 or min(flow.shape[1:3]) < 2:
         raise InputError(f"flow: expected shape (fields, rows, cols, 2), found {flow.shape}")

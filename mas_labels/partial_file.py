@@ -31,6 +31,8 @@ class PartialFile:
     ----------
     path
         Final name. Its folder must exist.
+    replace
+        Whether a file of that name, if there is one, gives way in the end.
 
     Attributes
     ----------
@@ -47,8 +49,9 @@ class PartialFile:
         If the disk is full or refuses.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, replace: bool = False) -> None:
         self.path = path
+        self._replace = replace
         self.hidden = path.with_name(f".{path.name}.partial")
         self._reserved = 0
         self._lock = lock_file(
@@ -99,9 +102,9 @@ class PartialFile:
         Raises
         ------
         ConfigError
-            If there is a file of that name by now.
+            If there is a file of that name by now that is not to be replaced.
         """
-        if self.path.exists():
+        if self.path.exists() and not self._replace:
             raise ConfigError(f"{self.path} was written by another run meanwhile: it is kept, ours is not")
         self.hidden.rename(self.path)
         _sync_folder(self.path.parent)

@@ -1,7 +1,7 @@
 """The three patterns of figure 4 as maps of block numbers and as masks.
 
-Geometry is data here: one table of 28 masks serves all three patterns and both conventions, and the blocks of a
-mirrored view are those of the view in another order.
+Geometry is data here: one table of 28 masks serves all three patterns and both conventions, and the blocks of
+a mirrored view are those of the view in another order.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def block_pixels(diagonals: str) -> NDArray[np.int64]:
 
 @cache
 def mirrored_blocks() -> NDArray[np.intp]:
-    """Return (2, 28) intp: row 1 has the block of the view at each block of the mirrored view, row 0 itself."""
+    """Return (2, 28) intp: row 1 has the view's block at each block of the mirrored view, row 0 itself."""
     masks = block_masks("partition")
     mirrored = masks[:, :, ::-1]
     same = [int(np.argmax((masks == mask).all(axis=(1, 2)))) for mask in mirrored]

@@ -15,9 +15,8 @@ from mas_labels.clips import cut_clips
 from mas_labels.config import LabelConfig
 from mas_labels.deep_checks import Problem
 from mas_labels.errors import MasError, VideoError
-from mas_labels.flow import compute_flow
 from mas_labels.folder import resolve_inside
-from mas_labels.labels import clip_statistics
+from mas_labels.labelling import label_clip
 from mas_labels.plan import versions
 from mas_labels.shard_reader import Shard
 from mas_labels.shard_writer import clip_rows, code_frames
@@ -89,10 +88,7 @@ def _compare(
     shard: Shard, clip: int, config: LabelConfig, frames: NDArray[np.uint8], where: str
 ) -> Iterator[Problem]:
     """Label a clip and yield the data sets of which its row differs, and by how much."""
-    flow = statistics = None
-    if not config.frames_only:
-        flow = compute_flow(frames, config.flow)
-        statistics = clip_statistics(frames, flow, shard.views, config.convention)
+    statistics, flow = label_clip(frames, config, shard.views)
     for column, now in clip_rows(config, frames, statistics, flow).items():
         stored = shard.read(column, clip)
         if stored.tobytes() != now.tobytes():

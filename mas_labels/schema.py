@@ -181,7 +181,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
         optional=True,
     ),
     Column("failures/path", "S", (), "failures", "path of a video that could not be used"),
-    Column("failures/stage", "S", (), "failures", "open, decode, clips or labels"),
+    Column("failures/stage", "S", (), "failures", "open, decode, clips, labels or worker"),
     Column("failures/code", "S", (), "failures", "short name of the reason"),
     Column("failures/message", "S", (), "failures", "the reason as a sentence"),
 )

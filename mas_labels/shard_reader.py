@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,17 +18,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels import jpeg, schema
+from mas_labels import schema
 from mas_labels.config import LabelConfig
 from mas_labels.errors import ConfigError, ShardError
 from mas_labels.seal import check_seal
 from mas_labels.shard_structure import check_references, check_rows, checked_datasets, read_attributes
-
-UNREADABLE = (
-    *(AttributeError, IndexError, KeyError, MemoryError, OSError, OverflowError, RuntimeError, TypeError),
-    ValueError,
-)
-"""What h5py raises on damaged files."""
+from mas_labels.stored_frames import CLIP_SHAPE, UNREADABLE, StoredFrames
 
 
 class DataDigest:
@@ -171,30 +167,21 @@ class Shard:
         ShardError
             If they are not stored, damaged, or the offsets lead astray.
         """
-        first = clip * schema.CLIP_FRAMES
-        ends = self.read("frames/offsets", slice(first, first + schema.CLIP_FRAMES + 1)).astype(np.int64)
-        if (np.diff(ends) <= 0).any() or ends[0] < 0 or ends[-1] > len(self._datasets["frames/jpeg"]):
-            raise ShardError(
-                f"{self.path}: frames/offsets of clip {clip} lead astray: remove it and make it again"
-            )
-        data = self.read("frames/jpeg", slice(ends[0], ends[-1]))
-        return np.split(data, ends[1:-1] - ends[0])
+        return self._stored_frames.read_jpegs(clip)
 
     def read_frames(self, clip: int) -> NDArray[np.uint8]:
         """Read a clip's frames: (16, 128, 171, 3) uint8 RGB."""
-        if "frames/raw" in self:
-            return self.read("frames/raw", clip)
-        return np.stack([self._decode(clip, data) for data in self.read_jpegs(clip)])
+        frames = np.empty(CLIP_SHAPE, np.uint8)
+        self.read_frames_into(clip, frames)
+        return frames
 
-    def _decode(self, clip: int, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Decode one frame of a clip."""
-        frame = jpeg.decode(data)
-        expected = (schema.FRAME_ROWS, schema.FRAME_COLS, 3)
-        if frame is None or frame.shape != expected:
-            raise ShardError(
-                f"{self.path}: a frame of clip {clip} is no JPEG of {expected}: remove it and make it again"
-            )
-        return frame
+    def read_frames_into(self, clip: int, out: NDArray[np.uint8], checked: bool = True) -> None:
+        """Read a clip's frames into memory that is there; see `mas_labels.stored_frames.StoredFrames`."""
+        self._stored_frames.read_into(clip, out, checked)
+
+    @cached_property
+    def _stored_frames(self) -> StoredFrames:
+        return StoredFrames(self.path, self._file, self.read)
 
     def verify(self) -> None:
         """Compare the file with its seal, and its content with the content hash.

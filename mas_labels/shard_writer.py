@@ -22,7 +22,7 @@ from mas_labels.labels import ClipStatistics
 from mas_labels.manifest import VideoRecord
 from mas_labels.partial_file import PartialFile
 from mas_labels.shard_reader import DataDigest, Shard, content_hash
-from mas_labels.video import VideoReader
+from mas_labels.video import VideoFacts
 
 CHUNK_BYTES = 1 << 18
 """Largest chunk: a clip's frames lie in one or two."""
@@ -47,6 +47,8 @@ class ShardWriter:
         Names of the data set's classes.
     versions
         Versions of what makes it, stored as JSON.
+    replace
+        Whether a shard of that name, if there is one, gives way when this one is complete.
 
     Raises
     ------
@@ -64,6 +66,7 @@ class ShardWriter:
         views: NDArray[np.int16],
         classes: tuple[str, ...],
         versions: dict[str, str],
+        replace: bool = False,
     ) -> None:
         self.path = path
         self.config = config
@@ -82,7 +85,7 @@ class ShardWriter:
         }
         self._frame_bytes = 0
         self.clips = 0
-        self._partial = PartialFile(path)
+        self._partial = PartialFile(path, replace)
         self._file = self._partial.hdf5
         try:
             self._create()
@@ -178,17 +181,17 @@ class ShardWriter:
         self._append("frames/offsets", ends)
         self._frame_bytes = int(ends[-1])
 
-    def add_video(self, record: VideoRecord, reader: VideoReader, clips: int) -> None:
+    def add_video(self, record: VideoRecord, facts: VideoFacts, clips: int) -> None:
         """Name the video that the last `clips` clips came from."""
         row = {
             "path": os.fsencode(record.path),
             "class_index": record.class_index,
             "splits": os.fsencode(",".join(record.splits)),
             "group": os.fsencode(record.group or ""),
-            "frames": reader.decoded_frames,
-            "bytes": reader.file_bytes,
-            "fps": reader.fps,
-            "size": (reader.rows, reader.cols),
+            "frames": facts.decoded_frames,
+            "bytes": facts.file_bytes,
+            "fps": facts.fps,
+            "size": (facts.rows, facts.cols),
             "clips": clips,
         }
         for name, value in row.items():

@@ -6,10 +6,11 @@ What a header says about the number of frames is never believed: frames are read
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 # Read by OpenCV when it first opens a file: broken videos are reported by us, once, not frame by frame.
@@ -42,32 +43,48 @@ def _utf8_name(path: Path) -> Iterator[str]:
 
 
 @dataclass
-class VideoReader:
-    """Frames of one file, in order, each decoded once.
+class VideoFacts:
+    """What is known of a video file.
 
     Attributes
     ----------
-    path
-        The file.
     file_bytes
         Size of the file.
     fps
         Frames per second as the container states them, 0 if it does not.
     promised_frames
-        Frames as the header states them: only ever quoted in messages.
+        Frames as the header states them: only ever quoted in messages and estimates.
     decoded_frames
         Frames decoded so far.
     rows, cols
         Size of the frames as they are shown (orientation metadata applied), 0 before the first.
     """
 
-    path: Path
     file_bytes: int = 0
     fps: float = 0.0
     promised_frames: int = 0
     decoded_frames: int = 0
     rows: int = 0
     cols: int = 0
+
+
+class VideoReader(VideoFacts):
+    """Frames of one file, in order, each decoded once; learns the file's facts on the way.
+
+    Attributes
+    ----------
+    path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    @property
+    def facts(self) -> VideoFacts:
+        """What is known by now, as a copy that stays as it is."""
+        return VideoFacts(**{field.name: getattr(self, field.name) for field in fields(VideoFacts)})
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """Decode the file from its start.
@@ -123,15 +140,25 @@ class VideoReader:
     def _check_file(self) -> None:
         """Raise `VideoError` unless the file can be read and is no list of other files."""
         try:
-            if not self.path.is_file():
-                raise VideoError("open", "no_file", "expected a regular file, found none: check the path")
-            with self.path.open("rb") as file:
-                start = file.read(16)
-                self.file_bytes = os.fstat(file.fileno()).st_size
+            start = self._read_start()
         except OSError as error:
             raise VideoError("open", "unreadable", f"cannot read the file: {error.strerror}") from error
         if start.startswith(b"ffconcat"):  # FFmpeg would open whatever files it names
             raise VideoError("open", "playlist", "a list of other files: label those files themselves")
+
+    def _read_start(self) -> bytes:
+        """Return the file's first bytes and note its size; what is no regular file is not waited for."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        except (FileNotFoundError, NotADirectoryError):
+            descriptor = None
+        if descriptor is not None:
+            with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+                found = os.fstat(descriptor)
+                if stat.S_ISREG(found.st_mode):
+                    self.file_bytes = found.st_size
+                    return file.read(16)
+        raise VideoError("open", "no_file", "expected a regular file, found none: check the path")
 
     def _check_size(self, frame: NDArray[np.uint8]) -> None:
         """Note the first frame's size; raise `VideoError` if a later frame has another one."""

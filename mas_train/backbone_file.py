@@ -53,7 +53,7 @@ def load_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
     MissingDependencyError
         If it needs safetensors or torchvision and that does not import.
     """
-    path = _find(Path(source))
+    path = find_checkpoint_file(Path(source))
     if path.suffix == ".safetensors":
         weights, config = _read_safetensors(path)
     else:
@@ -67,13 +67,19 @@ def load_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
     return backbone.eval(), config
 
 
-def _find(source: Path) -> Path:
-    """Turn a run's folder into its best checkpoint, or its last."""
+def find_checkpoint_file(source: Path) -> Path:
+    """Turn a run's folder into its best checkpoint, or its last; other paths stay.
+
+    Raises
+    ------
+    CheckpointError
+        If a folder holds none.
+    """
     if not source.is_dir():
         return source
     for name in (BEST, LAST):
         if (source / FOLDER / name).exists():
-            return source / FOLDER / name
+            return (source / FOLDER / name).resolve()  # the step is in the file's name
     raise CheckpointError(f"{source} holds no checkpoint: name a run's folder, or a file of weights")
 
 

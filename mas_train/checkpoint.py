@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,10 +43,12 @@ class TrainingState:
     """What the model's outputs mean."""
     step: int = 0
     """Steps done."""
+    scaler: torch.amp.GradScaler = field(default_factory=partial(torch.amp.GradScaler, "cpu", enabled=False))
+    """Of fp16's gradients; without effect for other precisions."""
 
 
-def _generator_states(device: torch.device) -> dict[str, Tensor]:
-    """States of torch's global generators, which dropout draws from."""
+def generator_states(device: torch.device) -> dict[str, Tensor]:
+    """States of this process's global generators, which dropout draws from."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -74,7 +77,11 @@ def list_checkpoints(run: Path) -> list[Path]:
 
 
 def save_checkpoint(
-    run: Path, state: TrainingState, recipe: Recipe, content_hashes: list[str], device: torch.device
+    run: Path,
+    state: TrainingState,
+    recipe: Recipe,
+    content_hashes: list[str],
+    generators: list[dict[str, Tensor]],
 ) -> Path:
     """Write a checkpoint so that it is there whole or not at all, then remove those too old to keep.
 
@@ -86,8 +93,8 @@ def save_checkpoint(
         What to save.
     recipe, content_hashes
         What the run was made from; resuming compares them.
-    device
-        Whose generator is saved beside the CPU's.
+    generators
+        `generator_states` of each process, by rank.
 
     Returns
     -------
@@ -108,7 +115,8 @@ def save_checkpoint(
         "model": state.model.state_dict(),
         "targets": state.code.state_dict(),
         "optimizer": state.optimizer.state_dict(),
-        "generators": _generator_states(device),
+        "scaler": state.scaler.state_dict(),
+        "generators": generators,
     }
     path = checkpoint_path(run, state.step)
     try:
@@ -193,7 +201,7 @@ def read_weights_file(path: Path, remedy: str = "") -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or foreign pickle may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is no file of weights that can be read ({reason}){remedy}") from error
+        raise CheckpointError(f"{path} is no checkpoint that can be read ({reason}){remedy}") from error
 
 
 def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[str, Any]:
@@ -224,7 +232,12 @@ def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[st
 
 
 def restore(
-    path: Path, state: TrainingState, recipe: Recipe, content_hashes: list[str], device: torch.device
+    path: Path,
+    state: TrainingState,
+    recipe: Recipe,
+    content_hashes: list[str],
+    device: torch.device,
+    rank: int = 0,
 ) -> None:
     """Put a checkpoint's content into `state` and the generators.
 
@@ -238,6 +251,8 @@ def restore(
         Of the run that wants to go on.
     device
         Whose generator is put back beside the CPU's.
+    rank
+        Of this process. One that the run did not have keeps its generator.
 
     Raises
     ------
@@ -250,7 +265,9 @@ def restore(
         state.model.load_state_dict(content["model"])
         state.code.load_state_dict(content["targets"])
         state.optimizer.load_state_dict(content["optimizer"])
-        _set_generator_states(content["generators"], device)
+        state.scaler.load_state_dict(content["scaler"])
+        if rank < len(content["generators"]):
+            _set_generator_states(content["generators"][rank], device)
         state.step = int(content["step"])
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mas_labels.errors import CheckpointError
-from mas_train.c3d import C3D
+from mas_train.backbone import Backbone
 from mas_train.heads import RegressionBranch
 from mas_train.presets import Recipe
 from mas_train.weights import FINETUNED, Weights, known_recipe, part_of
@@ -32,7 +32,7 @@ class Classifier(nn.Module):
     output layer having one output a class. The paper does not tell their initialisation: it is the branch's.
     """
 
-    def __init__(self, backbone: C3D, classes: int, recipe: Recipe, frozen: bool) -> None:
+    def __init__(self, backbone: Backbone, classes: int, recipe: Recipe, frozen: bool) -> None:
         super().__init__()
         self.backbone = backbone
         self.frozen = frozen
@@ -40,7 +40,7 @@ class Classifier(nn.Module):
         self.head: nn.Module = (
             nn.Linear(inputs, classes)
             if frozen
-            else RegressionBranch(inputs, classes, recipe.fc_width, recipe.dropout)
+            else RegressionBranch(inputs, classes, recipe.fc_width, recipe.dropout, recipe.initialisation)
         )
         backbone.requires_grad_(not frozen)
 

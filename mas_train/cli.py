@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from mas_labels.errors import MasError, MissingDependencyError
-from mas_train.presets import PRESETS, make_recipe
-from mas_train.recipe_options import MEASURING_OPTIONS, RECIPE_OPTIONS, add_options
+from mas_train.presets import PRESETS, Recipe, make_recipe
+from mas_train.recipe_options import MEASURING_OPTIONS, RECIPE_OPTIONS, SPEED_OPTIONS, add_options
 from mas_train.stopping import EXIT_SIGNAL
 
 EXIT_ERROR = 1
@@ -69,7 +69,9 @@ def repeat_option(option: str, args: list[str]) -> list[str]:
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, exactly.")
 @click.option("--max-steps", type=click.IntRange(1), help="Steps in all.  [default: the recipe's epochs]")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over all clips.  [default: the preset's]")
-@click.option("--batch-size", type=click.IntRange(1), help="Clips a step.  [default: the preset's]")
+@click.option(
+    "--batch-size", type=click.IntRange(1), help="Clips a step, over all processes.  [default: the preset's]"
+)
 @click.option("--lr", "learning_rate", type=float, help="First learning rate.  [default: the preset's]")
 @click.option("--clip-grad-norm", type=float, help="Largest gradient norm, 0 for no limit.  [default: 0]")
 @click.option("--dropout", type=float, help="Of the fully connected layers.  [default: 0]")
@@ -89,48 +91,27 @@ def repeat_option(option: str, args: list[str]) -> list[str]:
 @click.option(
     "--log-steps", type=click.IntRange(1), default=10, help="Steps between two rows of metrics.csv."
 )
-@add_options(*RECIPE_OPTIONS, *MEASURING_OPTIONS)
+@add_options(*RECIPE_OPTIONS, *MEASURING_OPTIONS, *SPEED_OPTIONS)
 @click.option("--print-config", is_flag=True, help="Print the recipe as JSON and exit.")
 @click.version_option(package_name="mas-video")
-def command(
-    shards: tuple[str, ...],
-    out: Path,
-    preset: str,
-    resume: bool,
-    max_steps: int | None,
-    device: str,
-    workers: int,
-    threads: int | None,
-    checkpoint_steps: int,
-    log_steps: int,
-    print_config: bool,
-    val_shards: tuple[str, ...],
-    val_steps: int,
-    val_clips: int,
-    tensorboard: bool,
-    curves: bool,
-    **changes: Any,
-) -> int:
+def command(preset: str, print_config: bool, **values: Any) -> int:
     """Pre-train a network on SHARDS by predicting the statistics of motion and appearance.
 
     Writes config.yaml, metrics.csv, heldout.csv, curves.png and checkpoints into --out. Exit status: 0 done,
     1 an error, 2 wrong usage, 130 interrupted and 143 terminated, after a checkpoint.
     """
-    recipe = make_recipe(preset, **changes)
+    of_recipe = {field.name for field in fields(Recipe)}
+    recipe = make_recipe(preset, **{name: value for name, value in values.items() if name in of_recipe})
     if print_config:
         click.echo(json.dumps(asdict(recipe), indent=2))
         return 0
-    if not shards:
+    if not values["shards"]:
         raise click.UsageError("Missing option '--shards': name the shards, such as --shards labels/*.h5")
     require_torch()
     from mas_train.pretrain import RunOptions, pretrain
 
-    options = RunOptions(
-        *(shards, out, device, workers, threads, max_steps, checkpoint_steps, log_steps, resume),
-        *(val_shards, val_steps, val_clips, tensorboard, curves),
-    )
+    options = RunOptions(**{name: value for name, value in values.items() if name not in of_recipe})
     result = pretrain(recipe, options, say=click.echo)
-    click.echo(f"{result.steps} of {result.end_step} steps done; run in {out}")
     return 0 if result.signal_number is None else EXIT_SIGNAL + result.signal_number
 
 
@@ -155,9 +136,7 @@ def main(args: list[str] | None = None) -> None:
     run_command(command, "mas-train", args, "--resume goes on from the last checkpoint, if there is one")
 
 
-def run_command(
-    command: click.Command, name: str, args: list[str] | None, after_interrupt: str = ""
-) -> NoReturn:
+def run_command(command: click.Command, name: str, args: list[str] | None, after_interrupt: str) -> NoReturn:
     """Run a command and exit with its status; errors of the library become one line."""
     try:
         status = command.main(args=args, prog_name=name, standalone_mode=False)
@@ -165,10 +144,11 @@ def run_command(
         error.show()
         status = error.exit_code
     except MasError as error:
-        click.echo(f"error: {error}", err=True)
+        if str(error):  # without a message, another process of the run tells
+            click.echo(f"error: {error}", err=True)
         status = EXIT_ERROR
     except (KeyboardInterrupt, click.Abort):
-        click.echo("; ".join(filter(None, ("interrupted", after_interrupt))), err=True)
+        click.echo(f"interrupted; {after_interrupt}", err=True)
         status = EXIT_SIGNAL + signal.SIGINT
     sys.exit(status)
 

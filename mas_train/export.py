@@ -188,7 +188,7 @@ def command(source: Path, out: Path, formats: tuple[str, ...]) -> int:
 
 def main(args: list[str] | None = None) -> None:
     """Run `mas-export` and exit with its status."""
-    run_command(command, "mas-export", args)
+    run_command(command, "mas-export", args, "the same command writes all again")
 
 
 if __name__ == "__main__":

@@ -26,9 +26,10 @@ from mas_labels.errors import CheckpointError, ConfigError, DatasetError, Traini
 from mas_labels.shard import ShardSet
 from mas_train.checkpoint import load_checkpoint, write_atomically
 from mas_train.classifier import Classifier
-from mas_train.dataset import RunOrder
 from mas_train.frames import draw_crops, load_frames
 from mas_train.labelled import LabelledClips, label_clips
+from mas_train.model import make_optimizer
+from mas_train.order import RunOrder
 from mas_train.presets import Recipe
 from mas_train.stopping import StopRequest
 from mas_train.views import take_views
@@ -91,9 +92,7 @@ def make_state(weights: Weights, recipe: Recipe, options: FinetuneOptions, class
     """Put fresh layers, drawn by the recipe's seed, on a backbone."""
     torch.manual_seed(recipe.seed)
     model = Classifier(weights.backbone, classes, recipe, options.frozen)
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.SGD(trained, lr=recipe.learning_rate, momentum=recipe.momentum)
-    return FinetuneState(model, optimizer)
+    return FinetuneState(model, make_optimizer(model, recipe))
 
 
 def finetune(
@@ -137,7 +136,7 @@ def finetune(
     if len(job.shards) == 0:
         raise DatasetError(f"no clips in the {len(job.shards.paths)} shards: see what `mas-labels make` said")
     labelled = label_clips(job.shards, job.options.label_fraction, job.recipe.seed)
-    order = RunOrder(len(labelled.clips), job.recipe.batch_size, job.recipe.seed, job.recipe.epochs)
+    order = RunOrder([len(labelled.clips)], job.recipe)
     state = make_state(weights, job.recipe, job.options, len(job.shards.classes))
     state.model.to(job.device)
     if resume:
@@ -181,10 +180,10 @@ def train_epoch(
     began, recipe = time.perf_counter(), job.recipe
     torch.manual_seed(recipe.seed * 100_003 + epoch)  # of dropout
     for group in state.optimizer.param_groups:
-        group["lr"] = recipe.epoch_learning_rate(epoch)
+        group["lr"] = recipe.epoch_learning_rate(epoch) * group["lr_scale"]
     class_of = dict(zip(labelled.clips.tolist(), labelled.classes.tolist(), strict=True))
     steps = math.ceil(len(labelled.clips) / recipe.batch_size)
-    order = RunOrder(len(labelled.clips), recipe.batch_size, recipe.seed, epoch + 1, epoch * steps)
+    order = RunOrder([len(labelled.clips)], recipe, epoch * steps, (epoch + 1) * steps)
     batches = [labelled.clips[batch].tolist() for batch in order]
     state.model.train()
     total_loss, right = 0.0, 0

@@ -17,7 +17,7 @@ from mas_train.options import (
     out_option,
     shards_option,
 )
-from mas_train.presets import PRESETS
+from mas_train.presets import BACKBONES, PRESETS
 from mas_train.stopping import EXIT_SIGNAL
 
 DROPOUT = 0.5
@@ -52,6 +52,7 @@ def _share(ctx: click.Context, option: click.Parameter, text: str) -> float:
 @click.option("--dropout", type=float, default=DROPOUT, help="Of the fully connected layers.")
 @click.option("--fc-width", type=click.IntRange(1), help="Of the fully connected layers.  [default: 2048]")
 @click.option("--width", type=float, help="Of a backbone from scratch.  [default: 1, the paper's]")
+@click.option("--backbone", type=click.Choice(BACKBONES), help="From scratch.  [default: c3d, the paper's]")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of everything drawn at random.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out after its last whole epoch.")
 @compute_options
@@ -65,6 +66,7 @@ def command(
     frozen: bool,
     label_fraction: float,
     width: float | None,
+    backbone: str | None,
     resume: bool,
     device: str,
     workers: int,
@@ -85,9 +87,9 @@ def command(
     from mas_train.presets import make_recipe
     from mas_train.weights import SCRATCH, backbone_entries, known_recipe, load_weights
 
-    if width is not None and init != SCRATCH:
+    if (width is not None or backbone is not None) and init != SCRATCH:
         raise ConfigError(
-            "--width is that of a backbone from scratch: leave it out, the checkpoint has its own"
+            "--width and --backbone are for --init scratch: leave them out, the checkpoint has its own"
         )
     where = choose_compute(device, threads)
     train = open_shards(list(shards))
@@ -96,7 +98,7 @@ def command(
         check_class_names(train.classes, test)
         for leak in describe_leaks(train, test):
             click.echo(leak, err=True)
-    weights = load_weights(init, width or 1.0, changes["seed"])
+    weights = load_weights(init, width or 1.0, changes["seed"], backbone or "c3d")
     schedule = make_recipe(preset, **changes)
     recipe = known_recipe({**vars(schedule), **backbone_entries(weights.recipe)})
     options = FinetuneOptions(init, frozen, label_fraction)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from mas_labels.errors import DatasetError
 from mas_labels.schema import FRAME_COLS, FRAME_ROWS, VIEW_SIZE
 from mas_labels.shard import ShardSet
-from mas_train.dataset import load_batches
+from mas_train.dataset import ClipBatch, FrameDataset
+from mas_train.loading import load_batches
+from mas_train.order import ListedBatches
 from mas_train.views import draw_views
 
 CENTRE_VIEW: Final = ((FRAME_ROWS - VIEW_SIZE) // 2, (FRAME_COLS - VIEW_SIZE) // 2, 0)
@@ -23,35 +23,12 @@ CROP_ROWS: Final = FRAME_ROWS - VIEW_SIZE + 1
 CROP_COLS: Final = FRAME_COLS - VIEW_SIZE + 1
 
 
-class FrameBatch(NamedTuple):
-    """Some clips."""
-
-    frames: Tensor
-    """Shape (B, 16, 128, 171, 3), uint8 RGB."""
-    clip_indices: Tensor
-    """Shape (B,), int64: numbers of the clips in the set of shards."""
-
-
-class FrameDataset(Dataset[FrameBatch]):
-    """Frames of a set of shards, by number of the clip; labels are neither needed nor read."""
-
-    def __init__(self, shards: ShardSet) -> None:
-        if len(shards) == 0:
-            raise DatasetError(f"no clips in the {len(shards.paths)} shards: see what `mas-labels make` said")
-        self.shards = shards
-
-    def __len__(self) -> int:
-        return len(self.shards)
-
-    def __getitem__(self, index: int) -> FrameBatch:
-        """Read one clip: a `FrameBatch` without its first axis."""
-        return FrameBatch(torch.from_numpy(self.shards.read_frames(index)), torch.tensor(index))
-
-
 def load_frames(
     shards: ShardSet, batches: Sequence[Sequence[int]], workers: int, device: torch.device
-) -> Iterator[FrameBatch]:
+) -> Iterator[ClipBatch]:
     """Read batches of clips, each a sequence of clips' numbers, ahead of their use if there are workers.
+
+    The batches have no labels, and on the CPU each holds until the next one is asked for.
 
     Raises
     ------
@@ -60,9 +37,7 @@ def load_frames(
     ShardError
         If a shard went bad.
     """
-    # the loader asks of its data set and its order no more than these have
-    dataset, order = cast(Any, FrameDataset(shards)), cast(Any, batches)
-    return cast(Iterator[FrameBatch], load_batches(dataset, order, workers, device))
+    return load_batches(FrameDataset(shards), ListedBatches(batches), workers, device)
 
 
 def draw_crops(seed: int, epoch: int, clip_indices: Tensor) -> Tensor:

@@ -39,6 +39,8 @@ BACKBONES: Final = ("c3d", "c3d-bn", "c3d-large", "c3d-large-bn", "r3d-18", "r2p
 INITIALISATIONS: Final = ("authors", "he")
 """``authors``: normal weights of fixed deviation, as in the authors' released code. ``he``: normal weights
 whose deviation keeps the signal's variance through ReLUs (He et al., ICCV 2015), biases 0."""
+SHUFFLES: Final = ("full", "window")
+PRECISIONS: Final = ("float32", "bf16", "fp16")
 DECAYED: Final = ("all", "fc")
 """What weight decay acts on: all weights and biases, or the weights of linear layers."""
 
@@ -89,6 +91,12 @@ class Recipe:
         One of `INITIALISATIONS`; torchvision's backbones keep their own, their branches follow.
     pixel_mean
         What is subtracted from R, G and B, on the scale of 0 to 255.
+    shuffle
+        One of `SHUFFLES`: how the order of clips is drawn, see `mas_train.order.epoch_order`.
+    shuffle_window
+        Shards that are open at a time when `shuffle` is ``"window"``.
+    precision
+        One of `PRECISIONS`, of the network's forward and backward pass; weights are float32.
     seed
         Of the first weights, the order of clips, the views drawn, the videos held out, and dropout.
 
@@ -122,6 +130,9 @@ class Recipe:
     initialisation: str = "authors"
     pixel_mean: tuple[float, float, float] = (102.0, 98.0, 90.0)
     seed: int = 0
+    shuffle: str = "full"
+    shuffle_window: int = 16
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         for name in (
@@ -130,6 +141,7 @@ class Recipe:
             "batch_size",
             "epochs",
             "bias_rate",
+            "shuffle_window",
             "width",
             "fc_width",
         ):
@@ -145,6 +157,8 @@ class Recipe:
         self._require_one_of("backbone", BACKBONES)
         self._require_one_of("initialisation", INITIALISATIONS)
         self._require_one_of("weight_decay_on", DECAYED)
+        self._require_one_of("shuffle", SHUFFLES)
+        self._require_one_of("precision", PRECISIONS)
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
         value = getattr(self, name)

@@ -8,20 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from mas_labels.errors import ConfigError, MissingDependencyError, TrainingError
 from mas_labels.shard import ShardSet, open_shards
-from mas_train.checkpoint import TrainingState, restore
+from mas_train.checkpoint import TrainingState, generator_states, restore
 from mas_train.curves import draw_curves
-from mas_train.dataset import ClipDataset, RunOrder, label_blocks
+from mas_train.dataset import ClipDataset, label_blocks
 from mas_train.engine import Job, train
 from mas_train.events import Events, require_tensorboard
 from mas_train.heldout import HeldOut, choose_clips, require_comparable
 from mas_train.loss import Losses, mean_label_losses
+from mas_train.memory import keep_pages
 from mas_train.metrics import MetricsLog
 from mas_train.model import make_model, make_optimizer
+from mas_train.order import RunOrder
+from mas_train.parallel import Group, join_group, local_device
 from mas_train.presets import Recipe
 from mas_train.run_folder import begin_run, find_checkpoint, note_environment
+from mas_train.speed import choose_memory_format, make_scaler, require_precision, set_memory_format
 from mas_train.stopping import StopRequest
 from mas_train.subset import hold_out
 from mas_train.target_code import TargetCode, count_labels
@@ -57,6 +62,12 @@ class RunOptions:
         Held-out clips that are measured at most, spread evenly over all.
     tensorboard
         Write TensorBoard events as well.
+    accumulate
+        Parts that a batch is taken in, for devices with little memory.
+    memory_format
+        A key of `mas_train.speed.MEMORY_FORMATS`, or ``"auto"`` for the faster one of a short measurement.
+    compile
+        Whether to have torch compile the network.
     curves
         Draw the learning curves at the end.
     """
@@ -74,6 +85,9 @@ class RunOptions:
     val_steps: int = 500
     val_clips: int = 1024
     tensorboard: bool = False
+    accumulate: int = 1
+    memory_format: str = "channels_last_3d"
+    compile: bool = False
     curves: bool = True
 
 
@@ -113,7 +127,8 @@ def make_state(recipe: Recipe, device: torch.device, code: TargetCode) -> Traini
     """Seed torch, and build the first weights and their optimiser."""
     torch.manual_seed(recipe.seed)
     model = make_model(recipe, code).to(device)
-    return TrainingState(model, make_optimizer(model, recipe), code)
+    optimizer = make_optimizer(model, recipe)
+    return TrainingState(model, optimizer, code, scaler=make_scaler(recipe.precision, device))
 
 
 def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = print) -> RunResult:
@@ -126,7 +141,7 @@ def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = p
     options
         How the run is carried out.
     say
-        Is given lines for the user.
+        Is given lines for the user; of several processes, the first speaks.
 
     Raises
     ------
@@ -139,7 +154,47 @@ def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = p
     TrainingError
         If training cannot go on.
     """
-    device = choose_device(options.device)
+    with join_group() as group:
+        say = say if group.is_first else _say_nothing
+        with group.failing_together():
+            run = prepare(recipe, options, group)
+        say(run.description)
+        _begin(run, group, say)
+        network, memory_format = _speed_up(run, group, say)
+        training = run.dataset.shards
+        order = RunOrder(training.lengths, recipe, run.state.step, options.max_steps, group.rank, group.size)
+        job = Job(
+            *(recipe, run.dataset, order, network, run.device, options.workers, options.out),
+            *(options.checkpoint_steps, run.heldout, group, options.accumulate, memory_format),
+        )
+        result = _train(job, run, options)
+        if group.is_first and options.curves:
+            _draw(options.out, say)
+        say(f"{result.steps} of {result.end_step} steps done; run in {options.out}")
+    return result
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """All that a run needs, opened and checked; nothing is written yet."""
+
+    recipe: Recipe
+    options: RunOptions
+    device: torch.device
+    checkpoint: Path | None
+    dataset: ClipDataset
+    state: TrainingState
+    baseline: Losses
+    heldout: HeldOut | None
+    description: str
+
+
+def prepare(recipe: Recipe, options: RunOptions, group: Group) -> PreparedRun:
+    """Open and check everything before any work; raises as `pretrain` does."""
+    device = local_device(choose_device(options.device))
+    require_precision(recipe.precision, device)
+    if device.type == "cpu":
+        keep_pages()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     if options.tensorboard:
@@ -147,7 +202,7 @@ def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = p
     checkpoint = find_checkpoint(options.out, options.resume)
     training, held_out = split_data(recipe, options)
     dataset = ClipDataset(training)
-    RunOrder(len(dataset), recipe.batch_size, recipe.seed, recipe.epochs)  # refuses before any work
+    order = RunOrder(training.lengths, recipe, ranks=group.size)  # refuses before any work
     code = TargetCode(recipe)
     state = make_state(recipe, device, code)  # so does this, where a backbone is not to be had
     counts = count_labels(label_blocks(training))
@@ -156,23 +211,51 @@ def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = p
     clips = choose_clips(held_out, options.val_clips) if held_out else []
     heldout = HeldOut(clips, recipe, code, counts, options.val_steps) if clips else None
     code.to(device)
-    if checkpoint is None:
-        begin_run(options.out, recipe, training, state, device, len(clips))
-    else:
-        restore(checkpoint, state, recipe, training.content_hashes, device)
-        say(f"resuming after step {state.step}")
-        note_environment(options.out, state.step, device, say)
-    order = RunOrder(
-        len(dataset), recipe.batch_size, recipe.seed, recipe.epochs, state.step, options.max_steps
-    )
-    say(_describe(state, training, order, device, baseline))
+    if group.rank:
+        torch.manual_seed(recipe.seed + group.rank)  # dropout of its own
+    if checkpoint is not None:
+        restore(checkpoint, state, recipe, training.content_hashes, device, group.rank)
+    description = _describe(state, training, order, device, baseline)
+    return PreparedRun(recipe, options, device, checkpoint, dataset, state, baseline, heldout, description)
+
+
+def _begin(run: PreparedRun, group: Group, say: Callable[[str], None]) -> None:
+    """Write the run's folder, or note that it is gone on with."""
+    generators = group.gather(generator_states(run.device))
+    out, clips = run.options.out, run.heldout.clips if run.heldout else []
+    with group.failing_together():
+        if not group.is_first:
+            return
+        if run.checkpoint is None:
+            begin_run(out, run.recipe, run.dataset.shards, run.state, run.device, generators, len(clips))
+        else:
+            say(f"resuming after step {run.state.step}")
+            note_environment(out, run.state.step, run.device, say)
     if clips:
-        say(f"{len(clips)} held-out clips, measured every {options.val_steps} steps")
-    job = Job(recipe, dataset, order, device, options.workers, options.out, options.checkpoint_steps, heldout)
-    result = _run(job, state, baseline, options)
-    if options.curves:
-        _draw(options.out, say)
-    return result
+        say(f"{len(clips)} held-out clips, measured every {run.options.val_steps} steps")
+
+
+def _speed_up(run: PreparedRun, group: Group, say: Callable[[str], None]) -> tuple[nn.Module, str]:
+    """Choose a memory format, the same in all processes, and make the network that is trained."""
+    clips = -(-run.recipe.batch_size // (group.size * run.options.accumulate))
+    chosen, measured = group.gather(
+        choose_memory_format(
+            run.options.memory_format, run.state.model, run.recipe.precision, run.device, clips
+        )
+    )[0]
+    if measured:
+        say(measured)
+    if group.size > 1:
+        say(f"{group.size} processes, {run.recipe.batch_size} clips a step in all")
+    set_memory_format(run.state.model, chosen)
+    network = group.wrap(run.state.model)
+    if run.options.compile:
+        network.compile()
+    return network, chosen
+
+
+def _say_nothing(line: str) -> None:
+    """In place of `say` where another process speaks."""
 
 
 def split_data(recipe: Recipe, options: RunOptions) -> tuple[ShardSet, list[ShardSet]]:
@@ -194,18 +277,22 @@ def split_data(recipe: Recipe, options: RunOptions) -> tuple[ShardSet, list[Shar
     return training, held_out
 
 
-def _run(job: Job, state: TrainingState, baseline: Losses, options: RunOptions) -> RunResult:
-    """Train with the tables open and the signals caught."""
-    with StopRequest() as stop, contextlib.ExitStack() as stack:
+def _train(job: Job, run: PreparedRun, options: RunOptions) -> RunResult:
+    """Train with the tables open and the signals caught; one process writes."""
+    state, start = run.state, run.state.step
+    with StopRequest(job.group.is_first) as stop, contextlib.ExitStack() as stack:
         try:
-            events = Events(job.run, state.step) if options.tensorboard else None
-            if events is not None:
-                stack.callback(events.close)
-            if job.heldout is not None:
-                job.heldout.begin(job.run, state.step, events)
-            log = MetricsLog(job.run, baseline, state.step, job.order.end_step, options.log_steps, events)
-            with log:
-                train(job, state, log, stop.requested)
+            log = None
+            if job.group.is_first:
+                events = Events(job.run, start) if options.tensorboard else None
+                if events is not None:
+                    stack.callback(events.close)
+                if job.heldout is not None:
+                    job.heldout.begin(job.run, start, events)
+                log = stack.enter_context(
+                    MetricsLog(job.run, run.baseline, start, job.order.end_step, options.log_steps, events)
+                )
+            train(job, state, log, stop.requested)
         except OSError as error:
             raise TrainingError(
                 f"the run in {job.run} stopped after step {state.step}: {error}; mend that, then use --resume"

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mas_train.presets import BACKBONES, DECAYED, INITIALISATIONS
+from mas_train.presets import BACKBONES, DECAYED, INITIALISATIONS, PRECISIONS, SHUFFLES
 from mas_train.targets import ORIENTATION_CODES, TARGET_SCALES, TARGETS
 
 
@@ -65,6 +65,31 @@ MEASURING_OPTIONS = (
     click.option("--curves/--no-curves", default=True, help="Draw the learning curves at the end."),
     click.option("--tensorboard", is_flag=True, help="Write TensorBoard events as well."),
 )
+
+
+SPEED_OPTIONS = (
+    click.option(
+        "--shuffle",
+        type=click.Choice(SHUFFLES),
+        help="Draw from all clips, or from a window of shards (network disks).  [default: full]",
+    ),
+    click.option("--shuffle-window", type=click.IntRange(1), help="Shards of a window.  [default: 16]"),
+    click.option("--precision", type=click.Choice(PRECISIONS), help="Of the network.  [default: float32]"),
+    click.option(
+        "--accumulate",
+        type=click.IntRange(1),
+        default=1,
+        help="Parts that a batch is taken in, to save memory.",
+    ),
+    click.option(
+        "--memory-format",
+        type=click.Choice(["auto", "channels_last_3d", "contiguous"]),
+        default="channels_last_3d",
+        help="Of activations; auto measures.",
+    ),
+    click.option("--compile", is_flag=True, help="Have torch compile the network."),
+)
+"""How batches are read and steps computed."""
 
 
 def add_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -46,11 +46,13 @@ def begin_run(
     shards: ShardSet,
     state: TrainingState,
     device: torch.device,
+    generators: list[dict[str, torch.Tensor]],
     held_out_clips: int = 0,
 ) -> None:
     """Write a run's configuration and its first checkpoint, of the untrained weights.
 
-    `shards` are what is trained on; `held_out_clips` is how many clips are measured on.
+    `shards` are what is trained on; `held_out_clips` is how many clips are measured on,
+    `generators` as in `save_checkpoint`.
 
     Raises
     ------
@@ -68,7 +70,7 @@ def begin_run(
     try:
         run.mkdir(parents=True, exist_ok=True)
         _write_config(run, config)
-        save_checkpoint(run, state, recipe, shards.content_hashes, device)
+        save_checkpoint(run, state, recipe, shards.content_hashes, generators)
     except OSError as error:
         raise ConfigError(f"cannot write to {run} ({error}): give another --out") from error
 

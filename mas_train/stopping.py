@@ -17,21 +17,28 @@ EXIT_SIGNAL: Final = 128
 class StopRequest:
     """While entered, SIGINT and SIGTERM are remembered instead of acted upon; a second one acts at once.
 
+    Parameters
+    ----------
+    speaks
+        Whether to say so; of several processes one does.
+
     Attributes
     ----------
     signal_number : int or None
         The signal that asked to stop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, speaks: bool = True) -> None:
         self.signal_number: int | None = None
+        self._speaks = speaks
         self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal_number is not None:
             raise SystemExit(EXIT_SIGNAL + number)
         self.signal_number = number
-        print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+        if self._speaks:
+            print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
 
     def requested(self) -> bool:
         """Whether to stop."""

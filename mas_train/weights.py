@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from mas_labels.errors import CheckpointError
-from mas_train.c3d import C3D
-from mas_train.checkpoint import FORMATS, list_checkpoints, load_checkpoint
+from mas_train.backbone import Backbone
+from mas_train.backbone_file import find_checkpoint_file, load_backbone
+from mas_train.backbones import make_backbone
+from mas_train.checkpoint import FORMATS, load_checkpoint, read_weights_file
 from mas_train.presets import Recipe, make_recipe
 
 SCRATCH: Final = "scratch"
@@ -38,10 +40,10 @@ class Weights:
     source
         `SCRATCH`, or the checkpoint's path as it was given.
     content
-        All of the checkpoint; empty without one.
+        All of the checkpoint; empty for a file that is not one.
     """
 
-    backbone: C3D
+    backbone: Backbone
     recipe: Mapping[str, Any]
     source: str
     content: Mapping[str, Any]
@@ -54,9 +56,14 @@ class Weights:
 
     @property
     def kind(self) -> str:
-        """``"scratch"``, ``"self-supervised"``, ``"supervised"``, or ``"fine-tuned"`` after the second."""
-        if not self.content:
+        """``"scratch"``, ``"self-supervised"``, ``"supervised"``, or ``"fine-tuned"`` after the second.
+
+        ``"other"`` for weights from elsewhere and those of `mas-export`: nothing tells how they came about.
+        """
+        if self.source == SCRATCH:
             return SCRATCH
+        if not self.content:
+            return "other"
         if self.content["format"] != FINETUNED:
             return "self-supervised"
         return "fine-tuned" if self.content["pretraining"] else "supervised"
@@ -69,24 +76,24 @@ class Weights:
         return self.content.get("pretraining", {})
 
 
+BACKBONE_ENTRIES: Final = ("backbone", "width", "pixel_mean", "initialisation")
+"""Entries of a recipe that belong to the backbone, whatever it is trained for."""
+
+
 def backbone_entries(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of a recipe that belong to the backbone, whatever it is trained for."""
-    return {name: recipe[name] for name in ("width", "pixel_mean")}
+    """Return the entries of a recipe that belong to the backbone."""
+    return {name: recipe[name] for name in BACKBONE_ENTRIES}
 
 
-def build_backbone(recipe: Mapping[str, Any]) -> C3D:
-    """Build the backbone a recipe describes, with first weights from torch's generator."""
-    return C3D(recipe["width"])
-
-
-def load_weights(source: str | Path, width: float = 1.0, seed: int = 0) -> Weights:
+def load_weights(source: str | Path, width: float = 1.0, seed: int = 0, backbone: str = "c3d") -> Weights:
     """Load a backbone.
 
     Parameters
     ----------
     source
-        A checkpoint of `mas-train` or `mas-finetune`, a run's folder (its newest checkpoint), or `SCRATCH`.
-    width, seed
+        `SCRATCH`, the folder of a run of `mas-finetune`, or whatever `mas_train.backbone_file.load_backbone`
+        takes.
+    width, seed, backbone
         Of a backbone from scratch.
 
     Raises
@@ -96,28 +103,32 @@ def load_weights(source: str | Path, width: float = 1.0, seed: int = 0) -> Weigh
     """
     if source == SCRATCH:
         torch.manual_seed(seed)
-        recipe = asdict(make_recipe("ucf101", width=width, seed=seed))
-        return Weights(build_backbone(recipe).eval(), recipe, SCRATCH, {})
-    path = _find_checkpoint(Path(source))
-    content = load_checkpoint(path, ALL_FORMATS)
+        recipe = make_recipe("ucf101", width=width, seed=seed, backbone=backbone)
+        network = make_backbone(recipe.backbone, recipe.width, recipe.initialisation)
+        return Weights(network.eval(), asdict(recipe), SCRATCH, {})
+    path = Path(source)
+    path = path / FINETUNED_FILE if (path / FINETUNED_FILE).is_file() else find_checkpoint_file(path)
+    content = {} if path.suffix == ".safetensors" else read_weights_file(path)
+    if not isinstance(content, dict) or content.get("format") not in ALL_FORMATS:
+        network, config = load_backbone(path)  # of a file from elsewhere its own words are all that is known
+        known = {name: getattr(config, name) for name in ("backbone", "width", "pixel_mean")}
+        return Weights(network, {**asdict(make_recipe("ucf101")), **known}, str(source), {})
+    if content["format"] != FINETUNED:
+        network, _ = load_backbone(path)
+        return Weights(network, content["recipe"], str(source), content)
+    return _load_finetuned(path, str(source))
+
+
+def _load_finetuned(path: Path, source: str) -> Weights:
+    content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSION})
     try:
-        recipe = {**asdict(make_recipe("ucf101")), **content["recipe"]}
-        backbone = build_backbone(recipe)
-        backbone.load_state_dict(part_of(content["model"], "backbone"))
+        recipe = known_recipe(content["recipe"])
+        network = make_backbone(recipe.backbone, recipe.width, recipe.initialisation)
+        network.load_state_dict(part_of(content["model"], "backbone"))
     except (KeyError, RuntimeError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path} does not fit its own recipe ({reason}): it is damaged") from error
-    return Weights(backbone.eval(), recipe, str(source), content)
-
-
-def _find_checkpoint(path: Path) -> Path:
-    """Return a checkpoint file; of a run's folder the fine-tuned model, or else the newest checkpoint."""
-    if not path.is_dir():
-        return path
-    found = [*list_checkpoints(path), *path.glob(FINETUNED_FILE)]
-    if not found:
-        raise CheckpointError(f"no checkpoint in {path}: name a run's folder, a checkpoint, or '{SCRATCH}'")
-    return found[-1]
+    return Weights(network.eval(), asdict(recipe), source, content)
 
 
 def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

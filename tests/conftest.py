@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -95,3 +99,31 @@ def tiny_shards(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     results = run(make_plan(listing, "all", 5), LabelConfig(flow="dis"), tiny_videos, out)
     assert [result.error for result in results] == [None, None]
     return sorted(out.glob("*.h5"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder, hidden ones too, by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def make_command(root: Path, out: Path, *more: str) -> list[str]:
+    """The command line that makes the shards of `tiny_shards`."""
+    options = ["--root", str(root), "--out", str(out), "--flow", "dis", "--videos-per-shard", "5"]
+    return [sys.executable, "-m", "mas_labels", "make", "--manifest", str(FOLDER_MANIFEST), *options, *more]
+
+
+def wait_until(true: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
+    """Wait, at most a minute, until something is so; fail if the process ends before."""
+    deadline = time.monotonic() + 60
+    while not true():
+        assert process is None or process.poll() is None, "the process ended too early"
+        assert time.monotonic() < deadline, "this takes too long"
+        time.sleep(0.01)
+
+
+def children(pid: int, pattern: str = "") -> list[int]:
+    """Process ids of the children of a process whose command line holds a pattern."""
+    found = subprocess.run(
+        ["pgrep", "-P", str(pid), "-f", pattern or "."], capture_output=True, text=True, check=False
+    )
+    return [int(line) for line in found.stdout.split()]

@@ -99,13 +99,13 @@ def test_weights_from_scratch_follow_the_seed() -> None:
 
 
 def test_places_without_weights_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no checkpoint in .* or 'scratch'"):
+    with pytest.raises(CheckpointError, match="holds no checkpoint"):
         load_weights(tmp_path)
     (tmp_path / "some.pt").write_bytes(b"PK\x03\x04 nonsense")
-    with pytest.raises(CheckpointError, match="no checkpoint that can be read"):
+    with pytest.raises(CheckpointError, match="that can be read"):
         load_weights(tmp_path / "some.pt")
     torch.save({"weights": torch.zeros(1)}, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match="not a checkpoint of mas-train"):
+    with pytest.raises(CheckpointError, match="C3D"):
         load_weights(tmp_path / "other.pt")
 
 
@@ -364,7 +364,11 @@ def test_attention_is_drawn_with_and_without_boundaries(
     ("args", "status", "message"),
     [
         (["accuracy", "--checkpoint", "scratch", "--shards", "TEST"], 1, "scratch knows no classes"),
-        (["accuracy", "--checkpoint", "nowhere.pt", "--shards", "TEST"], 1, "no checkpoint that can be read"),
+        (
+            ["accuracy", "--checkpoint", "nowhere.pt", "--shards", "TEST"],
+            1,
+            "that can be read",
+        ),
         (["yupenn", "--checkpoint", "scratch", "--shards", "nowhere"], 1, "no shards match 'nowhere'"),
         (["aslan", "--checkpoint", "scratch", "--shards", "TEST"], 2, "either --view2"),
         (["retrieval", "--checkpoint", "scratch", "--shards", "TEST"], 2, "Missing option '--gallery'"),

@@ -16,7 +16,7 @@ from mas_labels.errors import CheckpointError
 from mas_train import export
 from mas_train.backbone_file import load_backbone
 from mas_train.backbones import make_backbone
-from mas_train.checkpoint import TrainingState, save_checkpoint
+from mas_train.checkpoint import TrainingState, generator_states, save_checkpoint
 from mas_train.export import export_backbone, main, make_extractor
 from mas_train.model import make_model, make_optimizer
 from mas_train.presets import make_recipe
@@ -36,7 +36,9 @@ def write_checkpoint(run: Path, backbone: str) -> torch.Tensor:
     model = make_model(recipe, code)
     model.train()
     model.backbone(CLIPS - 100)  # batch norm has now running statistics of its own
-    save_checkpoint(run, TrainingState(model, make_optimizer(model, recipe), code), recipe, [], CPU)
+    save_checkpoint(
+        run, TrainingState(model, make_optimizer(model, recipe), code), recipe, [], [generator_states(CPU)]
+    )
     with torch.inference_mode():
         return make_extractor(model.backbone.eval(), recipe.pixel_mean)(CLIPS)
 
@@ -75,7 +77,11 @@ def test_safetensors_hold_weights_and_configuration(
     safetensors = pytest.importorskip("safetensors")
     path, config = export_backbone(bn_run[0], tmp_path, ["safetensors"])
     described = json.loads(config.read_text())
-    assert described["backbone"] == "c3d-bn" and described["pixel_mean"] == [102, 98, 90]
+    assert (
+        described["source"] == "step-00000000.pt"
+        and described["backbone"] == "c3d-bn"
+        and described["pixel_mean"] == [102, 98, 90]
+    )
     with safetensors.safe_open(path, framework="pt") as file:
         names = set(file.keys())
         assert json.loads(file.metadata()["mas_backbone"]) == described

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_pipeline import contents, make_command
+from conftest import contents, make_command
 
 from mas_labels.shard_reader import Shard
 

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 import mas_labels
 from mas_labels.conventions import PAPER
 from mas_labels.errors import InputError
-from mas_labels.motion import octants, orientation_votes
+from mas_labels.motion import magnitudes, octants, orientation_votes
 
 FIELD = np.float32([[0, 1, 3], [0, 2, 6], [4, 4, 4]])
 
@@ -38,12 +38,12 @@ def test_prewitt_by_hand_has_the_opposite_sign_and_a_repeated_edge():
 
 
 def test_sums_over_fields_lose_no_small_motion():
-    """2**24 and 1 do not add up in float32, where 2**24 + 1 - 2**24 is 0."""
-    steps = np.float32([2**24, 1, -(2**24)])
+    """2**14 and 2**-11 do not add up in float32, where 2**14 + 2**-11 - 2**14 is 0."""
+    steps = np.float32([2**14, 2**-11, -(2**14)])
     flow = np.zeros((3, 2, 2, 2), np.float32)
     flow[:, :, 1, 0] = steps[:, None]
     mu, _ = mas_labels.motion_boundaries(flow)
-    assert (mu[..., 0] == 1).all()
+    assert (mu[..., 0] == 2**-11).all()
 
 
 def test_votes_of_every_mixture_of_choices_by_hand():
@@ -57,8 +57,10 @@ def test_votes_of_every_mixture_of_choices_by_hand():
         ("clockwise", "whole", {6: 1}),
         ("clockwise", "split", {6: 1 / 3, 7: 2 / 3}),
     ):
-        votes = orientation_votes(gradient, replace(PAPER, angle=angle, vote=vote))
-        found = {int(bins[0, 0]): weight[0, 0] / unit for bins, weight in votes}
+        bins, votes = orientation_votes(
+            gradient, magnitudes(gradient), replace(PAPER, angle=angle, vote=vote)
+        )
+        found = dict(zip(bins.ravel().tolist(), (votes.ravel() / unit).tolist(), strict=True))
         assert found == pytest.approx(expected, abs=0.01), (angle, vote)
 
 
@@ -103,6 +105,14 @@ def test_rotation_and_expansion_have_known_boundaries():
     mu, mv = mas_labels.motion_boundaries(flow)
     np.testing.assert_allclose(mu, np.broadcast_to([0, -7.5], mu.shape), atol=1e-4)
     np.testing.assert_allclose(mv, np.broadcast_to([7.5, 0], mv.shape), atol=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 16385, -16385])
+def test_impossible_flow_is_refused(wrong):
+    flow = np.zeros((2, 8, 8, 2), np.float32)
+    flow[1, 3, 4, 1] = wrong
+    with pytest.raises(InputError, match="finite values of at most 16384 pixels"):
+        mas_labels.motion_boundaries(flow)
 
 
 @pytest.mark.parametrize("shape", [(15, 128, 171), (15, 128, 171, 3), (0, 8, 8, 2), (1, 1, 8, 2)])

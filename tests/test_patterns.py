@@ -5,7 +5,7 @@ import pytest
 from brute_force import blocks_of_patterns
 
 import mas_labels
-from mas_labels.patterns import cells
+from mas_labels.patterns import BLOCK_SLICES, block_masks, block_pixels, mirrored_blocks
 from mas_labels.schema import BLOCKS
 
 
@@ -47,20 +47,20 @@ def test_mirroring_a_pattern_only_renumbers_it():
 
 
 @pytest.mark.parametrize("diagonals", ["partition", "shared"])
-def test_cells_make_up_the_blocks(diagonals):
-    shape = cells(diagonals)
+def test_masks_are_the_blocks_in_order(diagonals):
     expected = blocks_of_patterns(diagonals == "shared")
-    for members, masks in zip(shape.members.values(), expected, strict=True):
-        np.testing.assert_array_equal(members[:, shape.map], masks)
+    for name, masks in zip(BLOCKS, expected, strict=True):
+        np.testing.assert_array_equal(block_masks(diagonals)[BLOCK_SLICES[name]], masks)
 
 
 def test_shared_diagonals_belong_to_both_neighbours():
-    shape = cells("shared")
-    pixels = shape.members["triangles"] @ np.bincount(shape.map.ravel())
-    assert pixels.tolist() == [1596] * 8
+    assert block_pixels("shared")[BLOCK_SLICES["triangles"]].tolist() == [1596] * 8
+    assert block_pixels("partition").sum() == 3 * 112 * 112
 
 
-def test_mirrored_cells_are_the_cells_of_the_mirrored_view():
-    shape = cells("partition")
-    np.testing.assert_array_equal(shape.mirror[shape.map], shape.map[:, ::-1])
-    np.testing.assert_array_equal(shape.mirror[shape.mirror], np.arange(shape.count))
+@pytest.mark.parametrize("diagonals", ["partition", "shared"])
+def test_mirrored_blocks_are_the_blocks_of_the_mirrored_view(diagonals):
+    masks = block_masks(diagonals)
+    as_they_are, mirrored = mirrored_blocks()
+    assert as_they_are.tolist() == list(range(28))
+    np.testing.assert_array_equal(masks[mirrored], masks[:, :, ::-1])

@@ -2,15 +2,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import FOLDER_MANIFEST
+from conftest import FOLDER_MANIFEST, contents
 
 import mas_labels
 from mas_labels.clips import cut_clips
@@ -20,7 +16,6 @@ from mas_labels.locking import lock_file
 from mas_labels.manifest import find_videos, load_manifest
 from mas_labels.pipeline import run
 from mas_labels.plan import make_plan
-from mas_labels.shard_reader import Shard
 from mas_labels.video import VideoReader
 
 DIS = LabelConfig(flow="dis")
@@ -29,27 +24,6 @@ DIS = LabelConfig(flow="dis")
 @pytest.fixture(scope="module")
 def plan(tiny_videos):
     return make_plan(find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos), "all", 5)
-
-
-def contents(folder):
-    """Every file of a folder, hidden ones too, by name."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def make_command(root, out, *more):
-    command = [sys.executable, "-m", "mas_labels", "make", "--manifest", str(FOLDER_MANIFEST)]
-    return [
-        *command,
-        "--root",
-        str(root),
-        "--out",
-        str(out),
-        "--flow",
-        "dis",
-        "--videos-per-shard",
-        "5",
-        *more,
-    ]
 
 
 def test_the_plan_deals_out_every_video_once(plan, tiny_videos):
@@ -168,62 +142,6 @@ def test_a_second_run_in_the_same_folder_is_refused(plan, tiny_videos, tmp_path)
     os.close(descriptor)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_full_disk_is_one_line_and_leaves_nothing(tiny_videos, tmp_path, workers):
-    """A limit on the size of files stands for the disk: the reservation fails in the same way."""
-    code = (
-        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**22, 2**22));"
-        "from mas_labels.cli import main; main(prog_name='mas-labels')"
-    )
-    command = make_command(tiny_videos, tmp_path / "out", "--workers", workers)
-    shown = subprocess.run(
-        [sys.executable, "-c", code, *command[3:]], capture_output=True, text=True, check=False
-    )
-    assert shown.returncode == 1, shown.stderr
-    assert "error: cannot write" in shown.stderr
-    assert "File too large" in shown.stderr
-    assert "Traceback" not in shown.stderr
-    assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix == ".h5"] == []
-
-
-@pytest.mark.slow
-def test_a_small_disk_that_fills_up(tiny_videos, tmp_path):
-    """A real file system of 46 MB: room to begin, but not for all."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=46m", "none", str(tmp_path)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("needs the right to mount a file system")
-    try:
-        command = make_command(
-            tiny_videos, tmp_path / "out", "--frames", "raw", "--workers", "1", "--store-flow"
-        )
-        shown = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert shown.returncode == 1, shown.stderr
-        assert "No space left on device" in shown.stderr
-        assert "Traceback" not in shown.stderr
-        for path in (tmp_path / "out").glob("*.h5"):
-            with Shard(path) as shard:
-                shard.verify()
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
-
-
-def test_workers_end_with_a_parent_that_is_killed_and_the_next_run_goes_on(
-    tiny_videos, tiny_shards, tmp_path
-):
-    out = tmp_path / "out"
-    command = make_command(tiny_videos, out, "--workers", "2")
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-    while len(list(out.glob(".*.partial"))) < 2:
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    assert subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 3
-    assert contents(out) == contents(tiny_shards[0].parent)
-
-
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_video_that_may_not_be_read_is_a_failure(tiny_videos, tmp_path):
     path = tmp_path / "videos" / "a.avi"
@@ -236,100 +154,11 @@ def test_a_video_that_may_not_be_read_is_a_failure(tiny_videos, tmp_path):
     assert (failure.code, failure.message) == ("unreadable", "cannot read the file: Permission denied")
 
 
-def test_a_video_that_breaks_off_keeps_its_clips_and_is_a_failure(tiny_videos, tmp_path, monkeypatch):
-    """The second clip's flow is not finite, as a faulty estimator's would be."""
-    calls = []
-
-    def faulty(frames, method):
-        calls.append(len(calls))
-        flow = mas_labels.compute_flow(frames, method)
-        return flow * np.float32(np.nan) if len(calls) == 2 else flow
-
-    monkeypatch.setattr("mas_labels.pipeline.compute_flow", faulty)
-    (tmp_path / "videos").mkdir()
-    shutil.copy(tiny_videos / "pan" / "right.avi", tmp_path / "videos")
-    plan = make_plan(find_videos(load_manifest(FOLDER_MANIFEST), tmp_path / "videos"), "all", 5)
-    (result,) = run(plan, DIS, tmp_path / "videos", tmp_path / "out")
-    assert (result.planned, result.videos, result.clips, result.failures) == (1, 1, 1, 1)
-    shards = mas_labels.open_shards(tmp_path / "out")
-    assert shards.failures[0].code == "not_labelled"
-    assert "clip 1 could not be labelled: flow: expected finite values" in shards.failures[0].message
-
-
 def test_overlapping_clips(tiny_videos, plan, tmp_path):
     run(plan, LabelConfig(flow="dis", clip_stride_frames=8, view_stride_pixels=59), tiny_videos, tmp_path)
     shards = mas_labels.open_shards(tmp_path)
     starts = [clip.start_frame for clip in shards if clip.video == "pan/right.avi"]
     assert starts == [0, 8, 16]
-
-
-def _kill_and_finish(tiny_videos, tiny_shards, out, delay_seconds, *options):
-    """Kill a run's whole process group after a while, run it again to its end, compare the bytes."""
-    run_once = subprocess.Popen(
-        make_command(tiny_videos, out, *options),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while run_once.poll() is None and not list(out.glob(".*.partial")):
-        time.sleep(0.01)
-    time.sleep(delay_seconds)  # from when the first shard is begun
-    finished_early = run_once.poll() is not None
-    if not finished_early:
-        os.killpg(run_once.pid, signal.SIGKILL)
-    run_once.wait()
-    complete = list(out.glob("*.h5")) if out.exists() else []
-    for path in complete:
-        with Shard(path) as shard:
-            shard.verify()
-    again = subprocess.run(
-        make_command(tiny_videos, out, *options), capture_output=True, text=True, check=False
-    )
-    assert again.returncode == 3, again.stderr  # three of the files cannot be used
-    assert contents(out) == contents(tiny_shards[0].parent)
-    return finished_early
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_killed_run_started_again_gives_the_same_bytes(tiny_videos, tiny_shards, tmp_path, workers):
-    """The delays are spread so that some kill falls into decoding, some into writing."""
-    early = [
-        _kill_and_finish(tiny_videos, tiny_shards, tmp_path / str(delay), delay, "--workers", str(workers))
-        for delay in (0.1, 0.8)
-    ]
-    assert not all(early)
-
-
-def test_a_worker_that_is_killed_is_told_and_the_next_run_goes_on(tiny_videos, tiny_shards, tmp_path):
-    out = tmp_path / "out"
-    command = make_command(tiny_videos, out, "--workers", "2")
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not list(out.glob(".*.partial")):
-        assert process.poll() is None
-        time.sleep(0.01)
-    workers = subprocess.check_output(["pgrep", "-P", str(process.pid), "-f", "loky"], text=True).split()
-    os.kill(int(workers[-1]), signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "error: a worker process died" in errors
-    assert "Traceback" not in errors
-    assert subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 3
-    assert contents(out) == contents(tiny_shards[0].parent)
-
-
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_so_and_leaves_no_traceback(tiny_videos, tmp_path, how, workers):
-    command = make_command(tiny_videos, tmp_path / "out", "--workers", workers)
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not list((tmp_path / "out").glob(".*.partial")):
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.killpg(process.pid, how)  # as a terminal's Ctrl-C does: the workers get it, too
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + how
-    assert "the same command goes on from there" in errors
-    assert "Traceback" not in errors
 
 
 def test_odd_files_give_clips_or_reasons(shared_videos, tmp_path):

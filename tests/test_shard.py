@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 
@@ -15,7 +16,8 @@ from mas_labels.labels import ClipStatistics
 from mas_labels.manifest import VideoRecord
 from mas_labels.shard_reader import Shard
 from mas_labels.shard_writer import ShardWriter
-from mas_labels.video import VideoReader
+from mas_labels.stored_frames import StoredFrames
+from mas_labels.video import VideoFacts
 from mas_labels.views import view_table
 
 VIEWS = view_table(59)
@@ -40,9 +42,9 @@ def write_shard(path, clips=2, **options):
     with ShardWriter(path, config, {"index": 0}, VIEWS, ("run", "jump é"), {"numpy": "2"}) as writer:
         for number in range(clips):
             writer.add_clip(16 * number, *made_up_clip(number))
-        reader = VideoReader(path, fps=25.0, decoded_frames=16 * clips, rows=240, cols=320)
+        facts = VideoFacts(fps=25.0, decoded_frames=16 * clips, rows=240, cols=320)
         record = VideoRecord("a/b é.avi", "jump é", 1, ("train1", "test2"), "07")
-        writer.add_video(record, reader, clips)
+        writer.add_video(record, facts, clips)
         writer.add_failure("c.avi", mas_labels.errors.VideoError("open", "cannot_open", "no stream"))
     return path
 
@@ -85,7 +87,8 @@ def test_frames_survive_jpeg_within_its_loss():
     from mas_labels import jpeg
 
     frame = moving_texture(1, 128, 171, 0, 0)[0]
-    decoded = jpeg.decode(jpeg.encode(frame, 90))
+    decoded = np.empty_like(frame)
+    assert jpeg.decode(jpeg.encode(frame, 90), decoded)
     assert np.abs(decoded.astype(int) - frame).mean() < 6
 
 
@@ -295,3 +298,42 @@ def test_nothing_found_says_what_is_expected(tmp_path):
     (tmp_path / "a.h5").write_text("no HDF5")
     with pytest.raises(ShardError, match="not a readable HDF5 file"):
         mas_labels.open_shards(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("frames", ["raw", "jpeg"])
+def test_frames_are_read_into_memory_that_is_there(tmp_path, frames):
+    shards = mas_labels.open_shards(write_shard(tmp_path / "a.h5", frames=frames))
+    for index, clip in enumerate(shards):
+        for checked in (True, False):
+            out = np.zeros((16, 128, 171, 3), np.uint8)
+            shards.read_frames_into(index, out, checked)
+            np.testing.assert_array_equal(out, clip.frames)
+
+
+def test_what_is_read_past_its_checksum_is_not_checked_but_never_short(tmp_path):
+    path = write_shard(tmp_path / "a.h5", frames="raw")
+    shards = mas_labels.open_shards(path)
+    shard, out = shards.shard(0), np.zeros((16, 128, 171, 3), np.uint8)
+    offset = path.read_bytes().index(made_up_clip(1)[0].tobytes()[:100])
+    with path.open("r+b") as file:
+        file.seek(offset)
+        before = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([before ^ 1]))
+    with pytest.raises(ShardError, match="frames/raw is damaged"):
+        shard.read_frames_into(1, out)
+    shard.read_frames_into(1, out, checked=False)
+    assert out.flat[0] == before ^ 1
+    os.truncate(path, offset + 1000)
+    with pytest.raises(ShardError, match=r"frames/raw is damaged"):
+        shard.read_frames_into(1, out, checked=False)
+
+
+def test_raw_frames_stored_in_another_way_are_read_through_hdf5(tmp_path):
+    pictures = np.stack([made_up_clip(index)[0] for index in range(2)])
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("frames/raw", data=pictures, chunks=(1, *pictures.shape[1:]), compression="gzip")
+        reader = StoredFrames(tmp_path / "a.h5", file, lambda path, clip: file[path][clip])
+        out = np.zeros_like(pictures[0])
+        reader.read_into(1, out, checked=False)
+    np.testing.assert_array_equal(out, pictures[1])

@@ -121,7 +121,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_clips(
 
 def test_a_gradient_is_guarded_though_the_loss_is_finite(tiny_shards: list[Path]) -> None:
     fine = Losses(torch.tensor(1.0), torch.tensor(2.0), torch.tensor(3.0))
-    shards, clips = open_shards(tiny_shards), torch.tensor([0])
+    shards, clips = open_shards(tiny_shards), [0]
     assert require_finite(fine, [torch.tensor([3.0, 4.0])], 7, clips, shards).item() == 5.0
     with pytest.raises(TrainingError, match="step 7: gradient norm nan"):
         require_finite(fine, [torch.tensor([float("nan")])], 7, clips, shards)

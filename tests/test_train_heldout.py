@@ -16,10 +16,12 @@ from mas_labels.errors import ConfigError, MissingDependencyError
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.shard import open_shards
 from mas_train.checkpoint import BEST, FOLDER, LAST, TrainingState, list_checkpoints, load_checkpoint
-from mas_train.dataset import ClipDataset, RunOrder, label_blocks, load_batches
+from mas_train.dataset import ClipDataset, label_blocks
 from mas_train.heads import Predictions
 from mas_train.heldout import HeldOut, choose_clips, read_heldout
+from mas_train.loading import load_batches
 from mas_train.metrics import read_metrics
+from mas_train.order import RunOrder
 from mas_train.presets import Recipe, make_recipe
 from mas_train.pretrain import RunOptions, pretrain
 from mas_train.subset import ShardSubset, hold_out
@@ -86,7 +88,7 @@ def test_nothing_left_to_train_on_is_refused(tiny_shards: list[Path]) -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_held_out_clips_are_never_read_for_training(workers: int, tiny_shards: list[Path]) -> None:
     training, held_out = hold_out(open_shards(tiny_shards), 0.3, seed=0)
-    order = RunOrder(len(training), 2, seed=0, epochs=1)
+    order = RunOrder(training.lengths, make_recipe("ucf101", batch_size=2, epochs=1))
     seen = {
         frames.numpy().tobytes()
         for batch in load_batches(ClipDataset(training), order, workers, CPU)

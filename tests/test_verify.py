@@ -67,12 +67,12 @@ def test_damage_is_told_shard_by_shard_with_its_own_status(tiny_shards, copy, tm
     damaged[5000] ^= 1
     copy.write_bytes(damaged)
     shown = mas("verify", copy, tiny_shards[1], "--json")
-    assert shown.exit_code == 4
+    assert shown.exit_code == 5
     found = json.loads(shown.output)
     assert [shard["sound"] for shard in found["shards"]] == [False, True]
     assert "not those that were sealed" in found["shards"][0]["problems"][0]["message"]
     shown = mas("verify", tmp_path, tiny_shards[1])
-    assert shown.exit_code == 4
+    assert shown.exit_code == 5
     assert "1 of 2 shards are sound" in shown.output
 
 

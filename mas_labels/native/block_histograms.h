@@ -49,15 +49,15 @@ public:
     {
     }
 
-    // One pass over the pixels; `add(histogram, row, begin, end)` counts pixels begin..end-1 of a row.
+    // One pass over the pixels; `add(histogram, col, begin, end)` counts rows begin..end-1 of a column.
     template <class Add>
     void sweep(const Add& add)
     {
         for (int band = 0; band + 1 < LINES; ++band) {
             T run[BINS] = {};
             for (int line = 1; line < lines_; ++line) {
-                for (int row = 0; row < SQUARE; ++row)
-                    add(run, top_ + band * SQUARE + row, columns_[line - 1], columns_[line]);
+                const int row = top_ + band * SQUARE;
+                for (int col = columns_[line - 1]; col < columns_[line]; ++col) add(run, col, row, row + SQUARE);
                 const T* __restrict above = crossing(band, line);
                 T* __restrict here = crossings_.data() + (size_t(band + 1) * lines_ + line) * BINS;
                 for (int n = 0; n < BINS; ++n) here[n] = T(above[n] + run[n]);
@@ -143,18 +143,18 @@ private:
     template <class Add>
     void count_diagonals(int left, const Add& add, T (&halves)[4][BINS], T (&diagonals)[4][BINS]) const
     {
-        const int bottom = top_ + VIEW - 1, end = left + VIEW;
-        for (int row = 0; row < HALF; ++row) {
-            const int square = row / SQUARE * SQUARE;
-            add(halves[0], top_ + row, left + square, left + row);
-            add(halves[1], top_ + row, end - row, end - square);
-            add(halves[2], bottom - row, left + square, left + row);
-            add(halves[3], bottom - row, end - row, end - square);
+        const int right = left + VIEW - 1, bottom = top_ + VIEW - 1;
+        for (int at = 0; at < HALF; ++at) {  // of the square, rows that are farther from the border than the column
+            const int end = (at / SQUARE + 1) * SQUARE;
+            add(halves[0], left + at, top_ + at + 1, top_ + end);
+            add(halves[1], right - at, top_ + at + 1, top_ + end);
+            add(halves[2], left + at, bottom + 1 - end, bottom - at);
+            add(halves[3], right - at, bottom + 1 - end, bottom - at);
             if (!shared_) continue;
-            add(diagonals[0], top_ + row, left + row, left + row + 1);
-            add(diagonals[1], top_ + row, end - 1 - row, end - row);
-            add(diagonals[2], bottom - row, left + row, left + row + 1);
-            add(diagonals[3], bottom - row, end - 1 - row, end - row);
+            add(diagonals[0], left + at, top_ + at, top_ + at + 1);
+            add(diagonals[1], right - at, top_ + at, top_ + at + 1);
+            add(diagonals[2], left + at, bottom - at, bottom - at + 1);
+            add(diagonals[3], right - at, bottom - at, bottom - at + 1);
         }
     }
 

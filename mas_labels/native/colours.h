@@ -13,28 +13,28 @@ namespace {
 constexpr int LEVELS = 256;
 constexpr int LEVELS_OF_BLOCKS = BLOCKS * LEVELS;
 
-// A frame's channel: (rows, cols) bytes.
+// A frame's channel, column by column: (cols, rows).
 struct CountLevels {
     const uint8_t* plane;
-    int cols;
+    int rows;
 
-    void operator()(uint16_t* histogram, int row, int begin, int end) const
+    void operator()(uint16_t* histogram, int col, int begin, int end) const
     {
-        const uint8_t* pixels = plane + size_t(row) * cols;
-        for (int col = begin; col < end; ++col) ++histogram[pixels[col]];
+        const uint8_t* pixels = plane + size_t(col) * rows;
+        for (int row = begin; row < end; ++row) ++histogram[pixels[row]];
     }
 };
 
-// A clip's octants: (rows, cols, OCTANTS), how many frames show each.
+// A clip's octants, column by column: (cols, rows, OCTANTS), how many frames show each.
 struct CountOctants {
     const uint16_t* counts;
-    int cols;
+    int rows;
 
-    void operator()(uint32_t* __restrict histogram, int row, int begin, int end) const
+    void operator()(uint32_t* __restrict histogram, int col, int begin, int end) const
     {
-        const uint16_t* pixels = counts + size_t(row) * cols * OCTANTS;
-        for (int col = begin; col < end; ++col)
-            for (int n = 0; n < OCTANTS; ++n) histogram[n] += pixels[col * OCTANTS + n];
+        const uint16_t* pixels = counts + size_t(col) * rows * OCTANTS;
+        for (int row = begin; row < end; ++row)
+            for (int n = 0; n < OCTANTS; ++n) histogram[n] += pixels[row * OCTANTS + n];
     }
 };
 
@@ -80,7 +80,7 @@ void level_sums(const ColoursProblem& p, const uint8_t* planes, const Row& crops
     uint16_t blocks[LEVELS_OF_BLOCKS];
     for (int channel = 0; channel < CHANNELS; ++channel) {
         for (int frame = 0; frame < p.count; ++frame) {
-            const CountLevels count = {planes + (size_t(channel) * p.count + frame) * plane, p.cols};
+            const CountLevels count = {planes + (size_t(channel) * p.count + frame) * plane, p.rows};
             histograms.sweep(count);
             for (int crop = 0; crop < crops.count; ++crop) {
                 histograms.blocks(crops.left(crop), count, blocks);
@@ -97,7 +97,7 @@ void level_sums(const ColoursProblem& p, const uint8_t* planes, const Row& crops
 void octant_sums(const ColoursProblem& p, const uint16_t* counts, const Row& crops, int first)
 {
     BlockHistograms<uint32_t, OCTANTS> histograms(p.cols, crops, p.shared_diagonals);
-    const CountOctants count = {counts, p.cols};
+    const CountOctants count = {counts, p.rows};
     histograms.sweep(count);
     uint32_t blocks[BLOCKS * OCTANTS];
     for (int crop = 0; crop < crops.count; ++crop) {
@@ -112,11 +112,16 @@ void colour_sums(const ColoursProblem& p)
     const size_t plane = size_t(p.rows) * p.cols, pixels = p.count * plane;
     Array<uint8_t> planes(CHANNELS * pixels);
     Array<uint16_t> octants(plane * OCTANTS);
-    for (size_t at = 0; at < pixels; ++at) {
-        const uint8_t *rgb = p.frames + CHANNELS * at;
-        for (int channel = 0; channel < CHANNELS; ++channel) planes[channel * pixels + at] = rgb[channel];
-        ++octants[at % plane * OCTANTS + (rgb[0] >> 7 << 2 | rgb[1] >> 7 << 1 | rgb[2] >> 7)];
-    }
+    for (int frame = 0; frame < p.count; ++frame)
+        for (int col = 0; col < p.cols; ++col) {
+            const uint8_t* rgb = p.frames + (frame * plane + col) * CHANNELS;
+            size_t at = size_t(col) * p.rows;
+            for (int row = 0; row < p.rows; ++row, ++at, rgb += p.cols * CHANNELS) {
+                for (int channel = 0; channel < CHANNELS; ++channel)
+                    planes[channel * pixels + frame * plane + at] = rgb[channel];
+                ++octants[at * OCTANTS + (rgb[0] >> 7 << 2 | rgb[1] >> 7 << 1 | rgb[2] >> 7)];
+            }
+        }
     each_row(p.crops, [&](const Row& crops, int first) {
         level_sums(p, planes.data(), crops, first);
         octant_sums(p, octants.data(), crops, first);

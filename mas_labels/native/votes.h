@@ -9,11 +9,11 @@ namespace {
 struct CountVotes {
     const VotesProblem& p;
 
-    void operator()(int64_t* histogram, int row, int begin, int end) const
+    void operator()(int64_t* histogram, int col, int begin, int end) const
     {
         for (int layer = 0; layer < p.layers; ++layer) {
-            const size_t start = (size_t(layer) * p.rows + row) * p.cols;
-            for (int col = begin; col < end; ++col) histogram[p.bins[start + col]] += p.votes[start + col];
+            size_t at = (size_t(layer) * p.rows + begin) * p.cols + col;
+            for (int row = begin; row < end; ++row, at += p.cols) histogram[p.bins[at]] += p.votes[at];
         }
     }
 };

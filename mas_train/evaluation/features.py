@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.shard import ShardSet
-from mas_train.c3d import C3D
+from mas_train.backbone import Backbone
 from mas_train.evaluation.accuracy import average_by_video
 from mas_train.frames import CENTRE_VIEW, clip_videos, load_frames
 from mas_train.views import take_views
@@ -83,7 +83,7 @@ class Extraction:
     cache: Path | None = None
 
 
-def backbone_features(backbone: C3D, kind: str) -> Callable[[Tensor], Tensor]:
+def backbone_features(backbone: Backbone, kind: str) -> Callable[[Tensor], Tensor]:
     """Return what turns a batch of views into features of one of `KINDS`, (B, 3, 16, 112, 112) -> (B, D)."""
     if kind == "pooled":
         return backbone

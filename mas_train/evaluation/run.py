@@ -61,7 +61,8 @@ class Evaluation:
         """Measure random weights of the same backbone, unless that is what is tested."""
         if not self.baseline or self.weights.kind == SCRATCH:
             return {}
-        return measure(load_weights(SCRATCH, float(self.weights.recipe["width"])))
+        recipe = self.weights.recipe
+        return measure(load_weights(SCRATCH, float(recipe["width"]), backbone=recipe["backbone"]))
 
 
 def describe_weights(weights: Weights) -> dict[str, Any]:
@@ -73,6 +74,7 @@ def describe_weights(weights: Weights) -> dict[str, Any]:
         "kind": weights.kind,
         "preset": before.get("preset"),
         "targets": before.get("targets", "joint") if before else None,
+        "backbone": weights.recipe["backbone"],
         "width": float(weights.recipe["width"]),
         "seed": int(weights.recipe["seed"]),
         "frozen": bool(content.get("frozen", False)),

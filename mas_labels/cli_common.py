@@ -1,0 +1,30 @@
+"""What the commands of `mas-labels` share: exit statuses and the options that name a data set."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+EXIT_ERROR = 1
+EXIT_FAILURES = 3
+EXIT_FAILURE_RATE = 4
+EXIT_SIGNAL = 128
+
+manifest_option = click.option(
+    "--manifest", type=click.Path(path_type=Path), required=True, help="The data set's recipe, a YAML file."
+)
+root_option = click.option(
+    "--root", type=click.Path(path_type=Path), required=True, help="The data set's folder."
+)
+splits_option = click.option(
+    "--splits", "splits_dir", type=click.Path(path_type=Path), help="Folder of the official list files."
+)
+
+
+def give_up(message: str, status: int) -> NoReturn:
+    """Say what went wrong in one line, and exit."""
+    click.echo(f"error: {message}", err=True)
+    sys.exit(status)

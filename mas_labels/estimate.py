@@ -1,0 +1,122 @@
+"""What a run will take in time and bytes, measured on a few clips, which are not kept."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mas_labels.config import LabelConfig, RunOptions
+from mas_labels.errors import VideoError
+from mas_labels.labeller import Labeller
+from mas_labels.labelling import LabelledClip, views_of
+from mas_labels.manifest import VideoRecord
+from mas_labels.plan import ShardPlan, versions
+from mas_labels.schema import CLIP_FRAMES
+from mas_labels.shard_writer import ShardWriter
+
+SAMPLED_VIDEOS = 12
+CLIPS_EACH = 2
+"""Clips labelled of each sampled video."""
+
+
+@dataclass
+class Estimate:
+    """What a sample of a plan's videos tells of all of them.
+
+    Attributes
+    ----------
+    videos
+        Videos of the plan.
+    sampled_videos, failed_videos
+        Videos tried, and those of them that could not be used.
+    sampled_clips
+        Clips labelled.
+    seconds
+        What they took, from opening the video to the shard, one process.
+    bytes
+        Size of the shard that holds them.
+    promised_clips
+        Clips that the headers of the usable sampled videos promise in all.
+    """
+
+    videos: int
+    sampled_videos: int = 0
+    failed_videos: int = 0
+    sampled_clips: int = 0
+    seconds: float = 0.0
+    bytes: int = 0
+    promised_clips: int = 0
+
+    @property
+    def clips(self) -> float:
+        """Clips to be expected of all videos."""
+        return self.promised_clips * self.videos / max(1, self.sampled_videos)
+
+    def describe(self, workers: int) -> str:
+        """Return the estimate as text; work is taken to share out evenly."""
+        if self.sampled_clips == 0:
+            return f"none of {self.sampled_videos} sampled videos gave a clip: no estimate"
+        seconds, size = self.seconds / self.sampled_clips, self.bytes / self.sampled_clips
+        hours = self.clips * seconds / workers / 3600
+        return (
+            f"measured on {self.sampled_clips} clips of {self.sampled_videos} videos "
+            f"({self.failed_videos} failed): {1000 * seconds:.0f} ms and {size / 1000:.0f} kB a clip\n"
+            f"expected: about {self.clips:.0f} clips (by the frame counts in the videos' headers), "
+            f"{hours:.2g} hours with {workers} workers, {self.clips * size / 1e9:.3g} GB"
+        )
+
+
+def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, how: RunOptions) -> Estimate:
+    """Label a few clips of videos spread over the plan, into a folder that is removed again.
+
+    Raises
+    ------
+    WorkerError, StorageError
+        As a run would.
+    """
+    videos = [video for shard in plan for video in shard.videos]
+    sample = videos[:: max(1, len(videos) // SAMPLED_VIDEOS)][:SAMPLED_VIDEOS]
+    estimate = Estimate(len(videos))
+    labeller = Labeller()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "sample.h5"
+            start = time.perf_counter()
+            with ShardWriter(
+                path, config, plan[0].as_dict(), views_of(config), plan[0].classes, versions()
+            ) as writer:
+                for video in sample:
+                    _add_sample(estimate, video, root, labeller, writer, how.video_timeout_seconds)
+            estimate.seconds = time.perf_counter() - start
+            estimate.bytes = path.stat().st_size
+    finally:
+        labeller.close()
+    return estimate
+
+
+def _add_sample(
+    estimate: Estimate,
+    video: VideoRecord,
+    root: Path,
+    labeller: Labeller,
+    writer: ShardWriter,
+    timeout: float,
+) -> None:
+    clips, facts = 0, None
+    estimate.sampled_videos += 1
+    try:
+        for item in labeller.label(root / video.path, writer.config, timeout, range(CLIPS_EACH)):
+            if isinstance(item, LabelledClip):
+                writer.add_clip(item.start_frame, item.frames, item.statistics, item.flow)
+                clips, facts = clips + 1, item.facts
+    except VideoError as error:
+        writer.add_failure(video.path, error)
+        estimate.failed_videos += 1
+    if facts is not None:
+        writer.add_video(video, facts, clips)
+        estimate.sampled_clips += clips
+        whole = 1 + (facts.promised_frames - CLIP_FRAMES) // writer.config.clip_stride_frames
+        estimate.promised_clips += max(clips, whole)

@@ -1,0 +1,131 @@
+"""How far a folder of shards is that several machines may be filling, read from the outside."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mas_labels.errors import DatasetError, ShardError
+from mas_labels.folder import printable
+from mas_labels.heartbeat import STALE_SECONDS, Beat, read_beats
+from mas_labels.shard_header import read_header
+
+SHARD_NAME = re.compile(r"\.?(?P<plan>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.h5(\.progress|\.partial)?")
+
+
+@dataclass
+class Status:
+    """What there is in a folder.
+
+    Attributes
+    ----------
+    total
+        Shards of the plan, as every shard's name tells; of all plans, if shards of several lie there.
+    done
+        Shards that are complete.
+    running
+        Workers that are at a shard.
+    silent
+        Workers that gave no sign of life for `heartbeat.STALE_SECONDS`: they hang or are dead.
+    left
+        Shards that nobody works on.
+    damaged
+        Complete shards that cannot be read, and why.
+    videos, clips, failures
+        Of the complete shards: videos with clips, clips, videos that failed.
+    clips_per_second
+        Of the running workers together, since each began its shard.
+    """
+
+    total: int = 0
+    done: int = 0
+    running: list[Beat] = field(default_factory=list)
+    silent: list[Beat] = field(default_factory=list)
+    left: int = 0
+    damaged: list[str] = field(default_factory=list)
+    videos: int = 0
+    clips: int = 0
+    failures: int = 0
+    clips_per_second: float = 0.0
+
+    @property
+    def hours_left(self) -> float | None:
+        """Time left at the present rate; None if nothing tells."""
+        readable = self.done - len(self.damaged)
+        if not readable or not self.clips_per_second:
+            return None
+        clips = self.clips / readable * (self.total - self.done) - sum(beat.clips for beat in self.running)
+        return max(0.0, clips) / self.clips_per_second / 3600
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything by name, for JSON."""
+        return {**asdict(self), "hours_left": self.hours_left}
+
+
+def read_status(out: Path) -> Status:
+    """Look at a folder of shards; nothing in it is touched.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such folder, or no shard in it, finished or begun.
+    """
+    names = [entry.name for entry in os.scandir(out)] if out.is_dir() else []
+    found = {match.group(): match for match in map(SHARD_NAME.fullmatch, names) if match}
+    if not found:
+        raise DatasetError(f"expected shards, finished or begun, in {out}, found none: check the folder")
+    totals = {match["plan"]: int(match["count"]) for match in found.values()}
+    status = Status(total=sum(totals.values()))
+    _count_done(status, out, sorted(name for name in found if name[0] != "." and name.endswith(".h5")))
+    begun = [beat for beat in read_beats(out) if beat.name not in found]
+    status.running = [beat for beat in begun if beat.age_seconds < STALE_SECONDS]
+    status.silent = [beat for beat in begun if beat.age_seconds >= STALE_SECONDS]
+    status.left = max(0, status.total - status.done - len(status.running))
+    status.clips_per_second = sum(_rate(beat) for beat in status.running)
+    return status
+
+
+def _count_done(status: Status, out: Path, names: Sequence[str]) -> None:
+    for name in names:
+        status.done += 1
+        try:
+            shard = read_header(out / name)
+        except ShardError as error:
+            status.damaged.append(str(error))
+            continue
+        status.videos += len(shard.videos)
+        status.clips += shard.clips
+        status.failures += len(shard.failures)
+
+
+def _rate(beat: Beat) -> float:
+    return beat.clips / max(1e-9, time.time() - beat.age_seconds - beat.started)
+
+
+def describe_status(status: Status) -> str:
+    """Return a status as text."""
+    lines = [
+        f"{status.done} of {status.total} shards done, {len(status.running)} running, {status.left} left",
+        f"{status.clips} clips of {status.videos} videos, {status.failures} videos failed",
+    ]
+    lines += _workers("running", status.running)
+    lines += _workers("silent (dead or hanging; run the command again)", status.silent)
+    lines += [f"damaged: {printable(text)}" for text in status.damaged]
+    if status.running:
+        left = "" if status.hours_left is None else f", about {status.hours_left:.2g} hours left"
+        lines.append(f"{status.clips_per_second:.1f} clips/s{left}")
+    return "\n".join(lines)
+
+
+def _workers(title: str, beats: Iterable[Beat]) -> list[str]:
+    return [
+        f"{title}: {beat.name} on {beat.host} (process {beat.pid}): {beat.videos} of {beat.planned} videos, "
+        f"{beat.clips} clips, {beat.failures} failed, {_rate(beat):.1f} clips/s, "
+        f"last sign {beat.age_seconds:.0f} s ago"
+        for beat in beats
+    ]

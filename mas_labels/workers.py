@@ -1,0 +1,107 @@
+"""Many shards at once: processes of this machine, or a dask cluster; what happens when one of them dies."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+
+import joblib
+
+from mas_labels.errors import ConfigError, MissingDependencyError, StorageError, WorkerError
+from mas_labels.heartbeat import MOST_DEATHS, read_beats
+from mas_labels.plan import ShardPlan, ShardResult
+from mas_labels.shard_task import RunContext, make_shard, make_shard_in_worker
+
+MOST_FRUITLESS_POOLS = 3
+"""Pools in a row that may break before a shard was even begun."""
+CONNECT_SECONDS = 30.0
+
+
+def make_shards(todo: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
+    """Make shards in parallel; yield each result as it comes, in no order.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full.
+    WorkerError
+        If workers die before they begin.
+    ConfigError
+        If the cluster cannot be reached.
+    """
+    if run.how.scheduler is not None:
+        return _on_cluster(todo, run, run.how.scheduler)
+    if min(workers, len(todo)) <= 1:
+        return (make_shard(plan, run) for plan in todo)
+    return _on_this_machine(todo, run, workers)
+
+
+def _on_this_machine(todo: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
+    """Work through the shards with pools of processes: a pool of which one dies is broken as a whole.
+
+    Who is to blame is not known, so all shards that were begun are suspects: they are begun again with the
+    others, and, if they were begun when a second pool broke, one by one.
+    """
+    waiting = {plan.name: plan for plan in todo}
+    deaths = dict.fromkeys(waiting, 0)
+    fruitless = 0
+    while waiting:
+        together = [plan for name, plan in waiting.items() if deaths[name] < MOST_DEATHS - 1]
+        batch = together or list(waiting.values())[:1]
+        left = len(waiting)
+        try:
+            for result in _in_a_pool(batch, run, workers):
+                del waiting[result.name]
+                yield result
+        except BrokenProcessPool:
+            begun = {b.name: b.deaths + 1 for b in read_beats(run.out) if b.run == run.name}
+            deaths.update(begun)
+            fruitless = 0 if begun or len(waiting) < left else fruitless + 1
+            _tell_of_death(len(begun), fruitless)
+
+
+def _in_a_pool(batch: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
+    tasks = (joblib.delayed(make_shard_in_worker)(plan, run) for plan in batch)
+    jobs = max(2, min(workers, len(batch)))  # with 1, joblib would work in this process, which must not die
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(tasks)
+
+
+def _tell_of_death(begun: int, fruitless: int) -> None:
+    if fruitless == MOST_FRUITLESS_POOLS:
+        raise WorkerError(
+            "worker processes die before they begin a shard, killed or out of memory; finished shards are "
+            "kept: run the same command again, with fewer --workers if memory is short"
+        )
+    print(f"a worker process died, killed or out of memory: {begun} shards are begun again", file=sys.stderr)
+
+
+def _on_cluster(todo: Sequence[ShardPlan], run: RunContext, scheduler: str) -> Iterator[ShardResult]:
+    """Work through the shards on a running dask cluster, which begins the shards of a lost worker again.
+
+    Not through joblib's dask backend: that waits for ever for a task which dask gave up, since its callback
+    is never called then, and leaves tasks on the cluster when a run is interrupted.
+    """
+    try:
+        from distributed import Client, as_completed
+    except ImportError as error:
+        raise MissingDependencyError("--scheduler needs dask: pip install 'mas-video[dask]'") from error
+    try:
+        client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ConfigError(f"cannot reach a dask scheduler at {scheduler}: {error}") from error
+    with client:
+        futures = {client.submit(make_shard, plan, run, pure=False): plan for plan in todo}
+        try:
+            for future in as_completed(list(futures), loop=client.loop):
+                plan = futures.pop(future)
+                failed = future.exception() if future.status == "error" else None
+                if isinstance(failed, StorageError):
+                    raise failed
+                if failed is not None:
+                    yield ShardResult(plan.name, len(plan.videos), error=f"{type(failed).__name__}: {failed}")
+                else:
+                    yield future.result()
+        finally:
+            client.cancel(list(futures))

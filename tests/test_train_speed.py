@@ -1,0 +1,163 @@
+"""What makes training faster or smaller leaves what is learnt as it is, but for rounding."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mas_labels.errors import ConfigError, ShardError
+from mas_train import loading
+from mas_train.checkpoint import list_checkpoints, load_checkpoint
+from mas_train.metrics import read_metrics
+from mas_train.prefetch import DeviceCopy, run_ahead
+from mas_train.presets import Recipe, make_recipe
+from mas_train.pretrain import RunOptions, pretrain
+
+SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)  # 12 clips: batches of 5, 5 and 2
+
+
+def losses(recipe: Recipe, shards: list[Path], out: Path, **options: object) -> list[float]:
+    settings = {"workers": 0, "threads": 1, "log_steps": 1, "max_steps": 3, "curves": False, **options}
+    pretrain(recipe, RunOptions(shards, out, "cpu", **settings))
+    return [row["loss"] for row in read_metrics(out)]
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    return losses(SMALL, tiny_shards, tmp_path_factory.mktemp("plain"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"accumulate": 2}, {"accumulate": 5}, {"memory_format": "contiguous"}],
+    ids=str,
+)
+def test_parts_and_formats_change_the_last_digits_alone(
+    options: dict[str, object], plain: list[float], tiny_shards: list[Path], tmp_path: Path
+) -> None:
+    assert losses(SMALL, tiny_shards, tmp_path, **options) == pytest.approx(plain, rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precision_stays_close(
+    precision: str, plain: list[float], tiny_shards: list[Path], tmp_path: Path
+) -> None:
+    found = losses(replace(SMALL, precision=precision), tiny_shards, tmp_path)
+    assert found == pytest.approx(plain, rel=0.03) and found != plain
+    content = load_checkpoint(list_checkpoints(tmp_path)[-1])
+    assert all(weight.dtype == torch.float32 for weight in content["model"].values())
+    assert ("scale" in content["scaler"]) == (precision == "fp16")
+
+
+def test_fp16_gradients_that_overflow_skip_the_step(tiny_shards: list[Path], tmp_path: Path) -> None:
+    """A scale of 65536 makes the gradients of these raw labels overflow: it is halved until they fit."""
+    recipe = replace(SMALL, precision="fp16", motion_weight=300.0)
+    losses(recipe, tiny_shards, tmp_path, max_steps=4)
+    first, *_, last = (
+        load_checkpoint(path) for path in (list_checkpoints(tmp_path)[0], list_checkpoints(tmp_path)[-1])
+    )
+    assert last["scaler"]["scale"] < first["scaler"]["scale"]
+    assert all(torch.isfinite(weight).all() for weight in last["model"].values())
+
+
+def test_the_memory_format_is_measured_and_said(tiny_shards: list[Path], tmp_path: Path) -> None:
+    said: list[str] = []
+    options = RunOptions(tiny_shards, tmp_path, "cpu", workers=0, threads=1, max_steps=1, curves=False)
+    pretrain(SMALL, replace(options, memory_format="auto"), said.append)
+    (line,) = (line for line in said if line.startswith("memory format "))
+    assert "channels_last_3d" in line and "contiguous" in line and "ms a clip" in line
+
+
+@pytest.mark.slow
+def test_a_compiled_network_learns_the_same(
+    plain: list[float], tiny_shards: list[Path], tmp_path: Path
+) -> None:
+    assert losses(SMALL, tiny_shards, tmp_path, compile=True) == pytest.approx(plain, rel=1e-3)
+
+
+def test_items_are_taken_ahead_of_their_use() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(6):
+            taken.append(number)
+            yield number
+
+    ready = run_ahead(items())
+    assert next(ready) == 0
+    deadline = time.monotonic() + 10
+    while len(taken) < 3:  # one waits, one is in the thread's hands
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert len(taken) == 3
+    assert list(ready) == [1, 2, 3, 4, 5] and taken == [0, 1, 2, 3, 4, 5]
+
+
+def test_an_error_comes_where_its_item_would_and_no_thread_stays() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise ShardError("gone bad")
+
+    before = threading.active_count()
+    ready = run_ahead(items())
+    assert next(ready) == 1
+    with pytest.raises(ShardError, match="gone bad"):
+        next(ready)
+    given_up = run_ahead(iter(range(100)))
+    next(given_up)
+    given_up.close()
+    assert threading.active_count() == before
+
+
+def test_copies_to_the_device_it_is_on_are_the_same_memory() -> None:
+    frames = torch.arange(4)
+    (copy,), wait = DeviceCopy(torch.device("cpu")).begin((frames,))
+    wait()
+    assert copy.data_ptr() == frames.data_ptr()
+
+
+def test_too_little_shared_memory_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_shards
+) -> None:
+    class NoRoom:
+        f_bavail, f_frsize = 3, 1 << 20
+
+    monkeypatch.setattr(loading.os, "statvfs", lambda path: NoRoom)
+    with pytest.raises(ConfigError, match=r"need \d+ MB of shared memory, .* has 3 MB: give fewer --workers"):
+        losses(SMALL, tiny_shards, tmp_path, workers=1)
+
+
+def test_freed_memory_is_kept() -> None:
+    """Page faults of arrays that come and go, in a process of its own: its settings would stay."""
+    code = """
+import resource, sys
+from mas_train.memory import keep_pages
+if sys.argv[1] == "keep" and not keep_pages():
+    sys.exit(9)
+for turn in range(20):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    arrays = [bytearray(1 << 24) for _ in range(4)]
+    for array in arrays:
+        array[::4096] = bytes(len(array) // 4096)
+    del array, arrays
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+    def faults(how: str) -> int:
+        found = subprocess.run(
+            [sys.executable, "-c", code, how], cwd=Path(__file__).parents[1], capture_output=True, text=True
+        )
+        if found.returncode == 9:
+            pytest.skip("this C library has no mallopt")
+        return int(found.stdout)
+
+    assert faults("keep") < 100 < 10_000 < faults("default")
