@@ -27,18 +27,17 @@ def run_until(command, seconds, watch=lambda: None):
 
     Returns its status, None if it was killed, and what it said.
     """
-    said = tempfile.TemporaryFile()
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=said, stderr=said)
-    deadline = time.monotonic() + seconds
-    while process.poll() is None and time.monotonic() < deadline:
-        watch()
-        time.sleep(0.02)
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    said.seek(0)
-    text = said.read().decode()
-    return (None if process.returncode == -signal.SIGKILL else process.returncode), text
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=said, stderr=said)
+        deadline = time.monotonic() + seconds
+        while process.poll() is None and time.monotonic() < deadline:
+            watch()
+            time.sleep(0.02)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        status = process.wait()
+        said.seek(0)
+        return (None if status == -signal.SIGKILL else status), said.read().decode()
 
 
 def verify_what_is_there(out, seen):
