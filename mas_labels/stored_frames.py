@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +41,7 @@ class StoredFrames:
     def __init__(self, path: Path, file: h5py.File, read: Callable[..., Any]) -> None:
         self._path, self._file, self._read = path, file, read
         self._raw = file.get("frames/raw")
+        self._state = self._file_state()
 
     def read_into(self, clip: int, out: NDArray[np.uint8], checked: bool = True) -> None:
         """Read a clip's frames into memory that is there already.
@@ -66,6 +68,11 @@ class StoredFrames:
             out[...] = self._read("frames/raw", clip)
         else:
             self._read_past_checksum(self._raw, clip, out)
+
+    def _file_state(self) -> tuple[int, int]:
+        """Size and time of the last change of the open file: HDF5 reads zeros where a file was cut."""
+        status = os.fstat(self._file.id.get_vfd_handle())
+        return status.st_size, status.st_mtime_ns
 
     def _decode_into(self, clip: int, out: NDArray[np.uint8]) -> None:
         """Decode a clip's JPEG files."""
@@ -107,9 +114,11 @@ class StoredFrames:
         )
 
     def _read_past_checksum(self, dataset: h5py.Dataset, clip: int, out: NDArray[np.uint8]) -> None:
-        """Read the chunk that is a clip as it lies in the file."""
+        """Read the chunk that is a clip as it lies in the file, if that was not changed since it was opened."""
         chunk = np.empty(out.nbytes + CHECKSUM_BYTES, np.uint8)
         try:
+            if self._file_state() != self._state:
+                raise OSError("the file was changed while it was in use")
             _, stored = dataset.id.read_direct_chunk((clip, 0, 0, 0, 0), out=chunk)
             if len(stored) != len(chunk):
                 raise OSError(f"expected {len(chunk)} bytes, found {len(stored)}")
