@@ -17,21 +17,21 @@ ARGS ?=
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format labels bench-flow bench-labels test-sanitize golden install install-headless clean
+.PHONY: help demo test test-slow fuzz kill-loop lint format labels bench-flow bench-labels test-sanitize golden install install-headless clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard mas_labels/native/*)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,eval,export,onnx,tensorboard,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,dev]'
 	@touch $@
 
 install: $(VENV)/installed ## Set up .venv with everything.
 
 install-headless: ## Set up .venv with the OpenCV that needs no display or libGL.
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,eval,export,onnx,tensorboard,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,dev]'
 	$(PIP) uninstall --quiet --yes opencv-contrib-python
 	$(PIP) install --quiet -c constraints.txt --force-reinstall --no-deps opencv-contrib-python-headless
 	@touch $(VENV)/installed
@@ -60,6 +60,12 @@ $(TORCHVISION)/installed:
 test-slow: $(VENV)/installed $(if $(MAS_TORCHVISION_PYTHON),,$(TORCHVISION)/installed) ## The fast tests and the long ones; MAS_TORCHVISION_PYTHON=... names a Python with torchvision, or one is made.
 	MAS_TORCHVISION_PYTHON="$(or $(MAS_TORCHVISION_PYTHON),$(CURDIR)/$(TORCHVISION)/bin/python)" \
 		$(BIN)/python -m pytest -q -m "slow or not slow"
+
+fuzz: $(VENV)/installed ## 5,000 damaged videos, shards and checkpoints: half an hour or more.
+	$(BIN)/python -m pytest -q -m "slow or not slow" tests/test_fuzz_videos.py tests/test_fuzz_readers.py
+
+kill-loop: $(VENV)/installed ## Labelling killed 200 times, training 50 times: an hour or so.
+	$(BIN)/python -m pytest -q -m slow tests/test_kill.py
 
 lint: $(VENV)/installed ## ruff and mypy.
 	$(BIN)/ruff check .

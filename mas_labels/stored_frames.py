@@ -1,4 +1,4 @@
-"""The frames of a shard's clips: JPEG or raw, through HDF5 with checksums, or past it when time matters."""
+"""The frames of a shard's clips: JPEG or raw, with their checksums, or without when time matters."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from mas_labels import jpeg, schema
 from mas_labels.errors import ShardError
 
 CLIP_SHAPE: Final = (schema.CLIP_FRAMES, schema.FRAME_ROWS, schema.FRAME_COLS, 3)
+CHECKSUM_BYTES: Final = 4
+"""What HDF5's fletcher32 filter puts after each chunk."""
 UNREADABLE: Final = (
     *(AttributeError, IndexError, KeyError, MemoryError, OSError, OverflowError, RuntimeError, TypeError),
     ValueError,
@@ -39,6 +41,7 @@ class StoredFrames:
     def __init__(self, path: Path, file: h5py.File, read: Callable[..., Any]) -> None:
         self._path, self._file, self._read = path, file, read
         self._raw = file.get("frames/raw")
+        self._state = self._file_state()
 
     def read_into(self, clip: int, out: NDArray[np.uint8], checked: bool = True) -> None:
         """Read a clip's frames into memory that is there already.
@@ -50,9 +53,9 @@ class StoredFrames:
         out : ndarray, shape (16, 128, 171, 3), uint8, contiguous
             Filled with RGB.
         checked
-            Whether to compare the checksums of raw frames. Without, they are taken from the file past HDF5,
-            in a quarter of the time: meant for clips that were checked in the same run. JPEG frames are
-            always checked: that is little beside decoding.
+            Whether to compare the checksums of raw frames, which takes four times as long as reading them:
+            not needed for clips that were checked in the same run. JPEG frames are always checked: that is
+            little beside decoding.
 
         Raises
         ------
@@ -64,7 +67,12 @@ class StoredFrames:
         elif checked or not self._is_plain(self._raw):
             out[...] = self._read("frames/raw", clip)
         else:
-            self._read_past_hdf5(self._raw, clip, out)
+            self._read_past_checksum(self._raw, clip, out)
+
+    def _file_state(self) -> tuple[int, int]:
+        """Size and time of the last change of the open file: HDF5 reads zeros where a file was cut."""
+        status = os.fstat(self._file.id.get_vfd_handle())
+        return status.st_size, status.st_mtime_ns
 
     def _decode_into(self, clip: int, out: NDArray[np.uint8]) -> None:
         """Decode a clip's JPEG files."""
@@ -98,17 +106,24 @@ class StoredFrames:
 
     @staticmethod
     def _is_plain(dataset: h5py.Dataset) -> bool:
-        """Whether each clip lies in the file as it is in memory, as our writer stores it."""
-        return dataset.chunks == (1, *CLIP_SHAPE) and not (dataset.compression or dataset.shuffle)
+        """Whether a chunk is one clip as it is in memory and a checksum, as our writer stores it."""
+        return (
+            dataset.chunks == (1, *CLIP_SHAPE)
+            and dataset.fletcher32
+            and not (dataset.compression or dataset.shuffle)
+        )
 
-    def _read_past_hdf5(self, dataset: h5py.Dataset, clip: int, out: NDArray[np.uint8]) -> None:
-        """Read the chunk that is a clip straight from the file."""
+    def _read_past_checksum(self, dataset: h5py.Dataset, clip: int, out: NDArray[np.uint8]) -> None:
+        """Read a clip's chunk as it lies in the file, unless the file changed since it was opened."""
+        chunk = np.empty(out.nbytes + CHECKSUM_BYTES, np.uint8)
         try:
-            chunk = dataset.id.get_chunk_info_by_coord((clip, 0, 0, 0, 0))
-            found = os.preadv(self._file.id.get_vfd_handle(), [out.data.cast("B")], chunk.byte_offset)
-            if found != out.nbytes:
-                raise OSError("the file is shorter than it was")
+            if self._file_state() != self._state:
+                raise OSError("the file was changed while it was in use")
+            _, stored = dataset.id.read_direct_chunk((clip, 0, 0, 0, 0), out=chunk)
+            if len(stored) != len(chunk):
+                raise OSError(f"expected {len(chunk)} bytes, found {len(stored)}")
         except UNREADABLE as error:
             raise ShardError(
                 f"{self._path}: frames/raw is damaged ({error}): remove it and make it again"
             ) from error
+        out[...] = chunk[:-CHECKSUM_BYTES].reshape(out.shape)
