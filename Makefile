@@ -19,21 +19,21 @@ ARGS ?=
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format labels bench-flow bench-train test-sanitize golden install install-headless clean
+.PHONY: help demo test test-slow fuzz kill-loop lint format labels bench-flow bench-labels bench-train test-sanitize golden install install-headless clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard mas_labels/native/*)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,eval,export,onnx,tensorboard,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,dev]'
 	@touch $@
 
 install: $(VENV)/installed ## Set up .venv with everything.
 
 install-headless: ## Set up .venv with the OpenCV that needs no display or libGL.
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,eval,export,onnx,tensorboard,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,dev]'
 	$(PIP) uninstall --quiet --yes opencv-contrib-python
 	$(PIP) install --quiet -c constraints.txt --force-reinstall --no-deps opencv-contrib-python-headless
 	@touch $(VENV)/installed
@@ -63,6 +63,12 @@ test-slow: $(VENV)/installed $(if $(MAS_TORCHVISION_PYTHON),,$(TORCHVISION)/inst
 	MAS_TORCHVISION_PYTHON="$(or $(MAS_TORCHVISION_PYTHON),$(CURDIR)/$(TORCHVISION)/bin/python)" \
 		$(BIN)/python -m pytest -q -m "slow or not slow"
 
+fuzz: $(VENV)/installed ## 5,000 damaged videos, shards and checkpoints: half an hour or more.
+	$(BIN)/python -m pytest -q -m "slow or not slow" tests/test_fuzz_videos.py tests/test_fuzz_readers.py
+
+kill-loop: $(VENV)/installed ## Labelling killed 200 times, training 50 times: an hour or so.
+	$(BIN)/python -m pytest -q -m slow tests/test_kill.py
+
 lint: $(VENV)/installed ## ruff and mypy.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -79,6 +85,10 @@ bench-flow: $(VENV)/installed ## Our TV-L1 beside OpenCV's and others: make benc
 bench-train: $(VENV)/installed ## Reading and training: make bench-train SHARDS=labels RAW=labels_raw [ARGS="--width 1"]
 	@test -n "$(SHARDS)" -a -n "$(RAW)" || { echo "error: say where shards are: make bench-train SHARDS=labels RAW=labels_raw, these made with --frames raw" >&2; exit 2; }
 	$(BIN)/python benchmarks/bench_train.py --jpeg "$(SHARDS)" --raw "$(RAW)" $(ARGS)
+
+bench-labels: $(VENV)/installed ## Videos to finished shards, and where a clip's time goes: make bench-labels VIDEOS=/data/UCF-101 [ARGS="--count 8"]
+	@test -n "$(VIDEOS)" || { echo "error: say where some videos are: make bench-labels VIDEOS=/data/videos" >&2; exit 2; }
+	$(BIN)/python benchmarks/bench_labels.py --videos "$(VIDEOS)" $(ARGS)
 
 test-sanitize: $(VENV)/installed ## The tests of the compiled parts under the address and undefined behaviour sanitizers.
 	MAS_REQUIRE_NATIVE=1 MAS_SANITIZE="-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all" \

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from common import Clip, choose_clips, machine
 from numpy.typing import NDArray
 
 import mas_labels
@@ -34,7 +34,6 @@ FLOOR_SHIFT = 1e-4  # grey levels
 CLEAR_LEAD = 1.1
 LOCATIONS = [f"{pattern}_{name}" for pattern in PATTERNS for name in ("ul", "vl")]
 
-Clip = NDArray[np.uint8]
 Flow = NDArray[np.float32]
 
 
@@ -46,26 +45,6 @@ class Scores:
     endpoint_difference: list[float] = field(default_factory=list)
     same: list[NDArray[np.bool_]] = field(default_factory=list)
     clear: list[NDArray[np.bool_]] = field(default_factory=list)
-
-
-def read_clip(path: Path, rows: int, cols: int) -> Clip | None:
-    """Read the first 16 frames as (16, rows, cols, 3) RGB, or None where there are fewer."""
-    capture = cv2.VideoCapture(str(path))
-    frames = []
-    while len(frames) < CLIP_FRAMES:
-        there, frame = capture.read()
-        if not there:
-            return None
-        frames.append(cv2.cvtColor(cv2.resize(frame, (cols, rows)), cv2.COLOR_BGR2RGB))
-    return np.stack(frames)
-
-
-def choose_clips(root: Path, count: int, rows: int, cols: int) -> list[tuple[str, Clip]]:
-    """Take `count` clips evenly from the sorted videos below `root`."""
-    paths = sorted(path for path in root.rglob("*") if path.suffix in (".avi", ".mp4"))
-    chosen = [paths[index] for index in np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)]
-    clips = ((path.name, read_clip(path, rows, cols)) for path in chosen)
-    return [(name, clip) for name, clip in clips if clip is not None]
 
 
 @contextmanager
@@ -214,23 +193,12 @@ def table(scores: dict[str, Scores], portable: tuple[float, bool], gain: float) 
     return "\n".join([*lines, "", note, side_by_side])
 
 
-def processor() -> str:
-    """Name the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def description(options: argparse.Namespace, clips: int) -> str:
     """Say what was measured, where and by which command."""
-    load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    versions = f"OpenCV {cv2.__version__}, NumPy {np.__version__}"
     command = f"--videos {options.videos.name} --clips {options.clips} --size {options.size}"
     return (
         f"{clips} clips of {CLIP_FRAMES} frames at {options.size} from `{options.videos.name}`; one "
-        f"thread of {processor()}; {load}; {versions}.\n\n`python benchmarks/bench_flow.py {command}`"
+        f"thread of {machine()}.\n\n`python benchmarks/bench_flow.py {command}`"
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, FailureRateError
+from mas_labels.gather import gatherer
 from mas_labels.heartbeat import remove_leftovers
 from mas_labels.labeller import close_idle_labellers
 from mas_labels.locking import lock_file
@@ -66,8 +67,10 @@ def run(
         If worker processes die before they begin.
     """
     how = how or RunOptions()
-    if config.flow == "tvl1" and not config.frames_only:
-        tvl1_isa()  # not built: says so before any work
+    if not config.frames_only:  # what was not built is told of before any work
+        gatherer()
+        if config.flow == "tvl1":
+            tvl1_isa()
     ours = plan[how.rank :: how.world_size]
     with _alone_in(out, how):
         results = finished_shards(out, plan, config, root, how)

@@ -114,7 +114,7 @@ class StoredFrames:
         )
 
     def _read_past_checksum(self, dataset: h5py.Dataset, clip: int, out: NDArray[np.uint8]) -> None:
-        """Read the chunk that is a clip as it lies in the file, if that was not changed since it was opened."""
+        """Read a clip's chunk as it lies in the file, unless the file changed since it was opened."""
         chunk = np.empty(out.nbytes + CHECKSUM_BYTES, np.uint8)
         try:
             if self._file_state() != self._state:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mas_labels.errors import CheckpointError
+from mas_train.content_digest import DIGEST, check_digest, content_digest
 from mas_train.heads import PretextModel
 from mas_train.presets import Recipe
 from mas_train.target_code import TargetCode
@@ -174,7 +175,7 @@ def write_atomically(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
-            torch.save(content, file)
+            torch.save({**content, DIGEST: content_digest(content)}, file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -226,6 +227,7 @@ def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[st
         raise CheckpointError(
             f"{path} is a checkpoint of version {content.get('version')}, this mas-train reads {version}"
         )
+    check_digest(content, str(path))
     return content
 
 

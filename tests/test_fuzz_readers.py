@@ -96,3 +96,24 @@ def test_damaged_shards_are_refused_or_read_the_same(small_shard, count):
     seen = read_mutants("shard", small_shard, 1, count)
     assert seen["WRONG"] == 0, seen
     assert seen["refused"] > count / 2
+
+
+@pytest.fixture(scope="module")
+def small_checkpoint(tiny_shards, tmp_path_factory):
+    """That of one step of a small network."""
+    pytest.importorskip("torch")
+    from mas_train.checkpoint import list_checkpoints
+    from mas_train.presets import make_recipe
+    from mas_train.pretrain import RunOptions, pretrain
+
+    out = tmp_path_factory.mktemp("run")
+    recipe = make_recipe("ucf101", width=1 / 32, fc_width=4, batch_size=2)
+    pretrain(recipe, RunOptions(tiny_shards, out, "cpu", workers=0, threads=1, max_steps=1))
+    return list_checkpoints(out)[-1]
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.slow)])
+def test_damaged_checkpoints_are_refused_or_read_the_same(small_checkpoint, count):
+    seen = read_mutants("checkpoint", small_checkpoint, 2, count)
+    assert seen["WRONG"] == 0, seen
+    assert seen["refused"] > count / 2

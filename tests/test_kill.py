@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -22,24 +23,21 @@ RUN_SECONDS = 120
 
 
 def run_until(command, seconds, watch=lambda: None):
-    """Start a command; SIGKILL its whole process group after a while. Returns its status, None if killed."""
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    deadline = time.monotonic() + seconds
-    while process.poll() is None and time.monotonic() < deadline:
-        watch()
-        time.sleep(0.02)
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return None
-    return process.returncode
+    """Start a command; SIGKILL its whole process group after a while.
+
+    Returns its status, None if it was killed, and what it said.
+    """
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=said, stderr=said)
+        deadline = time.monotonic() + seconds
+        while process.poll() is None and time.monotonic() < deadline:
+            watch()
+            time.sleep(0.02)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        status = process.wait()
+        said.seek(0)
+        return (None if status == -signal.SIGKILL else status), said.read().decode()
 
 
 def verify_what_is_there(out, seen):
@@ -57,7 +55,8 @@ def test_labelling_killed_at_random_moments(tiny_videos, tmp_path, kills):
     small = ("--videos-per-shard", "2", "--view-stride", "59", "--workers", "2")
     whole = tmp_path / "whole"
     began = time.monotonic()
-    assert run_until(make_command(tiny_videos, whole, *small), RUN_SECONDS) == 3
+    status, text = run_until(make_command(tiny_videos, whole, *small), RUN_SECONDS)
+    assert status == 3, text
     longest = time.monotonic() - began
     rng = np.random.default_rng(kills)
     killed, folder, seen = 0, 0, set()
@@ -65,14 +64,15 @@ def test_labelling_killed_at_random_moments(tiny_videos, tmp_path, kills):
         out = tmp_path / f"killed-{folder}"
         command = make_command(tiny_videos, out, *small)
         watch = partial(verify_what_is_there, out, seen)
-        status = run_until(command, rng.uniform(0.1, 1.0) * longest, watch)
+        status, text = run_until(command, rng.uniform(0.1, 1.0) * longest, watch)
         if status is None:
             killed += 1
         else:
             folder += 1
-            assert status == 3  # three of the files cannot be used
+            assert status == 3, text  # three of the files cannot be used
             assert contents(out) == contents(whole)
-    assert run_until(make_command(tiny_videos, out, *small), RUN_SECONDS) == 3
+    status, text = run_until(make_command(tiny_videos, out, *small), RUN_SECONDS)
+    assert status == 3, text
     assert contents(out) == contents(whole), "another byte, or a file that should not be there"
 
 
@@ -92,7 +92,8 @@ def test_training_killed_at_random_moments(tiny_shards, tmp_path, kills):
 
     whole = tmp_path / "whole"
     began = time.monotonic()
-    assert run_until(command(whole), RUN_SECONDS) == 0
+    status, text = run_until(command(whole), RUN_SECONDS)
+    assert status == 0, text
     longest = time.monotonic() - began
     rng = np.random.default_rng(kills)
     killed, folder = 0, 0
@@ -103,11 +104,11 @@ def test_training_killed_at_random_moments(tiny_shards, tmp_path, kills):
             folder += 1
             continue
         seconds = rng.uniform(0.5, 1.0) * longest if killed < kills else RUN_SECONDS
-        status = run_until(command(out, *resume), seconds)
+        status, text = run_until(command(out, *resume), seconds)
         if status is None:
             killed += 1
             continue
-        assert status == 0
+        assert status == 0, text
         ends = [load_checkpoint(list_checkpoints(run)[-1]) for run in (out, whole)]
         assert_same(*ends)
         assert not list((out / "checkpoints").glob(".*")), "a temporary file stayed"

@@ -159,27 +159,3 @@ def test_overlapping_clips(tiny_videos, plan, tmp_path):
     shards = mas_labels.open_shards(tmp_path)
     starts = [clip.start_frame for clip in shards if clip.video == "pan/right.avi"]
     assert starts == [0, 8, 16]
-
-
-def test_odd_files_give_clips_or_reasons(shared_videos, tmp_path):
-    listing = find_videos(load_manifest(FOLDER_MANIFEST), shared_videos / "odd")
-    results = run(
-        make_plan(listing, "all", 9),
-        LabelConfig(flow="dis", view_stride_pixels=59),
-        listing.root,
-        tmp_path,
-        2,
-    )
-    assert [result.error for result in results] == [None] * len(results)
-    shards = mas_labels.open_shards(tmp_path)
-    assert len(shards.videos) == 24
-    assert {failure.video: failure.code for failure in shards.failures} == {
-        **dict.fromkeys(("audio_only.mp4", "empty.avi", "random.mp4", "text.avi"), "cannot_open"),
-        **dict.fromkeys(("trunc_header_only.avi", "trunc_nomoov.mp4"), "cannot_open"),
-        **dict.fromkeys(("c_av1.mp4", "zero_frames.avi"), "no_frames"),
-        **dict.fromkeys(("coverart.mp4", "short_7f.avi", "short_15f.avi"), "too_short"),
-    }
-    still = [clip for clip in shards if clip.video in ("static.avi", "black.avi")]
-    assert still
-    for clip in still:
-        assert clip.motion.max() < 0.01

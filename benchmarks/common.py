@@ -1,0 +1,56 @@
+"""What the benchmarks share: clips to measure on, and a description of the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.schema import CLIP_FRAMES
+
+Clip = NDArray[np.uint8]
+
+
+def read_clip(path: Path, rows: int, cols: int) -> Clip | None:
+    """Read the first 16 frames as (16, rows, cols, 3) RGB, or None where there are fewer."""
+    capture = cv2.VideoCapture(str(path))
+    frames = []
+    while len(frames) < CLIP_FRAMES:
+        there, frame = capture.read()
+        if not there:
+            return None
+        frames.append(cv2.cvtColor(cv2.resize(frame, (cols, rows)), cv2.COLOR_BGR2RGB))
+    return np.stack(frames)
+
+
+def choose_videos(root: Path, count: int) -> list[Path]:
+    """Take `count` videos evenly from the sorted ones below `root`."""
+    paths = sorted(path for path in root.rglob("*") if path.suffix in (".avi", ".mp4"))
+    if not paths:
+        raise SystemExit(f"error: no .avi or .mp4 below {root}")
+    return [paths[index] for index in np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)]
+
+
+def choose_clips(root: Path, count: int, rows: int, cols: int) -> list[tuple[str, Clip]]:
+    """Take `count` clips evenly from the sorted videos below `root`."""
+    clips = ((path.name, read_clip(path, rows, cols)) for path in choose_videos(root, count))
+    return [(name, clip) for name, clip in clips if clip is not None]
+
+
+def processor() -> str:
+    """Name the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def machine() -> str:
+    """Name the processor, how busy it is, and the libraries."""
+    load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    return f"{processor()}; {load}; OpenCV {cv2.__version__}, NumPy {np.__version__}"

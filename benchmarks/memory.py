@@ -1,0 +1,67 @@
+"""Resident memory of a running command's workers, sampled."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+PERIOD_SECONDS = 0.5
+
+
+class MemoryWatch(threading.Thread):
+    """Samples the resident memory of all descendants of a process until it ends (Linux).
+
+    Attributes
+    ----------
+    samples
+        For each sample, megabytes of each descendant by its process id.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(daemon=True)
+        self.process = process
+        self.samples: list[dict[int, float]] = []
+
+    def run(self) -> None:
+        while self.process.poll() is None:
+            found = {pid: _resident_megabytes(pid) for pid in _descendants(self.process.pid)}
+            self.samples.append({pid: size for pid, size in found.items() if size})
+            threading.Event().wait(PERIOD_SECONDS)
+
+    def totals(self) -> np.ndarray:
+        """Megabytes of all descendants together, a number a sample."""
+        return np.array([sum(sample.values()) for sample in self.samples])
+
+    def largest_processes(self) -> list[float]:
+        """The most that each descendant had, in megabytes, largest first."""
+        most: dict[int, float] = defaultdict(float)
+        for sample in self.samples:
+            for pid, size in sample.items():
+                most[pid] = max(most[pid], size)
+        return sorted(most.values(), reverse=True)
+
+
+def _descendants(root: int) -> list[int]:
+    """Ids of all processes started by `root`, and by those."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError):  # ended meanwhile
+            continue
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found[1:]
+
+
+def _resident_megabytes(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1e3 for line in lines if line.startswith("VmRSS")), 0.0)
