@@ -13,11 +13,13 @@ SPLIT ?= all
 OUT ?= labels
 WORKERS ?=
 VIDEOS ?=
+SHARDS ?=
+RAW ?=
 ARGS ?=
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow fuzz kill-loop lint format labels bench-flow bench-labels test-sanitize golden install install-headless clean
+.PHONY: help demo test test-slow fuzz kill-loop lint format labels bench-flow bench-labels bench-train test-sanitize golden install install-headless clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -79,6 +81,10 @@ format: $(VENV)/installed ## Let ruff format and mend what it can.
 bench-flow: $(VENV)/installed ## Our TV-L1 beside OpenCV's and others: make bench-flow VIDEOS=/data/UCF-101 [ARGS="--clips 4 --size 240x320"]
 	@test -n "$(VIDEOS)" || { echo "error: say where some videos are: make bench-flow VIDEOS=/data/videos" >&2; exit 2; }
 	$(BIN)/python benchmarks/bench_flow.py --videos "$(VIDEOS)" $(ARGS)
+
+bench-train: $(VENV)/installed ## Reading and training: make bench-train SHARDS=labels RAW=labels_raw [ARGS="--width 1"]
+	@test -n "$(SHARDS)" -a -n "$(RAW)" || { echo "error: say where shards are: make bench-train SHARDS=labels RAW=labels_raw, these made with --frames raw" >&2; exit 2; }
+	$(BIN)/python benchmarks/bench_train.py --jpeg "$(SHARDS)" --raw "$(RAW)" $(ARGS)
 
 bench-labels: $(VENV)/installed ## Videos to finished shards, and where a clip's time goes: make bench-labels VIDEOS=/data/UCF-101 [ARGS="--count 8"]
 	@test -n "$(VIDEOS)" || { echo "error: say where some videos are: make bench-labels VIDEOS=/data/videos" >&2; exit 2; }

@@ -23,7 +23,7 @@ import cv2
 import h5py
 import numpy as np
 import torch
-from bench_flow import processor
+from common import processor
 
 import mas_labels
 from mas_labels.shard import ShardSet, open_shards
