@@ -170,8 +170,9 @@ def cluster():
 def test_a_dask_cluster_that_loses_a_worker_makes_the_same_bytes(cluster, tiny_videos, tiny_shards, tmp_path):
     out = tmp_path / "out"
     process = start(make_command(tiny_videos, out, "--backend", "dask", "--scheduler", cluster))
-    wait_until(lambda: len(read_beats(out)) == 2 if out.is_dir() else False, process)
-    os.kill(read_beats(out)[0].pid, signal.SIGKILL)
+    working: list[int] = []
+    wait_until(lambda: out.is_dir() and (working.extend(b.pid for b in read_beats(out)) or working), process)
+    os.kill(working[0], signal.SIGKILL)
     shown, _ = process.communicate(timeout=100)
     assert process.returncode == 3, shown
     assert "Traceback" not in shown
