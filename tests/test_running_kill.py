@@ -56,6 +56,7 @@ def test_a_small_disk_that_fills_up(tiny_videos, tmp_path):
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
+@pytest.mark.slow  # by its timing: a run may end before both workers are seen at work
 def test_workers_end_with_a_parent_that_is_killed_and_the_next_run_goes_on(
     tiny_videos, tiny_shards, tmp_path
 ):
