@@ -66,11 +66,11 @@ def _differences_of_video(
     """Label the clips of one video again; `wanted` has their start frames and numbers."""
     name = shard.read_texts("videos/path")[row]
     reader = VideoReader(resolve_inside(root, name))
-    missing = dict(wanted)
+    missing, others = dict(wanted), _other_versions(shard)
     try:
         for start_frame, frames in cut_clips(reader, config.clip_stride_frames):
             if start_frame in missing:
-                where = f"of {name!r} from frame {start_frame}{_other_versions(shard)}"
+                where = f"of {name!r} from frame {start_frame}{others}"
                 yield from _compare(shard, missing.pop(start_frame), config, frames, where)
     except VideoError:
         if name not in shard.read_texts("failures/path"):  # else it broke off then, too
