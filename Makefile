@@ -19,7 +19,7 @@ ARGS ?=
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow fuzz kill-loop lint format labels bench-flow bench-labels bench-train test-sanitize golden install install-headless clean
+.PHONY: help demo test test-slow fuzz kill-loop lint format labels bench-flow bench-labels bench-train test-sanitize test-avx512 golden install install-headless clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -98,6 +98,9 @@ test-sanitize: $(VENV)/installed ## The tests of the compiled parts under the ad
 		$(BIN)/python tests/check_sanitized.py && \
 		$(BIN)/pytest -q -s -p no:cacheprovider tests/test_tvl1.py tests/test_tvl1_opencv.py tests/test_tvl1_truth.py \
 		tests/test_gather.py tests/test_labels.py
+
+test-avx512: $(VENV)/installed ## AVX-512 against AVX2 in an emulated processor (Bochs): a quarter of an hour.
+	$(BIN)/python tests/avx512/run_emulated.py
 
 golden: $(VENV)/installed ## Make the golden files of the tests anew; look at the difference before you commit it.
 	$(BIN)/python tests/make_golden.py
