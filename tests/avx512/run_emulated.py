@@ -4,7 +4,7 @@
 
 builds ``compare.cpp`` with the AVX-512 and AVX2 kernels as the only program of a small Linux machine, starts
 it, and passes on what it says. Needs Debian's packages g++, bochs, bochsbios, vgabios, xorriso, isolinux,
-syslinux-common, cpio and linux-image-cloud-amd64, and a quarter of an hour. Ends with status 1 where bits
+syslinux-common, cpio and linux-image-cloud-amd64, and five minutes. Ends with status 1 where bits
 differ or the machine does not come to its end.
 """
 
