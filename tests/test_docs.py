@@ -1,4 +1,4 @@
-"""Generated parts of the documentation are fresh, its links lead somewhere, and it builds without a warning."""
+"""The documentation: generated parts are fresh, links lead somewhere, and it builds without a warning."""
 
 from __future__ import annotations
 
