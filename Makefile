@@ -23,7 +23,7 @@ DEMO := demo
 	test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard mas_labels/native/*)
 	$(PYTHON) -m venv $(VENV)
