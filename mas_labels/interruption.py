@@ -63,11 +63,16 @@ def check() -> None:
         raise Interrupted(_pending[0])
 
 
-def live_with_parent() -> None:
-    """In a worker: let the parent, which gets the terminal's SIGINT too, end the run; and end with it."""
+def live_with_parent(parent: int) -> None:
+    """In a worker: let the parent, which gets the terminal's SIGINT too, end the run; and end with it.
+
+    Parameters
+    ----------
+    parent
+        Its process id, told by itself: it may be gone before we look.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if not any(thread.name == WATCH_NAME for thread in threading.enumerate()):
-        threading.Thread(target=_watch, args=(os.getppid(),), name=WATCH_NAME, daemon=True).start()
+    threading.Thread(target=_watch, args=(parent,), name=WATCH_NAME, daemon=True).start()
 
 
 def _watch(parent: int) -> None:

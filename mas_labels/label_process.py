@@ -31,6 +31,8 @@ from mas_labels.video import VideoReader
 SIGN_SECONDS = 0.1
 """Between two signs of life."""
 PR_SET_PDEATHSIG = 1
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+MOST_KEPT_BYTES = 32 << 20
 OOM_SCORE = "500"
 """Who is killed first when memory runs out: this process, from which a run recovers."""
 
@@ -76,6 +78,7 @@ def main(descriptor: int, parent: int) -> None:
     _die_with(parent)
     channel = Channel(socket.socket(fileno=descriptor))
     cv2.setNumThreads(1)  # others work beside us
+    _keep_freed_memory()
     with threadpool_limits(1), contextlib.suppress(PeerGoneError):
         channel.send(Ready(versions()))
         while True:
@@ -107,6 +110,17 @@ def _serve(channel: Channel, job: Job) -> None:
         error = traceback.format_exc()
     channel.send(reader.facts)
     channel.send(Done(error))
+
+
+def _keep_freed_memory() -> None:
+    """Use the memory of a frame for the next: glibc would give it back, and each of its pages be made anew.
+
+    Converting a frame of 240 x 320 takes a third of the time.
+    """
+    with contextlib.suppress(AttributeError):  # another C library
+        c_library = ctypes.CDLL(None)
+        c_library.mallopt(M_MMAP_THRESHOLD, MOST_KEPT_BYTES)
+        c_library.mallopt(M_TRIM_THRESHOLD, MOST_KEPT_BYTES)
 
 
 def _die_with(parent: int) -> None:

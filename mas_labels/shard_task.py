@@ -44,12 +44,6 @@ class RunContext:
     versions: dict[str, str]
 
 
-def make_shard_in_worker(plan: ShardPlan, run: RunContext) -> ShardResult:
-    """Make one shard, in a process that was started for that and ends with its parent."""
-    interruption.live_with_parent()
-    return make_shard(plan, run)
-
-
 def make_shard(plan: ShardPlan, run: RunContext) -> ShardResult:
     """Make one shard.
 

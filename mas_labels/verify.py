@@ -6,6 +6,7 @@ Each shard is read in another process: a file that was built to crash HDF5 becom
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -145,13 +146,13 @@ def _verify_alone(path: Path, checks: Checks) -> ShardReport:
 
 
 def _processes(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
 
 
-def _begin() -> None:
+def _begin(parent: int) -> None:
     """In a worker: end with the parent, and use one thread, since others work beside us."""
     import cv2
 
-    live_with_parent()
+    live_with_parent(parent)
     cv2.setNumThreads(1)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

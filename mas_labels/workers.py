@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import joblib
 
+from mas_labels import interruption
 from mas_labels.errors import ConfigError, MissingDependencyError, StorageError, WorkerError
 from mas_labels.heartbeat import MOST_DEATHS, read_beats
 from mas_labels.plan import ShardPlan, ShardResult
-from mas_labels.shard_task import RunContext, make_shard, make_shard_in_worker
+from mas_labels.shard_task import RunContext, make_shard
 
 if TYPE_CHECKING:
     from distributed import Client, Future, as_completed
@@ -71,10 +73,16 @@ def _on_this_machine(todo: Sequence[ShardPlan], run: RunContext, workers: int) -
 
 
 def _in_a_pool(batch: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
-    tasks = (joblib.delayed(make_shard_in_worker)(plan, run) for plan in batch)
+    tasks = (joblib.delayed(make_shard)(plan, run) for plan in batch)
     jobs = max(2, min(workers, len(batch)))  # with 1, joblib would work in this process, which must not die
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(tasks)
+        yield from joblib.Parallel(
+            n_jobs=jobs,
+            return_as="generator_unordered",
+            batch_size=1,
+            initializer=interruption.live_with_parent,  # before any work: a worker may never get some
+            initargs=(os.getpid(),),
+        )(tasks)
 
 
 def _tell_of_death(begun: int, fruitless: int) -> None:

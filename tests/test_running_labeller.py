@@ -26,6 +26,7 @@ import mas_labels
 from mas_labels.channel import Channel, PeerGoneError
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import VideoError
+from mas_labels.heartbeat import read_beats
 from mas_labels.labeller import Labeller
 from mas_labels.labelling import LabelledClip, label_video
 from mas_labels.manifest import find_videos, load_manifest
@@ -187,14 +188,16 @@ def test_hanging_and_dying_processes_become_rows_of_a_shard(tmp_path, monkeypatc
 def test_nothing_outlives_a_killed_run(tiny_videos, tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen(make_command(tiny_videos, out, "--workers", "2"), stderr=subprocess.DEVNULL)
-    wait_until(lambda: list(out.glob(".*.partial")), process)  # from then on one labels, the other soon
+    wait_until(lambda: list(out.glob(".*.partial")), process)
+    begun = next(out.glob(".*.partial")).name
+    at_work = next(beat.pid for beat in read_beats(out) if f".{beat.name}.partial" == begun)
     workers = children(process.pid, "LokyProcess")
-    labelling = [pid for worker in workers for pid in children(worker, "label_process")]
-    assert labelling
-    os.kill(labelling[0], signal.SIGSTOP)  # it could not end by itself
+    (labelling,) = children(at_work, "label_process")
+    assert at_work in workers
+    os.kill(labelling, signal.SIGSTOP)  # it could not end by itself
     process.kill()
     process.wait()
-    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers + labelling))  # noqa: PTH110
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in [*workers, labelling]))  # noqa: PTH110
 
 
 def test_a_labelling_process_stays_when_the_group_is_asked_to_end(labeller, long_video):
