@@ -19,10 +19,11 @@ ARGS ?=
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow fuzz kill-loop lint format labels bench-flow bench-labels bench-train test-sanitize golden docs docs-reference docs-pictures notebooks install install-headless clean
+.PHONY: help demo test test-slow fuzz kill-loop lint format labels bench-flow bench-labels bench-train bench-storage \
+	test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard mas_labels/native/*)
 	$(PYTHON) -m venv $(VENV)
@@ -91,6 +92,10 @@ bench-labels: $(VENV)/installed ## Videos to finished shards, and where a clip's
 	@test -n "$(VIDEOS)" || { echo "error: say where some videos are: make bench-labels VIDEOS=/data/videos" >&2; exit 2; }
 	$(BIN)/python benchmarks/bench_labels.py --videos "$(VIDEOS)" $(ARGS)
 
+bench-storage: $(VENV)/installed ## Bytes and time of JPEG qualities, types and compression: make bench-storage VIDEOS=/data/UCF-101
+	@test -n "$(VIDEOS)" || { echo "error: say where some videos are: make bench-storage VIDEOS=/data/videos" >&2; exit 2; }
+	$(BIN)/python benchmarks/bench_storage.py --videos "$(VIDEOS)" $(ARGS)
+
 test-sanitize: $(VENV)/installed ## The tests of the compiled parts under the address and undefined behaviour sanitizers.
 	MAS_REQUIRE_NATIVE=1 MAS_SANITIZE="-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all" \
 		$(BIN)/python setup.py -q build --build-base build/sanitize
@@ -99,6 +104,9 @@ test-sanitize: $(VENV)/installed ## The tests of the compiled parts under the ad
 		$(BIN)/python tests/check_sanitized.py && \
 		$(BIN)/pytest -q -s -p no:cacheprovider tests/test_tvl1.py tests/test_tvl1_opencv.py tests/test_tvl1_truth.py \
 		tests/test_gather.py tests/test_labels.py
+
+test-avx512: $(VENV)/installed ## AVX-512 against AVX2 in an emulated processor (Bochs): five minutes.
+	$(BIN)/python tests/avx512/run_emulated.py
 
 golden: $(VENV)/installed ## Make the golden files of the tests anew; look at the difference before you commit it.
 	$(BIN)/python tests/make_golden.py
