@@ -50,7 +50,7 @@ def copy_benchmarks() -> None:
     out.mkdir()
     for page in (ROOT / "benchmarks").glob("*.md"):
         text = page.read_text(encoding="utf-8")
-        title = "" if text.startswith("# ") else f"# {page.stem}\n\n"
+        title = "" if text.startswith("# ") else f"# {page.stem.replace('_', ' ')}\n\n"
         (out / page.name).write_text(title + text, encoding="utf-8")
 
 
