@@ -62,7 +62,10 @@ class Evaluation:
         if not self.baseline or self.weights.kind == SCRATCH:
             return {}
         recipe = self.weights.recipe
-        return measure(load_weights(SCRATCH, float(recipe["width"]), backbone=recipe["backbone"]))
+        stride = int(recipe.get("input_stride", 1))
+        return measure(
+            load_weights(SCRATCH, float(recipe["width"]), backbone=recipe["backbone"], input_stride=stride)
+        )
 
 
 def describe_weights(weights: Weights) -> dict[str, Any]:
