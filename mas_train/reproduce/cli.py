@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,14 +26,11 @@ def command() -> None:
     """
 
 
-def plan_options(function: Function) -> Function:
+def plan_options(function: Function, jobs: int) -> Function:
     """Add the options that all plans share."""
     options = (
         click.option("--root", type=FOLDER, required=True, help="Folder of the videos."),
-        click.option(
-            "--splits", type=FOLDER, help="Folder of the official lists, if not in or beside --root."
-        ),
-        click.option("--jobs", type=click.IntRange(1), default=2, help="Steps at a time."),
+        click.option("--jobs", type=click.IntRange(1), default=jobs, help="Steps at a time."),
         click.option("--dry-run", is_flag=True, help="Print the commands, and run none."),
         click.option(
             "--rehearsal", is_flag=True, help="Every step for real, with tiny networks and few steps."
@@ -67,7 +65,8 @@ def carry_out(
 
 
 @command.command()
-@plan_options
+@partial(plan_options, jobs=2)
+@click.option("--splits", type=FOLDER, help="Folder of the official lists, if not in or beside --root.")
 @click.option(
     "--weizmann", type=FOLDER, help="Folder of the Weizmann actions: features are tested there, too."
 )
@@ -107,6 +106,85 @@ def small(
         from mas_train.reproduce.page import write_page
 
         click.echo(f"wrote {write_page(experiment, steps, work, out, readme)}")
+
+
+def full_options(function: Function) -> Function:
+    """Add the options of the paper's experiments in full."""
+    options = (
+        click.option("--hmdb51", type=FOLDER, help="Folder of HMDB51: tables 3 and 4."),
+        click.option("--aslan", type=FOLDER, help="Folder of ASLAN: table 5, with --view2."),
+        click.option(
+            "--view2",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),
+            help="ASLAN's View2.mat.",
+        ),
+        click.option("--yupenn", type=FOLDER, help="Folder of YUPENN: table 6."),
+        click.option("--cores", type=click.IntRange(1), default=16, help="CPU cores, for the estimate."),
+        click.option(
+            "--gpu-tflops",
+            type=click.FloatRange(0, min_open=True),
+            default=10.0,
+            help="What the GPU sustains, in 1e12 operations a second, for the estimate.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return plan_options(function, jobs=1)
+
+
+@command.command()
+@full_options
+@folder_option("--work", "reproduce/ucf101", "Shards, networks, logs.")
+@folder_option("--out", "results/ucf101", "The tables.")
+def ucf101(root: Path, **options: Any) -> None:
+    """Make tables 1 to 6 with networks pre-trained on UCF101: --root is its folder. For one GPU."""
+    from mas_train.reproduce.full import ucf101_plan
+
+    reproduce_tables(ucf101_plan, {"$UCF101": root}, **options)
+
+
+@command.command()
+@full_options
+@click.option("--ucf101", type=FOLDER, required=True, help="Folder of UCF101, to fine-tune on and to test.")
+@folder_option("--work", "reproduce/kinetics", "Shards, networks, logs.")
+@folder_option("--out", "results/kinetics", "The tables.")
+def kinetics(root: Path, ucf101: Path, **options: Any) -> None:
+    """Make the rows of the network pre-trained on Kinetics-400: --root is its folder. For one GPU."""
+    from mas_train.reproduce.full import kinetics_plan
+
+    reproduce_tables(kinetics_plan, {"$KINETICS400": root, "$UCF101": ucf101}, **options)
+
+
+def reproduce_tables(
+    make_plan: Callable[..., list[Step]],
+    places: dict[str, Path | None],
+    jobs: int,
+    dry_run: bool,
+    rehearsal: bool,
+    cores: int,
+    gpu_tflops: float,
+    work: Path,
+    out: Path,
+    **others: Path | None,
+) -> None:
+    """Run a full plan, or print it with what it will cost, and write the paper's tables with ours in them."""
+    from mas_train.reproduce.estimate import estimate
+    from mas_train.reproduce.full import FULL, REHEARSAL
+
+    places = {**places, **{f"${name.upper()}": path for name, path in others.items()}}
+    given = [name for name, path in places.items() if path is not None]
+    if ("$ASLAN" in given) != ("$VIEW2" in given):
+        raise click.UsageError("table 5 needs both --aslan and --view2")
+    steps = make_plan(given, REHEARSAL if rehearsal else FULL)
+    for line in [] if rehearsal else estimate(steps, cores, gpu_tflops):
+        click.echo(f"# {line}")
+    if carry_out(steps, work, places, jobs, dry_run):
+        from mas_train.evaluation.results import read_results, show_tables
+
+        out.mkdir(parents=True, exist_ok=True)
+        tables = show_tables(read_results([work / "finetuned", work / "results"]))
+        (out / "tables.md").write_text(f"{tables}\n", encoding="utf-8")
+        click.echo(f"wrote {out / 'tables.md'}")
 
 
 def main(args: list[str] | None = None) -> None:

@@ -221,7 +221,7 @@ def _labels_table(fits: Sequence[LabelFit]) -> str:
     conditions = [name for name in TITLES if any(fit.condition == name for fit in fits)]
     lines = [
         "R^2 (1 - loss / loss of the best constant; 0 is learning nothing), then the share of clips whose "
-        "label is the nearest to the prediction; mean over networks, centre views of the test videos of split 1. "
+        "label is the nearest to the prediction; mean over networks, centre views of split 1's test videos. "
         "R^2 of an orientation is that of its sine and cosine, but for raw targets.",
         "",
         f"| label | most frequent | {' | '.join(TITLES[name] for name in conditions)} |",
