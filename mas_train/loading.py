@@ -36,7 +36,6 @@ class Task(NamedTuple):
 
     slot: int
     clips: list[int]
-    checked: bool
 
 
 class SlotReader(Dataset[tuple[int, int]]):
@@ -55,12 +54,12 @@ class SlotReader(Dataset[tuple[int, int]]):
 
     def __getitem__(self, task: Task) -> tuple[int, int]:
         """Read; return the slot and how many clips are in it."""
-        self.dataset.read_into(self.slots[task.slot], task.clips, task.checked)
+        self.dataset.read_into(self.slots[task.slot], task.clips)
         return task.slot, len(task.clips)
 
 
 class Tasks:
-    """The batches of an order as tasks; slots take turns, and the first time clips come they are checked."""
+    """The batches of an order as tasks; slots take turns."""
 
     def __init__(self, order: RunOrder | ListedBatches, slots: int) -> None:
         self.order, self.slots = order, slots
@@ -69,8 +68,7 @@ class Tasks:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Task]:
-        for number, clips in enumerate(self.order):
-            yield Task(number % self.slots, clips, number < self.order.steps_per_epoch)
+        return (Task(number % self.slots, clips) for number, clips in enumerate(self.order))
 
 
 def load_batches(
