@@ -46,6 +46,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "`--precision bf16`": {"precision": "bf16"},
     "`--accumulate 2`": {"accumulate": "2"},
     "`--compile`": {"compile": "yes"},
+    "`--fused`": {"fused": "yes"},
 }
 
 
@@ -79,7 +80,6 @@ def reading_rows(name: str, shards: ShardSet, clips: int) -> list[tuple[str, flo
         dataset.read_into(memory, [clip])  # from here on, files are in the system's cache
     cost = seconds_a_clip(lambda clip: dataset.read_into(memory, [clip]), chosen)
     batches = ListedBatches([chosen[at : at + batch] for at in range(0, len(chosen), batch)] * 4)
-    batches.steps_per_epoch //= 4
     ready = load_batches(dataset, batches, 1, CPU)
     sizes = [len(next(ready).frames) for _ in range(len(batches) // 4)]  # the worker starts
     began = time.perf_counter()
@@ -113,7 +113,7 @@ class Trainer:
     def __init__(self, shards: ShardSet, recipe: Recipe, options: dict[str, str]) -> None:
         code = TargetCode(recipe)
         self.recipe, self.dataset = recipe, ClipDataset(shards)
-        self.state = make_state(recipe, CPU, code)
+        self.state = make_state(recipe, CPU, code, "fused" in options)
         self.order = RunOrder(shards.lengths, recipe)
         memory_format = options.get("memory_format", "channels_last_3d")
         set_memory_format(self.state.model, memory_format)

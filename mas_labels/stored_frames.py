@@ -131,7 +131,7 @@ class StoredFrames:
         stored = bytearray(CHECKSUM_BYTES)
         file = self._file.id.get_vfd_handle()
         try:
-            read = os.preadv(file, [out, stored], int(self._chunk_offsets[clip]))
+            read = os.preadv(file, [out.data, stored], int(self._chunk_offsets[clip]))
         except OSError:
             return False
         return read == out.nbytes + CHECKSUM_BYTES and self._fletcher32(out) == int.from_bytes(

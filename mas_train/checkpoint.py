@@ -264,7 +264,7 @@ def restore(
     try:
         state.model.load_state_dict(content["model"])
         state.code.load_state_dict(content["targets"])
-        state.optimizer.load_state_dict(content["optimizer"])
+        load_optimizer(state.optimizer, content["optimizer"])
         state.scaler.load_state_dict(content["scaler"])
         if rank < len(content["generators"]):
             _set_generator_states(content["generators"][rank], device)
@@ -272,6 +272,14 @@ def restore(
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path} does not fit its own recipe ({reason}): it is damaged") from error
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, content: dict[str, Any]) -> None:
+    """Put back what an optimiser has gathered; how it computes (`fused`) stays as it was made."""
+    fused = [group["fused"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(content)
+    for group, value in zip(optimizer.param_groups, fused, strict=True):
+        group["fused"] = value
 
 
 def _require_same(path: Path, content: Mapping[str, Any], recipe: Recipe, hashes: list[str]) -> None:

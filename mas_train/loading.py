@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mas_labels.errors import ConfigError, MasError, TrainingError
 from mas_train.dataset import ClipBatch, FrameDataset
-from mas_train.order import ListedBatches, RunOrder
+from mas_train.order import Batches
 from mas_train.prefetch import AHEAD, DeviceCopy, run_ahead
 
 BATCHES_A_WORKER: Final = 2
@@ -61,7 +61,7 @@ class SlotReader(Dataset[tuple[int, int]]):
 class Tasks:
     """The batches of an order as tasks; slots take turns."""
 
-    def __init__(self, order: RunOrder | ListedBatches, slots: int) -> None:
+    def __init__(self, order: Batches, slots: int) -> None:
         self.order, self.slots = order, slots
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class Tasks:
 
 
 def load_batches(
-    dataset: FrameDataset, order: RunOrder | ListedBatches, workers: int, device: torch.device
+    dataset: FrameDataset, order: Batches, workers: int, device: torch.device
 ) -> Iterator[ClipBatch]:
     """Read the batches of `order` and bring them to the device, ahead of their use if there are workers.
 

@@ -68,6 +68,8 @@ class RunOptions:
         A key of `mas_train.speed.MEMORY_FORMATS`, or ``"auto"`` for the faster one of a short measurement.
     compile
         Whether to have torch compile the network.
+    fused
+        Whether to take steps in one pass over the weights.
     curves
         Draw the learning curves at the end.
     """
@@ -88,6 +90,7 @@ class RunOptions:
     accumulate: int = 1
     memory_format: str = "channels_last_3d"
     compile: bool = False
+    fused: bool = False
     curves: bool = True
 
 
@@ -123,11 +126,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def make_state(recipe: Recipe, device: torch.device, code: TargetCode) -> TrainingState:
+def make_state(recipe: Recipe, device: torch.device, code: TargetCode, fused: bool = False) -> TrainingState:
     """Seed torch, and build the first weights and their optimiser."""
     torch.manual_seed(recipe.seed)
     model = make_model(recipe, code).to(device)
-    optimizer = make_optimizer(model, recipe)
+    optimizer = make_optimizer(model, recipe, fused)
     return TrainingState(model, optimizer, code, scaler=make_scaler(recipe.precision, device))
 
 
@@ -204,7 +207,7 @@ def prepare(recipe: Recipe, options: RunOptions, group: Group) -> PreparedRun:
     dataset = ClipDataset(training)
     order = RunOrder(training.lengths, recipe, ranks=group.size)  # refuses before any work
     code = TargetCode(recipe)
-    state = make_state(recipe, device, code)  # so does this, where a backbone is not to be had
+    state = make_state(recipe, device, code, options.fused)  # so does this, where a backbone is not to be had
     counts = count_labels(label_blocks(training))
     code.standardise(counts)
     baseline = mean_label_losses(code, counts, recipe.motion_weight, recipe.appearance_weight)

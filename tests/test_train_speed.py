@@ -37,7 +37,7 @@ def plain(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.parametrize(
     "options",
-    [{"accumulate": 2}, {"accumulate": 5}, {"memory_format": "contiguous"}],
+    [{"accumulate": 2}, {"accumulate": 5}, {"memory_format": "contiguous"}, {"fused": True}],
     ids=str,
 )
 def test_parts_and_formats_change_the_last_digits_alone(
