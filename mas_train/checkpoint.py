@@ -6,7 +6,6 @@ file from elsewhere cannot run code.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -17,10 +16,11 @@ import torch
 from torch import Tensor
 
 from mas_labels.errors import CheckpointError
-from mas_train.content_digest import DIGEST, check_digest, content_digest
+from mas_train.content_digest import check_digest
 from mas_train.heads import PretextModel
 from mas_train.presets import Recipe
 from mas_train.target_code import TargetCode
+from mas_train.tensor_file import read_weights_file, write_atomically
 
 FORMAT: Final = "mas-train-checkpoint"
 VERSION: Final = 2
@@ -162,46 +162,6 @@ def _link(path: Path, name: str) -> None:
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(path.name)
     temporary.replace(path.with_name(name))
-
-
-def write_atomically(path: Path, content: dict[str, Any]) -> None:
-    """Write to a hidden file of the same folder, sync, rename, sync the folder.
-
-    Raises
-    ------
-    OSError, RuntimeError
-        If it cannot be written; a file of that name from before is untouched.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save({**content, DIGEST: content_digest(content)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def read_weights_file(path: Path, remedy: str = "") -> Any:
-    """Read a file of `torch.save` onto the CPU; it cannot run code.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be read; the message ends with `remedy`.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or foreign pickle may raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is no checkpoint that can be read ({reason}){remedy}") from error
 
 
 def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[str, Any]:

@@ -115,7 +115,8 @@ def command(preset: str, print_config: bool, **values: Any) -> int:
     if not values["shards"]:
         raise click.UsageError("Missing option '--shards': name the shards, such as --shards labels/*.h5")
     require_torch()
-    from mas_train.pretrain import RunOptions, pretrain
+    from mas_train.pretrain import pretrain
+    from mas_train.run_options import RunOptions
 
     options = RunOptions(**{name: value for name, value in values.items() if name not in of_recipe})
     result = pretrain(recipe, options, say=click.echo)

@@ -13,11 +13,12 @@ import torch
 
 from mas_labels.errors import CheckpointError, ConfigError
 from mas_labels.shard import ShardSet
-from mas_train.checkpoint import load_checkpoint, load_optimizer, write_atomically
+from mas_train.checkpoint import load_checkpoint, load_optimizer
 from mas_train.classifier import Classifier
 from mas_train.model import make_optimizer
 from mas_train.presets import Recipe
 from mas_train.speed import make_scaler
+from mas_train.tensor_file import write_atomically
 from mas_train.weights import FINETUNED, FINETUNED_VERSION, SCRATCH, Weights
 
 METRICS_FILE: Final = "metrics.csv"
@@ -70,7 +71,7 @@ class FinetuneJob:
     memory_format: str = "channels_last_3d"
     compile: bool = False
     fused: bool = False
-    """How steps are computed: see `mas_train.pretrain.RunOptions`."""
+    """How steps are computed: see `mas_train.run_options.RunOptions`."""
 
 
 def make_state(weights: Weights, job: FinetuneJob) -> FinetuneState:

@@ -16,7 +16,6 @@ from conftest import FOLDER_MANIFEST, moving_texture, write_video
 
 from mas_labels.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from mas_labels.shard import ShardSet, open_shards
-from mas_train.checkpoint import write_atomically
 from mas_train.cli import main as train_main
 from mas_train.evaluation.cli import command as eval_command
 from mas_train.evaluation.cli import main as eval_main
@@ -31,6 +30,7 @@ from mas_train.finetune_state import FinetuneJob, FinetuneOptions
 from mas_train.frames import CENTRE_VIEW, clip_videos, draw_crops
 from mas_train.labelled import describe_leaks, label_clips
 from mas_train.presets import make_recipe
+from mas_train.tensor_file import write_atomically
 from mas_train.views import take_views
 from mas_train.weights import SCRATCH, fingerprint, load_weights
 

@@ -19,7 +19,8 @@ from mas_train.checkpoint import list_checkpoints, load_checkpoint
 from mas_train.metrics import read_metrics
 from mas_train.prefetch import DeviceCopy, run_ahead
 from mas_train.presets import Recipe, make_recipe
-from mas_train.pretrain import RunOptions, pretrain
+from mas_train.pretrain import pretrain
+from mas_train.run_options import RunOptions
 
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)  # 12 clips: batches of 5, 5 and 2
 
