@@ -145,6 +145,7 @@ def test_still_clips_are_counted(tiny_shards: list[Path]) -> None:
     shards = open_shards(tiny_shards)
     still = [clip for clip in shards if not clip.motion.any()]
     summary = summarise(shards)
+    assert summary.counts.clips == summary.counts.of_clips == len(shards)
     assert summary.motionless == len(still) == len(summary.motionless_clips) > 0
     assert summary.motionless_clips == [clip.index for clip in still]
     assert summary.motion.sum() == len(shards) and summary.motion[0] >= len(still)

@@ -23,7 +23,7 @@ p { margin: 4px 0 12px; max-width: 75ch; }
 code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .92em; }
 .tiles, .charts, .wide { display: grid; gap: 12px; }
 .tiles { grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); margin-top: 22px; }
-.charts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 225px), 1fr)); }
+.charts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 225px), 1fr)); align-items: start; }
 .wide { grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 14px;
   margin: 0; }
@@ -54,7 +54,7 @@ th { font-weight: 600; } td.number, th.number { text-align: right; font-variant-
 td { overflow-wrap: anywhere; } summary { cursor: pointer; margin: 8px 0; }
 @media (max-width: 560px) { body { padding: 20px 14px 40px; } .card { padding: 10px 11px; }
   .charts { grid-template-columns: 1fr 1fr; gap: 9px; } .charts svg text { font-size: 17px; }
-  .wide svg text { font-size: 15px; } }
+  .wide svg text, .narrow svg text { font-size: 15px; } }
 @media print { body { max-width: none; } .card, .scroll { break-inside: avoid; } }
 """
 

@@ -90,6 +90,7 @@ def summarise(shards: ShardSet) -> Summary:
         A shard is damaged, or holds a label out of its range.
     """
     summary = Summary()
+    summary.counts.of_clips = len(shards)
     plans: set[tuple[Any, Any, Any]] = set()
     times = []
     for number in range(len(shards.paths)):
