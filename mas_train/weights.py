@@ -19,7 +19,7 @@ from mas_train.checkpoint import FORMATS, load_checkpoint, read_weights_file
 from mas_train.presets import Recipe, make_recipe
 
 SCRATCH: Final = "scratch"
-"""In place of a checkpoint: first weights, drawn at random."""
+"""Stands for first weights, drawn at random, in place of a checkpoint."""
 FINETUNED: Final = "mas-finetune-checkpoint"
 FINETUNED_VERSION: Final = 1
 FINETUNED_FILE: Final = "finetuned.pt"

@@ -30,7 +30,7 @@ KINDS: Final = ("pooled", "mean")
 """``pooled``: the last convolution after the last pooling, flattened, 4096 numbers for C3D: what the fully
 connected layers see. ``mean``: the mean over its time steps, rows and columns, 256 numbers."""
 VERSION: Final = 1
-"""Of what is kept: raised when the same weights and shards would give other numbers."""
+"""Version of what is kept, raised when the same weights and shards would give other numbers."""
 
 
 @dataclass(frozen=True)
