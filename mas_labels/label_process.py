@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class Job:
 
     path: Path
     config: LabelConfig
-    wanted: range
+    wanted: Sequence[int]
 
 
 @dataclass(frozen=True)

@@ -234,7 +234,7 @@ class ShardSet(Sequence[Clip]):
         while len(self._open) >= OPEN_FILES:
             self._open.popitem(last=False)[1].close()
         shard = Shard(self.paths[number])
-        if shard.content_hash != self.content_hashes[number] or len(shard) != self.lengths[number]:
+        if shard.content_hash != self.content_hashes[number]:
             raise ShardError(f"{shard.path}: was replaced by another shard while it was in use: start again")
         self._open[number] = shard
         return shard

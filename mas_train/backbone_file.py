@@ -34,6 +34,8 @@ class BackboneConfig:
     """Steps of pre-training, where known."""
     left_out: tuple[str, ...] = ()
     """Weights of the source that belong to a task, not to the backbone."""
+    input_stride: int = 1
+    """See `mas_train.presets.Recipe`."""
 
 
 def load_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
@@ -58,7 +60,7 @@ def load_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
         weights, config = _read_safetensors(path)
     else:
         weights, config = _read_torch(path)
-    backbone = make_backbone(config.backbone, config.width)
+    backbone = make_backbone(config.backbone, config.width, input_stride=config.input_stride)
     try:
         backbone.load_state_dict(weights)
     except RuntimeError as error:
@@ -92,7 +94,8 @@ def _read_torch(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
         prefix = "backbone."
         weights = {k.removeprefix(prefix): w for k, w in content["model"].items() if k.startswith(prefix)}
         mean = tuple(recipe["pixel_mean"])
-        return weights, BackboneConfig(recipe["backbone"], recipe["width"], mean, path.name, content["step"])
+        known = (recipe["backbone"], recipe["width"], mean, path.name, content["step"])
+        return weights, BackboneConfig(*known, input_stride=recipe.get("input_stride", 1))
     return _read_public(path, content)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -84,14 +84,22 @@ class FrameDataset:
 class ClipDataset(FrameDataset):
     """Clips of a set of shards with the labels of all their views, by number of the clip.
 
+    Parameters
+    ----------
+    shards
+        Labelled clips.
+    label_sources : sequence of int, optional
+        For each clip the number of the clip whose labels it is given; by default its own.
+
     Raises
     ------
     DatasetError
         If the shards hold no clips, or no labels.
     """
 
-    def __init__(self, shards: ShardSet) -> None:
+    def __init__(self, shards: ShardSet, label_sources: Sequence[int] | None = None) -> None:
         super().__init__(shards)
+        self.label_sources = label_sources
         if not shards.has_labels:
             raise DatasetError(
                 f"{shards.paths[0]} holds frames without labels: pre-train on shards that "
@@ -104,7 +112,13 @@ class ClipDataset(FrameDataset):
         super().read_into(batch, clips, checked)
         labels = batch.view_labels.numpy()
         for row, clip in enumerate(clips):
-            labels[row] = self.shards.read_labels(clip)
+            source = clip if self.label_sources is None else int(self.label_sources[clip])
+            labels[row] = self.shards.read_labels(source)
+
+
+def shuffled_clips(clips: int, seed: int) -> NDArray[np.int64]:
+    """Draw a permutation of the clips, shape (clips,): whose labels each is given by ``--shuffle-labels``."""
+    return np.random.default_rng([seed, clips]).permutation(clips)
 
 
 def label_blocks(shards: ShardSet) -> Iterator[NDArray[np.uint8]]:

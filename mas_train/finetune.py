@@ -31,6 +31,7 @@ from mas_train.labelled import LabelledClips, label_clips
 from mas_train.model import make_optimizer
 from mas_train.order import RunOrder
 from mas_train.presets import Recipe
+from mas_train.speed import set_memory_format
 from mas_train.stopping import StopRequest
 from mas_train.views import take_views
 from mas_train.weights import (
@@ -139,6 +140,7 @@ def finetune(
     order = RunOrder([len(labelled.clips)], job.recipe)
     state = make_state(weights, job.recipe, job.options, len(job.shards.classes))
     state.model.to(job.device)
+    set_memory_format(state.model, "channels_last_3d")  # that of the views
     if resume:
         _restore(path, state, job)
     else:

@@ -18,6 +18,7 @@ from mas_train.options import (
     shards_option,
 )
 from mas_train.presets import BACKBONES, PRESETS
+from mas_train.recipe_options import SCHEDULE_OPTION
 from mas_train.stopping import EXIT_SIGNAL
 
 DROPOUT = 0.5
@@ -49,6 +50,7 @@ def _share(ctx: click.Context, option: click.Parameter, text: str) -> float:
 @click.option("--epochs", type=click.IntRange(1), help="Passes over all clips.  [default: the preset's]")
 @click.option("--batch-size", type=click.IntRange(1), help="Clips a step.  [default: the preset's]")
 @click.option("--lr", "learning_rate", type=float, default=0.001, help="First learning rate.")
+@SCHEDULE_OPTION
 @click.option("--dropout", type=float, default=DROPOUT, help="Of the fully connected layers.")
 @click.option("--fc-width", type=click.IntRange(1), help="Of the fully connected layers.  [default: 2048]")
 @click.option("--width", type=float, help="Of a backbone from scratch.  [default: 1, the paper's]")

@@ -21,7 +21,7 @@ def make_model(recipe: Recipe, code: TargetCode) -> PretextModel:
     MissingDependencyError
         If the backbone needs torchvision and that does not import.
     """
-    backbone = make_backbone(recipe.backbone, recipe.width, recipe.initialisation)
+    backbone = make_backbone(recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
     return PretextModel(
         backbone,
         recipe.fc_width,

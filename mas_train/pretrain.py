@@ -14,7 +14,7 @@ from mas_labels.errors import ConfigError, MissingDependencyError, TrainingError
 from mas_labels.shard import ShardSet, open_shards
 from mas_train.checkpoint import TrainingState, generator_states, restore
 from mas_train.curves import draw_curves
-from mas_train.dataset import ClipDataset, label_blocks
+from mas_train.dataset import ClipDataset, label_blocks, shuffled_clips
 from mas_train.engine import Job, train
 from mas_train.events import Events, require_tensorboard
 from mas_train.heldout import HeldOut, choose_clips, require_comparable
@@ -201,7 +201,8 @@ def prepare(recipe: Recipe, options: RunOptions, group: Group) -> PreparedRun:
         require_tensorboard()
     checkpoint = find_checkpoint(options.out, options.resume)
     training, held_out = split_data(recipe, options)
-    dataset = ClipDataset(training)
+    sources = shuffled_clips(len(training), recipe.seed).tolist() if recipe.shuffle_labels else None
+    dataset = ClipDataset(training, sources)
     order = RunOrder(training.lengths, recipe, ranks=group.size)  # refuses before any work
     code = TargetCode(recipe)
     state = make_state(recipe, device, code)  # so does this, where a backbone is not to be had
