@@ -24,6 +24,7 @@ myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
+html_show_copyright = False
 html_static_path = ["static"]
 html_css_files = ["pages.css"]
 html_math_renderer = "mathml"
