@@ -20,21 +20,23 @@ ARGS ?=
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow fuzz kill-loop lint format labels bench-flow bench-labels bench-train test-sanitize golden install install-headless reproduce-small reproduce-ucf101 reproduce-kinetics clean
+.PHONY: help demo test test-slow fuzz kill-loop lint format labels bench-flow bench-labels bench-train bench-storage \
+	test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless \
+	reproduce-small reproduce-ucf101 reproduce-kinetics clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard mas_labels/native/*)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,docs,dev]'
 	@touch $@
 
 install: $(VENV)/installed ## Set up .venv with everything.
 
 install-headless: ## Set up .venv with the OpenCV that needs no display or libGL.
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,docs,dev]'
 	$(PIP) uninstall --quiet --yes opencv-contrib-python
 	$(PIP) install --quiet -c constraints.txt --force-reinstall --no-deps opencv-contrib-python-headless
 	@touch $(VENV)/installed
@@ -42,6 +44,7 @@ install-headless: ## Set up .venv with the OpenCV that needs no display or libGL
 demo: $(VENV)/installed ## The main job on the built-in demo: videos, shards, a short training run, a page.
 	$(BIN)/mas-labels demo --out $(DEMO)/videos
 	$(BIN)/mas-labels make --manifest data_manifests/demo.yaml --root $(DEMO)/videos --split train --out $(DEMO)/labels
+	$(BIN)/mas-labels make --manifest data_manifests/demo.yaml --root $(DEMO)/videos --split test --out $(DEMO)/tests --frames-only
 	rm -rf $(DEMO)/run
 	$(BIN)/mas-train --shards $(DEMO)/labels/*.h5 --out $(DEMO)/run --max-steps 60 --batch-size 8 --width 0.25 --fc-width 256
 	$(BIN)/mas-labels report $(DEMO)/labels --run $(DEMO)/run --out $(DEMO)/report.html
@@ -103,6 +106,10 @@ bench-labels: $(VENV)/installed ## Videos to finished shards, and where a clip's
 	@test -n "$(VIDEOS)" || { echo "error: say where some videos are: make bench-labels VIDEOS=/data/videos" >&2; exit 2; }
 	$(BIN)/python benchmarks/bench_labels.py --videos "$(VIDEOS)" $(ARGS)
 
+bench-storage: $(VENV)/installed ## Bytes and time of JPEG qualities, types and compression: make bench-storage VIDEOS=/data/UCF-101
+	@test -n "$(VIDEOS)" || { echo "error: say where some videos are: make bench-storage VIDEOS=/data/videos" >&2; exit 2; }
+	$(BIN)/python benchmarks/bench_storage.py --videos "$(VIDEOS)" $(ARGS)
+
 test-sanitize: $(VENV)/installed ## The tests of the compiled parts under the address and undefined behaviour sanitizers.
 	MAS_REQUIRE_NATIVE=1 MAS_SANITIZE="-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all" \
 		$(BIN)/python setup.py -q build --build-base build/sanitize
@@ -112,9 +119,26 @@ test-sanitize: $(VENV)/installed ## The tests of the compiled parts under the ad
 		$(BIN)/pytest -q -s -p no:cacheprovider tests/test_tvl1.py tests/test_tvl1_opencv.py tests/test_tvl1_truth.py \
 		tests/test_gather.py tests/test_labels.py
 
+test-avx512: $(VENV)/installed ## AVX-512 against AVX2 in an emulated processor (Bochs): five minutes.
+	$(BIN)/python tests/avx512/run_emulated.py
+
 golden: $(VENV)/installed ## Make the golden files of the tests anew; look at the difference before you commit it.
 	$(BIN)/python tests/make_golden.py
 
+docs: $(VENV)/installed ## Build the documentation into docs/_build; a warning is an error.
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	@echo "look at docs/_build/index.html"
+
+docs-reference: $(VENV)/installed ## Write the pages on commands and file format anew, from --help and the schema.
+	$(BIN)/python docs/reference.py
+
+docs-pictures: $(VENV)/installed ## Make the pictures of the documentation anew, from the demo.
+	$(BIN)/python docs/make_pictures.py
+
+notebooks: $(VENV)/installed ## Install JupyterLab and open the notebooks; make demo first.
+	$(PIP) install --quiet -c constraints.txt -e '.[notebooks]'
+	$(BIN)/jupyter lab notebooks
+
 clean: ## Remove the virtual environment and what was built; labels and runs stay.
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build docs/benchmarks *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -110,7 +110,9 @@ def report(shards: tuple[Path, ...], out: Path, run_dir: Path | None) -> None:
 @click.argument("shard", type=click.Path(path_type=Path))
 @click.option("--clip", type=int, default=0, help="Number of the clip.")
 @click.option("--view", type=int, default=0, help="Row of the table of views; 0 is the centre.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The picture, a PNG file.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The picture; its ending says the format."
+)
 def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
     """Draw one clip of SHARD with its motion boundaries, patterns and labels."""
     from mas_labels.inspect import save_clip_figure

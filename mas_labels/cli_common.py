@@ -22,6 +22,12 @@ root_option = click.option(
 splits_option = click.option(
     "--splits", "splits_dir", type=click.Path(path_type=Path), help="Folder of the official list files."
 )
+video_timeout_option = click.option(
+    "--video-timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    help="Seconds without a frame decoded or a clip finished after which a video has failed.",
+)
 
 
 def give_up(message: str, status: int) -> NoReturn:

@@ -18,6 +18,7 @@ from mas_labels.cli_common import (
     manifest_option,
     root_option,
     splits_option,
+    video_timeout_option,
 )
 from mas_labels.config import FLOW_METHODS, LabelConfig, RunOptions
 from mas_labels.conventions import CONVENTIONS
@@ -69,12 +70,7 @@ MOST_FAILURES_SHOWN = 20
 )
 @click.option("--limit", type=click.IntRange(1), help="Label the first so many videos only.  [default: all]")
 @click.option("--dry-run", is_flag=True, help="Show the plan and measure a few clips; write nothing.")
-@click.option(
-    "--video-timeout",
-    type=click.FloatRange(0, min_open=True),
-    default=60.0,
-    help="Seconds without a frame decoded or a clip finished after which a video has failed.",
-)
+@video_timeout_option
 @click.option("--retry-failed", is_flag=True, help="Make the shards that hold failures again.")
 @click.option(
     "--max-failure-rate",

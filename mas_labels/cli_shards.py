@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from mas_labels.cli_common import video_timeout_option
+
 EXIT_UNSOUND = 5
 """Of `verify`: a shard is damaged, contradicts itself or its videos."""
 
@@ -44,6 +46,7 @@ class Share(click.ParamType):
     "--root", type=click.Path(path_type=Path, file_okay=False), help="The data set's folder, for --recompute."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the draw of the clips to make again.")
+@video_timeout_option
 @click.option("--workers", type=click.IntRange(1), default=1, help="Processes.")
 @json_option
 def verify(
@@ -52,6 +55,7 @@ def verify(
     recompute: float,
     root: Path | None,
     seed: int,
+    video_timeout: float,
     workers: int,
     as_json: bool,
 ) -> None:
@@ -65,7 +69,7 @@ def verify(
     from mas_labels.shard import find_shards
     from mas_labels.verify import Checks, verify_shards
 
-    checks = Checks(deep, recompute, root, seed)
+    checks = Checks(deep, recompute, root, seed, video_timeout)
     reports = []
     for report in verify_shards(find_shards(shards), checks, workers):
         reports.append(report)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from mas_labels.errors import DatasetError
 from mas_labels.folder import printable, split_extension
-from mas_labels.recipe import CsvRule
+from mas_labels.split_rules import CsvRule
 from mas_labels.split_table import PathMatches, Splits, read_text
 
 

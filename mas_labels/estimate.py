@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mas_labels.config import LabelConfig, RunOptions
-from mas_labels.errors import VideoError
 from mas_labels.labeller import Labeller
-from mas_labels.labelling import LabelledClip, views_of
-from mas_labels.manifest import VideoRecord
+from mas_labels.labelling import views_of
 from mas_labels.plan import ShardPlan, versions
 from mas_labels.schema import CLIP_FRAMES
+from mas_labels.shard_task import VideoOutcome, add_video
 from mas_labels.shard_writer import ShardWriter
 
 SAMPLED_VIDEOS = 12
@@ -55,6 +54,15 @@ class Estimate:
         """Clips to be expected of all videos."""
         return self.promised_clips * self.videos / max(1, self.sampled_videos)
 
+    def add(self, outcome: VideoOutcome, clip_stride_frames: int) -> None:
+        """Count a sampled video; its header tells how many clips it has beyond those labelled."""
+        self.sampled_videos += 1
+        self.failed_videos += outcome.failed
+        self.sampled_clips += outcome.clips
+        if outcome.clips:
+            whole = 1 + (outcome.facts.promised_frames - CLIP_FRAMES) // clip_stride_frames
+            self.promised_clips += max(outcome.clips, whole)
+
     def describe(self, workers: int) -> str:
         """Return the estimate as text; work is taken to share out evenly."""
         if self.sampled_clips == 0:
@@ -89,34 +97,14 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, how
                 path, config, plan[0].as_dict(), views_of(config), plan[0].classes, versions()
             ) as writer:
                 for video in sample:
-                    _add_sample(estimate, video, root, labeller, writer, how.video_timeout_seconds)
+                    estimate.add(
+                        add_video(
+                            writer, video, root, labeller, how.video_timeout_seconds, range(CLIPS_EACH)
+                        ),
+                        config.clip_stride_frames,
+                    )
             estimate.seconds = time.perf_counter() - start
             estimate.bytes = path.stat().st_size
     finally:
         labeller.close()
     return estimate
-
-
-def _add_sample(
-    estimate: Estimate,
-    video: VideoRecord,
-    root: Path,
-    labeller: Labeller,
-    writer: ShardWriter,
-    timeout: float,
-) -> None:
-    clips, facts = 0, None
-    estimate.sampled_videos += 1
-    try:
-        for item in labeller.label(root / video.path, writer.config, timeout, range(CLIPS_EACH)):
-            if isinstance(item, LabelledClip):
-                writer.add_clip(item.start_frame, item.frames, item.statistics, item.flow)
-                clips, facts = clips + 1, item.facts
-    except VideoError as error:
-        writer.add_failure(video.path, error)
-        estimate.failed_videos += 1
-    if facts is not None:
-        writer.add_video(video, facts, clips)
-        estimate.sampled_clips += clips
-        whole = 1 + (facts.promised_frames - CLIP_FRAMES) // writer.config.clip_stride_frames
-        estimate.promised_clips += max(clips, whole)

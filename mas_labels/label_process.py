@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class Job:
 
     path: Path
     config: LabelConfig
-    wanted: range
+    wanted: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,6 @@ def main(descriptor: int, parent: int) -> None:
     _die_with(parent)
     channel = Channel(socket.socket(fileno=descriptor))
     cv2.setNumThreads(1)  # others work beside us
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # broken videos are told by us, once
     with threadpool_limits(1), contextlib.suppress(PeerGoneError):
         channel.send(Ready(versions()))
         while True:

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,14 +20,13 @@ from mas_labels.channel import Channel, PeerGoneError
 from mas_labels.config import LabelConfig
 from mas_labels.errors import VideoError, WorkerError
 from mas_labels.label_process import Done, Job, Ready
-from mas_labels.labelling import LabelledClip
+from mas_labels.labelling import ALL_CLIPS, LabelledClip
 from mas_labels.video import VideoFacts
 
 START_SECONDS = 120.0
 """Deadline of a process's start: imports from a busy network file system."""
 END_SECONDS = 2.0
 """How long to wait for a process that is about to end, perhaps writing its core."""
-ALL_CLIPS = range(2**63)
 
 
 class Labeller:
@@ -78,7 +77,7 @@ class Labeller:
         self.versions = ready.versions
 
     def label(
-        self, path: Path, config: LabelConfig, timeout_seconds: float, wanted: range = ALL_CLIPS
+        self, path: Path, config: LabelConfig, timeout_seconds: float, wanted: Sequence[int] = ALL_CLIPS
     ) -> Iterator[LabelledClip | VideoFacts]:
         """Label a video's clips.
 
@@ -91,7 +90,7 @@ class Labeller:
         timeout_seconds
             Longest time without a sign of life: a frame decoded, a clip finished.
         wanted
-            Numbers of the clips to label; the others are decoded only.
+            Numbers of the clips to label, ascending. Others are decoded only; decoding ends behind the last.
 
         Yields
         ------
@@ -107,7 +106,7 @@ class Labeller:
         """
         clips, deaths = 0, 0
         while True:
-            job = Job(path, config, range(wanted.start + clips, wanted.stop))
+            job = Job(path, config, wanted[clips:])
             try:
                 for item in self._ask(job, timeout_seconds):
                     clips += isinstance(item, LabelledClip)

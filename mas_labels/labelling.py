@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,6 +20,9 @@ from mas_labels.video import VideoFacts, VideoReader
 from mas_labels.views import NO_VIEWS, view_table
 
 cached_view_table = lru_cache(view_table)
+
+ALL_CLIPS: Sequence[int] = range(2**63)
+"""Numbers of the clips that are wanted, where all are."""
 
 
 def views_of(config: LabelConfig) -> NDArray[np.int16]:
@@ -67,7 +70,7 @@ class LabelledClip:
 def label_video(
     reader: VideoReader,
     config: LabelConfig,
-    wanted: range | None = None,
+    wanted: Sequence[int] = ALL_CLIPS,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Iterator[LabelledClip]:
     """Decode a video and label its clips.
@@ -79,8 +82,7 @@ def label_video(
     config
         All options.
     wanted
-        Numbers of the clips to label, a range of step 1; None means all. Those before it are decoded only,
-        decoding ends with its last.
+        Numbers of the clips to label, ascending. Others are decoded only; decoding ends behind the last.
     on_frame
         Called for each frame decoded: a sign of life.
 
@@ -93,7 +95,6 @@ def label_video(
     VideoError
         If the video gives no clip, or breaks after some.
     """
-    wanted = range(2**63) if wanted is None else wanted
     number = 0
     try:
         for start_frame, frames in cut_clips(_with_sign_of_life(reader, on_frame), config.clip_stride_frames):
@@ -102,7 +103,7 @@ def label_video(
                 kept_flow = flow if config.store_flow else None
                 yield LabelledClip(start_frame, frames, statistics, kept_flow, reader.facts)
             number += 1
-            if number == wanted.stop:
+            if number > wanted[-1]:
                 return
     except (cv2.error, InputError, MemoryError) as error:
         reason = str(error) or type(error).__name__

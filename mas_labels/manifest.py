@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mas_labels.errors import ConfigError, DatasetError
-from mas_labels.folder import FolderContents, first_names, printable, split_extension, walk_folder
-from mas_labels.recipe import ALL, Manifest, load_manifest
-from mas_labels.split_table import PathMatches, Splits, fold_name
+from mas_labels.folder import FolderContents, first_names, printable, walk_folder
+from mas_labels.path_match import match_paths
+from mas_labels.recipe import Manifest, load_manifest
+from mas_labels.split_rules import ALL
+from mas_labels.split_table import Splits, fold_name
 from mas_labels.splits import list_folders, order_classes, read_splits
 
 __all__ = ["Listing", "Manifest", "VideoRecord", "describe", "find_videos", "list_videos", "load_manifest"]
@@ -146,7 +148,7 @@ def list_videos(
     DatasetError, ConfigError
         As `find_videos`.
     """
-    matches = _match_all(manifest, contents.videos)
+    matches = match_paths(manifest.path, contents.videos)
     strangers = [path for path in contents.videos if path not in matches]
     if not matches:
         raise DatasetError(
@@ -156,7 +158,7 @@ def list_videos(
         )
     folders = list_folders(manifest, root, splits_dir)
     splits = read_splits(manifest, matches, folders)
-    matches_missing = _match_all(manifest, splits.missing)
+    matches_missing = match_paths(manifest.path, splits.missing)
     named = (splits.classes.get(path, match.groupdict().get("class")) for path, match in matches.items())
     here = {name for name in named if name is not None}
     classes, class_notes = order_classes(manifest, here, set(splits.classes.values()), folders)
@@ -202,12 +204,6 @@ class _RecordMaker:
             splits=self._splits.of(path),
             group=named.get("group"),
         )
-
-
-def _match_all(manifest: Manifest, paths: Iterable[str]) -> PathMatches:
-    pattern = re.compile(manifest.path, re.DOTALL)
-    found = ((path, pattern.fullmatch(split_extension(path)[0])) for path in paths)
-    return {path: match for path, match in found if match}
 
 
 def _note_strangers(manifest: Manifest, strangers: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mas_labels.errors import DatasetError
 from mas_labels.folder import first_names, printable
-from mas_labels.recipe import MarkedListsRule
+from mas_labels.split_rules import MarkedListsRule
 from mas_labels.split_table import PathMatches, Splits, SplitTable, read_lines
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 
@@ -104,13 +105,12 @@ def make_plan(
 
 def versions() -> dict[str, str]:
     """Return the versions that decide a shard's bytes."""
-    build = cv2.getBuildInformation()
-    ffmpeg = [line.split("(")[-1].rstrip(") ") for line in build.splitlines() if "avcodec:" in line]
     return {
         "mas_labels": mas_labels.__version__,
         "numpy": np.__version__,
         "opencv": cv2.__version__,
-        "avcodec": ffmpeg[0] if ffmpeg else "none",
+        "pyav": av.__version__,
+        "ffmpeg": av.ffmpeg_version_info,
     }
 
 

@@ -7,20 +7,22 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from mas_labels.clips import cut_clips
-from mas_labels.config import LabelConfig
+from mas_labels.config import RunOptions
 from mas_labels.deep_checks import Problem
 from mas_labels.errors import MasError, VideoError
 from mas_labels.folder import resolve_inside
-from mas_labels.labelling import label_clip
+from mas_labels.labeller import Labeller, borrowed_labeller
+from mas_labels.labelling import LabelledClip
 from mas_labels.plan import versions
+from mas_labels.schema import CLIP_FRAMES
 from mas_labels.shard_reader import Shard
 from mas_labels.shard_writer import clip_rows, code_frames
-from mas_labels.video import VideoReader
+from mas_labels.video import VideoFacts
+
+BEHIND_THE_END = 2**63
+"""A clip that no video has: one that is asked for it is decoded to its end."""
 
 
 def sample_clips(shard: Shard, share: float, seed: int) -> list[int]:
@@ -38,8 +40,10 @@ def sample_clips(shard: Shard, share: float, seed: int) -> list[int]:
     return sorted(rng.choice(len(shard), count, replace=False).tolist())
 
 
-def find_differences(shard: Shard, root: Path, clips: list[int]) -> Iterator[Problem]:
-    """Decode and label some clips again, and yield each data set that comes out otherwise.
+def find_differences(
+    shard: Shard, root: Path, clips: list[int], timeout_seconds: float = RunOptions.video_timeout_seconds
+) -> Iterator[Problem]:
+    """Decode and label some clips again, in a process that can be killed, and yield what comes out otherwise.
 
     Parameters
     ----------
@@ -49,56 +53,60 @@ def find_differences(shard: Shard, root: Path, clips: list[int]) -> Iterator[Pro
         The data set's folder, from which the shard was made.
     clips
         Numbers of clips, ascending.
+    timeout_seconds
+        Longest time without a frame decoded or a clip finished: a video that hangs its decoder is a problem.
     """
-    config = shard.options
     videos = shard.read("clips/video")
     for row, group in groupby(clips, key=lambda clip: int(videos[clip])):
         wanted = {int(shard.read("clips/start_frame", clip)): clip for clip in group}
         try:
-            yield from _differences_of_video(shard, root, config, row, wanted)
-        except (MasError, cv2.error) as error:
+            with borrowed_labeller(lambda: None) as labeller:
+                yield from _differences_of_video(shard, root, row, wanted, labeller, timeout_seconds)
+        except MasError as error:
             yield Problem("videos/path", min(wanted.values()), f"cannot be labelled again: {error}")
 
 
 def _differences_of_video(
-    shard: Shard, root: Path, config: LabelConfig, row: int, wanted: dict[int, int]
+    shard: Shard, root: Path, row: int, wanted: dict[int, int], labeller: Labeller, timeout_seconds: float
 ) -> Iterator[Problem]:
     """Label the clips of one video again; `wanted` has their start frames and numbers."""
     name = shard.read_texts("videos/path")[row]
-    reader = VideoReader(resolve_inside(root, name))
-    missing, others = dict(wanted), _other_versions(shard)
+    path = resolve_inside(root, name)
+    missing, others, facts = dict(wanted), _other_versions(shard), None
+    numbers = [start // shard.options.clip_stride_frames for start in wanted]
     try:
-        for start_frame, frames in cut_clips(reader, config.clip_stride_frames):
-            if start_frame in missing:
-                where = f"of {name!r} from frame {start_frame}{others}"
-                yield from _compare(shard, missing.pop(start_frame), config, frames, where)
+        for item in labeller.label(path, shard.options, timeout_seconds, (*numbers, BEHIND_THE_END)):
+            if isinstance(item, VideoFacts):
+                facts = item
+            elif item.start_frame in missing:
+                where = f"of {name!r} from frame {item.start_frame}{others}"
+                yield from _compare(shard, missing.pop(item.start_frame), item, where)
     except VideoError:
         if name not in shard.read_texts("failures/path"):  # else it broke off then, too
             raise
     for start_frame, clip in missing.items():
         yield Problem("clips/start_frame", clip, f"{name!r} has no clip from frame {start_frame} now")
-    found = {"frames": reader.decoded_frames, "bytes": reader.file_bytes, "fps": reader.fps}
-    for column, value in found.items():
-        stored = shard.read(f"videos/{column}", row)
-        if stored != value:
-            yield Problem(f"videos/{column}", None, f"of {name!r} is {stored}, found {value} now")
+    if facts is not None:
+        found = {"frames": facts.decoded_frames, "bytes": facts.file_bytes, "fps": facts.fps}
+        for column, value in found.items():
+            stored = shard.read(f"videos/{column}", row)
+            if stored != value:
+                yield Problem(f"videos/{column}", None, f"of {name!r} is {stored}, found {value} now")
 
 
-def _compare(
-    shard: Shard, clip: int, config: LabelConfig, frames: NDArray[np.uint8], where: str
-) -> Iterator[Problem]:
-    """Label a clip and yield the data sets of which its row differs, and by how much."""
-    statistics, flow = label_clip(frames, config, shard.views)
-    for column, now in clip_rows(config, frames, statistics, flow).items():
+def _compare(shard: Shard, clip: int, made: LabelledClip, where: str) -> Iterator[Problem]:
+    """Yield the data sets of which a clip's row differs from what was made now, and by how much."""
+    config = shard.options
+    for column, now in clip_rows(config, made.frames, made.statistics, made.flow).items():
         stored = shard.read(column, clip)
         if stored.tobytes() != now.tobytes():
             differ = int((stored != now).sum())
             yield Problem(column, clip, f"{where}: {differ} of {now.size} values are others now")
     if config.frames == "jpeg":
-        pairs = zip(shard.read_jpegs(clip), code_frames(frames, config.jpeg_quality), strict=True)
+        pairs = zip(shard.read_jpegs(clip), code_frames(made.frames, config.jpeg_quality), strict=True)
         differ = sum(not np.array_equal(stored, now) for stored, now in pairs)
         if differ:
-            yield Problem("frames/jpeg", clip, f"{where}: {differ} of {len(frames)} frames are others now")
+            yield Problem("frames/jpeg", clip, f"{where}: {differ} of {CLIP_FRAMES} frames are others now")
 
 
 def _other_versions(shard: Shard) -> str:

@@ -6,43 +6,32 @@ import glob
 import html
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import DatasetError, ShardError
+from mas_labels.folder import printable
 from mas_labels.schema import LABEL_NAMES
+from mas_labels.selection import ClipSelection
+from mas_labels.shard_index import IndexEntry, ShardIndex, index_entry
 from mas_labels.shard_reader import Shard
+from mas_labels.video_rows import Failure, Video, read_failures, read_video
+
+if TYPE_CHECKING:
+    import pandas
+
+    from mas_labels.inspect.picture import Picture
+    from mas_labels.label_counts import LabelCounts
 
 OPEN_FILES = 800
 """Most shards a process keeps open: below the usual limit of 1024 files, and more than UCF101 makes. An open
 shard takes 0.4 MB; opening one anew, with all checks, takes longer than decoding a clip."""
-
-
-class Video(NamedTuple):
-    """One video of a shard: its row of ``videos/*``."""
-
-    path: str
-    class_name: str | None
-    class_index: int
-    splits: tuple[str, ...]
-    group: str | None
-    frames: int
-    fps: float
-    clips: int
-
-
-class Failure(NamedTuple):
-    """A video that could not be used, and why."""
-
-    video: str
-    stage: str
-    code: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -117,7 +106,7 @@ class Clip:
     def source(self) -> Video:
         """The video it was cut from."""
         shard, clip = self.shards.locate(self.index)
-        return _video(shard, int(shard.read("clips/video", clip)))
+        return read_video(shard, int(shard.read("clips/video", clip)))
 
     @property
     def video(self) -> str:
@@ -129,12 +118,40 @@ class Clip:
         """Class of its video, None without one."""
         return self.source.class_name
 
+    def show(self, view: int = 0, shares: bool = True) -> Picture:
+        """Draw the clip as one view sees it: frames, flow, motion boundaries, patterns, the 27 labels.
+
+        Parameters
+        ----------
+        view
+            Row of `views`, mirrored or not; 0 is the centre view.
+        shares
+            Whether to put beside each label the share its value has among all clips, which takes reading the
+            labels of (at most 200 of) the shards once.
+
+        Returns
+        -------
+        Picture
+            A notebook shows it; ``.save("clip.png")`` keeps it.
+
+        Raises
+        ------
+        InputError
+            If the clip has no labels, or no such view.
+        MissingDependencyError
+            If matplotlib is not installed.
+        """
+        from mas_labels.inspect.clip_picture import clip_figure
+        from mas_labels.inspect.picture import Picture
+
+        return Picture(clip_figure(self, view, self.shards.label_counts if shares else None))
+
     def __repr__(self) -> str:
         return f"Clip {self.index}: {self.video!r} from frame {self.start_frame}, class {self.class_name}"
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in self.labels.items())
-        return f"<p>{html.escape(repr(self))}</p><table>{rows}</table>"
+        return f"<p>{html.escape(printable(repr(self)))}</p><table>{rows}</table>"
 
 
 class ShardSet(Sequence[Clip]):
@@ -157,38 +174,50 @@ class ShardSet(Sequence[Clip]):
         The options all shards were made with.
     classes
         Names of the data set's classes, by index.
+    failure_count
+        Videos that could not be used.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = list(paths)
-        self.lengths: list[int] = []
-        self.content_hashes: list[str] = []
         self._open: OrderedDict[int, Shard] = OrderedDict()
         self._process = os.getpid()
-        for number, path in enumerate(self.paths):
-            with Shard(path) as shard:
-                if number == 0:
-                    self.config, self.views = shard.config, shard.views
-                    self.classes = shard.read_texts("classes")
-                self._check_same(shard)
-                self.lengths.append(len(shard))
-                self.content_hashes.append(shard.content_hash)
+        with Shard(self.paths[0]) as first:
+            self.config, self.views = first.config, first.views
+            self.classes = first.read_texts("classes")
+            digest = index_entry(first).options_digest
+        index = ShardIndex(self.paths)
+        entries = [index.find(path) or self._look_at(path, index) for path in self.paths]
+        for path, entry in zip(self.paths, entries, strict=True):
+            if entry.options_digest != digest:
+                self._refuse(path)
+        index.save()
+        self.lengths = [entry.clips for entry in entries]
+        self.content_hashes = [entry.content_hash for entry in entries]
+        self.failure_count = sum(entry.failures for entry in entries)
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
 
-    def _check_same(self, shard: Shard) -> None:
-        """Refuse a shard that was made with other options than the first."""
-        differing = [name for name, value in self.config.items() if shard.config.get(name) != value]
-        differing += [name for name in shard.config if name not in self.config]
-        if not np.array_equal(self.views, shard.views):
-            differing.append("views")
-        if shard.read_texts("classes") != self.classes:
-            differing.append("classes")
-        if differing:
-            first = self.paths[0]
-            raise ShardError(
-                f"{shard.path} and {first} were made with different options ({', '.join(differing)}): "
-                "read them apart, or label one of the folders again"
-            )
+    @staticmethod
+    def _look_at(path: Path, index: ShardIndex) -> IndexEntry:
+        """Open a shard, which checks it, and remember what the set needs of it."""
+        with Shard(path) as shard:
+            entry = index_entry(shard)
+        index.add(path, entry)
+        return entry
+
+    def _refuse(self, path: Path) -> None:
+        """Say in what a shard differs from the first."""
+        with Shard(path) as shard:
+            differing = [name for name, value in self.config.items() if shard.config.get(name) != value]
+            differing += [name for name in shard.config if name not in self.config]
+            if not np.array_equal(self.views, shard.views):
+                differing.append("views")
+            if shard.read_texts("classes") != self.classes:
+                differing.append("classes")
+        raise ShardError(
+            f"{path} and {self.paths[0]} were made with different options ({', '.join(differing)}): "
+            "read them apart, or label one of the folders again"
+        )
 
     @property
     def has_labels(self) -> bool:
@@ -213,7 +242,15 @@ class ShardSet(Sequence[Clip]):
     def locate(self, index: int) -> tuple[Shard, int]:
         """Return the shard that holds clip `index`, and the clip's number there."""
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self.shard(number), index - int(self._starts[number])
+        return self.shard(number), index - self.start(number)
+
+    def shard_numbers(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return for each clip the number of its shard: (n,) int64."""
+        return np.searchsorted(self._starts, indices, side="right") - 1
+
+    def start(self, number: int) -> int:
+        """Return the place of the first clip of shard `number`."""
+        return int(self._starts[number])
 
     def read_frames(self, index: int) -> NDArray[np.uint8]:
         """Read a clip's frames: (16, 128, 171, 3) uint8 RGB."""
@@ -234,7 +271,7 @@ class ShardSet(Sequence[Clip]):
     def videos(self) -> list[Video]:
         """Every video with clips, shard by shard."""
         return [
-            _video(shard, row)
+            read_video(shard, row)
             for shard in self._each_shard()
             for row in range(len(shard.read("videos/frames")))
         ]
@@ -243,6 +280,45 @@ class ShardSet(Sequence[Clip]):
     def failures(self) -> list[Failure]:
         """Every video that could not be used, shard by shard."""
         return [failure for shard in self._each_shard() for failure in read_failures(shard)]
+
+    @property
+    def clips(self) -> ClipSelection:
+        """All clips, to choose from."""
+        return ClipSelection(self, np.arange(len(self), dtype=np.int64))
+
+    def where(
+        self,
+        *,
+        video: str | None = None,
+        class_name: str | None = None,
+        min_motion: float | None = None,
+        max_motion: float | None = None,
+        view: int = 0,
+        **labels: int | Collection[int],
+    ) -> ClipSelection:
+        """Choose clips: ``shards.where(video="*Biking*", min_motion=0.1, grid_ul=6)``.
+
+        Parameters and errors are those of `mas_labels.selection.ClipSelection.where`.
+        """
+        return self.clips.where(
+            video=video,
+            class_name=class_name,
+            min_motion=min_motion,
+            max_motion=max_motion,
+            view=view,
+            **labels,
+        )
+
+    def table(self, view: int = 0) -> pandas.DataFrame:
+        """Return all clips as a pandas table; see `mas_labels.selection.ClipSelection.table`."""
+        return self.clips.table(view)
+
+    @cached_property
+    def label_counts(self) -> LabelCounts:
+        """How often each label has each value, in all shards, or in 200 of them if there are more."""
+        from mas_labels.label_counts import count_labels
+
+        return count_labels(self)
 
     def _each_shard(self) -> Iterator[Shard]:
         return (self.shard(number) for number in range(len(self.paths)))
@@ -253,10 +329,10 @@ class ShardSet(Sequence[Clip]):
     @overload
     def __getitem__(self, index: int) -> Clip: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Clip]: ...
-    def __getitem__(self, index: int | slice) -> Clip | list[Clip]:
+    def __getitem__(self, index: slice) -> ClipSelection: ...
+    def __getitem__(self, index: int | slice) -> Clip | ClipSelection:
         if isinstance(index, slice):
-            return [Clip(self, at) for at in range(*index.indices(len(self)))]
+            return self.clips[index]
         if not -len(self) <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
         return Clip(self, int(index) % len(self))
@@ -273,36 +349,18 @@ class ShardSet(Sequence[Clip]):
         kind = f"{len(self.views)} views of 27 labels each" if self.has_labels else "frames only"
         options = ", ".join(f"{name}={value}" for name, value in self.config.items())
         return (
-            f"{len(self)} clips in {len(self.paths)} shards: {kind}; {len(self.failures)} failures\n{options}"
+            f"{len(self):,} clips in {len(self.paths):,} shards: {kind}; {self.failure_count:,} failures\n"
+            f"{options}"
         )
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(repr(self))}</pre>"
-
-
-def _video(shard: Shard, row: int) -> Video:
-    """Read row `row` of a shard's table of videos."""
-
-    def text(path: str, at: int) -> str:
-        return os.fsdecode(bytes(shard.read(path, at)))
-
-    class_index = int(shard.read("videos/class_index", row))
-    return Video(
-        path=text("videos/path", row),
-        class_name=text("classes", class_index) if class_index >= 0 else None,
-        class_index=class_index,
-        splits=tuple(filter(None, text("videos/splits", row).split(","))),
-        group=text("videos/group", row) or None,
-        frames=int(shard.read("videos/frames", row)),
-        fps=float(shard.read("videos/fps", row)),
-        clips=int(shard.read("videos/clips", row)),
-    )
-
-
-def read_failures(shard: Shard) -> list[Failure]:
-    """Read the videos of one shard that could not be used."""
-    columns = (shard.read_texts(f"failures/{name}") for name in ("path", "stage", "code", "message"))
-    return [Failure(*row) for row in zip(*columns, strict=True)]
+        words, _, options = repr(self).partition("\n")
+        folders = sorted({str(path.parent) for path in self.paths})
+        where = folders[0] if len(folders) == 1 else f"{len(folders)} folders"
+        return (
+            f"<p><b>{html.escape(words)}</b><br>{html.escape(printable(where))}</p>"
+            f"<p><small>{html.escape(printable(options))}</small></p>"
+        )
 
 
 def find_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:

@@ -22,7 +22,8 @@ from mas_labels import schema
 from mas_labels.config import LabelConfig
 from mas_labels.errors import ConfigError, ShardError
 from mas_labels.seal import check_seal
-from mas_labels.shard_structure import check_references, check_rows, checked_datasets, read_attributes
+from mas_labels.shard_header import parse_attributes
+from mas_labels.shard_structure import check_references, check_rows, checked_datasets
 from mas_labels.stored_frames import CLIP_SHAPE, UNREADABLE, StoredFrames
 
 
@@ -102,14 +103,10 @@ class Shard:
 
     def _read_header(self) -> None:
         """Read the attributes."""
+        said = parse_attributes(self._file, self.path)
+        self.texts = {name: said.texts[name] for name in ("format", "config", "plan", "versions")}
+        self.config, self.plan, self.versions = said.config, said.plan, said.versions
         try:
-            texts = {
-                name: os.fsdecode(value) for name, value in read_attributes(self._file, self.path).items()
-            }
-            self.texts = {name: texts[name] for name in ("format", "config", "plan", "versions")}
-            self.config: dict[str, Any] = _dictionary(texts["config"])
-            self.plan: dict[str, Any] = _dictionary(texts["plan"])
-            self.versions: dict[str, str] = _dictionary(texts["versions"])
             self.options = LabelConfig.from_dict(self.config)
         except ConfigError as error:
             raise ShardError(
@@ -117,10 +114,8 @@ class Shard:
                 f"({self.versions.get('mas_labels')}), or make it again"
             ) from error
         except UNREADABLE as error:
-            raise ShardError(
-                f"{self.path}: not a shard of mas-labels, an attribute is damaged: {error}"
-            ) from error
-        self.content_hash = texts["content_hash"]
+            raise ShardError(f"{self.path}: its options are damaged: {error}") from error
+        self.content_hash = said.texts["content_hash"]
         self._label_min = schema.label_min(self.options.convention)
 
     def __len__(self) -> int:
@@ -224,13 +219,6 @@ class Shard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _dictionary(text: str) -> dict[str, Any]:
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise TypeError(f"expected a JSON object, found {text[:40]}")
-    return value
 
 
 def _text(value: Any) -> str:

@@ -39,7 +39,8 @@ def read_attributes(file: h5py.File, path: Path) -> dict[str, bytes]:
     ShardError
         If there is one more or less, one of another type or size, or another version.
     """
-    missing = [name for name in schema.ATTRIBUTES if name not in file.attrs]
+    found = set(file.attrs)
+    missing = [name for name in schema.ATTRIBUTES if name not in found]
     if missing:
         raise ShardError(f"{path}: not a shard of mas-labels, attributes missing: {', '.join(missing)}")
     form, version = _attribute(file, "format", path), _attribute(file, "schema_version", path)
@@ -49,20 +50,23 @@ def read_attributes(file: h5py.File, path: Path) -> dict[str, bytes]:
             f"{os.fsdecode(form)} version {version}: make it again, or read it with the mas-labels that made "
             "it (attribute `versions`)"
         )
-    foreign = sorted(set(file.attrs) - set(schema.ATTRIBUTES))
+    foreign = sorted(found - set(schema.ATTRIBUTES))
     if foreign:
         raise ShardError(f"{path}: has attributes {foreign}, which are not in the schema: do not trust it")
-    return {name: _attribute(file, name, path) for name in schema.ATTRIBUTES if name != "schema_version"}
+    others = [name for name in schema.ATTRIBUTES if name not in ("format", "schema_version")]
+    return {"format": form, **{name: _attribute(file, name, path) for name in others}}
 
 
 def _attribute(file: h5py.File, name: str, path: Path) -> Any:
     """Read one attribute, the version as int, all others as bytes."""
     stored = file.attrs.get_id(name)
     kind = "i" if name == "schema_version" else "S"
-    if stored.shape != () or stored.dtype.kind != kind or stored.dtype.itemsize > MOST_ATTRIBUTE_BYTES:
-        raise ShardError(f"{path}: attribute {name} is {stored.dtype} {stored.shape}: {REMEDY}")
-    value = file.attrs[name]
-    return int(value) if kind == "i" else bytes(value)
+    dtype = stored.dtype
+    if stored.shape != () or dtype.kind != kind or dtype.itemsize > MOST_ATTRIBUTE_BYTES:
+        raise ShardError(f"{path}: attribute {name} is {dtype} {stored.shape}: {REMEDY}")
+    value = np.empty((), dtype)
+    stored.read(value)
+    return int(value) if kind == "i" else bytes(value[()])
 
 
 def checked_datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, MasError, StorageError, VideoError
 from mas_labels.heartbeat import Heartbeat
 from mas_labels.labeller import Labeller, borrowed_labeller
-from mas_labels.labelling import LabelledClip, views_of
+from mas_labels.labelling import ALL_CLIPS, LabelledClip, views_of
 from mas_labels.manifest import VideoRecord
 from mas_labels.plan import ShardPlan, ShardResult, check_same_run, shard_result
 from mas_labels.shard_header import read_header
@@ -85,7 +86,7 @@ def _write_shard(path: Path, plan: ShardPlan, run: RunContext, beat: Heartbeat) 
             path, run.config, plan.as_dict(), views, plan.classes, run.versions, run.how.retry_failed
         ) as writer:
             for record in plan.videos:
-                _add_video(record, run, labeller, writer, beat)
+                add_video(writer, record, run.root, labeller, run.how.video_timeout_seconds, count=beat.count)
 
 
 def _check_versions(labeller: Labeller, run: RunContext) -> None:
@@ -96,22 +97,55 @@ def _check_versions(labeller: Labeller, run: RunContext) -> None:
         )
 
 
-def _add_video(
-    record: VideoRecord, run: RunContext, labeller: Labeller, writer: ShardWriter, beat: Heartbeat
-) -> None:
-    """Label a video's clips and add them to a shard, or add a failure; complete clips are kept either way."""
-    clips, facts = 0, VideoFacts()
+@dataclass(frozen=True)
+class VideoOutcome:
+    """What became of a video: its clips, what was known of it, and whether it is a failure, too."""
+
+    clips: int
+    facts: VideoFacts
+    failed: bool
+
+
+def add_video(
+    writer: ShardWriter,
+    record: VideoRecord,
+    root: Path,
+    labeller: Labeller,
+    timeout_seconds: float,
+    wanted: Sequence[int] = ALL_CLIPS,
+    count: Callable[..., None] = lambda **_: None,
+) -> VideoOutcome:
+    """Label a video's clips and add them to a shard, or add a failure; complete clips are kept either way.
+
+    Parameters
+    ----------
+    writer
+        The shard.
+    record, root
+        The video, and the data set's folder.
+    labeller
+        The process that labels it.
+    timeout_seconds
+        Longest time without a sign of life.
+    wanted
+        Numbers of the clips to label; see `mas_labels.labeller.Labeller.label`.
+    count
+        Told of clips, failures and videos as they come, as `mas_labels.heartbeat.Heartbeat.count` is.
+    """
+    clips, facts, failed = 0, VideoFacts(), False
     try:
-        for item in labeller.label(run.root / record.path, run.config, run.how.video_timeout_seconds):
+        for item in labeller.label(root / record.path, writer.config, timeout_seconds, wanted):
             if isinstance(item, LabelledClip):
                 writer.add_clip(item.start_frame, item.frames, item.statistics, item.flow)
                 clips, facts = clips + 1, item.facts
-                beat.count(clips=1)
+                count(clips=1)
             else:
                 facts = item
     except VideoError as error:
         writer.add_failure(record.path, error)
-        beat.count(failures=1)
+        failed = True
+        count(failures=1)
     if clips:
         writer.add_video(record, facts, clips)
-    beat.count(videos=1)
+    count(videos=1)
+    return VideoOutcome(clips, facts, failed)

@@ -1,6 +1,6 @@
 """Train and test splits (official list files, group numbers, or the path itself) and the order of classes.
 
-Each rule of a recipe (`mas_labels.recipe`) has one reader: here, in `mas_labels.marked_lists` or in
+Each rule of a recipe (`mas_labels.split_rules`) has one reader: here, in `mas_labels.marked_lists` or in
 `mas_labels.csv_lists`.
 """
 
@@ -16,16 +16,9 @@ from mas_labels.csv_lists import find_csv, read_csv_lists
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.folder import first_names, printable, split_extension
 from mas_labels.marked_lists import find_marked_lists, read_marked_lists
-from mas_labels.recipe import (
-    CsvRule,
-    GroupsRule,
-    ListsRule,
-    Manifest,
-    MarkedListsRule,
-    PathRule,
-    SplitRule,
-    is_file_name,
-)
+from mas_labels.recipe import Manifest
+from mas_labels.recipe_keys import is_file_name
+from mas_labels.split_rules import CsvRule, GroupsRule, ListsRule, MarkedListsRule, PathRule, SplitRule
 from mas_labels.split_table import PathMatches, Splits, SplitTable, fold_name, read_lines
 
 

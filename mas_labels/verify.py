@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mas_labels.config import RunOptions
 from mas_labels.deep_checks import Problem, find_contradictions
 from mas_labels.errors import ShardError
 from mas_labels.interruption import live_with_parent
@@ -38,12 +39,15 @@ class Checks:
         The data set's folder, for `recompute`.
     seed
         Of the draw of those clips.
+    timeout_seconds
+        Longest time that a video may take for a frame or a clip.
     """
 
     deep: bool = False
     recompute: float = 0.0
     root: Path | None = None
     seed: int = 0
+    timeout_seconds: float = RunOptions.video_timeout_seconds
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def verify_shard(path: Path, checks: Checks) -> ShardReport:
                 problems += _first(find_contradictions(shard))
             if checks.recompute and checks.root is not None:
                 recomputed = sample_clips(shard, checks.recompute, checks.seed)
-                problems += _first(find_differences(shard, checks.root, recomputed))
+                problems += _first(find_differences(shard, checks.root, recomputed, checks.timeout_seconds))
     except ShardError as error:
         problems.append(Problem("file", None, str(error)))
     return ShardReport(path, clips, len(recomputed), tuple(problems))

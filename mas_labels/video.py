@@ -1,45 +1,35 @@
 """A file -> its frames, and all that goes wrong with files.
 
 What a header says about the number of frames is never believed: frames are read until there are no more.
+Decoding is FFmpeg's, through PyAV: it tells of frames whose errors were concealed, and of other sizes.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NoReturn
 
-# Read by OpenCV when it first opens a file: broken videos are reported by us, once, not frame by frame.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
-import cv2
+import av
 import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from mas_labels.errors import VideoError
 
+DECODER_ERRORS = (av.FFmpegError, ValueError, OSError)
+"""What PyAV raises on damaged files: FFmpeg's errors, and Python's own on formats that it does not know."""
 
-@contextmanager
-def _utf8_name(path: Path) -> Iterator[str]:
-    """Give a name that OpenCV can open the file by, valid until the block ends.
-
-    Absolute, since FFmpeg reads "name:with:colons.avi" as a protocol; and UTF-8, since OpenCV crashes on
-    other names: those get a link for a moment.
-    """
-    name = str(path.absolute())
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        with tempfile.TemporaryDirectory() as folder:
-            link = Path(folder) / "video"
-            link.symlink_to(name)
-            yield str(link)
-    else:
-        yield name
+CHROMA = Interpolation.BICUBIC
+"""How colour is brought to the size of brightness, which has more pixels: FFmpeg's and OpenCV's choice."""
 
 
 @dataclass
@@ -51,7 +41,7 @@ class VideoFacts:
     file_bytes
         Size of the file.
     fps
-        Frames per second as the container states them, 0 if it does not.
+        Frames per second on average as the container states them, 0 if it does not.
     promised_frames
         Frames as the header states them: only ever quoted in messages and estimates.
     decoded_frames
@@ -87,78 +77,119 @@ class VideoReader(VideoFacts):
         return VideoFacts(**{field.name: getattr(self, field.name) for field in fields(VideoFacts)})
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        """Decode the file from its start.
+        """Decode the file from its start, with one thread, every frame that a player would show.
 
         Yields
         ------
-        (rows, cols, 3) uint8 BGR, as OpenCV decodes.
+        (rows, cols, 3) uint8 BGR, turned as the metadata says.
 
         Raises
         ------
         VideoError
-            If the file cannot be opened, has no frame that decodes, or changes size on its way.
+            If the file cannot be opened, has no frame that decodes, or changes size on its way; after the
+            last frame, if errors were concealed in some, or not all of the file could be decoded.
         """
         self.decoded_frames = self.rows = self.cols = 0
-        capture = self._open()
-        try:
-            while True:
-                decoded, frame = capture.read()
-                if not decoded:
-                    break
-                self._check_size(frame)
+        self._concealed: list[int] = []
+        self._errors: list[str] = []
+        with self._open_file() as file, self._open_container(file) as container:
+            reformatter = VideoReformatter()
+            for frame in self._decode(container, self._choose_stream(container)):
+                picture = self._to_picture(frame, reformatter)
+                self._check_size(picture)
+                if frame.is_corrupt:
+                    self._concealed.append(self.decoded_frames)
                 self.decoded_frames += 1
-                yield frame
-        except cv2.error as error:
-            raise VideoError("decode", "opencv_error", f"OpenCV gave up: {error.err or error}") from error
-        finally:
-            capture.release()
-        if self.decoded_frames == 0:
-            raise VideoError(
-                "decode",
-                "no_frames",
-                f"the header promises {self.promised_frames} frames, none could be decoded: "
-                "the stream is empty or in a codec this OpenCV lacks; re-encode the file",
-            )
+                yield picture
+        self._check_end()
 
-    def _open(self) -> cv2.VideoCapture:
-        """Open the file with one decoding thread, the picture turned as its metadata says."""
-        self._check_file()
-        with _utf8_name(self.path) as name:
-            capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-        if not capture.isOpened():
-            raise VideoError(
-                "open",
-                "cannot_open",
-                f"no video stream was found in its {self.file_bytes} bytes: "
-                "not a video, only sound, or cut short",
-            )
-        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-        self.fps = max(0.0, capture.get(cv2.CAP_PROP_FPS))
-        self.promised_frames = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        return capture
-
-    def _check_file(self) -> None:
-        """Raise `VideoError` unless the file can be read and is no list of other files."""
-        try:
-            start = self._read_start()
-        except OSError as error:
-            raise VideoError("open", "unreadable", f"cannot read the file: {error.strerror}") from error
-        if start.startswith(b"ffconcat"):  # FFmpeg would open whatever files it names
-            raise VideoError("open", "playlist", "a list of other files: label those files themselves")
-
-    def _read_start(self) -> bytes:
-        """Return the file's first bytes and note its size; what is no regular file is not waited for."""
+    def _open_file(self) -> io.FileIO:
+        """Open the file and note its size; what is no regular file is not waited for."""
+        none = VideoError("open", "no_file", "expected a regular file, found none: check the path")
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         except (FileNotFoundError, NotADirectoryError):
-            descriptor = None
-        if descriptor is not None:
-            with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-                found = os.fstat(descriptor)
-                if stat.S_ISREG(found.st_mode):
-                    self.file_bytes = found.st_size
-                    return file.read(16)
-        raise VideoError("open", "no_file", "expected a regular file, found none: check the path")
+            raise none from None
+        except OSError as error:
+            raise VideoError("open", "unreadable", f"cannot read the file: {error.strerror}") from error
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(descriptor)
+            raise none
+        self.file_bytes = found.st_size
+        file = io.FileIO(descriptor)
+        file.name = os.fspath(self.path)  # FFmpeg may look at its ending
+        return file
+
+    def _open_container(self, file: io.FileIO) -> InputContainer:
+        """Read the file's head. FFmpeg gets the open file, and may open no other file and no address."""
+        try:
+            return av.open(
+                file,
+                "r",
+                metadata_errors="ignore",
+                options={"protocol_whitelist": "none"},
+                io_open=_refuse_to_open,
+            )
+        except DECODER_ERRORS as error:
+            raise VideoError(
+                "open",
+                "cannot_open",
+                f"no video was found in its {self.file_bytes} bytes ({_reason(error)}): "
+                "not a video, or cut short",
+            ) from error
+
+    def _choose_stream(self, container: InputContainer) -> VideoStream:
+        """Return the stream to decode, set to one thread, and note what the head says of it."""
+        stream = container.streams.best("video")
+        if not isinstance(stream, VideoStream):
+            raise VideoError("open", "no_video_stream", "no video stream, only sound or data")
+        if stream.codec_context is None:
+            raise VideoError(
+                "open", "no_decoder", "its codec is none that this FFmpeg can decode: re-encode the file"
+            )
+        stream.codec_context.thread_count = 1  # others work beside us
+        self.fps = float(stream.average_rate or 0)
+        self.promised_frames = stream.frames
+        if not self.promised_frames and container.duration:
+            self.promised_frames = round(max(0, container.duration) / av.time_base * self.fps)
+        return stream
+
+    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+        """Yield all frames that the decoder makes; note its errors and go on behind them, as players do."""
+        try:
+            for packet in container.demux(stream):
+                if packet.size:  # an empty one would end decoding
+                    yield from self._decode_packet(stream, packet)
+        except DECODER_ERRORS as error:
+            self._note(error)
+        yield from self._decode_packet(stream, None)
+
+    def _decode_packet(self, stream: VideoStream, packet: Packet | None) -> list[VideoFrame]:
+        """Decode a packet; None: what the decoder still holds."""
+        try:
+            return stream.codec_context.decode(packet)
+        except DECODER_ERRORS as error:
+            self._note(error)
+            return []
+
+    def _note(self, error: Exception) -> None:
+        self._errors.append(f"after {self.decoded_frames} frames ({_reason(error)})")
+
+    def _to_picture(self, frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
+        """Return a frame as (rows, cols, 3) uint8 BGR, turned as its metadata says."""
+        try:
+            bgr = reformatter.reformat(frame, format="bgr24", interpolation=CHROMA, threads=1).to_ndarray()
+        except DECODER_ERRORS as error:
+            raise VideoError(
+                "decode",
+                "not_converted",
+                f"frame {self.decoded_frames} is in {frame.format.name}, which cannot be turned into BGR "
+                f"({_reason(error)}): re-encode the file",
+            ) from error
+        if frame.rotation % 90:  # players show such frames as they are
+            return bgr.astype(np.uint8, copy=False)
+        return np.ascontiguousarray(np.rot90(bgr, frame.rotation // 90), np.uint8)
 
     def _check_size(self, frame: NDArray[np.uint8]) -> None:
         """Note the first frame's size; raise `VideoError` if a later frame has another one."""
@@ -172,3 +203,35 @@ class VideoReader(VideoFacts):
                 f"frame {self.decoded_frames} has {rows} x {cols} pixels, those before it "
                 f"{self.rows} x {self.cols}: cut the file there",
             )
+
+    def _check_end(self) -> None:
+        """Raise `VideoError` unless every frame of the file was decoded without an error."""
+        wrong = []
+        if self._concealed:
+            count, first = len(self._concealed), self._concealed[0]
+            wrong.append(f"{count} of {self.decoded_frames} frames are damaged, the first is frame {first}")
+        if self._errors:
+            wrong.append(f"the decoder gave up {len(self._errors)} times, first {self._errors[0]}")
+        if self.decoded_frames == 0:
+            raise VideoError(
+                "decode",
+                "no_frames",
+                f"the header promises {self.promised_frames} frames, none could be decoded: "
+                f"{wrong[0] if wrong else 'the stream is empty'}; fetch the file again",
+            )
+        if wrong:
+            raise VideoError(
+                "decode",
+                "errors_concealed",
+                f"{'; '.join(wrong)}: clips are cut from what a player would show; fetch the file again",
+            )
+
+
+def _refuse_to_open(url: str, flags: int, options: dict[str, str]) -> NoReturn:
+    """Called when a file asks FFmpeg to open another one."""
+    raise VideoError("open", "playlist", f"a list of other files, of {url!r}: label those files themselves")
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong, without the file's name."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

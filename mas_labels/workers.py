@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING
 
 import joblib
 
@@ -13,9 +15,16 @@ from mas_labels.heartbeat import MOST_DEATHS, read_beats
 from mas_labels.plan import ShardPlan, ShardResult
 from mas_labels.shard_task import RunContext, make_shard, make_shard_in_worker
 
+if TYPE_CHECKING:
+    from distributed import Client, Future, as_completed
+
 MOST_FRUITLESS_POOLS = 3
 """Pools in a row that may break before a shard was even begun."""
 CONNECT_SECONDS = 30.0
+LOOK_SECONDS = 0.1
+SCHEDULER_GONE = "the dask scheduler is gone: start it, then the same command goes on from there"
+NO_WORKERS_SECONDS = 600.0
+"""How long a dask cluster may be without workers before a run gives up."""
 
 
 def make_shards(todo: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
@@ -93,15 +102,48 @@ def _on_cluster(todo: Sequence[ShardPlan], run: RunContext, scheduler: str) -> I
         raise ConfigError(f"cannot reach a dask scheduler at {scheduler}: {error}") from error
     with client:
         futures = {client.submit(make_shard, plan, run, pure=False): plan for plan in todo}
+        completed = as_completed(list(futures), loop=client.loop)
         try:
-            for future in as_completed(list(futures), loop=client.loop):
-                plan = futures.pop(future)
-                failed = future.exception() if future.status == "error" else None
-                if isinstance(failed, StorageError):
-                    raise failed
-                if failed is not None:
-                    yield ShardResult(plan.name, len(plan.videos), error=f"{type(failed).__name__}: {failed}")
-                else:
-                    yield future.result()
+            while not completed.is_empty():
+                _wait_for_one(client, completed)
+                future = next(completed)
+                yield _result_of(future, futures.pop(future))
         finally:
             client.cancel(list(futures))
+
+
+def _wait_for_one(client: Client, completed: as_completed) -> None:
+    """Wait until a shard is done; say when the cluster has no workers, and give up if it stays so."""
+    alone_since: float | None = None
+    while not completed.has_ready():
+        time.sleep(LOOK_SECONDS)
+        if client.status != "running":
+            raise WorkerError(
+                "the dask scheduler is gone: start it, then the same command goes on from there"
+            )
+        if client.scheduler_info()["workers"]:
+            alone_since = None
+            continue
+        if alone_since is None:
+            alone_since = time.monotonic()
+            print(
+                f"the dask cluster has no workers: waiting for one, at most {NO_WORKERS_SECONDS:g} s",
+                file=sys.stderr,
+            )
+        if time.monotonic() - alone_since > NO_WORKERS_SECONDS:
+            raise WorkerError(
+                f"the dask cluster had no workers for {NO_WORKERS_SECONDS:g} s: start some, then the same "
+                "command goes on from there; finished shards are kept"
+            )
+
+
+def _result_of(future: Future, plan: ShardPlan) -> ShardResult:
+    """Return what became of a shard; raise if nothing more can be written."""
+    if future.status == "cancelled":
+        raise WorkerError(SCHEDULER_GONE)
+    failed = future.exception() if future.status == "error" else None
+    if isinstance(failed, StorageError):
+        raise failed
+    if failed is not None:
+        return ShardResult(plan.name, len(plan.videos), error=f"{type(failed).__name__}: {failed}")
+    return future.result()

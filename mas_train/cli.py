@@ -15,6 +15,7 @@ from mas_labels.errors import MasError, MissingDependencyError
 from mas_train.presets import PRESETS, Recipe, make_recipe
 from mas_train.recipe_options import MEASURING_OPTIONS, RECIPE_OPTIONS, SPEED_OPTIONS, add_options
 from mas_train.stopping import EXIT_SIGNAL
+from mas_train.telling import tell
 
 EXIT_ERROR = 1
 
@@ -144,8 +145,7 @@ def run_command(command: click.Command, name: str, args: list[str] | None, after
         error.show()
         status = error.exit_code
     except MasError as error:
-        if str(error):  # without a message, another process of the run tells
-            click.echo(f"error: {error}", err=True)
+        tell(error)
         status = EXIT_ERROR
     except (KeyboardInterrupt, click.Abort):
         click.echo(f"interrupted; {after_interrupt}", err=True)

@@ -82,9 +82,10 @@ def train(job: Job, state: TrainingState, log: MetricsLog | None, should_stop: C
         epoch = state.step // job.order.steps_per_epoch
         clips = job.order.batch(state.step)
         losses, gradients = compute_gradients(state, batch, views, epoch, job)
-        norm = require_finite(
-            losses, gradients, state.step, clips, job.dataset.shards, state.scaler.get_scale() > 1
-        )
+        with job.group.failing_together():
+            norm = require_finite(
+                losses, gradients, state.step, clips, job.dataset.shards, state.scaler.get_scale() > 1
+            )
         update_weights(state, gradients, norm, epoch, job.recipe)
         ended = time.perf_counter()
         if log is not None:

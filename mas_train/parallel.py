@@ -19,12 +19,13 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mas_labels.errors import MasError, TrainingError
+from mas_train.telling import tell
 
 Item = TypeVar("Item")
 
 
-class ToldElsewhereError(TrainingError):
-    """Another process failed, and says why itself; the message is empty."""
+class ToldError(TrainingError):
+    """One process failed and has said why; the message is empty, the cause is the error in that process."""
 
 
 @dataclass(frozen=True)
@@ -82,23 +83,30 @@ class Group:
 
     @contextlib.contextmanager
     def failing_together(self) -> Iterator[None]:
-        """End in all processes what fails in one: the first of those that failed keeps its error.
+        """End in all processes what fails in one: the first of those that failed says why.
+
+        It does so before any process leaves: a launcher ends all as soon as it sees that one has ended, and
+        the line would be lost. Alone, a process raises its error as it is.
 
         Raises
         ------
-        ToldElsewhereError
-            In the others.
+        ToldError
+            In all processes.
         """
         failed: MasError | None = None
         try:
             yield
         except MasError as error:
             failed = error
-        teller = self.size - self.largest(0 if failed is None else self.size - self.rank)
-        if teller == self.rank and failed is not None:
+        if self.size == 1 and failed is not None:
             raise failed
-        if teller < self.size:
-            raise ToldElsewhereError
+        teller = self.size - self.largest(0 if failed is None else self.size - self.rank)
+        if teller == self.size:
+            return
+        if teller == self.rank and failed is not None:
+            tell(failed, after_others=True)
+        self.largest(0)  # wait until it is told
+        raise ToldError from failed
 
     def fail_together(self, items: Iterator[Item]) -> Iterator[Item]:
         """Yield `items`; an error while one is made ends all processes."""

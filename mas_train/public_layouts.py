@@ -1,12 +1,13 @@
 """Names of C3D's weights in public use, and ours: import and export of backbones.
 
-| layout | names | seen in |
-|---|---|---|
-| plain | ``conv1.weight`` ... ``conv5.weight``, or with ``a`` and ``b`` (``conv3a``, ``conv3b``) for the \
-large C3D; ``bn1.*`` ... of batch norm | most PyTorch ports; the second release of the paper's authors; \
-what `mas-export` writes |
-| wrapped | ``conv1a.conv.weight``, ``conv1a.bn.*`` | MMAction2 |
-| numbered | ``features.0.weight``, ``features.3.weight`` ..., convolutions in order | ports from Caffe |
+plain
+    ``conv1.weight`` ... ``conv5.weight``, or with ``a`` and ``b`` (``conv3a``, ``conv3b``) for the large C3D;
+    ``bn1.*`` ... of batch norm. Seen in most PyTorch ports, the second release of the paper's authors, and
+    what `mas-export` writes.
+wrapped
+    ``conv1a.conv.weight``, ``conv1a.bn.*``. Seen in MMAction2.
+numbered
+    ``features.0.weight``, ``features.3.weight`` ..., convolutions in order. Seen in ports from Caffe.
 
 Prefixes ``module.``, ``backbone.`` and ``model.`` are dropped. Fully connected layers (``fc6``, ``fc7``,
 ``fc8``, ``classifier.*``, ``cls_head.*``, ``motion_linear``, ``app_linear``) are known and left out: they

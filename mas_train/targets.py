@@ -1,13 +1,15 @@
 """Which labels are trained, and as what: the paper's tables 1 to 3, one name a row.
 
-| row of the paper | `targets` |
-|---|---|
-| table 1: motion pattern 1, 2, 3 | ``motion-grid``, ``motion-rings``, ``motion-triangles`` |
-| table 2: motion global | ``motion-global`` |
-| table 2: motion pattern all | ``motion-local`` |
-| table 2: motion pattern all + global; table 3: motion | ``motion`` |
-| table 3: appearance | ``appearance`` |
-| table 3: joint; all of table 4 | ``joint`` |
+===============================================  =======================================================
+row of the paper                                 `targets`
+===============================================  =======================================================
+table 1: motion pattern 1, 2, 3                  ``motion-grid``, ``motion-rings``, ``motion-triangles``
+table 2: motion global                           ``motion-global``
+table 2: motion pattern all                      ``motion-local``
+table 2: motion pattern all + global; 3: motion  ``motion``
+table 3: appearance                              ``appearance``
+table 3: joint; all of table 4                   ``joint``
+===============================================  =======================================================
 
 This module needs no torch: the command line reads it.
 """

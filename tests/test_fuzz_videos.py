@@ -12,6 +12,8 @@ import pytest
 from conftest import FOLDER_MANIFEST, SHARED, moving_texture, write_video
 from mutations import mutate
 
+import mas_labels
+
 RUN_SECONDS = 120
 """A batch takes a few seconds; what takes this long hangs."""
 BATCH = 50
@@ -31,7 +33,7 @@ def seeds(tmp_path_factory):
 
 
 def run_on_mutants(seeds, folder, seed, count):
-    """Damage `count` videos, label them, verify the shard; return the failures."""
+    """Damage `count` videos, label them, verify the shards; there are clips, and return the failures."""
     rng = np.random.default_rng(seed)
     videos = folder / "videos"
     videos.mkdir(parents=True)
@@ -44,6 +46,7 @@ def run_on_mutants(seeds, folder, seed, count):
     assert made.returncode in (0, 3), (seed, made.stderr[-2000:])
     verified = mas("verify", folder / "out", "--deep")
     assert verified.returncode == 0, (seed, verified.stdout)
+    assert len(mas_labels.open_shards(folder / "out")), "none gave a clip: nothing was tried"
     shown = mas("failures", folder / "out", "--json")
     return json.loads(shown.stdout)["failures"]
 
@@ -60,16 +63,17 @@ def mas(*arguments):
     )
 
 
-def check(failures, count):
-    assert 0 < len(failures) < count, "some of each, else nothing was tried"
+def check(failures):
+    """Most damaged videos are failures, those that gave clips, too, if the decoder told of the damage."""
+    assert failures, "none failed: nothing was tried"
     assert all(row["stage"] and row["code"] and row["message"] for row in failures)
 
 
 def test_damaged_videos_end_as_clips_or_as_failures(seeds, tmp_path):
-    check(run_on_mutants(seeds, tmp_path, 0, 24), 24)
+    check(run_on_mutants(seeds, tmp_path, 0, 24))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", range(100))
 def test_5000_damaged_videos_end_as_clips_or_as_failures(seeds, tmp_path, batch):
-    check(run_on_mutants(seeds, tmp_path, 1 + batch, BATCH), BATCH)
+    check(run_on_mutants(seeds, tmp_path, 1 + batch, BATCH))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import string
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from mas_labels.config import LabelConfig
 from mas_labels.errors import ConfigError, DatasetError, MasError, VideoError
 from mas_labels.folder import FolderContents, resolve_inside
 from mas_labels.manifest import VideoRecord, describe, find_videos, list_videos, load_manifest
+from mas_labels.path_match import match_paths
 from mas_labels.recipe import Manifest, parse_manifest
 from mas_labels.shard_writer import ShardWriter
 from mas_labels.video import VideoReader
@@ -169,6 +172,23 @@ def test_yaml_that_trips_its_parser_is_refused(tmp_path, text):
 def test_a_recipe_that_leads_out_or_asks_for_too_much_is_refused(changes):
     with pytest.raises(ConfigError):
         parse_manifest({**GOOD, **changes})
+
+
+def test_a_path_that_can_be_tried_in_too_many_ways_ends(tmp_path, monkeypatch):
+    """2^40 ways; afterwards the timer and its handler are as they were."""
+    monkeypatch.setattr("mas_labels.path_match.MATCH_SECONDS", 0.1)
+    before = signal.getsignal(signal.SIGVTALRM)
+    with pytest.raises(ConfigError, match=r"'\(a\+\)\+b', takes more than 0.1 s to be compared with 'aaaa"):
+        list_videos(
+            parse_manifest({**GOOD, "path": "(a+)+b"}), FolderContents((f"{'a' * 40}.avi",), {}, ()), tmp_path
+        )
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
+    assert signal.getsignal(signal.SIGVTALRM) is before
+
+
+def test_paths_are_matched_in_any_thread():
+    with ThreadPoolExecutor(1) as pool:
+        assert list(pool.submit(match_paths, "a+", ["aa.avi", "b.avi"]).result()) == ["aa.avi"]
 
 
 def test_a_split_that_cannot_name_a_file_is_refused(tmp_path):

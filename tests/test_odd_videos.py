@@ -14,13 +14,14 @@ from mas_labels.plan import make_plan
 CLIPS = {  # decoded frames and clips of those that can be used
     "UPPER.AVI": (187, 11),
     "black.avi": (40, 2),
+    "c_av1.mp4": (24, 1),
     "c_ffv1.mkv": (20, 1),
     "c_mpeg2.ts": (60, 3),
     "c_vp9.webm": (60, 3),
     "corrupt_middle.mp4": (187, 11),
     "dim_16x16.avi": (40, 2),
     "dim_321x241.avi": (40, 2),
-    "dim_change_midstream.ts": (59, 3),
+    "dim_change_midstream.ts": (29, 1),
     "dim_portrait_240x428.mp4": (40, 2),
     "editlist.mp4": (154, 9),
     "flash_cut.avi": (46, 2),
@@ -37,18 +38,21 @@ CLIPS = {  # decoded frames and clips of those that can be used
     "vfr.mp4": (167, 10),
     "zeroed_20k.avi": (178, 11),
 }
-FAILURES = {  # stage, code and part of the message of those that cannot
-    "audio_only.mp4": ("open", "cannot_open", "no video stream"),
-    "c_av1.mp4": ("decode", "no_frames", "the header promises 24 frames, none could be decoded"),
+FAILURES = {  # stage, code and part of the message of those that cannot, or not to their end
+    "audio_only.mp4": ("open", "no_video_stream", "only sound"),
     "coverart.mp4": ("clips", "too_short", "1 frames decoded, a clip needs 16"),
+    "corrupt_middle.mp4": ("decode", "errors_concealed", "34 of 187 frames are damaged"),
+    "dim_change_midstream.ts": ("decode", "size_changes", "frame 29 has 180 x 240 pixels"),
     "empty.avi": ("open", "cannot_open", "in its 0 bytes"),
-    "random.mp4": ("open", "cannot_open", "no video stream"),
+    "random.mp4": ("open", "cannot_open", "not a video"),
     "short_15f.avi": ("clips", "too_short", "15 frames decoded, a clip needs 16"),
     "short_7f.avi": ("clips", "too_short", "7 frames decoded, a clip needs 16"),
-    "text.avi": ("open", "cannot_open", "no video stream"),
+    "text.avi": ("open", "cannot_open", "not a video"),
+    "trunc_half.avi": ("decode", "errors_concealed", "1 of 85 frames are damaged, the first is frame 84"),
     "trunc_header_only.avi": ("open", "cannot_open", "cut short"),
     "trunc_nomoov.mp4": ("open", "cannot_open", "cut short"),
     "zero_frames.avi": ("decode", "no_frames", "the header promises 0 frames"),
+    "zeroed_20k.avi": ("decode", "errors_concealed", "1 of 178 frames are damaged, the first is frame 84"),
 }
 MOTIONLESS = {"black.avi", "static.avi"}
 

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mas_labels.charts import _ticks, bar_chart, line_chart
 from mas_labels.errors import ConfigError, DatasetError, ShardError
-from mas_labels.page import table
+from mas_labels.label_counts import LabelCounts
 from mas_labels.report import write_report
+from mas_labels.report.charts import _ticks, bar_chart, line_chart
+from mas_labels.report.page import table
+from mas_labels.report.summary import summarise
 from mas_labels.schema import LABEL_NAMES, LABELS
 from mas_labels.shard import open_shards
-from mas_labels.summary import Summary, _count_labels, summarise
 
 pytest.importorskip("matplotlib")
 
@@ -145,7 +146,7 @@ def test_a_label_out_of_range_is_refused() -> None:
     labels = np.ones((2, 5, LABELS), np.uint8)
     labels[1, 2, 0] = 17
     with pytest.raises(ShardError, match="expected grid_ul of at most 16, found 17"):
-        _count_labels(Summary(counts=[np.zeros(17, np.int64)]), labels, Path("x.h5"))
+        LabelCounts().add(labels, Path("x.h5"))
 
 
 def test_bars_by_hand() -> None:

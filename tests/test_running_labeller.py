@@ -184,18 +184,18 @@ def test_hanging_and_dying_processes_become_rows_of_a_shard(tmp_path, monkeypatc
     assert starts == list(range(0, 16 * len(starts), 16))
 
 
-@pytest.mark.slow  # by its timing: a run may end before both workers are seen at work
 def test_nothing_outlives_a_killed_run(tiny_videos, tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen(make_command(tiny_videos, out, "--workers", "2"), stderr=subprocess.DEVNULL)
-    wait_until(lambda: len(list(out.glob(".*.partial"))) == 2, process)
+    wait_until(lambda: list(out.glob(".*.partial")), process)  # from then on one labels, the other soon
     workers = children(process.pid, "loky")
     labelling = [pid for worker in workers for pid in children(worker, "label_process")]
-    assert len(labelling) == 2
+    assert len(workers) == 2
+    assert labelling
     os.kill(labelling[0], signal.SIGSTOP)  # it could not end by itself
     process.kill()
     process.wait()
-    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in labelling))  # noqa: PTH110
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers + labelling))  # noqa: PTH110
 
 
 def test_a_labelling_process_stays_when_the_group_is_asked_to_end(labeller, long_video):

@@ -81,7 +81,6 @@ def test_an_error_of_all_is_told_once(tiny_shards: list[Path], tmp_path: Path) -
     assert status == 1 and error.startswith("error: a batch of 13 is larger than the data (12 clips)")
 
 
-@pytest.mark.slow  # the line of the process at fault may be lost when the launcher ends it first
 def test_an_error_of_one_process_ends_all_with_one_line(tiny_shards: list[Path], tmp_path: Path) -> None:
     """Frames of one clip are damaged: one process reads them, the other would wait for its gradients."""
     import h5py

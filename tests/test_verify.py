@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -10,13 +11,14 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import FOLDER_MANIFEST
+from conftest import FOLDER_MANIFEST, children
 from test_shard import write_shard
 
 from mas_labels.cli import main
 from mas_labels.config import LabelConfig
 from mas_labels.conventions import get_convention
 from mas_labels.deep_checks import find_contradictions, wrong_motion_labels
+from mas_labels.labeller import borrowed_labeller, close_idle_labellers
 from mas_labels.manifest import find_videos, load_manifest
 from mas_labels.pipeline import run
 from mas_labels.plan import make_plan
@@ -172,6 +174,19 @@ def test_recomputing_tells_another_video(copy, tiny_videos, tmp_path):
     columns = {problem.column for problem in found if problem.clip in (0, 1, None)}
     assert {"clips/labels", "clips/mu", "frames/jpeg", "videos/bytes"} <= columns
     assert any(problem.column == "videos/path" and problem.clip == 2 for problem in found)
+
+
+def test_recomputing_a_video_that_hangs_its_decoder_ends_at_the_deadline(tiny_shards, tiny_videos):
+    """The process that decodes is stopped; the next video gets another one."""
+    close_idle_labellers()
+    with borrowed_labeller(lambda: None):
+        (pid,) = children(os.getpid(), "label_process")
+    os.kill(pid, signal.SIGSTOP)
+    with Shard(tiny_shards[0]) as shard:
+        found = list(find_differences(shard, tiny_videos, [0, len(shard) - 1], timeout_seconds=1.0))
+    close_idle_labellers()
+    assert [(problem.column, problem.clip) for problem in found] == [("videos/path", 0)]
+    assert "cannot be labelled again: no frame decoded and no clip finished in 1 s" in found[0].message
 
 
 def test_the_sample_is_the_same_for_the_same_seed(tiny_shards):

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mas_labels.errors import ShardError
 from mas_labels.folder import printable
-from mas_labels.schema import LABEL_MAX, LABEL_NAMES
+from mas_labels.label_counts import LabelCounts
 from mas_labels.shard import ShardSet
 
 
@@ -28,7 +23,7 @@ class Summary:
     motionless
         Clips whose flow fields have no motion boundary at all; None where motion is not stored.
     counts
-        For each label how often each value 0, 1, ... was seen over all views of all clips.
+        How often each label has each value, over all views of all clips.
     videos
         Videos with clips, by class.
     versions
@@ -38,7 +33,7 @@ class Summary:
     bytes: int = 0
     planned: int = 0
     motionless: int | None = None
-    counts: list[NDArray[np.int64]] = field(default_factory=list)
+    counts: LabelCounts = field(default_factory=LabelCounts)
     videos: Counter[str] = field(default_factory=Counter)
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -51,7 +46,7 @@ def summarise(shards: ShardSet) -> Summary:
     ShardError
         A shard is damaged, or holds a label out of its range.
     """
-    summary = Summary(counts=[np.zeros(largest + 1, np.int64) for largest in LABEL_MAX])
+    summary = Summary()
     plans: set[tuple[str, str, int]] = set()
     for number in range(len(shards.paths)):
         shard = shards.shard(number)
@@ -62,18 +57,7 @@ def summarise(shards: ShardSet) -> Summary:
             still = int((shard.read("clips/motion") == 0).all(axis=(1, 2)).sum())
             summary.motionless = (summary.motionless or 0) + still
         if shards.has_labels:
-            _count_labels(summary, shard.read("clips/labels"), shard.path)
+            summary.counts.add(shard.read("clips/labels"), shard.path)
     summary.planned = sum(count for _, _, count in plans)
     summary.videos = Counter(printable(video.class_name or "no class") for video in shards.videos)
     return summary
-
-
-def _count_labels(summary: Summary, labels: NDArray[np.uint8], path: Path) -> None:
-    for index, largest in enumerate(LABEL_MAX):
-        counts = np.bincount(labels[..., index].ravel(), minlength=largest + 1)
-        if len(counts) > largest + 1:
-            raise ShardError(
-                f"{path}: expected {LABEL_NAMES[index]} of at most {largest}, found {len(counts) - 1}: "
-                f"make the shard again"
-            )
-        summary.counts[index] += counts

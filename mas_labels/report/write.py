@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mas_labels.charts import bar_chart, line_chart
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.folder import printable
 from mas_labels.inspect import clip_figure, figure_png
-from mas_labels.page import page, picture, table, tile
+from mas_labels.report.charts import bar_chart, line_chart
+from mas_labels.report.page import page, picture, table, tile
+from mas_labels.report.summary import Summary, summarise
 from mas_labels.schema import LABEL_NAMES, PATTERNS
 from mas_labels.shard import Failure, ShardSet
-from mas_labels.summary import Summary, summarise
 
 EXAMPLES = 4
 """Clips whose picture is on the page."""
@@ -192,7 +191,7 @@ def _distributions(shards: ShardSet, summary: Summary) -> str:
         return "<h2>Labels</h2><p>These shards hold frames only.</p>"
     if not len(shards):
         return "<h2>Labels</h2><p>There are no clips.</p>"
-    charts = {name: _chart(name, counts) for name, counts in zip(LABEL_NAMES, summary.counts, strict=True)}
+    charts = {name: _chart(name, summary.counts.shares(name)) for name in LABEL_NAMES}
     groups = [(p, [name for name in LABEL_NAMES if name.startswith(f"{p}_")]) for p in PATTERNS]
     groups.append(("global", [name for name in LABEL_NAMES if "_" not in name]))
     parts = [
@@ -205,9 +204,7 @@ def _distributions(shards: ShardSet, summary: Summary) -> str:
     )
 
 
-def _chart(name: str, counts: NDArray[np.int64]) -> str:
-    first = 0 if counts[0] else 1
-    shares = {value: float(counts[value] / counts.sum()) for value in range(first, len(counts))}
+def _chart(name: str, shares: dict[int, float]) -> str:
     words = MEANINGS[name.rpartition("_")[2]]
     top = max(shares, key=lambda value: shares[value])
     return (

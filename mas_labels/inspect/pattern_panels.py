@@ -57,7 +57,7 @@ def draw_motion(
     grey = picture.astype(np.float32).mean(axis=2)
     axes.imshow(0.45 * grey + 0.55 * 255, cmap="gray", vmin=0, vmax=255)
     label_axes(axes, f"{pattern}: largest motion")
-    _draw_blocks(axes, pattern)
+    draw_blocks(axes, pattern)
     for number, which in enumerate("uv"):
         block, orientation = labels[f"{pattern}_{which}l"], labels[f"{pattern}_{which}o"]
         if block:  # 0: a motionless grid of the authors' convention
@@ -75,7 +75,7 @@ def draw_appearance(
     """Show where colours change most and least, with the dominant colours of these blocks."""
     axes.imshow(picture)
     label_axes(axes, f"{pattern}: colour diversity")
-    _draw_blocks(axes, pattern)
+    draw_blocks(axes, pattern)
     for number, (block_name, colour_name, word) in enumerate((("pd", "cd", "most"), ("ps", "cs", "least"))):
         block, colour = labels[f"{pattern}_{block_name}"], labels[f"{pattern}_{colour_name}"]
         octant = octant_of(colour, convention)
@@ -85,8 +85,8 @@ def draw_appearance(
         )
 
 
-def _draw_blocks(axes: Axes, pattern: str) -> None:
-    """Draw the pattern's own lines, thinly."""
+def draw_blocks(axes: Axes, pattern: str) -> None:
+    """Draw a pattern's own lines, thinly, over axes that show a view of 112 x 112 pixels."""
     from matplotlib import patheffects
 
     blocks = block_maps()[pattern]

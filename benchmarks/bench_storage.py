@@ -1,0 +1,143 @@
+"""Measure what each way of storing a clip's parts costs: bytes, time to write and to read, and what is lost.
+
+    python benchmarks/bench_storage.py --videos DIR [--count 40] [--out benchmarks]
+
+prints the tables and writes them to ``OUT/storage.md``. One clip a video. Data sets lie in memory and
+have the chunks of a shard; times are CPU seconds of one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+from common import Clip, choose_clips, machine
+from numpy.typing import NDArray
+
+from mas_labels import jpeg
+from mas_labels.flow import compute_flow
+from mas_labels.labels import clip_statistics
+from mas_labels.schema import FRAME_COLS, FRAME_ROWS
+from mas_labels.shard_writer import CHUNK_BYTES
+from mas_labels.views import view_table
+
+QUALITIES = (75, 85, 90, 95)
+GZIP_LEVELS = (1, 4, 9)
+FILTERS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "lzf, shuffled": {"compression": "lzf", "shuffle": True},
+    **{
+        f"gzip {level}, shuffled": {"compression": "gzip", "compression_opts": level, "shuffle": True}
+        for level in GZIP_LEVELS
+    },
+    "gzip 1": {"compression": "gzip", "compression_opts": 1},
+}
+
+
+def timed(function: Callable[..., Any], *args: Any) -> tuple[float, Any]:
+    """Return the CPU milliseconds of a call, and its result."""
+    begin = time.thread_time()
+    result = function(*args)
+    return 1e3 * (time.thread_time() - begin), result
+
+
+def frames_table(clips: list[Clip]) -> str:
+    """JPEG qualities beside raw frames."""
+    lines = ["| frames | kB a clip | ms to code | ms to decode | mean error, grey levels | PSNR, dB |"]
+    lines += ["|---|---|---|---|---|---|", f"| raw | {clips[0].nbytes / 1e3:.0f} | 0 | 0 | 0 | - |"]
+    for quality in QUALITIES:
+        rows = [_jpeg_costs(clip, quality) for clip in clips]
+        size, code, decode, error, psnr = np.mean(rows, axis=0)
+        line = f"| JPEG {quality} | {size:.0f} | {code:.2f} | {decode:.2f} | {error:.2f} | {psnr:.1f} |"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _jpeg_costs(clip: Clip, quality: int) -> tuple[float, ...]:
+    """kB, ms to code, ms to decode, mean error, PSNR of one clip."""
+    code_ms, coded = timed(lambda: [jpeg.encode(frame, quality) for frame in clip])
+    out = np.empty_like(clip)
+    decode_ms, _ = timed(lambda: [jpeg.decode(data, frame) for data, frame in zip(coded, out, strict=True)])
+    difference = clip.astype(np.float64) - out
+    psnr = 10 * np.log10(255**2 / np.mean(difference**2))
+    return sum(data.size for data in coded) / 1e3, code_ms, decode_ms, np.abs(difference).mean(), psnr
+
+
+def filters_table(name: str, rows: list[NDArray[Any]], dtypes: Iterable[type]) -> str:
+    """Types and filters of one data set."""
+    lines = [f"| {name} | filter | kB a clip | ms to write | ms to read | largest error |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for dtype in dtypes:
+        stored = [row.astype(dtype) for row in rows]
+        error = max(
+            float(np.abs(row - half.astype(row.dtype)).max()) for row, half in zip(rows, stored, strict=True)
+        )
+        for label, filters in FILTERS.items():
+            size, write_ms, read_ms = _filter_costs(stored, filters)
+            cells = [
+                np.dtype(dtype).name,
+                label,
+                f"{size:.1f}",
+                f"{write_ms:.2f}",
+                f"{read_ms:.2f}",
+                f"{error:.2g}",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _filter_costs(rows: list[NDArray[Any]], filters: dict[str, Any]) -> tuple[float, float, float]:
+    """kB, ms to write and ms to read of one row, in a file in memory."""
+    with h5py.File("benchmark", "w", driver="core", backing_store=False, rdcc_nbytes=0) as file:  # no cache
+        chunks = (min(len(rows), max(1, CHUNK_BYTES // rows[0].nbytes)), *rows[0].shape)
+        data = file.create_dataset(
+            "data", (len(rows), *rows[0].shape), rows[0].dtype, chunks=chunks, fletcher32=True, **filters
+        )
+
+        def write() -> None:
+            data[:] = np.stack(rows)
+            data.flush()
+
+        write_ms, _ = timed(write)
+        data.id.refresh()
+        read_ms, _ = timed(lambda: data[:])
+        return data.id.get_storage_size() / 1e3 / len(rows), write_ms / len(rows), read_ms / len(rows)
+
+
+def main() -> None:
+    """Parse, measure, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--videos", type=Path, required=True, help="folder with videos and subfolders")
+    parser.add_argument("--count", type=int, default=40, help="clips, one a video, spread evenly")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the written file")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    clips = [clip for _, clip in choose_clips(options.videos, options.count, FRAME_ROWS, FRAME_COLS)]
+    flows = [compute_flow(clip) for clip in clips]
+    statistics = [clip_statistics(clip, flow, view_table(8)) for clip, flow in zip(clips, flows, strict=True)]
+    boundaries, labels = [s.mu for s in statistics], [s.labels for s in statistics]
+    floats = (np.float32, np.float16)
+    text = "\n\n".join(
+        [
+            f"{len(clips)} clips of `{options.videos.name}`; {machine()}, HDF5 {h5py.version.hdf5_version}.",
+            f"`python benchmarks/bench_storage.py --videos {options.videos.name} --count {options.count}`",
+            f"## Frames\n\n{frames_table(clips)}",
+            f"## Mu and Mv\n\n{filters_table('Mu or Mv', boundaries, floats)}",
+            f"## Flow\n\n{filters_table('flow', flows, floats)}",
+            f"## Labels of 50 views\n\n{filters_table('labels', labels, (np.uint8,))}\n",
+        ]
+    )
+    print(text)
+    (options.out / "storage.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Writes the generated part of two pages: of commands.md from `--help`, of format.md from the schema.
+
+`make docs-reference` runs it; a test compares the pages with what it would write.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from configparser import ConfigParser
+from pathlib import Path
+
+import click
+
+from mas_labels.schema import ATTRIBUTES, COLUMNS, LABEL_MAX, LABEL_NAMES, Column
+
+DOCS = Path(__file__).parent
+BEGIN = "<!-- written by docs/reference.py from here on: run `make docs-reference` -->"
+WIDTH = 100
+
+
+def with_generated_part(page: str, text: str) -> str:
+    """Return `page` with all that follows the mark replaced."""
+    return page[: page.index(BEGIN)] + f"{BEGIN}\n\n{text.strip()}\n"
+
+
+def programs() -> Iterator[tuple[str, click.Command]]:
+    """Find the console scripts of setup.cfg and the click command behind each."""
+    setup = ConfigParser()
+    setup.read(DOCS.parent / "setup.cfg")
+    for line in setup["options.entry_points"]["console_scripts"].strip().splitlines():
+        name, _, target = line.partition("=")
+        module = importlib.import_module(target.strip().partition(":")[0])
+        found = module.main if isinstance(module.main, click.Command) else module.command
+        yield name.strip(), found
+
+
+def command_sections(name: str, command: click.Command, parent: click.Context | None = None) -> Iterator[str]:
+    """Write the help of a command, then that of each of its sub-commands."""
+    widths = {"terminal_width": WIDTH, "max_content_width": WIDTH}
+    context = click.Context(command, parent, name, **{**command.context_settings, **widths})
+    heading = "##" if parent is None else "###"
+    yield f"{heading} {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for sub_name in command.list_commands(context):
+            sub_command = command.get_command(context, sub_name)
+            assert sub_command is not None
+            yield from command_sections(sub_name, sub_command, context)
+
+
+def commands_part() -> str:
+    """Write the help of all commands."""
+    return "\n".join(section for name, command in programs() for section in command_sections(name, command))
+
+
+def describe_shape(column: Column) -> str:
+    """Return a data set's shape as text, such as ``(clips, views, 27)``."""
+    shape = (column.rows.replace(" ", "-"), *map(str, column.row_shape))
+    return f"({', '.join(shape)}{',' if len(shape) == 1 else ''})"
+
+
+def format_part() -> str:
+    """Write the tables of attributes, data sets and labels."""
+    lines = ["## Attributes of the root", "", "| name | meaning |", "|---|---|"]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in ATTRIBUTES.items()]
+    lines += ["", "## Data sets", ""]
+    lines += ["| path | type | shape | meaning | |", "|---|---|---|---|---|"]
+    for column in COLUMNS:
+        notes = [word for word in ("optional", "compressed") if getattr(column, word)]
+        meaning = column.meaning.replace("|", r"\|")
+        lines.append(
+            f"| `{column.path}` | `{column.dtype}` | `{describe_shape(column)}` | {meaning} | "
+            f"{', '.join(notes)} |"
+        )
+    lines += ["", "## Columns of `clips/labels`", "", "| column | label | values |", "|---|---|---|"]
+    for number, (name, largest) in enumerate(zip(LABEL_NAMES, LABEL_MAX, strict=True)):
+        lines.append(f"| {number} | `{name}` | 1 to {largest} |")
+    return "\n".join(lines)
+
+
+PARTS = {"commands.md": commands_part, "format.md": format_part}
+"""Pages with a generated part, and what writes it."""
+
+
+def fresh_pages() -> Iterator[tuple[Path, str]]:
+    """Return each page's path and what it should hold."""
+    for name, write in PARTS.items():
+        path = DOCS / name
+        yield path, with_generated_part(path.read_text(encoding="utf-8"), write())
+
+
+if __name__ == "__main__":
+    for page_path, page_text in fresh_pages():
+        page_path.write_text(page_text, encoding="utf-8")

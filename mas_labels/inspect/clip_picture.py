@@ -1,0 +1,142 @@
+"""One clip, one picture: frames, flow, motion boundaries, patterns, 27 labels (paper, figures 1, 3 and 4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mas_labels.errors import ConfigError, InputError
+from mas_labels.folder import printable
+from mas_labels.inspect import panels
+from mas_labels.inspect.pattern_panels import TEXT, draw_appearance, draw_motion
+from mas_labels.inspect.picture import Picture, new_figure
+from mas_labels.inspect.seen_clip import COMPUTED, SeenClip
+from mas_labels.schema import CLIP_FRAMES, FIELDS, PATTERNS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mas_labels.label_counts import LabelCounts
+    from mas_labels.shard import Clip, ShardSet
+
+STRIP_FRAMES: Final = (0, 3, 6, 9, 12, 15)
+"""Frames of the clip that the film strip shows."""
+MIDDLE_FIELD: Final = FIELDS // 2
+"""The flow field that is shown: from frame 8 to 9, counted from 1."""
+SIZE_INCHES: Final = (12.6, 12.2)
+
+
+def clip_figure(clip: Clip, view: int = 0, counts: LabelCounts | None = None) -> Figure:
+    """Draw one clip as one view sees it.
+
+    Parameters
+    ----------
+    clip
+        A clip of `mas_labels.open_shards`, with labels.
+    view
+        Row of the clip's table of views; 0 is the centre view.
+    counts
+        Counted labels of the data set, for the share of each value; None leaves the shares out.
+
+    Returns
+    -------
+    matplotlib Figure: the film strip with the crop; flow by the Middlebury colours, |Mu| and |Mv|, all of the
+    whole frame; the magnitudes that `ui` and `vi` come from; for each pattern the blocks of largest motion of
+    Mu and Mv with their orientations, and those of most and least colour diversity with their dominant
+    colours; the 27 labels by name.
+
+    Raises
+    ------
+    MissingDependencyError
+        matplotlib is not installed.
+    InputError
+        The clip has no labels, or no such view.
+    """
+    seen = SeenClip(clip, view)
+    figure = new_figure(SIZE_INCHES)
+    _write_title(figure, seen, counts)
+    _draw_strip(figure, seen)
+    _draw_motion_row(figure, seen)
+    grid = figure.add_gridspec(
+        2,
+        4,
+        left=0.03,
+        right=0.97,
+        top=0.545,
+        bottom=0.09,
+        hspace=0.32,
+        wspace=0.1,
+        width_ratios=(1, 1, 1, 1),
+    )
+    for column, pattern in enumerate(PATTERNS):
+        for row, draw in enumerate((draw_motion, draw_appearance)):
+            draw(figure.add_subplot(grid[row, column]), seen.middle, pattern, seen.labels, seen.convention)
+    panels.draw_label_values(figure.add_subplot(grid[:, 3]), seen.labels, counts)
+    return figure
+
+
+def save_clip_figure(shards: ShardSet, index: int, view: int, out: Path) -> None:
+    """Write the picture of clip `index` to a file; its ending says the format.
+
+    Raises
+    ------
+    ConfigError
+        There is no such clip or view, or the file cannot be written.
+    MissingDependencyError
+        matplotlib is not installed.
+    """
+    if not 0 <= index < len(shards):
+        raise ConfigError(f"expected a clip from 0 to {len(shards) - 1}, found {index}")
+    try:
+        picture: Picture = shards[index].show(view)
+    except InputError as error:
+        raise ConfigError(str(error)) from error
+    picture.save(out)
+
+
+def _write_title(figure: Figure, seen: SeenClip, counts: LabelCounts | None) -> None:
+    clip = seen.clip
+    name = printable(clip.video)
+    name = name if len(name) <= 90 else f"{name[:44]} ... {name[-41:]}"
+    top, left = seen.corner
+    options = clip.shards.config
+    details = (
+        f"clip {clip.index}, frames {clip.start_frame} to {clip.start_frame + CLIP_FRAMES - 1}   |   "
+        f"class {printable(clip.class_name or 'none')}   |   "
+        f"view {seen.view}: top {top}, left {left}, {'mirrored' if seen.mirrored else 'not mirrored'}   |   "
+        f"flow {options['flow']}, convention {options['convention']}, frames {options['frames']}"
+    )
+    # a file name may hold dollar signs, which are no formula
+    figure.text(0.03, 0.975, name, fontsize=13, fontweight="bold", parse_math=False, va="center")
+    figure.text(0.03, 0.953, details, parse_math=False, va="center", **TEXT)
+    words = f"Flow: {seen.flow_source}. |Mu| and |Mv|: {seen.boundaries_source}."
+    if seen.flow_source == COMPUTED:
+        words += " What is computed again may differ a little from what the labels were made of."
+    words += "\n"
+    if seen.mirrored:
+        words += "Frames, flow and |Mu|, |Mv| are not mirrored; the view below them is. "
+    if counts is not None:
+        of_all = "" if counts.clips == counts.of_clips else f" of {counts.of_clips:,}"
+        words += f"Shares: all views of {counts.clips:,}{of_all} clips."
+    figure.text(0.03, 0.02, words, linespacing=1.5, va="center", **TEXT)
+
+
+def _draw_strip(figure: Figure, seen: SeenClip) -> None:
+    space = {"left": 0.03, "right": 0.97, "top": 0.925, "bottom": 0.795, "wspace": 0.03}
+    grid = figure.add_gridspec(1, len(STRIP_FRAMES), **space)
+    for column, number in enumerate(STRIP_FRAMES):
+        title = f"frame {number + 1} of {CLIP_FRAMES}"
+        panels.draw_frame(figure.add_subplot(grid[column]), seen.frames[number], title, seen.corner)
+
+
+def _draw_motion_row(figure: Figure, seen: SeenClip) -> None:
+    """Draw flow, |Mu|, |Mv| and the magnitudes of the fields."""
+    space = {"left": 0.03, "right": 0.97, "top": 0.765, "bottom": 0.605, "wspace": 0.22}
+    grid = figure.add_gridspec(1, 4, **space)
+    title = f"flow, frame {MIDDLE_FIELD + 1} to {MIDDLE_FIELD + 2}"
+    panels.draw_flow(figure.add_subplot(grid[0]), seen.flow[MIDDLE_FIELD], title, seen.corner)
+    largest = panels.largest_magnitude(*seen.boundaries)  # one scale for both
+    for column, (name, boundary) in enumerate(zip(("|Mu|", "|Mv|"), seen.boundaries, strict=True), start=1):
+        axes = figure.add_subplot(grid[column])
+        panels.draw_boundary(axes, boundary, f"{name}, sum of {FIELDS} fields", seen.corner, largest)
+    panels.draw_fields(figure.add_subplot(grid[3]), seen.field_magnitudes, seen.labels)

@@ -1,0 +1,125 @@
+"""A clip as one view sees it: everything that the panels of its picture show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.conventions import Convention, get_convention
+from mas_labels.errors import InputError
+from mas_labels.flow import compute_flow
+from mas_labels.motion_boundary import flow_derivatives, motion_boundaries
+from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, VIEW_SIZE
+
+if TYPE_CHECKING:
+    from mas_labels.shard import Clip
+
+COMPUTED = "computed again from the stored frames"
+
+
+@dataclass(frozen=True)
+class SeenClip:
+    """One clip and one of its views.
+
+    Attributes
+    ----------
+    clip
+        The clip.
+    view
+        Row of its table of views.
+
+    Raises
+    ------
+    InputError
+        If the clip has no labels, or no such view.
+    """
+
+    clip: Clip
+    view: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.clip.shards.has_labels:
+            raise InputError(
+                "expected a clip with labels, found frames only: make shards without --frames-only"
+            )
+        if not 0 <= self.view < len(self.clip.views):
+            raise InputError(f"expected a view from 0 to {len(self.clip.views) - 1}, found {self.view}")
+
+    @cached_property
+    def frames(self) -> NDArray[np.uint8]:
+        """(16, 128, 171, 3) uint8 RGB: the whole frames, not mirrored."""
+        return self.clip.frames
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Top and left of the view in the whole frame."""
+        top, left, _ = (int(value) for value in self.clip.views[self.view])
+        return top, left
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the view is mirrored after cropping."""
+        return bool(self.clip.views[self.view, 2])
+
+    @property
+    def convention(self) -> Convention:
+        """What the labels' numbers mean."""
+        return get_convention(self.clip.shards.config["convention"])
+
+    @cached_property
+    def labels(self) -> dict[str, int]:
+        """The 27 labels of this view by name."""
+        return dict(zip(LABEL_NAMES, self.clip.view_labels[self.view].tolist(), strict=True))
+
+    @cached_property
+    def middle(self) -> NDArray[np.uint8]:
+        """(112, 112, 3) uint8: the middle frame as the view shows it, cropped and mirrored."""
+        cropped = self.crop(self.frames[CLIP_FRAMES // 2])
+        return cropped[:, ::-1] if self.mirrored else cropped
+
+    def crop(self, picture: NDArray) -> NDArray:
+        """Cut the view out of an array (128, 171, ...), without mirroring it."""
+        top, left = self.corner
+        return picture[top : top + VIEW_SIZE, left : left + VIEW_SIZE]
+
+    @cached_property
+    def flow(self) -> NDArray[np.float32]:
+        """(15, 128, 171, 2) float32, (u, v) in pixels per frame, not mirrored; see `flow_source`."""
+        stored = self.clip.flow
+        return compute_flow(self.frames, self.clip.shards.config["flow"]) if stored is None else stored
+
+    @property
+    def flow_source(self) -> str:
+        """Where `flow` comes from, in words.
+
+        Notes
+        -----
+        Labels come from the flow of the frames before they were stored as JPEG: that of the stored frames is
+        near to it, not the same.
+        """
+        return "stored" if self.clip.flow is not None else COMPUTED
+
+    @cached_property
+    def boundaries(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mu and Mv of the whole frame, (128, 171, 2) float32 each; see `boundaries_source`."""
+        return self.clip.motion_boundaries or motion_boundaries(self.flow, self.convention.name)
+
+    @property
+    def boundaries_source(self) -> str:
+        """Where `boundaries` come from, in words."""
+        return "stored" if self.clip.motion_boundaries is not None else COMPUTED
+
+    @cached_property
+    def field_magnitudes(self) -> NDArray[np.float64]:
+        """(2, 15) float64: summed magnitude of each field's own boundary in the view, of u and of v.
+
+        Labels `ui` and `vi` name the largest of each row (paper, section 3.2).
+        """
+        top, left = self.corner
+        own = flow_derivatives(self.flow, self.convention.derivative)
+        seen = own[:, :, top : top + VIEW_SIZE, left : left + VIEW_SIZE].astype(np.float64)
+        return np.hypot(seen[..., 0], seen[..., 1]).sum(axis=(2, 3))

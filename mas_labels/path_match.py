@@ -1,0 +1,78 @@
+"""Which paths a recipe's regular expression matches, in bounded time."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from mas_labels.errors import ConfigError
+from mas_labels.folder import printable, split_extension
+
+MATCH_SECONDS: Final = 1.0
+"""Most computing time that one path may take; usual expressions take microseconds."""
+
+
+class _SlowMatchError(Exception):
+    """The time for a path is up."""
+
+
+def match_paths(pattern: str, paths: Iterable[str]) -> dict[str, re.Match[str]]:
+    """Match whole paths, without their extensions.
+
+    Parameters
+    ----------
+    pattern
+        The regular expression.
+    paths
+        Paths relative to the data set's folder.
+
+    Returns
+    -------
+    The matches by path; paths that do not match are left out.
+
+    Raises
+    ------
+    ConfigError
+        If a path takes longer than `MATCH_SECONDS`: nested repeats may try more ways than there is time for.
+        Only the main thread of a process can be interrupted; in others nothing bounds the time.
+    """
+    compiled = re.compile(pattern, re.DOTALL)
+    matches = {}
+    path = ""
+    try:
+        with _slow_matches_raise() as start_clock:
+            for path in paths:
+                start_clock()
+                match = compiled.fullmatch(split_extension(path)[0])
+                if match:
+                    matches[path] = match
+    except _SlowMatchError:
+        raise ConfigError(
+            f"the manifest's `path`, {pattern!r}, takes more than {MATCH_SECONDS:g} s to be compared with "
+            f"{printable(path)!r}: a repeat within a repeat, such as (a+)+, can be tried in too many ways. "
+            "Write it without"
+        ) from None
+    return matches
+
+
+@contextmanager
+def _slow_matches_raise() -> Iterator[Callable[[], object]]:
+    """Give what starts the clock; `_SlowMatchError` is raised in the block when its time is up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _SlowMatchError
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    try:
+        yield lambda: signal.setitimer(signal.ITIMER_VIRTUAL, MATCH_SECONDS)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
