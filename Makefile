@@ -15,12 +15,14 @@ WORKERS ?=
 VIDEOS ?=
 SHARDS ?=
 RAW ?=
+WEIZMANN ?=
 ARGS ?=
 DEMO := demo
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow fuzz kill-loop lint format labels bench-flow bench-labels bench-train bench-storage \
-	test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless clean
+	test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless \
+	reproduce-small reproduce-ucf101 reproduce-kinetics clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -51,6 +53,18 @@ demo: $(VENV)/installed ## The main job on the built-in demo: videos, shards, a 
 labels: $(VENV)/installed ## Label a data set: make labels DATASET=ucf101 ROOT=/data/UCF-101 SPLIT=train1 [OUT=labels] [WORKERS=8] [ARGS=...]
 	@test -n "$(ROOT)" || { echo "error: say where the videos are: make labels DATASET=$(DATASET) ROOT=/data/videos" >&2; exit 2; }
 	$(BIN)/mas-labels make --manifest data_manifests/$(DATASET).yaml --root "$(ROOT)" --split "$(SPLIT)" --out "$(OUT)" $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+
+reproduce-small: $(VENV)/installed ## Does it learn? About an hour on two cores: make reproduce-small ROOT=/data/UCF-101 [WEIZMANN=...] [ARGS=--dry-run]
+	@test -n "$(ROOT)" || { echo "error: say where UCF101's class folders are, all or some: make reproduce-small ROOT=/data/UCF-101" >&2; exit 2; }
+	$(BIN)/mas-reproduce small --root "$(ROOT)" $(if $(WEIZMANN),--weizmann "$(WEIZMANN)") $(ARGS)
+
+reproduce-ucf101: $(VENV)/installed ## The paper's tables on one GPU: make reproduce-ucf101 ROOT=/data/UCF-101 [ARGS="--hmdb51 ... --dry-run"]
+	@test -n "$(ROOT)" || { echo "error: say where UCF101 is: make reproduce-ucf101 ROOT=/data/UCF-101" >&2; exit 2; }
+	$(BIN)/mas-reproduce ucf101 --root "$(ROOT)" $(ARGS)
+
+reproduce-kinetics: $(VENV)/installed ## The same, pre-trained on Kinetics-400: make reproduce-kinetics ROOT=/data/k400 ARGS="--ucf101 /data/UCF-101"
+	@test -n "$(ROOT)" || { echo "error: say where Kinetics-400 is: make reproduce-kinetics ROOT=/data/k400 ARGS='--ucf101 ...'" >&2; exit 2; }
+	$(BIN)/mas-reproduce kinetics --root "$(ROOT)" $(ARGS)
 
 test: $(VENV)/installed ## The fast tests.
 	$(BIN)/python -m pytest -q
@@ -103,7 +117,7 @@ test-sanitize: $(VENV)/installed ## The tests of the compiled parts under the ad
 		ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1 PYTHONPATH="$$(echo "$$PWD"/build/sanitize/lib*)"; \
 		$(BIN)/python tests/check_sanitized.py && \
 		$(BIN)/pytest -q -s -p no:cacheprovider tests/test_tvl1.py tests/test_tvl1_opencv.py tests/test_tvl1_truth.py \
-		tests/test_gather.py tests/test_labels.py
+		tests/test_gather.py tests/test_labels.py tests/test_checksum.py
 
 test-avx512: $(VENV)/installed ## AVX-512 against AVX2 in an emulated processor (Bochs): five minutes.
 	$(BIN)/python tests/avx512/run_emulated.py

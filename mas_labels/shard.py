@@ -234,7 +234,7 @@ class ShardSet(Sequence[Clip]):
         while len(self._open) >= OPEN_FILES:
             self._open.popitem(last=False)[1].close()
         shard = Shard(self.paths[number])
-        if shard.content_hash != self.content_hashes[number] or len(shard) != self.lengths[number]:
+        if shard.content_hash != self.content_hashes[number]:
             raise ShardError(f"{shard.path}: was replaced by another shard while it was in use: start again")
         self._open[number] = shard
         return shard
@@ -257,10 +257,10 @@ class ShardSet(Sequence[Clip]):
         shard, clip = self.locate(index)
         return shard.read_frames(clip)
 
-    def read_frames_into(self, index: int, out: NDArray[np.uint8], checked: bool = True) -> None:
+    def read_frames_into(self, index: int, out: NDArray[np.uint8]) -> None:
         """Read a clip's frames into `out`; see `mas_labels.shard_reader.Shard.read_frames_into`."""
         shard, clip = self.locate(index)
-        shard.read_frames_into(clip, out, checked)
+        shard.read_frames_into(clip, out)
 
     def read_labels(self, index: int) -> NDArray[np.uint8]:
         """Read a clip's labels of all views: (V, 27) uint8."""

@@ -12,8 +12,9 @@ from torch import Tensor
 from mas_labels.errors import CheckpointError, MissingDependencyError
 from mas_train.backbone import Backbone
 from mas_train.backbones import C3D_KINDS, make_backbone
-from mas_train.checkpoint import BEST, FOLDER, FORMAT, LAST, load_checkpoint, read_weights_file
+from mas_train.checkpoint import BEST, FOLDER, FORMAT, LAST, load_checkpoint
 from mas_train.public_layouts import from_public, to_public
+from mas_train.tensor_file import read_weights_file
 
 METADATA: Final = "mas_backbone"
 """Key of the configuration in a safetensors file's header."""
@@ -34,6 +35,8 @@ class BackboneConfig:
     """Steps of pre-training, where known."""
     left_out: tuple[str, ...] = ()
     """Weights of the source that belong to a task, not to the backbone."""
+    input_stride: int = 1
+    """See `mas_train.presets.Recipe`."""
 
 
 def load_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
@@ -58,7 +61,7 @@ def load_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
         weights, config = _read_safetensors(path)
     else:
         weights, config = _read_torch(path)
-    backbone = make_backbone(config.backbone, config.width)
+    backbone = make_backbone(config.backbone, config.width, input_stride=config.input_stride)
     try:
         backbone.load_state_dict(weights)
     except RuntimeError as error:
@@ -92,7 +95,8 @@ def _read_torch(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
         prefix = "backbone."
         weights = {k.removeprefix(prefix): w for k, w in content["model"].items() if k.startswith(prefix)}
         mean = tuple(recipe["pixel_mean"])
-        return weights, BackboneConfig(recipe["backbone"], recipe["width"], mean, path.name, content["step"])
+        known = (recipe["backbone"], recipe["width"], mean, path.name, content["step"])
+        return weights, BackboneConfig(*known, input_stride=recipe.get("input_stride", 1))
     return _read_public(path, content)
 
 

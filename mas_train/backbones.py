@@ -72,7 +72,9 @@ TORCHVISION: dict[str, tuple[str, Callable[[nn.Module], TorchvisionBackbone]]] =
 """torchvision's name of each network, and what takes the backbone out of it."""
 
 
-def make_backbone(name: str, width: float = 1.0, initialisation: str = "authors") -> Backbone:
+def make_backbone(
+    name: str, width: float = 1.0, initialisation: str = "authors", input_stride: int = 1
+) -> Backbone:
     """Build a backbone with first weights.
 
     Parameters
@@ -83,22 +85,28 @@ def make_backbone(name: str, width: float = 1.0, initialisation: str = "authors"
         Multiplies the channels of a C3D; torchvision's networks have widths of their own.
     initialisation
         Of a C3D, one of `mas_train.presets.INITIALISATIONS`.
+    input_stride
+        Of a C3D: see `mas_train.presets.Recipe`.
 
     Raises
     ------
     ConfigError
-        If there is no such backbone, or it has no other width.
+        If there is no such backbone, or it has no other width or stride.
     MissingDependencyError
         If torchvision is needed and cannot be imported.
     """
     if name in C3D_KINDS:
-        return C3D(width, initialisation=initialisation, **C3D_KINDS[name])
+        return C3D(width, initialisation=initialisation, input_stride=input_stride, **C3D_KINDS[name])
     if name not in TORCHVISION:
         raise ConfigError(f"no backbone {name!r}: take one of {', '.join((*C3D_KINDS, *TORCHVISION))}")
     if width != 1:
         raise ConfigError(
             f"width {width} asked of {name}, which comes from torchvision in one width: leave --width out, "
             f"or take one of {', '.join(C3D_KINDS)}"
+        )
+    if input_stride != 1:
+        raise ConfigError(
+            f"--input-stride is for a C3D, not for {name}: leave it out or take one of {', '.join(C3D_KINDS)}"
         )
     constructor, take_backbone = TORCHVISION[name]
     return take_backbone(getattr(_torchvision_video(), constructor)(weights=None))

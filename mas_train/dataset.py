@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -58,7 +58,7 @@ class FrameDataset:
             torch.empty(clips, dtype=torch.int64),
         )
 
-    def read_into(self, batch: ClipBatch, clips: list[int], checked: bool = True) -> None:
+    def read_into(self, batch: ClipBatch, clips: list[int]) -> None:
         """Read clips into the first rows of a batch.
 
         Parameters
@@ -67,8 +67,6 @@ class FrameDataset:
             On the CPU, with room for `clips`, or more.
         clips
             Numbers of the clips.
-        checked
-            See `mas_labels.stored_frames.StoredFrames.read_into`.
 
         Raises
         ------
@@ -77,12 +75,19 @@ class FrameDataset:
         """
         frames = batch.frames.numpy()
         for row, clip in enumerate(clips):
-            self.shards.read_frames_into(clip, frames[row], checked)
+            self.shards.read_frames_into(clip, frames[row])
         batch.clip_indices[: len(clips)] = torch.tensor(clips)
 
 
 class ClipDataset(FrameDataset):
     """Clips of a set of shards with the labels of all their views, by number of the clip.
+
+    Parameters
+    ----------
+    shards
+        Labelled clips.
+    label_sources : sequence of int, optional
+        For each clip the number of the clip whose labels it is given; by default its own.
 
     Raises
     ------
@@ -90,8 +95,9 @@ class ClipDataset(FrameDataset):
         If the shards hold no clips, or no labels.
     """
 
-    def __init__(self, shards: ShardSet) -> None:
+    def __init__(self, shards: ShardSet, label_sources: Sequence[int] | None = None) -> None:
         super().__init__(shards)
+        self.label_sources = label_sources
         if not shards.has_labels:
             raise DatasetError(
                 f"{shards.paths[0]} holds frames without labels: pre-train on shards that "
@@ -99,12 +105,18 @@ class ClipDataset(FrameDataset):
             )
         self.views = len(shards.views)
 
-    def read_into(self, batch: ClipBatch, clips: list[int], checked: bool = True) -> None:
+    def read_into(self, batch: ClipBatch, clips: list[int]) -> None:
         """Read clips and labels into the first rows of a batch; see `FrameDataset.read_into`."""
-        super().read_into(batch, clips, checked)
+        super().read_into(batch, clips)
         labels = batch.view_labels.numpy()
         for row, clip in enumerate(clips):
-            labels[row] = self.shards.read_labels(clip)
+            source = clip if self.label_sources is None else int(self.label_sources[clip])
+            labels[row] = self.shards.read_labels(source)
+
+
+def shuffled_clips(clips: int, seed: int) -> NDArray[np.int64]:
+    """Draw a permutation of the clips, shape (clips,): whose labels each is given by ``--shuffle-labels``."""
+    return np.random.default_rng([seed, clips]).permutation(clips)
 
 
 def label_blocks(shards: ShardSet) -> Iterator[NDArray[np.uint8]]:

@@ -56,13 +56,19 @@ def label_clips(shards: ShardSet, fraction: float, seed: int) -> LabelledClips:
     classes = np.array([video.class_index for video in shards.videos], np.int64)
     if not (classes >= 0).any():
         raise DatasetError(f"the videos in {shards.paths[0]} have no classes: fine-tuning needs them")
+    chosen = choose_videos(classes, fraction, seed)
+    videos = clip_videos(shards)
+    clips = np.flatnonzero(chosen[videos])
+    return LabelledClips(clips, classes[videos[clips]], int(chosen.sum()))
+
+
+def choose_videos(classes: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.bool_]:
+    """Choose a share of the videos of each class, as `label_clips` does: (V,) bool, False without a class."""
     chosen = np.zeros(len(classes), bool)
     for number in np.unique(classes[classes >= 0]):
         order = np.random.default_rng([seed, int(number)]).permutation(np.flatnonzero(classes == number))
         chosen[order[: math.ceil(fraction * len(order))]] = True
-    videos = clip_videos(shards)
-    clips = np.flatnonzero(chosen[videos])
-    return LabelledClips(clips, classes[videos[clips]], int(chosen.sum()))
+    return chosen
 
 
 def check_class_names(classes: list[str], shards: ShardSet) -> None:

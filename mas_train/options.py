@@ -64,7 +64,7 @@ def compute_options(function: Function) -> Function:
 
 
 def choose_compute(device: str, threads: int | None) -> torch.device:
-    """Set torch's threads and return the device.
+    """Set torch's threads, and on a CPU how memory is kept; return the device.
 
     Raises
     ------
@@ -73,11 +73,15 @@ def choose_compute(device: str, threads: int | None) -> torch.device:
     """
     import torch
 
-    from mas_train.pretrain import choose_device
+    from mas_train.memory import keep_pages
+    from mas_train.run_options import choose_device
 
     if threads is not None:
         torch.set_num_threads(threads)
-    return choose_device(device)
+    where = choose_device(device)
+    if where.type == "cpu":
+        keep_pages()
+    return where
 
 
 def command_line(name: str) -> str:

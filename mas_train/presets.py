@@ -1,7 +1,7 @@
 """Recipes as data: the paper's two, its authors' released code, and every choice an ablation changes.
 
 `Recipe` holds everything that decides the weights. What only decides how a run is carried out (device,
-workers, where to write, when to stop) is in `mas_train.pretrain.RunOptions`.
+workers, where to write, when to stop) is in `mas_train.run_options.RunOptions`.
 
 Notes
 -----
@@ -40,6 +40,9 @@ INITIALISATIONS: Final = ("authors", "he")
 """``authors``: normal weights of fixed deviation, as in the authors' released code. ``he``: normal weights
 whose deviation keeps the signal's variance through ReLUs (He et al., ICCV 2015), biases 0."""
 SHUFFLES: Final = ("full", "window")
+SCHEDULES: Final = ("steps", "cosine")
+"""How the learning rate falls: in steps, as in the paper; or along half a cosine (Loshchilov and Hutter, ICLR
+2017), epoch by epoch, towards 0 at the end."""
 PRECISIONS: Final = ("float32", "bf16", "fp16")
 DECAYED: Final = ("all", "fc")
 """What weight decay acts on: all weights and biases, or the weights of linear layers."""
@@ -58,7 +61,7 @@ class Recipe:
     learning_rate
         Rate of the first epochs.
     lr_step_epochs, lr_decay
-        After each `lr_step_epochs` epochs the rate is multiplied by `lr_decay`.
+        After each `lr_step_epochs` epochs the rate is multiplied by `lr_decay`, if `schedule` is ``"steps"``.
     batch_size
         Clips a step.
     epochs
@@ -77,12 +80,16 @@ class Recipe:
         Which labels are trained, and as what: see `mas_train.targets`.
     motion_weight, appearance_weight
         Weights of the two losses in their sum.
+    shuffle_labels
+        Give each clip the labels of another: a control, from which nothing about motion can be learnt.
     holdout
         Share of the training videos kept out of training, to measure on.
     backbone
         One of `BACKBONES`.
     width
         Multiplies the channels of the backbone; 1 is the paper's.
+    input_stride
+        2: the network sees every second frame, and the means of 2 x 2 pixels; 1: all, as in the paper.
     fc_width
         Outputs of each fully connected layer.
     dropout
@@ -97,8 +104,11 @@ class Recipe:
         Shards that are open at a time when `shuffle` is ``"window"``.
     precision
         One of `PRECISIONS`, of the network's forward and backward pass; weights are float32.
+    schedule
+        One of `SCHEDULES`.
     seed
-        Of the first weights, the order of clips, the views drawn, the videos held out, and dropout.
+        Of the first weights, the order of clips, the views drawn, the videos held out, shuffled labels, and
+        dropout.
 
     Raises
     ------
@@ -133,6 +143,9 @@ class Recipe:
     shuffle: str = "full"
     shuffle_window: int = 16
     precision: str = "float32"
+    schedule: str = "steps"
+    shuffle_labels: bool = False
+    input_stride: int = 1
 
     def __post_init__(self) -> None:
         for name in (
@@ -144,6 +157,7 @@ class Recipe:
             "shuffle_window",
             "width",
             "fc_width",
+            "input_stride",
         ):
             self._require(name, getattr(self, name) > 0, "more than 0")
         for name in ("weight_decay", "clip_grad_norm", "motion_weight", "appearance_weight", "seed"):
@@ -159,6 +173,7 @@ class Recipe:
         self._require_one_of("weight_decay_on", DECAYED)
         self._require_one_of("shuffle", SHUFFLES)
         self._require_one_of("precision", PRECISIONS)
+        self._require_one_of("schedule", SCHEDULES)
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
         value = getattr(self, name)
@@ -171,6 +186,8 @@ class Recipe:
 
     def epoch_learning_rate(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 0 (paper: divided by 10 every 5, or 7, epochs)."""
+        if self.schedule == "cosine":
+            return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
         return self.learning_rate * self.lr_decay ** (epoch // self.lr_step_epochs)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mas_train.presets import BACKBONES, DECAYED, INITIALISATIONS, PRECISIONS, SHUFFLES
+from mas_train.presets import BACKBONES, DECAYED, INITIALISATIONS, PRECISIONS, SCHEDULES, SHUFFLES
 from mas_train.targets import ORIENTATION_CODES, TARGET_SCALES, TARGETS
 
 
@@ -25,8 +25,19 @@ class Share(click.ParamType):
             self.fail(f"{text!r} is no share: give one such as 5% or 0.05", param, ctx)
 
 
+SCHEDULE_OPTION = click.option(
+    "--schedule",
+    type=click.Choice(SCHEDULES),
+    help="How the rate falls over the epochs: in the paper's steps, or along a cosine.  [default: steps]",
+)
+
 RECIPE_OPTIONS = (
     click.option("--backbone", type=click.Choice(BACKBONES), help="Network to train.  [default: c3d]"),
+    click.option(
+        "--input-stride",
+        type=click.IntRange(1, 2),
+        help="2: a C3D sees every 2nd frame and means of 2 x 2 pixels, for small machines.  [default: 1]",
+    ),
     click.option("--targets", type=click.Choice(list(TARGETS)), help="Labels to train.  [default: joint]"),
     click.option(
         "--target-scale",
@@ -37,6 +48,12 @@ RECIPE_OPTIONS = (
         "--orientation",
         type=click.Choice(ORIENTATION_CODES),
         help="How a direction is predicted.  [default: number]",
+    ),
+    click.option(
+        "--shuffle-labels",
+        is_flag=True,
+        default=None,
+        help="Give each clip another's labels: a control, which should teach nothing.",
     ),
     click.option("--motion-weight", type=float, help="Of the motion loss.  [default: 1]"),
     click.option("--appearance-weight", type=float, help="Of the appearance loss.  [default: the preset's]"),
@@ -52,6 +69,7 @@ RECIPE_OPTIONS = (
         "--weight-decay-on", type=click.Choice(DECAYED), help="What decays.  [default: the preset's]"
     ),
     click.option("--bias-rate", type=float, help="Times the rate, for biases.  [default: the preset's]"),
+    SCHEDULE_OPTION,
 )
 """Each fills the field of `mas_train.presets.Recipe` of its name."""
 
@@ -67,20 +85,24 @@ MEASURING_OPTIONS = (
 )
 
 
-SPEED_OPTIONS = (
+ORDER_OPTIONS = (
     click.option(
         "--shuffle",
         type=click.Choice(SHUFFLES),
         help="Draw from all clips, or from a window of shards (network disks).  [default: full]",
     ),
     click.option("--shuffle-window", type=click.IntRange(1), help="Shards of a window.  [default: 16]"),
-    click.option("--precision", type=click.Choice(PRECISIONS), help="Of the network.  [default: float32]"),
     click.option(
         "--accumulate",
         type=click.IntRange(1),
         default=1,
         help="Parts that a batch is taken in, to save memory.",
     ),
+)
+"""In which order clips come, and how many at a time."""
+
+SPEED_OPTIONS = (
+    click.option("--precision", type=click.Choice(PRECISIONS), help="Of the network.  [default: float32]"),
     click.option(
         "--memory-format",
         type=click.Choice(["auto", "channels_last_3d", "contiguous"]),
@@ -88,8 +110,9 @@ SPEED_OPTIONS = (
         help="Of activations; auto measures.",
     ),
     click.option("--compile", is_flag=True, help="Have torch compile the network."),
+    click.option("--fused", is_flag=True, help="Take steps in one pass over the weights."),
 )
-"""How batches are read and steps computed."""
+"""How steps are computed, in pre-training and in fine-tuning."""
 
 
 def add_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -26,6 +26,7 @@ class ShardSubset(ShardSet):
     def __init__(self, shards: ShardSet, kept: list[NDArray[np.int64]]) -> None:
         self.paths, self.content_hashes = shards.paths, shards.content_hashes
         self.config, self.views, self.classes = shards.config, shards.views, shards.classes
+        self.failure_count = shards.failure_count
         self.kept = kept
         self.lengths = [len(clips) for clips in kept]
         self._open: OrderedDict[int, Shard] = OrderedDict()

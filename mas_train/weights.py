@@ -15,11 +15,12 @@ from mas_labels.errors import CheckpointError
 from mas_train.backbone import Backbone
 from mas_train.backbone_file import find_checkpoint_file, load_backbone
 from mas_train.backbones import make_backbone
-from mas_train.checkpoint import FORMATS, load_checkpoint, read_weights_file
+from mas_train.checkpoint import FORMATS, load_checkpoint
 from mas_train.presets import Recipe, make_recipe
+from mas_train.tensor_file import read_weights_file
 
 SCRATCH: Final = "scratch"
-"""In place of a checkpoint: first weights, drawn at random."""
+"""Stands for first weights, drawn at random, in place of a checkpoint."""
 FINETUNED: Final = "mas-finetune-checkpoint"
 FINETUNED_VERSION: Final = 1
 FINETUNED_FILE: Final = "finetuned.pt"
@@ -76,16 +77,18 @@ class Weights:
         return self.content.get("pretraining", {})
 
 
-BACKBONE_ENTRIES: Final = ("backbone", "width", "pixel_mean", "initialisation")
+BACKBONE_ENTRIES: Final = ("backbone", "width", "pixel_mean", "initialisation", "input_stride")
 """Entries of a recipe that belong to the backbone, whatever it is trained for."""
 
 
 def backbone_entries(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of a recipe that belong to the backbone."""
-    return {name: recipe[name] for name in BACKBONE_ENTRIES}
+    return {name: recipe[name] for name in BACKBONE_ENTRIES if name in recipe}
 
 
-def load_weights(source: str | Path, width: float = 1.0, seed: int = 0, backbone: str = "c3d") -> Weights:
+def load_weights(
+    source: str | Path, width: float = 1.0, seed: int = 0, backbone: str = "c3d", input_stride: int = 1
+) -> Weights:
     """Load a backbone.
 
     Parameters
@@ -93,7 +96,7 @@ def load_weights(source: str | Path, width: float = 1.0, seed: int = 0, backbone
     source
         `SCRATCH`, the folder of a run of `mas-finetune`, or whatever `mas_train.backbone_file.load_backbone`
         takes.
-    width, seed, backbone
+    width, seed, backbone, input_stride
         Of a backbone from scratch.
 
     Raises
@@ -103,15 +106,16 @@ def load_weights(source: str | Path, width: float = 1.0, seed: int = 0, backbone
     """
     if source == SCRATCH:
         torch.manual_seed(seed)
-        recipe = make_recipe("ucf101", width=width, seed=seed, backbone=backbone)
-        network = make_backbone(recipe.backbone, recipe.width, recipe.initialisation)
+        recipe = make_recipe("ucf101", width=width, seed=seed, backbone=backbone, input_stride=input_stride)
+        network = make_backbone(recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
         return Weights(network.eval(), asdict(recipe), SCRATCH, {})
     path = Path(source)
     path = path / FINETUNED_FILE if (path / FINETUNED_FILE).is_file() else find_checkpoint_file(path)
     content = {} if path.suffix == ".safetensors" else read_weights_file(path)
     if not isinstance(content, dict) or content.get("format") not in ALL_FORMATS:
         network, config = load_backbone(path)  # of a file from elsewhere its own words are all that is known
-        known = {name: getattr(config, name) for name in ("backbone", "width", "pixel_mean")}
+        names = ("backbone", "width", "pixel_mean", "input_stride")
+        known = {name: getattr(config, name) for name in names}
         return Weights(network, {**asdict(make_recipe("ucf101")), **known}, str(source), {})
     if content["format"] != FINETUNED:
         network, _ = load_backbone(path)
@@ -123,7 +127,7 @@ def _load_finetuned(path: Path, source: str) -> Weights:
     content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSION})
     try:
         recipe = known_recipe(content["recipe"])
-        network = make_backbone(recipe.backbone, recipe.width, recipe.initialisation)
+        network = make_backbone(recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
         network.load_state_dict(part_of(content["model"], "backbone"))
     except (KeyError, RuntimeError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]

@@ -55,11 +55,13 @@ def bn_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Tensor
     return run, write_checkpoint(run, "c3d-bn")
 
 
-def test_the_readmes_lines_need_nothing_of_ours(small_run: tuple[Path, torch.Tensor], tmp_path: Path) -> None:
+def test_the_lines_of_the_documentation_need_nothing_of_ours(
+    small_run: tuple[Path, torch.Tensor], tmp_path: Path
+) -> None:
     pytest.importorskip("safetensors")
     run, features = small_run
     export_backbone(run, tmp_path / "features", ["safetensors"])
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "evaluation.md").read_text(), flags=re.S)
     (lines,) = [block for block in blocks if "backbone.safetensors" in block]
     torch.save(CLIPS, tmp_path / "clips.pt")
     code = (

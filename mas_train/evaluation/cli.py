@@ -16,11 +16,12 @@ from mas_train.options import (
     out_option,
     shards_option,
 )
+from mas_train.recipe_options import Share
 
 if TYPE_CHECKING:
     from mas_train.evaluation.run import Evaluation
 
-FEATURE_KINDS = ("pooled", "mean")
+FEATURE_KINDS = ("pooled", "mean", "pixels")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -47,7 +48,8 @@ svm_option = click.option(
 def features_option(default: str) -> Any:
     """Make the option for the kind of features."""
     words = (
-        "The last convolution pooled as the fully connected layers see it, or its mean over all positions."
+        "The last convolution pooled as the fully connected layers see it, or its mean over all positions; "
+        "or, as a control, averaged pixels."
     )
     return click.option("--features", "kind", type=click.Choice(FEATURE_KINDS), default=default, help=words)
 
@@ -99,6 +101,43 @@ def retrieval(
     for leak in describe_leaks(train, test):
         click.echo(leak, err=True)
     click.echo(finish(evaluate_retrieval(evaluation, train, test), out))
+
+
+@command.command(cls=PathsCommand)
+@checkpoint_option
+@shards_option("--shards", "Test shards.")
+@shards_option(
+    "--train", "Training shards; without them each group of the test shards is left out in turn.", False
+)
+@features_option("pooled")
+@click.option("--few", type=Share(), default="10%", help="Share of labels for the second figure.")
+@click.option("--draws", type=click.IntRange(1), default=10, help="Draws of this share, averaged.")
+@click.option("--c", type=click.FloatRange(0, min_open=True), default=10.0, help="Weight of errors.")
+@baseline_option
+@out_option("results/probe")
+@compute_options
+def probe(
+    checkpoint: str,
+    shards: tuple[str, ...],
+    train: tuple[str, ...],
+    few: float,
+    draws: int,
+    c: float,
+    out: Path,
+    **how: Any,
+) -> None:
+    """Linear classifier on frozen features: all labels and few; or leaving out groups, such as persons."""
+    evaluation = _prepare(checkpoint, out, **how)
+    from mas_labels.shard import open_shards
+    from mas_train.evaluation.commands import finish
+    from mas_train.evaluation.run import evaluate_groups, evaluate_probe
+
+    test = open_shards(list(shards))
+    if train:
+        result = evaluate_probe(evaluation, open_shards(list(train)), test, few, draws, c)
+    else:
+        result = evaluate_groups(evaluation, test, c)
+    click.echo(finish(result, out))
 
 
 @command.command(cls=PathsCommand)

@@ -17,20 +17,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.shard import ShardSet
 from mas_train.backbone import Backbone
 from mas_train.evaluation.accuracy import average_by_video
 from mas_train.frames import CENTRE_VIEW, clip_videos, load_frames
+from mas_train.speed import set_memory_format
 from mas_train.views import take_views
 from mas_train.weights import fingerprint
 
-KINDS: Final = ("pooled", "mean")
+KINDS: Final = ("pooled", "mean", "pixels")
 """``pooled``: the last convolution after the last pooling, flattened, 4096 numbers for C3D: what the fully
-connected layers see. ``mean``: the mean over its time steps, rows and columns, 256 numbers."""
+connected layers see. ``mean``: the mean over its time steps, rows and columns, 256 numbers. ``pixels``: a
+control that asks no network, the colours of 4 x 4 blocks averaged over time, 48 numbers."""
+PIXEL_BLOCKS: Final = (1, 4, 4)
 VERSION: Final = 1
-"""Of what is kept: raised when the same weights and shards would give other numbers."""
+"""Version of what is kept, raised when the same weights and shards would give other numbers."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class VideoFeatures:
         The videos, relative to the data set's root.
     classes
         (V,) int64, rows of the shards' classes; -1 without a class.
+    groups
+        What the recipe calls the group of each video; None without one.
     clips
         Number of clips.
     failed
@@ -56,6 +62,7 @@ class VideoFeatures:
     values: NDArray[np.float32]
     paths: tuple[str, ...]
     classes: NDArray[np.int64]
+    groups: tuple[str | None, ...]
     clips: int
     failed: tuple[str, ...]
     failed_classes: NDArray[np.int64]
@@ -89,6 +96,8 @@ def backbone_features(backbone: Backbone, kind: str) -> Callable[[Tensor], Tenso
         return backbone
     if kind == "mean":
         return lambda clips: backbone.features(clips).mean(dim=(2, 3, 4))
+    if kind == "pixels":
+        return lambda clips: functional.adaptive_avg_pool3d(clips, PIXEL_BLOCKS).flatten(start_dim=1)
     raise ConfigError(f"no features {kind!r}: take one of {', '.join(KINDS)}")
 
 
@@ -143,6 +152,7 @@ def extract(
         values=values,
         paths=tuple(video.path for video in videos),
         classes=np.array([video.class_index for video in videos], np.int64),
+        groups=tuple(video.group for video in videos),
         clips=len(shards),
         failed=failed,
         failed_classes=failed_classes,
@@ -159,6 +169,7 @@ def _compute(
 ) -> NDArray[np.float32]:
     """Run the network over the centre view of every clip."""
     model.to(how.device).eval()
+    set_memory_format(model, "channels_last_3d")  # that of the views
     clips = list(range(len(shards)))
     batches = [clips[start : start + how.batch_size] for start in range(0, len(clips), how.batch_size)]
     rows = []

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def _new_figure(size: tuple[float, float]) -> Figure:
+def new_figure(size: tuple[float, float]) -> Figure:
     """Make a figure without pyplot: nothing global is touched, no display is needed."""
     try:
         from matplotlib.figure import Figure
@@ -26,7 +26,8 @@ def _new_figure(size: tuple[float, float]) -> Figure:
     return Figure(figsize=size, layout="constrained", facecolor="white")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, the same bytes for the same figure."""
     try:
         figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
     except OSError as error:
@@ -53,7 +54,7 @@ def draw_confusion(confusion: NDArray[np.int64], classes: Sequence[str], path: P
         matplotlib is not installed.
     """
     side = max(4.0, 0.16 * len(classes) + 2.5)
-    figure = _new_figure((side, side))
+    figure = new_figure((side, side))
     axes = figure.add_subplot()
     shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -62,7 +63,7 @@ def draw_confusion(confusion: NDArray[np.int64], classes: Sequence[str], path: P
     names = [*classes, "(failed)"]
     axes.set_xticks(range(len(names)), names, fontsize=7, rotation=90, parse_math=False)
     figure.colorbar(image, ax=axes, label="share of the class's videos", shrink=0.7)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_roc(curves: dict[str, NDArray[np.float64]], path: Path) -> None:
@@ -82,7 +83,7 @@ def draw_roc(curves: dict[str, NDArray[np.float64]], path: Path) -> None:
     MissingDependencyError
         matplotlib is not installed.
     """
-    figure = _new_figure((5, 5))
+    figure = new_figure((5, 5))
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="#999999", linestyle="--", label="chance")
     for name, rates in curves.items():
@@ -91,7 +92,7 @@ def draw_roc(curves: dict[str, NDArray[np.float64]], path: Path) -> None:
         xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1), aspect="equal"
     )
     axes.legend(loc="lower right")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 class AttentionRow(NamedTuple):
@@ -116,7 +117,7 @@ def draw_attention(rows: Sequence[AttentionRow], path: Path) -> None:
     MissingDependencyError
         matplotlib is not installed.
     """
-    figure = _new_figure((9.2, 2.5 * len(rows)))
+    figure = new_figure((9.2, 2.5 * len(rows)))
     grid = figure.subplots(len(rows), 4, squeeze=False)
     for row, axes in zip(rows, grid, strict=True):
         for panel, name in zip(axes, ("frame", "attention", "|Mu|", "|Mv|"), strict=True):
@@ -131,4 +132,48 @@ def draw_attention(rows: Sequence[AttentionRow], path: Path) -> None:
                 panel.text(0.5, 0.5, "not in this shard", transform=panel.transAxes, ha="center", fontsize=8)
             else:
                 panel.imshow(field, cmap="magma", vmin=0, vmax=float(np.quantile(field, 0.999)) or 1.0)
-    _save(figure, path)
+    save_figure(figure, path)
+
+
+class Thumbnail(NamedTuple):
+    """One video in a picture of neighbours."""
+
+    frame: NDArray[np.uint8]
+    """(rows, cols, 3)."""
+    words: str
+    hit: bool | None
+    """Whether it is of the class that was asked for; None for the video that asks."""
+
+
+class NeighbourRow(NamedTuple):
+    """A video and its neighbours, the nearest first."""
+
+    video: Thumbnail
+    neighbours: Sequence[Thumbnail]
+
+
+def draw_thumbnails(rows: Sequence[NeighbourRow], path: Path) -> None:
+    """Draw videos and their neighbours, a row each, as a PNG file.
+
+    Neighbours of another class have a cross and are paler, so that it shows in grey, too.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be written.
+    MissingDependencyError
+        matplotlib is not installed.
+    """
+    columns = 1 + max(len(row.neighbours) for row in rows)
+    figure = new_figure((1.75 * columns, 1.62 * len(rows)))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for row, axes in zip(rows, grid, strict=True):
+        for panel in axes:
+            panel.set_axis_off()
+        for panel, shown in zip(axes, (row.video, *row.neighbours), strict=False):
+            mark = {None: "", True: "\u2713 ", False: "\u2717 "}[shown.hit]
+            panel.imshow(shown.frame, alpha=0.45 if shown.hit is False else 1.0)
+            weight = "bold" if shown.hit is None else "normal"
+            title = f"{mark}{shown.words[:22]}"
+            panel.set_title(title, fontsize=8, fontweight=weight, parse_math=False, pad=3)
+    save_figure(figure, path)

@@ -21,7 +21,7 @@ class Result:
     Attributes
     ----------
     protocol
-        ``"accuracy"``, ``"retrieval"``, ``"aslan"`` or ``"yupenn"``.
+        ``"accuracy"``, ``"retrieval"``, ``"probe"``, ``"groups"``, ``"aslan"`` or ``"yupenn"``.
     dataset, split
         What was tested, as the shards name it.
     figures

@@ -18,10 +18,12 @@ from mas_train.evaluation.accuracy import video_accuracy
 from mas_train.evaluation.aslan import Pairs, evaluate_pairs
 from mas_train.evaluation.features import Extraction, VideoFeatures, backbone_features, extract
 from mas_train.evaluation.figures import draw_confusion, draw_roc
+from mas_train.evaluation.neighbours import draw_neighbours
+from mas_train.evaluation.probe import classify, leave_group_out
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.retrieval import retrieval_accuracy
 from mas_train.evaluation.yupenn import leave_one_out
-from mas_train.labelled import check_class_names
+from mas_train.labelled import check_class_names, choose_videos
 from mas_train.weights import SCRATCH, Weights, load_weights
 
 
@@ -62,7 +64,10 @@ class Evaluation:
         if not self.baseline or self.weights.kind == SCRATCH:
             return {}
         recipe = self.weights.recipe
-        return measure(load_weights(SCRATCH, float(recipe["width"]), backbone=recipe["backbone"]))
+        stride = int(recipe.get("input_stride", 1))
+        return measure(
+            load_weights(SCRATCH, float(recipe["width"]), backbone=recipe["backbone"], input_stride=stride)
+        )
 
 
 def describe_weights(weights: Weights) -> dict[str, Any]:
@@ -166,6 +171,8 @@ def _with_classes(found: VideoFeatures) -> NDArray[np.bool_]:
 def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: ShardSet) -> Result:
     """Nearest-neighbour retrieval: test videos (`queries`) look for training videos (`gallery`).
 
+    Draws `neighbours.png`: a few test videos, and the training videos nearest to them.
+
     Raises
     ------
     DatasetError
@@ -188,9 +195,72 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
 
     figures = measure(evaluation.weights)
     test = evaluation.features(evaluation.weights, queries)
+    train = evaluation.features(evaluation.weights, gallery)
+    draw_neighbours(train, gallery, test, queries, evaluation.out / "neighbours.png")
     random = evaluation.random_figures(measure)
     details = {"features": evaluation.kind, "gallery_clips": len(gallery)}
     return _result(evaluation, "retrieval", queries, test, figures, random, details)
+
+
+def evaluate_probe(
+    evaluation: Evaluation, train: ShardSet, test: ShardSet, few: float, draws: int, c: float
+) -> Result:
+    """Linear classifier on frozen features, fitted with all labels and with a share of them.
+
+    Raises
+    ------
+    DatasetError
+        If there are no clips or classes, or the two have different classes.
+
+    Notes
+    -----
+    `few` is a share of each class's training videos; its accuracy is the mean over `draws` of them.
+    """
+    check_class_names(train.classes, test)
+    shards_of(test)  # refuses before the work
+
+    def measure(weights: Weights) -> dict[str, float]:
+        known, asked = evaluation.features(weights, train), evaluation.features(weights, test)
+        of_test, all_train = _with_classes(asked), _with_classes(known)
+        truth = asked.classes[of_test]
+
+        def accuracy(chosen: NDArray[np.bool_]) -> float:
+            found = classify(known.values[chosen], known.classes[chosen], asked.values[of_test], c)
+            return float((found == truth).sum() / (len(truth) + len(asked.failed)))
+
+        shares = [accuracy(choose_videos(known.classes, few, seed)) for seed in range(draws)]
+        return {"accuracy": accuracy(all_train), f"accuracy, {few:.0%} of labels": float(np.mean(shares))}
+
+    figures = measure(evaluation.weights)
+    details = {"features": evaluation.kind, "c": c, "few": few, "draws": draws, "train_clips": len(train)}
+    found = evaluation.features(evaluation.weights, test)
+    return _result(evaluation, "probe", test, found, figures, evaluation.random_figures(measure), details)
+
+
+def evaluate_groups(evaluation: Evaluation, shards: ShardSet, c: float) -> Result:
+    """Linear classifier on frozen features, fitted on all groups of videos but the one that is tested.
+
+    Raises
+    ------
+    DatasetError
+        If the videos have no classes, or no groups.
+    """
+    shards_of(shards)  # refuses before the work
+
+    def measure(weights: Weights) -> dict[str, float]:
+        found = evaluation.features(weights, shards)
+        known = _with_classes(found)
+        if None in found.groups:
+            raise DatasetError(f"a video in {shards.paths[0]} has no group: take a recipe that names groups")
+        groups = np.array(found.groups)[known]
+        recognised = leave_group_out(found.values[known], found.classes[known], groups, c)
+        right = int((recognised == found.classes[known]).sum())
+        return {"accuracy": right / (int(known.sum()) + len(found.failed))}
+
+    figures = measure(evaluation.weights)
+    details = {"features": evaluation.kind, "c": c}
+    found = evaluation.features(evaluation.weights, shards)
+    return _result(evaluation, "groups", shards, found, figures, evaluation.random_figures(measure), details)
 
 
 def evaluate_yupenn(evaluation: Evaluation, shards: ShardSet, c: float) -> Result:

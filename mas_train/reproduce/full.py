@@ -1,0 +1,169 @@
+"""The paper's experiments in full, tables 1 to 6, for a machine with one GPU; and their rehearsal.
+
+A data set whose place is not given is left out, with its columns. The rehearsal is the same plan with tiny
+networks: every step is really carried out, on whatever handful of videos lies in the places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from mas_train.evaluation.published import TABLES
+from mas_train.reproduce.plan import Step, label_step
+from mas_train.targets import TARGETS
+
+SCRATCH: Final = "scratch"
+UCF101, HMDB51, KINETICS = "ucf101", "hmdb51", "kinetics400"
+PLACES: Final = {UCF101: "$UCF101", HMDB51: "$HMDB51", KINETICS: "$KINETICS400"}
+"""Place of each data set with classes and splits."""
+BARE: Final = ("--frames-only",)
+SCENES: Final = (*BARE, "--clip-stride", "8")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large everything is.
+
+    Attributes
+    ----------
+    label, train, finetune, scratch, compute
+        Options added to each command of a kind; `scratch` to those of a network from nothing, `compute` to
+        all that use a network.
+    """
+
+    label: tuple[str, ...] = ()
+    train: tuple[str, ...] = ()
+    finetune: tuple[str, ...] = ()
+    scratch: tuple[str, ...] = ()
+    compute: tuple[str, ...] = ()
+
+
+FULL: Final = Scale(label=("--no-store-boundaries",))
+REHEARSAL: Final = Scale(
+    label=("--flow", "dis", "--view-stride", "29", "--no-store-boundaries", "--workers", "1"),
+    train=("--width", "0.0625", "--fc-width", "16", "--batch-size", "2", "--max-steps", "2", "--no-curves"),
+    finetune=("--fc-width", "16", "--batch-size", "2", "--epochs", "1"),
+    scratch=("--width", "0.0625"),
+    compute=("--device", "cpu", "--workers", "0", "--threads", "1"),
+)
+
+
+def ucf101_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
+    """Return all of the paper but the network that is pre-trained on Kinetics.
+
+    Parameters
+    ----------
+    places
+        Those that are given: ``$UCF101`` (needed), ``$HMDB51``, ``$ASLAN`` with ``$VIEW2``, ``$YUPENN``.
+    scale
+        `FULL` or `REHEARSAL`.
+    """
+    pretrained = list(dict.fromkeys(row_targets(UCF101)))
+    steps = [_labels(UCF101, "train1", scale), _labels(UCF101, "test1", scale, BARE)]
+    steps += _other_labels(places, scale)
+    steps += [_pretrain(UCF101, targets, "train1", scale) for targets in pretrained]
+    for source in (SCRATCH, *pretrained):
+        steps.append(_finetune(UCF101, source, scale))
+    if "$HMDB51" in places:
+        steps += [_finetune(HMDB51, source, scale) for source in (SCRATCH, "appearance", "motion", "joint")]
+    steps.append(_retrieval(scale))
+    weights = {"random": SCRATCH, "supervised": "finetuned/ucf101-scratch", "joint": "runs/joint"}
+    weights["joint-tuned"] = "finetuned/ucf101-joint"
+    return [*steps, *_similarity_and_scenes(weights, places, scale)]
+
+
+def kinetics_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
+    """Return the network pre-trained on Kinetics-400, and what it is tested on (table 4's last row).
+
+    Parameters
+    ----------
+    places
+        Those that are given: ``$KINETICS400`` and ``$UCF101`` (needed), and as in `ucf101_plan`.
+    scale
+        `FULL` or `REHEARSAL`.
+    """
+    steps = [_labels(KINETICS, "train", scale)]
+    steps += [_labels(UCF101, part, scale, BARE) for part in ("train1", "test1")]
+    steps += _other_labels(places, scale)
+    steps.append(_pretrain(KINETICS, "joint", "train", scale))
+    steps.append(_finetune(UCF101, "joint", scale))
+    if "$HMDB51" in places:
+        steps.append(_finetune(HMDB51, "joint", scale))
+    steps.append(_retrieval(scale))
+    return [*steps, *_similarity_and_scenes({"joint": "runs/joint"}, places, scale)]
+
+
+def row_targets(preset: str) -> list[str]:
+    """Targets of the rows of the published tables that a preset's networks belong in, in their order."""
+    keys = [row.ours.split("/") for table in TABLES.values() for row in table.rows if row.ours]
+    return [key[2] for key in keys if len(key) == 3 and key[1] == preset and key[2] in TARGETS]
+
+
+def _labels(dataset: str, split: str, scale: Scale, options: tuple[str, ...] = ()) -> Step:
+    out = f"labels/{dataset}-{split}"
+    return label_step(dataset, split, PLACES[dataset], out, *scale.label, *options)
+
+
+def _other_labels(places: Collection[str], scale: Scale) -> list[Step]:
+    """Frames of the data sets that are only tested on, or fine-tuned for."""
+    steps = []
+    if "$HMDB51" in places:
+        steps += [_labels(HMDB51, part, scale, BARE) for part in ("train1", "test1")]
+    for place, name in (("$ASLAN", "aslan"), ("$YUPENN", "yupenn")):
+        if place in places:
+            steps.append(label_step(name, "all", place, f"labels/{name}", *scale.label, *SCENES))
+    return steps
+
+
+def _pretrain(dataset: str, targets: str, split: str, scale: Scale) -> Step:
+    shards, out = f"labels/{dataset}-{split}", f"runs/{targets}"
+    command = (
+        *("mas-train", "--preset", dataset, "--shards", shards, "--out", out, "--targets", targets),
+        *(*scale.train, *scale.compute),
+    )
+    return Step(f"pretrain-{targets}", command, (f"label-{dataset}-{split}",), f"{out}/checkpoints/*.pt")
+
+
+def _finetune(dataset: str, source: str, scale: Scale) -> Step:
+    """Fine-tune for a data set's split 1: table 1 to 4."""
+    train, test, out = f"{dataset}-train1", f"{dataset}-test1", f"finetuned/{dataset}-{source}"
+    init = SCRATCH if source == SCRATCH else f"runs/{source}"
+    command = (
+        *("mas-finetune", "--init", init, "--shards", f"labels/{train}", "--test-shards", f"labels/{test}"),
+        *("--out", out, *scale.finetune, *(scale.scratch if source == SCRATCH else ()), *scale.compute),
+    )
+    after = [f"label-{train}", f"label-{test}", *([] if source == SCRATCH else [f"pretrain-{source}"])]
+    return Step(f"finetune-{dataset}-{source}", command, tuple(after), f"{out}/finetuned.pt")
+
+
+def _evaluate(protocol: str, weights: str, scale: Scale, shards: str, *options: str) -> Step:
+    """Measure the weights of a run, or random ones, by one protocol."""
+    name = f"{protocol}-{weights.replace('/', '-')}"
+    command = (
+        *("mas-eval", protocol, "--checkpoint", weights, "--shards", f"labels/{shards}"),
+        *("--out", f"results/{name}", *options, "--no-baseline", *scale.compute),
+    )
+    before = {"runs": "pretrain", "finetuned": "finetune"}
+    folder, _, rest = weights.partition("/")
+    after = (f"label-{shards}", *((f"{before[folder]}-{rest}",) if rest else ()))
+    return Step(name, command, after)
+
+
+def _retrieval(scale: Scale) -> Step:
+    """Nearest neighbours, as the journal version measures them."""
+    return _evaluate("retrieval", "runs/joint", scale, "ucf101-test1", "--gallery", "labels/ucf101-train1")
+
+
+def _similarity_and_scenes(weights: dict[str, str], places: Collection[str], scale: Scale) -> list[Step]:
+    """Tables 5 and 6."""
+    steps = []
+    if {"$ASLAN", "$VIEW2"} <= set(places):
+        steps += [
+            _evaluate("aslan", source, scale, "aslan", "--view2", "$VIEW2") for source in weights.values()
+        ]
+    if "$YUPENN" in places:
+        unsupervised = [weights[name] for name in ("random", "joint") if name in weights]
+        steps += [_evaluate("yupenn", source, scale, "yupenn") for source in unsupervised]
+    return steps

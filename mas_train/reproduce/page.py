@@ -1,0 +1,246 @@
+"""The page of the small experiment: tables, what they say, pictures, commands, versions, machine."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from mas_labels.errors import ConfigError
+from mas_train.evaluation.published import TABLES
+from mas_train.reproduce.measure import MEASURES, Cell, LabelFit, compare, gather, gather_labels
+from mas_train.reproduce.plan import Step, show_command
+from mas_train.reproduce.plots import draw_accuracies, draw_labels
+from mas_train.reproduce.run import read_mark
+from mas_train.reproduce.small import CONDITIONS, PIXELS, Experiment
+
+PACKAGES: Final = ("torch", "numpy", "opencv-contrib-python", "h5py", "scikit-learn")
+BEGIN: Final = "<!-- results/small: begin -->"
+END: Final = "<!-- results/small: end -->"
+TITLES: Final = {PIXELS: "averaged 4 x 4 pixels", **{name: c.title for name, c in CONDITIONS.items()}}
+PAPER: Final = {"random": "From scratch", "motion": "Motion", "appearance": "Appearance", "joint": "Joint"}
+"""Rows of the paper's table 3."""
+
+
+def write_page(
+    experiment: Experiment, steps: Sequence[Step], work: Path, out: Path, readme: Path | None = None
+) -> Path:
+    """Write the page of what is done so far; what is missing is said on it.
+
+    Parameters
+    ----------
+    experiment, steps
+        What was to be done.
+    work
+        Folder of the work.
+    out
+        Folder of the page: README.md, results.json, commands.txt and pictures.
+    readme
+        A file whose lines between `BEGIN` and `END` become the main table.
+
+    Returns
+    -------
+    The page.
+
+    Raises
+    ------
+    ConfigError
+        If a file cannot be written, or `readme` has no such marks.
+    DatasetError
+        If a result is damaged.
+    """
+    cells, fits = gather(experiment, steps, work), gather_labels(experiment, steps, work)
+    done = [step for step in steps if read_mark(work, step) is not None]
+    facts = {"machine": describe_machine(), "versions": describe_versions()}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        draw_accuracies(cells, TITLES, out / "accuracies.png")
+        draw_labels(fits, TITLES, out / "labels.png")
+        (out / "commands.txt").write_text("".join(f"{show_command(step)}\n" for step in steps))
+        content = {
+            **facts,
+            "steps": {"done": len(done), "planned": len(steps)},
+            "cells": [{**asdict(c), "mean": _number(c.mean), "spread": _number(c.spread)} for c in cells],
+            "labels": [asdict(fit) for fit in fits],
+        }
+        (out / "results.json").write_text(json.dumps(content, indent=1) + "\n")
+        page = out / "README.md"
+        page.write_text(_page(experiment, steps, done, cells, fits, facts))
+        if readme is not None:
+            readme.write_text(_between_marks(readme, _main_table(cells, cells[0].split)))
+    except OSError as error:
+        raise ConfigError(f"cannot write the page ({error}): give another --out") from error
+    return page
+
+
+def describe_machine() -> str:
+    """Name the processor and its cores."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def describe_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results may depend on."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed under this name"
+    return versions
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _page(
+    experiment: Experiment,
+    steps: Sequence[Step],
+    done: Sequence[Step],
+    cells: Sequence[Cell],
+    fits: Sequence[LabelFit],
+    facts: dict[str, Any],
+) -> str:
+    parts = [
+        "# Does it learn? A small reproduction",
+        INTRODUCTION.format(
+            seeds=len(experiment.seeds),
+            epochs=experiment.epochs,
+            network=" ".join(experiment.network),
+            options="\n".join(f"- {c.title}: `{' '.join(c.options)}`" for c in CONDITIONS.values()),
+        ),
+    ]
+    missing = [step.name for step in steps if step not in done]
+    if missing:
+        parts.append(
+            f"**Not complete:** {len(done)} of {len(steps)} steps are done; the same command does the "
+            f"rest. Missing: {', '.join(missing)}."
+        )
+    for split in experiment.splits:
+        of_split = [cell for cell in cells if cell.split == split.name]
+        videos = max((cell.videos for cell in of_split if cell.measure == MEASURES[0].title), default=0)
+        parts += [
+            f"## Split {split.name}: trained on `{split.train}`, {videos} test videos of `{split.test}`",
+            _main_table(cells, split.name),
+        ]
+    parts += ["![accuracies](accuracies.png)", "## What it says", _verdicts(cells)]
+    parts += ["## The pretext task, on held-out clips", _labels_table(fits), "![R^2 by label](labels.png)"]
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    parts += ["## Made by", COMMANDS, f"Machine: {facts['machine']}. Versions: {versions}."]
+    return "\n\n".join(parts) + "\n"
+
+
+INTRODUCTION: Final = """\
+The claim: a network that learnt to predict the statistics of motion and appearance, without human
+labels, has features that help to recognise actions. Here the claim is tested at a scale that two CPU
+cores can pay, so only the comparison of rows says something; **no figure here can be compared with the
+paper's**, whose networks are larger, whose data are 101 classes, and whose training is longer.
+
+{seeds} networks a row, by seed. Pre-training takes {epochs} epochs over every second clip of the
+training videos: `{network}`, and by row
+
+{options}
+
+(the first row's rate changes nothing: weights stay random, batch norm learns its statistics). Frozen
+features are the last convolution, pooled, averaged over a video's clips; the probe is a logistic
+regression. *Averaged 4 x 4 pixels* asks no network: it shows how much colour and scene alone tell.
+*Labels of other clips* is the same training with nothing to learn. Weizmann: 10 actions of 9 persons
+before one wall, each person tested with the other eight as training. The recipe was chosen on split 1,
+with its test videos in view, from a few trial runs; it was fixed before split 2 was looked at.
+
+Mean ± standard deviation over networks, in percent; the number of networks in brackets where some are
+missing."""
+
+COMMANDS: Final = """\
+    make reproduce-small ROOT=... WEIZMANN=...
+
+which runs the commands in [commands.txt](commands.txt), in that order but for what must wait, and resumes
+where it was stopped. All figures, network by network, are in [results.json](results.json)."""
+
+
+def _main_table(cells: Sequence[Cell], split: str) -> str:
+    of_split = [cell for cell in cells if cell.split == split]
+    measures = [m.title for m in MEASURES if any(cell.measure == m.title for cell in of_split)]
+    lines = [
+        f"| pre-training | {' | '.join(measures)} | the paper, UCF101 |",
+        "|---" * (len(measures) + 2) + "|",
+    ]
+    published = {row.method: row.figures[0] for row in TABLES[3].rows}
+    for condition, title in TITLES.items():
+        row = {cell.measure: cell for cell in of_split if cell.condition == condition}
+        if row:
+            paper = published.get(PAPER.get(condition, ""))
+            shown = [_show(row[name]) if name in row else "" for name in measures]
+            lines.append(f"| {title} | {' | '.join(shown)} | {'' if paper is None else f'{paper:g}'} |")
+    return "\n".join(lines)
+
+
+def _show(cell: Cell) -> str:
+    if not cell.values:
+        return "not done"
+    spread = "" if math.isnan(cell.spread) else f" ± {100 * cell.spread:.1f}"
+    count = "" if len(cell.values) == cell.expected else f" ({len(cell.values)})"
+    return f"{100 * cell.mean:.1f}{spread}{count}"
+
+
+def _verdicts(cells: Sequence[Cell]) -> str:
+    """Say for each measure how joint pre-training compares with random weights and with the controls."""
+    lines = [
+        "Difference of means in points, and that difference over the spread of the two rows (below 1 the "
+        "networks overlap; with so few networks 2 is a hint, not a proof). In brackets the standard error "
+        "that one accuracy has from the number of test videos.",
+        "",
+        "| joint against | split | measure | points | over spread |",
+        "|---|---|---|---|---|",
+    ]
+    for baseline in ("random", "shuffled", PIXELS):
+        for ours, theirs, ratio in compare(cells, "joint", baseline):
+            points = 100 * (ours.mean - theirs.mean)
+            shown = "" if math.isnan(ratio) else f"{ratio:+.1f}"
+            error = f"({100 * ours.standard_error:.1f})"
+            lines.append(
+                f"| {TITLES[baseline]} | {ours.split} | {ours.measure} | {points:+.1f} {error} | {shown} |"
+            )
+    return "\n".join(lines)
+
+
+def _labels_table(fits: Sequence[LabelFit]) -> str:
+    """R^2 and accuracy by label, mean over seeds."""
+    conditions = [name for name in TITLES if any(fit.condition == name for fit in fits)]
+    lines = [
+        "R^2 (1 - loss / loss of the best constant; 0 is learning nothing), then the share of clips whose "
+        "label is the nearest to the prediction; mean over networks, centre views of split 1's test videos. "
+        "R^2 of an orientation is that of its sine and cosine, but for raw targets.",
+        "",
+        f"| label | most frequent | {' | '.join(TITLES[name] for name in conditions)} |",
+        "|---" * (len(conditions) + 2) + "|",
+    ]
+    for label in dict.fromkeys(fit.label for fit in fits):
+        row = {fit.condition: fit for fit in fits if fit.label == label}
+        shown = [
+            f"{fmean(row[name].r2):.2f}, {fmean(row[name].accuracy):.2f}" if name in row else ""
+            for name in conditions
+        ]
+        frequent = next(iter(row.values())).mode_accuracy
+        lines.append(f"| `{label}` | {frequent:.2f} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def _between_marks(path: Path, table: str) -> str:
+    text = path.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ConfigError(f"expected one line {BEGIN} and one {END} in {path}: put them where the table goes")
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END)[1]}"

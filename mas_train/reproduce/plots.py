@@ -1,0 +1,83 @@
+"""Pictures of the small experiment: accuracies by condition, R^2 by label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mas_labels.schema import LABEL_NAMES
+from mas_train.evaluation.figures import new_figure, save_figure
+from mas_train.reproduce.measure import MEASURES, Cell, LabelFit
+
+COLOURS = ("#999999", "#bbbbbb", "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee")
+
+
+def draw_accuracies(cells: Sequence[Cell], titles: dict[str, str], path: Path) -> None:
+    """Draw a panel a measure: a bar a condition (mean of split 1), a dot a network, a cross one of split 2.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be written.
+    MissingDependencyError
+        matplotlib is not installed.
+    """
+    measures = [measure.title for measure in MEASURES if any(c.measure == measure.title for c in cells)]
+    figure = new_figure((3.0 * len(measures), 4.2))
+    for panel, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
+        for row, (condition, colour) in enumerate(zip(titles, COLOURS, strict=False)):
+            for cell in cells:
+                if (cell.measure, cell.condition) != (measure, condition) or not cell.values:
+                    continue
+                percent = [100 * value for value in cell.values]
+                if cell.split == cells[0].split:
+                    panel.bar(row, 100 * cell.mean, color=colour)
+                    panel.plot([row] * len(percent), percent, "k.", markersize=5)
+                else:
+                    panel.plot([row + 0.25] * len(percent), percent, "kx", markersize=5)
+        panel.set_title(measure, fontsize=9)
+        panel.set_xticks(range(len(titles)), list(titles.values()), rotation=90, fontsize=7)
+        panel.set_ylim(0, 100)
+    figure.suptitle(
+        "percent; bars: mean of split 1, dots: its networks, crosses: those of split 2", fontsize=8
+    )
+    save_figure(figure, path)
+
+
+def draw_labels(fits: Sequence[LabelFit], titles: dict[str, str], path: Path) -> None:
+    """Draw R^2 of each label on held-out clips, a bar a condition, with the range over seeds.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be written.
+    MissingDependencyError
+        matplotlib is not installed.
+    """
+    conditions = [name for name in titles if name != "random" and any(fit.condition == name for fit in fits)]
+    figure = new_figure((12, 4))
+    axes = figure.add_subplot()
+    width = 0.8 / max(1, len(conditions))
+    for number, condition in enumerate(conditions):
+        of = {fit.label: fit.r2 for fit in fits if fit.condition == condition}
+        places = [LABEL_NAMES.index(label) for label in LABEL_NAMES if label in of]
+        values = [of[LABEL_NAMES[place]] for place in places]
+        means = np.array([np.mean(value) for value in values])
+        ranges = np.array([[m - min(v), max(v) - m] for m, v in zip(means, values, strict=True)]).T
+        axes.bar(
+            np.array(places) + (number + 0.5) * width - 0.4,
+            means,
+            width,
+            yerr=ranges,
+            label=titles[condition],
+            color=COLOURS[list(titles).index(condition)],
+            error_kw={"linewidth": 0.7},
+        )
+    axes.axhline(0, color="black", linewidth=0.7)
+    axes.set_xticks(range(len(LABEL_NAMES)), list(LABEL_NAMES), rotation=90, fontsize=8)
+    axes.set(ylabel="R^2 on held-out clips", ylim=(-0.3, 0.8))
+    if conditions:
+        axes.legend(fontsize=8)
+    save_figure(figure, path)
