@@ -134,6 +134,7 @@ class ShardWriter:
         self._partial.reserve(rows.nbytes)
         dataset.resize(dataset.shape[0] + len(rows), axis=0)
         dataset[-len(rows) :] = rows
+        dataset.flush()  # now, not when it is closed: whoever looks at our frames may keep it open a while
         self._digests[path].update(rows)
 
     def _write_table(self, path: str, rows: NDArray[Any]) -> None:

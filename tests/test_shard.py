@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+from collections import deque
 
 import h5py
 import numpy as np
@@ -205,6 +206,20 @@ def test_another_format_or_version_is_refused(tmp_path, attribute, value, messag
             file.attrs[attribute] = value
     with pytest.raises(ShardError, match=message):
         mas_labels.open_shards(path)
+
+
+@pytest.mark.parametrize("how_long", [3, 1000])
+def test_a_shard_is_the_same_while_somebody_holds_its_data_sets(tmp_path, monkeypatch, how_long):
+    """A profiler that looks at our frames, as dask's does, keeps data sets open a little longer."""
+    plain = write_shard(tmp_path / "plain.h5", clips=12)
+    append, held = ShardWriter._append, deque(maxlen=how_long)
+
+    def hold(writer, path, rows):
+        held.append(writer._file[path])
+        append(writer, path, rows)
+
+    monkeypatch.setattr(ShardWriter, "_append", hold)
+    assert write_shard(tmp_path / "held.h5", clips=12).read_bytes() == plain.read_bytes()
 
 
 def test_offsets_that_lead_astray_are_refused(tmp_path):
