@@ -124,6 +124,10 @@ class Shard:
     def __contains__(self, path: str) -> bool:
         return path in self._datasets
 
+    def stored_bytes(self) -> dict[str, int]:
+        """Return the bytes that each data set takes in the file."""
+        return {path: int(dataset.id.get_storage_size()) for path, dataset in self._datasets.items()}
+
     def read(self, path: str, rows: slice | int = slice(None)) -> Any:
         """Read rows of a data set, such as ``"clips/labels"``.
 

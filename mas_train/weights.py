@@ -20,7 +20,7 @@ from mas_train.presets import Recipe, make_recipe
 from mas_train.tensor_file import read_weights_file
 
 SCRATCH: Final = "scratch"
-"""In place of a checkpoint: first weights, drawn at random."""
+"""Stands for first weights, drawn at random, in place of a checkpoint."""
 FINETUNED: Final = "mas-finetune-checkpoint"
 FINETUNED_VERSION: Final = 1
 FINETUNED_FILE: Final = "finetuned.pt"
