@@ -174,9 +174,9 @@ class Shard:
         self.read_frames_into(clip, frames)
         return frames
 
-    def read_frames_into(self, clip: int, out: NDArray[np.uint8], checked: bool = True) -> None:
+    def read_frames_into(self, clip: int, out: NDArray[np.uint8]) -> None:
         """Read a clip's frames into memory that is there; see `mas_labels.stored_frames.StoredFrames`."""
-        self._stored_frames.read_into(clip, out, checked)
+        self._stored_frames.read_into(clip, out)
 
     @cached_property
     def _stored_frames(self) -> StoredFrames:
