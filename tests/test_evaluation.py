@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -212,6 +213,8 @@ def test_retrieval_finds_the_colour(
     assert result.figures == dict.fromkeys(("top-1", "top-5", "top-10", "top-20", "top-50"), 4 / 5)
     assert result.random_initialisation.keys() == result.figures.keys()
     assert len(list((tmp_path / "features").iterdir())) == 4  # two sets of shards, two sets of weights
+    picture = cv2.imread(str(tmp_path / "neighbours.png"))
+    assert picture.shape[1] > 1000 and picture.std() > 20
 
 
 def test_yupenn_leaves_one_out(pretrained: Path, train: ShardSet, tmp_path: Path) -> None:
