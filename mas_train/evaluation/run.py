@@ -18,6 +18,7 @@ from mas_train.evaluation.accuracy import video_accuracy
 from mas_train.evaluation.aslan import Pairs, evaluate_pairs
 from mas_train.evaluation.features import Extraction, VideoFeatures, backbone_features, extract
 from mas_train.evaluation.figures import draw_confusion, draw_roc
+from mas_train.evaluation.neighbours import draw_neighbours
 from mas_train.evaluation.probe import classify, leave_group_out
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.retrieval import retrieval_accuracy
@@ -170,6 +171,8 @@ def _with_classes(found: VideoFeatures) -> NDArray[np.bool_]:
 def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: ShardSet) -> Result:
     """Nearest-neighbour retrieval: test videos (`queries`) look for training videos (`gallery`).
 
+    Draws `neighbours.png`: a few test videos, and the training videos nearest to them.
+
     Raises
     ------
     DatasetError
@@ -192,6 +195,8 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
 
     figures = measure(evaluation.weights)
     test = evaluation.features(evaluation.weights, queries)
+    train = evaluation.features(evaluation.weights, gallery)
+    draw_neighbours(train, gallery, test, queries, evaluation.out / "neighbours.png")
     random = evaluation.random_figures(measure)
     details = {"features": evaluation.kind, "gallery_clips": len(gallery)}
     return _result(evaluation, "retrieval", queries, test, figures, random, details)

@@ -120,23 +120,20 @@ class Experiment:
 
 
 def make_plan(experiment: Experiment) -> list[Step]:
-    """Return the steps: labels, then networks with their frozen measures, then what is fine-tuned."""
+    """Return the steps, what matters most first: labels, networks with their frozen measures, fine-tuning."""
     steps = _label_steps(experiment)
     for split in experiment.splits:
         steps += _measures(experiment, split, PIXELS, ())
-    late = [row for row in experiment.rows if row[1] == "raw"]
-    rows = [row for row in experiment.rows if row not in late]
-    for split, condition, seed in rows:
-        steps += _network(experiment, split, condition, seed)
-    steps += [
-        _finetune(experiment, split, condition, seed, share)
-        for condition_order in range(2)
-        for split, condition, seed in rows
-        if condition in split.finetuned[2 * condition_order : 2 * condition_order + 2]
-        for share in experiment.shares
-    ]
-    for split, condition, seed in late:
-        steps += _network(experiment, split, condition, seed)
+    blocks: list[tuple[int, list[Step]]] = []
+    for split, condition, seed in experiment.rows:
+        place = 2 if condition == "raw" else 0
+        blocks.append((place, _network(experiment, split, condition, seed)))
+        if condition in split.finetuned:
+            place = 1 if condition in ("random", "joint") else 3
+            tuned = [_finetune(experiment, split, condition, seed, share) for share in experiment.shares]
+            blocks.append((place, tuned))
+    for _, block in sorted(blocks, key=lambda placed: placed[0]):
+        steps += block
     return steps
 
 
