@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
+html_show_copyright = False
 html_static_path = ["static"]
 html_css_files = ["pages.css"]
 html_math_renderer = "mathml"
@@ -31,6 +33,7 @@ default_role = "py:obj"  # a word in backticks is a link if it names something
 suppress_warnings = ["ref.python"]  # ... and some words, such as `rows`, name several things
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_type_aliases = {"ArrayLike": "ArrayLike"}
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = False
 napoleon_use_rtype = False
@@ -41,6 +44,17 @@ def math_as_mathml(translator: Any, node: nodes.Element) -> None:
     display = "block" if isinstance(node, nodes.math_block) else "inline"
     translator.body.append(convert(node.astext(), display=display))
     raise nodes.SkipNode
+
+
+def shorten_types(
+    app: Any, what: str, name: str, item: Any, options: Any, arguments: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Write types of arrays as the source does: ``NDArray[uint8]``."""
+
+    def short(text: str | None) -> str | None:
+        return text and re.sub(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[(.*?)\]\]", r"NDArray[\1]", text)
+
+    return short(arguments), short(returned)
 
 
 def copy_benchmarks() -> None:
@@ -57,4 +71,5 @@ def copy_benchmarks() -> None:
 def setup(app: Any) -> None:
     """Register the above with Sphinx."""
     app.add_html_math_renderer("mathml", (math_as_mathml, None), (math_as_mathml, None))
+    app.connect("autodoc-process-signature", shorten_types)
     copy_benchmarks()

@@ -64,14 +64,11 @@ def format_part() -> str:
     lines = ["## Attributes of the root", "", "| name | meaning |", "|---|---|"]
     lines += [f"| `{name}` | {meaning} |" for name, meaning in ATTRIBUTES.items()]
     lines += ["", "## Data sets", ""]
-    lines += ["| path | type | shape | meaning | |", "|---|---|---|---|---|"]
+    lines += ["| path | type | shape | meaning |", "|---|---|---|---|"]
     for column in COLUMNS:
         notes = [word for word in ("optional", "compressed") if getattr(column, word)]
-        meaning = column.meaning.replace("|", r"\|")
-        lines.append(
-            f"| `{column.path}` | `{column.dtype}` | `{describe_shape(column)}` | {meaning} | "
-            f"{', '.join(notes)} |"
-        )
+        meaning = column.meaning.replace("|", r"\|") + (f" ({', '.join(notes)})" if notes else "")
+        lines.append(f"| `{column.path}` | `{column.dtype}` | `{describe_shape(column)}` | {meaning} |")
     lines += ["", "## Columns of `clips/labels`", "", "| column | label | values |", "|---|---|---|"]
     for number, (name, largest) in enumerate(zip(LABEL_NAMES, LABEL_MAX, strict=True)):
         lines.append(f"| {number} | `{name}` | 1 to {largest} |")

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mas_labels.conventions import Convention
 from mas_labels.errors import InputError
-from mas_labels.gather import ColourSums, Crops, Gatherer
 from mas_labels.patterns import BLOCK_SLICES, WHOLE_VIEW, mirrored_blocks
 from mas_labels.schema import APPEARANCE_NAMES, PATTERNS
+from mas_labels.sums import ColourSums, Crops, Gatherer
 
 FrequentColours = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.int64]]
 """Gives the code of the most frequent colour of blocks: (rows of crops, numbers of blocks) -> codes."""

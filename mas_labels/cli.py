@@ -92,17 +92,30 @@ def demo(out: Path) -> None:
 
 
 @main.command()
-@click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("shards", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The page, an HTML file.")
 @click.option(
-    "--run", "run_dir", type=click.Path(path_type=Path), help="Folder of a training run, for its curves."
+    "--run",
+    "run_dir",
+    type=click.Path(path_type=Path),
+    help="Folder of a training run: its curves, R^2 of each label, and what mas-eval left in it.",
 )
-def report(shards: tuple[Path, ...], out: Path, run_dir: Path | None) -> None:
-    """Write one page about SHARDS: counts, failures, distributions of the labels, example clips."""
+@click.option(
+    "--results",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Another folder of results and pictures of mas-eval, with --run; many may follow.",
+)
+def report(shards: tuple[Path, ...], out: Path, run_dir: Path | None, results: tuple[Path, ...]) -> None:
+    """Write one page about SHARDS, a training run (--run), or both; it opens offline.
+
+    Of shards: counts, failures, motion, distributions and examples of the labels, clips without motion or
+    with dark bars, bytes, options.
+    """
     from mas_labels.report import write_report
     from mas_labels.shard import open_shards
 
-    write_report(open_shards(shards), out, run_dir)
+    write_report(open_shards(shards) if shards else None, out, run_dir, results)
     click.echo(f"wrote {out}")
 
 

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from mas_labels.config import json_hash
 from mas_labels.conventions import Convention, get_convention
 from mas_labels.errors import ShardError
-from mas_labels.gather import UNITS_PER_PIXEL, Crops, gatherer
+from mas_labels.gather import gatherer
 from mas_labels.motion import MIRROR_SIGNS, magnitudes, orientation_votes
 from mas_labels.patterns import BLOCK_SLICES, block_pixels, mirrored_blocks
 from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, ORIENTATIONS, PATTERNS
 from mas_labels.shard_reader import Shard
+from mas_labels.sums import UNITS_PER_PIXEL, Crops
 from mas_labels.views import view_table
 
 HALF_ROUNDING = 2.0**-11

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import MissingDependencyError
-from mas_labels.gather import WAY_VARIABLE, ColourSums, Crops, FieldSums, Gatherer
 from mas_labels.patterns import ALL_BLOCKS
 from mas_labels.schema import COLOURS, ORIENTATIONS
+from mas_labels.sums import WAY_VARIABLE, ColourSums, Crops, FieldSums, Gatherer
 
 
 def native_gatherer(isa: str | None = None) -> Gatherer:

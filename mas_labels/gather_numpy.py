@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.gather import ColourSums, Crops, FieldSums, Gatherer
 from mas_labels.motion import magnitudes
 from mas_labels.motion_boundary import flow_derivatives, sum_boundaries
 from mas_labels.patterns import ALL_BLOCKS, WHOLE_VIEW, block_masks
 from mas_labels.schema import COLOURS, ORIENTATIONS, VIEW_SIZE
+from mas_labels.sums import ColourSums, Crops, FieldSums, Gatherer
 
 LEVELS = 256
 """Bins of the histogram of one colour channel: one a grey level."""

@@ -16,7 +16,7 @@ from mas_labels.motion_boundary import check_flow
 from mas_labels.views import centre_view, check_views
 
 MOST_FRAMES = 256
-"""Of a clip: labels number fields in uint8."""
+"""Most frames of a clip, since labels number fields in uint8."""
 
 
 def compute_labels(

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.conventions import Convention
-from mas_labels.gather import UNITS_PER_PIXEL, Crops, FieldSums, Gatherer
 from mas_labels.patterns import BLOCK_SLICES, block_pixels, mirrored_blocks
 from mas_labels.schema import MOTION_NAMES, ORIENTATIONS, PATTERNS
+from mas_labels.sums import UNITS_PER_PIXEL, Crops, FieldSums, Gatherer
 
 MIRROR_SIGNS = np.array([[1, -1], [-1, 1]], np.float32)
 """What mirroring with u negated does to (d/dcol, d/drow) of Mu and of Mv."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,16 @@ class ShardPlan:
             "split": self.split,
             "index": self.index,
             "count": self.count,
-            "videos_hash": json_hash([asdict(video) for video in self.videos]),
-            "classes_hash": json_hash(self.classes),
+            "videos_hash": json_hash([vars(video) for video in self.videos]),
+            "classes_hash": _hash_of_classes(self.classes),
             **limited,
         }
+
+
+@lru_cache(maxsize=1)
+def _hash_of_classes(classes: tuple[str, ...]) -> str:
+    """Return the hash that all shards of a plan share."""
+    return json_hash(classes)
 
 
 def make_plan(

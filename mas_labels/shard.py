@@ -257,10 +257,10 @@ class ShardSet(Sequence[Clip]):
         shard, clip = self.locate(index)
         return shard.read_frames(clip)
 
-    def read_frames_into(self, index: int, out: NDArray[np.uint8], checked: bool = True) -> None:
+    def read_frames_into(self, index: int, out: NDArray[np.uint8]) -> None:
         """Read a clip's frames into `out`; see `mas_labels.shard_reader.Shard.read_frames_into`."""
         shard, clip = self.locate(index)
-        shard.read_frames_into(clip, out, checked)
+        shard.read_frames_into(clip, out)
 
     def read_labels(self, index: int) -> NDArray[np.uint8]:
         """Read a clip's labels of all views: (V, 27) uint8."""

@@ -124,6 +124,10 @@ class Shard:
     def __contains__(self, path: str) -> bool:
         return path in self._datasets
 
+    def stored_bytes(self) -> dict[str, int]:
+        """Return the bytes that each data set takes in the file."""
+        return {path: int(dataset.id.get_storage_size()) for path, dataset in self._datasets.items()}
+
     def read(self, path: str, rows: slice | int = slice(None)) -> Any:
         """Read rows of a data set, such as ``"clips/labels"``.
 
@@ -170,9 +174,9 @@ class Shard:
         self.read_frames_into(clip, frames)
         return frames
 
-    def read_frames_into(self, clip: int, out: NDArray[np.uint8], checked: bool = True) -> None:
+    def read_frames_into(self, clip: int, out: NDArray[np.uint8]) -> None:
         """Read a clip's frames into memory that is there; see `mas_labels.stored_frames.StoredFrames`."""
-        self._stored_frames.read_into(clip, out, checked)
+        self._stored_frames.read_into(clip, out)
 
     @cached_property
     def _stored_frames(self) -> StoredFrames:

@@ -1,7 +1,8 @@
-"""The frames of a shard's clips: JPEG or raw, with their checksums, or without when time matters."""
+"""The frames of a shard's clips, JPEG or raw, read to where they are wanted."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from functools import cached_property
@@ -13,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels import jpeg, schema
+from mas_labels.checksum import CHECKSUM_BYTES, make_fletcher32
 from mas_labels.errors import ShardError
 
 CLIP_SHAPE: Final = (schema.CLIP_FRAMES, schema.FRAME_ROWS, schema.FRAME_COLS, 3)
-CHECKSUM_BYTES: Final = 4
-"""What HDF5's fletcher32 filter puts after each chunk."""
 UNREADABLE: Final = (
     *(AttributeError, IndexError, KeyError, MemoryError, OSError, OverflowError, RuntimeError, TypeError),
     ValueError,
@@ -42,8 +42,9 @@ class StoredFrames:
         self._path, self._file, self._read = path, file, read
         self._raw = file.get("frames/raw")
         self._state = self._file_state()
+        self._fletcher32 = make_fletcher32()
 
-    def read_into(self, clip: int, out: NDArray[np.uint8], checked: bool = True) -> None:
+    def read_into(self, clip: int, out: NDArray[np.uint8]) -> None:
         """Read a clip's frames into memory that is there already.
 
         Parameters
@@ -52,22 +53,21 @@ class StoredFrames:
             Its number in this shard.
         out : ndarray, shape (16, 128, 171, 3), uint8, contiguous
             Filled with RGB.
-        checked
-            Whether to compare the checksums of raw frames, which takes four times as long as reading them:
-            not needed for clips that were checked in the same run. JPEG frames are always checked: that is
-            little beside decoding.
 
         Raises
         ------
         ShardError
-            If they are damaged.
+            If they are damaged: their checksums are compared whenever they are read.
         """
         if self._raw is None:
             self._decode_into(clip, out)
-        elif checked or not self._is_plain(self._raw):
-            out[...] = self._read("frames/raw", clip)
-        else:
-            self._read_past_checksum(self._raw, clip, out)
+            return
+        if self._file_state() != self._state:
+            raise ShardError(
+                f"{self._path}: was changed while it was in use: verify it, make it again if it is damaged"
+            )
+        if not self._read_chunk(clip, out):
+            out[...] = self._read("frames/raw", clip)  # through HDF5, which says what is wrong
 
     def _file_state(self) -> tuple[int, int]:
         """Size and time of the last change of the open file: HDF5 reads zeros where a file was cut."""
@@ -104,26 +104,36 @@ class StoredFrames:
         """Where the first frame begins and each frame ends in frames/jpeg."""
         return self._read("frames/offsets").astype(np.int64)
 
-    @staticmethod
-    def _is_plain(dataset: h5py.Dataset) -> bool:
-        """Whether a chunk is one clip as it is in memory and a checksum, as our writer stores it."""
-        return (
-            dataset.chunks == (1, *CLIP_SHAPE)
-            and dataset.fletcher32
-            and not (dataset.compression or dataset.shuffle)
-        )
+    @cached_property
+    def _chunk_offsets(self) -> NDArray[np.int64]:
+        """Where each clip's raw frames lie in the file; -1 if not as they are in memory, with a checksum."""
+        offsets = np.full(len(self._raw), -1, np.int64)
+        size = math.prod(CLIP_SHAPE) + CHECKSUM_BYTES
 
-    def _read_past_checksum(self, dataset: h5py.Dataset, clip: int, out: NDArray[np.uint8]) -> None:
-        """Read a clip's chunk as it lies in the file, unless the file changed since it was opened."""
-        chunk = np.empty(out.nbytes + CHECKSUM_BYTES, np.uint8)
+        def note(chunk: h5py.h5d.StoreInfo) -> None:
+            if chunk.size == size and chunk.filter_mask == 0:
+                offsets[chunk.chunk_offset[0]] = chunk.byte_offset
+
+        plain = not (self._raw.compression or self._raw.shuffle)
+        if plain and self._raw.chunks == (1, *CLIP_SHAPE) and self._raw.fletcher32:
+            try:
+                self._raw.id.chunk_iter(note)
+            except UNREADABLE as error:
+                raise ShardError(
+                    f"{self._path}: frames/raw is damaged ({error}): remove it and make it again"
+                ) from error
+        return offsets
+
+    def _read_chunk(self, clip: int, out: NDArray[np.uint8]) -> bool:
+        """Read a clip's raw frames past HDF5, and compare the checksum; whether they are there and sound."""
+        if self._fletcher32 is None or self._chunk_offsets[clip] < 0:
+            return False
+        stored = bytearray(CHECKSUM_BYTES)
+        file = self._file.id.get_vfd_handle()
         try:
-            if self._file_state() != self._state:
-                raise OSError("the file was changed while it was in use")
-            _, stored = dataset.id.read_direct_chunk((clip, 0, 0, 0, 0), out=chunk)
-            if len(stored) != len(chunk):
-                raise OSError(f"expected {len(chunk)} bytes, found {len(stored)}")
-        except UNREADABLE as error:
-            raise ShardError(
-                f"{self._path}: frames/raw is damaged ({error}): remove it and make it again"
-            ) from error
-        out[...] = chunk[:-CHECKSUM_BYTES].reshape(out.shape)
+            read = os.preadv(file, [out.data, stored], int(self._chunk_offsets[clip]))
+        except OSError:
+            return False
+        return read == out.nbytes + CHECKSUM_BYTES and self._fletcher32(out) == int.from_bytes(
+            stored, "little"
+        )

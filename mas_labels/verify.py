@@ -22,7 +22,7 @@ from mas_labels.seal import check_seal
 from mas_labels.shard_reader import Shard
 
 MOST_PROBLEMS = 20
-"""Of one shard: after these, no more are looked for."""
+"""After so many of one shard no more are looked for."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from torch import Tensor
 from mas_labels.errors import CheckpointError, MissingDependencyError
 from mas_train.backbone import Backbone
 from mas_train.backbones import C3D_KINDS, make_backbone
-from mas_train.checkpoint import BEST, FOLDER, FORMAT, LAST, load_checkpoint, read_weights_file
+from mas_train.checkpoint import BEST, FOLDER, FORMAT, LAST, load_checkpoint
 from mas_train.public_layouts import from_public, to_public
+from mas_train.tensor_file import read_weights_file
 
 METADATA: Final = "mas_backbone"
 """Key of the configuration in a safetensors file's header."""

@@ -6,7 +6,6 @@ file from elsewhere cannot run code.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -17,10 +16,11 @@ import torch
 from torch import Tensor
 
 from mas_labels.errors import CheckpointError
-from mas_train.content_digest import DIGEST, check_digest, content_digest
+from mas_train.content_digest import check_digest
 from mas_train.heads import PretextModel
 from mas_train.presets import Recipe
 from mas_train.target_code import TargetCode
+from mas_train.tensor_file import read_weights_file, write_atomically
 
 FORMAT: Final = "mas-train-checkpoint"
 VERSION: Final = 2
@@ -164,46 +164,6 @@ def _link(path: Path, name: str) -> None:
     temporary.replace(path.with_name(name))
 
 
-def write_atomically(path: Path, content: dict[str, Any]) -> None:
-    """Write to a hidden file of the same folder, sync, rename, sync the folder.
-
-    Raises
-    ------
-    OSError, RuntimeError
-        If it cannot be written; a file of that name from before is untouched.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save({**content, DIGEST: content_digest(content)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def read_weights_file(path: Path, remedy: str = "") -> Any:
-    """Read a file of `torch.save` onto the CPU; it cannot run code.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be read; the message ends with `remedy`.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or foreign pickle may raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is no checkpoint that can be read ({reason}){remedy}") from error
-
-
 def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
 
@@ -264,7 +224,7 @@ def restore(
     try:
         state.model.load_state_dict(content["model"])
         state.code.load_state_dict(content["targets"])
-        state.optimizer.load_state_dict(content["optimizer"])
+        load_optimizer(state.optimizer, content["optimizer"])
         state.scaler.load_state_dict(content["scaler"])
         if rank < len(content["generators"]):
             _set_generator_states(content["generators"][rank], device)
@@ -272,6 +232,14 @@ def restore(
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path} does not fit its own recipe ({reason}): it is damaged") from error
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, content: dict[str, Any]) -> None:
+    """Put back what an optimiser has gathered; how it computes (`fused`) stays as it was made."""
+    fused = [group["fused"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(content)
+    for group, value in zip(optimizer.param_groups, fused, strict=True):
+        group["fused"] = value
 
 
 def _require_same(path: Path, content: Mapping[str, Any], recipe: Recipe, hashes: list[str]) -> None:

@@ -13,7 +13,13 @@ import click
 
 from mas_labels.errors import MasError, MissingDependencyError
 from mas_train.presets import PRESETS, Recipe, make_recipe
-from mas_train.recipe_options import MEASURING_OPTIONS, RECIPE_OPTIONS, SPEED_OPTIONS, add_options
+from mas_train.recipe_options import (
+    MEASURING_OPTIONS,
+    ORDER_OPTIONS,
+    RECIPE_OPTIONS,
+    SPEED_OPTIONS,
+    add_options,
+)
 from mas_train.stopping import EXIT_SIGNAL
 from mas_train.telling import tell
 
@@ -92,7 +98,7 @@ def repeat_option(option: str, args: list[str]) -> list[str]:
 @click.option(
     "--log-steps", type=click.IntRange(1), default=10, help="Steps between two rows of metrics.csv."
 )
-@add_options(*RECIPE_OPTIONS, *MEASURING_OPTIONS, *SPEED_OPTIONS)
+@add_options(*RECIPE_OPTIONS, *MEASURING_OPTIONS, *ORDER_OPTIONS, *SPEED_OPTIONS)
 @click.option("--print-config", is_flag=True, help="Print the recipe as JSON and exit.")
 @click.version_option(package_name="mas-video")
 def command(preset: str, print_config: bool, **values: Any) -> int:
@@ -109,7 +115,8 @@ def command(preset: str, print_config: bool, **values: Any) -> int:
     if not values["shards"]:
         raise click.UsageError("Missing option '--shards': name the shards, such as --shards labels/*.h5")
     require_torch()
-    from mas_train.pretrain import RunOptions, pretrain
+    from mas_train.pretrain import pretrain
+    from mas_train.run_options import RunOptions
 
     options = RunOptions(**{name: value for name, value in values.items() if name not in of_recipe})
     result = pretrain(recipe, options, say=click.echo)

@@ -58,7 +58,7 @@ class FrameDataset:
             torch.empty(clips, dtype=torch.int64),
         )
 
-    def read_into(self, batch: ClipBatch, clips: list[int], checked: bool = True) -> None:
+    def read_into(self, batch: ClipBatch, clips: list[int]) -> None:
         """Read clips into the first rows of a batch.
 
         Parameters
@@ -67,8 +67,6 @@ class FrameDataset:
             On the CPU, with room for `clips`, or more.
         clips
             Numbers of the clips.
-        checked
-            See `mas_labels.stored_frames.StoredFrames.read_into`.
 
         Raises
         ------
@@ -77,7 +75,7 @@ class FrameDataset:
         """
         frames = batch.frames.numpy()
         for row, clip in enumerate(clips):
-            self.shards.read_frames_into(clip, frames[row], checked)
+            self.shards.read_frames_into(clip, frames[row])
         batch.clip_indices[: len(clips)] = torch.tensor(clips)
 
 
@@ -107,9 +105,9 @@ class ClipDataset(FrameDataset):
             )
         self.views = len(shards.views)
 
-    def read_into(self, batch: ClipBatch, clips: list[int], checked: bool = True) -> None:
+    def read_into(self, batch: ClipBatch, clips: list[int]) -> None:
         """Read clips and labels into the first rows of a batch; see `FrameDataset.read_into`."""
-        super().read_into(batch, clips, checked)
+        super().read_into(batch, clips)
         labels = batch.view_labels.numpy()
         for row, clip in enumerate(clips):
             source = clip if self.label_sources is None else int(self.label_sources[clip])

@@ -10,90 +10,43 @@ Notes
 
 from __future__ import annotations
 
-import csv
-import json
+import itertools
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import nn
 from torch.nn import functional
+from torch.nn.utils import get_total_norm
 
-from mas_labels.errors import CheckpointError, ConfigError, DatasetError, TrainingError
-from mas_labels.shard import ShardSet
-from mas_train.checkpoint import load_checkpoint, write_atomically
+from mas_labels.errors import ConfigError, DatasetError, TrainingError
 from mas_train.classifier import Classifier
-from mas_train.frames import draw_crops, load_frames
+from mas_train.dataset import ClipBatch, FrameDataset
+from mas_train.finetune_state import (
+    COLUMNS,
+    METRICS_FILE,
+    FinetuneJob,
+    FinetuneState,
+    log_epoch,
+    make_state,
+    restore,
+    save,
+)
+from mas_train.frames import draw_crops
 from mas_train.labelled import LabelledClips, label_clips
-from mas_train.model import make_optimizer
-from mas_train.order import RunOrder
-from mas_train.presets import Recipe
-from mas_train.speed import set_memory_format
+from mas_train.loading import load_batches
+from mas_train.order import ChosenOrder, RunOrder
+from mas_train.speed import (
+    MEMORY_FORMATS,
+    autocast,
+    choose_memory_format,
+    require_precision,
+    set_memory_format,
+)
 from mas_train.stopping import StopRequest
 from mas_train.views import take_views
-from mas_train.weights import (
-    FINETUNED,
-    FINETUNED_FILE,
-    FINETUNED_VERSION,
-    SCRATCH,
-    Weights,
-)
-
-METRICS_FILE: Final = "metrics.csv"
-COLUMNS: Final = ("epoch", "learning_rate", "loss", "clip_accuracy", "seconds")
-
-
-@dataclass(frozen=True)
-class FinetuneOptions:
-    """What decides a fine-tuned model, beside its recipe and the shards.
-
-    Attributes
-    ----------
-    init
-        `SCRATCH`, or the checkpoint whose convolutions are kept, as it was given.
-    frozen
-        Keep the convolutions as they are and train one linear layer: a linear probe.
-    label_fraction
-        Share of each class's training videos that is used.
-    """
-
-    init: str = SCRATCH
-    frozen: bool = False
-    label_fraction: float = 1.0
-
-
-@dataclass
-class FinetuneState:
-    """What training changes."""
-
-    model: Classifier
-    optimizer: torch.optim.SGD
-    epoch: int = 0
-    """Epochs done."""
-
-
-@dataclass(frozen=True)
-class FinetuneJob:
-    """What to train on, how, and where to leave it."""
-
-    recipe: Recipe
-    options: FinetuneOptions
-    shards: ShardSet
-    out: Path
-    device: torch.device
-    workers: int
-    pretraining: dict[str, Any] = field(default_factory=dict)
-    """Recipe of the self-supervised pre-training before; empty if there was none."""
-
-
-def make_state(weights: Weights, recipe: Recipe, options: FinetuneOptions, classes: int) -> FinetuneState:
-    """Put fresh layers, drawn by the recipe's seed, on a backbone."""
-    torch.manual_seed(recipe.seed)
-    model = Classifier(weights.backbone, classes, recipe, options.frozen)
-    return FinetuneState(model, make_optimizer(model, recipe))
+from mas_train.weights import FINETUNED_FILE, Weights
 
 
 def finetune(
@@ -128,7 +81,40 @@ def finetune(
         If the loss is not finite.
     """
     path = job.out / FINETUNED_FILE
-    if path.exists() != resume:
+    _require_fresh(job, resume)
+    require_precision(job.recipe.precision, job.device)
+    labelled = label_clips(job.shards, job.options.label_fraction, job.recipe.seed)
+    order = RunOrder([len(labelled.clips)], job.recipe)
+    state = make_state(weights, job)
+    if resume:
+        restore(path, state, job)
+    else:
+        save(path, state, job)  # that it cannot be written shows before the work
+    say(
+        f"{len(labelled.clips)} clips of {labelled.videos} videos in {len(job.shards.classes)} classes, "
+        f"{order.steps_per_epoch} steps an epoch, from {job.options.init}, on {job.device}"
+    )
+    order = RunOrder([len(labelled.clips)], job.recipe, state.epoch * order.steps_per_epoch)
+    step = _Step(job, state, labelled, say)
+    with StopRequest() as stop:
+        # one loader for all epochs: its processes start once
+        batches = load_batches(
+            FrameDataset(job.shards), ChosenOrder(order, labelled.clips), job.workers, job.device
+        )
+        for epoch in range(state.epoch, job.recipe.epochs):
+            row = train_epoch(step, itertools.islice(batches, order.steps_per_epoch), epoch, stop.requested)
+            if row is None:
+                return state.model, stop.signal_number
+            state.epoch = epoch + 1
+            save(path, state, job)
+            log_epoch(job.out / METRICS_FILE, row)
+            say(f"epoch {state.epoch}: loss {row['loss']:.4f}, clips right {row['clip_accuracy']:.1%}")
+    return state.model, None
+
+
+def _require_fresh(job: FinetuneJob, resume: bool) -> None:
+    """Never mix a new run up with one to go on with; refuse shards without clips."""
+    if (job.out / FINETUNED_FILE).exists() != resume:
         raise ConfigError(
             f"nothing to resume in {job.out}: leave --resume out"
             if resume
@@ -136,37 +122,61 @@ def finetune(
         )
     if len(job.shards) == 0:
         raise DatasetError(f"no clips in the {len(job.shards.paths)} shards: see what `mas-labels make` said")
-    labelled = label_clips(job.shards, job.options.label_fraction, job.recipe.seed)
-    order = RunOrder([len(labelled.clips)], job.recipe)
-    state = make_state(weights, job.recipe, job.options, len(job.shards.classes))
-    state.model.to(job.device)
-    set_memory_format(state.model, "channels_last_3d")  # that of the views
-    if resume:
-        _restore(path, state, job)
-    else:
-        _save(path, state, job)  # that it cannot be written shows before the work
-    say(
-        f"{len(labelled.clips)} clips of {labelled.videos} videos in {len(job.shards.classes)} classes, "
-        f"{order.steps_per_epoch} steps an epoch, from {job.options.init}, on {job.device}"
-    )
-    with StopRequest() as stop:
-        for epoch in range(state.epoch, job.recipe.epochs):
-            row = train_epoch(job, state, labelled, epoch, stop.requested)
-            if row is None:
-                return state.model, stop.signal_number
-            state.epoch = epoch + 1
-            _save(path, state, job)
-            _log(job.out / METRICS_FILE, row)
-            say(f"epoch {state.epoch}: loss {row['loss']:.4f}, clips right {row['clip_accuracy']:.1%}")
-    return state.model, None
+
+
+class _Step:
+    """One step of gradient descent on a batch."""
+
+    def __init__(
+        self, job: FinetuneJob, state: FinetuneState, labelled: LabelledClips, say: Callable[[str], None]
+    ) -> None:
+        self.job, self.state = job, state
+        self.class_of = dict(zip(labelled.clips.tolist(), labelled.classes.tolist(), strict=True))
+        self.memory_format, measured = choose_memory_format(
+            job.memory_format, state.model, job.recipe.precision, job.device, job.recipe.batch_size
+        )
+        if measured:
+            say(measured)
+        set_memory_format(state.model, self.memory_format)
+        if job.compile:
+            state.model.compile()
+
+    def take(self, batch: ClipBatch, epoch: int) -> tuple[float, int]:
+        """Take the step; return the mean loss and how many clips were told right before it.
+
+        Raises
+        ------
+        TrainingError
+            If the loss or a gradient is not finite; the weights are those before the step.
+        """
+        job, state, recipe = self.job, self.state, self.job.recipe
+        numbers = [self.class_of[clip] for clip in batch.clip_indices.tolist()]
+        classes = torch.tensor(numbers, device=job.device)  # (B,)
+        crops = draw_crops(recipe.seed, epoch, batch.clip_indices).to(job.device)
+        clips = take_views(batch.frames, crops, recipe.pixel_mean)
+        with autocast(recipe.precision, job.device):
+            scores = state.model(clips.contiguous(memory_format=MEMORY_FORMATS[self.memory_format]))  # (B, C)
+        loss = functional.cross_entropy(scores.float(), classes)
+        state.optimizer.zero_grad()
+        state.scaler.scale(loss).backward()
+        state.scaler.unscale_(state.optimizer)
+        _require_finite(loss.item(), state.model, epoch, may_skip=state.scaler.get_scale() > 1)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        return loss.item(), int((scores.argmax(dim=1) == classes).sum())
+
+
+def _require_finite(loss: float, model: nn.Module, epoch: int, may_skip: bool) -> None:
+    """Stop at a loss or gradients that are not finite; fp16's scaler may skip a step for the latter."""
+    norm = get_total_norm([weight.grad for weight in model.parameters() if weight.grad is not None]).item()
+    if not math.isfinite(loss):
+        raise TrainingError(f"epoch {epoch + 1}: the loss is {loss}: give a lower --lr")
+    if not may_skip and not math.isfinite(norm):
+        raise TrainingError(f"epoch {epoch + 1}: the gradient norm is {norm}: give a lower --lr")
 
 
 def train_epoch(
-    job: FinetuneJob,
-    state: FinetuneState,
-    labelled: LabelledClips,
-    epoch: int,
-    should_stop: Callable[[], bool],
+    step: _Step, batches: Iterator[ClipBatch], epoch: int, should_stop: Callable[[], bool]
 ) -> dict[str, float] | None:
     """Train one epoch.
 
@@ -177,89 +187,20 @@ def train_epoch(
     Raises
     ------
     TrainingError
-        If the loss is not finite.
+        If the loss or a gradient is not finite.
     """
-    began, recipe = time.perf_counter(), job.recipe
+    began, recipe = time.perf_counter(), step.job.recipe
     torch.manual_seed(recipe.seed * 100_003 + epoch)  # of dropout
-    for group in state.optimizer.param_groups:
+    for group in step.state.optimizer.param_groups:
         group["lr"] = recipe.epoch_learning_rate(epoch) * group["lr_scale"]
-    class_of = dict(zip(labelled.clips.tolist(), labelled.classes.tolist(), strict=True))
-    steps = math.ceil(len(labelled.clips) / recipe.batch_size)
-    order = RunOrder([len(labelled.clips)], recipe, epoch * steps, (epoch + 1) * steps)
-    batches = [labelled.clips[batch].tolist() for batch in order]
-    state.model.train()
-    total_loss, right = 0.0, 0
-    for batch in load_frames(job.shards, batches, job.workers, job.device):
-        classes = torch.tensor([class_of[clip] for clip in batch.clip_indices.tolist()], device=job.device)
-        crops = draw_crops(recipe.seed, epoch, batch.clip_indices).to(job.device)
-        clips = take_views(batch.frames.to(job.device, non_blocking=True), crops, recipe.pixel_mean)
-        scores = state.model(clips)  # (B, C)
-        loss = functional.cross_entropy(scores, classes)
-        if not math.isfinite(loss.item()):
-            raise TrainingError(f"epoch {epoch + 1}: the loss is {loss.item()}: give a lower --lr")
-        state.optimizer.zero_grad()
-        loss.backward()
-        state.optimizer.step()
-        total_loss += loss.item() * len(classes)
-        right += int((scores.argmax(dim=1) == classes).sum())
+    step.state.model.train()
+    total_loss, right, count = 0.0, 0, 0
+    for batch in batches:
+        loss, told = step.take(batch, epoch)
+        total_loss += loss * len(batch.frames)
+        right += told
+        count += len(batch.frames)
         if should_stop():
             return None
-    count = len(labelled.clips)
     values = (epoch + 1, recipe.epoch_learning_rate(epoch), total_loss / count, right / count)
     return dict(zip(COLUMNS, (*values, time.perf_counter() - began), strict=True))
-
-
-def _origin(job: FinetuneJob) -> dict[str, Any]:
-    """What a fine-tuned model was made from; resuming compares it."""
-    return {
-        "recipe": asdict(job.recipe),
-        **asdict(job.options),
-        "pretraining": job.pretraining,
-        "classes": list(job.shards.classes),
-        "content_hashes": list(job.shards.content_hashes),
-    }
-
-
-def _save(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
-    content = {
-        "format": FINETUNED,
-        "version": FINETUNED_VERSION,
-        **_origin(job),
-        "epoch": state.epoch,
-        "model": state.model.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-    }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    except (OSError, RuntimeError) as error:  # torch turns some failures of the disk into the latter
-        raise ConfigError(
-            f"cannot write {path} ({str(error).splitlines()[0]}): give another --out"
-        ) from error
-
-
-def _restore(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
-    content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSION})
-    ours = _origin(job)
-    # as JSON, where a tuple is the list that it was saved as
-    differing = [name for name in ours if json.dumps(content.get(name)) != json.dumps(ours[name])]
-    if differing:
-        raise CheckpointError(
-            f"{path} was made with other options or shards ({', '.join(differing)}): resume with the same "
-            "ones, or give another --out"
-        )
-    state.model.load_state_dict(content["model"])
-    state.optimizer.load_state_dict(content["optimizer"])
-    state.epoch = int(content["epoch"])
-
-
-def _log(path: Path, row: dict[str, float]) -> None:
-    """Add a row; a row of the same epoch, of a run that was resumed, is replaced."""
-    rows = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [old for old in csv.DictReader(file) if int(float(old["epoch"])) < row["epoch"]]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows([*rows, row])

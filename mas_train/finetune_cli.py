@@ -18,7 +18,7 @@ from mas_train.options import (
     shards_option,
 )
 from mas_train.presets import BACKBONES, PRESETS
-from mas_train.recipe_options import SCHEDULE_OPTION
+from mas_train.recipe_options import SCHEDULE_OPTION, SPEED_OPTIONS, add_options
 from mas_train.stopping import EXIT_SIGNAL
 
 DROPOUT = 0.5
@@ -58,6 +58,7 @@ def _share(ctx: click.Context, option: click.Parameter, text: str) -> float:
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of everything drawn at random.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out after its last whole epoch.")
 @compute_options
+@add_options(*SPEED_OPTIONS)
 @click.version_option(package_name="mas-video")
 def command(
     shards: tuple[str, ...],
@@ -73,6 +74,9 @@ def command(
     device: str,
     workers: int,
     threads: int | None,
+    memory_format: str,
+    compile: bool,
+    fused: bool,
     **changes: Any,
 ) -> int:
     """Fine-tune a network on SHARDS for action recognition, then test it.
@@ -84,7 +88,8 @@ def command(
     require_torch()
     from mas_labels.shard import open_shards
     from mas_train.evaluation.commands import measure_finetuned
-    from mas_train.finetune import FinetuneJob, FinetuneOptions, finetune
+    from mas_train.finetune import finetune
+    from mas_train.finetune_state import FinetuneJob, FinetuneOptions
     from mas_train.labelled import check_class_names, describe_leaks
     from mas_train.presets import make_recipe
     from mas_train.weights import SCRATCH, backbone_entries, known_recipe, load_weights
@@ -104,7 +109,8 @@ def command(
     schedule = make_recipe(preset, **changes)
     recipe = known_recipe({**vars(schedule), **backbone_entries(weights.recipe)})
     options = FinetuneOptions(init, frozen, label_fraction)
-    job = FinetuneJob(recipe, options, train, out, where, workers, dict(weights.pretraining))
+    speed = (memory_format, compile, fused)
+    job = FinetuneJob(recipe, options, train, out, where, workers, dict(weights.pretraining), *speed)
     _, signal_number = finetune(job, weights, resume, click.echo)
     if signal_number is not None:
         return EXIT_SIGNAL + signal_number

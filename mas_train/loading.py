@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mas_labels.errors import ConfigError, MasError, TrainingError
 from mas_train.dataset import ClipBatch, FrameDataset
-from mas_train.order import ListedBatches, RunOrder
+from mas_train.order import Batches
 from mas_train.prefetch import AHEAD, DeviceCopy, run_ahead
 
 BATCHES_A_WORKER: Final = 2
@@ -36,7 +36,6 @@ class Task(NamedTuple):
 
     slot: int
     clips: list[int]
-    checked: bool
 
 
 class SlotReader(Dataset[tuple[int, int]]):
@@ -55,26 +54,25 @@ class SlotReader(Dataset[tuple[int, int]]):
 
     def __getitem__(self, task: Task) -> tuple[int, int]:
         """Read; return the slot and how many clips are in it."""
-        self.dataset.read_into(self.slots[task.slot], task.clips, task.checked)
+        self.dataset.read_into(self.slots[task.slot], task.clips)
         return task.slot, len(task.clips)
 
 
 class Tasks:
-    """The batches of an order as tasks; slots take turns, and the first time clips come they are checked."""
+    """The batches of an order as tasks; slots take turns."""
 
-    def __init__(self, order: RunOrder | ListedBatches, slots: int) -> None:
+    def __init__(self, order: Batches, slots: int) -> None:
         self.order, self.slots = order, slots
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Task]:
-        for number, clips in enumerate(self.order):
-            yield Task(number % self.slots, clips, number < self.order.steps_per_epoch)
+        return (Task(number % self.slots, clips) for number, clips in enumerate(self.order))
 
 
 def load_batches(
-    dataset: FrameDataset, order: RunOrder | ListedBatches, workers: int, device: torch.device
+    dataset: FrameDataset, order: Batches, workers: int, device: torch.device
 ) -> Iterator[ClipBatch]:
     """Read the batches of `order` and bring them to the device, ahead of their use if there are workers.
 

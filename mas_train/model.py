@@ -32,10 +32,11 @@ def make_model(recipe: Recipe, code: TargetCode) -> PretextModel:
     )
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.SGD:
     """Stochastic gradient descent with a group of weights for each rate and decay.
 
-    A group's ``lr_scale`` multiplies the recipe's learning rate: 1, or `Recipe.bias_rate` for biases.
+    A group's ``lr_scale`` multiplies the recipe's learning rate: 1, or `Recipe.bias_rate` for biases. `fused`
+    takes torch's step in one pass over the weights, which rounds in another order.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module in model.modules():
@@ -56,4 +57,5 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
         ],
         lr=recipe.learning_rate,
         momentum=recipe.momentum,
+        fused=fused,
     )

@@ -74,7 +74,7 @@ def choose_compute(device: str, threads: int | None) -> torch.device:
     import torch
 
     from mas_train.memory import keep_pages
-    from mas_train.pretrain import choose_device
+    from mas_train.run_options import choose_device
 
     if threads is not None:
         torch.set_num_threads(threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +44,24 @@ def epoch_order(
     return np.concatenate([generator.permutation(np.concatenate([clips[s] for s in w])) for w in windows])
 
 
+class Batches(Protocol):
+    """Which clips come together, and when."""
+
+    @property
+    def largest_part(self) -> int:
+        """Most clips of a batch."""
+        ...
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[list[int]]: ...
+
+
 class ListedBatches:
     """Batches of clips given one by one, each a sequence of clips' numbers."""
 
     def __init__(self, batches: Sequence[Sequence[int]]) -> None:
         self._batches = [list(batch) for batch in batches]
         self.largest_part = max(map(len, self._batches), default=0)
-        self.steps_per_epoch = len(self._batches)
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -147,3 +159,25 @@ class RunOrder(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         return (self.part(step)[0] for step in range(self.start_step, self.end_step))
+
+
+class ChosenOrder:
+    """The batches of a run over chosen clips, by the clips' numbers among all.
+
+    Parameters
+    ----------
+    order
+        Of the chosen ones, counted from 0.
+    clips
+        (N,) int64, their numbers.
+    """
+
+    def __init__(self, order: RunOrder, clips: NDArray[np.int64]) -> None:
+        self._order, self._clips = order, clips
+        self.largest_part = order.largest_part
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (self._clips[batch].tolist() for batch in self._order)

@@ -85,20 +85,24 @@ MEASURING_OPTIONS = (
 )
 
 
-SPEED_OPTIONS = (
+ORDER_OPTIONS = (
     click.option(
         "--shuffle",
         type=click.Choice(SHUFFLES),
         help="Draw from all clips, or from a window of shards (network disks).  [default: full]",
     ),
     click.option("--shuffle-window", type=click.IntRange(1), help="Shards of a window.  [default: 16]"),
-    click.option("--precision", type=click.Choice(PRECISIONS), help="Of the network.  [default: float32]"),
     click.option(
         "--accumulate",
         type=click.IntRange(1),
         default=1,
         help="Parts that a batch is taken in, to save memory.",
     ),
+)
+"""In which order clips come, and how many at a time."""
+
+SPEED_OPTIONS = (
+    click.option("--precision", type=click.Choice(PRECISIONS), help="Of the network.  [default: float32]"),
     click.option(
         "--memory-format",
         type=click.Choice(["auto", "channels_last_3d", "contiguous"]),
@@ -106,8 +110,9 @@ SPEED_OPTIONS = (
         help="Of activations; auto measures.",
     ),
     click.option("--compile", is_flag=True, help="Have torch compile the network."),
+    click.option("--fused", is_flag=True, help="Take steps in one pass over the weights."),
 )
-"""How batches are read and steps computed."""
+"""How steps are computed, in pre-training and in fine-tuning."""
 
 
 def add_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:

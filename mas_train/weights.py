@@ -15,11 +15,12 @@ from mas_labels.errors import CheckpointError
 from mas_train.backbone import Backbone
 from mas_train.backbone_file import find_checkpoint_file, load_backbone
 from mas_train.backbones import make_backbone
-from mas_train.checkpoint import FORMATS, load_checkpoint, read_weights_file
+from mas_train.checkpoint import FORMATS, load_checkpoint
 from mas_train.presets import Recipe, make_recipe
+from mas_train.tensor_file import read_weights_file
 
 SCRATCH: Final = "scratch"
-"""In place of a checkpoint: first weights, drawn at random."""
+"""Stands for first weights, drawn at random, in place of a checkpoint."""
 FINETUNED: Final = "mas-finetune-checkpoint"
 FINETUNED_VERSION: Final = 1
 FINETUNED_FILE: Final = "finetuned.pt"

@@ -16,7 +16,6 @@ from conftest import FOLDER_MANIFEST, moving_texture, write_video
 
 from mas_labels.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from mas_labels.shard import ShardSet, open_shards
-from mas_train.checkpoint import write_atomically
 from mas_train.cli import main as train_main
 from mas_train.evaluation.cli import command as eval_command
 from mas_train.evaluation.cli import main as eval_main
@@ -24,12 +23,14 @@ from mas_train.evaluation.features import Extraction, backbone_features, extract
 from mas_train.evaluation.published import TABLES
 from mas_train.evaluation.results import Result, read_results, save_result, show_result, show_tables
 from mas_train.evaluation.run import by_sample
-from mas_train.finetune import FinetuneJob, FinetuneOptions, finetune
+from mas_train.finetune import finetune
 from mas_train.finetune_cli import command as finetune_command
 from mas_train.finetune_cli import main as finetune_main
+from mas_train.finetune_state import FinetuneJob, FinetuneOptions
 from mas_train.frames import CENTRE_VIEW, clip_videos, draw_crops
 from mas_train.labelled import describe_leaks, label_clips
 from mas_train.presets import make_recipe
+from mas_train.tensor_file import write_atomically
 from mas_train.views import take_views
 from mas_train.weights import SCRATCH, fingerprint, load_weights
 
@@ -238,6 +239,21 @@ def test_a_resumed_run_ends_in_the_same_weights(train: ShardSet, tmp_path: Path)
     assert fingerprint(resumed) == fingerprint(straight)
     rows = (part.out / "metrics.csv").read_text().splitlines()
     assert len(rows) == 3 and rows[0].startswith("epoch,learning_rate,loss")
+
+
+def test_faster_steps_learn_the_same_but_for_rounding(train: ShardSet, tmp_path: Path) -> None:
+    def last_loss(name: str, **how: object) -> float:
+        work = replace(job(train, tmp_path / name), **how)
+        finetune(work, load_weights(SCRATCH, WIDTH), say=quiet)
+        return float((work.out / "metrics.csv").read_text().splitlines()[-1].split(",")[2])
+
+    plain = last_loss("plain")
+    for how in ({"fused": True}, {"memory_format": "contiguous"}, {"workers": 1}):
+        assert last_loss(str(how), **how) == pytest.approx(plain, rel=1e-4)
+    recipe = job(train, tmp_path).recipe
+    for precision in ("bf16", "fp16"):
+        found = last_loss(precision, recipe=replace(recipe, precision=precision))
+        assert found == pytest.approx(plain, rel=0.05) and found != plain
 
 
 def test_a_frozen_backbone_keeps_its_weights_and_others_do_not(train: ShardSet, tmp_path: Path) -> None:

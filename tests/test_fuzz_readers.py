@@ -104,7 +104,8 @@ def small_checkpoint(tiny_shards, tmp_path_factory):
     pytest.importorskip("torch")
     from mas_train.checkpoint import list_checkpoints
     from mas_train.presets import make_recipe
-    from mas_train.pretrain import RunOptions, pretrain
+    from mas_train.pretrain import pretrain
+    from mas_train.run_options import RunOptions
 
     out = tmp_path_factory.mktemp("run")
     recipe = make_recipe("ucf101", width=1 / 32, fc_width=4, batch_size=2)

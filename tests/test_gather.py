@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 import mas_labels
 from mas_labels.errors import ConfigError, MissingDependencyError
-from mas_labels.gather import WAY_VARIABLE, gatherer
+from mas_labels.gather import gatherer
 from mas_labels.gather_native import available_isas, native_gatherer
 from mas_labels.gather_numpy import NUMPY
 from mas_labels.patterns import WHOLE_VIEW
+from mas_labels.sums import WAY_VARIABLE
 from mas_labels.views import view_table
 
 ISAS = available_isas()

@@ -14,7 +14,8 @@ from mas_labels.manifest import find_videos, load_manifest
 from mas_labels.pipeline import run
 from mas_labels.plan import make_plan
 from mas_train.presets import make_recipe
-from mas_train.pretrain import RunOptions, pretrain
+from mas_train.pretrain import pretrain
+from mas_train.run_options import RunOptions
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from conftest import FOLDER_MANIFEST
+from conftest import FOLDER_MANIFEST, moving_texture, write_video
 
 import mas_labels
 from mas_labels.config import LabelConfig
@@ -85,6 +86,23 @@ def test_what_cannot_is_a_row_of_failures(shards):
 def test_motionless_clips_show_in_their_motion(shards):
     still = {clip.video for clip in shards if clip.motion.max() == 0.0}
     assert still == MOTIONLESS
+
+
+def test_letterboxed_and_black_clips_have_labels(tmp_path):
+    """Black bars above and below moving texture, and nothing but black: no failure, and motion in the one."""
+    boxed = moving_texture(16, 120, 160, 2, 1)
+    boxed[:, :30] = boxed[:, 90:] = 0
+    write_video(tmp_path / "videos" / "boxed.avi", boxed)
+    write_video(tmp_path / "videos" / "dark.avi", np.zeros_like(boxed))
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), tmp_path / "videos")
+    run(make_plan(listing, "all", 2), LabelConfig(flow="dis"), listing.root, tmp_path / "out")
+    made = mas_labels.open_shards(tmp_path / "out")
+    assert made.failures == []
+    assert [(clip.video, bool(clip.motion.max() > 0)) for clip in made] == [
+        ("boxed.avi", True),
+        ("dark.avi", False),
+    ]
+    assert all(min(clip.labels.values()) >= 1 for clip in made)
 
 
 def test_a_turned_video_is_upright(shards):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from mas_labels.errors import ConfigError, DatasetError, ShardError
 from mas_labels.label_counts import LabelCounts
 from mas_labels.report import write_report
-from mas_labels.report.charts import _ticks, bar_chart, line_chart
+from mas_labels.report.charts import _ticks, bar_chart, histogram_chart, line_chart, score_chart
+from mas_labels.report.letterbox import dark_bars, is_letterboxed, read_some_frames
 from mas_labels.report.page import table
+from mas_labels.report.run_sections import PNG
 from mas_labels.report.summary import summarise
 from mas_labels.schema import LABEL_NAMES, LABELS
 from mas_labels.shard import open_shards
@@ -74,8 +77,10 @@ def test_the_page_is_well_formed_and_loads_nothing(report: str) -> None:
     checker.feed(report)
     checker.close()
     assert checker.open == []
-    assert len(checker.loads) == 4
-    assert all(load.startswith("data:image/png;base64,") for load in checker.loads)
+    kinds = [load.partition(",")[0] for load in checker.loads]
+    assert kinds.count("data:image/png;base64") == 3 and kinds.count("data:image/jpeg;base64") > 100
+    assert len(set(kinds)) == 2
+    assert len(report) < 6_000_000
     assert "url(" not in report and "@import" not in report
 
 
@@ -133,13 +138,64 @@ def test_a_place_that_cannot_be_written_is_refused(tiny_shards: list[Path], tmp_
 def test_an_unfinished_plan_shows_in_the_summary(tiny_shards: list[Path]) -> None:
     assert summarise(open_shards(tiny_shards)).planned == 2
     assert summarise(open_shards(tiny_shards[:1])).planned == 2
-    assert sum(summarise(open_shards(tiny_shards)).videos.values()) == 6
+    assert summarise(open_shards(tiny_shards)).classes == {"pan": 3, "zoom out": 3}
 
 
 def test_still_clips_are_counted(tiny_shards: list[Path]) -> None:
     shards = open_shards(tiny_shards)
     still = [clip for clip in shards if not clip.motion.any()]
-    assert summarise(shards).motionless == len(still)
+    summary = summarise(shards)
+    assert summary.counts.clips == summary.counts.of_clips == len(shards)
+    assert summary.motionless == len(still) == len(summary.motionless_clips) > 0
+    assert summary.motionless_clips == [clip.index for clip in still]
+    assert summary.motion.sum() == len(shards) and summary.motion[0] >= len(still)
+    most = max(shards, key=lambda clip: clip.motion.mean())
+    assert summary.liveliest[0] == (pytest.approx(most.motion.mean()), most.index)
+
+
+def test_every_value_that_is_there_has_an_example_of_it(tiny_shards: list[Path]) -> None:
+    shards = open_shards(tiny_shards)
+    examples = summarise(shards).examples
+    centre = np.array([clip.view_labels[0] for clip in shards])
+    for number, name in enumerate(LABEL_NAMES):
+        found = examples.of(name)
+        assert sorted(found) == sorted(set(centre[:, number].tolist()))
+        assert all(centre[clip, number] == value for value, clip in found.items())
+
+
+def bars(top: int, bottom: int, left: int = 0, right: int = 0, brightness: int = 20) -> np.ndarray:
+    frames = np.full((3, 128, 171, 3), 120, np.uint8)
+    frames[:, :top] = frames[:, 128 - bottom :] = brightness
+    frames[:, :, :left] = frames[:, :, 171 - right :] = brightness
+    return frames
+
+
+@pytest.mark.parametrize(
+    ("frames", "found", "boxed"),
+    [
+        (bars(10, 12), (10, 12, 0, 0), True),
+        (bars(0, 0, 20, 20), (0, 0, 20, 20), True),
+        (bars(10, 0), (10, 0, 0, 0), False),  # a dark sky
+        (bars(10, 3), (10, 3, 0, 0), False),
+        (bars(10, 10, brightness=41), (0, 0, 0, 0), False),
+        (bars(128, 0), (128, 128, 171, 171), False),  # all dark
+        (bars(50, 40), (50, 40, 0, 0), False),
+    ],
+)
+def test_dark_bars_by_hand(frames: np.ndarray, found: tuple[int, ...], boxed: bool) -> None:
+    assert dark_bars(frames) == found
+    assert is_letterboxed(frames) == boxed
+
+
+def test_a_bar_that_is_lit_in_one_frame_is_no_bar() -> None:
+    frames = bars(10, 10)
+    frames[2, 3, 80] = 200
+    assert dark_bars(frames)[0] == 3 and not is_letterboxed(frames)
+
+
+def test_some_frames_are_those_of_the_clip(tiny_shards: list[Path]) -> None:
+    shards = open_shards(tiny_shards)
+    np.testing.assert_array_equal(read_some_frames(*shards.locate(3), (0, 15)), shards[3].frames[[0, 15]])
 
 
 def test_a_label_out_of_range_is_refused() -> None:
@@ -171,6 +227,62 @@ def test_ticks_are_few_and_reach_the_highest_value(highest: float) -> None:
     ticks = _ticks(highest)
     assert 3 <= len(ticks) <= 6
     assert ticks[0] == 0 and ticks[-2] < highest <= ticks[-1] * (1 + 1e-9)
+
+
+def test_scores_and_histograms_by_hand() -> None:
+    chart = score_chart([("grid_ul", 0.5), ("C", float("nan")), ("ui", -3)], "R^2")
+    assert re.findall(r'<rect[^>]* x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', chart) == [
+        ("165.0", "152.5"),  # half way from 165 to 470
+        ("119.2", "45.8"),  # cut at -0.15
+    ]
+    assert "not defined" in chart and ">-3.000<" in chart
+    chart = histogram_chart([1, 4], [0.1, 1, 10], "motion")
+    assert re.findall(r'height="([\d.]+)"><title>([^<]+)', chart) == [
+        ("33.0", "0.1 to 1: 1"),
+        ("132.0", "1 to 10: 4"),
+    ]
+
+
+def test_rings_are_drawn_where_held_out_losses_lie() -> None:
+    chart = line_chart([(0, 10), (10, 0)], None, "loss", [(5, 5)])
+    assert re.findall(r'class="ring" cx="([\d.]+)" cy="([\d.]+)"', chart) == [("277.0", "106.0")]
+
+
+HELD_OUT = """step,label,loss,mean_label_loss,r2,accuracy,mode_accuracy,clips
+20,grid_ul,9,10,0.1,0.2,0.1,30
+30,grid_ul,6,10,0.4,0.3,0.1,30
+30,C,2,2,nan,1,1,30
+30,motion,7.5,10,0.25,0.3,0.1,30
+30,appearance,7,8,0.1,0.3,0.1,30
+30,total,14.5,18,0.2,0.3,0.1,30
+"""
+
+
+def test_a_page_about_a_run_alone(tmp_path: Path) -> None:
+    run = tmp_path / "<b>run"
+    (run / "retrieval").mkdir(parents=True)
+    (run / "metrics.csv").write_text(METRICS)
+    (run / "heldout.csv").write_text(HELD_OUT)
+    (run / "attention.png").write_bytes(PNG + b"...")
+    result = {"format": "mas-eval-result", "protocol": "retrieval", "dataset": "<i>", "split": "test1"}
+    result |= {"figures": {"top-1": 0.25}, "random_initialisation": {"top-1": 0.125}}
+    (run / "retrieval" / "retrieval.json").write_text(json.dumps(result))
+    write_report(None, tmp_path / "run.html", run)
+    text = (tmp_path / "run.html").read_text()
+    checker = Checker()
+    checker.feed(text)
+    assert checker.open == [] and len(checker.loads) == 1
+    assert "&lt;b&gt;run" in text and "<b>run" not in text and "&lt;i&gt;" in text
+    assert "R2 of each label on held-out clips at step 30" in checker.text and ">0.400<" in text
+    assert "7.5 on held-out clips (dots)" in text and "0.2500" in text and "0.1250" in text
+    (run / "attention.png").write_text("<script>")
+    with pytest.raises(DatasetError, match="expected a PNG"):
+        write_report(None, tmp_path / "run.html", run)
+    (run / "retrieval" / "retrieval.json").write_text('{"format": "mas-eval-result"}')
+    with pytest.raises(DatasetError, match="make it again"):
+        write_report(None, tmp_path / "run.html", run)
+    with pytest.raises(ConfigError, match="nothing to report"):
+        write_report(None, tmp_path / "run.html")
 
 
 def test_texts_in_tables_are_escaped() -> None:

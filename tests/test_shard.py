@@ -304,27 +304,35 @@ def test_nothing_found_says_what_is_expected(tmp_path):
 def test_frames_are_read_into_memory_that_is_there(tmp_path, frames):
     shards = mas_labels.open_shards(write_shard(tmp_path / "a.h5", frames=frames))
     for index, clip in enumerate(shards):
-        for checked in (True, False):
-            out = np.zeros((16, 128, 171, 3), np.uint8)
-            shards.read_frames_into(index, out, checked)
-            np.testing.assert_array_equal(out, clip.frames)
+        out = np.zeros((16, 128, 171, 3), np.uint8)
+        shards.read_frames_into(index, out)
+        np.testing.assert_array_equal(
+            out, shards.shard(0).read("frames/raw", index) if frames == "raw" else clip.frames
+        )
 
 
-def test_what_is_read_past_its_checksum_is_not_of_a_changed_file(tmp_path):
+def test_raw_frames_are_compared_whenever_they_are_read(tmp_path):
+    """Also past HDF5, of a file that looks unchanged, and with HDF5 alone."""
     path = write_shard(tmp_path / "a.h5", frames="raw")
-    shard, out = mas_labels.open_shards(path).shard(0), np.zeros((16, 128, 171, 3), np.uint8)
-    shard.read_frames_into(1, out, checked=False)
+    before, out = path.stat(), np.zeros((16, 128, 171, 3), np.uint8)
+    shard = mas_labels.open_shards(path).shard(0)
+    shard.read_frames_into(1, out)
     offset = path.read_bytes().index(made_up_clip(1)[0].tobytes()[:100])
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(b"changed")
-    with pytest.raises(ShardError, match="frames/raw is damaged"):
+    with pytest.raises(ShardError, match=r"a\.h5: was changed while it was in use"):
         shard.read_frames_into(1, out)
-    with pytest.raises(ShardError, match=r"frames/raw is damaged .*changed while it was in use"):
-        shard.read_frames_into(1, out, checked=False)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for fletcher32 in (shard._stored_frames._fletcher32, None):
+        shard._stored_frames._fletcher32 = fletcher32
+        with pytest.raises(ShardError, match=r"a\.h5: frames/raw is damaged"):
+            shard.read_frames_into(1, out)
+        shard.read_frames_into(0, out)
+        np.testing.assert_array_equal(out, made_up_clip(0)[0])
     os.truncate(path, offset + 1000)
     with pytest.raises(ShardError, match="changed while it was in use"):
-        shard.read_frames_into(1, out, checked=False)
+        shard.read_frames_into(1, out)
 
 
 def test_raw_frames_stored_in_another_way_are_read_through_hdf5(tmp_path):
@@ -333,5 +341,5 @@ def test_raw_frames_stored_in_another_way_are_read_through_hdf5(tmp_path):
         file.create_dataset("frames/raw", data=pictures, chunks=(1, *pictures.shape[1:]), compression="gzip")
         reader = StoredFrames(tmp_path / "a.h5", file, lambda path, clip: file[path][clip])
         out = np.zeros_like(pictures[0])
-        reader.read_into(1, out, checked=False)
+        reader.read_into(1, out)
     np.testing.assert_array_equal(out, pictures[1])

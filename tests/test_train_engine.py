@@ -20,7 +20,8 @@ from mas_train.engine import require_finite
 from mas_train.loss import Losses
 from mas_train.metrics import COLUMNS, MetricsLog, StepRecord, read_metrics
 from mas_train.presets import PRESETS, Recipe, make_recipe
-from mas_train.pretrain import RunOptions, choose_device, pretrain
+from mas_train.pretrain import pretrain
+from mas_train.run_options import RunOptions, choose_device
 from mas_train.stopping import StopRequest
 
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=4)

@@ -23,7 +23,8 @@ from mas_train.loading import load_batches
 from mas_train.metrics import read_metrics
 from mas_train.order import RunOrder
 from mas_train.presets import Recipe, make_recipe
-from mas_train.pretrain import RunOptions, pretrain
+from mas_train.pretrain import pretrain
+from mas_train.run_options import RunOptions
 from mas_train.subset import ShardSubset, hold_out
 from mas_train.target_code import TargetCode, count_labels
 

@@ -16,7 +16,8 @@ import torch
 from mas_train.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
 from mas_train.metrics import read_metrics
 from mas_train.presets import make_recipe
-from mas_train.pretrain import RunOptions, pretrain
+from mas_train.pretrain import pretrain
+from mas_train.run_options import RunOptions
 
 ROOT = Path(__file__).parents[1]
 SMALL = "--width 0.03125 --fc-width 16 --batch-size 5 --device cpu --threads 1 --log-steps 1 --no-curves"

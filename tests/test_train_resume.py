@@ -18,7 +18,8 @@ from mas_labels.errors import CheckpointError, ConfigError
 from mas_train.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
 from mas_train.metrics import read_metrics
 from mas_train.presets import make_recipe
-from mas_train.pretrain import RunOptions, pretrain
+from mas_train.pretrain import pretrain
+from mas_train.run_options import RunOptions
 
 # 12 clips: 3 steps an epoch, the rate falls with each, dropout draws from the generator
 RECIPE = make_recipe(

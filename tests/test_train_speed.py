@@ -19,7 +19,8 @@ from mas_train.checkpoint import list_checkpoints, load_checkpoint
 from mas_train.metrics import read_metrics
 from mas_train.prefetch import DeviceCopy, run_ahead
 from mas_train.presets import Recipe, make_recipe
-from mas_train.pretrain import RunOptions, pretrain
+from mas_train.pretrain import pretrain
+from mas_train.run_options import RunOptions
 
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)  # 12 clips: batches of 5, 5 and 2
 
@@ -37,7 +38,7 @@ def plain(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.parametrize(
     "options",
-    [{"accumulate": 2}, {"accumulate": 5}, {"memory_format": "contiguous"}],
+    [{"accumulate": 2}, {"accumulate": 5}, {"memory_format": "contiguous"}, {"fused": True}],
     ids=str,
 )
 def test_parts_and_formats_change_the_last_digits_alone(

@@ -72,15 +72,18 @@ def draw_flow(
     cols = np.arange(ARROW_PIXELS // 2, field.shape[1], ARROW_PIXELS)
     u, v = np.moveaxis(field[np.ix_(rows, cols)], -1, 0)
     scale = 0.9 * ARROW_PIXELS / largest
-    style = {
-        "angles": "xy",
-        "scale_units": "xy",
-        "scale": 1,
-        "width": 0.0032,
-        "color": "#222222",
-        "minlength": 0.6,
-    }
-    axes.quiver(cols, rows, scale * u, scale * v, **style)
+    axes.quiver(
+        cols,
+        rows,
+        scale * u,
+        scale * v,
+        angles="xy",
+        scale_units="xy",
+        scale=1,
+        width=0.0032,
+        color="#222222",
+        minlength=0.6,
+    )
     if corner is not None:
         draw_crop(axes, corner)
     label_axes(axes, title)

@@ -38,7 +38,7 @@ def bar_chart(shares: dict[int, float], name: str) -> str:
     return "".join(parts)
 
 
-def line_chart(line: Points, level: float | None, name: str) -> str:
+def line_chart(line: Points, level: float | None, name: str, dots: Points = ()) -> str:
     """Draw one line over steps, and a dashed level to compare with.
 
     Parameters
@@ -49,13 +49,16 @@ def line_chart(line: Points, level: float | None, name: str) -> str:
         Height of the dashed line, None for none.
     name
         What a screen reader says the chart is.
+    dots
+        Points that are measured apart, drawn as rings.
     """
     width, height, left, right, top, floor = 520, 230, 46, 12, 12, 200
     points = [(x, y) for x, y in line if math.isfinite(x) and math.isfinite(y)]
     if not points:
         return "<p>No finite values yet.</p>"
-    ticks = _ticks(max([y for _, y in points] + ([level] if level is not None else [])))
-    last = max(x for x, _ in points)
+    rings = [(x, y) for x, y in dots if math.isfinite(x) and math.isfinite(y)]
+    ticks = _ticks(max([y for _, y in (*points, *rings)] + ([level] if level is not None else [])))
+    last = max(x for x, _ in (*points, *rings))
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = left + (width - left - right) * (x / last if last else 0)
@@ -77,6 +80,48 @@ def line_chart(line: Points, level: float | None, name: str) -> str:
     parts.append(
         f'<polyline class="curve" points="{path}"/><circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
     )
+    for x, y in (place(*point) for point in rings):
+        parts.append(f'<circle class="ring" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>')
+    return "".join(parts) + "</svg>"
+
+
+def histogram_chart(counts: Sequence[int], edges: Sequence[float], name: str) -> str:
+    """Draw a bar a bin; `edges` has one value more than `counts`, every fourth of them is written."""
+    width, height, floor, left = 520, 170, 138, 4
+    step = (width - 2 * left) / len(counts)
+    highest = max(1, *counts)
+    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(name)}">']
+    for place, count in enumerate(counts):
+        tall = (floor - 6) * count / highest
+        parts.append(
+            f'<rect class="bar" x="{left + place * step + 1:.1f}" y="{floor - tall:.1f}" '
+            f'width="{step - 2:.1f}" height="{tall:.1f}">'
+            f"<title>{edges[place]:.2g} to {edges[place + 1]:.2g}: {count:,}</title></rect>"
+        )
+    parts.append(f'<line class="grid" x1="0" x2="{width}" y1="{floor}" y2="{floor}"/>')
+    for place in range(0, len(edges), 4):
+        anchor = "start" if place == 0 else "end" if place == len(edges) - 1 else "middle"
+        x = left + place * step
+        parts.append(f'<text x="{x:.1f}" y="{floor + 20}" text-anchor="{anchor}">{edges[place]:g}</text>')
+    return "".join(parts) + "</svg>"
+
+
+def score_chart(scores: Sequence[tuple[str, float]], name: str) -> str:
+    """Draw a lying bar a score, from -0.2 to 1, with its name and number; NaN is written as not defined."""
+    row, left, zero, one = 20, 118, 165, 470
+    height = row * len(scores) + 8
+    parts = [f'<svg viewBox="0 0 520 {height}" role="img" aria-label="{html.escape(name)}">']
+    for place, (label, score) in enumerate(scores):
+        y = row * place + 4
+        parts.append(f'<text x="{left - 6}" y="{y + 14}" text-anchor="end">{html.escape(label)}</text>')
+        if math.isfinite(score):
+            end = zero + (one - zero) * min(1.0, max(-0.15, score))
+            start, size = min(zero, end), abs(end - zero)
+            bar = f'<rect class="bar" x="{start:.1f}" y="{y + 2}" width="{size:.1f}" height="{row - 5}"/>'
+            parts.append(bar)
+        text = f"{score:.3f}" if math.isfinite(score) else "not defined"
+        parts.append(f'<text x="515" y="{y + 14}" text-anchor="end">{text}</text>')
+    parts.append(f'<line class="grid" x1="{zero}" x2="{zero}" y1="0" y2="{height}"/>')
     return "".join(parts) + "</svg>"
 
 

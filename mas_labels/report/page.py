@@ -23,7 +23,7 @@ p { margin: 4px 0 12px; max-width: 75ch; }
 code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .92em; }
 .tiles, .charts, .wide { display: grid; gap: 12px; }
 .tiles { grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); margin-top: 22px; }
-.charts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 225px), 1fr)); }
+.charts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 225px), 1fr)); align-items: start; }
 .wide { grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 14px;
   margin: 0; }
@@ -35,10 +35,17 @@ svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--soft); font-size: 11.5px; }
 .bar { fill: var(--blue); } .even { stroke: var(--red); stroke-width: 1.3; stroke-dasharray: 5 4; }
 .grid { stroke: var(--line); } .curve { fill: none; stroke: var(--blue); stroke-width: 2.2; }
-.dot { fill: var(--blue); }
+.dot { fill: var(--blue); } .ring { fill: var(--card); stroke: var(--ink); stroke-width: 1.4; }
+.narrow { max-width: 560px; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 10px; margin: 12px 0;
   background: #fff; }
 .scroll img { display: block; width: 100%; min-width: 860px; }
+.thumbs { display: grid; grid-template-columns: repeat(auto-fill, minmax(62px, 1fr)); gap: 6px;
+  margin: 6px 0; }
+.thumbs.large { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); gap: 10px; }
+.thumbs figure { margin: 0; min-width: 0; } .thumbs img { display: block; width: 100%; border-radius: 4px; }
+.thumbs figcaption { margin: 2px 0 0; font-size: .74rem; overflow-wrap: anywhere; }
+.card details summary { font-size: .84rem; margin: 6px 0 0; color: var(--soft); }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; padding: 6px 14px 6px 0; border-bottom: 1px solid var(--line);
@@ -47,15 +54,19 @@ th { font-weight: 600; } td.number, th.number { text-align: right; font-variant-
 td { overflow-wrap: anywhere; } summary { cursor: pointer; margin: 8px 0; }
 @media (max-width: 560px) { body { padding: 20px 14px 40px; } .card { padding: 10px 11px; }
   .charts { grid-template-columns: 1fr 1fr; gap: 9px; } .charts svg text { font-size: 17px; }
-  .wide svg text { font-size: 15px; } }
+  .wide svg text, .narrow svg text { font-size: 15px; } }
 @media print { body { max-width: none; } .card, .scroll { break-inside: avoid; } }
 """
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""What a browser may load for the page: nothing but what is in it."""
 
 
 def page(title: str, sections: Iterable[str]) -> str:
     """Return a whole page; `title` is plain text, the sections are HTML."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n<body>\n"
         + "\n".join(section for section in sections if section)
@@ -86,5 +97,19 @@ def tile(number: str, words: str, bad: bool = False) -> str:
 
 def picture(png: bytes, words: str) -> str:
     """Return a picture that the page holds itself; on a narrow screen it scrolls sideways."""
-    data = base64.b64encode(png).decode("ascii")
-    return f'<div class="scroll"><img src="data:image/png;base64,{data}" alt="{html.escape(words)}"></div>'
+    return f'<div class="scroll">{_image(png, "png", words)}</div>'
+
+
+def thumbnails(items: Iterable[tuple[bytes, str, str]], large: bool = False) -> str:
+    """Return small pictures in rows: JPEG, what stands under it, what is said of it."""
+    figures = "".join(
+        f"<figure>{_image(data, 'jpeg', words)}<figcaption>{html.escape(caption)}</figcaption></figure>"
+        for data, caption, words in items
+    )
+    return f'<div class="thumbs{" large" if large else ""}">{figures}</div>'
+
+
+def _image(data: bytes, kind: str, words: str) -> str:
+    text = base64.b64encode(data).decode("ascii")
+    said = html.escape(words)
+    return f'<img src="data:image/{kind};base64,{text}" alt="{said}" title="{said}">'

@@ -1,13 +1,31 @@
-"""A set of shards in numbers: sizes, classes, how often each label has each value."""
+"""A set of shards in numbers, read shard by shard: what is kept does not grow with the clips."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mas_labels.folder import printable
 from mas_labels.label_counts import LabelCounts
+from mas_labels.report.examples import ExamplePicker
+from mas_labels.report.letterbox import LOOKED_AT, is_letterboxed, read_some_frames
+from mas_labels.selection import mean_motion
 from mas_labels.shard import ShardSet
+from mas_labels.shard_reader import Shard
+from mas_labels.video_rows import Failure, read_failures
+
+FAILURES_SHOWN: Final = 50
+"""Failures that are listed; all of them are counted."""
+CLIPS_SHOWN: Final = 8
+"""Motionless, letterboxed and liveliest clips that are shown."""
+MOST_BOXES: Final = 2000
+"""Clips whose frames are searched for dark bars: of more, as many evenly spread ones."""
+MOTION_EDGES: Final[tuple[float, ...]] = tuple(float(10 ** (exponent / 4)) for exponent in range(-16, 5))
+"""Edges in pixels of the bins of motion magnitude, four a factor of ten; the outer bins hold all beyond."""
 
 
 @dataclass
@@ -16,25 +34,50 @@ class Summary:
 
     Attributes
     ----------
-    bytes
-        Size of all shards.
+    bytes, parts
+        Size of all shards, and of each data set in them.
+    finished
+        When the first and the last file was written, seconds since 1970; shards themselves hold no clock.
     planned
         Shards of the whole plan; more than there are if a run is not finished.
-    motionless
-        Clips whose flow fields have no motion boundary at all; None where motion is not stored.
+    motionless, motionless_clips
+        Clips whose flow fields have no motion boundary at all (None where motion is not stored), the first.
+    motion
+        (20,) int64: clips by mean magnitude of motion boundaries, in the bins of `MOTION_EDGES`.
+    liveliest
+        (magnitude, clip) of the few clips with most, most first.
+    searched, letterboxed, letterboxed_clips
+        Clips that were searched for dark bars, that have some, the first few of these.
     counts
         How often each label has each value, over all views of all clips.
-    videos
-        Videos with clips, by class.
+    examples
+        A clip for each value of each label.
+    classes, frames, seconds
+        Videos with clips by class; frames decoded, and how long they play.
+    failures, first_failures
+        Videos that could not be used by (stage, code); the first few.
     versions
         What made the shards.
     """
 
     bytes: int = 0
+    parts: Counter[str] = field(default_factory=Counter)
+    finished: tuple[float, float] = (0.0, 0.0)
     planned: int = 0
     motionless: int | None = None
+    motionless_clips: list[int] = field(default_factory=list)
+    motion: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(MOTION_EDGES) - 1, np.int64))
+    liveliest: list[tuple[float, int]] = field(default_factory=list)
+    searched: int = 0
+    letterboxed: int = 0
+    letterboxed_clips: list[int] = field(default_factory=list)
     counts: LabelCounts = field(default_factory=LabelCounts)
-    videos: Counter[str] = field(default_factory=Counter)
+    examples: ExamplePicker = field(default_factory=ExamplePicker)
+    classes: Counter[str] = field(default_factory=Counter)
+    frames: int = 0
+    seconds: float = 0.0
+    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    first_failures: list[Failure] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -47,17 +90,63 @@ def summarise(shards: ShardSet) -> Summary:
         A shard is damaged, or holds a label out of its range.
     """
     summary = Summary()
-    plans: set[tuple[str, str, int]] = set()
+    summary.counts.of_clips = len(shards)
+    plans: set[tuple[Any, Any, Any]] = set()
+    times = []
     for number in range(len(shards.paths)):
-        shard = shards.shard(number)
-        summary.bytes += shard.path.stat().st_size
+        shard, start = shards.shard(number), shards.start(number)
+        status = shard.path.stat()
+        summary.bytes += status.st_size
+        times.append(status.st_mtime)
+        summary.parts.update(shard.stored_bytes())
         summary.versions.update(shard.versions)
-        plans.add((shard.plan["manifest"], shard.plan["split"], shard.plan["count"]))
-        if "clips/motion" in shard:
-            still = int((shard.read("clips/motion") == 0).all(axis=(1, 2)).sum())
-            summary.motionless = (summary.motionless or 0) + still
+        plans.add((shard.plan.get("manifest"), shard.plan.get("split"), shard.plan.get("count")))
+        _add_videos(summary, shard)
+        _add_motion(summary, shard, start)
+        _add_boxes(summary, shards, shard, start)
         if shards.has_labels:
-            summary.counts.add(shard.read("clips/labels"), shard.path)
-    summary.planned = sum(count for _, _, count in plans)
-    summary.videos = Counter(printable(video.class_name or "no class") for video in shards.videos)
+            labels = shard.read("clips/labels")
+            summary.counts.add(labels, shard.path)
+            summary.examples.add(labels[:, 0], start)
+    summary.finished = (min(times), max(times))
+    summary.planned = sum(int(count) for _, _, count in plans if isinstance(count, int))
     return summary
+
+
+def _add_videos(summary: Summary, shard: Shard) -> None:
+    """Count videos, used and failed."""
+    classes = [printable(name) for name in shard.read_texts("classes")]
+    for index, videos in zip(*np.unique(shard.read("videos/class_index"), return_counts=True), strict=True):
+        summary.classes[classes[index] if index >= 0 else "no class"] += int(videos)
+    frames, rates = shard.read("videos/frames"), shard.read("videos/fps")
+    summary.frames += int(frames.sum())
+    known = np.isfinite(rates) & (rates > 0)
+    summary.seconds += float((frames[known] / rates[known]).sum())
+    failures = read_failures(shard)
+    summary.failures.update((printable(failure.stage), printable(failure.code)) for failure in failures)
+    summary.first_failures += failures[: FAILURES_SHOWN - len(summary.first_failures)]
+
+
+def _add_motion(summary: Summary, shard: Shard, start: int) -> None:
+    """Count clips by motion, and note those with none and with most."""
+    if "clips/motion" not in shard:
+        return
+    still = np.flatnonzero((shard.read("clips/motion") == 0).all(axis=(1, 2)))
+    summary.motionless = (summary.motionless or 0) + len(still)
+    summary.motionless_clips += (start + still[: CLIPS_SHOWN - len(summary.motionless_clips)]).tolist()
+    motion = mean_motion(shard)
+    # in double precision: the lowest edge is less than itself in single
+    bounded = np.clip(motion.astype(np.float64), MOTION_EDGES[0], MOTION_EDGES[-1])
+    summary.motion += np.histogram(bounded, MOTION_EDGES)[0]
+    here = zip(motion.tolist(), range(start, start + len(motion)), strict=True)
+    summary.liveliest = sorted([*summary.liveliest, *here], reverse=True)[:CLIPS_SHOWN]
+
+
+def _add_boxes(summary: Summary, shards: ShardSet, shard: Shard, start: int) -> None:
+    """Search some clips of a shard for dark bars."""
+    every = max(1, -(-len(shards) // MOST_BOXES))
+    for clip in range(-start % every, len(shard), every):
+        summary.searched += 1
+        if is_letterboxed(read_some_frames(shard, clip, LOOKED_AT)):
+            summary.letterboxed += 1
+            summary.letterboxed_clips += [start + clip][: CLIPS_SHOWN - len(summary.letterboxed_clips)]

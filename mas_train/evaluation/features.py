@@ -34,7 +34,7 @@ connected layers see. ``mean``: the mean over its time steps, rows and columns, 
 control that asks no network, the colours of 4 x 4 blocks averaged over time, 48 numbers."""
 PIXEL_BLOCKS: Final = (1, 4, 4)
 VERSION: Final = 1
-"""Of what is kept: raised when the same weights and shards would give other numbers."""
+"""Version of what is kept, raised when the same weights and shards would give other numbers."""
 
 
 @dataclass(frozen=True)

@@ -133,3 +133,47 @@ def draw_attention(rows: Sequence[AttentionRow], path: Path) -> None:
             else:
                 panel.imshow(field, cmap="magma", vmin=0, vmax=float(np.quantile(field, 0.999)) or 1.0)
     save_figure(figure, path)
+
+
+class Thumbnail(NamedTuple):
+    """One video in a picture of neighbours."""
+
+    frame: NDArray[np.uint8]
+    """(rows, cols, 3)."""
+    words: str
+    hit: bool | None
+    """Whether it is of the class that was asked for; None for the video that asks."""
+
+
+class NeighbourRow(NamedTuple):
+    """A video and its neighbours, the nearest first."""
+
+    video: Thumbnail
+    neighbours: Sequence[Thumbnail]
+
+
+def draw_thumbnails(rows: Sequence[NeighbourRow], path: Path) -> None:
+    """Draw videos and their neighbours, a row each, as a PNG file.
+
+    Neighbours of another class have a cross and are paler, so that it shows in grey, too.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be written.
+    MissingDependencyError
+        matplotlib is not installed.
+    """
+    columns = 1 + max(len(row.neighbours) for row in rows)
+    figure = new_figure((1.75 * columns, 1.62 * len(rows)))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for row, axes in zip(rows, grid, strict=True):
+        for panel in axes:
+            panel.set_axis_off()
+        for panel, shown in zip(axes, (row.video, *row.neighbours), strict=False):
+            mark = {None: "", True: "\u2713 ", False: "\u2717 "}[shown.hit]
+            panel.imshow(shown.frame, alpha=0.45 if shown.hit is False else 1.0)
+            weight = "bold" if shown.hit is None else "normal"
+            title = f"{mark}{shown.words[:22]}"
+            panel.set_title(title, fontsize=8, fontweight=weight, parse_math=False, pad=3)
+    save_figure(figure, path)

@@ -1,0 +1,15 @@
+// HDF5's fletcher32; see mas_labels/checksum.py.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+struct ChecksumKernel {
+    const char* isa;
+    uint32_t (*fletcher32)(const uint8_t* data, size_t bytes);
+};
+
+extern const ChecksumKernel checksum_portable;
+#if defined(__x86_64__)
+extern const ChecksumKernel checksum_avx2, checksum_avx512;
+#endif

@@ -1,0 +1,121 @@
+"""One clip for each value of each label, and its thumbnail with what the label is about drawn in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels import jpeg
+from mas_labels.conventions import Convention, get_convention
+from mas_labels.errors import InputError
+from mas_labels.inspect.pattern_panels import arrow_of
+from mas_labels.patterns import RING_WIDTH, block_maps
+from mas_labels.report.letterbox import read_some_frames
+from mas_labels.schema import CLIP_FRAMES, LABEL_MAX, LABEL_NAMES, VIEW_SIZE
+from mas_labels.shard import ShardSet
+
+QUALITY: Final = 80
+BLOCK_OF: Final = {
+    "ul": "ul",
+    "uo": "ul",
+    "vl": "vl",
+    "vo": "vl",
+    "pd": "pd",
+    "cd": "pd",
+    "ps": "ps",
+    "cs": "ps",
+}
+"""Statistic -> the one that names its block."""
+Colour = tuple[int, int, int]
+INK: Final[Colour] = (255, 210, 31)
+HALO: Final[Colour] = (0, 0, 0)
+
+
+class ExamplePicker:
+    """Keeps for each value of each label a clip, drawn by chance, the same one each time.
+
+    Attributes
+    ----------
+    clips
+        (27, 17) int64: the clip of each label and value; -1 where none was seen.
+    """
+
+    def __init__(self) -> None:
+        shape = (len(LABEL_NAMES), max(LABEL_MAX) + 1)
+        self.clips = np.full(shape, -1, np.int64)
+        self._draws = np.full(shape, np.inf)
+
+    def add(self, labels: NDArray[np.uint8], start: int) -> None:
+        """Take in the labels (clips, 27) of one view of the clips from `start` on."""
+        draws = np.random.default_rng(start).random(len(labels))
+        order = np.argsort(draws)
+        for number in range(len(LABEL_NAMES)):
+            values, first = np.unique(labels[order, number], return_index=True)
+            found = order[first]
+            better = draws[found] < self._draws[number, values]
+            self.clips[number, values[better]] = start + found[better]
+            self._draws[number, values[better]] = draws[found[better]]
+
+    def of(self, name: str) -> dict[int, int]:
+        """Return value -> clip of a label, for the values that were seen."""
+        row = self.clips[LABEL_NAMES.index(name)]
+        return {int(value): int(row[value]) for value in np.flatnonzero(row >= 0)}
+
+
+def label_thumbnail(shards: ShardSet, index: int, name: str) -> bytes:
+    """Draw what a label says of a clip's centre view into its frame: 112 x 112, JPEG.
+
+    The block is outlined, the orientation is an arrow in it; `ui` and `vi` show the frame they name.
+    """
+    shard, clip = shards.locate(index)
+    labels = dict(zip(LABEL_NAMES, shards.read_labels(index)[0].tolist(), strict=True))
+    frame = labels[name] - 1 if name in ("ui", "vi") else CLIP_FRAMES // 2
+    top, left, _ = (int(value) for value in shards.views[0])
+    picture = read_some_frames(shard, clip, (frame,))[0]
+    seen = np.ascontiguousarray(picture[top : top + VIEW_SIZE, left : left + VIEW_SIZE])
+    pattern, _, statistic = name.rpartition("_")
+    if pattern:
+        block = labels[f"{pattern}_{BLOCK_OF[statistic]}"]
+        if block:  # 0: a motionless grid of the authors' convention
+            _outline(seen, pattern, block)
+            if statistic in ("uo", "vo"):
+                _draw_arrow(seen, pattern, block, labels[name], get_convention(shards.config["convention"]))
+    return _encode(seen)
+
+
+def clip_thumbnail(shards: ShardSet, index: int) -> bytes:
+    """Return a clip's whole middle frame: 128 x 171, JPEG."""
+    shard, clip = shards.locate(index)
+    return _encode(read_some_frames(shard, clip, (CLIP_FRAMES // 2,))[0])
+
+
+def _encode(picture: NDArray[np.uint8]) -> bytes:
+    return jpeg.encode(picture, QUALITY).tobytes()
+
+
+def _outline(picture: NDArray[np.uint8], pattern: str, block: int) -> None:
+    mask = (block_maps()[pattern] == block).astype(np.uint8)
+    lines: Sequence[NDArray] = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
+    if not lines:
+        raise InputError(f"expected a block of {pattern}, found {block}")
+    for colour, width in ((HALO, 4), (INK, 2)):
+        cv2.drawContours(picture, lines, -1, colour, width)
+
+
+def _draw_arrow(
+    picture: NDArray[np.uint8], pattern: str, block: int, orientation: int, convention: Convention
+) -> None:
+    rows, cols = np.nonzero(block_maps()[pattern] == block)
+    row, col = float(rows.mean()), float(cols.mean())
+    if pattern == "rings" and block > 1:  # its middle is not in it
+        row -= (block - 0.5) * RING_WIDTH
+    d_row, d_col = arrow_of(orientation, convention)
+    start, end = (
+        (round(col + way * 11 * d_col), round(row + way * 11 * d_row)) for way in (-1, 1)
+    )  # OpenCV takes (col, row)
+    for colour, width in ((HALO, 5), (INK, 2)):
+        cv2.arrowedLine(picture, start, end, colour, width, cv2.LINE_AA, tipLength=0.45)

@@ -1,0 +1,72 @@
+"""Clips with dark bars, which look like motion boundaries to a network and take part of every view."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels import jpeg
+from mas_labels.errors import ShardError
+from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
+from mas_labels.shard_reader import Shard
+
+LOOKED_AT: Final = (0, CLIP_FRAMES // 2, CLIP_FRAMES - 1)
+"""Frames of a clip that are looked at."""
+BRIGHTEST: Final = 40
+"""Largest value of red, green or blue in a bar: black in video is 16, and JPEG adds a little."""
+THINNEST: Final = 4
+"""Fewest rows or columns of a bar."""
+MOST: Final = 0.6
+"""Share of the frame that bars may take: where there is more, the picture itself is dark."""
+RULE: Final = (
+    f"A clip counts as letterboxed if at least {THINNEST} rows at the top and at the bottom, or {THINNEST} "
+    f"columns at the left and at the right, hold no value above {BRIGHTEST} of 255 in its first, middle and "
+    f"last frame, and these bars take at most {MOST:.0%} of the frame."
+)
+
+
+def dark_bars(frames: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """Measure the dark bars at the edges of (frames, rows, cols, 3) uint8.
+
+    Returns
+    -------
+    Rows at the top and at the bottom, columns at the left and at the right, that are dark in all frames.
+    """
+    dark = frames.max(axis=(0, 3)) <= BRIGHTEST  # (rows, cols)
+    rows, cols = dark.all(axis=1), dark.all(axis=0)
+    top, bottom, left, right = (_leading(line) for line in (rows, rows[::-1], cols, cols[::-1]))
+    return top, bottom, left, right
+
+
+def is_letterboxed(frames: NDArray[np.uint8]) -> bool:
+    """Whether (frames, rows, cols, 3) uint8 have bars by `RULE`."""
+    top, bottom, left, right = dark_bars(frames)
+    rows, cols = frames.shape[1:3]
+    lying = min(top, bottom) >= THINNEST and top + bottom <= MOST * rows
+    standing = min(left, right) >= THINNEST and left + right <= MOST * cols
+    return lying or standing
+
+
+def _leading(line: NDArray[np.bool_]) -> int:
+    """Return how many values are true before the first false one."""
+    return len(line) if line.all() else int(line.argmin())
+
+
+def read_some_frames(shard: Shard, clip: int, numbers: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Read a few frames of a clip, (n, 128, 171, 3) uint8 RGB, decoding no others.
+
+    Raises
+    ------
+    ShardError
+        If they are damaged.
+    """
+    if "frames/raw" in shard:
+        return shard.read("frames/raw", clip)[list(numbers)]
+    coded = shard.read_jpegs(clip)
+    frames = np.empty((len(numbers), FRAME_ROWS, FRAME_COLS, 3), np.uint8)
+    for number, out in zip(numbers, frames, strict=True):
+        if not jpeg.decode(coded[number], out):
+            raise ShardError(f"{shard.path}: a frame of clip {clip} is no JPEG: remove it and make it again")
+    return frames

@@ -1,0 +1,155 @@
+"""What a fine-tuning run is made from, what it changes, and the files it leaves."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from mas_labels.errors import CheckpointError, ConfigError
+from mas_labels.shard import ShardSet
+from mas_train.checkpoint import load_checkpoint, load_optimizer
+from mas_train.classifier import Classifier
+from mas_train.model import make_optimizer
+from mas_train.presets import Recipe
+from mas_train.speed import make_scaler
+from mas_train.tensor_file import write_atomically
+from mas_train.weights import FINETUNED, FINETUNED_VERSION, SCRATCH, Weights
+
+METRICS_FILE: Final = "metrics.csv"
+COLUMNS: Final = ("epoch", "learning_rate", "loss", "clip_accuracy", "seconds")
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """What decides a fine-tuned model, beside its recipe and the shards.
+
+    Attributes
+    ----------
+    init
+        `SCRATCH`, or the checkpoint whose convolutions are kept, as it was given.
+    frozen
+        Keep the convolutions as they are and train one linear layer: a linear probe.
+    label_fraction
+        Share of each class's training videos that is used.
+    """
+
+    init: str = SCRATCH
+    frozen: bool = False
+    label_fraction: float = 1.0
+
+
+@dataclass
+class FinetuneState:
+    """What training changes."""
+
+    model: Classifier
+    optimizer: torch.optim.SGD
+    epoch: int = 0
+    """Epochs done."""
+    scaler: torch.amp.GradScaler = field(default_factory=partial(torch.amp.GradScaler, "cpu", enabled=False))
+    """Of fp16's gradients; without effect for other precisions."""
+
+
+@dataclass(frozen=True)
+class FinetuneJob:
+    """What to train on, how, and where to leave it."""
+
+    recipe: Recipe
+    options: FinetuneOptions
+    shards: ShardSet
+    out: Path
+    device: torch.device
+    workers: int
+    pretraining: dict[str, Any] = field(default_factory=dict)
+    """Recipe of the self-supervised pre-training before; empty if there was none."""
+    memory_format: str = "channels_last_3d"
+    compile: bool = False
+    fused: bool = False
+    """How steps are computed: see `mas_train.run_options.RunOptions`."""
+
+
+def make_state(weights: Weights, job: FinetuneJob) -> FinetuneState:
+    """Put fresh layers, drawn by the recipe's seed, on a backbone, and bring all to the job's device."""
+    torch.manual_seed(job.recipe.seed)
+    model = Classifier(weights.backbone, len(job.shards.classes), job.recipe, job.options.frozen)
+    model.to(job.device)
+    optimizer = make_optimizer(model, job.recipe, job.fused)
+    return FinetuneState(model, optimizer, scaler=make_scaler(job.recipe.precision, job.device))
+
+
+def _origin(job: FinetuneJob) -> dict[str, Any]:
+    """What a fine-tuned model was made from; resuming compares it."""
+    return {
+        "recipe": asdict(job.recipe),
+        **asdict(job.options),
+        "pretraining": job.pretraining,
+        "classes": list(job.shards.classes),
+        "content_hashes": list(job.shards.content_hashes),
+    }
+
+
+def save(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
+    """Write `finetuned.pt`, whole or not at all.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be written.
+    """
+    content = {
+        "format": FINETUNED,
+        "version": FINETUNED_VERSION,
+        **_origin(job),
+        "epoch": state.epoch,
+        "model": state.model.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except (OSError, RuntimeError) as error:  # torch turns some failures of the disk into the latter
+        raise ConfigError(
+            f"cannot write {path} ({str(error).splitlines()[0]}): give another --out"
+        ) from error
+
+
+def restore(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
+    """Put the content of `finetuned.pt` into `state`.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged, or was made with other options or shards.
+    """
+    content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSION})
+    ours = _origin(job)
+    # as JSON, where a tuple is the list that it was saved as
+    differing = [name for name in ours if json.dumps(content.get(name)) != json.dumps(ours[name])]
+    if differing:
+        raise CheckpointError(
+            f"{path} was made with other options or shards ({', '.join(differing)}): resume with the same "
+            "ones, or give another --out"
+        )
+    state.model.load_state_dict(content["model"])
+    load_optimizer(state.optimizer, content["optimizer"])
+    state.scaler.load_state_dict(content.get("scaler", {}))
+    state.epoch = int(content["epoch"])
+
+
+def log_epoch(path: Path, row: dict[str, float]) -> None:
+    """Add a row; a row of the same epoch, of a run that was resumed, is replaced."""
+    rows = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [old for old in csv.DictReader(file) if int(float(old["epoch"])) < row["epoch"]]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows([*rows, row])
