@@ -82,7 +82,6 @@ def count_labels(shards: ShardSet, most_shards: int = MOST_SHARDS) -> LabelCount
         np.linspace(0, len(shards.paths) - 1, min(most_shards, len(shards.paths))).round().astype(int)
     )
     counted = LabelCounts(of_clips=len(shards))
-    for number in chosen:
-        shard = shards.shard(int(number))
+    for _, shard in shards.each_shard(chosen.tolist()):
         counted.add(shard.read("clips/labels"), shard.path)
     return counted

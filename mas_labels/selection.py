@@ -155,9 +155,9 @@ class ClipSelection(Sequence["Clip"]):
     def _by_shard(self) -> Iterator[tuple[int, Shard, NDArray[np.int64]]]:
         """Yield each shard that has some of the clips: its start, itself, the numbers of the clips in it."""
         numbers = self.shards.shard_numbers(self.indices)
-        for number in np.unique(numbers):
-            start = self.shards.start(int(number))
-            yield start, self.shards.shard(int(number)), self.indices[numbers == number] - start
+        for number, shard in self.shards.each_shard(np.unique(numbers).tolist()):
+            start = self.shards.start(number)
+            yield start, shard, self.indices[numbers == number] - start
 
     def __len__(self) -> int:
         return len(self.indices)

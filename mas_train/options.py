@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -85,5 +86,5 @@ def choose_compute(device: str, threads: int | None) -> torch.device:
 
 
 def command_line(name: str) -> str:
-    """Return the command as it was typed, for results."""
-    return " ".join([name, *sys.argv[1:]])
+    """Return the command as it was typed, for results; it can be pasted into a shell."""
+    return shlex.join([name, *sys.argv[1:]])

@@ -2,63 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import FOLDER_MANIFEST, moving_texture, write_video
+from coloured import coloured_shards
 
-from mas_labels.errors import CheckpointError, ConfigError, DatasetError, TrainingError
+from mas_labels.errors import CheckpointError, DatasetError
 from mas_labels.shard import ShardSet, open_shards
 from mas_train.cli import main as train_main
 from mas_train.evaluation.cli import command as eval_command
 from mas_train.evaluation.cli import main as eval_main
 from mas_train.evaluation.features import Extraction, backbone_features, extract
-from mas_train.evaluation.published import TABLES
-from mas_train.evaluation.results import Result, read_results, save_result, show_result, show_tables
+from mas_train.evaluation.results import read_results, show_result
 from mas_train.evaluation.run import by_sample
-from mas_train.finetune import finetune
 from mas_train.finetune_cli import command as finetune_command
 from mas_train.finetune_cli import main as finetune_main
-from mas_train.finetune_state import FinetuneJob, FinetuneOptions
-from mas_train.frames import CENTRE_VIEW, clip_videos, draw_crops
-from mas_train.labelled import describe_leaks, label_clips
+from mas_train.frames import CENTRE_VIEW, clip_videos
+from mas_train.labelled import describe_leaks
 from mas_train.presets import make_recipe
-from mas_train.tensor_file import write_atomically
 from mas_train.views import take_views
 from mas_train.weights import SCRATCH, fingerprint, load_weights
 
 ROOT = Path(__file__).parents[1]
-COLOURS = {"blue": (0.0, 0.1, 1.0), "red": (1.0, 0.0, 0.1)}
 CPU = torch.device("cpu")
 SMALL = ["--device", "cpu", "--threads", "1", "--workers", "0"]
 WIDTH = 0.03125
-
-
-def coloured_shards(folder: Path, first: int, videos: int) -> ShardSet:
-    """Shards of frames only: some videos of each colour and one broken one, with numbers for names."""
-    from mas_labels.config import LabelConfig
-    from mas_labels.manifest import find_videos, load_manifest
-    from mas_labels.pipeline import run
-    from mas_labels.plan import make_plan
-
-    for row, (name, colour) in enumerate(COLOURS.items()):
-        for number in range(first + videos * row, first + videos * (row + 1)):
-            frames = moving_texture(17 + 16 * (number % 2), 60, 80, 1, 0, seed=number)
-            frames = (frames.mean(axis=3, keepdims=True) * np.array(colour)).astype(np.uint8)
-            write_video(folder / "videos" / name / f"{number:04}.avi", frames)
-    (folder / "videos" / "red" / "9999.avi").write_text("no video")
-    listing = find_videos(load_manifest(FOLDER_MANIFEST), folder / "videos")
-    config = LabelConfig(frames_only=True, store_boundaries=False)
-    results = run(make_plan(listing, "all", 5), config, folder / "videos", folder / "shards")
-    assert all(result.error is None for result in results)
-    return open_shards(folder / "shards")
 
 
 @pytest.fixture(scope="module")
@@ -192,94 +167,6 @@ def test_shards_of_two_splits_are_refused_before_the_work(train: ShardSet) -> No
 # fine-tuning
 
 
-def test_crops_are_any_crop_and_follow_seed_and_epoch() -> None:
-    drawn = draw_crops(0, 0, torch.arange(20_000))
-    assert drawn.min(dim=0).values.tolist() == [0, 0, 0] and drawn.max(dim=0).values.tolist() == [16, 59, 1]
-    assert len(torch.unique(drawn, dim=0)) == 17 * 60 * 2
-    torch.testing.assert_close(drawn[5:9], draw_crops(0, 0, torch.arange(5, 9)))
-    assert not torch.equal(drawn, draw_crops(0, 1, torch.arange(20_000)))
-
-
-def test_a_share_of_the_labels_is_stratified_seeded_and_nested(train: ShardSet) -> None:
-    taken = {share: label_clips(train, share, seed=3) for share in (0.01, 0.5, 1.0)}
-    assert [taken[share].videos for share in taken] == [2, 4, 8]
-    assert set(taken[0.01].clips) < set(taken[0.5].clips) < set(taken[1.0].clips) == set(range(len(train)))
-    videos = clip_videos(train)
-    half = [train.videos[v].class_index for v in set(videos[taken[0.5].clips])]
-    assert np.bincount(half).tolist() == [2, 2]
-    for clip, number in zip(taken[0.5].clips, taken[0.5].classes, strict=True):
-        assert train[int(clip)].class_name == train.classes[number]
-    assert label_clips(train, 0.5, seed=4).clips.tolist() != taken[0.5].clips.tolist()
-    for share in (0, 1.01, float("nan")):
-        with pytest.raises(ConfigError, match="more than 0 and at most 100%"):
-            label_clips(train, share, 0)
-
-
-def job(train: ShardSet, out: Path, **options: object) -> FinetuneJob:
-    recipe = make_recipe("ucf101", width=WIDTH, fc_width=16, batch_size=5, epochs=2, dropout=0.5)
-    return FinetuneJob(recipe, FinetuneOptions(**options), train, out, CPU, 0)
-
-
-def quiet(_: str) -> None:
-    pass
-
-
-def test_a_resumed_run_ends_in_the_same_weights(train: ShardSet, tmp_path: Path) -> None:
-    weights = [load_weights(SCRATCH, WIDTH) for _ in range(3)]
-    whole = job(train, tmp_path / "whole")
-    straight, _ = finetune(whole, weights[0], say=quiet)
-    part = job(train, tmp_path / "part")
-    finetune(replace(part, recipe=replace(part.recipe, epochs=1)), weights[1], say=quiet)
-    with pytest.raises(CheckpointError, match=r"other options or shards \(recipe\)"):
-        finetune(part, load_weights(SCRATCH, WIDTH), resume=True, say=quiet)
-    content = torch.load(part.out / "finetuned.pt", weights_only=True)
-    content["recipe"]["epochs"] = 2
-    write_atomically(part.out / "finetuned.pt", content)
-    resumed, _ = finetune(part, weights[2], resume=True, say=quiet)
-    assert fingerprint(resumed) == fingerprint(straight)
-    rows = (part.out / "metrics.csv").read_text().splitlines()
-    assert len(rows) == 3 and rows[0].startswith("epoch,learning_rate,loss")
-
-
-def test_faster_steps_learn_the_same_but_for_rounding(train: ShardSet, tmp_path: Path) -> None:
-    def last_loss(name: str, **how: object) -> float:
-        work = replace(job(train, tmp_path / name), **how)
-        finetune(work, load_weights(SCRATCH, WIDTH), say=quiet)
-        return float((work.out / "metrics.csv").read_text().splitlines()[-1].split(",")[2])
-
-    plain = last_loss("plain")
-    for how in ({"fused": True}, {"memory_format": "contiguous"}, {"workers": 1}):
-        assert last_loss(str(how), **how) == pytest.approx(plain, rel=1e-4)
-    recipe = job(train, tmp_path).recipe
-    for precision in ("bf16", "fp16"):
-        found = last_loss(precision, recipe=replace(recipe, precision=precision))
-        assert found == pytest.approx(plain, rel=0.05) and found != plain
-
-
-def test_a_frozen_backbone_keeps_its_weights_and_others_do_not(train: ShardSet, tmp_path: Path) -> None:
-    before = fingerprint(load_weights(SCRATCH, WIDTH).backbone)
-    probe, _ = finetune(job(train, tmp_path / "probe", frozen=True), load_weights(SCRATCH, WIDTH), say=quiet)
-    tuned, _ = finetune(job(train, tmp_path / "tuned"), load_weights(SCRATCH, WIDTH), say=quiet)
-    assert fingerprint(probe.backbone) == before != fingerprint(tuned.backbone)
-    assert isinstance(probe.head, torch.nn.Linear)
-
-
-def test_runs_are_not_mixed_up_and_a_loss_that_is_not_finite_ends_one(
-    train: ShardSet, tmp_path: Path
-) -> None:
-    with pytest.raises(ConfigError, match="nothing to resume"):
-        finetune(job(train, tmp_path / "run"), load_weights(SCRATCH, WIDTH), resume=True, say=quiet)
-    wild = job(train, tmp_path / "run")
-    wild = replace(wild, recipe=replace(wild.recipe, learning_rate=1e30))
-    with pytest.raises(TrainingError, match="give a lower --lr"):
-        finetune(wild, load_weights(SCRATCH, WIDTH), say=quiet)
-    with pytest.raises(ConfigError, match="already holds a run"):
-        finetune(job(train, tmp_path / "run"), load_weights(SCRATCH, WIDTH), say=quiet)
-
-
-# the commands
-
-
 def run(main: object, *args: object) -> int:
     with pytest.raises(SystemExit) as ended:
         main([str(arg) for arg in args])  # type: ignore[operator]
@@ -326,6 +213,8 @@ def test_retrieval_finds_the_colour(
     assert result.figures == dict.fromkeys(("top-1", "top-5", "top-10", "top-20", "top-50"), 4 / 5)
     assert result.random_initialisation.keys() == result.figures.keys()
     assert len(list((tmp_path / "features").iterdir())) == 4  # two sets of shards, two sets of weights
+    picture = cv2.imread(str(tmp_path / "neighbours.png"))
+    assert picture.shape[1] > 1000 and picture.std() > 20
 
 
 def test_yupenn_leaves_one_out(pretrained: Path, train: ShardSet, tmp_path: Path) -> None:
@@ -435,49 +324,3 @@ def test_every_command_and_option_has_help_and_starts_without_torch() -> None:
 
 
 # results
-
-
-def result(**changes: object) -> Result:
-    weights = {"kind": "fine-tuned", "preset": "ucf101", "targets": "joint", "source": "runs/x"}
-    made = Result(
-        "accuracy", "ucf101", "test1", {"top-1": 0.5, "top-5": 0.8}, weights, 3783, 9, [], "mas-finetune x"
-    )
-    return replace(made, **changes)
-
-
-def test_the_tables_hold_ours_beside_the_published(tmp_path: Path) -> None:
-    scratch = {"kind": "supervised", "source": "runs/s"}
-    results = [
-        result(),
-        result(weights=scratch, figures={"top-1": 0.401}, command="mas-finetune scratch"),
-        result(dataset="hmdb51", videos=100),
-        result(split="test2", figures={"top-1": 0.99}),
-        result(weights={**result().weights, "frozen": True}, figures={"top-1": 0.98}),
-        result(protocol="aslan", dataset="aslan", split="all", videos=3697, figures={"accuracy": 0.6}),
-    ]
-    for number, one in enumerate(results):
-        save_result(one, tmp_path / f"{number}.json")
-    text = show_tables(read_results([tmp_path]))
-    assert "| Joint | 58.8 | 50.0 | 32.6 | (50.0: 100 of 1530 videos) |" in text
-    assert "| From scratch | 45.4 | 40.1 | 19.7 | - |" in text
-    assert "| Random | 45.4 | 40.1 |" in text
-    assert "| C3D, fine-tuned after self-supervision | 62.3 | 60.0 |" in text
-    assert "    mas-finetune scratch" in text
-    assert "99.0" not in text and "98.0" not in text
-    assert [f"### Table {number}." in text for number in TABLES] == [True] * 6
-
-
-def test_a_result_says_what_makes_it_not_comparable() -> None:
-    text = show_result(result(videos=3000, failed=["a b.avi"]))
-    assert "not comparable: 3000 of the test set's 3783 videos" in text
-    assert "1 videos gave no clip" in text and "'a b.avi'" in text
-    assert "published, MAS, pre-trained on Kinetics-400: 0.6120" in text
-
-
-def test_a_damaged_result_is_refused_and_other_json_is_left_alone(tmp_path: Path) -> None:
-    save_result(result(), tmp_path / "a.json")
-    (tmp_path / "config.json").write_text(json.dumps({"recipe": {}}))
-    assert read_results([tmp_path]) == [result()]
-    (tmp_path / "b.json").write_text("{")
-    with pytest.raises(DatasetError, match=r"b\.json is no result"):
-        read_results([tmp_path])

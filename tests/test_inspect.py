@@ -13,9 +13,12 @@ from conftest import FOLDER_MANIFEST, moving_texture, write_video
 from mas_labels.config import LabelConfig
 from mas_labels.conventions import AUTHORS, PAPER
 from mas_labels.errors import ConfigError, InputError, MissingDependencyError
-from mas_labels.inspect import clip_figure, figure_png, save_clip_figure
+from mas_labels.inspect import SeenClip, clip_figure, figure_png, save_clip_figure
+from mas_labels.inspect.panels import draw_flow, draw_label_values
 from mas_labels.inspect.pattern_panels import OCTANT_NAMES, arrow_of, draw_appearance, draw_motion, octant_of
+from mas_labels.label_counts import LabelCounts
 from mas_labels.manifest import find_videos, load_manifest
+from mas_labels.motion_boundary import motion_boundaries
 from mas_labels.pipeline import run
 from mas_labels.plan import make_plan
 from mas_labels.schema import LABEL_NAMES
@@ -141,6 +144,49 @@ def test_names_with_dollars_and_without_end_and_clips_without_boundaries(tmp_pat
     assert title.startswith("a $x^$ long") and " ... " in title and len(title) < 95
     assert any("|Mu| and |Mv|: computed again" in text.get_text() for text in figure.texts)
     assert figure_png(figure).startswith(b"\x89PNG")
+
+
+def test_the_flow_panel_shows_colours_arrows_and_its_scale() -> None:
+    axes = figures.Figure().add_subplot()
+    field = np.zeros((128, 171, 2), np.float32)
+    field[:64, :, 0] = 2.0  # the upper half moves to the right
+    draw_flow(axes, field, "flow", (8, 29))
+    picture = axes.images[0].get_array()
+    assert tuple(picture[10, 10]) == (255, 0, 0) and tuple(picture[100, 10]) == (255, 255, 255)
+    arrows = axes.collections[0]
+    assert arrows.U.max() == pytest.approx(0.9 * 14) and not arrows.V.any()
+    assert axes.child_axes[0].texts[0].get_text() == "2 px"
+    box = axes.patches[0].get_bbox()
+    assert (box.x0, box.y0, box.width, box.height) == (28.5, 7.5, 112, 112)
+
+
+def test_values_stand_beside_their_shares() -> None:
+    counts = LabelCounts()
+    labels = np.ones((3, 1, 27), np.uint8)
+    labels[0, 0, LABEL_NAMES.index("C")] = 8
+    counts.add(labels, Path("x.h5"))
+    axes = figures.Figure().add_subplot()
+    draw_label_values(axes, {**ONES, "C": 8}, counts)
+    texts = [text.get_text() for text in axes.texts]
+    assert texts[-3:] == ["C", "8", "33%"] and texts[:3] == ["grid_ul", "1", "100%"]
+    draw_label_values(axes := figures.Figure().add_subplot(), ONES)
+    assert len(axes.texts) == 2 * 27
+
+
+def test_what_is_computed_again_is_said_and_near_to_what_is_stored(shards: ShardSet) -> None:
+    seen = SeenClip(shards[0])
+    assert seen.flow_source == "computed again from the stored frames" and seen.boundaries_source == "stored"
+    stored, again = seen.boundaries, motion_boundaries(seen.flow)
+    for one, other in zip(stored, again, strict=True):
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.8
+    assert seen.field_magnitudes.shape == (2, 15)
+
+
+def test_a_notebook_shows_the_picture(shards: ShardSet, tmp_path: Path) -> None:
+    picture = shards[0].show(1, shares=False)
+    assert picture._repr_png_().startswith(b"\x89PNG")
+    with pytest.raises(ConfigError, match="cannot write"):
+        picture.save(tmp_path / "nowhere" / "a.png")
 
 
 def test_files(shards: ShardSet, tmp_path: Path) -> None:

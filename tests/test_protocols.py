@@ -18,6 +18,7 @@ from mas_train.evaluation.accuracy import average_by_video, video_accuracy
 from mas_train.evaluation.aslan import Pairs, evaluate_pairs, read_view1, read_view2, similarities
 from mas_train.evaluation.attention import attention_maps
 from mas_train.evaluation.figures import AttentionRow, draw_attention, draw_confusion, draw_roc
+from mas_train.evaluation.neighbours import nearest_videos
 from mas_train.evaluation.retrieval import NEIGHBOURS, retrieval_accuracy
 from mas_train.evaluation.yupenn import leave_one_out
 
@@ -89,6 +90,13 @@ def test_retrieval_of_planted_directions() -> None:
         gallery, np.array([0, 0, 1, 1]), np.array([[0.01, 0], [0, 100.0], [1, 0]]), np.array([0, 1, 2]), 1
     )
     assert found == dict.fromkeys(NEIGHBOURS, 0.5)
+
+
+def test_the_nearest_videos_by_hand() -> None:
+    gallery = np.array([[0, 1], [1, 0], [2, 0.1], [-1, 0]], float)
+    found = nearest_videos(gallery, np.array([[3, 0], [0, -1]], float), 3)
+    assert found.tolist() == [[1, 2, 0], [1, 3, 2]]  # of equally near ones the earlier
+    assert nearest_videos(gallery[:2], gallery, 3).shape == (4, 2)
 
 
 @settings(max_examples=30, deadline=None)

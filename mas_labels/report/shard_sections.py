@@ -44,7 +44,7 @@ MEANINGS: Final = {
 
 def title_of(shards: ShardSet) -> str:
     """Return the page's title, plain text."""
-    names = {str(shards.shard(number).plan.get("manifest")) for number in _spread(len(shards.paths), 20)}
+    names = {str(s.plan.get("manifest")) for _, s in shards.each_shard(_spread(len(shards.paths), 20))}
     return f"{'Labels' if shards.has_labels else 'Clips'} of {printable(', '.join(sorted(names)))}"
 
 

@@ -93,8 +93,8 @@ def summarise(shards: ShardSet) -> Summary:
     summary.counts.of_clips = len(shards)
     plans: set[tuple[Any, Any, Any]] = set()
     times = []
-    for number in range(len(shards.paths)):
-        shard, start = shards.shard(number), shards.start(number)
+    for number, shard in shards.each_shard():
+        start = shards.start(number)
         status = shard.path.stat()
         summary.bytes += status.st_size
         times.append(status.st_mtime)

@@ -130,7 +130,7 @@ def probe(
     evaluation = _prepare(checkpoint, out, **how)
     from mas_labels.shard import open_shards
     from mas_train.evaluation.commands import finish
-    from mas_train.evaluation.run import evaluate_groups, evaluate_probe
+    from mas_train.evaluation.frozen import evaluate_groups, evaluate_probe
 
     test = open_shards(list(shards))
     if train:

@@ -172,7 +172,7 @@ def draw_thumbnails(rows: Sequence[NeighbourRow], path: Path) -> None:
             panel.set_axis_off()
         for panel, shown in zip(axes, (row.video, *row.neighbours), strict=False):
             mark = {None: "", True: "\u2713 ", False: "\u2717 "}[shown.hit]
-            panel.imshow(shown.frame, alpha=0.45 if shown.hit is False else 1.0)
+            panel.imshow(shown.frame, alpha=0.6 if shown.hit is False else 1.0)
             weight = "bold" if shown.hit is None else "normal"
             title = f"{mark}{shown.words[:22]}"
             panel.set_title(title, fontsize=8, fontweight=weight, parse_math=False, pad=3)

@@ -140,15 +140,15 @@ def _show_table(number: int, table: Table, results: Sequence[Result]) -> str:
     heads = [f"{column}{what}" for column in table.columns for what in (", published", ", ours")]
     lines = [f"### Table {number}. {table.title}", "", f"| method | {' | '.join(heads)} |"]
     lines.append("|---" * (len(heads) + 1) + "|")
-    commands: dict[str, None] = {}
+    commands: dict[str, str] = {}  # and the row that each made
     for row in table.rows:
         cells = []
         for column, figure in zip(table.columns, row.figures, strict=True):
             ours = [r for r in results if _belongs(r, row, table, column)]
-            commands.update(dict.fromkeys(result.command for result in ours))
+            commands.update({result.command: row.method for result in ours})
             cells += ["-" if figure is None else f"{figure:g}", ", ".join(map(_percent, ours)) or "-"]
         lines.append(f"| {row.method} | {' | '.join(cells)} |")
-    lines += ["", *(f"    {command}" for command in commands)] if commands else []
+    lines += ["", *(f"    {command}  # {method}" for command, method in commands.items())] if commands else []
     return "\n".join(lines)
 
 

@@ -19,11 +19,10 @@ from mas_train.evaluation.aslan import Pairs, evaluate_pairs
 from mas_train.evaluation.features import Extraction, VideoFeatures, backbone_features, extract
 from mas_train.evaluation.figures import draw_confusion, draw_roc
 from mas_train.evaluation.neighbours import draw_neighbours
-from mas_train.evaluation.probe import classify, leave_group_out
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.retrieval import retrieval_accuracy
 from mas_train.evaluation.yupenn import leave_one_out
-from mas_train.labelled import check_class_names, choose_videos
+from mas_train.labelled import check_class_names
 from mas_train.weights import SCRATCH, Weights, load_weights
 
 
@@ -104,7 +103,7 @@ def shards_of(shards: ShardSet) -> tuple[str, str]:
     return found.pop()
 
 
-def _result(
+def make_result(
     evaluation: Evaluation,
     protocol: str,
     shards: ShardSet,
@@ -113,6 +112,7 @@ def _result(
     random: dict[str, float],
     details: dict[str, Any],
 ) -> Result:
+    """Put figures together with what they were measured on and how."""
     dataset, split = shards_of(shards)
     known = int((features.classes >= 0).sum()) or len(features.paths)  # ASLAN's videos have no classes
     return Result(
@@ -149,7 +149,7 @@ def evaluate_accuracy(evaluation: Evaluation, shards: ShardSet) -> Result:
     model = load_classifier(weights)
     check_class_names(list(weights.content["classes"]), shards)
     found = extract(model, model.probabilities, "scores", weights.pixel_mean, shards, evaluation.how)
-    known = _with_classes(found)
+    known = with_classes(found)
     accuracy = video_accuracy(found.values[known], found.classes[known], found.failed_classes)
     draw_confusion(accuracy.confusion, shards.classes, evaluation.out / "confusion.png")
     details = {
@@ -158,10 +158,17 @@ def evaluate_accuracy(evaluation: Evaluation, shards: ShardSet) -> Result:
         "confusion": accuracy.confusion.tolist(),
     }
     figures = {"top-1": accuracy.top1, "top-5": accuracy.top5}
-    return _result(evaluation, "accuracy", shards, found, figures, {}, details)
+    return make_result(evaluation, "accuracy", shards, found, figures, {}, details)
 
 
-def _with_classes(found: VideoFeatures) -> NDArray[np.bool_]:
+def with_classes(found: VideoFeatures) -> NDArray[np.bool_]:
+    """Return which videos have a class, (V,) bool.
+
+    Raises
+    ------
+    DatasetError
+        If none has.
+    """
     known = found.classes >= 0
     if not known.any():
         raise DatasetError("the videos have no classes: this protocol needs them")
@@ -183,7 +190,7 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
 
     def measure(weights: Weights) -> dict[str, float]:
         train, test = evaluation.features(weights, gallery), evaluation.features(weights, queries)
-        of_train, of_test = _with_classes(train), _with_classes(test)
+        of_train, of_test = with_classes(train), with_classes(test)
         shares = retrieval_accuracy(
             train.values[of_train],
             train.classes[of_train],
@@ -199,68 +206,7 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
     draw_neighbours(train, gallery, test, queries, evaluation.out / "neighbours.png")
     random = evaluation.random_figures(measure)
     details = {"features": evaluation.kind, "gallery_clips": len(gallery)}
-    return _result(evaluation, "retrieval", queries, test, figures, random, details)
-
-
-def evaluate_probe(
-    evaluation: Evaluation, train: ShardSet, test: ShardSet, few: float, draws: int, c: float
-) -> Result:
-    """Linear classifier on frozen features, fitted with all labels and with a share of them.
-
-    Raises
-    ------
-    DatasetError
-        If there are no clips or classes, or the two have different classes.
-
-    Notes
-    -----
-    `few` is a share of each class's training videos; its accuracy is the mean over `draws` of them.
-    """
-    check_class_names(train.classes, test)
-    shards_of(test)  # refuses before the work
-
-    def measure(weights: Weights) -> dict[str, float]:
-        known, asked = evaluation.features(weights, train), evaluation.features(weights, test)
-        of_test, all_train = _with_classes(asked), _with_classes(known)
-        truth = asked.classes[of_test]
-
-        def accuracy(chosen: NDArray[np.bool_]) -> float:
-            found = classify(known.values[chosen], known.classes[chosen], asked.values[of_test], c)
-            return float((found == truth).sum() / (len(truth) + len(asked.failed)))
-
-        shares = [accuracy(choose_videos(known.classes, few, seed)) for seed in range(draws)]
-        return {"accuracy": accuracy(all_train), f"accuracy, {few:.0%} of labels": float(np.mean(shares))}
-
-    figures = measure(evaluation.weights)
-    details = {"features": evaluation.kind, "c": c, "few": few, "draws": draws, "train_clips": len(train)}
-    found = evaluation.features(evaluation.weights, test)
-    return _result(evaluation, "probe", test, found, figures, evaluation.random_figures(measure), details)
-
-
-def evaluate_groups(evaluation: Evaluation, shards: ShardSet, c: float) -> Result:
-    """Linear classifier on frozen features, fitted on all groups of videos but the one that is tested.
-
-    Raises
-    ------
-    DatasetError
-        If the videos have no classes, or no groups.
-    """
-    shards_of(shards)  # refuses before the work
-
-    def measure(weights: Weights) -> dict[str, float]:
-        found = evaluation.features(weights, shards)
-        known = _with_classes(found)
-        if None in found.groups:
-            raise DatasetError(f"a video in {shards.paths[0]} has no group: take a recipe that names groups")
-        groups = np.array(found.groups)[known]
-        recognised = leave_group_out(found.values[known], found.classes[known], groups, c)
-        right = int((recognised == found.classes[known]).sum())
-        return {"accuracy": right / (int(known.sum()) + len(found.failed))}
-
-    figures = measure(evaluation.weights)
-    details = {"features": evaluation.kind, "c": c}
-    found = evaluation.features(evaluation.weights, shards)
-    return _result(evaluation, "groups", shards, found, figures, evaluation.random_figures(measure), details)
+    return make_result(evaluation, "retrieval", queries, test, figures, random, details)
 
 
 def evaluate_yupenn(evaluation: Evaluation, shards: ShardSet, c: float) -> Result:
@@ -275,7 +221,7 @@ def evaluate_yupenn(evaluation: Evaluation, shards: ShardSet, c: float) -> Resul
 
     def measure(weights: Weights) -> dict[str, float]:
         found = evaluation.features(weights, shards)
-        known = _with_classes(found)
+        known = with_classes(found)
         recognised = leave_one_out(found.values[known], found.classes[known], c)
         right = int((recognised == found.classes[known]).sum())
         return {"accuracy": right / (int(known.sum()) + len(found.failed))}
@@ -283,7 +229,9 @@ def evaluate_yupenn(evaluation: Evaluation, shards: ShardSet, c: float) -> Resul
     figures = measure(evaluation.weights)
     details = {"features": evaluation.kind, "svm_c": c}
     found = evaluation.features(evaluation.weights, shards)
-    return _result(evaluation, "yupenn", shards, found, figures, evaluation.random_figures(measure), details)
+    return make_result(
+        evaluation, "yupenn", shards, found, figures, evaluation.random_figures(measure), details
+    )
 
 
 def evaluate_aslan(evaluation: Evaluation, shards: ShardSet, pairs: Pairs, view: int, c: float) -> Result:
@@ -311,7 +259,7 @@ def evaluate_aslan(evaluation: Evaluation, shards: ShardSet, pairs: Pairs, view:
     random = evaluation.random_figures(measure)
     draw_roc(curves, evaluation.out / "roc.png")
     found = evaluation.features(evaluation.weights, shards)
-    return _result(evaluation, "aslan", shards, found, figures, random, details)
+    return make_result(evaluation, "aslan", shards, found, figures, random, details)
 
 
 def by_sample(found: VideoFeatures) -> dict[int, NDArray[np.floating]]:

@@ -1,0 +1,59 @@
+"""Results, and the paper's tables with ours beside the published figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mas_labels.errors import DatasetError
+from mas_train.evaluation.published import TABLES
+from mas_train.evaluation.results import Result, read_results, save_result, show_result, show_tables
+
+
+def result(**changes: object) -> Result:
+    weights = {"kind": "fine-tuned", "preset": "ucf101", "targets": "joint", "source": "runs/x"}
+    made = Result(
+        "accuracy", "ucf101", "test1", {"top-1": 0.5, "top-5": 0.8}, weights, 3783, 9, [], "mas-finetune x"
+    )
+    return replace(made, **changes)
+
+
+def test_the_tables_hold_ours_beside_the_published(tmp_path: Path) -> None:
+    scratch = {"kind": "supervised", "source": "runs/s"}
+    results = [
+        result(),
+        result(weights=scratch, figures={"top-1": 0.401}, command="mas-finetune scratch"),
+        result(dataset="hmdb51", videos=100),
+        result(split="test2", figures={"top-1": 0.99}),
+        result(weights={**result().weights, "frozen": True}, figures={"top-1": 0.98}),
+        result(protocol="aslan", dataset="aslan", split="all", videos=3697, figures={"accuracy": 0.6}),
+    ]
+    for number, one in enumerate(results):
+        save_result(one, tmp_path / f"{number}.json")
+    text = show_tables(read_results([tmp_path]))
+    assert "| Joint | 58.8 | 50.0 | 32.6 | (50.0: 100 of 1530 videos) |" in text
+    assert "| From scratch | 45.4 | 40.1 | 19.7 | - |" in text
+    assert "| Random | 45.4 | 40.1 |" in text
+    assert "| C3D, fine-tuned after self-supervision | 62.3 | 60.0 |" in text
+    assert "\n    mas-finetune scratch  # From scratch\n" in text
+    assert "99.0" not in text and "98.0" not in text
+    assert [f"### Table {number}." in text for number in TABLES] == [True] * 6
+
+
+def test_a_result_says_what_makes_it_not_comparable() -> None:
+    text = show_result(result(videos=3000, failed=["a b.avi"]))
+    assert "not comparable: 3000 of the test set's 3783 videos" in text
+    assert "1 videos gave no clip" in text and "'a b.avi'" in text
+    assert "published, MAS, pre-trained on Kinetics-400: 0.6120" in text
+
+
+def test_a_damaged_result_is_refused_and_other_json_is_left_alone(tmp_path: Path) -> None:
+    save_result(result(), tmp_path / "a.json")
+    (tmp_path / "config.json").write_text(json.dumps({"recipe": {}}))
+    assert read_results([tmp_path]) == [result()]
+    (tmp_path / "b.json").write_text("{")
+    with pytest.raises(DatasetError, match=r"b\.json is no result"):
+        read_results([tmp_path])
