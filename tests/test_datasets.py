@@ -332,8 +332,10 @@ def test_commands_of_the_pages_are_understood(page: Path) -> None:
     assert len(commands) >= 3
     for name, *words in commands:
         program: click.Command = programs[name]
+        parent = None
         if isinstance(program, click.Group):
+            parent = click.Context(program, **program.context_settings)
             program, words = program.commands[words[0]], words[1:]
-        program.make_context(name, list(words))  # parses, runs nothing
+        program.make_context(name, list(words), parent)  # parses, runs nothing
         for word in words:
             assert not word.startswith("data_manifests/") or (RECIPES.parent / word).is_file()
