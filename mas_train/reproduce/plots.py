@@ -11,6 +11,7 @@ from mas_labels.schema import LABEL_NAMES
 from mas_train.evaluation.figures import new_figure, save_figure
 from mas_train.reproduce.measure import MEASURES, Cell, LabelFit
 
+PANELS_A_ROW = 4
 COLOURS = ("#999999", "#bbbbbb", "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee")
 
 
@@ -25,23 +26,28 @@ def draw_accuracies(cells: Sequence[Cell], titles: dict[str, str], path: Path) -
         matplotlib is not installed.
     """
     measures = [measure.title for measure in MEASURES if any(c.measure == measure.title for c in cells)]
-    figure = new_figure((3.0 * len(measures), 4.2))
-    for panel, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
+    cols = min(PANELS_A_ROW, len(measures))
+    rows = -(-len(measures) // cols)
+    figure = new_figure((3 * cols + 2, 2.6 * rows + 0.4))
+    panels = figure.subplots(rows, cols, squeeze=False, sharey=True).ravel()
+    for unused in panels[len(measures) :]:
+        unused.set_axis_off()
+    for panel, measure in zip(panels, measures, strict=False):
         for row, (condition, colour) in enumerate(zip(titles, COLOURS, strict=False)):
             for cell in cells:
                 if (cell.measure, cell.condition) != (measure, condition) or not cell.values:
                     continue
                 percent = [100 * value for value in cell.values]
                 if cell.split == cells[0].split:
-                    panel.bar(row, 100 * cell.mean, color=colour)
-                    panel.plot([row] * len(percent), percent, "k.", markersize=5)
+                    panel.barh(row, 100 * cell.mean, color=colour)
+                    panel.plot(percent, [row] * len(percent), "k.", markersize=5)
                 else:
-                    panel.plot([row + 0.25] * len(percent), percent, "kx", markersize=5)
-        panel.set_title(measure, fontsize=9)
-        panel.set_xticks(range(len(titles)), list(titles.values()), rotation=90, fontsize=7)
-        panel.set_ylim(0, 100)
+                    panel.plot(percent, [row + 0.25] * len(percent), "kx", markersize=5)
+        panel.set_title(measure, fontsize=10)
+        panel.set_yticks(range(len(titles)), list(titles.values()), fontsize=9)
+        panel.set(xlim=(0, 100), ylim=(len(titles) - 0.5, -0.5))
     figure.suptitle(
-        "percent; bars: mean of split 1, dots: its networks, crosses: those of split 2", fontsize=8
+        "percent; bars: mean of split 1, dots: its networks, crosses: those of split 2", fontsize=10
     )
     save_figure(figure, path)
 
