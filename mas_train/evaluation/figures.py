@@ -126,7 +126,7 @@ def draw_attention(rows: Sequence[AttentionRow], path: Path) -> None:
         axes[0].imshow(row.frame)
         axes[0].set_ylabel(row.title, fontsize=7, parse_math=False)
         axes[1].imshow(row.frame)
-        axes[1].imshow(row.attention, cmap="jet", alpha=0.5, vmin=0, vmax=1)
+        axes[1].imshow(row.attention, cmap="inferno", alpha=0.5, vmin=0, vmax=1)
         for panel, field in zip(axes[2:], row.boundaries or (None, None), strict=True):
             if field is None:
                 panel.text(0.5, 0.5, "not in this shard", transform=panel.transAxes, ha="center", fontsize=8)
