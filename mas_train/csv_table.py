@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mas_labels.errors import TrainingError
+from mas_train.text_file import write_text
 
 
 class CsvTable:
@@ -30,12 +30,7 @@ class CsvTable:
         lines = [",".join(self.columns)]
         if self.path.exists():
             lines += [row for row in self.path.read_text().splitlines()[1:] if 0 < self._step(row) <= step]
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with temporary.open("w") as file:
-            file.write("\n".join(lines) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        write_text(self.path, "\n".join(lines) + "\n")
 
     def _step(self, row: str) -> int:
         """Step of a row; 0 for one that a kill cut short."""

@@ -17,6 +17,7 @@ from mas_labels.shard import ShardSet
 from mas_train.checkpoint import TrainingState, list_checkpoints, save_checkpoint
 from mas_train.presets import Recipe
 from mas_train.targets import TARGETS
+from mas_train.text_file import write_text
 
 CONFIG_FILE: Final = "config.yaml"
 
@@ -100,9 +101,7 @@ def note_environment(run: Path, step: int, device: torch.device, say: Callable[[
 
 
 def _write_config(run: Path, config: dict[str, Any]) -> None:
-    temporary = run / f".{CONFIG_FILE}.tmp"
-    temporary.write_text(yaml.safe_dump(config, sort_keys=False))
-    temporary.replace(run / CONFIG_FILE)
+    write_text(run / CONFIG_FILE, yaml.safe_dump(config, sort_keys=False))
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

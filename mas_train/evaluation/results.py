@@ -10,6 +10,7 @@ from typing import Any
 
 from mas_labels.errors import ConfigError, DatasetError
 from mas_train.evaluation.published import TABLES, TEST_VIDEOS, Row, Table, published_rows
+from mas_train.text_file import write_text
 
 FORMAT = "mas-eval-result"
 
@@ -76,12 +77,10 @@ def save_result(result: Result, path: Path) -> None:
     ConfigError
         If it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"format": FORMAT, **asdict(result)}, indent=2)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_text(path, text + "\n")
     except OSError as error:
         raise ConfigError(f"cannot write {path} ({error}): give another --out") from error
 

@@ -17,6 +17,7 @@ from typing import IO, Any, Final
 
 from mas_labels.errors import ConfigError, MasError
 from mas_train.reproduce.plan import Step, check_plan, real_command
+from mas_train.text_file import write_text
 
 DONE: Final = "done"
 LOGS: Final = "logs"
@@ -68,9 +69,7 @@ def write_mark(work: Path, step: Step, seconds: float, status: int) -> None:
     path = mark_path(work, step)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"command": list(step.command), "seconds": round(seconds, 1), "status": status}
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps(content) + "\n")
 
 
 def run_plan(
