@@ -1,4 +1,4 @@
-// Compares the AVX-512 builds of both kernels with the AVX2 ones, bit by bit, on made-up clips.
+// Compares the AVX-512 builds of all kernels with the AVX2 ones, bit by bit, on made-up clips.
 //
 // A program of its own, linked without shared libraries, so that it can be the first process of an emulated
 // machine (see run_emulated.py). Ends with status 1, and the last line says so, where any bit differs.
@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "checksum.h"
 #include "labels.h"
 #include "tvl1.h"
 
@@ -129,10 +130,20 @@ void compare_labels(int rows, int cols, bool first_convention)
            same_bits(ours.numbers, other.numbers) && same_bits(ours.boundaries, other.boundaries));
 }
 
+// ------------------------------------------------------------------------------------- checksum
+
+void compare_checksum(int rows, int cols)
+{
+    const std::vector<uint8_t> data = clip(16, rows, cols, CHANNELS);
+    const std::vector<uint32_t> ours = {checksum_avx512.fletcher32(data.data(), data.size())};
+    report("checksum", rows, cols, ours[0], same_bits(ours, {checksum_avx2.fletcher32(data.data(), data.size())}));
+}
+
 }  // namespace
 
 int main()
 {
+    for (const auto& [rows, cols] : {std::pair{1, 1}, {3, 7}, {17, 31}, {128, 171}}) compare_checksum(rows, cols);
     for (const auto& [rows, cols] : {std::pair{16, 16}, {17, 31}, {16, 33}, {33, 48}, {40, 65}, {48, 171}}) {
         compare_tvl1(3, rows, cols, 5, false);
         compare_tvl1(3, rows, cols, 3, true);

@@ -69,12 +69,12 @@ def kernel_image() -> Path:
 
 
 def build_program(program: Path) -> None:
-    """Compile both kernels for both instruction sets with setup.py's flags; link them with compare.cpp."""
+    """Compile all kernels for both instruction sets with setup.py's flags; link them with compare.cpp."""
     sys.argv[1:] = ["--name"]  # setup.py's command line: say the name, build nothing
     with contextlib.redirect_stdout(io.StringIO()):
         setup = runpy.run_path(str(ROOT / "setup.py"))
     objects = []
-    for kernel in ("tvl1", "labels"):
+    for kernel in ("tvl1", "labels", "checksum"):
         for isa in ("avx2", "avx512"):
             objects.append(str(program.with_name(f"{kernel}_{isa}.o")))
             names = [f"-DMAS_KERNEL={kernel}_{isa}", f'-DMAS_ISA_NAME="{isa}"']
