@@ -153,9 +153,19 @@ class Shard:
         """Read a clip's labels of all views: (V, 27) uint8; V is 0 in a shard of frames only."""
         if not len(self.views):
             return np.empty((0, schema.LABELS), np.uint8)
-        labels = self.read("clips/labels", clip)
-        if ((labels > schema.LABEL_MAX) | (labels < self._label_min)).any():
-            raise ShardError(f"{self.path}: a label of clip {clip} is out of its range: do not trust it")
+        return self._labels[clip]
+
+    @cached_property
+    def _labels(self) -> NDArray[np.uint8]:
+        """All labels, (N, V, 27) uint8: asking HDF5 for each clip's takes a fifth of a raw clip's time."""
+        labels = self.read("clips/labels")
+        self._datasets["clips/labels"].refresh()  # or HDF5 would keep them a second time
+        wrong = ((labels > schema.LABEL_MAX) | (labels < self._label_min)).any(axis=(1, 2))
+        if wrong.any():
+            raise ShardError(
+                f"{self.path}: a label of clip {wrong.argmax()} is out of its range: do not trust it"
+            )
+        labels.flags.writeable = False
         return labels
 
     def read_jpegs(self, clip: int) -> list[NDArray[np.uint8]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,10 @@ UNREADABLE: Final = (
     ValueError,
 )
 """What h5py raises on damaged files."""
+SLOW: Final = (
+    "mas_labels._checksum is not built: raw frames are read through HDF5, several times more slowly; "
+    "install it anew where there is a C++ compiler"
+)
 
 
 class StoredFrames:
@@ -43,6 +48,8 @@ class StoredFrames:
         self._raw = file.get("frames/raw")
         self._state = self._file_state()
         self._fletcher32 = make_fletcher32()
+        if self._raw is not None and self._fletcher32 is None:
+            warnings.warn(SLOW, stacklevel=2)
 
     def read_into(self, clip: int, out: NDArray[np.uint8]) -> None:
         """Read a clip's frames into memory that is there already.

@@ -76,7 +76,7 @@ class FrameDataset:
         frames = batch.frames.numpy()
         for row, clip in enumerate(clips):
             self.shards.read_frames_into(clip, frames[row])
-        batch.clip_indices[: len(clips)] = torch.tensor(clips)
+        batch.clip_indices.numpy()[: len(clips)] = clips
 
 
 class ClipDataset(FrameDataset):
@@ -107,11 +107,11 @@ class ClipDataset(FrameDataset):
 
     def read_into(self, batch: ClipBatch, clips: list[int]) -> None:
         """Read clips and labels into the first rows of a batch; see `FrameDataset.read_into`."""
-        super().read_into(batch, clips)
         labels = batch.view_labels.numpy()
-        for row, clip in enumerate(clips):
+        for row, clip in enumerate(clips):  # before the frames, which leave nothing else in the cache
             source = clip if self.label_sources is None else int(self.label_sources[clip])
             labels[row] = self.shards.read_labels(source)
+        super().read_into(batch, clips)
 
 
 def shuffled_clips(clips: int, seed: int) -> NDArray[np.int64]:

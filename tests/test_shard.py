@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import sys
 from collections import deque
 
 import h5py
@@ -348,6 +349,15 @@ def test_raw_frames_are_compared_whenever_they_are_read(tmp_path):
     os.truncate(path, offset + 1000)
     with pytest.raises(ShardError, match="changed while it was in use"):
         shard.read_frames_into(1, out)
+
+
+def test_raw_frames_without_the_compiled_checksum_are_read_slowly_and_it_is_said(tmp_path, monkeypatch):
+    path = write_shard(tmp_path / "a.h5", frames="raw")
+    with Shard(path) as shard:
+        compiled = shard.read_frames(1)
+    monkeypatch.setitem(sys.modules, "mas_labels._checksum", None)  # as if it had not been built
+    with Shard(path) as shard, pytest.warns(UserWarning, match="_checksum is not built: raw frames"):
+        np.testing.assert_array_equal(shard.read_frames(1), compiled)
 
 
 def test_raw_frames_stored_in_another_way_are_read_through_hdf5(tmp_path):
