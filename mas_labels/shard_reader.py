@@ -26,6 +26,9 @@ from mas_labels.shard_header import parse_attributes
 from mas_labels.shard_structure import check_references, check_rows, checked_datasets
 from mas_labels.stored_frames import CLIP_SHAPE, UNREADABLE, StoredFrames
 
+KEPT_LABEL_BYTES = 1 << 20
+"""Most bytes of labels that an open shard keeps: 780 clips of 50 views, and no more than HDF5 would keep."""
+
 
 class DataDigest:
     """SHA-256 of a data set's rows, fed in any portions."""
@@ -153,20 +156,29 @@ class Shard:
         """Read a clip's labels of all views: (V, 27) uint8; V is 0 in a shard of frames only."""
         if not len(self.views):
             return np.empty((0, schema.LABELS), np.uint8)
-        return self._labels[clip]
+        if self._kept_labels is not None:
+            return self._kept_labels[clip]
+        labels: NDArray[np.uint8] = self.read("clips/labels", clip)
+        self._require_in_range(labels[np.newaxis], clip)
+        return labels
 
     @cached_property
-    def _labels(self) -> NDArray[np.uint8]:
-        """All labels, (N, V, 27) uint8: asking HDF5 for each clip's takes a fifth of a raw clip's time."""
-        labels = self.read("clips/labels")
+    def _kept_labels(self) -> NDArray[np.uint8] | None:
+        """All labels, (N, V, 27) uint8, if they are few: asking HDF5 takes a fifth of a raw clip's time."""
+        if self._datasets["clips/labels"].nbytes > KEPT_LABEL_BYTES:
+            return None
+        labels: NDArray[np.uint8] = self.read("clips/labels")
         self._datasets["clips/labels"].refresh()  # or HDF5 would keep them a second time
-        wrong = ((labels > schema.LABEL_MAX) | (labels < self._label_min)).any(axis=(1, 2))
-        if wrong.any():
-            raise ShardError(
-                f"{self.path}: a label of clip {wrong.argmax()} is out of its range: do not trust it"
-            )
+        self._require_in_range(labels, 0)
         labels.flags.writeable = False
         return labels
+
+    def _require_in_range(self, labels: NDArray[np.uint8], first: int) -> None:
+        """Refuse labels (n, V, 27) of the clips from `first` on that cannot be."""
+        wrong = ((labels > schema.LABEL_MAX) | (labels < self._label_min)).any(axis=(1, 2))
+        if wrong.any():
+            clip = first + int(wrong.argmax())
+            raise ShardError(f"{self.path}: a label of clip {clip} is out of its range: do not trust it")
 
     def read_jpegs(self, clip: int) -> list[NDArray[np.uint8]]:
         """Read a clip's frames as they are coded: 16 arrays of bytes.

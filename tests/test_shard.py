@@ -242,12 +242,16 @@ def test_numbers_that_lead_astray_are_refused(tmp_path, path, value):
         mas_labels.open_shards(changed)
 
 
-def test_labels_out_of_range_are_refused(tmp_path):
+@pytest.mark.parametrize("kept", [True, False])
+def test_labels_out_of_range_are_refused(tmp_path, monkeypatch, kept):
+    monkeypatch.setattr("mas_labels.shard_reader.KEPT_LABEL_BYTES", 1 << 20 if kept else 0)
     path = write_shard(tmp_path / "a.h5")
     with h5py.File(path, "a") as file:
-        file["clips/labels"][0, 0, 0] = 200
-    with pytest.raises(ShardError, match="out of its range"):
-        _ = mas_labels.open_shards(path)[0].labels
+        stored = file["clips/labels"][...]
+        file["clips/labels"][1, 0, 0] = 200
+    with Shard(path) as shard, pytest.raises(ShardError, match="label of clip 1 is out of its range"):
+        np.testing.assert_array_equal(shard.read_labels(0), stored[0])
+        shard.read_labels(1)
 
 
 @pytest.mark.parametrize("attribute", ["config", "plan", "versions"])
