@@ -22,7 +22,7 @@ DEMO := demo
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow fuzz kill-loop lint format labels bench-flow bench-labels bench-train bench-storage \
 	test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless \
-	reproduce-small reproduce-ucf101 reproduce-kinetics clean
+	reproduce-small reproduce-pilots reproduce-ucf101 reproduce-kinetics clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -57,6 +57,10 @@ labels: $(VENV)/installed ## Label a data set: make labels DATASET=ucf101 ROOT=/
 reproduce-small: $(VENV)/installed ## Does it learn? About an hour on two cores: make reproduce-small ROOT=/data/UCF-101 [WEIZMANN=...] [ARGS=--dry-run]
 	@test -n "$(ROOT)" || { echo "error: say where UCF101's class folders are, all or some: make reproduce-small ROOT=/data/UCF-101" >&2; exit 2; }
 	$(BIN)/mas-reproduce small --root "$(ROOT)" $(if $(WEIZMANN),--weizmann "$(WEIZMANN)") $(ARGS)
+
+reproduce-pilots: $(VENV)/installed ## What makes it learn: that recipe with one choice changed at a time: make reproduce-pilots ROOT=/data/UCF-101
+	@test -n "$(ROOT)" || { echo "error: say where UCF101's class folders are: make reproduce-pilots ROOT=/data/UCF-101" >&2; exit 2; }
+	$(BIN)/mas-reproduce pilots --root "$(ROOT)" $(ARGS)
 
 reproduce-ucf101: $(VENV)/installed ## The paper's tables on one GPU: make reproduce-ucf101 ROOT=/data/UCF-101 [ARGS="--hmdb51 ... --dry-run"]
 	@test -n "$(ROOT)" || { echo "error: say where UCF101 is: make reproduce-ucf101 ROOT=/data/UCF-101" >&2; exit 2; }

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mas_labels import jpeg, schema
 from mas_labels.config import LabelConfig, canonical_json
 from mas_labels.errors import ShardError, VideoError
+from mas_labels.growing_column import GrowingColumn
 from mas_labels.labels import ClipStatistics
 from mas_labels.manifest import VideoRecord
 from mas_labels.partial_file import PartialFile
@@ -79,6 +80,7 @@ class ShardWriter:
         self.views = views
         self._classes = classes
         self._columns = {column.path: column for column in schema.COLUMNS}
+        self._growing: dict[str, GrowingColumn] = {}
         self._digests: dict[str, DataDigest] = {}
         self._tables: dict[str, list[Any]] = {
             c.path: [] for c in schema.COLUMNS if c.rows in ("videos", "failures")
@@ -114,7 +116,7 @@ class ShardWriter:
         row_bytes = int(np.dtype(column.dtype).itemsize * np.prod(shape, dtype=np.int64))
         rows = min(max(1, CHUNK_BYTES // max(1, row_bytes)), CHUNK_ROWS[column.rows])
         filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if column.compressed else {}
-        self._file.create_dataset(
+        dataset = self._file.create_dataset(
             column.path,
             shape=(0, *shape),
             maxshape=(None, *shape),
@@ -124,17 +126,16 @@ class ShardWriter:
             track_times=False,
             **filters,
         )
+        self._growing[column.path] = GrowingColumn(dataset)
         self._digests[column.path] = DataDigest()
         self._digests[column.path].update(np.empty((0, *shape), column.dtype))
 
     def _append(self, path: str, rows: NDArray[Any]) -> None:
         """Add rows to a data set that grows."""
-        dataset = self._file[path]
-        rows = np.ascontiguousarray(rows, dtype=dataset.dtype)
+        column = self._growing[path]
+        rows = np.array(rows, column.dtype, order="C")  # a copy: it is written later
         self._partial.reserve(rows.nbytes)
-        dataset.resize(dataset.shape[0] + len(rows), axis=0)
-        dataset[-len(rows) :] = rows
-        dataset.flush()  # now, not when it is closed: whoever looks at our frames may keep it open a while
+        column.append(rows)
         self._digests[path].update(rows)
 
     def _write_table(self, path: str, rows: NDArray[Any]) -> None:
@@ -214,6 +215,8 @@ class ShardWriter:
 
     def publish(self) -> None:
         """Complete the shard, verify it, and give it its name."""
+        for column in self._growing.values():
+            column.finish()
         self._write_tables()
         attributes = {name: np.bytes_(text.encode("ascii")) for name, text in self._texts.items()}
         self._file.attrs.update({**attributes, "schema_version": np.int64(schema.SCHEMA_VERSION)})

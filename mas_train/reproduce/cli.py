@@ -108,6 +108,32 @@ def small(
         click.echo(f"wrote {write_page(experiment, steps, work, out, readme)}")
 
 
+@command.command()
+@partial(plan_options, jobs=2)
+@click.option("--splits", type=FOLDER, help="Folder of the official lists, if not in or beside --root.")
+@folder_option("--work", "reproduce/small", "That of `small`, whose labels and networks are used.")
+@folder_option("--out", "results/small", "The table.")
+@click.option("--page-only", is_flag=True, help="Run nothing; make the table of what is done.")
+def pilots(
+    root: Path,
+    splits: Path | None,
+    jobs: int,
+    dry_run: bool,
+    rehearsal: bool,
+    work: Path,
+    out: Path,
+    page_only: bool,
+) -> None:
+    """Find out what makes the pretext task learn: the recipe of `small` with one choice changed at a time."""
+    from mas_train.reproduce.pilots import make_pilot_plan, write_pilots
+    from mas_train.reproduce.small import REHEARSAL, Experiment
+
+    experiment = REHEARSAL if rehearsal else Experiment(has_lists=splits is not None)
+    steps = make_pilot_plan(experiment)
+    if page_only or carry_out(steps, work, {"$ROOT": root, "$SPLITS": splits}, jobs, dry_run):
+        click.echo(f"wrote {write_pilots(experiment, steps, work, out)}")
+
+
 def full_options(function: Function) -> Function:
     """Add the options of the paper's experiments in full."""
     options = (

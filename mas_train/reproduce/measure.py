@@ -110,7 +110,9 @@ def gather(experiment: Experiment, steps: Sequence[Step], work: Path) -> list[Ce
                     for name in network_names(experiment, split, condition)
                     if f"{measure.step}{name}" in planned
                 ]
-                found = [_read(work, measure, name) for name in names if f"{measure.step}{name}" in done]
+                found = [
+                    read_measure(work, measure, name) for name in names if f"{measure.step}{name}" in done
+                ]
                 values = tuple(result.figures[measure.figure] for result in found)
                 videos = found[0].videos if found else 0
                 cells.append(Cell(split.name, condition, measure.title, values, len(names), videos))
@@ -124,7 +126,8 @@ def network_names(experiment: Experiment, split: Split, condition: str) -> list[
     return [network_name(split, condition, seed) for seed in experiment.seeds]
 
 
-def _read(work: Path, measure: Measure, name: str) -> Result:
+def read_measure(work: Path, measure: Measure, name: str) -> Result:
+    """Read what a step left of a network."""
     folder = work / measure.folder.format(name=name)
     return next(result for result in read_results([folder]) if result.protocol == measure.protocol)
 
@@ -148,7 +151,7 @@ def gather_labels(experiment: Experiment, steps: Sequence[Step], work: Path) -> 
     fits = []
     for condition in split.conditions:
         names = [n for n in network_names(experiment, split, condition) if f"pretrain-{n}" in done]
-        tables = [_last_rows(work / "runs" / name) for name in names]
+        tables = [last_rows(work / "runs" / name) for name in names]
         for label in (*LABEL_NAMES, "motion", "appearance"):
             rows = [table[label] for table in tables if label in table]
             if rows:
@@ -163,7 +166,7 @@ def gather_labels(experiment: Experiment, steps: Sequence[Step], work: Path) -> 
     return fits
 
 
-def _last_rows(run: Path) -> dict[str, dict[str, float]]:
+def last_rows(run: Path) -> dict[str, dict[str, float]]:
     """Scores of a run's last measurement by label; none if nothing was held out."""
     if not (run / HELDOUT_FILE).exists():
         return {}

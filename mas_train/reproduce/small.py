@@ -6,7 +6,7 @@ Departures from the paper, for the sake of time: a quarter of the channels, full
 every second frame and means of 2 x 2 pixels; batch norm and the initialisation of He et al.; targets of mean
 0 and deviation 1, orientations as sine and cosine; a cosine schedule from ten times the rate, weight decay,
 half the batch, 5 epochs; every second clip of a video. The recipe was chosen on split 1; split 2 confirms or
-does not.
+does not. What each of these choices does is measured by `mas_train.reproduce.pilots`.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Experiment:
 
 def make_plan(experiment: Experiment) -> list[Step]:
     """Return the steps, what matters most first: labels, networks with their frozen measures, fine-tuning."""
-    steps = _label_steps(experiment)
+    steps = label_steps(experiment)
     for split in experiment.splits:
         steps += _measures(experiment, split, PIXELS, ())
     blocks: list[tuple[int, list[Step]]] = []
@@ -146,7 +146,8 @@ def _shards(experiment: Experiment, split: str) -> str:
     return f"labels/{experiment.manifest}-{split}"
 
 
-def _label_steps(experiment: Experiment) -> list[Step]:
+def label_steps(experiment: Experiment) -> list[Step]:
+    """Make the shards of all splits."""
     lists = "$SPLITS" if experiment.has_lists else None
     steps = []
     for number, split in enumerate(experiment.splits):
@@ -162,14 +163,21 @@ def _label_steps(experiment: Experiment) -> list[Step]:
 
 
 def _network(experiment: Experiment, split: Split, condition: str, seed: int) -> list[Step]:
-    """Pre-train one network, and measure its frozen features."""
-    name, out = network_name(split, condition, seed), f"runs/{network_name(split, condition, seed)}"
+    """Pre-train a condition's network, and measure its frozen features."""
     chosen = CONDITIONS[condition]
+    words = (*experiment.network, *chosen.options, "--epochs", str(chosen.epochs or experiment.epochs))
+    return network_steps(experiment, split, network_name(split, condition, seed), words, seed)
+
+
+def network_steps(
+    experiment: Experiment, split: Split, name: str, words: tuple[str, ...], seed: int
+) -> list[Step]:
+    """Pre-train one network with the options `words`, and measure its frozen features."""
+    out = f"runs/{name}"
     val = ("--val-shards", _shards(experiment, split.test), "--val-steps", "1000000")  # at the end only
     command = (
-        *("mas-train", "--shards", _shards(experiment, split.train), "--out", out, *experiment.network),
-        *(*chosen.options, "--epochs", str(chosen.epochs or experiment.epochs), "--seed", str(seed)),
-        *(*(val if split is experiment.splits[0] else ()), "--no-curves", *CPU),
+        *("mas-train", "--shards", _shards(experiment, split.train), "--out", out, *words),
+        *("--seed", str(seed), *(val if split is experiment.splits[0] else ()), "--no-curves", *CPU),
     )
     after = [f"label-{experiment.manifest}-{part}" for part in (split.train, split.test)]
     train = Step(f"pretrain-{name}", command, tuple(after), f"{out}/checkpoints/*.pt")
