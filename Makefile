@@ -54,7 +54,7 @@ labels: $(VENV)/installed ## Label a data set: make labels DATASET=ucf101 ROOT=/
 	@test -n "$(ROOT)" || { echo "error: say where the videos are: make labels DATASET=$(DATASET) ROOT=/data/videos" >&2; exit 2; }
 	$(BIN)/mas-labels make --manifest data_manifests/$(DATASET).yaml --root "$(ROOT)" --split "$(SPLIT)" --out "$(OUT)" $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
-reproduce-small: $(VENV)/installed ## Does it learn? About an hour on two cores: make reproduce-small ROOT=/data/UCF-101 [WEIZMANN=...] [ARGS=--dry-run]
+reproduce-small: $(VENV)/installed ## Does it learn? Less than two hours on two cores: make reproduce-small ROOT=/data/UCF-101 [WEIZMANN=...] [ARGS=--dry-run]
 	@test -n "$(ROOT)" || { echo "error: say where UCF101's class folders are, all or some: make reproduce-small ROOT=/data/UCF-101" >&2; exit 2; }
 	$(BIN)/mas-reproduce small --root "$(ROOT)" $(if $(WEIZMANN),--weizmann "$(WEIZMANN)") $(ARGS)
 

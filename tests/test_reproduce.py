@@ -25,6 +25,7 @@ from mas_train.reproduce.estimate import FORWARD_FLOP, estimate
 from mas_train.reproduce.full import REHEARSAL, kinetics_plan, row_targets, ucf101_plan
 from mas_train.reproduce.measure import Cell, compare
 from mas_train.reproduce.page import BEGIN, END
+from mas_train.reproduce.pilots import PILOTS, make_pilot_plan, with_options, write_pilots
 from mas_train.reproduce.plan import Step, check_plan, real_command
 from mas_train.reproduce.run import StepError, read_mark, run_plan, write_mark
 from mas_train.reproduce.small import CONDITIONS, Experiment, make_plan
@@ -39,7 +40,13 @@ def version_step(name: str, *after: str) -> Step:
 
 @pytest.mark.parametrize(
     "steps",
-    [make_plan(Experiment()), ucf101_plan(ALL), kinetics_plan(ALL), ucf101_plan(("$UCF101",), REHEARSAL)],
+    [
+        make_plan(Experiment()),
+        make_pilot_plan(Experiment()),
+        ucf101_plan(ALL),
+        kinetics_plan(ALL),
+        ucf101_plan(("$UCF101",), REHEARSAL),
+    ],
 )
 def test_plans_can_be_run(steps: list[Step]) -> None:
     check_plan(steps)
@@ -62,6 +69,38 @@ def test_the_small_plan_has_every_condition_and_seed() -> None:
     assert "finetune-few-split1-motion-seed2" in names
     assert "probe-split2-joint-seed2" in names
     assert "probe-split1-pixels" in names
+
+
+def test_pilots_change_one_choice_of_the_recipe_and_share_its_networks() -> None:
+    plain = ("--lr", "0.01", "--epochs", "5")
+    assert with_options(plain, {"--epochs": "2", "--dropout": "0.5"}) == (
+        *("--lr", "0.01", "--epochs", "2"),
+        *("--dropout", "0.5"),
+    )
+    small = {step.name: step for step in make_plan(Experiment())}
+    pilots = {step.name: step for step in make_pilot_plan(Experiment())}
+    for name in ("label-ucf101-train1", "pretrain-split1-joint-seed0", "probe-split1-raw-seed0"):
+        assert pilots[name] == small[name]  # so that the folder of `small` is used
+    recipe, faster = (pilots[f"pretrain-{name}"].command for name in ("split1-joint-seed0", "pilot-lr-0.03"))
+    assert [(a, b) for a, b in zip(recipe, faster, strict=True) if a != b] == [
+        ("runs/split1-joint-seed0", "runs/pilot-lr-0.03"),
+        ("0.01", "0.03"),
+    ]
+
+
+def test_pilots_that_are_not_done_are_said(tmp_path: Path) -> None:
+    page = write_pilots(Experiment(), make_pilot_plan(Experiment()), tmp_path / "work", tmp_path / "page")
+    rows = [line for line in page.read_text().splitlines() if "not done" in line]
+    assert len(rows) == len(PILOTS)
+
+
+@pytest.mark.slow
+def test_rehearsal_of_the_pilots(tmp_path: Path) -> None:
+    make_demo(tmp_path / "videos")
+    args = ("--root", tmp_path / "videos", "--work", tmp_path / "work", "--out", tmp_path)
+    finish("pilots", "--rehearsal", *args)
+    page = (tmp_path / "pilots.md").read_text()
+    assert page.count("| length |") == 2 and "not done" not in page
 
 
 def test_full_plans_fill_every_row_of_ours() -> None:

@@ -62,8 +62,10 @@ def write_page(
         If a result is damaged.
     """
     cells, fits = gather(experiment, steps, work), gather_labels(experiment, steps, work)
-    done = [step for step in steps if read_mark(work, step) is not None]
-    facts = {"machine": describe_machine(), "versions": describe_versions()}
+    marks = {step.name: read_mark(work, step) for step in steps}
+    done = [step for step in steps if marks[step.name] is not None]
+    minutes = sum(mark["seconds"] for mark in marks.values() if mark is not None) / 60
+    facts = {"machine": describe_machine(), "versions": describe_versions(), "minutes": round(minutes)}
     try:
         out.mkdir(parents=True, exist_ok=True)
         draw_accuracies(cells, TITLES, out / "accuracies.png")
@@ -144,6 +146,7 @@ def _page(
     parts += ["## The pretext task, on held-out clips", _labels_table(fits), "![R^2 by label](labels.png)"]
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     parts += ["## Made by", COMMANDS, f"Machine: {facts['machine']}. Versions: {versions}."]
+    parts += [f"The steps took {facts['minutes']} minutes together (interrupted ones: their last part)."]
     return "\n\n".join(parts) + "\n"
 
 
@@ -163,7 +166,8 @@ features are the last convolution, pooled, averaged over a video's clips; the pr
 regression. *Averaged 4 x 4 pixels* asks no network: it shows how much colour and scene alone tell.
 *Labels of other clips* is the same training with nothing to learn. Weizmann: 10 actions of 9 persons
 before one wall, each person tested with the other eight as training. The recipe was chosen on split 1,
-with its test videos in view, from a few trial runs; it was fixed before split 2 was looked at.
+with its test videos in view, from a few trial runs; it was fixed before split 2 was looked at. What each
+of its choices does is measured in [pilots.md](pilots.md), by `make reproduce-pilots`.
 
 Mean ± standard deviation over networks, in percent; the number of networks in brackets where some are
 missing."""

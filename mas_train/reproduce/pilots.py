@@ -52,7 +52,7 @@ class Pilot:
 
 RAW: Final = {"--target-scale": "raw", "--orientation": "number", "--lr": "0.001", "--clip-grad-norm": "10"}
 PLAIN: Final = {"--backbone": "c3d", "--init": "authors", "--clip-grad-norm": "10"}
-"""The paper's network: from He's initialisation, or unclipped, it diverges at the recipe's rate."""
+"""The paper's network; from He's initialisation and unclipped, it diverged at the recipe's rate."""
 PILOTS: Final[Mapping[str, Pilot]] = {
     "recipe": Pilot("", "the recipe", {}),
     "raw": Pilot("targets", "raw, clipped, rate 0.001", {}),
@@ -174,7 +174,8 @@ split 1's test videos; 0 is learning nothing), means over labels of a kind; the 
 The table was made after the recipe had been fixed.
 
 Networks without batch norm start from the released code's initialisation, and their gradients are clipped at
-norm 10: from He's initialisation, unclipped, the recipe's rate ended at step 1 with an infinite gradient.
+norm 10: from He's initialisation and unclipped, training at the recipe's rate ended at step 1 with a gradient
+that was not finite.
 
 {table}
 
