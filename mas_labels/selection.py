@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, overload
 
@@ -17,8 +17,8 @@ from mas_labels.schema import LABEL_MAX, LABEL_NAMES
 if TYPE_CHECKING:
     import pandas
 
+    from mas_labels.clip_columns import ClipColumns
     from mas_labels.shard import Clip, ShardSet
-    from mas_labels.shard_reader import Shard
 
 CLIPS_SHOWN: Final = 12
 """Clips that a selection lists when a notebook shows it."""
@@ -79,28 +79,25 @@ class ClipSelection(Sequence["Clip"]):
         """
         wanted = {name: _values(name, value) for name, value in labels.items()}
         _check_view(self.shards, view, bool(wanted))
-        kept = [np.empty(0, np.int64)]
-        for start, shard, clips in self._by_shard():
-            keep = np.ones(len(clips), bool)
-            if video is not None:
-                paths = shard.read_texts("videos/path")
-                keep &= np.array([_matches(path, video) for path in paths], bool)[_video_rows(shard)[clips]]
-            if class_name is not None:
-                names = [name is not None and _matches(name, class_name) for name in _class_names(shard)]
-                keep &= np.array(names, bool)[_video_rows(shard)[clips]]
-            if min_motion is not None or max_motion is not None:
-                motion = mean_motion(shard)[clips]
-                keep &= motion >= (-np.inf if min_motion is None else min_motion)
-                keep &= motion <= (np.inf if max_motion is None else max_motion)
-            for name, values in wanted.items():
-                column = shard.read("clips/labels")[clips, view, LABEL_NAMES.index(name)]
-                keep &= np.isin(column, values)
-            kept.append(start + clips[keep])
+        columns = self.shards.columns.read(view)
+        videos = columns.videos[self.indices]
+        keep = np.ones(len(self), bool)
+        if video is not None:
+            keep &= _match_all(columns.paths.tolist(), video)[videos]
+        if class_name is not None:
+            keep &= _match_all(_class_names(self.shards, columns), class_name)[videos]
+        if min_motion is not None or max_motion is not None:
+            self._require_motion()
+            motion = columns.motion[self.indices]
+            keep &= motion >= (-np.inf if min_motion is None else min_motion)
+            keep &= motion <= (np.inf if max_motion is None else max_motion)
+        for name, values in wanted.items():
+            keep &= np.isin(columns.labels[self.indices, LABEL_NAMES.index(name)], values)
         asked = {"video": video, "class_name": class_name, "min_motion": min_motion, "max_motion": max_motion}
         words = [f"{key}={value!r}" for key, value in {**asked, **labels}.items() if value is not None]
         words += [f"view={view}"] if view else []
         before = [] if self.words == "all clips" else [self.words]
-        return ClipSelection(self.shards, np.concatenate(kept), ", ".join([*before, *words]) or self.words)
+        return ClipSelection(self.shards, self.indices[keep], ", ".join([*before, *words]) or self.words)
 
     def columns(self, view: int = 0) -> dict[str, NDArray[Any]]:
         """Read what `table` shows as plain arrays, each with one value a clip.
@@ -111,27 +108,17 @@ class ClipSelection(Sequence["Clip"]):
         pixels; NaN where it is not stored), then the 27 labels of a view by name, unless there are none.
         """
         _check_view(self.shards, view, False)
-        parts = [self._columns_of(*part, view) for part in self._by_shard()]
-        names = list(parts[0]) if parts else []
-        return {name: np.concatenate([part[name] for part in parts]) for name in names}
-
-    def _columns_of(
-        self, start: int, shard: Shard, clips: NDArray[np.int64], view: int
-    ) -> dict[str, NDArray[Any]]:
-        rows = _video_rows(shard)[clips]
+        read = self.shards.columns.read(view)
+        videos = read.videos[self.indices]
+        labels = read.labels[self.indices]
         columns = {
-            "index": start + clips,
-            "video": np.array(shard.read_texts("videos/path"), object)[rows],
-            "class_name": np.array(_class_names(shard), object)[rows],
-            "start_frame": shard.read("clips/start_frame")[clips],
-            "motion": mean_motion(shard)[clips]
-            if "clips/motion" in shard
-            else np.full(len(clips), np.nan, np.float32),
+            "index": self.indices,
+            "video": read.paths.astype(object)[videos],
+            "class_name": np.array(_class_names(self.shards, read), object)[videos],
+            "start_frame": read.start_frames[self.indices],
+            "motion": read.motion[self.indices],
         }
-        if self.shards.has_labels:
-            labels = shard.read("clips/labels")[clips, view]
-            columns.update({name: labels[:, number] for number, name in enumerate(LABEL_NAMES)})
-        return columns
+        return columns | {name: labels[:, at] for at, name in enumerate(LABEL_NAMES[: labels.shape[1]])}
 
     def table(self, view: int = 0) -> pandas.DataFrame:
         """Return the clips as a pandas table, a row a clip; see `columns`.
@@ -152,12 +139,10 @@ class ClipSelection(Sequence["Clip"]):
         index = pandas.Index(columns.pop("index"), name="clip") if columns else None
         return pandas.DataFrame(columns, index=index)
 
-    def _by_shard(self) -> Iterator[tuple[int, Shard, NDArray[np.int64]]]:
-        """Yield each shard that has some of the clips: its start, itself, the numbers of the clips in it."""
-        numbers = self.shards.shard_numbers(self.indices)
-        for number, shard in self.shards.each_shard(np.unique(numbers).tolist()):
-            start = self.shards.start(number)
-            yield start, shard, self.indices[numbers == number] - start
+    def _require_motion(self) -> None:
+        """Refuse shards that do not hold motion, as all of a set do or none."""
+        if len(self.shards):
+            self.shards.shard(0).read("clips/motion", slice(0))
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -187,22 +172,14 @@ class ClipSelection(Sequence["Clip"]):
         return f"<p>{html.escape(printable(repr(self)))}</p><table>{head}{rows}</table>{more}"
 
 
-def mean_motion(shard: Shard) -> NDArray[np.float32]:
-    """Return the mean magnitude of each clip's motion boundaries: (clips,) float32, pixels."""
-    motion: NDArray[np.float32] = shard.read("clips/motion")
-    return motion.mean(axis=(1, 2))
-
-
-def _video_rows(shard: Shard) -> NDArray[np.integer]:
-    """Return the row in ``videos/*`` of each clip."""
-    rows: NDArray[np.integer] = shard.read("clips/video")
-    return rows
-
-
-def _class_names(shard: Shard) -> list[str | None]:
+def _class_names(shards: ShardSet, columns: ClipColumns) -> list[str | None]:
     """Return the class of each video."""
-    classes = shard.read_texts("classes")
-    return [classes[number] if number >= 0 else None for number in shard.read("videos/class_index").tolist()]
+    return [shards.classes[number] if number >= 0 else None for number in columns.class_indices.tolist()]
+
+
+def _match_all(names: Sequence[str | None], pattern: str) -> NDArray[np.bool_]:
+    """Return which names match a pattern."""
+    return np.array([name is not None and _matches(name, pattern) for name in names], bool)
 
 
 def _matches(name: str, pattern: str) -> bool:

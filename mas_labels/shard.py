@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from mas_labels.clip_columns import SHOW_PROGRESS_AFTER_SECONDS, ColumnReader
 from mas_labels.errors import DatasetError, ShardError
 from mas_labels.folder import printable
 from mas_labels.selection import ClipSelection
@@ -56,6 +58,8 @@ class ShardSet(Sequence[Clip]):
         Names of the data set's classes, by index.
     failure_count
         Videos that could not be used.
+    columns
+        Reads what filters and tables ask of every clip.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -67,7 +71,8 @@ class ShardSet(Sequence[Clip]):
             self.classes = first.read_texts("classes")
             digest = index_entry(first).options_digest
         index = ShardIndex(self.paths)
-        entries = [index.find(path) or self._look_at(path, index) for path in self.paths]
+        looked_at = tqdm(self.paths, unit="shard", delay=SHOW_PROGRESS_AFTER_SECONDS)
+        entries = [index.find(path) or self._look_at(path, index) for path in looked_at]
         for path, entry in zip(self.paths, entries, strict=True):
             if entry.options_digest != digest:
                 self._refuse(path)
@@ -75,6 +80,7 @@ class ShardSet(Sequence[Clip]):
         self.lengths = [entry.clips for entry in entries]
         self.content_hashes = [entry.content_hash for entry in entries]
         self.failure_count = sum(entry.failures for entry in entries)
+        self.columns = ColumnReader(self)
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
 
     @staticmethod

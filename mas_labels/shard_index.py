@@ -86,10 +86,20 @@ def cache_folder() -> Path:
     return Path(named) if named else Path(users) / "mas-video"
 
 
+def column_path(paths: Sequence[Path], view: int) -> Path | None:
+    """Return where the columns of clips are kept, with one view's labels; None for a few shards."""
+    if len(paths) < FEWEST_SHARDS:
+        return None
+    return cache_folder() / f"columns-{_folder_digest(paths)}-{LAYOUT}-{SCHEMA_VERSION}-{view}.npz"
+
+
 def _index_path(paths: Sequence[Path]) -> Path:
+    return cache_folder() / f"index-{_folder_digest(paths)}.json"
+
+
+def _folder_digest(paths: Sequence[Path]) -> str:
     folders = sorted({str(path.parent.resolve()) for path in paths})
-    digest = hashlib.sha256("\0".join(folders).encode("utf-8", "surrogateescape")).hexdigest()
-    return cache_folder() / f"index-{digest[:24]}.json"
+    return hashlib.sha256("\0".join(folders).encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
 def _layout() -> list[int]:

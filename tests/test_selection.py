@@ -131,6 +131,34 @@ def test_a_folder_is_opened_from_its_index(many: Path, monkeypatch: pytest.Monke
     assert again.failure_count == first.failure_count == len(first.failures) > 0
 
 
+def test_columns_of_a_folder_are_read_once_and_remembered(
+    many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_shards(many)
+    expected = {name: column.tolist() for name, column in first.clips.columns(view=3).items()}
+    again = open_shards(many)
+    opened = count_openings(monkeypatch)
+    found = again.where(video="pan/*", view=3, grid_ul=range(1, 17)).columns(view=3)
+    assert opened == []
+    chosen = [row for row, video in enumerate(expected["video"]) if video.startswith("pan/")]
+    assert chosen and found["index"].tolist() == chosen
+    for name, column in found.items():
+        assert column.tolist() == [expected[name][row] for row in chosen], name
+
+
+@pytest.mark.parametrize("harm", ["other shards", "cut", "text"])
+def test_remembered_columns_of_other_shards_are_not_believed(many: Path, tmp_path: Path, harm: str) -> None:
+    before = open_shards(many).clips.columns()["video"].tolist()
+    (kept,) = (tmp_path / "cache").glob("columns-*.npz")
+    if harm == "other shards":  # the last two change places
+        (many / "2.h5").rename(many / "4.h5")
+    else:
+        kept.write_bytes(kept.read_bytes()[:-300] if harm == "cut" else b"no columns")
+    again = open_shards(many)
+    assert again.clips.columns()["video"].tolist() == [clip.video for clip in again]
+    assert ([clip.video for clip in again] == before) == (harm != "other shards")
+
+
 def test_a_shard_that_changed_is_looked_at_again(many: Path) -> None:
     open_shards(many)
     (many / "2.h5").write_bytes((many / "2.h5").read_bytes()[:20000])

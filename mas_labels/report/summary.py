@@ -9,11 +9,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mas_labels.clip_columns import mean_motion
 from mas_labels.folder import printable
 from mas_labels.label_counts import LabelCounts
 from mas_labels.report.examples import ExamplePicker
 from mas_labels.report.letterbox import LOOKED_AT, is_letterboxed, read_some_frames
-from mas_labels.selection import mean_motion
 from mas_labels.shard import ShardSet
 from mas_labels.shard_reader import Shard
 from mas_labels.video_rows import Failure, read_failures
