@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ import torch
 from coloured import coloured_shards
 
 from mas_labels.errors import CheckpointError, DatasetError
+from mas_labels.report.write import write_report
 from mas_labels.shard import ShardSet, open_shards
 from mas_train.cli import main as train_main
 from mas_train.evaluation.cli import command as eval_command
@@ -263,6 +265,21 @@ def test_attention_is_drawn_with_and_without_boundaries(
         args = ["--checkpoint", pretrained, "--shards", *shards, "--clip", 0, 1, "--out", out, *SMALL]
         assert run(eval_main, "attention", *args) == 0
         assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_a_runs_page_shows_is_drawn_into_its_folder(
+    pretrained: Path, train: ShardSet, test: ShardSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looked_at = tmp_path / "a run"
+    shutil.copytree(pretrained, looked_at)
+    args = ["--run", looked_at, "--shards", *train.paths, "--clips", 2, *SMALL]
+    assert run(eval_main, "look", *args) == 0
+    assert not (looked_at / "neighbours.png").exists()
+    assert run(eval_main, "look", *args, "--queries", *test.paths) == 0
+    assert f"mas-labels report --run '{looked_at}' --out" in capsys.readouterr().out
+    write_report(None, tmp_path / "run.html", looked_at)
+    page = (tmp_path / "run.html").read_text()
+    assert page.count("data:image/png") == 2 and "mas-eval look" not in page
 
 
 @pytest.mark.parametrize(

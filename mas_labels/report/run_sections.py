@@ -183,9 +183,8 @@ def _pictures(folders: Sequence[Path]) -> str:
             parts.append(f"<h3>{html.escape(words)}</h3>{_picture(path)}")
     if not any(path.name.startswith(("attention", "neighbours")) for path in found):
         parts.append(
-            "<p>For attention and nearest neighbours, write them into the run's folder: <code>mas-eval "
-            "attention ... --out RUN/attention.png</code>, <code>mas-eval retrieval ... "
-            "--out RUN/retrieval</code>.</p>"
+            "<p>For attention and nearest neighbours: <code>mas-eval look --run RUN --shards labels/*.h5 "
+            "--queries tests/*.h5</code>, then this page again.</p>"
         )
     return "".join(["<h2>What it sees</h2>", *parts])
 

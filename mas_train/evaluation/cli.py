@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,6 +224,29 @@ def attention(
     where = choose_compute(device, threads)
     save_attention(load_weights(checkpoint), open_shards(list(shards)), clips or (0,), where, out)
     click.echo(f"wrote {out}")
+
+
+@command.command(cls=PathsCommand)
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    required=True,
+    help="The run's folder.",
+)
+@shards_option("--shards", "Labelled shards, such as it was trained on.")
+@shards_option("--queries", "Test shards: each video looks for the nearest ones in --shards.", False)
+@click.option("--clips", type=click.IntRange(1), default=4, help="Clips whose attention is drawn.")
+@compute_options
+def look(run: Path, shards: tuple[str, ...], queries: tuple[str, ...], clips: int, **how: Any) -> None:
+    """Draw into a run's folder what its page shows: attention maps and nearest neighbours."""
+    evaluation = _prepare(str(run), run, kind="mean", baseline=False, **how)
+    from mas_labels.shard import open_shards
+    from mas_train.evaluation.commands import look as draw
+
+    searching = open_shards(list(queries)) if queries else None
+    for path in draw(evaluation, open_shards(list(shards)), searching, clips):
+        click.echo(f"wrote {path}")
+    click.echo(f"now: mas-labels report --run {shlex.quote(str(run))} --out run.html")
 
 
 @command.command()

@@ -15,6 +15,7 @@ from mas_labels.shard import Clip, ShardSet
 from mas_train.evaluation.attention import attention_maps
 from mas_train.evaluation.features import Extraction
 from mas_train.evaluation.figures import AttentionRow, draw_attention
+from mas_train.evaluation.neighbours import draw_neighbours, spread_evenly
 from mas_train.evaluation.results import Result, save_result, show_result
 from mas_train.evaluation.run import Evaluation, evaluate_accuracy
 from mas_train.frames import CENTRE_VIEW
@@ -56,6 +57,41 @@ def measure_finetuned(out: Path, test: ShardSet, device: torch.device, workers: 
     """Test the model that a fine-tuning run left in its folder; return the result as text."""
     evaluation = make_evaluation(str(out), out, device, workers, command, "pooled", False)
     return finish(evaluate_accuracy(evaluation, test), out)
+
+
+def look(evaluation: Evaluation, shards: ShardSet, queries: ShardSet | None, clips: int) -> list[Path]:
+    """Draw what the page about a run shows: attention, and with `queries` the nearest neighbours.
+
+    Parameters
+    ----------
+    evaluation
+        Where pictures go, and whose weights they are of.
+    shards
+        Labelled clips, whose videos are found.
+    queries
+        Test shards, whose videos search.
+    clips
+        How many clips of `shards` are shown, evenly spread.
+
+    Returns
+    -------
+    The pictures: attention.png, neighbours.png.
+
+    Raises
+    ------
+    ConfigError
+        If a picture cannot be written.
+    DatasetError
+        If there are no clips.
+    """
+    attention, neighbours = evaluation.out / "attention.png", evaluation.out / "neighbours.png"
+    chosen = spread_evenly(len(shards), clips).tolist()
+    save_attention(evaluation.weights, shards, chosen, evaluation.how.device, attention)
+    if queries is None:
+        return [attention]
+    train, test = (evaluation.features(evaluation.weights, part) for part in (shards, queries))
+    draw_neighbours(train, shards, test, queries, neighbours)
+    return [attention, neighbours]
 
 
 @torch.inference_mode()

@@ -43,6 +43,12 @@ def nearest_videos(
     return np.argsort(-similarity, axis=1, kind="stable")[:, :count]
 
 
+def spread_evenly(count: int, most: int) -> NDArray[np.int64]:
+    """Choose at most `most` of `count` places, evenly spread: (n,) int64, from the middle of equal parts."""
+    chosen = min(count, most)
+    return np.linspace(0, count - 1, 2 * chosen + 1)[1::2].round().astype(np.int64)
+
+
 def draw_neighbours(
     train: VideoFeatures, gallery: ShardSet, test: VideoFeatures, queries: ShardSet, path: Path
 ) -> None:
@@ -64,8 +70,7 @@ def draw_neighbours(
     MissingDependencyError
         matplotlib is not installed.
     """
-    count = min(QUERIES, len(test.paths))
-    asked = np.linspace(0, len(test.paths) - 1, 2 * count + 1)[1::2].round().astype(int)
+    asked = spread_evenly(len(test.paths), QUERIES)
     nearest = nearest_videos(train.values, test.values[asked], NEAREST)
     of_test = _middle_frames(queries, {test.paths[row] for row in asked})
     of_train = _middle_frames(gallery, {train.paths[row] for row in nearest.ravel()})
