@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Final
 
@@ -76,14 +76,20 @@ def draw_neighbours(
     of_train = _middle_frames(gallery, {train.paths[row] for row in nearest.ravel()})
     rows = []
     for row, found in zip(asked, nearest, strict=True):
-        video = Thumbnail(of_test[test.paths[row]], _class_name(queries, test.classes[row]), None)
-        same = [bool(train.classes[other] == test.classes[row] >= 0) for other in found]
-        others = [
-            Thumbnail(of_train[train.paths[other]], _class_name(gallery, train.classes[other]), hit)
-            for other, hit in zip(found, same, strict=True)
-        ]
+        name = _class_name(queries, test.classes[row])
+        others = []
+        for other in found:
+            hit = same_class(test.classes[row], queries.classes, train.classes[other], gallery.classes)
+            label = _class_name(gallery, train.classes[other])
+            others.append(Thumbnail(of_train[train.paths[other]], label, hit))
+        video = Thumbnail(of_test[test.paths[row]], name, None)
         rows.append(NeighbourRow(video, others))
     draw_thumbnails(rows, path)
+
+
+def same_class(one: int, names: Sequence[str], other: int, other_names: Sequence[str]) -> bool:
+    """Whether two videos have one class, by its name: two sets may number their classes differently."""
+    return one >= 0 and other >= 0 and names[one] == other_names[other]
 
 
 def _class_name(shards: ShardSet, number: int) -> str:
