@@ -209,13 +209,19 @@ def test_accuracy_again_gives_the_same(tuned: Path, test: ShardSet, tmp_path: Pa
 def test_retrieval_finds_the_colour(
     pretrained: Path, train: ShardSet, test: ShardSet, tmp_path: Path
 ) -> None:
-    args = ["--checkpoint", pretrained, "--shards", *test.paths, "--gallery", *train.paths, "--out", tmp_path]
-    assert run(eval_main, "retrieval", *args, *SMALL) == 0
-    (result,) = read_results([tmp_path])
+    args = ["--checkpoint", pretrained, "--shards", *test.paths, "--gallery", *train.paths]
+    out = tmp_path / "results"
+    assert run(eval_main, "retrieval", *args, "--out", out, *SMALL) == 0
+    (result,) = read_results([out])
     assert result.figures == dict.fromkeys(("top-1", "top-5", "top-10", "top-20", "top-50"), 4 / 5)
     assert result.random_initialisation.keys() == result.figures.keys()
-    assert len(list((tmp_path / "features").iterdir())) == 4  # two sets of shards, two sets of weights
-    picture = cv2.imread(str(tmp_path / "neighbours.png"))
+    kept = sorted((tmp_path / "features").iterdir())
+    assert len(kept) == 4  # two sets of shards, two sets of weights
+    times = [path.stat().st_mtime_ns for path in kept]
+    assert run(eval_main, "retrieval", *args, "--out", tmp_path / "again", *SMALL) == 0
+    assert sorted((tmp_path / "features").iterdir()) == kept
+    assert [path.stat().st_mtime_ns for path in kept] == times
+    picture = cv2.imread(str(out / "neighbours.png"))
     assert picture.shape[1] > 1000 and picture.std() > 20
 
 

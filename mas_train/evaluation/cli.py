@@ -31,7 +31,8 @@ def command() -> None:
     """Measure networks by the protocols of the paper's section 4.
 
     Each command writes <protocol>.json and pictures into --out, and shows the figures beside the published
-    ones. Features are computed once and kept in --out. Exit status: 0 done, 1 an error, 2 wrong usage.
+    ones. Features are computed once and kept beside --out, in the folder "features", for all commands that
+    write there. Exit status: 0 done, 1 an error, 2 wrong usage.
     """
 
 

@@ -23,7 +23,7 @@ from mas_train.views import take_views
 from mas_train.weights import Weights, load_weights
 
 CACHE = "features"
-"""Folder of features, in that of the results."""
+"""Folder of features, beside that of the results: the protocols share them."""
 
 
 def make_evaluation(
@@ -42,7 +42,7 @@ def make_evaluation(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write to {out} ({error}): give another --out") from error
-    how = Extraction(device, workers, cache=out / CACHE)
+    how = Extraction(device, workers, cache=out.resolve().parent / CACHE)
     return Evaluation(load_weights(source), how, out, command, kind, baseline)
 
 

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from tqdm import tqdm
 
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.shard import ShardSet
@@ -173,10 +174,12 @@ def _compute(
     clips = list(range(len(shards)))
     batches = [clips[start : start + how.batch_size] for start in range(0, len(clips), how.batch_size)]
     rows = []
-    for batch in load_frames(shards, batches, how.workers, how.device):
-        views = torch.tensor(CENTRE_VIEW, device=how.device).expand(len(batch.frames), 3)
-        frames = batch.frames.to(how.device, non_blocking=True)
-        rows.append(output(take_views(frames, views, pixel_mean)).float().cpu().numpy())
+    with tqdm(total=len(clips), desc="features", unit="clip") as bar:
+        for batch in load_frames(shards, batches, how.workers, how.device):
+            views = torch.tensor(CENTRE_VIEW, device=how.device).expand(len(batch.frames), 3)
+            frames = batch.frames.to(how.device, non_blocking=True)
+            rows.append(output(take_views(frames, views, pixel_mean)).float().cpu().numpy())
+            bar.update(len(frames))
     average = average_by_video(np.concatenate(rows), clip_videos(shards), len(shards.videos))
     return average.astype(np.float32)
 
@@ -209,7 +212,7 @@ def _read_cache(folder: Path | None, name: str) -> NDArray[np.float32] | None:
 def _write_cache(folder: Path | None, name: str, values: NDArray[np.float32]) -> None:
     if folder is None:
         return
-    temporary = folder / f".{name}.tmp.npy"
+    temporary = folder / f".{name}.{os.getpid()}.npy"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         np.save(temporary, values, allow_pickle=False)
