@@ -275,6 +275,10 @@ def test_a_page_about_a_run_alone(tmp_path: Path) -> None:
     assert "&lt;b&gt;run" in text and "<b>run" not in text and "&lt;i&gt;" in text
     assert "R2 of each label on held-out clips at step 30" in checker.text and ">0.400<" in text
     assert "7.5 on held-out clips (dots)" in text and "0.2500" in text and "0.1250" in text
+    assert "mas-eval look --run " in text  # there are no neighbours yet
+    (run / "neighbours.png").write_bytes(PNG + b"...")
+    write_report(None, tmp_path / "run.html", run)
+    assert "mas-eval look" not in (tmp_path / "run.html").read_text()
     (run / "attention.png").write_text("<script>")
     with pytest.raises(DatasetError, match="expected a PNG"):
         write_report(None, tmp_path / "run.html", run)

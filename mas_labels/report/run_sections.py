@@ -10,6 +10,7 @@ import csv
 import html
 import json
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -177,14 +178,18 @@ def _pictures(folders: Sequence[Path]) -> str:
     """Return the pictures that `mas-eval` drew."""
     found = sorted({path for folder in folders for path in folder.rglob("*.png")})
     parts = []
+    each = MOST_PICTURES // len(PICTURES)
     for beginning, words in PICTURES.items():
         files = [path for path in found if path.name.startswith(beginning)]
-        for path in files[: MOST_PICTURES // len(PICTURES)]:
+        for path in files[:each]:
             parts.append(f"<h3>{html.escape(words)}</h3>{_picture(path)}")
-    if not any(path.name.startswith(("attention", "neighbours")) for path in found):
+        if len(files) > each:
+            parts.append(f"<p>{len(files) - each} more pictures of this kind are left out.</p>")
+    if not all(any(path.name.startswith(kind) for path in found) for kind in ("attention", "neighbours")):
+        name = html.escape(printable(shlex.quote(str(folders[0]))))
         parts.append(
-            "<p>For attention and nearest neighbours: <code>mas-eval look --run RUN --shards labels/*.h5 "
-            "--queries tests/*.h5</code>, then this page again.</p>"
+            f"<p>Attention and nearest neighbours are drawn by <code>mas-eval look --run {name} --shards "
+            "LABELS/*.h5 --queries TESTS/*.h5</code>, with your own shards; then make this page again.</p>"
         )
     return "".join(["<h2>What it sees</h2>", *parts])
 
