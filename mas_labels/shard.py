@@ -22,7 +22,7 @@ from mas_labels.selection import ClipSelection
 from mas_labels.shard_clip import Clip
 from mas_labels.shard_index import IndexEntry, ShardIndex, index_entry
 from mas_labels.shard_reader import Shard
-from mas_labels.video_rows import Failure, Video, read_failures, read_video
+from mas_labels.video_rows import Failure, Video, read_failures, read_videos
 
 if TYPE_CHECKING:
     import pandas
@@ -160,11 +160,7 @@ class ShardSet(Sequence[Clip]):
     @property
     def videos(self) -> list[Video]:
         """Every video with clips, shard by shard."""
-        return [
-            read_video(shard, row)
-            for _, shard in self.each_shard()
-            for row in range(len(shard.read("videos/frames")))
-        ]
+        return [video for _, shard in self.each_shard() for video in read_videos(shard)]
 
     @property
     def failures(self) -> list[Failure]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mas_labels.shard_reader import Shard
 
@@ -19,6 +19,10 @@ class Video(NamedTuple):
     frames: int
     fps: float
     clips: int
+    file_bytes: int
+    rows: int
+    cols: int
+    """Size of the frames before they were resized."""
 
 
 class Failure(NamedTuple):
@@ -30,23 +34,39 @@ class Failure(NamedTuple):
     message: str
 
 
+def read_videos(shard: Shard) -> list[Video]:
+    """Read a shard's table of videos, column by column: a row at a time takes many times as long."""
+    return _read_rows(shard, slice(None))
+
+
 def read_video(shard: Shard, row: int) -> Video:
     """Read row `row` of a shard's table of videos."""
+    return _read_rows(shard, slice(row, row + 1))[0]
 
-    def text(path: str, at: int) -> str:
-        return os.fsdecode(bytes(shard.read(path, at)))
 
-    class_index = int(shard.read("videos/class_index", row))
-    return Video(
-        path=text("videos/path", row),
-        class_name=text("classes", class_index) if class_index >= 0 else None,
-        class_index=class_index,
-        splits=tuple(filter(None, text("videos/splits", row).split(","))),
-        group=text("videos/group", row) or None,
-        frames=int(shard.read("videos/frames", row)),
-        fps=float(shard.read("videos/fps", row)),
-        clips=int(shard.read("videos/clips", row)),
-    )
+def _read_rows(shard: Shard, rows: slice) -> list[Video]:
+    def texts(name: str) -> list[str]:
+        return [os.fsdecode(bytes(text)) for text in shard.read(f"videos/{name}", rows)]
+
+    def numbers(name: str) -> Any:
+        return shard.read(f"videos/{name}", rows).tolist()
+
+    classes = shard.read_texts("classes")
+    class_indices = numbers("class_index")
+    sizes = numbers("size")
+    return [
+        Video(*row)
+        for row in zip(
+            texts("path"),
+            [classes[number] if number >= 0 else None for number in class_indices],
+            class_indices,
+            [tuple(filter(None, names.split(","))) for names in texts("splits")],
+            [group or None for group in texts("group")],
+            *(numbers(name) for name in ("frames", "fps", "clips", "bytes")),
+            *([size[axis] for size in sizes] for axis in (0, 1)),
+            strict=True,
+        )
+    ]
 
 
 def read_failures(shard: Shard) -> list[Failure]:

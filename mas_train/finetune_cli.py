@@ -15,22 +15,15 @@ from mas_train.options import (
     command_line,
     compute_options,
     out_option,
+    scratch_run_option,
     shards_option,
 )
 from mas_train.presets import BACKBONES, PRESETS
-from mas_train.recipe_options import SCHEDULE_OPTION, SPEED_OPTIONS, add_options
+from mas_train.recipe_options import SCHEDULE_OPTION, SPEED_OPTIONS, Share, add_options
 from mas_train.stopping import EXIT_SIGNAL
 
 DROPOUT = 0.5
 """Of the fully connected layers: C3D's."""
-
-
-def _share(ctx: click.Context, option: click.Parameter, text: str) -> float:
-    """Read ``10%`` or ``0.1``."""
-    try:
-        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
-    except ValueError as error:
-        raise click.BadParameter(f"expected a share such as 10% or 0.1, found {text!r}") from error
 
 
 @click.command(
@@ -38,6 +31,7 @@ def _share(ctx: click.Context, option: click.Parameter, text: str) -> float:
 )
 @shards_option("--shards", "Training shards, folders of shards, or quoted patterns; many paths may follow.")
 @shards_option("--test-shards", "Test shards: with them the model is tested at the end.", required=False)
+@scratch_run_option
 @out_option("runs/finetune")
 @click.option(
     "--init", required=True, help="Run or checkpoint whose convolutions are kept, or 'scratch' for none."
@@ -45,7 +39,7 @@ def _share(ctx: click.Context, option: click.Parameter, text: str) -> float:
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="ucf101", help="Whose schedule is taken.")
 @click.option("--freeze", "frozen", is_flag=True, help="Train one linear layer only: a linear probe.")
 @click.option(
-    "--labels", "label_fraction", default="100%", callback=_share, help="Share of each class's videos to use."
+    "--labels", "label_fraction", type=Share(), default="100%", help="Share of each class's videos to use."
 )
 @click.option("--epochs", type=click.IntRange(1), help="Passes over all clips.  [default: the preset's]")
 @click.option("--batch-size", type=click.IntRange(1), help="Clips a step.  [default: the preset's]")
@@ -63,6 +57,7 @@ def _share(ctx: click.Context, option: click.Parameter, text: str) -> float:
 def command(
     shards: tuple[str, ...],
     test_shards: tuple[str, ...],
+    scratch_run: str | None,
     out: Path,
     init: str,
     preset: str,
@@ -82,15 +77,17 @@ def command(
     """Fine-tune a network on SHARDS for action recognition, then test it.
 
     The convolutions come from --init, three fully connected layers are fresh. Writes finetuned.pt and
-    metrics.csv into --out, and accuracy.json and confusion.png with --test-shards. Exit status: 0 done, 1 an
-    error, 2 wrong usage, 130 interrupted and 143 terminated; --resume goes on.
+    metrics.csv into --out; with --test-shards accuracy.json, classes.csv and confusion.png. Exit status:
+    0 done, 1 an error, 2 wrong usage, 130 interrupted and 143 terminated; --resume goes on.
     """
     require_torch()
     from mas_labels.shard import open_shards
-    from mas_train.evaluation.commands import measure_finetuned
+    from mas_train.evaluation.commands import make_evaluation, measure_accuracy
+    from mas_train.evaluation.recognition import load_scratch_run
     from mas_train.finetune import finetune
     from mas_train.finetune_state import FinetuneJob, FinetuneOptions
-    from mas_train.labelled import check_class_names, describe_leaks
+    from mas_train.labelled import check_class_names
+    from mas_train.leaks import find_leaks
     from mas_train.presets import make_recipe
     from mas_train.weights import SCRATCH, backbone_entries, known_recipe, load_weights
 
@@ -101,21 +98,29 @@ def command(
     where = choose_compute(device, threads)
     train = open_shards(list(shards))
     test = open_shards(list(test_shards)) if test_shards else None
+    leaks: list[str] = []
     if test is not None:
         check_class_names(train.classes, test)
-        for leak in describe_leaks(train, test):
-            click.echo(leak, err=True)
+        leaks = find_leaks(train, test)
+        for leak in leaks:
+            click.echo(f"warning: {leak}", err=True)
     weights = load_weights(init, width or 1.0, changes["seed"], backbone or "c3d")
     schedule = make_recipe(preset, **changes)
     recipe = known_recipe({**vars(schedule), **backbone_entries(weights.recipe)})
     options = FinetuneOptions(init, frozen, label_fraction)
     speed = (memory_format, compile, fused)
     job = FinetuneJob(recipe, options, train, out, where, workers, dict(weights.pretraining), *speed)
+    if scratch_run is not None:
+        if test is None:
+            raise ConfigError("--scratch-run is for the test: give --test-shards, too")
+        load_scratch_run(scratch_run, job.origin)  # refuses before the work
     _, signal_number = finetune(job, weights, resume, click.echo)
     if signal_number is not None:
         return EXIT_SIGNAL + signal_number
     if test is not None:
-        click.echo(measure_finetuned(out, test, where, workers, command_line("mas-finetune")))
+        words = command_line("mas-finetune")
+        evaluation = make_evaluation(str(out), out, where, workers, words, "pooled", False)
+        click.echo(measure_accuracy(evaluation, test, scratch_run, leaks))
     return 0
 
 

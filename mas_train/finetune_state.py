@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from mas_labels.errors import CheckpointError, ConfigError
 from mas_labels.shard import ShardSet
 from mas_train.checkpoint import load_checkpoint, load_optimizer
 from mas_train.classifier import Classifier
+from mas_train.leaks import VideoNames
 from mas_train.model import make_optimizer
 from mas_train.presets import Recipe
 from mas_train.speed import make_scaler
@@ -73,6 +74,22 @@ class FinetuneJob:
     fused: bool = False
     """How steps are computed: see `mas_train.run_options.RunOptions`."""
 
+    @cached_property
+    def video_names(self) -> VideoNames:
+        """The videos of the shards: the model keeps them, so that a test can tell whether it knows them."""
+        return VideoNames.of(self.shards.videos)
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the fine-tuned model is made from; resuming compares it."""
+        return {
+            "recipe": asdict(self.recipe),
+            **asdict(self.options),
+            "pretraining": self.pretraining,
+            "classes": list(self.shards.classes),
+            "content_hashes": list(self.shards.content_hashes),
+        }
+
 
 def make_state(weights: Weights, job: FinetuneJob) -> FinetuneState:
     """Put fresh layers, drawn by the recipe's seed, on a backbone, and bring all to the job's device."""
@@ -81,17 +98,6 @@ def make_state(weights: Weights, job: FinetuneJob) -> FinetuneState:
     model.to(job.device)
     optimizer = make_optimizer(model, job.recipe, job.fused)
     return FinetuneState(model, optimizer, scaler=make_scaler(job.recipe.precision, job.device))
-
-
-def _origin(job: FinetuneJob) -> dict[str, Any]:
-    """What a fine-tuned model was made from; resuming compares it."""
-    return {
-        "recipe": asdict(job.recipe),
-        **asdict(job.options),
-        "pretraining": job.pretraining,
-        "classes": list(job.shards.classes),
-        "content_hashes": list(job.shards.content_hashes),
-    }
 
 
 def save(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
@@ -105,7 +111,9 @@ def save(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
     content = {
         "format": FINETUNED,
         "version": FINETUNED_VERSION,
-        **_origin(job),
+        **job.origin,
+        "training_videos": sorted(job.video_names.paths),
+        "training_groups": sorted(job.video_names.groups),
         "epoch": state.epoch,
         "model": state.model.state_dict(),
         "optimizer": state.optimizer.state_dict(),
@@ -129,7 +137,7 @@ def restore(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
         If it is damaged, or was made with other options or shards.
     """
     content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSION})
-    ours = _origin(job)
+    ours = job.origin
     # as JSON, where a tuple is the list that it was saved as
     differing = [name for name in ours if json.dumps(content.get(name)) != json.dumps(ours[name])]
     if differing:

@@ -86,20 +86,3 @@ def check_class_names(classes: list[str], shards: ShardSet) -> None:
             f"the model knows {len(classes)} classes, the shards in {shards.paths[0].parent} have "
             f"{len(shards.classes)}, first difference: {first}. Make both with the same recipe and lists"
         )
-
-
-def describe_leaks(train: ShardSet, test: ShardSet) -> list[str]:
-    """Say what training and test shards share and must not: videos, and groups within a class."""
-    shared = {
-        "videos": {v.path for v in train.videos} & {v.path for v in test.videos},
-        "groups": _groups(train) & _groups(test),
-    }
-    return [
-        f"warning: {len(names)} {what} are in the training and in the test shards, such as {min(names)!r}"
-        for what, names in shared.items()
-        if names
-    ]
-
-
-def _groups(shards: ShardSet) -> set[str]:
-    return {f"{video.class_name} group {video.group}" for video in shards.videos if video.group is not None}

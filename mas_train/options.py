@@ -40,6 +40,12 @@ def out_option(default: str) -> Callable[[Function], Function]:
     return click.option("--out", type=kind, default=Path(default), help="Folder of what is written.")
 
 
+scratch_run_option = click.option(
+    "--scratch-run",
+    help="A run with --init scratch and otherwise the same options, whose accuracy stands beside.",
+)
+
+
 def compute_options(function: Function) -> Function:
     """Add the options that say where and how work is done, and decide nothing."""
     options = (

@@ -22,7 +22,7 @@ from mas_train.tensor_file import read_weights_file
 SCRATCH: Final = "scratch"
 """Stands for first weights, drawn at random, in place of a checkpoint."""
 FINETUNED: Final = "mas-finetune-checkpoint"
-FINETUNED_VERSION: Final = 1
+FINETUNED_VERSION: Final = 2
 FINETUNED_FILE: Final = "finetuned.pt"
 """Name of a fine-tuned model in its run's folder."""
 ALL_FORMATS: Final = {**FORMATS, FINETUNED: FINETUNED_VERSION}
@@ -59,7 +59,8 @@ class Weights:
     def kind(self) -> str:
         """``"scratch"``, ``"self-supervised"``, ``"supervised"``, or ``"fine-tuned"`` after the second.
 
-        ``"other"`` for weights from elsewhere and those of `mas-export`: nothing tells how they came about.
+        ``"other"`` for weights from elsewhere, those of `mas-export`, and what was fine-tuned from such:
+        nothing tells how they came about.
         """
         if self.source == SCRATCH:
             return SCRATCH
@@ -67,7 +68,9 @@ class Weights:
             return "other"
         if self.content["format"] != FINETUNED:
             return "self-supervised"
-        return "fine-tuned" if self.content["pretraining"] else "supervised"
+        if self.content["pretraining"]:
+            return "fine-tuned"
+        return "supervised" if self.content["init"] == SCRATCH else "other"
 
     @property
     def pretraining(self) -> Mapping[str, Any]:

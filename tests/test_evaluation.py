@@ -13,29 +13,23 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from coloured import coloured_shards
+from coloured import CPU, SMALL, WIDTH, coloured_shards, pretrain, run
 
 from mas_labels.errors import CheckpointError, DatasetError
 from mas_labels.report.write import write_report
 from mas_labels.shard import ShardSet, open_shards
-from mas_train.cli import main as train_main
 from mas_train.evaluation.cli import command as eval_command
 from mas_train.evaluation.cli import main as eval_main
 from mas_train.evaluation.features import Extraction, backbone_features, extract
-from mas_train.evaluation.results import read_results, show_result
+from mas_train.evaluation.results import read_results
 from mas_train.evaluation.run import by_sample
 from mas_train.finetune_cli import command as finetune_command
-from mas_train.finetune_cli import main as finetune_main
 from mas_train.frames import CENTRE_VIEW, clip_videos
-from mas_train.labelled import describe_leaks
 from mas_train.presets import make_recipe
 from mas_train.views import take_views
 from mas_train.weights import SCRATCH, fingerprint, load_weights
 
 ROOT = Path(__file__).parents[1]
-CPU = torch.device("cpu")
-SMALL = ["--device", "cpu", "--threads", "1", "--workers", "0"]
-WIDTH = 0.03125
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +44,7 @@ def test(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
 
 @pytest.fixture(scope="module")
 def pretrained(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of `mas-train` with two steps."""
-    run = tmp_path_factory.mktemp("runs") / "pretrained"
-    small = [*SMALL, "--width", str(WIDTH), "--fc-width", "16", "--batch-size", "4", "--max-steps", "2"]
-    with pytest.raises(SystemExit) as ended:
-        train_main(["--shards", *map(str, tiny_shards), "--out", str(run), *small])
-    assert ended.value.code == 0
-    return run
+    return pretrain(tiny_shards, tmp_path_factory.mktemp("runs") / "pretrained")
 
 
 # weights
@@ -140,22 +128,6 @@ def test_clips_know_their_videos(train: ShardSet) -> None:
     assert [videos[number].path for number in clip_videos(train)] == [clip.video for clip in train]
 
 
-def test_videos_and_groups_in_both_train_and_test_are_told(train: ShardSet, test: ShardSet) -> None:
-    assert describe_leaks(train, test) == []
-    assert describe_leaks(train, train) == [
-        "warning: 8 videos are in the training and in the test shards, such as 'blue/0001.avi'"
-    ]
-
-    class Grouped:
-        videos = tuple(video._replace(path=f"{i}", group="07") for i, video in enumerate(train.videos))
-
-    class Others:
-        videos = tuple(video._replace(path=f"x{i}", group="07") for i, video in enumerate(test.videos))
-
-    (told,) = describe_leaks(Grouped(), Others())  # type: ignore[arg-type]
-    assert told.startswith("warning: 2 groups") and told.endswith("'blue group 07'")
-
-
 def test_shards_of_two_splits_are_refused_before_the_work(train: ShardSet) -> None:
     from mas_train.evaluation.run import shards_of
 
@@ -166,44 +138,7 @@ def test_shards_of_two_splits_are_refused_before_the_work(train: ShardSet) -> No
         shards_of(mixed)
 
 
-# fine-tuning
-
-
-def run(main: object, *args: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(arg) for arg in args])  # type: ignore[operator]
-    return int(ended.value.code or 0)
-
-
-@pytest.fixture(scope="module")
-def tuned(
-    pretrained: Path, train: ShardSet, test: ShardSet, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """Pre-trained convolutions, fine-tuned and tested."""
-    out = tmp_path_factory.mktemp("tuned")
-    options = ["--init", pretrained, "--fc-width", 32, "--dropout", 0, "--lr", 0.02, *SMALL]
-    options += ["--epochs", 5, "--batch-size", 3]
-    shards = ["--shards", *train.paths, "--test-shards", test.paths[0].parent]
-    assert run(finetune_main, *shards, "--out", out, *options) == 0
-    return out
-
-
-def test_a_planted_class_structure_is_learnt_and_failed_videos_count_wrong(tuned: Path) -> None:
-    (result,) = read_results([tuned])
-    assert result.figures == {"top-1": 4 / 5, "top-5": 4 / 5}
-    assert (result.videos, result.clips, result.failed) == (5, 6, ["red/9999.avi"])
-    assert result.details["per_class"] == [1.0, 2 / 3]
-    assert result.weights["kind"] == "fine-tuned" and result.weights["frozen"] is False
-    assert (tuned / "confusion.png").exists()
-    assert "red/9999.avi" in show_result(result)
-
-
-def test_accuracy_again_gives_the_same(tuned: Path, test: ShardSet, tmp_path: Path) -> None:
-    assert (
-        run(eval_main, "accuracy", "--checkpoint", tuned, "--shards", *test.paths, "--out", tmp_path, *SMALL)
-        == 0
-    )
-    assert read_results([tmp_path])[0].figures == read_results([tuned])[0].figures
+# protocols
 
 
 def test_retrieval_finds_the_colour(
@@ -320,21 +255,6 @@ def test_mistakes_are_told_in_one_line(
     assert message in error and "Traceback" not in error
 
 
-def test_test_shards_of_other_classes_are_refused_before_work(
-    train: ShardSet, tiny_shards: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shards = ["--shards", *train.paths, "--test-shards", *tiny_shards]
-    assert run(finetune_main, *shards, "--init", "scratch", "--out", tmp_path / "out", *SMALL) == 1
-    assert "first difference: 'blue' and 'pan'" in capsys.readouterr().err and not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("share", ["10%", "0.1", "ten"])
-def test_shares_are_read_in_percent_or_plain(share: str, capsys: pytest.CaptureFixture[str]) -> None:
-    status = run(finetune_main, "--shards", "nowhere", "--init", "scratch", "--labels", share)
-    expected = (2, "a share such as 10%") if share == "ten" else (1, "no shards match 'nowhere'")
-    assert status == expected[0] and expected[1] in capsys.readouterr().err
-
-
 def test_every_command_and_option_has_help_and_starts_without_torch() -> None:
     commands = [finetune_command, *eval_command.commands.values()]
     for found in commands:
@@ -344,6 +264,3 @@ def test_every_command_and_option_has_help_and_starts_without_torch() -> None:
         ] == []
     code = "import mas_train.evaluation.cli, mas_train.finetune_cli, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ}).returncode == 0
-
-
-# results

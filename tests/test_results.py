@@ -57,3 +57,18 @@ def test_a_damaged_result_is_refused_and_other_json_is_left_alone(tmp_path: Path
     (tmp_path / "b.json").write_text("{")
     with pytest.raises(DatasetError, match=r"b\.json is no result"):
         read_results([tmp_path])
+
+
+def test_of_many_classes_the_best_and_the_worst_are_shown() -> None:
+    names = [f"c{number:02}" for number in range(30)]
+    shares = [number / 29 for number in range(30)]
+    details = {"classes": names, "per_class": shares, "confusion": [[1, 1]] * 30}
+    lines = show_result(result(details=details)).splitlines()
+    shown = [line.split()[0] for line in lines if line.endswith("of 2 videos")]
+    assert shown == [*names[:19:-1], *names[9::-1]]
+    assert "    ... 10 more in classes.csv" in lines
+
+
+def test_leaks_and_a_missing_baseline_are_told() -> None:
+    text = show_result(result(details={"leaks": ["3 groups are in both"]}))
+    assert "\n  warning: 3 groups are in both\n" in text and "--scratch-run names such a run" in text

@@ -15,6 +15,7 @@ from mas_train.options import (
     command_line,
     compute_options,
     out_option,
+    scratch_run_option,
     shards_option,
 )
 from mas_train.recipe_options import Share
@@ -69,16 +70,18 @@ def _prepare(
 @command.command(cls=PathsCommand)
 @checkpoint_option
 @shards_option("--shards", "Test shards; frames without labels are enough.")
+@scratch_run_option
 @out_option("results/accuracy")
 @compute_options
-def accuracy(checkpoint: str, shards: tuple[str, ...], out: Path, **how: Any) -> None:
+def accuracy(
+    checkpoint: str, shards: tuple[str, ...], scratch_run: str | None, out: Path, **how: Any
+) -> None:
     """Video-level accuracy of a fine-tuned model: top-1, top-5, per class, confusion matrix."""
     evaluation = _prepare(checkpoint, out, kind="pooled", baseline=False, **how)
     from mas_labels.shard import open_shards
-    from mas_train.evaluation.commands import finish
-    from mas_train.evaluation.run import evaluate_accuracy
+    from mas_train.evaluation.commands import measure_accuracy
 
-    click.echo(finish(evaluate_accuracy(evaluation, open_shards(list(shards))), out))
+    click.echo(measure_accuracy(evaluation, open_shards(list(shards)), scratch_run))
 
 
 @command.command(cls=PathsCommand)
@@ -97,11 +100,8 @@ def retrieval(
     from mas_labels.shard import open_shards
     from mas_train.evaluation.commands import finish
     from mas_train.evaluation.run import evaluate_retrieval
-    from mas_train.labelled import describe_leaks
 
     train, test = open_shards(list(gallery)), open_shards(list(shards))
-    for leak in describe_leaks(train, test):
-        click.echo(leak, err=True)
     click.echo(finish(evaluate_retrieval(evaluation, train, test), out))
 
 

@@ -16,8 +16,9 @@ from mas_train.evaluation.attention import attention_maps
 from mas_train.evaluation.features import Extraction
 from mas_train.evaluation.figures import AttentionRow, draw_attention
 from mas_train.evaluation.neighbours import draw_neighbours, spread_evenly
+from mas_train.evaluation.recognition import evaluate_accuracy, load_scratch_run
 from mas_train.evaluation.results import Result, save_result, show_result
-from mas_train.evaluation.run import Evaluation, evaluate_accuracy
+from mas_train.evaluation.run import Evaluation
 from mas_train.frames import CENTRE_VIEW
 from mas_train.views import take_views
 from mas_train.weights import Weights, load_weights
@@ -53,10 +54,22 @@ def finish(result: Result, out: Path) -> str:
     return f"{show_result(result)}\nwrote {path}"
 
 
-def measure_finetuned(out: Path, test: ShardSet, device: torch.device, workers: int, command: str) -> str:
-    """Test the model that a fine-tuning run left in its folder; return the result as text."""
-    evaluation = make_evaluation(str(out), out, device, workers, command, "pooled", False)
-    return finish(evaluate_accuracy(evaluation, test), out)
+def measure_accuracy(
+    evaluation: Evaluation, test: ShardSet, scratch_run: str | None, leaks: Sequence[str] | None = None
+) -> str:
+    """Test a fine-tuned model, beside one from scratch if that is named; return the result as text.
+
+    Raises
+    ------
+    CheckpointError
+        If one of the two cannot be read, or has no classes.
+    ConfigError
+        If the two were trained otherwise than from other first weights.
+    DatasetError
+        If the shards have no clips, or other classes than the model.
+    """
+    scratch = None if scratch_run is None else load_scratch_run(scratch_run, evaluation.weights.content)
+    return finish(evaluate_accuracy(evaluation, test, scratch, leaks), evaluation.out)
 
 
 def look(evaluation: Evaluation, shards: ShardSet, queries: ShardSet | None, clips: int) -> list[Path]:

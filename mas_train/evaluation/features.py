@@ -187,15 +187,19 @@ def _compute(
 def failed_videos(shards: ShardSet) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Return the videos that gave no clip, and their classes.
 
-    A shard does not tell these classes: they are those of the other videos in the same folder, or else -1.
+    A shard does not tell these classes: they are those of the other videos in the same folder, or else of the
+    folder's name, or else -1.
     """
     used = {video.path for video in shards.videos}
     classes: dict[str, set[int]] = {}
     for video in shards.videos:
         classes.setdefault(os.path.dirname(video.path), set()).add(video.class_index)  # noqa: PTH120 - a text
     failed = tuple(sorted({failure.video for failure in shards.failures} - used))
-    of_folder = [classes.get(os.path.dirname(path), set()) for path in failed]  # noqa: PTH120
-    numbers = [next(iter(known)) if len(known) == 1 else -1 for known in of_folder]
+    named = {name: number for number, name in enumerate(shards.classes)}
+    numbers = []
+    for folder in (os.path.dirname(path) for path in failed):  # noqa: PTH120
+        known = classes.get(folder) or {named.get(os.path.basename(folder), -1)}  # noqa: PTH119
+        numbers.append(next(iter(known)) if len(known) == 1 else -1)
     return failed, np.array(numbers, np.int64)
 
 

@@ -11,6 +11,7 @@ from mas_train.evaluation.probe import classify, leave_group_out
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.run import Evaluation, make_result, shards_of, with_classes
 from mas_train.labelled import check_class_names, choose_videos
+from mas_train.leaks import find_leaks
 from mas_train.weights import Weights
 
 
@@ -30,6 +31,7 @@ def evaluate_probe(
     """
     check_class_names(train.classes, test)
     shards_of(test)  # refuses before the work
+    leaks = find_leaks(train, test)
 
     def measure(weights: Weights) -> dict[str, float]:
         known, asked = evaluation.features(weights, train), evaluation.features(weights, test)
@@ -45,6 +47,7 @@ def evaluate_probe(
 
     figures = measure(evaluation.weights)
     details = {"features": evaluation.kind, "c": c, "few": few, "draws": draws, "train_clips": len(train)}
+    details["leaks"] = leaks
     found = evaluation.features(evaluation.weights, test)
     return make_result(evaluation, "probe", test, found, figures, evaluation.random_figures(measure), details)
 

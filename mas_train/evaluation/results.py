@@ -13,6 +13,8 @@ from mas_train.evaluation.published import TABLES, TEST_VIDEOS, Row, Table, publ
 from mas_train.text_file import write_text
 
 FORMAT = "mas-eval-result"
+SHOWN_CLASSES = 10
+"""Of many classes so many of the best and of the worst are shown."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Result:
     command
         The command that made it.
     random_initialisation
-        The same figures for random weights; empty where that needs a run of its own (`mas-finetune --init
-        scratch`) or was not asked for.
+        The same figures for random weights (``"accuracy"``: for the network fine-tuned from them); empty
+        where they were not asked for.
     details
         Whatever else the protocol tells.
     """
@@ -120,6 +122,11 @@ def show_result(result: Result) -> str:
         lines.append(line + (f"   random initialisation {random[name]:7.4f}" if name in random else ""))
     published = published_rows(result.protocol, result.dataset)
     lines += [f"  published, {method}: {figure / 100:.4f}" for method, figure in published]
+    if "per_class" in result.details:
+        lines += _class_lines(result.details)
+    if result.protocol == "accuracy" and not random and result.weights["kind"] != "supervised":
+        lines.append("  random initialisation: not beside it; --scratch-run names such a run")
+    lines += [f"  warning: {leak}" for leak in result.details.get("leaks", [])]
     expected = TEST_VIDEOS.get((result.dataset, result.split))
     if expected not in (None, result.videos):
         lines.append(f"  not comparable: {result.videos} of the test set's {expected} videos")
@@ -127,6 +134,24 @@ def show_result(result: Result) -> str:
         lines.append(f"  {len(result.failed)} videos gave no clip and count as wrong:")
         lines += [f"    {path!r}" for path in result.failed]
     return "\n".join(lines)
+
+
+def _class_lines(details: Mapping[str, Any]) -> list[str]:
+    """Show the classes, the best first; of many only those at both ends."""
+    rows = [
+        (share, name, sum(counts))
+        for share, name, counts in zip(
+            details["per_class"], details["classes"], details["confusion"], strict=True
+        )
+        if share is not None
+    ]
+    rows.sort(key=lambda row: (-row[0], row[1]))
+    width = max((len(name) for _, name, _ in rows), default=0)
+    lines = [f"    {name:<{width}}  {share:7.4f} of {count} videos" for share, name, count in rows]
+    if len(lines) > 2 * SHOWN_CLASSES:
+        left_out = len(lines) - 2 * SHOWN_CLASSES
+        lines[SHOWN_CLASSES:-SHOWN_CLASSES] = [f"    ... {left_out} more in classes.csv"]
+    return ["  by class, top-1:", *lines]
 
 
 def show_tables(results: Sequence[Result]) -> str:

@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import DatasetError
 from mas_labels.shard import ShardSet
-from mas_train.classifier import load_classifier
-from mas_train.evaluation.accuracy import video_accuracy
 from mas_train.evaluation.aslan import Pairs, evaluate_pairs
 from mas_train.evaluation.features import Extraction, VideoFeatures, backbone_features, extract
-from mas_train.evaluation.figures import draw_confusion, draw_roc
+from mas_train.evaluation.figures import draw_roc
 from mas_train.evaluation.neighbours import draw_neighbours
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.retrieval import retrieval_accuracy
 from mas_train.evaluation.yupenn import leave_one_out
 from mas_train.labelled import check_class_names
+from mas_train.leaks import find_leaks
 from mas_train.weights import SCRATCH, Weights, load_weights
 
 
@@ -130,37 +129,6 @@ def make_result(
     )
 
 
-def evaluate_accuracy(evaluation: Evaluation, shards: ShardSet) -> Result:
-    """Video-level accuracy of a fine-tuned model; draws `confusion.png`.
-
-    Raises
-    ------
-    CheckpointError
-        If the checkpoint has no classes.
-    DatasetError
-        If the shards have no clips, or other classes than the model.
-
-    Notes
-    -----
-    Clips' scores are softmax probabilities; a video's are their mean.
-    """
-    weights = evaluation.weights
-    shards_of(shards)  # refuses before the work
-    model = load_classifier(weights)
-    check_class_names(list(weights.content["classes"]), shards)
-    found = extract(model, model.probabilities, "scores", weights.pixel_mean, shards, evaluation.how)
-    known = with_classes(found)
-    accuracy = video_accuracy(found.values[known], found.classes[known], found.failed_classes)
-    draw_confusion(accuracy.confusion, shards.classes, evaluation.out / "confusion.png")
-    details = {
-        "classes": shards.classes,
-        "per_class": [None if np.isnan(value) else float(value) for value in accuracy.per_class],
-        "confusion": accuracy.confusion.tolist(),
-    }
-    figures = {"top-1": accuracy.top1, "top-5": accuracy.top5}
-    return make_result(evaluation, "accuracy", shards, found, figures, {}, details)
-
-
 def with_classes(found: VideoFeatures) -> NDArray[np.bool_]:
     """Return which videos have a class, (V,) bool.
 
@@ -187,6 +155,7 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
     """
     check_class_names(gallery.classes, queries)
     shards_of(queries)  # refuses before the work
+    leaks = find_leaks(gallery, queries)
 
     def measure(weights: Weights) -> dict[str, float]:
         train, test = evaluation.features(weights, gallery), evaluation.features(weights, queries)
@@ -205,7 +174,7 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
     train = evaluation.features(evaluation.weights, gallery)
     draw_neighbours(train, gallery, test, queries, evaluation.out / "neighbours.png")
     random = evaluation.random_figures(measure)
-    details = {"features": evaluation.kind, "gallery_clips": len(gallery)}
+    details = {"features": evaluation.kind, "gallery_clips": len(gallery), "leaks": leaks}
     return make_result(evaluation, "retrieval", queries, test, figures, random, details)
 
 
