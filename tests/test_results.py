@@ -71,4 +71,4 @@ def test_of_many_classes_the_best_and_the_worst_are_shown() -> None:
 
 def test_leaks_and_a_missing_baseline_are_told() -> None:
     text = show_result(result(details={"leaks": ["3 groups are in both"]}))
-    assert "\n  warning: 3 groups are in both\n" in text and "--scratch-run names such a run" in text
+    assert "\n  warning: 3 groups are in both" in text and "--scratch-run names such a run" in text

@@ -64,10 +64,12 @@ def ucf101_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
     steps = [_labels(UCF101, "train1", scale), _labels(UCF101, "test1", scale, BARE)]
     steps += _other_labels(places, scale)
     steps += [_pretrain(UCF101, targets, "train1", scale) for targets in pretrained]
-    for source in (SCRATCH, *pretrained):
-        steps.append(_finetune(UCF101, source, scale))
+    steps.append(_finetune(UCF101, SCRATCH, scale))
+    steps += [_finetune(UCF101, source, scale, beside_scratch=True) for source in pretrained]
     if "$HMDB51" in places:
-        steps += [_finetune(HMDB51, source, scale) for source in (SCRATCH, "appearance", "motion", "joint")]
+        steps.append(_finetune(HMDB51, SCRATCH, scale))
+        sources = ("appearance", "motion", "joint")
+        steps += [_finetune(HMDB51, source, scale, beside_scratch=True) for source in sources]
     steps.append(_retrieval(scale))
     weights = {"random": SCRATCH, "supervised": "finetuned/ucf101-scratch", "joint": "runs/joint"}
     weights["joint-tuned"] = "finetuned/ucf101-joint"
@@ -126,15 +128,24 @@ def _pretrain(dataset: str, targets: str, split: str, scale: Scale) -> Step:
     return Step(f"pretrain-{targets}", command, (f"label-{dataset}-{split}",), f"{out}/checkpoints/*.pt")
 
 
-def _finetune(dataset: str, source: str, scale: Scale) -> Step:
+def _finetune(dataset: str, source: str, scale: Scale, beside_scratch: bool = False) -> Step:
     """Fine-tune for a data set's split 1: table 1 to 4."""
     train, test, out = f"{dataset}-train1", f"{dataset}-test1", f"finetuned/{dataset}-{source}"
     init = SCRATCH if source == SCRATCH else f"runs/{source}"
+    beside = ("--scratch-run", f"finetuned/{dataset}-{SCRATCH}") if beside_scratch else ()
     command = (
         *("mas-finetune", "--init", init, "--shards", f"labels/{train}", "--test-shards", f"labels/{test}"),
-        *("--out", out, *scale.finetune, *(scale.scratch if source == SCRATCH else ()), *scale.compute),
+        *(
+            "--out",
+            out,
+            *beside,
+            *scale.finetune,
+            *(scale.scratch if source == SCRATCH else ()),
+            *scale.compute,
+        ),
     )
     after = [f"label-{train}", f"label-{test}", *([] if source == SCRATCH else [f"pretrain-{source}"])]
+    after += [f"finetune-{dataset}-{SCRATCH}"] if beside_scratch else []
     return Step(f"finetune-{dataset}-{source}", command, tuple(after), f"{out}/finetuned.pt")
 
 
