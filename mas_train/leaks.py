@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
-from mas_labels.shard import ShardSet
-from mas_labels.video_rows import Video
+from mas_labels.shard import ShardSet, Video
 from mas_train.frames import clip_videos
 
 BLOCK: Final = 8
