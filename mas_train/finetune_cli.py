@@ -69,7 +69,7 @@ def command(
     device: str,
     workers: int,
     threads: int | None,
-    memory_format: str,
+    memory_format: str | None,
     compile: bool,
     fused: bool,
     **changes: Any,

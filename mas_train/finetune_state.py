@@ -69,7 +69,7 @@ class FinetuneJob:
     workers: int
     pretraining: dict[str, Any] = field(default_factory=dict)
     """Recipe of the self-supervised pre-training before; empty if there was none."""
-    memory_format: str = "channels_last_3d"
+    memory_format: str | None = None
     compile: bool = False
     fused: bool = False
     """How steps are computed: see `mas_train.run_options.RunOptions`."""

@@ -106,8 +106,7 @@ SPEED_OPTIONS = (
     click.option(
         "--memory-format",
         type=click.Choice(["auto", "channels_last_3d", "contiguous"]),
-        default="channels_last_3d",
-        help="Of activations; auto measures.",
+        help="Of activations; auto measures.  [default: channels_last_3d on a CPU, auto elsewhere]",
     ),
     click.option("--compile", is_flag=True, help="Have torch compile the network."),
     click.option("--fused", is_flag=True, help="Take steps in one pass over the weights."),

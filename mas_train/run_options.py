@@ -44,7 +44,8 @@ class RunOptions:
     accumulate
         Parts that a batch is taken in, for devices with little memory.
     memory_format
-        A key of `mas_train.speed.MEMORY_FORMATS`, or ``"auto"`` for the faster one of a short measurement.
+        A key of `mas_train.speed.MEMORY_FORMATS`, or ``"auto"`` for the faster one of a short measurement;
+        None leaves the choice to `mas_train.speed.choose_memory_format`.
     compile
         Whether to have torch compile the network.
     fused
@@ -67,7 +68,7 @@ class RunOptions:
     val_clips: int = 1024
     tensorboard: bool = False
     accumulate: int = 1
-    memory_format: str = "channels_last_3d"
+    memory_format: str | None = None
     compile: bool = False
     fused: bool = False
     curves: bool = True

@@ -17,10 +17,13 @@ from mas_labels.errors import ConfigError, ShardError
 from mas_train import loading
 from mas_train.checkpoint import list_checkpoints, load_checkpoint
 from mas_train.metrics import read_metrics
+from mas_train.model import make_model
 from mas_train.prefetch import DeviceCopy, run_ahead
 from mas_train.presets import Recipe, make_recipe
 from mas_train.pretrain import pretrain
 from mas_train.run_options import RunOptions
+from mas_train.speed import choose_memory_format
+from mas_train.target_code import TargetCode
 
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)  # 12 clips: batches of 5, 5 and 2
 
@@ -75,6 +78,11 @@ def test_the_memory_format_is_measured_and_said(tiny_shards: list[Path], tmp_pat
     pretrain(SMALL, replace(options, memory_format="auto"), said.append)
     (line,) = (line for line in said if line.startswith("memory format "))
     assert "channels_last_3d" in line and "contiguous" in line and "ms a clip" in line
+
+
+def test_nothing_is_measured_on_a_cpu_unless_asked_for() -> None:
+    network = make_model(SMALL, TargetCode(SMALL))
+    assert choose_memory_format(None, network, "float32", torch.device("cpu"), 2) == ("channels_last_3d", "")
 
 
 @pytest.mark.slow
