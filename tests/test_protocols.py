@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from mas_labels.errors import DatasetError, InputError
-from mas_train.evaluation.accuracy import average_by_video, video_accuracy
+from mas_train.evaluation.accuracy import VideoMeans, video_accuracy
 from mas_train.evaluation.aslan import Pairs, evaluate_pairs, read_view1, read_view2, similarities
 from mas_train.evaluation.attention import attention_maps
 from mas_train.evaluation.figures import AttentionRow, draw_attention, draw_confusion, draw_roc
@@ -29,12 +29,14 @@ NONE = np.array([], np.int64)
 
 def test_clips_are_averaged_by_video() -> None:
     values = np.array([[1.0, 0], [3, 4], [5, 6], [1, 1]])
-    expected = [[3.0, 10 / 3], [1, 1]]
-    np.testing.assert_allclose(average_by_video(values, np.array([0, 0, 0, 1]), 2), expected)
+    means = VideoMeans(np.array([0, 0, 0, 1]), 2)
+    means.add([3, 0], values[[3, 0]])
+    means.add([1, 2], values[[1, 2]])
+    np.testing.assert_allclose(means.result(), [[3.0, 10 / 3], [1, 1]])
     with pytest.raises(InputError, match="expected clips of videos 0 to 2"):
-        average_by_video(values, np.array([0, 0, 2, 2]), 3)
+        VideoMeans(np.array([0, 0, 2, 2]), 3)
     with pytest.raises(InputError, match="expected values"):
-        average_by_video(values, np.array([0]), 1)
+        means.add([0], values)
 
 
 def test_a_planted_structure_gives_the_accuracy_it_must() -> None:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.shard import ShardSet
 from mas_train.backbone import Backbone
-from mas_train.evaluation.accuracy import average_by_video
+from mas_train.evaluation.accuracy import VideoMeans
 from mas_train.frames import CENTRE_VIEW, clip_videos, load_frames
 from mas_train.speed import set_memory_format
 from mas_train.views import take_views
@@ -173,15 +173,15 @@ def _compute(
     set_memory_format(model, "channels_last_3d")  # that of the views
     clips = list(range(len(shards)))
     batches = [clips[start : start + how.batch_size] for start in range(0, len(clips), how.batch_size)]
-    rows = []
+    means = VideoMeans(clip_videos(shards), len(shards.videos))
     with tqdm(total=len(clips), desc="features", unit="clip") as bar:
         for batch in load_frames(shards, batches, how.workers, how.device):
             views = torch.tensor(CENTRE_VIEW, device=how.device).expand(len(batch.frames), 3)
             frames = batch.frames.to(how.device, non_blocking=True)
-            rows.append(output(take_views(frames, views, pixel_mean)).float().cpu().numpy())
+            rows = output(take_views(frames, views, pixel_mean)).float().cpu().numpy()
+            means.add(batch.clip_indices.tolist(), rows)
             bar.update(len(frames))
-    average = average_by_video(np.concatenate(rows), clip_videos(shards), len(shards.videos))
-    return average.astype(np.float32)
+    return means.result()
 
 
 def failed_videos(shards: ShardSet) -> tuple[tuple[str, ...], NDArray[np.int64]]:
