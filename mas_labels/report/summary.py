@@ -16,6 +16,7 @@ from mas_labels.report.examples import ExamplePicker
 from mas_labels.report.letterbox import LOOKED_AT, is_letterboxed, read_some_frames
 from mas_labels.shard import ShardSet
 from mas_labels.shard_reader import Shard
+from mas_labels.steadiness import Steadiness
 from mas_labels.video_rows import Failure, read_failures
 
 FAILURES_SHOWN: Final = 50
@@ -50,6 +51,8 @@ class Summary:
         Clips that were searched for dark bars, that have some, the first few of these.
     counts
         How often each label has each value, over all views of all clips.
+    steadiness
+        How often the centre view's labels are those of near views, and of the video's next clip.
     examples
         A clip for each value of each label.
     classes, frames, seconds
@@ -72,6 +75,7 @@ class Summary:
     letterboxed: int = 0
     letterboxed_clips: list[int] = field(default_factory=list)
     counts: LabelCounts = field(default_factory=LabelCounts)
+    steadiness: Steadiness = field(default_factory=Steadiness)
     examples: ExamplePicker = field(default_factory=ExamplePicker)
     classes: Counter[str] = field(default_factory=Counter)
     frames: int = 0
@@ -108,6 +112,7 @@ def summarise(shards: ShardSet) -> Summary:
             labels = shard.read("clips/labels")
             summary.counts.add(labels, shard.path)
             summary.examples.add(labels[:, 0], start)
+            summary.steadiness.add(labels, shard.views, shard.read("clips/video"))
     summary.finished = (min(times), max(times))
     summary.planned = sum(int(count) for _, _, count in plans if isinstance(count, int))
     return summary

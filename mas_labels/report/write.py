@@ -12,6 +12,7 @@ from mas_labels.inspect.picture import new_figure
 from mas_labels.report import shard_sections
 from mas_labels.report.page import page
 from mas_labels.report.run_sections import run_sections
+from mas_labels.report.steadiness_section import steadiness_section
 from mas_labels.report.summary import summarise
 from mas_labels.shard import ShardSet
 
@@ -77,6 +78,7 @@ def _text(shards: ShardSet | None, run: list[str], run_dir: Path | None) -> str:
             shard_sections.failures(summary),
             shard_sections.motion(shards, summary),
             shard_sections.distributions(shards, summary),
+            steadiness_section(summary.steadiness),
             shard_sections.letterboxes(shards, summary),
             shard_sections.pictures(shards, summary),
             shard_sections.classes(summary),
