@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mas_labels.shard import ShardSet
+
 SHARED = Path(os.environ.get("MAS_SHARED", Path(__file__).parents[2] / "shared"))
 
 
@@ -99,6 +101,30 @@ def tiny_shards(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     results = run(make_plan(listing, "all", 5), LabelConfig(flow="dis"), tiny_videos, out)
     assert [result.error for result in results] == [None, None]
     return sorted(out.glob("*.h5"))
+
+
+@pytest.fixture(scope="session")
+def train(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    """Shards to learn from, whose classes are planted as colours: see `coloured`."""
+    from coloured import coloured_shards
+
+    return coloured_shards(tmp_path_factory.mktemp("train"), 1, 4)
+
+
+@pytest.fixture(scope="session")
+def test(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    """Shards of the same classes to be tested on."""
+    from coloured import coloured_shards
+
+    return coloured_shards(tmp_path_factory.mktemp("test"), 101, 2)
+
+
+@pytest.fixture(scope="session")
+def pretrained(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of `mas-train` with two steps."""
+    from coloured import pretrain
+
+    return pretrain(tiny_shards, tmp_path_factory.mktemp("runs") / "pretrained")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

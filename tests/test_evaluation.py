@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from coloured import CPU, SMALL, WIDTH, coloured_shards, pretrain, run
+from coloured import CPU, SMALL, WIDTH, run
 
 from mas_labels.errors import CheckpointError, DatasetError
 from mas_labels.report.write import write_report
@@ -30,21 +30,6 @@ from mas_train.views import take_views
 from mas_train.weights import SCRATCH, fingerprint, load_weights
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
-    return coloured_shards(tmp_path_factory.mktemp("train"), 1, 4)
-
-
-@pytest.fixture(scope="module")
-def test(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
-    return coloured_shards(tmp_path_factory.mktemp("test"), 101, 2)
-
-
-@pytest.fixture(scope="module")
-def pretrained(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pretrain(tiny_shards, tmp_path_factory.mktemp("runs") / "pretrained")
 
 
 # weights

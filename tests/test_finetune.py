@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from coloured import coloured_shards
 
 from mas_labels.errors import CheckpointError, ConfigError, TrainingError
 from mas_labels.shard import ShardSet
@@ -22,11 +21,6 @@ from mas_train.weights import SCRATCH, fingerprint, load_weights
 
 CPU = torch.device("cpu")
 WIDTH = 0.03125
-
-
-@pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
-    return coloured_shards(tmp_path_factory.mktemp("train"), 1, 4)
 
 
 def test_crops_are_any_crop_and_follow_seed_and_epoch() -> None:

@@ -6,21 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from coloured import coloured_shards, label_frames
+from coloured import label_frames
 from conftest import moving_texture, write_video
 
 from mas_labels.shard import ShardSet
 from mas_train.leaks import VideoNames, find_leaks, shared_names
-
-
-@pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
-    return coloured_shards(tmp_path_factory.mktemp("train"), 1, 4)
-
-
-@pytest.fixture(scope="module")
-def test(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
-    return coloured_shards(tmp_path_factory.mktemp("test"), 101, 2)
 
 
 def test_videos_in_both_are_told(train: ShardSet, test: ShardSet) -> None:

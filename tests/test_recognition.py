@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from coloured import SMALL, WIDTH, coloured_shards, pretrain, run
+from coloured import SMALL, WIDTH, run
 
 from mas_labels.shard import ShardSet
 from mas_train.evaluation.cli import main as eval_main
@@ -17,21 +17,6 @@ from mas_train.finetune_cli import main as finetune_main
 from mas_train.weights import load_weights
 
 SCHEDULE = ["--fc-width", 32, "--dropout", 0, "--lr", 0.02, "--epochs", 5, "--batch-size", 3, *SMALL]
-
-
-@pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
-    return coloured_shards(tmp_path_factory.mktemp("train"), 1, 4)
-
-
-@pytest.fixture(scope="module")
-def test(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
-    return coloured_shards(tmp_path_factory.mktemp("test"), 101, 2)
-
-
-@pytest.fixture(scope="module")
-def pretrained(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pretrain(tiny_shards, tmp_path_factory.mktemp("runs") / "pretrained")
 
 
 def finetune(train: ShardSet, test: ShardSet, out: Path, *options: object) -> int:
