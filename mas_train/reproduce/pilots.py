@@ -178,8 +178,8 @@ The table was made after the recipe had been fixed.
 
 Networks without batch norm start from the released code's initialisation, and their gradients are clipped at
 norm 10: from He's initialisation and unclipped, training at the recipe's rate ended at step 1 with a gradient
-that was not finite. The recipe's networks see every second frame, and means of 2 x 2 pixels; the last one, which
-sees all, costs eight times the work of the one above it.
+that was not finite. The recipe's networks see every second frame, and means of 2 x 2 pixels; the last one,
+which sees all, costs eight times the work of the one above it.
 
 {table}
 
