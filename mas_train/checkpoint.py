@@ -57,7 +57,7 @@ def generator_states(device: torch.device) -> dict[str, Tensor]:
     return states
 
 
-def _set_generator_states(states: Mapping[str, Tensor], device: torch.device) -> None:
+def set_generator_states(states: Mapping[str, Tensor], device: torch.device) -> None:
     """Put the generators back; that of another kind of device than the checkpoint's stays as it is."""
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda" and "cuda" in states:
@@ -227,7 +227,7 @@ def restore(
         load_optimizer(state.optimizer, content["optimizer"])
         state.scaler.load_state_dict(content["scaler"])
         if rank < len(content["generators"]):
-            _set_generator_states(content["generators"][rank], device)
+            set_generator_states(content["generators"][rank], device)
         state.step = int(content["step"])
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]

@@ -73,7 +73,7 @@ def repeat_option(option: str, args: list[str]) -> list[str]:
     help="The run's folder.",
 )
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="ucf101", help="The paper's recipe.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out, exactly.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--max-steps", type=click.IntRange(1), help="Steps in all.  [default: the recipe's epochs]")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over all clips.  [default: the preset's]")
 @click.option(

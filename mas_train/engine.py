@@ -26,6 +26,7 @@ from mas_train.heads import Predictions
 from mas_train.heldout import HeldOut, summary
 from mas_train.loading import load_batches
 from mas_train.loss import Losses, pretext_loss
+from mas_train.memory import full_memory_told
 from mas_train.metrics import MetricsLog, StepRecord
 from mas_train.order import RunOrder
 from mas_train.parallel import Group
@@ -77,11 +78,14 @@ def train(job: Job, state: TrainingState, log: MetricsLog | None, should_stop: C
     views = torch.from_numpy(job.dataset.shards.views.astype("int64")).to(job.device)  # (V, 3)
     state.model.train()
     began = time.perf_counter()
-    for batch in job.group.fail_together(load_batches(job.dataset, job.order, job.workers, job.device)):
+    with job.group.failing_together():
+        batches = load_batches(job.dataset, job.order, job.workers, job.device)
+    for batch in job.group.fail_together(batches):
         arrived = time.perf_counter()
         epoch = state.step // job.order.steps_per_epoch
         clips = job.order.batch(state.step)
-        losses, gradients = compute_gradients(state, batch, views, epoch, job)
+        with full_memory_told(job.device):
+            losses, gradients = compute_gradients(state, batch, views, epoch, job)
         with job.group.failing_together():
             norm = require_finite(
                 losses, gradients, state.step, clips, job.dataset.shards, state.scaler.get_scale() > 1

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import get_total_norm
 
@@ -36,6 +36,7 @@ from mas_train.finetune_state import (
 from mas_train.frames import draw_crops
 from mas_train.labelled import LabelledClips, label_clips
 from mas_train.loading import load_batches
+from mas_train.memory import full_memory_told
 from mas_train.order import ChosenOrder, RunOrder
 from mas_train.speed import (
     MEMORY_FORMATS,
@@ -137,7 +138,7 @@ class _Step:
         )
         if measured:
             say(measured)
-        set_memory_format(state.model, self.memory_format)
+        set_memory_format(state.model, self.memory_format, state.optimizer)
         if job.compile:
             state.model.compile()
 
@@ -149,21 +150,28 @@ class _Step:
         TrainingError
             If the loss or a gradient is not finite; the weights are those before the step.
         """
-        job, state, recipe = self.job, self.state, self.job.recipe
+        state = self.state
         numbers = [self.class_of[clip] for clip in batch.clip_indices.tolist()]
-        classes = torch.tensor(numbers, device=job.device)  # (B,)
-        crops = draw_crops(recipe.seed, epoch, batch.clip_indices).to(job.device)
-        clips = take_views(batch.frames, crops, recipe.pixel_mean)
-        with autocast(recipe.precision, job.device):
-            scores = state.model(clips.contiguous(memory_format=MEMORY_FORMATS[self.memory_format]))  # (B, C)
-        loss = functional.cross_entropy(scores.float(), classes)
-        state.optimizer.zero_grad()
-        state.scaler.scale(loss).backward()
+        classes = torch.tensor(numbers, device=self.job.device)  # (B,)
+        with full_memory_told(self.job.device):
+            loss, scores = self._differentiate(batch, classes, epoch)
         state.scaler.unscale_(state.optimizer)
         _require_finite(loss.item(), state.model, epoch, may_skip=state.scaler.get_scale() > 1)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         return loss.item(), int((scores.argmax(dim=1) == classes).sum())
+
+    def _differentiate(self, batch: ClipBatch, classes: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Return the loss, whose scaled gradients are in the model afterwards, and the scores (B, C)."""
+        job, recipe, model = self.job, self.job.recipe, self.state.model
+        crops = draw_crops(recipe.seed, epoch, batch.clip_indices).to(job.device)
+        clips = take_views(batch.frames, crops, recipe.pixel_mean)
+        with autocast(recipe.precision, job.device):
+            scores = model(clips.contiguous(memory_format=MEMORY_FORMATS[self.memory_format]))
+        loss = functional.cross_entropy(scores.float(), classes)
+        self.state.optimizer.zero_grad()
+        self.state.scaler.scale(loss).backward()
+        return loss, scores
 
 
 def _require_finite(loss: float, model: nn.Module, epoch: int, may_skip: bool) -> None:

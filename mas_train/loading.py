@@ -106,14 +106,17 @@ def load_batches(
         _require_shared_memory(slots)
         for tensor in (tensor for slot in slots for tensor in slot):
             tensor.share_memory_()
-    batches = _to_device(_read(SlotReader(dataset, slots), Tasks(order, count), workers), device)
-    ready = run_ahead(batches) if workers else batches
-    return (_arrived(*item) for item in ready)
+    batches = _read(SlotReader(dataset, slots), Tasks(order, count), workers)
+    if device.type != "cuda":  # nothing is gained by copying beside the work, and MPS does not bear it
+        return (batch for batch, _ in _to_device(run_ahead(batches) if workers else batches, device))
+    copies = _to_device(batches, device)
+    return (_arrived(*item) for item in (run_ahead(copies) if workers else copies))
 
 
 def _require_shared_memory(slots: list[ClipBatch]) -> None:
     """Refuse what would end in a bus error."""
     needed = sum(tensor.nbytes for slot in slots for tensor in slot)
+    needed *= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's processes share it
     if not SHARED_MEMORY.is_dir():
         return
     status = os.statvfs(SHARED_MEMORY)

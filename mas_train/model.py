@@ -57,5 +57,5 @@ def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> tor
         ],
         lr=recipe.learning_rate,
         momentum=recipe.momentum,
-        fused=fused,
+        fused=fused or None,  # None: torch takes the fastest of its plain ways
     )

@@ -10,15 +10,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mas_labels.errors import MasError, TrainingError
+from mas_labels.errors import ConfigError, MasError, TrainingError
 from mas_train.telling import tell
 
 Item = TypeVar("Item")
@@ -134,10 +136,22 @@ def lost_processes_told() -> Iterator[None]:
 
 
 def local_device(device: torch.device) -> torch.device:
-    """The device of this process: on a machine with several GPUs that of its local rank."""
+    """The device of this process: on a machine with several GPUs that of its local rank.
+
+    Raises
+    ------
+    ConfigError
+        If there is no GPU for it.
+    """
     if device.type != "cuda" or "LOCAL_RANK" not in os.environ:
         return device
-    device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    rank, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if rank >= gpus:
+        raise ConfigError(
+            f"more processes than GPUs: this one is number {rank + 1} of its machine, which has {gpus}. "
+            f"Give torchrun --nproc-per-node {gpus}"
+        )
+    device = torch.device("cuda", rank)
     torch.cuda.set_device(device)
     return device
 
@@ -162,5 +176,24 @@ def join_group() -> Iterator[Group]:
         ) from error
     try:
         yield Group(distributed.get_rank(), distributed.get_world_size())
+    except ToldError:
+        raise  # all processes are on their way here
+    except Exception as error:
+        if torch.cuda.is_available():
+            _leave_at_once(error)
+        raise
     finally:
         distributed.destroy_process_group()
+
+
+def _leave_at_once(error: Exception) -> NoReturn:
+    """End this process, which failed alone: leaving NCCL's group would wait for work that never ends.
+
+    The launcher sees that it has ended, and ends the others.
+    """
+    if isinstance(error, MasError):
+        tell(error, after_others=True)
+    else:
+        traceback.print_exception(error)
+    sys.stderr.flush()
+    os._exit(1)

@@ -27,6 +27,8 @@ class DeviceCopy:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        if device.type == "cuda" and device.index is not None:
+            torch.cuda.set_device(device)  # of this thread; otherwise each process would open GPU 0 as well
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def begin(self, tensors: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Callable[[], None]]:

@@ -158,7 +158,7 @@ def _speed_up(run: PreparedRun, group: Group, say: Callable[[str], None]) -> tup
         say(measured)
     if group.size > 1:
         say(f"{group.size} processes, {run.recipe.batch_size} clips a step in all")
-    set_memory_format(run.state.model, chosen)
+    set_memory_format(run.state.model, chosen, run.state.optimizer)
     network = group.wrap(run.state.model)
     if run.options.compile:
         network.compile()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mas_labels.errors import ConfigError
 from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
+from mas_train.checkpoint import generator_states, set_generator_states
 
 HALF_PRECISIONS: Final[Mapping[str, torch.dtype]] = MappingProxyType(
     {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -41,7 +42,9 @@ def require_precision(precision: str, device: torch.device) -> None:
     ConfigError
         If it has not.
     """
-    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+    if precision != "bf16" or device.type != "cuda":
+        return
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
         raise ConfigError(f"{torch.cuda.get_device_name(device)} has no bf16: give --precision fp16")
 
 
@@ -58,8 +61,8 @@ def choose_memory_format(
     Parameters
     ----------
     name
-        A key of `MEMORY_FORMATS`, ``"auto"``, or None: ``"channels_last_3d"`` on a CPU, where it is faster;
-        ``"auto"`` elsewhere, where that depends on the device, the precision and the libraries.
+        A key of `MEMORY_FORMATS`, ``"auto"``, or None: ``"auto"`` on CUDA, where it depends on the GPU, the
+        precision and the libraries, and ``"channels_last_3d"`` elsewhere: on CPUs it is the faster one.
     model, precision, device
         What is to be trained, and how.
     clips
@@ -73,7 +76,7 @@ def choose_memory_format(
         One line that says how fast each was; empty if nothing was measured.
     """
     if name is None:
-        name = "channels_last_3d" if device.type == "cpu" else "auto"
+        name = "auto" if device.type == "cuda" else "channels_last_3d"
     if name != "auto":
         return name, ""
     seconds = {
@@ -85,9 +88,24 @@ def choose_memory_format(
     return best, f"memory format {best} ({words})"
 
 
-def set_memory_format(model: nn.Module, name: str) -> None:
-    """Lay out the weights of convolutions in a format of `MEMORY_FORMATS`; their values stay."""
+def set_memory_format(model: nn.Module, name: str, optimizer: torch.optim.Optimizer | None = None) -> None:
+    """Lay out the weights of convolutions in a format of `MEMORY_FORMATS`; their values stay.
+
+    So is the optimiser's momentum: torch's fused step takes it for granted that the two lie alike. Weights
+    that have no momentum yet are given zeros, which the first step makes what it would have begun with;
+    torch's own beginning leaves memory as it was found if fp16's scaler skips that step.
+    """
     model.to(memory_format=MEMORY_FORMATS[name])  # type: ignore[call-overload]
+    if optimizer is None:
+        return
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            if group["momentum"] and weight.requires_grad:
+                momentum = torch.zeros_like(weight)
+                found = optimizer.state[weight].get("momentum_buffer")
+                optimizer.state[weight]["momentum_buffer"] = (
+                    momentum if found is None else momentum.copy_(found)
+                )
 
 
 def _step_seconds(
@@ -98,13 +116,14 @@ def _step_seconds(
     shape = (clips, 3, CLIP_FRAMES, VIEW_SIZE, VIEW_SIZE)
     views = torch.zeros(shape, device=device).contiguous(memory_format=MEMORY_FORMATS[memory_format])
     shortest = float("inf")
-    with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
-        for step in range(1 + TIMED_STEPS):
-            began = time.perf_counter()
-            with autocast(precision, device):
-                outputs: tuple[Tensor, ...] = model(views)
-                sum(output.float().sum() for output in outputs).backward()  # type: ignore[union-attr]
-            next(model.parameters()).flatten()[0].item()  # waits until the device has done it all
-            if step:
-                shortest = min(shortest, time.perf_counter() - began)
+    generators = generator_states(device)
+    for step in range(1 + TIMED_STEPS):
+        began = time.perf_counter()
+        with autocast(precision, device):
+            outputs: tuple[Tensor, ...] = model(views)
+            sum(output.float().sum() for output in outputs).backward()  # type: ignore[union-attr]
+        next(model.parameters()).flatten()[0].item()  # waits until the device has done it all
+        if step:
+            shortest = min(shortest, time.perf_counter() - began)
+    set_generator_states(generators, device)  # dropout drew from them
     return shortest / clips

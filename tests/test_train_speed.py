@@ -143,6 +143,10 @@ def test_too_little_shared_memory_is_said(
     monkeypatch.setattr(loading.os, "statvfs", lambda path: NoRoom)
     with pytest.raises(ConfigError, match=r"need \d+ MB of shared memory, .* has 3 MB: give fewer --workers"):
         losses(SMALL, tiny_shards, tmp_path, workers=1)
+    NoRoom.f_bavail = 1000
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "100")  # all processes of a machine share it
+    with pytest.raises(ConfigError, match="has 1000 MB"):
+        losses(SMALL, tiny_shards, tmp_path / "many", workers=1)
 
 
 def test_freed_memory_is_kept() -> None:

@@ -71,7 +71,7 @@ class VideoFeatures:
 
 @dataclass(frozen=True)
 class Extraction:
-    """How features are computed: nothing here decides them, but for their last bits.
+    """How features are computed: nothing here decides them, but for rounding (on GPUs TF32's).
 
     Attributes
     ----------
