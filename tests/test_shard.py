@@ -44,7 +44,7 @@ def write_shard(path, clips=2, **options):
     with ShardWriter(path, config, {"index": 0}, VIEWS, ("run", "jump é"), {"numpy": "2"}) as writer:
         for number in range(clips):
             writer.add_clip(16 * number, *made_up_clip(number))
-        facts = VideoFacts(fps=25.0, decoded_frames=16 * clips, rows=240, cols=320)
+        facts = VideoFacts(file_bytes=4321, fps=25.0, decoded_frames=16 * clips, rows=240, cols=320)
         record = VideoRecord("a/b é.avi", "jump é", 1, ("train1", "test2"), "07")
         writer.add_video(record, facts, clips)
         writer.add_failure("c.avi", mas_labels.errors.VideoError("open", "cannot_open", "no stream"))
@@ -69,7 +69,8 @@ def test_what_was_written_is_read(tmp_path, frames):
         np.testing.assert_array_equal(clip.motion, statistics.motion)
         assert clip.labels == dict(zip(schema.LABEL_NAMES, statistics.labels[0].tolist(), strict=True))
         assert (clip.video, clip.start_frame, clip.class_name) == ("a/b é.avi", 16 * index, "jump é")
-        assert clip.source == ("a/b é.avi", "jump é", 1, ("train1", "test2"), "07", 32, 25.0, 2)
+        named = ("a/b é.avi", "jump é", 1, ("train1", "test2"), "07", 32, 25.0, 2)
+        assert clip.source == (*named, 4321, 240, 320)
     assert shards.failures == [("c.avi", "open", "cannot_open", "no stream")]
     np.testing.assert_array_equal(shards.views, VIEWS)
     assert "2 clips in 1 shards" in repr(shards)
