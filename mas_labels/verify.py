@@ -155,4 +155,5 @@ def _begin(parent: int) -> None:
 
     live_with_parent(parent)
     cv2.setNumThreads(1)
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV before 4.13 has it at its top
+    logging.setLogLevel(0)  # silent

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import av
 import numpy as np
@@ -27,6 +27,9 @@ from mas_labels.errors import VideoError
 
 DECODER_ERRORS = (av.FFmpegError, ValueError, OSError)
 """What PyAV raises on damaged files: FFmpeg's errors, and Python's own on formats that it does not know."""
+
+LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""Titles in other encodings are no reason to refuse a file: from PyAV 19 on they never are."""
 
 CHROMA = Interpolation.BICUBIC
 """How colour is brought to the size of brightness, which has more pixels: FFmpeg's and OpenCV's choice."""
@@ -127,9 +130,9 @@ class VideoReader(VideoFacts):
             return av.open(
                 file,
                 "r",
-                metadata_errors="ignore",
                 options={"protocol_whitelist": "none"},
                 io_open=_refuse_to_open,
+                **LENIENT,
             )
         except DECODER_ERRORS as error:
             raise VideoError(

@@ -46,6 +46,15 @@ def test_a_name_that_is_not_utf8_opens(tmp_path):
     assert len(list(VideoReader(tmp_path / name))) == 3
 
 
+def test_a_title_that_is_not_utf8_is_no_reason_to_refuse(tmp_path):
+    """PyAV before 19 has to be told so, and later ones know no such option."""
+    path = write_video(tmp_path / "a.mp4", moving_texture(3, 48, 64, 1, 0), "mp4v")
+    title = b"Lavf"  # FFmpeg's own name, as the encoder
+    assert path.read_bytes().count(title) == 1
+    path.write_bytes(path.read_bytes().replace(title, b"La\xe9f"))
+    assert len(list(VideoReader(path))) == 3
+
+
 @pytest.mark.parametrize(
     ("content", "stage", "code"),
     [
