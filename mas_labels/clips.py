@@ -11,6 +11,31 @@ from numpy.typing import NDArray
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
 
 
+def resize(frame: NDArray[np.uint8], rows: int, cols: int) -> NDArray[np.uint8]:
+    """Resize a frame: average over areas along a side that shrinks, interpolate linearly along one that grows.
+
+    Parameters
+    ----------
+    frame
+        (any rows, any columns, channels) uint8.
+
+    Returns
+    -------
+    (rows, cols, channels) uint8.
+
+    Notes
+    -----
+    Averaging keeps fine texture from flickering into false motion. A side is averaged before the other one is
+    interpolated, and the values between are rounded to whole numbers.
+    """
+    averaged = min(rows, frame.shape[0]), min(cols, frame.shape[1])
+    if averaged != frame.shape[:2]:
+        frame = cv2.resize(frame, averaged[::-1], interpolation=cv2.INTER_AREA)
+    if averaged != (rows, cols):
+        frame = cv2.resize(frame, (cols, rows), interpolation=cv2.INTER_LINEAR)
+    return frame
+
+
 def resize_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Resize a BGR frame to 128 x 171 and turn it to RGB.
 
@@ -25,13 +50,9 @@ def resize_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     Notes
     -----
-    The paper does not name the interpolation. Frames that shrink are averaged over areas, which keeps fine
-    texture from flickering into false motion; all others are interpolated linearly. The aspect ratio is not
-    kept, as in the paper.
+    The paper does not name the interpolation; see `resize`. The aspect ratio is not kept, as in the paper.
     """
-    shrinks = frame.shape[0] >= FRAME_ROWS and frame.shape[1] >= FRAME_COLS
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.cvtColor(cv2.resize(frame, (FRAME_COLS, FRAME_ROWS), interpolation=how), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(resize(frame, FRAME_ROWS, FRAME_COLS), cv2.COLOR_BGR2RGB)
 
 
 def cut_clips(

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from mas_labels.clips import resize
 from mas_labels.errors import ConfigError, InputError
 from mas_labels.flow import ESTIMATORS
 from mas_labels.video import VideoReader
@@ -41,7 +42,7 @@ def video_flow(path: Path, method: str = "tvl1", size: tuple[int, int] | None = 
     method
         See `mas_labels.compute_flow`.
     size
-        (rows, cols) that frames are resized to first; None keeps theirs.
+        (rows, cols) that frames are resized to first (`mas_labels.clips.resize`); None keeps theirs.
 
     Yields
     ------
@@ -60,7 +61,7 @@ def video_flow(path: Path, method: str = "tvl1", size: tuple[int, int] | None = 
         raise ConfigError(f"no flow method {method!r}: choose one of {', '.join(ESTIMATORS)}")
     waiting: list[NDArray[np.uint8]] = []
     for frame in VideoReader(path):
-        small = frame if size is None else cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR)
+        small = frame if size is None else resize(frame, *size)
         waiting.append(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
         if len(waiting) == FRAMES_AT_A_TIME:
             yield from ESTIMATORS[method](np.stack(waiting))

@@ -23,6 +23,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from mas_labels.display_matrix import as_shown, display_matrix
 from mas_labels.errors import VideoError
 
 DECODER_ERRORS = (av.FFmpegError, ValueError, OSError)
@@ -84,7 +85,7 @@ class VideoReader(VideoFacts):
 
         Yields
         ------
-        (rows, cols, 3) uint8 BGR, turned as the metadata says.
+        (rows, cols, 3) uint8 BGR, turned and mirrored as the metadata says.
 
         Raises
         ------
@@ -180,7 +181,7 @@ class VideoReader(VideoFacts):
         self._errors.append(f"after {self.decoded_frames} frames ({_reason(error)})")
 
     def _to_picture(self, frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
-        """Return a frame as (rows, cols, 3) uint8 BGR, turned as its metadata says."""
+        """Return a frame as (rows, cols, 3) uint8 BGR, turned and mirrored as its metadata says."""
         try:
             bgr = reformatter.reformat(frame, format="bgr24", interpolation=CHROMA, threads=1).to_ndarray()
         except DECODER_ERRORS as error:
@@ -190,9 +191,7 @@ class VideoReader(VideoFacts):
                 f"frame {self.decoded_frames} is in {frame.format.name}, which cannot be turned into BGR "
                 f"({_reason(error)}): re-encode the file",
             ) from error
-        if frame.rotation % 90:  # players show such frames as they are
-            return bgr.astype(np.uint8, copy=False)
-        return np.ascontiguousarray(np.rot90(bgr, frame.rotation // 90), np.uint8)
+        return np.ascontiguousarray(as_shown(bgr.astype(np.uint8, copy=False), display_matrix(frame)))
 
     def _check_size(self, frame: NDArray[np.uint8]) -> None:
         """Note the first frame's size; raise `VideoError` if a later frame has another one."""

@@ -38,6 +38,12 @@ def shared_splits() -> Path:
     return _shared("splits")
 
 
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Folder of small files that were once read wrongly; the test is skipped where there is none."""
+    return _shared("cases")
+
+
 def moving_texture(frames: int, rows: int, cols: int, u: float, v: float, seed: int = 0) -> NDArray[np.uint8]:
     """Return (frames, rows, cols, 3) uint8 of a smooth random texture that moves by (u, v) a frame."""
     margin = int(np.ceil(frames * max(abs(u), abs(v)))) + 2
