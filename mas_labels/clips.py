@@ -12,7 +12,7 @@ from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
 
 
 def resize(frame: NDArray[np.uint8], rows: int, cols: int) -> NDArray[np.uint8]:
-    """Resize a frame: average over areas along a side that shrinks, interpolate linearly along one that grows.
+    """Resize a frame: averaged along a side that shrinks, interpolated linearly along one that grows.
 
     Parameters
     ----------
