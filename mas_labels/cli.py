@@ -12,6 +12,7 @@ from mas_labels.cli_common import (
     EXIT_ERROR,
     EXIT_FAILURE_RATE,
     EXIT_SIGNAL,
+    follow_links_option,
     give_up,
     manifest_option,
     root_option,
@@ -66,17 +67,20 @@ main.add_command(cli_shards.failures)
 @manifest_option
 @root_option
 @splits_option
+@follow_links_option
 @click.option(
     "--contents/--no-contents",
     default=True,
     help="Whether files of equal size in train and test are compared.",
 )
-def list_command(manifest: Path, root: Path, splits_dir: Path | None, contents: bool) -> None:
+def list_command(
+    manifest: Path, root: Path, splits_dir: Path | None, follow_links: bool, contents: bool
+) -> None:
     """Show what a recipe finds: videos, classes, splits, what is missing, what train and test share."""
     from mas_labels.leaks import find_leaks
     from mas_labels.manifest import describe, find_videos, load_manifest
 
-    listing = find_videos(load_manifest(manifest), root, splits_dir)
+    listing = find_videos(load_manifest(manifest), root, splits_dir, follow_links)
     click.echo(describe(listing))
     for leak in find_leaks(listing, contents):
         click.echo(leak)

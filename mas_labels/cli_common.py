@@ -22,6 +22,11 @@ root_option = click.option(
 splits_option = click.option(
     "--splits", "splits_dir", type=click.Path(path_type=Path), help="Folder of the official list files."
 )
+follow_links_option = click.option(
+    "--follow-links",
+    is_flag=True,
+    help="Follow symbolic links to folders, and to files outside of the root.",
+)
 video_timeout_option = click.option(
     "--video-timeout",
     type=click.FloatRange(0, min_open=True),

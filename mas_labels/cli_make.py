@@ -14,6 +14,7 @@ import click
 from mas_labels.cli_common import (
     EXIT_ERROR,
     EXIT_FAILURES,
+    follow_links_option,
     give_up,
     manifest_option,
     root_option,
@@ -33,6 +34,7 @@ MOST_FAILURES_SHOWN = 20
 @manifest_option
 @root_option
 @splits_option
+@follow_links_option
 @click.option("--split", default="all", help="Which split to label.")
 @click.option(
     "--out",
@@ -89,6 +91,7 @@ def make(
     manifest: Path,
     root: Path,
     splits_dir: Path | None,
+    follow_links: bool,
     split: str,
     out: Path,
     workers: int | None,
@@ -104,7 +107,7 @@ def make(
     how = _run_options(options)
     import joblib
 
-    from mas_labels.manifest import find_videos, load_manifest
+    from mas_labels.manifest import find_videos, listing_notes, load_manifest
     from mas_labels.pipeline import run
     from mas_labels.plan import make_plan
 
@@ -117,7 +120,9 @@ def make(
         view_mirrored=options.pop("mirrored"),
         **options,
     )
-    listing = find_videos(recipe, root, splits_dir)
+    listing = find_videos(recipe, root, splits_dir, follow_links)
+    for note in listing_notes(listing):
+        click.echo(note)
     plan = make_plan(listing, split, videos_per_shard or recipe.videos_per_shard, limit)
     workers = workers or joblib.cpu_count()
     if dry_run:

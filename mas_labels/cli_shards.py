@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mas_labels.cli_common import video_timeout_option
+from mas_labels.cli_common import follow_links_option, video_timeout_option
 
 EXIT_UNSOUND = 5
 """Of `verify`: a shard is damaged, contradicts itself or its videos."""
@@ -45,6 +45,7 @@ class Share(click.ParamType):
 @click.option(
     "--root", type=click.Path(path_type=Path, file_okay=False), help="The data set's folder, for --recompute."
 )
+@follow_links_option
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the draw of the clips to make again.")
 @video_timeout_option
 @click.option("--workers", type=click.IntRange(1), default=1, help="Processes.")
@@ -54,6 +55,7 @@ def verify(
     deep: bool,
     recompute: float,
     root: Path | None,
+    follow_links: bool,
     seed: int,
     video_timeout: float,
     workers: int,
@@ -69,7 +71,7 @@ def verify(
     from mas_labels.shard import find_shards
     from mas_labels.verify import Checks, verify_shards
 
-    checks = Checks(deep, recompute, root, seed, video_timeout)
+    checks = Checks(deep, recompute, root, seed, video_timeout, follow_links)
     reports = []
     for report in verify_shards(find_shards(shards), checks, workers):
         reports.append(report)

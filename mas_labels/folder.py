@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from mas_labels.errors import DatasetError
+
+NOWHERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Why nothing is at a path, whoever looks; other errors say that it could not be seen now, or not by us."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class FolderContents:
     ignored
         Number of files that do not look like videos, by extension.
     notes
-        Sentences on what was left out: links, folders that cannot be read.
+        Sentences on the symbolic links that were left out.
     """
 
     videos: tuple[str, ...]
@@ -49,52 +55,145 @@ def first_names(names: Sequence[str], count: int = 3) -> str:
     return ", ".join(printable(name) for name in names[:count]) + (", ..." if len(names) > count else "")
 
 
-def walk_folder(root: Path, extensions: tuple[str, ...]) -> FolderContents:
+def walk_folder(root: Path, extensions: tuple[str, ...], follow_links: bool = False) -> FolderContents:
     """Find the files under `root` that end in one of `extensions`, ignoring case.
 
-    Hidden files and folders are skipped. A link to a file inside `root` counts as that file's second name;
-    links out of `root`, links to folders and broken links are not followed, and noted.
+    Hidden files and folders, and the `lost+found` of a disk, are skipped.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    extensions
+        Lower case, with their dot.
+    follow_links
+        Whether links that lead out of `root` or to folders are followed. Each real folder is read once: under
+        its own name if it lies under `root`, else under the first link to it. A link to a file inside `root`
+        is that file's second name in any case.
+
+    Raises
+    ------
+    DatasetError
+        A folder cannot be read: what is found would depend on who looks.
     """
+    walk = _Walk(root, follow_links)
+    try:
+        walk.read_all()
+    except OSError as error:
+        raise DatasetError(
+            f"cannot read {printable(os.fsdecode(error.filename or root))}: {error.strerror}. What it holds "
+            f"belongs to the data set, so nothing is done without it: make it readable, or move it elsewhere"
+        ) from error
     videos: list[str] = []
     ignored: Counter[str] = Counter()
-    notes: list[str] = []
-    links: list[str] = []
-    for path, is_link in _files(root, "", notes):
+    for path in walk.files:
         _, extension = split_extension(path)
-        if is_link and not _links_to_file_inside(root, path):
-            links.append(path)
-        elif extension in extensions:
+        if extension in extensions:
             videos.append(path)
         else:
             ignored[extension or "without extension"] += 1
-    if links:
-        notes.append(
-            f"{len(links)} symbolic links were not followed, since they lead out of the data set, to a "
-            f"folder or nowhere (first: {printable(min(links))}). Give the folder they lead to as the root, "
-            f"or copy it"
+    return FolderContents(tuple(sorted(videos)), dict(sorted(ignored.items())), walk.notes())
+
+
+class _Walk:
+    """Collects the files of a folder; an `OSError` goes up to the caller."""
+
+    def __init__(self, root: Path, follow_links: bool) -> None:
+        self._root, self._follow = root, follow_links
+        self._real_root = Path(os.path.realpath(root))
+        self._read: set[Path] = set()  # real folders
+        self.files: list[str] = []
+        self._folder_links: list[str] = []
+        self._left_out: dict[str, list[str]] = {}  # links, by the reason
+
+    def read_all(self) -> None:
+        """Read what lies under the root first, then what links lead to, in the order of their names."""
+        self._read_tree("", self._real_root)
+        while self._folder_links:
+            links, self._folder_links = sorted(self._folder_links), []
+            for link in links:
+                real = Path(os.path.realpath(self._root / link))
+                if real in self._read:
+                    self._leave_out("lead to folders that are listed already", link)
+                else:
+                    self._read_tree(f"{link}/", real)
+
+    def _read_tree(self, prefix: str, real: Path) -> None:
+        """Read a folder and those in it; `prefix` is its path relative to the root, `real` its own."""
+        folders = [(prefix, real)]
+        while folders:
+            prefix, real = folders.pop()
+            if real in self._read:
+                continue
+            self._read.add(real)
+            with os.scandir(self._root / prefix) as scan:
+                entries = [entry for entry in scan if entry.name[0] != "." and entry.name != "lost+found"]
+            for entry in entries:  # the type comes with the entry
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((f"{prefix}{entry.name}/", real / entry.name))
+                elif entry.is_symlink():
+                    self._sort_link(prefix + entry.name)
+                elif entry.is_file(follow_symlinks=False):
+                    self.files.append(prefix + entry.name)
+
+    def _sort_link(self, path: str) -> None:
+        """Take a link for a file, keep it for later, or leave it out."""
+        real = Path(os.path.realpath(self._root / path))
+        inside = real.is_relative_to(self._real_root)
+        try:
+            mode = real.stat().st_mode
+        except OSError as error:
+            if error.errno not in NOWHERE and (inside or self._follow):
+                raise
+            mode = 0 if error.errno in NOWHERE else stat.S_IFREG  # it is there, outside, whatever it is
+        if stat.S_ISREG(mode) and (inside or self._follow):
+            self.files.append(path)
+        elif stat.S_ISDIR(mode) and self._follow:
+            self._folder_links.append(path)
+        elif stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+            self._leave_out("were not followed (--follow-links does, or copy what they lead to)", path)
+        else:
+            self._leave_out("lead to no file or folder", path)
+
+    def _leave_out(self, reason: str, link: str) -> None:
+        self._left_out.setdefault(reason, []).append(link)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return one sentence per reason why links were left out."""
+        return tuple(
+            f"{len(links)} symbolic links {reason}: {first_names(sorted(links))}"
+            for reason, links in sorted(self._left_out.items(), reverse=True)
         )
-    return FolderContents(tuple(sorted(videos)), dict(sorted(ignored.items())), tuple(notes))
 
 
-def _files(folder: str | Path, prefix: str, notes: list[str]) -> Iterator[tuple[str, bool]]:
-    """Yield (relative path, is it a link) for files and links; the type comes with the folder's entry."""
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted; none if there is no such folder.
+
+    Raises
+    ------
+    DatasetError
+        It cannot be read.
+    """
     try:
         with os.scandir(folder) as scan:
-            entries = list(scan)
+            return sorted(entry.name for entry in scan)
     except OSError as error:
-        notes.append(f"the folder {printable(prefix) or '.'} cannot be read: {error.strerror}")
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(entry.path, f"{prefix}{entry.name}/", notes)
-        elif entry.is_symlink() or entry.is_file(follow_symlinks=False):
-            yield prefix + entry.name, entry.is_symlink()
+        if error.errno in NOWHERE:
+            return []
+        raise DatasetError(f"cannot read {folder}: {error.strerror}. Make it readable") from error
 
 
-def resolve_inside(root: Path, path: str) -> Path:
+def resolve_inside(root: Path, path: str, follow_links: bool = False) -> Path:
     """Return the file that a shard's or a list's relative path names, only if it lies under `root`.
+
+    Parameters
+    ----------
+    root
+        The data set's folder.
+    path
+        The relative path.
+    follow_links
+        Whether links may lead out of `root`.
 
     Raises
     ------
@@ -102,18 +201,16 @@ def resolve_inside(root: Path, path: str) -> Path:
         If the path is absolute, has ``..``, or is a link that leads out of `root`.
     """
     parts = path.split("/")
-    inside = path and "\0" not in path and not path.startswith("/") and ".." not in parts
-    if not inside or not (root / path).resolve().is_relative_to(root.resolve()):
+    if not path or "\0" in path or path.startswith("/") or ".." in parts:
+        inside, remedy = False, "do not trust where it comes from"
+    else:
+        inside = follow_links or (root / path).resolve().is_relative_to(root.resolve())
+        remedy = (
+            "do not trust where it comes from, or, if the links in that folder are yours, use --follow-links"
+        )
+    if not inside:
         raise DatasetError(
-            f"{printable(path)!r} leads out of {root}: paths of videos lie inside the data set's folder; do "
-            f"not trust where it comes from"
+            f"{printable(path)!r} leads out of {root}: paths of videos lie inside the data set's folder; "
+            f"{remedy}"
         )
     return root / path
-
-
-def _links_to_file_inside(root: Path, path: str) -> bool:
-    try:
-        target = (root / path).resolve(strict=True)
-    except (OSError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
-        return False
-    return target.is_file() and target.is_relative_to(root.resolve())

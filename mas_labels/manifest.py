@@ -19,7 +19,16 @@ from mas_labels.split_rules import ALL
 from mas_labels.split_table import Splits, fold_name
 from mas_labels.splits import list_folders, order_classes, read_splits
 
-__all__ = ["Listing", "Manifest", "VideoRecord", "describe", "find_videos", "list_videos", "load_manifest"]
+__all__ = [
+    "Listing",
+    "Manifest",
+    "VideoRecord",
+    "describe",
+    "find_videos",
+    "list_videos",
+    "listing_notes",
+    "load_manifest",
+]
 
 
 @dataclass(frozen=True)
@@ -101,12 +110,14 @@ class Listing:
             missing = sum(split in video.splits for video in self.missing)
             raise DatasetError(
                 f"expected videos of split {split} in {self.root}, found none ({missing} are in its list). "
-                f"`mas-labels list` shows what there is"
+                f"`mas-labels list` shows what there is{_as_sentences(listing_notes(self))}"
             )
         return videos
 
 
-def find_videos(manifest: Manifest, root: str | Path, splits_dir: str | Path | None = None) -> Listing:
+def find_videos(
+    manifest: Manifest, root: str | Path, splits_dir: str | Path | None = None, follow_links: bool = False
+) -> Listing:
     """Find a data set's videos.
 
     Parameters
@@ -117,11 +128,13 @@ def find_videos(manifest: Manifest, root: str | Path, splits_dir: str | Path | N
         The data set's folder.
     splits_dir
         Folder of list files; without it they are looked for in and beside `root`.
+    follow_links
+        Whether links to folders, and to files outside of `root`, are followed.
 
     Raises
     ------
     DatasetError
-        `root` is not a folder, holds no videos, or none where the recipe expects them.
+        `root` is not a folder, cannot be read, holds no videos, or none where the recipe expects them.
     ConfigError
         `splits_dir` makes no sense for this recipe.
     """
@@ -129,11 +142,12 @@ def find_videos(manifest: Manifest, root: str | Path, splits_dir: str | Path | N
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
         raise DatasetError(f"expected the folder of {manifest.name} at {root}, found {found}. Check the root")
-    contents = walk_folder(root, manifest.extensions)
+    contents = walk_folder(root, manifest.extensions, follow_links)
     if not contents.videos:
         raise DatasetError(
             f"expected videos ({', '.join(manifest.extensions)}) under {root}, found "
             f"{_counted(contents.ignored)}. Check the root, and the extensions in the manifest"
+            f"{_as_sentences(contents.notes)}"
         )
     return list_videos(manifest, contents, root, None if splits_dir is None else Path(splits_dir))
 
@@ -154,7 +168,7 @@ def list_videos(
         raise DatasetError(
             f"none of the {len(strangers)} videos in {root} lies where the manifest {manifest.name} says: "
             f"expected {manifest.path}, found for example {printable(strangers[0])}. The root may be one "
-            f"folder too high or too low"
+            f"folder too high or too low{_as_sentences(contents.notes)}"
         )
     folders = list_folders(manifest, root, splits_dir)
     splits = read_splits(manifest, matches, folders)
@@ -238,8 +252,18 @@ def describe(listing: Listing) -> str:
         f"in {printable(str(listing.root))}\n"
         f"splits: {', '.join(listing.split_names) or 'none'} ({listing.split_source})"
     )
-    parts = [head, _table(listing), *_gaps(listing), *(f"note: {note}" for note in listing.notes)]
+    parts = [head, _table(listing), *listing_notes(listing)]
     return "\n\n".join(parts[:2]) + "".join(f"\n{part}" for part in parts[2:])
+
+
+def listing_notes(listing: Listing) -> list[str]:
+    """Return lines on all that a listing leaves out or decides; none if everything fits."""
+    return [*_gaps(listing), *(f"note: {note}" for note in listing.notes)]
+
+
+def _as_sentences(notes: Sequence[str]) -> str:
+    """Return notes as the end of an error's message."""
+    return "".join(f". {note.strip()}" for note in notes)
 
 
 def _table(listing: Listing) -> str:

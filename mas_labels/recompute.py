@@ -41,7 +41,11 @@ def sample_clips(shard: Shard, share: float, seed: int) -> list[int]:
 
 
 def find_differences(
-    shard: Shard, root: Path, clips: list[int], timeout_seconds: float = RunOptions.video_timeout_seconds
+    shard: Shard,
+    root: Path,
+    clips: list[int],
+    timeout_seconds: float = RunOptions.video_timeout_seconds,
+    follow_links: bool = False,
 ) -> Iterator[Problem]:
     """Decode and label some clips again, in a process that can be killed, and yield what comes out otherwise.
 
@@ -55,23 +59,25 @@ def find_differences(
         Numbers of clips, ascending.
     timeout_seconds
         Longest time without a frame decoded or a clip finished: a video that hangs its decoder is a problem.
+    follow_links
+        Whether links in `root` may lead out of it.
     """
-    videos = shard.read("clips/video")
+    videos, names = shard.read("clips/video"), shard.read_texts("videos/path")
     for row, group in groupby(clips, key=lambda clip: int(videos[clip])):
         wanted = {int(shard.read("clips/start_frame", clip)): clip for clip in group}
         try:
+            path = resolve_inside(root, names[row], follow_links)
             with borrowed_labeller(lambda: None) as labeller:
-                yield from _differences_of_video(shard, root, row, wanted, labeller, timeout_seconds)
+                yield from _differences_of_video(shard, path, row, wanted, labeller, timeout_seconds)
         except MasError as error:
             yield Problem("videos/path", min(wanted.values()), f"cannot be labelled again: {error}")
 
 
 def _differences_of_video(
-    shard: Shard, root: Path, row: int, wanted: dict[int, int], labeller: Labeller, timeout_seconds: float
+    shard: Shard, path: Path, row: int, wanted: dict[int, int], labeller: Labeller, timeout_seconds: float
 ) -> Iterator[Problem]:
     """Label the clips of one video again; `wanted` has their start frames and numbers."""
     name = shard.read_texts("videos/path")[row]
-    path = resolve_inside(root, name)
     missing, others, facts = dict(wanted), _other_versions(shard), None
     numbers = [start // shard.options.clip_stride_frames for start in wanted]
     try:

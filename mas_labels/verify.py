@@ -42,6 +42,8 @@ class Checks:
         Of the draw of those clips.
     timeout_seconds
         Longest time that a video may take for a frame or a clip.
+    follow_links
+        Whether links in `root` may lead out of it.
     """
 
     deep: bool = False
@@ -49,6 +51,7 @@ class Checks:
     root: Path | None = None
     seed: int = 0
     timeout_seconds: float = RunOptions.video_timeout_seconds
+    follow_links: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,11 @@ def verify_shard(path: Path, checks: Checks) -> ShardReport:
                 problems += _first(find_contradictions(shard))
             if checks.recompute and checks.root is not None:
                 recomputed = sample_clips(shard, checks.recompute, checks.seed)
-                problems += _first(find_differences(shard, checks.root, recomputed, checks.timeout_seconds))
+                problems += _first(
+                    find_differences(
+                        shard, checks.root, recomputed, checks.timeout_seconds, checks.follow_links
+                    )
+                )
     except ShardError as error:
         problems.append(Problem("file", None, str(error)))
     return ShardReport(path, clips, len(recomputed), tuple(problems))

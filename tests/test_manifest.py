@@ -157,8 +157,11 @@ def test_links_out_of_the_root_are_not_followed_and_said(grow: Grow) -> None:
     (root / "loop").symlink_to(root)
     listing = find_videos(recipe("folder"), root)
     assert [video.path for video in listing.videos] == ["here.avi", "inside.avi"]
-    assert len(listing.notes) == 1
-    assert listing.notes[0].startswith("4 symbolic links were not followed")
+    assert listing.notes == (
+        "3 symbolic links were not followed (--follow-links does, or copy what they lead to): folder, loop, "
+        "outside.avi",
+        "1 symbolic links lead to no file or folder: broken.avi",
+    )
 
 
 def test_a_pipe_with_a_video_name_is_no_video(grow: Grow) -> None:
@@ -319,7 +322,7 @@ def test_the_path_itself_can_be_the_split(grow: Grow) -> None:
 
 
 @given(
-    st.lists(st.text(st.characters(exclude_characters="\n\r\t "), min_size=1)),
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\r\t "), min_size=1)),
     st.sampled_from(["\n", "\r\n"]),
 )
 def test_list_files_give_back_any_lines(
