@@ -11,6 +11,8 @@ import click
 EXIT_ERROR = 1
 EXIT_FAILURES = 3
 EXIT_FAILURE_RATE = 4
+EXIT_UNAVAILABLE = 6
+"""A shard could not be read now, so nothing is known of it (`verify`, `status`)."""
 EXIT_SIGNAL = 128
 
 manifest_option = click.option(

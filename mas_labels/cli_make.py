@@ -14,6 +14,7 @@ import click
 from mas_labels.cli_common import (
     EXIT_ERROR,
     EXIT_FAILURES,
+    EXIT_UNAVAILABLE,
     follow_links_option,
     give_up,
     manifest_option,
@@ -206,8 +207,12 @@ def _list_failures(results: Sequence[ShardResult], out: Path) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def status(folder: Path, as_json: bool) -> None:
-    """Show how far FOLDER is, filled by one machine or more: done, running, failed, left, rates."""
+    """Show how far FOLDER is, filled by one machine or more: done, running, failed, left, rates.
+
+    Exit status: 0, 1 an error, 2 wrong usage, 6 a shard could not be read now.
+    """
     from mas_labels.status import describe_status, read_status
 
     found = read_status(folder)
     click.echo(json.dumps(found.as_dict(), indent=2) if as_json else describe_status(found))
+    sys.exit(EXIT_UNAVAILABLE if found.unavailable else 0)

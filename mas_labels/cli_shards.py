@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mas_labels.cli_common import follow_links_option, video_timeout_option
+from mas_labels.cli_common import EXIT_UNAVAILABLE, follow_links_option, video_timeout_option
+
+if TYPE_CHECKING:
+    from mas_labels.verify import ShardReport
 
 EXIT_UNSOUND = 5
 """Of `verify`: a shard is damaged, contradicts itself or its videos."""
+VERDICTS = {True: "ok ", False: "BAD", None: "CANNOT READ"}
+"""By `mas_labels.verify.ShardReport.is_sound`."""
+EXIT_STATUS = {True: 0, False: EXIT_UNSOUND, None: EXIT_UNAVAILABLE}
 
 shards_argument = click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
@@ -64,7 +71,8 @@ def verify(
     """Check that SHARDS (files or folders) are what was written, to the last bit.
 
     Always: the seal over the whole file, the structure, all checksums and the content hash. Exit status: 0
-    all are sound, 1 nothing could be checked, 2 wrong usage, 5 at least one is not sound.
+    all are sound, 1 nothing could be checked, 2 wrong usage, 5 at least one is not sound, 6 none is known not
+    to be sound, but some could not be read now ("CANNOT READ": no permission, an I/O error, a missing video).
     """
     if recompute and root is None:
         raise click.UsageError("--recompute needs --root, the folder of the videos")
@@ -76,21 +84,24 @@ def verify(
     for report in verify_shards(find_shards(shards), checks, workers):
         reports.append(report)
         if not as_json:
-            click.echo(f"{'BAD' if report.problems else 'ok '} {report.path}: {report.clips} clips")
-            for problem in report.problems:
-                click.echo(f"    {problem}")
-    bad = [report for report in reports if report.problems]
+            click.echo(f"{VERDICTS[report.is_sound]} {report.path}: {report.clips} clips")
+            for found in (*report.problems, *filter(None, [report.unavailable])):
+                click.echo(f"    {found}")
+    sound = [report for report in reports if report.is_sound]
     made_again = sum(report.recomputed for report in reports)
     if as_json:
         click.echo(
-            json.dumps({"sound": not bad, "shards": [report.as_dict() for report in reports]}, indent=2)
+            json.dumps({"sound": _overall(reports), "shards": [r.as_dict() for r in reports]}, indent=2)
         )
     else:
-        click.echo(
-            f"{len(reports) - len(bad)} of {len(reports)} shards are sound; {made_again} clips made again"
-        )
-    if bad:
-        sys.exit(EXIT_UNSOUND)
+        click.echo(f"{len(sound)} of {len(reports)} shards are sound; {made_again} clips made again")
+    sys.exit(EXIT_STATUS[_overall(reports)])
+
+
+def _overall(reports: Sequence[ShardReport]) -> bool | None:
+    """Return False if one is not sound, else None if one could not be read, else True."""
+    verdicts = [report.is_sound for report in reports]
+    return False if False in verdicts else None if None in verdicts else True
 
 
 @click.command()

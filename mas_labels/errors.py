@@ -10,6 +10,7 @@
     +-- InputError                  an array has the wrong shape, dtype or values
     +-- VideoError                  one video cannot be used: becomes a row of failures, the run goes on
     +-- StorageError                the disk is full or refuses to be written
+    +-- UnavailableError            a file cannot be read now: the machine's trouble, not damage
     +-- WorkerError                 worker processes died, and went on dying
     +-- FailureRateError            more videos failed than the run was told to bear
     +-- ShardError                  a shard is damaged, foreign or of another schema
@@ -20,6 +21,11 @@ Every message says what was expected, what was found and what to do.
 """
 
 from __future__ import annotations
+
+import errno
+import os
+import re
+from typing import Final
 
 
 class MasError(Exception):
@@ -75,6 +81,13 @@ class StorageError(MasError):
     """The disk is full, or refuses to be written."""
 
 
+class UnavailableError(MasError):
+    """A file cannot be read now: an I/O error, no permission, too many open files, too little memory.
+
+    Nothing is known about the file itself, so it is neither called damaged nor to be removed.
+    """
+
+
 class WorkerError(MasError):
     """A process that labels or writes died or does not start: out of memory, or a crash in native code."""
 
@@ -93,6 +106,60 @@ class CheckpointError(MasError):
 
 class TrainingError(MasError):
     """Training cannot go on."""
+
+
+CHECK_DISK: Final = "it may be sound: check the disk or the network, then try again"
+REMEDIES: Final = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "the whole machine has too many open files: end some programs",
+    errno.EACCES: "ask for the right to read it",
+    errno.EPERM: "ask for the right to read it",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EISDIR: "expected a file: check the path",
+    errno.ENOMEM: "end other programs, or give this one less to do at a time",
+}
+"""What to do about a system call that failed while reading; else `CHECK_DISK`."""
+OUT_OF_RANGE: Final = (errno.EINVAL, errno.EOVERFLOW)
+"""What the system says when a corrupt file makes its reader ask for an offset that cannot be."""
+
+
+def system_error(error: BaseException) -> int | None:
+    """Return the number of the system's error behind an exception; None if it is not the machine's.
+
+    HDF5 names that number in its message only, in exceptions of several classes.
+    """
+    if isinstance(error, MemoryError):
+        return errno.ENOMEM
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (found := re.search(r"\berrno = (\d+)", str(error))):
+        number = int(found[1])
+    return None if number in OUT_OF_RANGE else number
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a system call failed, in the system's words, on one line."""
+    number = system_error(error)
+    if number is not None:
+        return os.strerror(number)
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def unavailable(path: str | os.PathLike[str] | None, error: BaseException) -> UnavailableError:
+    """Say that a file cannot be read now, why, and what to do; `path` None takes the exception's own."""
+    number = system_error(error)
+    path = path or getattr(error, "filename", None)
+    remedy = REMEDIES.get(number or 0, CHECK_DISK)
+    found = "the machine refused" if path is None else f"{os.fsdecode(path)}: cannot be read now"
+    return UnavailableError(f"{found} ({reason_of(error)}): {remedy}")
+
+
+def storage_error(path: str | os.PathLike[str], error: BaseException) -> StorageError:
+    """Say that a shard cannot be written, and why."""
+    return StorageError(
+        f"cannot write {os.fspath(path)}: {reason_of(error)}. Finished shards are kept: make room, or choose "
+        "another --out, and run again"
+    )
 
 
 def explain_import_error(error: ImportError) -> MissingDependencyError:

@@ -57,7 +57,7 @@ class Estimate:
     def add(self, outcome: VideoOutcome, clip_stride_frames: int) -> None:
         """Count a sampled video; its header tells how many clips it has beyond those labelled."""
         self.sampled_videos += 1
-        self.failed_videos += outcome.failed
+        self.failed_videos += outcome.error is not None
         self.sampled_clips += outcome.clips
         if outcome.clips:
             whole = 1 + (outcome.facts.promised_frames - CLIP_FRAMES) // clip_stride_frames

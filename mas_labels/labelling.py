@@ -16,7 +16,7 @@ from mas_labels.errors import InputError, VideoError
 from mas_labels.flow import compute_flow
 from mas_labels.labels import ClipStatistics, clip_statistics
 from mas_labels.schema import CLIP_FRAMES
-from mas_labels.video import VideoFacts, VideoReader
+from mas_labels.video import NO_MEMORY, VideoFacts, VideoReader
 from mas_labels.views import NO_VIEWS, view_table
 
 cached_view_table = lru_cache(view_table)
@@ -106,10 +106,9 @@ def label_video(
             if number > wanted[-1]:
                 return
     except (cv2.error, InputError, MemoryError) as error:
-        reason = str(error) or type(error).__name__
-        raise VideoError(
-            "labels", "not_labelled", f"clip {number} could not be labelled: {reason}"
-        ) from error
+        message = f"clip {number} could not be labelled: {str(error) or 'out of memory'}"
+        out_of_memory = isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem
+        raise VideoError("labels", NO_MEMORY if out_of_memory else "not_labelled", message) from error
     if number == 0:
         message = f"{reader.decoded_frames} frames decoded, a clip needs {CLIP_FRAMES}"
         raise VideoError("clips", "too_short", message)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import h5py
 
-from mas_labels.errors import ConfigError, StorageError
+from mas_labels.errors import ConfigError, storage_error
 from mas_labels.locking import lock_file
 from mas_labels.seal import SEAL_BYTES, write_seal
 
@@ -81,10 +81,7 @@ class PartialFile:
         try:
             os.posix_fallocate(self._lock, 0, size)
         except OSError as error:
-            raise StorageError(
-                f"cannot write {self.path}: {error.strerror}. Finished shards are kept: make room, or choose "
-                "another --out, and run again"
-            ) from error
+            raise storage_error(self.path, error) from error
         self._reserved = size
 
     def close(self) -> None:

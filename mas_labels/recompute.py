@@ -11,7 +11,7 @@ import numpy as np
 
 from mas_labels.config import RunOptions
 from mas_labels.deep_checks import Problem
-from mas_labels.errors import MasError, VideoError
+from mas_labels.errors import MasError, UnavailableError, VideoError, WorkerError
 from mas_labels.folder import resolve_inside
 from mas_labels.labeller import Labeller, borrowed_labeller
 from mas_labels.labelling import LabelledClip
@@ -19,7 +19,7 @@ from mas_labels.plan import versions
 from mas_labels.schema import CLIP_FRAMES
 from mas_labels.shard_reader import Shard
 from mas_labels.shard_writer import clip_rows, code_frames
-from mas_labels.video import VideoFacts
+from mas_labels.video import MACHINE_CODES, NO_FILE, VideoFacts
 
 BEHIND_THE_END = 2**63
 """A clip that no video has: one that is asked for it is decoded to its end."""
@@ -61,16 +61,29 @@ def find_differences(
         Longest time without a frame decoded or a clip finished: a video that hangs its decoder is a problem.
     follow_links
         Whether links in `root` may lead out of it.
+
+    Raises
+    ------
+    UnavailableError
+        After the last clip, if videos were not there or could not be read: that says nothing of the shard.
     """
     videos, names = shard.read("clips/video"), shard.read_texts("videos/path")
+    unavailable: list[str] = []
     for row, group in groupby(clips, key=lambda clip: int(videos[clip])):
         wanted = {int(shard.read("clips/start_frame", clip)): clip for clip in group}
         try:
             path = resolve_inside(root, names[row], follow_links)
             with borrowed_labeller(lambda: None) as labeller:
                 yield from _differences_of_video(shard, path, row, wanted, labeller, timeout_seconds)
+        except (UnavailableError, WorkerError) as error:
+            unavailable.append(str(error))
         except MasError as error:
+            if isinstance(error, VideoError) and error.code in (*MACHINE_CODES, NO_FILE):
+                unavailable.append(f"{names[row]!r}: {error}")
+                continue
             yield Problem("videos/path", min(wanted.values()), f"cannot be labelled again: {error}")
+    if unavailable:
+        raise UnavailableError(f"{len(unavailable)} videos could not be read now: {unavailable[0]}")
 
 
 def _differences_of_video(

@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from mas_labels.errors import ShardError
+from mas_labels.errors import ShardError, unavailable
 
 SEAL_BYTES: Final = 512
 """The smallest block HDF5 can leave to its user."""
@@ -54,12 +54,14 @@ def check_seal(path: Path) -> None:
     Raises
     ------
     ShardError
-        If the file has no seal, or any bit of it differs, or it cannot be read.
+        If the file has no seal, or any bit of it differs.
+    UnavailableError
+        If it cannot be read now.
     """
     try:
         with path.open("rb", buffering=0) as file:
             found, expected = os.pread(file.fileno(), SEAL_BYTES, 0), compute_seal(file.fileno())
-    except OSError as error:
-        raise ShardError(f"{path}: cannot be read ({error.strerror}): check the disk") from error
+    except (OSError, MemoryError) as error:
+        raise unavailable(path, error) from error
     if found != expected:
         raise ShardError(f"{path}: its bytes are not those that were sealed: remove it and make it again")

@@ -7,6 +7,7 @@ import html
 import os
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mas_labels.clip_columns import SHOW_PROGRESS_AFTER_SECONDS, ColumnReader
-from mas_labels.errors import DatasetError, ShardError
+from mas_labels.errors import DatasetError, ShardError, unavailable
 from mas_labels.folder import printable
 from mas_labels.selection import ClipSelection
 from mas_labels.shard_clip import Clip
@@ -268,17 +269,29 @@ def find_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     asked = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found: dict[Path, None] = {}
     for item in [os.fspath(one) for one in asked]:
-        path = Path(item)
-        if path.is_dir():
-            matches = [str(match) for match in path.glob("*.h5")]
-        else:
-            matches = [item] if path.is_file() else glob.glob(item)  # noqa: PTH207 - absolute patterns too
+        try:
+            matches = _matches(item)
+        except OSError as error:
+            raise unavailable(item, error) from error
         if not matches:
             raise DatasetError(f"no shards match {item!r}: expected *.h5 files written by `mas-labels make`")
         found.update(dict.fromkeys(map(Path, sorted(matches))))
     if not found:
         raise DatasetError("no shards given: name *.h5 files written by `mas-labels make`")
     return list(found)
+
+
+def _matches(item: str) -> list[str]:
+    """Return the shards of a folder, a file, or the files that fit a pattern; raises `OSError`."""
+    path = Path(item)
+    if path.is_dir():
+        return [entry.path for entry in os.scandir(item) if fnmatch(entry.name, "*.h5")]
+    if path.is_file():
+        return [item]
+    matches = glob.glob(item)  # noqa: PTH207 - absolute patterns too
+    if not matches and path.parent.is_dir():  # a pattern skips what it cannot list
+        os.scandir(path.parent).close()
+    return matches
 
 
 def open_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> ShardSet:
@@ -299,5 +312,7 @@ def open_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         If nothing matches.
     ShardError
         If a shard is damaged or foreign, or two were made with different options.
+    UnavailableError
+        If one, or its folder, cannot be read now.
     """
     return ShardSet(find_shards(paths))

@@ -11,9 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from mas_labels.errors import ShardError
+from mas_labels.hdf5_file import UNREADABLE, explain, open_hdf5
 from mas_labels.shard_structure import read_attributes
-from mas_labels.stored_frames import UNREADABLE
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,14 @@ def parse_attributes(file: h5py.File, path: Path) -> ShardAttributes:
     ------
     ShardError
         If it is no shard, of another schema, or an attribute is damaged.
+    UnavailableError
+        If it cannot be read now.
     """
     try:
         texts = {name: os.fsdecode(value) for name, value in read_attributes(file, path).items()}
         config, plan, versions = (_dictionary(texts[name]) for name in ("config", "plan", "versions"))
     except UNREADABLE as error:
-        raise ShardError(f"{path}: not a shard of mas-labels, an attribute is damaged: {error}") from error
+        raise explain(path, error, "not a shard of mas-labels, an attribute is damaged") from error
     return ShardAttributes(texts, config, plan, versions)
 
 
@@ -91,16 +92,18 @@ def read_header(path: Path) -> ShardHeader:
     ------
     ShardError
         If the file is no shard, cut short, or of another schema.
+    UnavailableError
+        If it cannot be read now.
     """
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with open_hdf5(path) as file:
             said = parse_attributes(file, path)
             names = [os.fsdecode(name) for name in _read_column(file, "videos/path")]
             videos = dict(zip(names, _read_column(file, "videos/bytes"), strict=True))
             failures = tuple(map(os.fsdecode, _read_column(file, "failures/path")))
             clips = h5py.h5d.open(file.id, b"clips/video").shape[0]
     except UNREADABLE as error:
-        raise ShardError(f"{path}: not a readable shard ({error}): remove it and make it again") from error
+        raise explain(path, error, "not a readable shard") from error
     return ShardHeader(path, said.config, said.plan, said.versions, clips, videos, failures)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from mas_labels.errors import unavailable
 from mas_labels.schema import SCHEMA_VERSION
 from mas_labels.shard_reader import Shard
 
@@ -122,5 +123,8 @@ def _read(path: Path) -> dict[str, list[Any]]:
 
 def _file_state(path: Path) -> list[int]:
     """Return what changes when a file does."""
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise unavailable(path, error) from error
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

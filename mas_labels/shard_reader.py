@@ -14,17 +14,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels import schema
 from mas_labels.config import LabelConfig
 from mas_labels.errors import ConfigError, ShardError
+from mas_labels.hdf5_file import UNREADABLE, explain, open_hdf5
 from mas_labels.seal import check_seal
 from mas_labels.shard_header import parse_attributes
 from mas_labels.shard_structure import check_references, check_rows, checked_datasets
-from mas_labels.stored_frames import CLIP_SHAPE, UNREADABLE, StoredFrames
+from mas_labels.stored_frames import CLIP_SHAPE, StoredFrames
 
 KEPT_LABEL_BYTES = 1 << 20
 """Most bytes of labels that an open shard keeps: 780 clips of 50 views, and no more than HDF5 would keep."""
@@ -79,16 +79,16 @@ class Shard:
     ------
     ShardError
         If the file is no shard, of another schema, damaged, or built to deceive.
+    UnavailableError
+        If the file cannot be read now.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         try:
-            self._file = h5py.File(self.path, "r", locking=False)
-        except OSError as error:
-            raise ShardError(
-                f"{self.path}: not a readable HDF5 file ({error}): remove it and make it again"
-            ) from error
+            self._file = open_hdf5(self.path)
+        except UNREADABLE as error:
+            raise explain(self.path, error, "not a readable HDF5 file") from error
         try:
             self._read_header()
             self._datasets = checked_datasets(self._file, self.path)
@@ -97,9 +97,7 @@ class Shard:
             self.views: NDArray[np.int16] = self.read("views")
         except UNREADABLE as error:
             self._file.close()
-            raise ShardError(
-                f"{self.path}: its structure is damaged ({error}): remove it and make it again"
-            ) from error
+            raise explain(self.path, error, "its structure is damaged") from error
         except BaseException:
             self._file.close()
             raise
@@ -117,7 +115,7 @@ class Shard:
                 f"({self.versions.get('mas_labels')}), or make it again"
             ) from error
         except UNREADABLE as error:
-            raise ShardError(f"{self.path}: its options are damaged: {error}") from error
+            raise explain(self.path, error, "its options are damaged") from error
         self.content_hash = said.texts["content_hash"]
         self._label_min = schema.label_min(self.options.convention)
 
@@ -129,7 +127,10 @@ class Shard:
 
     def stored_bytes(self) -> dict[str, int]:
         """Return the bytes that each data set takes in the file."""
-        return {path: int(dataset.id.get_storage_size()) for path, dataset in self._datasets.items()}
+        try:
+            return {path: int(dataset.id.get_storage_size()) for path, dataset in self._datasets.items()}
+        except UNREADABLE as error:
+            raise explain(self.path, error, "its tables are damaged") from error
 
     def read(self, path: str, rows: slice | int = slice(None)) -> Any:
         """Read rows of a data set, such as ``"clips/labels"``.
@@ -138,15 +139,15 @@ class Shard:
         ------
         ShardError
             If it is not stored, or its bytes do not match their checksum.
+        UnavailableError
+            If they cannot be read now; as of all methods that read.
         """
         if path not in self._datasets:
             raise ShardError(f"{self.path}: {path} is not stored: label again with the option that keeps it")
         try:
             return self._datasets[path][rows]
         except UNREADABLE as error:
-            raise ShardError(
-                f"{self.path}: {path} is damaged ({error}): remove it and make it again"
-            ) from error
+            raise explain(self.path, error, f"{path} is damaged") from error
 
     def read_texts(self, path: str) -> list[str]:
         """Read a column of texts."""
@@ -168,7 +169,10 @@ class Shard:
         if self._datasets["clips/labels"].nbytes > KEPT_LABEL_BYTES:
             return None
         labels: NDArray[np.uint8] = self.read("clips/labels")
-        self._datasets["clips/labels"].refresh()  # or HDF5 would keep them a second time
+        try:
+            self._datasets["clips/labels"].refresh()  # or HDF5 would keep them a second time
+        except UNREADABLE as error:
+            raise explain(self.path, error, "clips/labels is damaged") from error
         self._require_in_range(labels, 0)
         labels.flags.writeable = False
         return labels
@@ -202,7 +206,7 @@ class Shard:
 
     @cached_property
     def _stored_frames(self) -> StoredFrames:
-        return StoredFrames(self.path, self._file, self.read)
+        return StoredFrames(self.path, self._file.id.get_vfd_handle(), self._datasets, self.read)
 
     def verify(self) -> None:
         """Compare the file with its seal, and its content with the content hash.

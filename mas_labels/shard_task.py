@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,16 @@ from pathlib import Path
 
 from mas_labels import interruption
 from mas_labels.config import LabelConfig, RunOptions
-from mas_labels.errors import ConfigError, MasError, StorageError, VideoError
+from mas_labels.errors import (
+    ConfigError,
+    MasError,
+    StorageError,
+    UnavailableError,
+    VideoError,
+    storage_error,
+    system_error,
+    unavailable,
+)
 from mas_labels.heartbeat import Heartbeat
 from mas_labels.labeller import Labeller, borrowed_labeller
 from mas_labels.labelling import ALL_CLIPS, LabelledClip, views_of
@@ -17,7 +27,10 @@ from mas_labels.manifest import VideoRecord
 from mas_labels.plan import ShardPlan, ShardResult, check_same_run, shard_result
 from mas_labels.shard_header import read_header
 from mas_labels.shard_writer import ShardWriter
-from mas_labels.video import VideoFacts
+from mas_labels.video import MACHINE_CODES, VideoFacts
+
+PROCESS_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+"""Of a worker that lacks something itself: others may do better."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,12 @@ def make_shard(plan: ShardPlan, run: RunContext) -> ShardResult:
         raise
     except MasError as error:
         return ShardResult(plan.name, len(plan.videos), error=str(error))
-    except Exception:
+    except Exception as error:
+        number = system_error(error)
+        if number in PROCESS_ERRORS:
+            return ShardResult(plan.name, len(plan.videos), error=str(unavailable(None, error)))
+        if number is not None:  # whatever is read is told of as unavailable
+            raise storage_error(path, error) from error
         return ShardResult(plan.name, len(plan.videos), error=traceback.format_exc())
 
 
@@ -79,8 +97,24 @@ def _write_shard(path: Path, plan: ShardPlan, run: RunContext, beat: Heartbeat) 
         with ShardWriter(
             path, run.config, plan.as_dict(), views, plan.classes, run.versions, run.how.retry_failed
         ) as writer:
-            for record in plan.videos:
+            outcomes = [
                 add_video(writer, record, run.root, labeller, run.how.video_timeout_seconds, count=beat.count)
+                for record in plan.videos
+            ]
+            _require_a_readable_video(outcomes, run.root)
+
+
+def _require_a_readable_video(outcomes: Sequence[VideoOutcome], root: Path) -> None:
+    """Keep no shard of nothing but the machine's trouble, such as a disk that is away.
+
+    Raises
+    ------
+    UnavailableError
+        If there are videos, more than one, and none could be read.
+    """
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if len(outcomes) > 1 and len(errors) == len(outcomes) and all(e.code in MACHINE_CODES for e in errors):
+        raise UnavailableError(f"none of its {len(errors)} videos in {root}: {errors[0].message}")
 
 
 def _check_versions(labeller: Labeller, run: RunContext) -> None:
@@ -93,11 +127,11 @@ def _check_versions(labeller: Labeller, run: RunContext) -> None:
 
 @dataclass(frozen=True)
 class VideoOutcome:
-    """What became of a video: its clips, what was known of it, and whether it is a failure, too."""
+    """What became of a video: its clips, what was known of it, and why it is a failure, too, if it is."""
 
     clips: int
     facts: VideoFacts
-    failed: bool
+    error: VideoError | None
 
 
 def add_video(
@@ -126,7 +160,7 @@ def add_video(
     count
         Told of clips, failures and videos as they come, as `mas_labels.heartbeat.Heartbeat.count` is.
     """
-    clips, facts, failed = 0, VideoFacts(), False
+    clips, facts, failure = 0, VideoFacts(), None
     try:
         for item in labeller.label(root / record.path, writer.config, timeout_seconds, wanted):
             if isinstance(item, LabelledClip):
@@ -137,9 +171,9 @@ def add_video(
                 facts = item
     except VideoError as error:
         writer.add_failure(record.path, error)
-        failed = True
+        failure = error.with_traceback(None)  # whose frames hold a clip
         count(failures=1)
     if clips:
         writer.add_video(record, facts, clips)
     count(videos=1)
-    return VideoOutcome(clips, facts, failed)
+    return VideoOutcome(clips, facts, failure)

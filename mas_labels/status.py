@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mas_labels.errors import DatasetError, ShardError
+from mas_labels.errors import DatasetError, ShardError, UnavailableError, unavailable
 from mas_labels.folder import printable
 from mas_labels.heartbeat import STALE_SECONDS, Beat, read_beats
 from mas_labels.shard_header import read_header
@@ -35,7 +35,9 @@ class Status:
     left
         Shards that nobody works on.
     damaged
-        Complete shards that cannot be read, and why.
+        Complete shards that are damaged, and why.
+    unavailable
+        Complete shards that could not be read now, and why.
     videos, clips, failures
         Of the complete shards: videos with clips, clips, videos that failed.
     clips_per_second
@@ -48,6 +50,7 @@ class Status:
     silent: list[Beat] = field(default_factory=list)
     left: int = 0
     damaged: list[str] = field(default_factory=list)
+    unavailable: list[str] = field(default_factory=list)
     videos: int = 0
     clips: int = 0
     failures: int = 0
@@ -56,7 +59,7 @@ class Status:
     @property
     def hours_left(self) -> float | None:
         """Time left at the present rate; None if nothing tells."""
-        readable = self.done - len(self.damaged)
+        readable = self.done - len(self.damaged) - len(self.unavailable)
         if not readable or not self.clips_per_second:
             return None
         clips = self.clips / readable * (self.total - self.done) - sum(beat.clips for beat in self.running)
@@ -74,8 +77,15 @@ def read_status(out: Path) -> Status:
     ------
     DatasetError
         If there is no such folder, or no shard in it, finished or begun.
+    UnavailableError
+        If the folder cannot be read now.
     """
-    names = [entry.name for entry in os.scandir(out)] if out.is_dir() else []
+    try:
+        names = [entry.name for entry in os.scandir(out)]
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    except OSError as error:
+        raise unavailable(out, error) from error
     found = {match.group(): match for match in map(SHARD_NAME.fullmatch, names) if match}
     if not found:
         raise DatasetError(f"expected shards, finished or begun, in {out}, found none: check the folder")
@@ -98,6 +108,9 @@ def _count_done(status: Status, out: Path, names: Sequence[str]) -> None:
         except ShardError as error:
             status.damaged.append(str(error))
             continue
+        except UnavailableError as error:
+            status.unavailable.append(str(error))
+            continue
         status.videos += len(shard.videos)
         status.clips += shard.clips
         status.failures += len(shard.failures)
@@ -116,6 +129,7 @@ def describe_status(status: Status) -> str:
     lines += _workers("running", status.running)
     lines += _workers("silent (dead or hanging; run the command again)", status.silent)
     lines += [f"damaged: {printable(text)}" for text in status.damaged]
+    lines += [printable(text) for text in status.unavailable]
     if status.running:
         left = "" if status.hours_left is None else f", about {status.hours_left:.2g} hours left"
         lines.append(f"{status.clips_per_second:.1f} clips/s{left}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +16,10 @@ from numpy.typing import NDArray
 
 from mas_labels import jpeg, schema
 from mas_labels.checksum import CHECKSUM_BYTES, make_fletcher32
-from mas_labels.errors import ShardError
+from mas_labels.errors import ShardError, system_error, unavailable
+from mas_labels.hdf5_file import UNREADABLE, explain
 
 CLIP_SHAPE: Final = (schema.CLIP_FRAMES, schema.FRAME_ROWS, schema.FRAME_COLS, 3)
-UNREADABLE: Final = (
-    *(AttributeError, IndexError, KeyError, MemoryError, OSError, OverflowError, RuntimeError, TypeError),
-    ValueError,
-)
-"""What h5py raises on damaged files."""
 SLOW: Final = (
     "mas_labels._checksum is not built: raw frames are read through HDF5, several times more slowly; "
     "install it anew where there is a C++ compiler"
@@ -37,15 +33,19 @@ class StoredFrames:
     ----------
     path
         Of the shard, for messages.
-    file
-        The open shard, whose data sets have been checked.
+    descriptor
+        Of the open file.
+    datasets
+        Its data sets by path, checked.
     read
         Reads rows of a data set through HDF5, comparing checksums.
     """
 
-    def __init__(self, path: Path, file: h5py.File, read: Callable[..., Any]) -> None:
-        self._path, self._file, self._read = path, file, read
-        self._raw = file.get("frames/raw")
+    def __init__(
+        self, path: Path, descriptor: int, datasets: Mapping[str, h5py.Dataset], read: Callable[..., Any]
+    ) -> None:
+        self._path, self._descriptor, self._datasets, self._read = path, descriptor, datasets, read
+        self._raw: Any = datasets.get("frames/raw")
         self._state = self._file_state()
         self._fletcher32 = make_fletcher32()
         if self._raw is not None and self._fletcher32 is None:
@@ -65,6 +65,8 @@ class StoredFrames:
         ------
         ShardError
             If they are damaged: their checksums are compared whenever they are read.
+        UnavailableError
+            If they cannot be read now.
         """
         if self._raw is None:
             self._decode_into(clip, out)
@@ -78,7 +80,10 @@ class StoredFrames:
 
     def _file_state(self) -> tuple[int, int]:
         """Size and time of the last change of the open file: HDF5 reads zeros where a file was cut."""
-        status = os.fstat(self._file.id.get_vfd_handle())
+        try:
+            status = os.fstat(self._descriptor)
+        except OSError as error:
+            raise unavailable(self._path, error) from error
         return status.st_size, status.st_mtime_ns
 
     def _decode_into(self, clip: int, out: NDArray[np.uint8]) -> None:
@@ -99,7 +104,7 @@ class StoredFrames:
             If they are not stored, damaged, or the offsets lead astray.
         """
         ends = self._ends[clip * schema.CLIP_FRAMES :][: schema.CLIP_FRAMES + 1]
-        if ends[0] < 0 or (np.diff(ends) <= 0).any() or ends[-1] > len(self._file["frames/jpeg"]):
+        if ends[0] < 0 or (np.diff(ends) <= 0).any() or ends[-1] > len(self._datasets["frames/jpeg"]):
             raise ShardError(
                 f"{self._path}: frames/offsets of clip {clip} lead astray: remove it and make it again"
             )
@@ -126,9 +131,7 @@ class StoredFrames:
             try:
                 self._raw.id.chunk_iter(note)
             except UNREADABLE as error:
-                raise ShardError(
-                    f"{self._path}: frames/raw is damaged ({error}): remove it and make it again"
-                ) from error
+                raise explain(self._path, error, "frames/raw is damaged") from error
         return offsets
 
     def _read_chunk(self, clip: int, out: NDArray[np.uint8]) -> bool:
@@ -136,11 +139,12 @@ class StoredFrames:
         if self._fletcher32 is None or self._chunk_offsets[clip] < 0:
             return False
         stored = bytearray(CHECKSUM_BYTES)
-        file = self._file.id.get_vfd_handle()
         try:
-            read = os.preadv(file, [out.data, stored], int(self._chunk_offsets[clip]))
-        except OSError:
-            return False
+            read = os.preadv(self._descriptor, [out.data, stored], int(self._chunk_offsets[clip]))
+        except OSError as error:
+            if system_error(error) is None:  # an offset that cannot be
+                return False
+            raise unavailable(self._path, error) from error
         return read == out.nbytes + CHECKSUM_BYTES and self._fletcher32(out) == int.from_bytes(
             stored, "little"
         )

@@ -5,6 +5,7 @@ Each shard is read in another process: a file that was built to crash HDF5 becom
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 
 from mas_labels.config import RunOptions
 from mas_labels.deep_checks import Problem, find_contradictions
-from mas_labels.errors import ShardError
+from mas_labels.errors import ShardError, UnavailableError, unavailable
 from mas_labels.interruption import live_with_parent
 from mas_labels.recompute import find_differences, sample_clips
 from mas_labels.seal import check_seal
@@ -66,19 +67,31 @@ class ShardReport:
         Clips it holds, and how many of them were made again.
     problems
         What is wrong with it; empty for a sound shard.
+    unavailable
+        Why it, or a video it was to be compared with, could not be read now; None if all was read. Then
+        nothing is known of what was not read.
     """
 
     path: Path
     clips: int
     recomputed: int
     problems: tuple[Problem, ...]
+    unavailable: str | None = None
+
+    @property
+    def is_sound(self) -> bool | None:
+        """Whether all was read and nothing is wrong; None if nothing was found wrong in part of it."""
+        if self.problems:
+            return False
+        return None if self.unavailable else True
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as what JSON can hold."""
         problems = [{"column": p.column, "clip": p.clip, "message": p.message} for p in self.problems]
         return {
             "shard": str(self.path),
-            "sound": not self.problems,
+            "sound": self.is_sound,
+            "unavailable": self.unavailable,
             "clips": self.clips,
             "recomputed": self.recomputed,
             "problems": problems,
@@ -88,31 +101,34 @@ class ShardReport:
 def verify_shard(path: Path, checks: Checks) -> ShardReport:
     """Check one shard in this process."""
     problems: list[Problem] = []
-    clips, recomputed = 0, list[int]()
+    clips, recomputed, trouble = 0, list[int](), None
     try:
-        check_seal(path)
-    except ShardError as error:
-        problems.append(Problem("file", None, str(error)))
-    try:
+        try:
+            check_seal(path)
+        except ShardError as error:
+            problems.append(Problem("file", None, str(error)))
         with Shard(path) as shard:
             clips = len(shard)
             shard.verify_content()
             if checks.deep:
-                problems += _first(find_contradictions(shard))
+                problems.extend(_first(find_contradictions(shard)))
             if checks.recompute and checks.root is not None:
                 recomputed = sample_clips(shard, checks.recompute, checks.seed)
-                problems += _first(
-                    find_differences(
-                        shard, checks.root, recomputed, checks.timeout_seconds, checks.follow_links
-                    )
+                differences = find_differences(
+                    shard, checks.root, recomputed, checks.timeout_seconds, checks.follow_links
                 )
+                problems.extend(_first(differences))
     except ShardError as error:
         problems.append(Problem("file", None, str(error)))
-    return ShardReport(path, clips, len(recomputed), tuple(problems))
+    except UnavailableError as error:
+        trouble = str(error)
+    except (OSError, MemoryError) as error:
+        trouble = str(unavailable(path, error))
+    return ShardReport(path, clips, len(recomputed), tuple(problems), trouble)
 
 
-def _first(problems: Iterator[Problem]) -> list[Problem]:
-    return [problem for problem, _ in zip(problems, range(MOST_PROBLEMS), strict=False)]
+def _first(problems: Iterator[Problem]) -> Iterator[Problem]:
+    return itertools.islice(problems, MOST_PROBLEMS)
 
 
 def verify_shards(paths: Sequence[Path], checks: Checks, workers: int = 1) -> Iterator[ShardReport]:

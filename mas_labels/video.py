@@ -6,13 +6,14 @@ Decoding is FFmpeg's, through PyAV: it tells of frames whose errors were conceal
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import av
 import numpy as np
@@ -24,13 +25,19 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from mas_labels.display_matrix import as_shown, display_matrix
-from mas_labels.errors import VideoError
+from mas_labels.errors import VideoError, reason_of, system_error
 
 DECODER_ERRORS = (av.FFmpegError, ValueError, OSError)
 """What PyAV raises on damaged files: FFmpeg's errors, and Python's own on formats that it does not know."""
 
 LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 """Titles in other encodings are no reason to refuse a file: from PyAV 19 on they never are."""
+
+NO_FILE: Final = "no_file"
+UNREADABLE: Final = "unreadable"
+NO_MEMORY: Final = "no_memory"
+MACHINE_CODES: Final = (UNREADABLE, NO_MEMORY)
+"""Codes of failures that say nothing of the file: the machine could not read or decode it at the time."""
 
 CHROMA = Interpolation.BICUBIC
 """How colour is brought to the size of brightness, which has more pixels: FFmpeg's and OpenCV's choice."""
@@ -62,6 +69,27 @@ class VideoFacts:
     cols: int = 0
 
 
+class _VideoFile(io.FileIO):
+    """An open video that remembers what the machine refused: FFmpeg rewords it, or goes on without it."""
+
+    trouble: OSError | MemoryError | None = None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        try:
+            return super().read(size)
+        except (OSError, MemoryError) as error:
+            self.trouble = error
+            return b""  # as at the file's end
+
+    def seek(self, position: int, whence: int = os.SEEK_SET, /) -> int:
+        try:
+            return super().seek(position, whence)
+        except OSError as error:
+            if system_error(error) is not None:  # else the place that a damaged file leads to
+                self.trouble = error
+            raise
+
+
 class VideoReader(VideoFacts):
     """Frames of one file, in order, each decoded once; learns the file's facts on the way.
 
@@ -90,15 +118,16 @@ class VideoReader(VideoFacts):
         Raises
         ------
         VideoError
-            If the file cannot be opened, has no frame that decodes, or changes size on its way; after the
-            last frame, if errors were concealed in some, or not all of the file could be decoded.
+            If the file cannot be opened or read, has no frame that decodes, or changes size on its way; after
+            the last frame, if errors were concealed in some, or not all of the file could be decoded. Of
+            `MACHINE_CODES` if the machine is to blame, and not the file.
         """
         self.decoded_frames = self.rows = self.cols = 0
         self._concealed: list[int] = []
         self._errors: list[str] = []
         with self._open_file() as file, self._open_container(file) as container:
             reformatter = VideoReformatter()
-            for frame in self._decode(container, self._choose_stream(container)):
+            for frame in self._decode(container, self._choose_stream(container), file):
                 picture = self._to_picture(frame, reformatter)
                 self._check_size(picture)
                 if frame.is_corrupt:
@@ -107,28 +136,32 @@ class VideoReader(VideoFacts):
                 yield picture
         self._check_end()
 
-    def _open_file(self) -> io.FileIO:
+    def _open_file(self) -> _VideoFile:
         """Open the file and note its size; what is no regular file is not waited for."""
-        none = VideoError("open", "no_file", "expected a regular file, found none: check the path")
+        none = VideoError("open", NO_FILE, "expected a regular file, found none: check the path")
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         except (FileNotFoundError, NotADirectoryError):
             raise none from None
         except OSError as error:
-            raise VideoError("open", "unreadable", f"cannot read the file: {error.strerror}") from error
-        found = os.fstat(descriptor)
+            raise _unreadable("open", error) from error
+        try:
+            found = os.fstat(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            raise _unreadable("open", error) from error
         if not stat.S_ISREG(found.st_mode):
             os.close(descriptor)
             raise none
         self.file_bytes = found.st_size
-        file = io.FileIO(descriptor)
+        file = _VideoFile(descriptor)
         file.name = os.fspath(self.path)  # FFmpeg may look at its ending
         return file
 
-    def _open_container(self, file: io.FileIO) -> InputContainer:
+    def _open_container(self, file: _VideoFile) -> InputContainer:
         """Read the file's head. FFmpeg gets the open file, and may open no other file and no address."""
         try:
-            return av.open(
+            container = av.open(
                 file,
                 "r",
                 options={"protocol_whitelist": "none"},
@@ -136,12 +169,15 @@ class VideoReader(VideoFacts):
                 **LENIENT,
             )
         except DECODER_ERRORS as error:
+            _check_machine("open", file, error)
             raise VideoError(
                 "open",
                 "cannot_open",
                 f"no video was found in its {self.file_bytes} bytes ({_reason(error)}): "
                 "not a video, or cut short",
             ) from error
+        _check_machine("open", file)
+        return container
 
     def _choose_stream(self, container: InputContainer) -> VideoStream:
         """Return the stream to decode, set to one thread, and note what the head says of it."""
@@ -159,14 +195,22 @@ class VideoReader(VideoFacts):
             self.promised_frames = round(max(0, container.duration) / av.time_base * self.fps)
         return stream
 
-    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-        """Yield all frames that the decoder makes; note its errors and go on behind them, as players do."""
+    def _decode(
+        self, container: InputContainer, stream: VideoStream, file: _VideoFile
+    ) -> Iterator[VideoFrame]:
+        """Yield all frames that the decoder makes; note its errors and go on behind them, as players do.
+
+        What the machine refused ends it: the packet at hand may be cut short, those behind it are missing.
+        """
         try:
             for packet in container.demux(stream):
+                _check_machine("decode", file)
                 if packet.size:  # an empty one would end decoding
                     yield from self._decode_packet(stream, packet)
         except DECODER_ERRORS as error:
+            _check_machine("decode", file)
             self._note(error)
+        _check_machine("decode", file)
         yield from self._decode_packet(stream, None)
 
     def _decode_packet(self, stream: VideoStream, packet: Packet | None) -> list[VideoFrame]:
@@ -178,6 +222,7 @@ class VideoReader(VideoFacts):
             return []
 
     def _note(self, error: Exception) -> None:
+        _check_machine("decode", None, error)
         self._errors.append(f"after {self.decoded_frames} frames ({_reason(error)})")
 
     def _to_picture(self, frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
@@ -227,6 +272,28 @@ class VideoReader(VideoFacts):
                 "errors_concealed",
                 f"{'; '.join(wrong)}: clips are cut from what a player would show; fetch the file again",
             )
+
+
+def _unreadable(stage: str, error: OSError | MemoryError) -> VideoError:
+    return VideoError(
+        stage,
+        UNREADABLE,
+        f"the machine could not read the file ({reason_of(error)}), which may be sound: --retry-failed tries "
+        "it again",
+    )
+
+
+def _check_machine(stage: str, file: _VideoFile | None, error: Exception | None = None) -> None:
+    """Raise `VideoError` if the machine refused to read `file`, or the decoder got no memory (`error`)."""
+    if file is not None and file.trouble is not None:
+        raise _unreadable(stage, file.trouble)
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        raise VideoError(
+            stage,
+            NO_MEMORY,
+            "the decoder did not get the memory that it asked for: the machine is short of it, or the file "
+            "asks for too much; --retry-failed tries it again",
+        )
 
 
 def _refuse_to_open(url: str, flags: int, options: dict[str, str]) -> NoReturn:
