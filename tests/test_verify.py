@@ -172,9 +172,7 @@ def test_recomputing_tells_another_video(copy, tiny_videos, tmp_path):
         shutil.copy(root / names[1], root / names[0])
         (root / names[1]).unlink()
         found = []
-        with pytest.raises(
-            UnavailableError, match="1 videos could not be read now: .*expected a regular file"
-        ):
+        with pytest.raises(UnavailableError, match=r"1 videos could not .* a regular file"):
             found.extend(find_differences(shard, root, list(range(len(shard)))))
     columns = {problem.column for problem in found if problem.clip in (0, 1, None)}
     assert {"clips/labels", "clips/mu", "frames/jpeg", "videos/bytes"} <= columns
