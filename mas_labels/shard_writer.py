@@ -209,7 +209,7 @@ class ShardWriter:
         """Write the tables of videos and failures."""
         for path, rows in self._tables.items():
             column = self._columns[path]
-            shape = (len(rows), *column.row_shape)
+            shape = (len(rows), *map(int, column.row_shape))
             table = _as_bytes(rows) if column.dtype == "S" else np.array(rows, column.dtype).reshape(shape)
             self._write_table(path, table)
 

@@ -69,6 +69,11 @@ def write_video(path: Path, frames: NDArray[np.uint8], codec: str = "MJPG", fps:
     return path
 
 
+needs_opencv_5 = pytest.mark.skipif(
+    int(cv2.__version__.partition(".")[0]) < 5,
+    reason="OpenCV 4 warps in steps of 1/32 pixel and decodes otherwise",
+)
+
 FOLDER_MANIFEST = Path(__file__).parents[1] / "data_manifests" / "folder.yaml"
 
 

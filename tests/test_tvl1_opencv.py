@@ -7,7 +7,7 @@ import itertools
 import cv2
 import numpy as np
 import pytest
-from conftest import moving_texture
+from conftest import moving_texture, needs_opencv_5
 
 from mas_labels import tvl1
 from mas_labels.errors import InputError
@@ -63,6 +63,7 @@ def test_each_option_means_the_same(option):
     assert difference(ours(frames, **stage), opencv(frames, **stage)).max() < 2e-5
 
 
+@needs_opencv_5
 @pytest.mark.parametrize("step", [0.8, 0.5, 0.65])
 @pytest.mark.parametrize(("rows", "cols"), SIZES[2:])
 def test_the_pyramid_and_a_warp_agree(step, rows, cols):
@@ -73,6 +74,7 @@ def test_the_pyramid_and_a_warp_agree(step, rows, cols):
     assert np.quantile(distance, 0.99) < 1e-4  # a flat pixel divides the last bit of a warp by almost nothing
 
 
+@needs_opencv_5
 def test_a_run_begins_at_the_flow_it_is_given():
     frames = frames_of(64, 80, 6.0, 4.0)
     start = np.full((64, 80, 2), (5.5, 4.5), np.float32)

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import moving_texture, write_video
+from conftest import moving_texture, needs_opencv_5, write_video
 
 from mas_labels.errors import VideoError
 from mas_labels.video import VideoReader
@@ -150,6 +150,7 @@ def test_damaged_frames_are_told_of(tmp_path, offset, frames, message):
     assert (error.value.code, reader.decoded_frames) == ("errors_concealed", frames)
 
 
+@needs_opencv_5
 def test_pixels_are_those_of_opencvs_decoder(shared_videos):
     """Shards made through OpenCV's decoder hold the same frames."""
     real = sorted((shared_videos / "ucf101").glob("*/*_c04.avi"))[:2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -218,7 +218,7 @@ def bytes_and_time(shards: ShardSet, summary: Summary) -> str:
         (path, size_text(size), f"{size / max(1, summary.bytes):.1%}", meanings[path])
         for path, size in summary.parts.most_common(8)
     ]
-    first, last = (datetime.fromtimestamp(time, timezone.utc) for time in summary.finished)
+    first, last = (datetime.fromtimestamp(time, UTC) for time in summary.finished)
     clip_bytes = size_text(round(summary.bytes / max(1, len(shards))))
     words = (
         f"{size_text(summary.bytes)} in all, {clip_bytes} a clip. {summary.frames:,} frames were decoded, "
