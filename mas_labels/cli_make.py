@@ -16,6 +16,7 @@ from mas_labels.cli_common import (
     EXIT_FAILURES,
     EXIT_UNAVAILABLE,
     follow_links_option,
+    fps_option,
     give_up,
     manifest_option,
     root_option,
@@ -51,6 +52,7 @@ MOST_FAILURES_SHOWN = 20
 @click.option(
     "--clip-stride", type=click.IntRange(1), default=16, help="Frames from one clip's start to the next."
 )
+@fps_option
 @click.option(
     "--view-stride", type=click.IntRange(1, 59), default=8, help="Pixels between two crops that have labels."
 )
@@ -119,6 +121,7 @@ def make(
         clip_stride_frames=options.pop("clip_stride"),
         view_stride_pixels=options.pop("view_stride"),
         view_mirrored=options.pop("mirrored"),
+        fps=options.pop("fps") or "",
         **options,
     )
     listing = find_videos(recipe, root, splits_dir, follow_links)

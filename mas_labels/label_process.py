@@ -98,7 +98,7 @@ def _serve(channel: Channel, job: Job) -> None:
             last = time.monotonic()
 
     error: MasError | str | None = None
-    reader = VideoReader(job.path)
+    reader = VideoReader(job.path, job.config.frame_rate)
     try:
         for clip in label_video(reader, job.config, job.wanted, sign_of_life):
             channel.send(clip)

@@ -44,7 +44,7 @@ def write_shard(path, clips=2, **options):
     with ShardWriter(path, config, {"index": 0}, VIEWS, ("run", "jump é"), {"numpy": "2"}) as writer:
         for number in range(clips):
             writer.add_clip(16 * number, *made_up_clip(number))
-        facts = VideoFacts(file_bytes=4321, fps=25.0, decoded_frames=16 * clips, rows=240, cols=320)
+        facts = VideoFacts(file_bytes=4321, fps=25.0, frames=16 * clips, rows=240, cols=320)
         record = VideoRecord("a/b é.avi", "jump é", 1, ("train1", "test2"), "07")
         writer.add_video(record, facts, clips)
         writer.add_failure("c.avi", mas_labels.errors.VideoError("open", "cannot_open", "no stream"))
