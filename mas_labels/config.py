@@ -30,7 +30,7 @@ class LabelConfig:
     clip_stride_frames
         Frames from the start of one clip to the start of the next (16: no overlap, as in the paper).
     flow
-        The estimator, one of `FLOW_METHODS`.
+        The estimator: ``"tvl1"``, ``"tvl1-opencv"``, ``"brox"``, ``"dis"`` or ``"farneback"``.
     convention
         ``"paper"`` or ``"authors"``.
     view_stride_pixels
