@@ -21,13 +21,19 @@ from mas_labels.cli_common import (
 )
 from mas_labels.cli_make import make, status
 from mas_labels.config import FLOW_METHODS
-from mas_labels.errors import FailureRateError, MasError, explain_import_error
+from mas_labels.errors import FailureRateError, MasError, explain_import_error, unavailable
+from mas_labels.system import begin_process
 
 GOES_ON = "finished shards are kept, the same command goes on from there"
 
 
 class Commands(click.Group):
     """Turns the errors of the library into one line and an exit status."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command line."""
+        begin_process()
+        return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -41,6 +47,8 @@ class Commands(click.Group):
             )
         except MasError as error:
             give_up(str(error), EXIT_ERROR)
+        except (OSError, MemoryError) as error:
+            give_up(str(unavailable(None, error)), EXIT_ERROR)
         except ImportError as error:
             give_up(str(explain_import_error(error)), EXIT_ERROR)
         except interruption.Interrupted as stop:

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from mas_labels.config import LabelConfig, RunOptions
-from mas_labels.errors import ConfigError, FailureRateError
+from mas_labels.errors import ConfigError, FailureRateError, reason_of
 from mas_labels.gather import gatherer
 from mas_labels.heartbeat import remove_leftovers
 from mas_labels.labeller import close_idle_labellers
@@ -22,6 +22,7 @@ from mas_labels.locking import lock_file
 from mas_labels.plan import ShardPlan, ShardResult, finished_shards, versions
 from mas_labels.progress import ProgressBar
 from mas_labels.shard_task import RunContext
+from mas_labels.system import missing_services
 from mas_labels.tvl1 import isa as tvl1_isa
 from mas_labels.workers import make_shards
 
@@ -133,8 +134,12 @@ def _alone_in(out: Path, how: RunOptions) -> Iterator[None]:
             lock, f"another run is writing to {out}: let it finish, or choose another --out"
         )
     except OSError as error:
-        raise ConfigError(f"cannot write shards to {out}: {error.strerror}. Choose another --out") from error
+        raise ConfigError(
+            f"cannot write shards to {out}: {reason_of(error)}. Choose another --out"
+        ) from error
     try:
+        if missing := missing_services(out, is_labelling=True):
+            print(missing, file=sys.stderr)
         if removed := remove_leftovers(out):
             print(f"removed {removed} unfinished shards of a run that was killed", file=sys.stderr)
         yield

@@ -288,12 +288,12 @@ def test_a_set_is_one_long_sequence(tiny_shards, tmp_path):
 
 
 def test_more_shards_than_open_files(tmp_path, monkeypatch):
-    monkeypatch.setattr("mas_labels.shard.OPEN_FILES", 2)
-    for name in "abcd":
+    monkeypatch.setattr("mas_labels.shard_pool.OPEN_FILES", 2)
+    for name in "abcdef":
         write_shard(tmp_path / f"{name}.h5", clips=1)
     shards = mas_labels.open_shards(tmp_path)
-    assert [clip.start_frame for clip in shards] == [0] * 4
-    assert len(shards._open) == 2
+    assert [clip.start_frame for clip in shards] == [0] * 6
+    assert len(shards._pool) == 4, "the fewest"
 
 
 def test_a_shard_that_is_there_is_never_overwritten(tmp_path):
