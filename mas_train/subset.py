@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections import OrderedDict
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError
-from mas_labels.shard import Shard, ShardPool, ShardSet
+from mas_labels.shard import Shard, ShardSet
 
 
 class ShardSubset(ShardSet):
@@ -26,7 +29,8 @@ class ShardSubset(ShardSet):
         self.failure_count = shards.failure_count
         self.kept = kept
         self.lengths = [len(clips) for clips in kept]
-        self._pool = ShardPool(self.paths, self.content_hashes)
+        self._open: OrderedDict[int, Shard] = OrderedDict()
+        self._process = os.getpid()
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
 
     def locate(self, index: int) -> tuple[Shard, int]:
