@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import inspect
+import json
+import re
 from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
 
 import click
 
+from mas_labels.config import LATER_OPTIONS, LabelConfig
 from mas_labels.schema import ATTRIBUTES, COLUMNS, LABEL_MAX, LABEL_NAMES, Column
 
 DOCS = Path(__file__).parent
@@ -59,10 +64,23 @@ def describe_shape(column: Column) -> str:
     return f"({', '.join(shape)}{',' if len(shape) == 1 else ''})"
 
 
+def options() -> Iterator[tuple[str, object, str]]:
+    """Find each option's name, default and meaning; a default that is left out of shards says so."""
+    text = inspect.getdoc(LabelConfig) or ""
+    meanings = dict(re.findall(r"^(\w+)\n((?:    .*\n?)+)", text, re.M))
+    for field in dataclasses.fields(LabelConfig):
+        meaning = " ".join(meanings[field.name].split()).replace("``", "`")
+        left_out = " Absent at its default." if field.name in LATER_OPTIONS else ""
+        yield field.name, field.default, meaning + left_out
+
+
 def format_part() -> str:
-    """Write the tables of attributes, data sets and labels."""
+    """Write the tables of attributes, options, data sets and labels."""
     lines = ["## Attributes of the root", "", "| name | meaning |", "|---|---|"]
     lines += [f"| `{name}` | {meaning} |" for name, meaning in ATTRIBUTES.items()]
+    lines += ["", "## Members of `config`", "", "| name | default | meaning |", "|---|---|---|"]
+    for name, default, meaning in options():
+        lines.append(f"| `{name}` | `{json.dumps(default)}` | {meaning} |")
     lines += ["", "## Data sets", ""]
     lines += ["| path | type | shape | meaning |", "|---|---|---|---|"]
     for column in COLUMNS:

@@ -13,6 +13,7 @@ from mas_labels.cli_common import (
     EXIT_FAILURE_RATE,
     EXIT_SIGNAL,
     follow_links_option,
+    fps_option,
     give_up,
     manifest_option,
     root_option,
@@ -20,13 +21,19 @@ from mas_labels.cli_common import (
 )
 from mas_labels.cli_make import make, status
 from mas_labels.config import FLOW_METHODS
-from mas_labels.errors import FailureRateError, MasError, explain_import_error
+from mas_labels.errors import FailureRateError, MasError, explain_import_error, unavailable
+from mas_labels.system import begin_process
 
 GOES_ON = "finished shards are kept, the same command goes on from there"
 
 
 class Commands(click.Group):
     """Turns the errors of the library into one line and an exit status."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command line."""
+        begin_process()
+        return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -40,6 +47,8 @@ class Commands(click.Group):
             )
         except MasError as error:
             give_up(str(error), EXIT_ERROR)
+        except (OSError, MemoryError) as error:
+            give_up(str(unavailable(None, error)), EXIT_ERROR)
         except ImportError as error:
             give_up(str(explain_import_error(error)), EXIT_ERROR)
         except interruption.Interrupted as stop:
@@ -151,17 +160,28 @@ def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
 @click.option(
     "--size", type=click.IntRange(16), nargs=2, help="Rows and columns to resize to first.  [default: none]"
 )
+@fps_option
 @click.option(
     "--dtype", type=click.Choice(["float16", "float32"]), default="float16", help="Type of .npz and .h5."
 )
 @click.option(
     "--bound", type=float, default=20.0, help="Pixels per frame that a picture's 0 and 255 stand for."
 )
-def flow(video: Path, out: Path, method: str, size: tuple[int, int] | None, dtype: str, bound: float) -> None:
+def flow(
+    video: Path,
+    out: Path,
+    method: str,
+    size: tuple[int, int] | None,
+    fps: str | None,
+    dtype: str,
+    bound: float,
+) -> None:
     """Write the plain optical flow of VIDEO, for whoever wants the flow and not the labels."""
     from mas_labels.flow_files import video_flow, write_flow
+    from mas_labels.frame_rate import parse_fps
 
-    count = write_flow(video_flow(video, method, size), out, dtype=dtype, bound=bound)
+    fields = video_flow(video, method, size, parse_fps(fps) if fps else None)
+    count = write_flow(fields, out, dtype=dtype, bound=bound)
     click.echo(f"wrote {count} flow fields to {out}")
 
 

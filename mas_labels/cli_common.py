@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
+
+from mas_labels.errors import ConfigError
+from mas_labels.frame_rate import parse_fps
 
 EXIT_ERROR = 1
 EXIT_FAILURES = 3
@@ -34,6 +37,27 @@ video_timeout_option = click.option(
     type=click.FloatRange(0, min_open=True),
     default=60.0,
     help="Seconds without a frame decoded or a clip finished after which a video has failed.",
+)
+
+
+class FrameRate(click.ParamType):
+    """Frames per second, exact: ``25``, ``29.97`` or ``30000/1001``."""
+
+    name = "fps"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it as text that `mas_labels.frame_rate.parse_fps` reads."""
+        try:
+            return str(parse_fps(str(value).strip()))
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+
+
+fps_option = click.option(
+    "--fps",
+    type=FrameRate(),
+    default=None,
+    help="Bring each video to this frame rate, by its time stamps: 25, 29.97, 30000/1001.  [default: as is]",
 )
 
 

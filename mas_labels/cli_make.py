@@ -16,6 +16,7 @@ from mas_labels.cli_common import (
     EXIT_FAILURES,
     EXIT_UNAVAILABLE,
     follow_links_option,
+    fps_option,
     give_up,
     manifest_option,
     root_option,
@@ -26,8 +27,7 @@ from mas_labels.config import FLOW_METHODS, LabelConfig, RunOptions
 from mas_labels.conventions import CONVENTIONS
 
 if TYPE_CHECKING:
-    from mas_labels.plan import Plan
-    from mas_labels.resume import ShardResult
+    from mas_labels.plan import ShardPlan, ShardResult
 
 MOST_FAILURES_SHOWN = 20
 
@@ -52,6 +52,7 @@ MOST_FAILURES_SHOWN = 20
 @click.option(
     "--clip-stride", type=click.IntRange(1), default=16, help="Frames from one clip's start to the next."
 )
+@fps_option
 @click.option(
     "--view-stride", type=click.IntRange(1, 59), default=8, help="Pixels between two crops that have labels."
 )
@@ -120,6 +121,7 @@ def make(
         clip_stride_frames=options.pop("clip_stride"),
         view_stride_pixels=options.pop("view_stride"),
         view_mirrored=options.pop("mirrored"),
+        fps=options.pop("fps") or "",
         **options,
     )
     listing = find_videos(recipe, root, splits_dir, follow_links)
@@ -128,44 +130,40 @@ def make(
     plan = make_plan(listing, split, videos_per_shard or recipe.videos_per_shard, limit)
     workers = workers or joblib.cpu_count()
     if dry_run:
-        _show_plan(plan, config, root, out, how, workers)
+        _show_plan(plan, config, root, how, workers)
     else:
         _report(run(plan, config, root, out, workers, how), out)
 
 
 def _run_options(options: dict[str, Any]) -> RunOptions:
     """Take what says how a run is carried out from the options of the command."""
-    from mas_labels.ranks import find_share
+    from mas_labels.ranks import find_rank
 
     backend, scheduler = options.pop("backend"), options.pop("scheduler")
     if (backend == "dask") != (scheduler is not None):
         raise click.UsageError("--backend dask and --scheduler ADDRESS belong together")
-    share = find_share(options.pop("rank"), options.pop("world_size"), os.environ)
-    if share.source is not None:
-        click.echo(f"rank {share.rank} of {share.world_size}, from {share.source}", err=True)
+    rank, world_size = find_rank(options.pop("rank"), options.pop("world_size"), os.environ)
     return RunOptions(
         video_timeout_seconds=options.pop("video_timeout"),
         retry_failed=options.pop("retry_failed"),
         max_failure_rate=options.pop("max_failure_rate"),
-        rank=share.rank,
-        world_size=share.world_size,
+        rank=rank,
+        world_size=world_size,
         scheduler=scheduler,
     )
 
 
-def _show_plan(plan: Plan, config: LabelConfig, root: Path, out: Path, how: RunOptions, workers: int) -> None:
+def _show_plan(
+    plan: Sequence[ShardPlan], config: LabelConfig, root: Path, how: RunOptions, workers: int
+) -> None:
     """Print what a run would do."""
-    from mas_labels.batches import resume_plan, tell_changes
     from mas_labels.estimate import estimate_run
 
-    plan, finished = resume_plan(plan, config, root, out, how)
-    tell_changes(plan)
-    ours = [shard for shard in plan[how.rank :: how.world_size] if shard.name not in finished]
+    ours = plan[how.rank :: how.world_size]
     videos = [video for shard in ours for video in shard.videos]
     classes = len({video.class_name for video in videos} - {None})
     share = f" (rank {how.rank} of {how.world_size})" if how.world_size > 1 else ""
-    kept = f", {len(finished)} are finished" if finished else ""
-    click.echo(f"{len(ours)} shards of {len(videos)} videos in {classes} classes{share}{kept}")
+    click.echo(f"{len(ours)} shards of {len(videos)} videos in {classes} classes{share}")
     if ours:
         click.echo(f"from {ours[0].name} to {ours[-1].name}")
         click.echo(estimate_run(ours, config, root, how).describe(workers))

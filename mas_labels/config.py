@@ -6,14 +6,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
 from typing import Any, Final, Literal
 
 from mas_labels.conventions import get_convention
 from mas_labels.errors import ConfigError
+from mas_labels.frame_rate import parse_fps
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS, VIEW_SIZE
 
 FLOW_METHODS: Final = ("tvl1", "tvl1-opencv", "brox", "dis", "farneback")
 """Names of the estimators in `mas_labels.flow`, here so that help texts need not load OpenCV."""
+
+LATER_OPTIONS: Final = ("fps",)
+"""Options of which shards say nothing unless they are used: the bytes of those made before stay."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class LabelConfig:
     clip_stride_frames
         Frames from the start of one clip to the start of the next (16: no overlap, as in the paper).
     flow
-        The estimator, one of `FLOW_METHODS`.
+        The estimator: ``"tvl1"``, ``"tvl1-opencv"``, ``"brox"``, ``"dis"`` or ``"farneback"``.
     convention
         ``"paper"`` or ``"authors"``.
     view_stride_pixels
@@ -42,6 +47,9 @@ class LabelConfig:
         Whether the flow itself is kept (float16).
     frames_only
         Whether clips are kept without flow and labels, for test and transfer data: no views, nothing of flow.
+    fps
+        Frames per second to which all videos are brought before clips are cut, such as ``"25"``, ``"29.97"``
+        or ``"30000/1001"``; empty: each video's own frames.
     """
 
     clip_stride_frames: int = CLIP_FRAMES
@@ -54,6 +62,7 @@ class LabelConfig:
     store_boundaries: bool = True
     store_flow: bool = False
     frames_only: bool = False
+    fps: str = ""
 
     @classmethod
     def from_dict(cls, options: Mapping[str, Any]) -> LabelConfig:
@@ -94,9 +103,18 @@ class LabelConfig:
         if not 1 <= self.view_stride_pixels <= largest:
             raise ConfigError(f"view_stride_pixels: expected 1 to {largest}, found {self.view_stride_pixels}")
 
+        if self.fps:
+            object.__setattr__(self, "fps", str(parse_fps(self.fps)))  # one rate, one spelling
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """The rate that `fps` asks for."""
+        return Fraction(self.fps) if self.fps else None
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the options by name."""
-        return asdict(self)
+        """Return the options by name; of those that came later, the ones that are used."""
+        options = asdict(self)
+        return {name: value for name, value in options.items() if name not in LATER_OPTIONS or value}
 
 
 @dataclass(frozen=True)

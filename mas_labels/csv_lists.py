@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mas_labels.errors import DatasetError
-from mas_labels.folder import printable, split_extension
+from mas_labels.folder import names_in, printable
+from mas_labels.list_files import read_text
+from mas_labels.path_match import PathParts
 from mas_labels.split_rules import CsvRule
-from mas_labels.split_table import PathMatches, Splits, read_text
+from mas_labels.split_table import Splits
 
 
 def find_csv(rule: CsvRule, folder: Path) -> dict[str, Path]:
@@ -21,12 +23,9 @@ def find_csv(rule: CsvRule, folder: Path) -> dict[str, Path]:
     Raises
     ------
     DatasetError
-        Two files fit one split.
+        Two files fit one split, or the folder cannot be read.
     """
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder))
-    except OSError:  # one of several places to look in: it need not be there
-        return {}
+    names = names_in(folder)
     found: dict[str, Path] = {}
     for split, pattern in rule.files:
         fitting = [name for name in names if fnmatch(name, pattern)]
@@ -40,11 +39,14 @@ def find_csv(rule: CsvRule, folder: Path) -> dict[str, Path]:
     return found
 
 
-def read_csv_lists(rule: CsvRule, extensions: Sequence[str], matches: PathMatches, folder: Path) -> Splits:
+def read_csv_lists(
+    rule: CsvRule, extensions: Sequence[str], videos: Mapping[str, PathParts], folder: Path
+) -> Splits:
     """Read all CSV files of a folder.
 
     A row is matched with a video by the file's name alone, case included (YouTube's ids need it); the folder
-    does not count. A missing video is given the path `<class>/<name>` with the first of the extensions.
+    does not count. A missing video is given the path `<class>/<name>` with the first of the extensions. A row
+    without a class gives its video none.
 
     Raises
     ------
@@ -53,43 +55,59 @@ def read_csv_lists(rule: CsvRule, extensions: Sequence[str], matches: PathMatche
     """
     files = find_csv(rule, folder)
     on_disk: dict[str, list[str]] = {}
-    for path in matches:
-        on_disk.setdefault(PurePosixPath(split_extension(path)[0]).name, []).append(path)
+    for path, parts in videos.items():
+        on_disk.setdefault(file_stem(parts), []).append(path)
     splits_of: dict[str, list[str]] = {}
-    classes: dict[str, str] = {}
+    classes: dict[str, str | None] = {}
+    absent = [split for split, _ in rule.files if split not in files]
+    notes = [f"no CSV file found for {', '.join(absent)} in {folder}"] if absent else []
     for split, file in files.items():
+        without = 0
         for name, class_name in _rows(rule, file):
-            for path in on_disk.get(name, [f"{class_name}/{name}{extensions[0]}"]):
+            without += class_name is None
+            missing = "/".join(filter(None, (class_name, f"{name}{extensions[0]}")))
+            for path in on_disk.get(name, [missing]):
                 splits = splits_of.setdefault(path, [])
                 splits.extend([split] if split not in splits else [])
-                classes[path] = class_name
-    absent = [split for split, _ in rule.files if split not in files]
+                classes[path] = class_name or classes.get(path)
+        if without:
+            notes.append(f"{without} rows of {file.name} have no {rule.class_column}, nor have their videos")
     return Splits(
         names=tuple(files),
         by_path={path: tuple(splits) for path, splits in splits_of.items()},
-        missing=tuple(sorted(splits_of.keys() - matches.keys())),
+        missing=tuple(sorted(splits_of.keys() - videos.keys())),
         source=f"{', '.join(file.name for file in files.values())} in {printable(os.fspath(folder))}",
-        notes=(f"no CSV file found for {', '.join(absent)} in {folder}",) if absent else (),
+        notes=tuple(notes),
         classes=classes,
     )
 
 
+def file_stem(parts: PathParts) -> str:
+    """Return the name of a video's file without folder and extension."""
+    return parts.name.rpartition("/")[2]
+
+
 class _Cell(str):
-    """A cell that can be formatted as a number: 17 in the table is 000017 in the file's name."""
+    """A cell that can be formatted as a number: 17, or 17.0, in the table is 000017 in the file's name."""
 
     def __format__(self, how: str) -> str:
-        return format(int(self), how) if how.endswith("d") else str.__format__(self, how)
+        if not how.endswith("d"):
+            return str.__format__(self, how)
+        if not float(self).is_integer():
+            raise ValueError(f"{self!s} is not a whole number")
+        return format(int(float(self)), how)
 
 
-def _rows(rule: CsvRule, path: Path) -> Iterator[tuple[str, str]]:
-    """Yield name and class of each row."""
+def _rows(rule: CsvRule, path: Path) -> Iterator[tuple[str, str | None]]:
+    """Yield name and class of each row; None for a class that is not there."""
     rows = csv.DictReader(io.StringIO(read_text(path), newline=""))
     for row in rows:
-        cells = {column: _Cell(value) for column, value in row.items() if column and value}
+        cells = {column.strip(): _Cell(value.strip()) for column, value in row.items() if column and value}
         try:
-            yield rule.name.format_map(cells), str(cells[rule.class_column])
+            class_name = cells.get(rule.class_column)
+            yield rule.name.format_map(cells), str(class_name) if class_name else None
         except (KeyError, ValueError) as error:
             raise DatasetError(
-                f"expected columns for {rule.name} and {rule.class_column} in {path}, found in line "
+                f"expected columns for {rule.name} in {path}, found in line "
                 f"{rows.line_num}: {printable(str(dict(row)))} ({type(error).__name__}: {error})"
             ) from error

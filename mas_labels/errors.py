@@ -129,17 +129,22 @@ def system_error(error: BaseException) -> int | None:
 
     HDF5 names that number in its message only, in exceptions of several classes.
     """
+    number = _error_number(error)
+    return None if number in OUT_OF_RANGE else number
+
+
+def _error_number(error: BaseException) -> int | None:
     if isinstance(error, MemoryError):
         return errno.ENOMEM
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (found := re.search(r"\berrno = (\d+)", str(error))):
         number = int(found[1])
-    return None if number in OUT_OF_RANGE else number
+    return number
 
 
 def reason_of(error: BaseException) -> str:
     """Return why a system call failed, in the system's words, on one line."""
-    number = system_error(error)
+    number = _error_number(error)
     if number is not None:
         return os.strerror(number)
     return next(iter(str(error).splitlines()), "") or type(error).__name__

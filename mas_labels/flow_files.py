@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,9 @@ FRAMES_AT_A_TIME: Final = 17
 """Frames whose flow is estimated in one call: memory stays small and each frame's pyramid is made once."""
 
 
-def video_flow(path: Path, method: str = "tvl1", size: tuple[int, int] | None = None) -> Iterator[Flow]:
+def video_flow(
+    path: Path, method: str = "tvl1", size: tuple[int, int] | None = None, rate: Fraction | None = None
+) -> Iterator[Flow]:
     """Estimate the flow between all consecutive frames of a video.
 
     Parameters
@@ -43,6 +46,8 @@ def video_flow(path: Path, method: str = "tvl1", size: tuple[int, int] | None = 
         See `mas_labels.compute_flow`.
     size
         (rows, cols) that frames are resized to first (`mas_labels.clips.resize`); None keeps theirs.
+    rate
+        Frames per second to which the video is brought (`mas_labels.frame_rate`); None: all its frames.
 
     Yields
     ------
@@ -60,7 +65,7 @@ def video_flow(path: Path, method: str = "tvl1", size: tuple[int, int] | None = 
     if method not in ESTIMATORS:
         raise ConfigError(f"no flow method {method!r}: choose one of {', '.join(ESTIMATORS)}")
     waiting: list[NDArray[np.uint8]] = []
-    for frame in VideoReader(path):
+    for frame in VideoReader(path, rate):
         small = frame if size is None else resize(frame, *size)
         waiting.append(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
         if len(waiting) == FRAMES_AT_A_TIME:

@@ -16,6 +16,25 @@ from mas_labels.errors import DatasetError
 NOWHERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """Why nothing is at a path, whoever looks; other errors say that it could not be seen now, or not by us."""
 
+VIDEO_EXTENSIONS: Final = (
+    *(
+        ".avi",
+        ".mp4",
+        ".mkv",
+        ".mov",
+        ".webm",
+        ".m4v",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".wmv",
+        ".flv",
+        ".ogv",
+        ".3gp",
+    ),
+)
+"""Endings of video files, the ones that most data sets come with first."""
+
 
 @dataclass(frozen=True)
 class FolderContents:
@@ -164,6 +183,22 @@ class _Walk:
             f"{len(links)} symbolic links {reason}: {first_names(sorted(links))}"
             for reason, links in sorted(self._left_out.items(), reverse=True)
         )
+
+
+def file_mode(path: Path) -> int:
+    """Return the mode of what is at a path, as `os.stat` does; 0 if nothing is there.
+
+    Raises
+    ------
+    DatasetError
+        It cannot be seen.
+    """
+    try:
+        return path.stat().st_mode
+    except OSError as error:
+        if error.errno in NOWHERE:
+            return 0
+        raise DatasetError(f"cannot look at {path}: {error.strerror}. Make it readable") from error
 
 
 def names_in(folder: Path) -> list[str]:

@@ -23,14 +23,14 @@ from mas_labels.locking import lock_file, take_lock
 
 BEAT_SECONDS = 0.5
 """Between two writes of a worker."""
+BEAT_BYTES = 1024
+"""Of a file, blanks behind its text: no counts of a longer text from before stay, and nothing is cut."""
 STALE_SECONDS = 180.0
 """Age from which a file of another machine tells that its worker is gone: far above what clocks differ by and
 what network file systems hold back."""
 RETRY_SECONDS = 1.0
 BEATS = re.compile(r"\..+\.h5\.progress", re.DOTALL)
-LEFTOVERS = re.compile(
-    r"\..+\.h5\.(progress|partial)|\..+\.plan\.json\.\d+-\d+|\.lock(-\d+-of-\d+)?", re.DOTALL
-)
+LEFTOVERS = re.compile(r"\..+\.h5\.(progress|partial)|\.lock(-\d+-of-\d+)?", re.DOTALL)
 """Names of heartbeats; names of all that a run may leave behind."""
 MOST_DEATHS = 3
 """Workers a shard may cost before it is given up."""
@@ -143,8 +143,8 @@ class Heartbeat:
         self._written = time.monotonic()
         text = json.dumps(asdict(self._beat)).encode("ascii")
         with contextlib.suppress(OSError):  # a full disk is told of by who writes the shard
-            os.pwrite(self._descriptor, text, 0)
-            os.ftruncate(self._descriptor, len(text))
+            size = max(BEAT_BYTES, os.fstat(self._descriptor).st_size)
+            os.pwrite(self._descriptor, text.ljust(size), 0)
 
     def _give_up(self) -> None:
         self._path.unlink(missing_ok=True)

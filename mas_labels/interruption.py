@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mas_labels.system import guard_streams
+
 WATCH_NAME = "watch-parent"
 WATCH_SECONDS = 0.5
 
@@ -71,6 +73,7 @@ def live_with_parent(parent: int) -> None:
     parent
         Its process id, told by itself: it may be gone before we look.
     """
+    guard_streams()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent,), name=WATCH_NAME, daemon=True).start()
 

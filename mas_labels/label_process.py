@@ -26,6 +26,7 @@ from mas_labels.config import LabelConfig
 from mas_labels.errors import MasError
 from mas_labels.labelling import label_video
 from mas_labels.plan import versions
+from mas_labels.system import guard_streams
 from mas_labels.video import VideoReader
 
 SIGN_SECONDS = 0.1
@@ -76,6 +77,7 @@ def main(descriptor: int, parent: int) -> None:
         Process id of who asks; this process ends with it.
     """
     _die_with(parent)
+    guard_streams()
     channel = Channel(socket.socket(fileno=descriptor))
     cv2.setNumThreads(1)  # others work beside us
     _keep_freed_memory()
@@ -98,7 +100,7 @@ def _serve(channel: Channel, job: Job) -> None:
             last = time.monotonic()
 
     error: MasError | str | None = None
-    reader = VideoReader(job.path)
+    reader = VideoReader(job.path, job.config.frame_rate)
     try:
         for clip in label_video(reader, job.config, job.wanted, sign_of_life):
             channel.send(clip)

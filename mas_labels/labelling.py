@@ -110,7 +110,7 @@ def label_video(
         out_of_memory = isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem
         raise VideoError("labels", NO_MEMORY if out_of_memory else "not_labelled", message) from error
     if number == 0:
-        message = f"{reader.decoded_frames} frames decoded, a clip needs {CLIP_FRAMES}"
+        message = f"{reader.frames} frames decoded, a clip needs {CLIP_FRAMES}"
         raise VideoError("clips", "too_short", message)
 
 

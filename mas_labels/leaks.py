@@ -45,12 +45,13 @@ class Leak:
 
 
 def split_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the splits to compare: train and test, val or validate of the same number.
+    """Return the splits to compare: train(ing) with test(ing) and val(idation) of the same number.
 
     >>> split_pairs(["train1", "test1", "train2", "test2"])
     [('train1', 'test1'), ('train2', 'test2')]
     """
-    parts = [(name, re.fullmatch(r"(train|test|val|validate)(.*)", name)) for name in names]
+    kinds = "(train|val|test)(?:ing|idation|idate|id)?(.*)"
+    parts = [(name, re.fullmatch(kinds, name.lower())) for name in names]
     known = [(name, match[1], match[2]) for name, match in parts if match]
     return [
         (train, test)

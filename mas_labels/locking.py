@@ -1,20 +1,20 @@
-"""Locks on files that end with the process that holds them, however it ends."""
+"""Locks on files that end with the process that holds them, however it ends.
+
+Where the file system has no locks every lock is given, and heartbeats alone keep runs apart.
+"""
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import time
 from pathlib import Path
 
 from mas_labels.errors import ConfigError
+from mas_labels.system import try_lock
 
 WAIT_SECONDS = 3.0
 """How long to wait for a lock: the workers of a run that was killed notice it within a second."""
 RETRY_SECONDS = 0.1
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-"""The file system has no locks: then every lock is given, and heartbeats alone keep runs apart."""
 
 
 def lock_file(path: Path, busy: str) -> int:
@@ -52,21 +52,10 @@ def take_lock(path: Path, flags: int = 0) -> int | None:
         descriptor = os.open(path, os.O_RDWR | flags, 0o666)
     except FileNotFoundError:
         return None
-    if _try_lock(descriptor) and _is_at(descriptor, path):
+    if try_lock(descriptor) and _is_at(descriptor, path):
         return descriptor
     os.close(descriptor)
     return None
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-    return True
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mas_labels.errors import DatasetError
-from mas_labels.folder import first_names, printable
+from mas_labels.folder import first_names, names_in, printable
+from mas_labels.list_files import read_lines, split_number, unquote
+from mas_labels.path_match import PathParts
 from mas_labels.split_rules import MarkedListsRule
-from mas_labels.split_table import PathMatches, Splits, SplitTable, read_lines
+from mas_labels.split_table import Splits, SplitTable
 
 
 def find_marked_lists(rule: MarkedListsRule, folder: Path) -> list[tuple[str, str, Path]]:
@@ -18,15 +20,11 @@ def find_marked_lists(rule: MarkedListsRule, folder: Path) -> list[tuple[str, st
     place = re.escape(rule.files)
     for name, what in (("class", ".+"), ("number", r"\d+")):
         place = place.replace(re.escape(f"{{{name}}}"), f"(?P<{name}>{what})")
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder))
-    except OSError:  # one of several places to look in: it need not be there
-        return []
-    found = ((re.fullmatch(place, name), name) for name in names)
+    found = ((re.fullmatch(place, name), name) for name in names_in(folder))
     return [(match["class"], match["number"], folder / name) for match, name in found if match]
 
 
-def read_marked_lists(rule: MarkedListsRule, matches: PathMatches, folder: Path) -> Splits:
+def read_marked_lists(rule: MarkedListsRule, videos: Mapping[str, PathParts], folder: Path) -> Splits:
     """Read all lists of a folder; a video lies in the folder of its class.
 
     Raises
@@ -37,11 +35,11 @@ def read_marked_lists(rule: MarkedListsRule, matches: PathMatches, folder: Path)
     lists = find_marked_lists(rule, folder)
     numbers = sorted({number for _, number, _ in lists}, key=int)
     split_of = {mark: split for split, mark in rule.marks}
-    table = SplitTable(matches)
+    table = SplitTable(videos)
     for name, number, path in lists:
         for listed, mark in _lines(path):
             split = split_of.get(mark)
-            table.add(f"{name}/{listed}", None if split is None else f"{split}{number}")
+            table.add([f"{name}/{listed}"], None if split is None else f"{split}{number}")
     splits = [f"{split}{number}" for number in numbers for split, _ in rule.marks]
     source = f"{len(lists)} list files in {printable(os.fspath(folder))}"
     return table.result(splits, source, _note_absent(lists, numbers, folder))
@@ -50,10 +48,10 @@ def read_marked_lists(rule: MarkedListsRule, matches: PathMatches, folder: Path)
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield name and mark of each line; names may hold spaces."""
     for line in read_lines(path):
-        name, _, mark = line.rpartition(" ")
-        if not name.strip() or not mark.isdecimal():
+        found = split_number(line)
+        if found is None:
             raise DatasetError(f"expected lines such as `name.avi 1` in {path}, found {printable(line)!r}")
-        yield name.strip(), mark
+        yield unquote(found[0]), found[1]
 
 
 def _note_absent(lists: Sequence[tuple[str, str, Path]], numbers: Sequence[str], folder: Path) -> list[str]:

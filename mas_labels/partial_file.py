@@ -12,9 +12,10 @@ from pathlib import Path
 
 import h5py
 
-from mas_labels.errors import ConfigError, storage_error
+from mas_labels.errors import ConfigError, StorageError, reason_of, storage_error
 from mas_labels.locking import lock_file
 from mas_labels.seal import SEAL_BYTES, write_seal
+from mas_labels.system import reserve, sync, sync_folder
 
 SLACK_BYTES = 24 << 20
 """More than HDF5 holds back in its caches: at most 1 MiB for each data set, and its own tables."""
@@ -58,7 +59,6 @@ class PartialFile:
             self.hidden, f"another process is writing {path}: let it finish, or end it first"
         )
         try:
-            os.ftruncate(self._lock, 0)
             self._allocate(SLACK_BYTES)
             self.hdf5 = h5py.File(self.hidden, "w", libver=LAYOUT, userblock_size=SEAL_BYTES, locking=False)
         except BaseException:
@@ -79,7 +79,7 @@ class PartialFile:
 
     def _allocate(self, size: int) -> None:
         try:
-            os.posix_fallocate(self._lock, 0, size)
+            reserve(self._lock, size)
         except OSError as error:
             raise storage_error(self.path, error) from error
         self._reserved = size
@@ -91,7 +91,7 @@ class PartialFile:
         self.hdf5.close()
         os.ftruncate(self._lock, size)
         write_seal(self._lock)
-        os.fsync(self._lock)
+        sync(self._lock)
 
     def publish(self) -> None:
         """Give the completed file its name.
@@ -104,7 +104,13 @@ class PartialFile:
         if self.path.exists() and not self._replace:
             raise ConfigError(f"{self.path} was written by another run meanwhile: it is kept, ours is not")
         self.hidden.rename(self.path)
-        _sync_folder(self.path.parent)
+        try:
+            sync_folder(self.path.parent)
+        except OSError as error:
+            raise StorageError(
+                f"{self.path} was written, but its folder could not be brought to the disk "
+                f"({reason_of(error)}): check the disk, then run again"
+            ) from error
         os.close(self._lock)
 
     def discard(self) -> None:
@@ -116,12 +122,3 @@ class PartialFile:
     def _forget(self) -> None:
         self.hidden.unlink(missing_ok=True)
         os.close(self._lock)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Which paths a recipe's regular expression matches, in bounded time."""
+"""Paths matched by a manifest's regular expression, in bounded time, and what it reads from them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
@@ -19,6 +20,36 @@ MATCH_SECONDS: Final = 1.0
 
 class _SlowMatchError(Exception):
     """The time for a path is up."""
+
+
+@dataclass(frozen=True)
+class PathParts:
+    """Parts of a video's path.
+
+    Attributes
+    ----------
+    class_name, split, group
+        The named groups of the manifest's `path`, None where absent.
+    name
+        By which list files know the video: the path from the folder of its class on, without extension; the
+        whole path where there is no class.
+    """
+
+    class_name: str | None
+    split: str | None
+    group: str | None
+    name: str
+
+
+def read_paths(pattern: str, paths: Iterable[str]) -> dict[str, PathParts]:
+    """Return the parts of each path that matches, as `match_paths` does."""
+    parts = {}
+    for path, match in match_paths(pattern, paths).items():
+        named = match.groupdict()
+        start = match.start("class") if named.get("class") is not None else 0
+        name = split_extension(path[path.rfind("/", 0, start) + 1 :])[0]
+        parts[path] = PathParts(named.get("class"), named.get("split"), named.get("group"), name)
+    return parts
 
 
 def match_paths(pattern: str, paths: Iterable[str]) -> dict[str, re.Match[str]]:

@@ -13,23 +13,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from mas_labels.batches import settle_plan, tell_changes
 from mas_labels.config import LabelConfig, RunOptions
-from mas_labels.errors import ConfigError, FailureRateError
+from mas_labels.errors import ConfigError, FailureRateError, reason_of
 from mas_labels.gather import gatherer
 from mas_labels.heartbeat import remove_leftovers
 from mas_labels.labeller import close_idle_labellers
 from mas_labels.locking import lock_file
-from mas_labels.plan import Plan, ShardPlan, versions
+from mas_labels.plan import ShardPlan, ShardResult, finished_shards, versions
 from mas_labels.progress import ProgressBar
-from mas_labels.resume import ShardResult
 from mas_labels.shard_task import RunContext
+from mas_labels.system import missing_services
 from mas_labels.tvl1 import isa as tvl1_isa
 from mas_labels.workers import make_shards
 
 
 def run(
-    plan: Plan,
+    plan: Sequence[ShardPlan],
     config: LabelConfig,
     root: Path,
     out: Path,
@@ -41,8 +40,7 @@ def run(
     Parameters
     ----------
     plan
-        From `mas_labels.plan.make_plan`, the whole of it on every rank. What `out` was planned for before
-        stays so; videos that are new since are labelled into more shards.
+        From `mas_labels.plan.make_plan`, the whole of it on every rank.
     config
         All options that decide what is in a shard.
     root
@@ -74,10 +72,9 @@ def run(
         gatherer()
         if config.flow == "tvl1":
             tvl1_isa()
+    ours = plan[how.rank :: how.world_size]
     with _alone_in(out, how):
-        plan, results = settle_plan(plan, config, root, out, how)
-        tell_changes(plan)
-        ours = plan[how.rank :: how.world_size]
+        results = finished_shards(out, plan, config, root, how)
         _tell_found(results.values(), len(ours))
         todo = [shard for shard in ours if shard.name not in results]
         context = RunContext(uuid.uuid4().hex, config, how, root.absolute(), out.absolute(), versions())
@@ -137,8 +134,12 @@ def _alone_in(out: Path, how: RunOptions) -> Iterator[None]:
             lock, f"another run is writing to {out}: let it finish, or choose another --out"
         )
     except OSError as error:
-        raise ConfigError(f"cannot write shards to {out}: {error.strerror}. Choose another --out") from error
+        raise ConfigError(
+            f"cannot write shards to {out}: {reason_of(error)}. Choose another --out"
+        ) from error
     try:
+        if missing := missing_services(out, is_labelling=True):
+            print(missing, file=sys.stderr)
         if removed := remove_leftovers(out):
             print(f"removed {removed} unfinished shards of a run that was killed", file=sys.stderr)
         yield

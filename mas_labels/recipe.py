@@ -5,7 +5,7 @@ r"""A recipe: how a data set lies on disk, as plain data read from a small YAML 
     name: ucf101
     description: one line for people
     path: (?P<class>[^/]+)/v_[^/]+_g(?P<group>\d+)_c\d+        # the relative path without its extension
-    extensions: [.avi]                                       # any case
+    extensions: [.avi]                                       # any case; without this key all of videos
     list_folders: [".", ucfTrainTestlist]                    # where list files are looked for
     class_list: classInd.txt                                 # order of the classes; else alphabetical
     splits:                                                  # the first rule that applies is taken
@@ -32,6 +32,7 @@ from typing import Final
 import yaml
 
 from mas_labels.errors import ConfigError
+from mas_labels.folder import VIDEO_EXTENSIONS
 from mas_labels.recipe_keys import Keys, file_name, path_inside
 from mas_labels.split_rules import GroupsRule, PathRule, SplitRule, parse_split_rule
 
@@ -52,7 +53,8 @@ class Manifest:
     path
         Regular expression for a video's whole relative path without its extension.
     extensions
-        Endings of video files, lower case with their dot; files are compared ignoring case.
+        Endings of video files, lower case with their dot; files are compared ignoring case. Of two files of
+        one video the first of these is taken, where list files know videos by their names.
     splits
         Rules for splits, the first that applies is taken; none: only "all" exists.
     list_folders
@@ -115,7 +117,7 @@ def parse_manifest(data: object, where: str = "manifest") -> Manifest:
         name=file_name(keys.text("name"), where),
         description=keys.text("description"),
         path=_pattern(keys.text("path"), where),
-        extensions=tuple(_extension(text, where) for text in keys.texts("extensions")),
+        extensions=tuple(_extension(text, where) for text in keys.texts("extensions", VIDEO_EXTENSIONS)),
         splits=tuple(parse_split_rule(rule, f"{where}: splits") for rule in keys.get("splits", list, [])),
         list_folders=tuple(path_inside(text, where, up=1) for text in keys.texts("list_folders", ["."])),
         class_list=path_inside(name, where) if (name := keys.get("class_list", str, None)) else None,

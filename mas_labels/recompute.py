@@ -106,7 +106,7 @@ def _differences_of_video(
     for start_frame, clip in missing.items():
         yield Problem("clips/start_frame", clip, f"{name!r} has no clip from frame {start_frame} now")
     if facts is not None:
-        found = {"frames": facts.decoded_frames, "bytes": facts.file_bytes, "fps": facts.fps}
+        found = {"frames": facts.frames, "bytes": facts.file_bytes, "fps": facts.fps}
         for column, value in found.items():
             stored = shard.read(f"videos/{column}", row)
             if stored != value:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import glob
 import html
 import os
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from mas_labels.folder import printable
 from mas_labels.selection import ClipSelection
 from mas_labels.shard_clip import Clip
 from mas_labels.shard_index import IndexEntry, ShardIndex, index_entry
+from mas_labels.shard_pool import ShardPool
 from mas_labels.shard_reader import Shard
 from mas_labels.video_rows import Failure, Video, read_failures, read_videos
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
     from mas_labels.label_counts import LabelCounts
 
-OPEN_FILES = 800
-"""Most shards a process keeps open: below the usual limit of 1024 files, and more than UCF101 makes. An open
-shard takes 0.4 MB; opening one anew, with all checks, takes longer than decoding a clip."""
 FEW_SHARDS = 32
 """Of a set as small as this, shards stay open while somebody goes through all of them."""
 
@@ -65,8 +62,6 @@ class ShardSet(Sequence[Clip]):
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = list(paths)
-        self._open: OrderedDict[int, Shard] = OrderedDict()
-        self._process = os.getpid()
         with Shard(self.paths[0]) as first:
             self.config, self.views = first.config, first.views
             self.classes = first.read_texts("classes")
@@ -80,6 +75,7 @@ class ShardSet(Sequence[Clip]):
         index.save()
         self.lengths = [entry.clips for entry in entries]
         self.content_hashes = [entry.content_hash for entry in entries]
+        self._pool = ShardPool(self.paths, self.content_hashes)
         self.failure_count = sum(entry.failures for entry in entries)
         self.columns = ColumnReader(self)
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
@@ -113,22 +109,7 @@ class ShardSet(Sequence[Clip]):
 
     def shard(self, number: int) -> Shard:
         """Return shard `number`, opened; it stays open until others push it out."""
-        if self._process != os.getpid():  # after a fork: handles of the parent are not ours to use
-            self._open, self._process = OrderedDict(), os.getpid()
-        if number in self._open:
-            self._open.move_to_end(number)
-            return self._open[number]
-        while len(self._open) >= OPEN_FILES:
-            self._open.popitem(last=False)[1].close()
-        shard = self._open_anew(number)
-        self._open[number] = shard
-        return shard
-
-    def _open_anew(self, number: int) -> Shard:
-        shard = Shard(self.paths[number])
-        if shard.content_hash != self.content_hashes[number]:
-            raise ShardError(f"{shard.path}: was replaced by another shard while it was in use: start again")
-        return shard
+        return self._pool.get(number)
 
     def locate(self, index: int) -> tuple[Shard, int]:
         """Return the shard that holds clip `index`, and the clip's number there."""
@@ -218,7 +199,7 @@ class ShardSet(Sequence[Clip]):
             if len(self.paths) <= FEW_SHARDS:
                 yield number, self.shard(number)
             else:
-                with self._open_anew(number) as shard:
+                with self._pool.open_anew(number) as shard:
                     yield number, shard
 
     def __len__(self) -> int:
@@ -235,13 +216,9 @@ class ShardSet(Sequence[Clip]):
             raise IndexError(f"clip {index} of {len(self)}")
         return Clip(self, int(index) % len(self))
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": OrderedDict()}
-
     def close(self) -> None:
         """Close all files; they are opened again when needed."""
-        while self._open:
-            self._open.popitem()[1].close()
+        self._pool.close()
 
     def __repr__(self) -> str:
         kind = f"{len(self.views)} views of 27 labels each" if self.has_labels else "frames only"

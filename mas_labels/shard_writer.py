@@ -190,7 +190,7 @@ class ShardWriter:
             "class_index": record.class_index,
             "splits": os.fsencode(",".join(record.splits)),
             "group": os.fsencode(record.group or ""),
-            "frames": facts.decoded_frames,
+            "frames": facts.frames,
             "bytes": facts.file_bytes,
             "fps": facts.fps,
             "size": (facts.rows, facts.cols),

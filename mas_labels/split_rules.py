@@ -53,12 +53,14 @@ class MarkedListsRule:
 class CsvRule:
     """Splits from one CSV file a split, found by a pattern; a row names a video and its class (Kinetics).
 
-    `name` is a format of the columns that gives the video's file name without folder and extension.
+    `name` is a format of the columns that gives the video's file name without folder and extension. Videos in
+    folders called `replacements` are taken instead of others of the same name.
     """
 
     files: tuple[tuple[str, str], ...]
     name: str
     class_column: str
+    replacements: str | None = None
 
 
 SplitRule = ListsRule | GroupsRule | PathRule | MarkedListsRule | CsvRule
@@ -82,7 +84,12 @@ def parse_split_rule(data: object, where: str) -> SplitRule:
             _places(keys.text("files"), where), tuple(_named(keys.get("marks", dict), where))
         )
     elif by == "csv":
-        rule = CsvRule(tuple(_named(keys.get("files", dict), where)), keys.text("name"), keys.text("class"))
+        rule = CsvRule(
+            tuple(_named(keys.get("files", dict), where)),
+            keys.text("name"),
+            keys.text("class"),
+            keys.get("replacements", str, None),
+        )
     else:
         raise ConfigError(f"{where}: `by` must be lists, marked_lists, csv, groups or path, found {by!r}")
     keys.finish()

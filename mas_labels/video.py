@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from mas_labels.display_matrix import as_shown, display_matrix
 from mas_labels.errors import VideoError, reason_of, system_error
+from mas_labels.frame_rate import Clock, at_rate
 
 DECODER_ERRORS = (av.FFmpegError, ValueError, OSError)
 """What PyAV raises on damaged files: FFmpeg's errors, and Python's own on formats that it does not know."""
@@ -52,11 +54,11 @@ class VideoFacts:
     file_bytes
         Size of the file.
     fps
-        Frames per second on average as the container states them, 0 if it does not.
+        Frames per second: as asked for, else on average as the container states them, 0 if it does not.
     promised_frames
-        Frames as the header states them: only ever quoted in messages and estimates.
-    decoded_frames
-        Frames decoded so far.
+        Frames to expect by what the header states: only ever quoted in messages and estimates.
+    frames
+        Frames given out so far: those decoded, or what was made of them at another rate.
     rows, cols
         Size of the frames as they are shown (orientation metadata applied), 0 before the first.
     """
@@ -64,7 +66,7 @@ class VideoFacts:
     file_bytes: int = 0
     fps: float = 0.0
     promised_frames: int = 0
-    decoded_frames: int = 0
+    frames: int = 0
     rows: int = 0
     cols: int = 0
 
@@ -97,11 +99,13 @@ class VideoReader(VideoFacts):
     ----------
     path
         The file.
+    rate
+        Frames per second to give out, by the file's time stamps (`mas_labels.frame_rate`); None: all frames.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rate: Fraction | None = None) -> None:
         super().__init__()
-        self.path = path
+        self.path, self.rate = path, rate
 
     @property
     def facts(self) -> VideoFacts:
@@ -113,28 +117,45 @@ class VideoReader(VideoFacts):
 
         Yields
         ------
-        (rows, cols, 3) uint8 BGR, turned and mirrored as the metadata says.
+        (rows, cols, 3) uint8 BGR, turned and mirrored as the metadata says; at `rate`, if there is one.
 
         Raises
         ------
         VideoError
-            If the file cannot be opened or read, has no frame that decodes, or changes size on its way; after
-            the last frame, if errors were concealed in some, or not all of the file could be decoded. Of
-            `MACHINE_CODES` if the machine is to blame, and not the file.
+            If the file cannot be opened or read, has no frame that decodes, changes size on its way, or has
+            time stamps that are needed and cannot be; after the last frame, if errors were concealed in some,
+            or not all of the file could be decoded. Of `MACHINE_CODES` if the machine is to blame, and not
+            the file.
         """
-        self.decoded_frames = self.rows = self.cols = 0
+        self.frames = self.rows = self.cols = self._decoded = 0
         self._concealed: list[int] = []
         self._errors: list[str] = []
         with self._open_file() as file, self._open_container(file) as container:
-            reformatter = VideoReformatter()
-            for frame in self._decode(container, self._choose_stream(container), file):
-                picture = self._to_picture(frame, reformatter)
-                self._check_size(picture)
-                if frame.is_corrupt:
-                    self._concealed.append(self.decoded_frames)
-                self.decoded_frames += 1
+            stream = self._choose_stream(container)
+            clock = Clock(in_coded_order=container.format.name == "avi")
+            pictures = self._pictures(container, stream, file)
+            shown: Iterator[NDArray[np.uint8]] = (picture for picture, _ in pictures)
+            if self.rate is not None:
+                assert stream.time_base is not None  # only streams that are written may lack it
+                spans = ((picture, clock.span(frame)) for picture, frame in pictures)
+                shown = at_rate(spans, stream.time_base, self.rate)
+            for picture in shown:
+                self.frames += 1
                 yield picture
         self._check_end()
+
+    def _pictures(
+        self, container: InputContainer, stream: VideoStream, file: _VideoFile
+    ) -> Iterator[tuple[NDArray[np.uint8], VideoFrame]]:
+        """Yield every frame that decodes, as a picture and as it was decoded."""
+        reformatter = VideoReformatter()
+        for frame in self._decode(container, stream, file):
+            picture = self._to_picture(frame, reformatter)
+            self._check_size(picture)
+            if frame.is_corrupt:
+                self._concealed.append(self._decoded)
+            self._decoded += 1
+            yield picture, frame
 
     def _open_file(self) -> _VideoFile:
         """Open the file and note its size; what is no regular file is not waited for."""
@@ -189,9 +210,10 @@ class VideoReader(VideoFacts):
                 "open", "no_decoder", "its codec is none that this FFmpeg can decode: re-encode the file"
             )
         stream.codec_context.thread_count = 1  # others work beside us
-        self.fps = float(stream.average_rate or 0)
+        stated = float(stream.average_rate or 0)
+        self.fps = stated if self.rate is None else float(self.rate)
         self.promised_frames = stream.frames
-        if not self.promised_frames and container.duration:
+        if container.duration and (self.rate is not None or not self.promised_frames):
             self.promised_frames = round(max(0, container.duration) / av.time_base * self.fps)
         return stream
 
@@ -223,7 +245,7 @@ class VideoReader(VideoFacts):
 
     def _note(self, error: Exception) -> None:
         _check_machine("decode", None, error)
-        self._errors.append(f"after {self.decoded_frames} frames ({_reason(error)})")
+        self._errors.append(f"after {self._decoded} frames ({_reason(error)})")
 
     def _to_picture(self, frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
         """Return a frame as (rows, cols, 3) uint8 BGR, turned and mirrored as its metadata says."""
@@ -233,7 +255,7 @@ class VideoReader(VideoFacts):
             raise VideoError(
                 "decode",
                 "not_converted",
-                f"frame {self.decoded_frames} is in {frame.format.name}, which cannot be turned into BGR "
+                f"frame {self._decoded} is in {frame.format.name}, which cannot be turned into BGR "
                 f"({_reason(error)}): re-encode the file",
             ) from error
         return np.ascontiguousarray(as_shown(bgr.astype(np.uint8, copy=False), display_matrix(frame)))
@@ -241,13 +263,13 @@ class VideoReader(VideoFacts):
     def _check_size(self, frame: NDArray[np.uint8]) -> None:
         """Note the first frame's size; raise `VideoError` if a later frame has another one."""
         rows, cols = frame.shape[:2]
-        if self.decoded_frames == 0:
+        if self._decoded == 0:
             self.rows, self.cols = rows, cols
         elif (rows, cols) != (self.rows, self.cols):
             raise VideoError(
                 "decode",
                 "size_changes",
-                f"frame {self.decoded_frames} has {rows} x {cols} pixels, those before it "
+                f"frame {self._decoded} has {rows} x {cols} pixels, those before it "
                 f"{self.rows} x {self.cols}: cut the file there",
             )
 
@@ -256,10 +278,10 @@ class VideoReader(VideoFacts):
         wrong = []
         if self._concealed:
             count, first = len(self._concealed), self._concealed[0]
-            wrong.append(f"{count} of {self.decoded_frames} frames are damaged, the first is frame {first}")
+            wrong.append(f"{count} of {self._decoded} frames are damaged, the first is frame {first}")
         if self._errors:
             wrong.append(f"the decoder gave up {len(self._errors)} times, first {self._errors[0]}")
-        if self.decoded_frames == 0:
+        if self._decoded == 0:
             raise VideoError(
                 "decode",
                 "no_frames",

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 import click
 
-from mas_labels.errors import MasError, MissingDependencyError
+from mas_labels.errors import MasError, MissingDependencyError, unavailable
+from mas_labels.system import begin_process
 from mas_train.presets import PRESETS, Recipe, make_recipe
 from mas_train.recipe_options import (
     MEASURING_OPTIONS,
@@ -146,6 +147,7 @@ def main(args: list[str] | None = None) -> None:
 
 def run_command(command: click.Command, name: str, args: list[str] | None, after_interrupt: str) -> NoReturn:
     """Run a command and exit with its status; errors of the library become one line."""
+    begin_process()
     try:
         status = command.main(args=args, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
@@ -153,6 +155,9 @@ def run_command(command: click.Command, name: str, args: list[str] | None, after
         status = error.exit_code
     except MasError as error:
         tell(error)
+        status = EXIT_ERROR
+    except (OSError, MemoryError) as error:
+        tell(unavailable(None, error))
         status = EXIT_ERROR
     except (KeyboardInterrupt, click.Abort):
         click.echo(f"interrupted; {after_interrupt}", err=True)

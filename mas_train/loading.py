@@ -22,6 +22,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mas_labels.errors import ConfigError, MasError, TrainingError
+from mas_labels.system import guard_streams
 from mas_train.dataset import ClipBatch, FrameDataset
 from mas_train.order import Batches
 from mas_train.prefetch import AHEAD, DeviceCopy, run_ahead
@@ -174,6 +175,7 @@ SIGNALS_OF_PARENT: Final = (signal.SIGINT, signal.SIGTERM)
 
 def _leave_signals_to_parent(worker: int) -> None:
     """In a worker: torch has set handlers of its own by now; ignore the signals again."""
+    guard_streams()
     for number in SIGNALS_OF_PARENT:
         signal.signal(number, signal.SIG_IGN)
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections import OrderedDict
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError
-from mas_labels.shard import Shard, ShardSet
+from mas_labels.shard import Shard, ShardPool, ShardSet
 
 
 class ShardSubset(ShardSet):
@@ -29,8 +26,7 @@ class ShardSubset(ShardSet):
         self.failure_count = shards.failure_count
         self.kept = kept
         self.lengths = [len(clips) for clips in kept]
-        self._open: OrderedDict[int, Shard] = OrderedDict()
-        self._process = os.getpid()
+        self._pool = ShardPool(self.paths, self.content_hashes)
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
 
     def locate(self, index: int) -> tuple[Shard, int]:

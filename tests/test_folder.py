@@ -86,10 +86,12 @@ def test_a_folder_of_many_levels_is_read(tmp_path: Path) -> None:
     for folder in folders:
         folder.mkdir()
     (folders[-1] / "a.avi").touch()
-    assert found(tmp_path) == ["d/" * len(folders) + "a.avi"]
-    (folders[-1] / "a.avi").unlink()
-    for folder in reversed(folders):  # else pytest's own tidying fails at this depth
-        folder.rmdir()
+    try:
+        assert found(tmp_path) == ["d/" * len(folders) + "a.avi"]
+    finally:  # else pytest's own tidying fails at this depth
+        (folders[-1] / "a.avi").unlink()
+        for folder in reversed(folders):
+            folder.rmdir()
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:

@@ -33,7 +33,7 @@ def test_groups_count_within_a_class(train: ShardSet) -> None:
     assert shared_names(grouped("a", "07", "blue"), grouped("b", "08", "blue")) == []
 
 
-@pytest.mark.parametrize("options", [{}, {"frames": "raw"}, {"clip_stride_frames": 8}])
+@pytest.mark.parametrize("options", [{}, {"frames": "raw"}, {"clip_stride_frames": 8}, {"fps": "30"}])
 def test_copies_under_other_names_are_told_however_they_are_stored(
     train: ShardSet, test: ShardSet, tmp_path: Path, options: dict[str, object]
 ) -> None:

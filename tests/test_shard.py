@@ -44,7 +44,7 @@ def write_shard(path, clips=2, **options):
     with ShardWriter(path, config, {"index": 0}, VIEWS, ("run", "jump é"), {"numpy": "2"}) as writer:
         for number in range(clips):
             writer.add_clip(16 * number, *made_up_clip(number))
-        facts = VideoFacts(file_bytes=4321, fps=25.0, decoded_frames=16 * clips, rows=240, cols=320)
+        facts = VideoFacts(file_bytes=4321, fps=25.0, frames=16 * clips, rows=240, cols=320)
         record = VideoRecord("a/b é.avi", "jump é", 1, ("train1", "test2"), "07")
         writer.add_video(record, facts, clips)
         writer.add_failure("c.avi", mas_labels.errors.VideoError("open", "cannot_open", "no stream"))
@@ -288,12 +288,12 @@ def test_a_set_is_one_long_sequence(tiny_shards, tmp_path):
 
 
 def test_more_shards_than_open_files(tmp_path, monkeypatch):
-    monkeypatch.setattr("mas_labels.shard.OPEN_FILES", 2)
-    for name in "abcd":
+    monkeypatch.setattr("mas_labels.shard_pool.OPEN_FILES", 2)
+    for name in "abcdef":
         write_shard(tmp_path / f"{name}.h5", clips=1)
     shards = mas_labels.open_shards(tmp_path)
-    assert [clip.start_frame for clip in shards] == [0] * 4
-    assert len(shards._open) == 2
+    assert [clip.start_frame for clip in shards] == [0] * 6
+    assert len(shards._pool) == 4, "the fewest"
 
 
 def test_a_shard_that_is_there_is_never_overwritten(tmp_path):

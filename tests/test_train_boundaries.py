@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SHARED_MODULES = {"mas_labels.schema", "mas_labels.errors", "mas_labels.shard"}
+SHARED_MODULES = {"mas_labels.schema", "mas_labels.errors", "mas_labels.shard", "mas_labels.system"}
 
 
 def imported_modules(path: Path) -> Iterator[str]:

@@ -21,12 +21,12 @@ def test_frames_come_in_order_and_are_counted(tmp_path):
     decoded = np.stack(list(reader))
     assert decoded.shape == (20, 48, 64, 3)
     assert np.abs(decoded.mean(axis=(1, 2, 3)) - 10 * np.arange(20)).max() < 3
-    assert (reader.decoded_frames, reader.rows, reader.cols, reader.fps) == (20, 48, 64, 12.0)
+    assert (reader.frames, reader.rows, reader.cols, reader.fps) == (20, 48, 64, 12.0)
 
 
 def test_a_reader_can_be_read_twice(tmp_path):
     reader = VideoReader(write_video(tmp_path / "a.avi", moving_texture(5, 48, 64, 1, 0)))
-    assert len(list(reader)) == len(list(reader)) == reader.decoded_frames == 5
+    assert len(list(reader)) == len(list(reader)) == reader.frames == 5
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_damaged_frames_are_told_of(tmp_path, offset, frames, message):
     reader = VideoReader(path)
     with pytest.raises(VideoError, match=message) as error:
         list(reader)
-    assert (error.value.code, reader.decoded_frames) == ("errors_concealed", frames)
+    assert (error.value.code, reader.frames) == ("errors_concealed", frames)
 
 
 @needs_opencv_5

@@ -1,0 +1,213 @@
+"""A reader of shards written from docs/format.md alone, with h5py, NumPy and OpenCV; nothing of ours helps.
+
+As a program: ``python format_reader.py SHARD`` reads and checks everything, and says what it found as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+
+TABLES = {
+    "views": ("i2", "views", (3,)),
+    "classes": ("S", "classes", ()),
+    "videos/path": ("S", "videos", ()),
+    "videos/class_index": ("i4", "videos", ()),
+    "videos/splits": ("S", "videos", ()),
+    "videos/group": ("S", "videos", ()),
+    "videos/frames": ("u4", "videos", ()),
+    "videos/bytes": ("u8", "videos", ()),
+    "videos/fps": ("f8", "videos", ()),
+    "videos/size": ("u4", "videos", (2,)),
+    "videos/clips": ("u4", "videos", ()),
+    "clips/video": ("u4", "clips", ()),
+    "clips/start_frame": ("u4", "clips", ()),
+    "failures/path": ("S", "failures", ()),
+    "failures/stage": ("S", "failures", ()),
+    "failures/code": ("S", "failures", ()),
+    "failures/message": ("S", "failures", ()),
+}
+OPTIONAL = {
+    "clips/labels": ("u1", "clips", ("views", 27)),
+    "clips/motion": ("f4", "clips", (15, 2)),
+    "clips/mu": ("f2", "clips", (128, 171, 2)),
+    "clips/mv": ("f2", "clips", (128, 171, 2)),
+    "clips/flow": ("f2", "clips", (15, 128, 171, 2)),
+    "frames/jpeg": ("u1", "bytes", ()),
+    "frames/offsets": ("u8", "offsets", ()),
+    "frames/raw": ("u1", "clips", (16, 128, 171, 3)),
+}
+LARGEST = [16, 8, 16, 8, 4, 8, 4, 8, 8, 8, 8, 8, 15, 15, 16, 8, 16, 8, 4, 8, 4, 8, 8, 8, 8, 8, 8]
+
+
+class FormatReader:
+    """One shard, all of it in memory."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        with h5py.File(path, "r") as file:
+            self.attributes = {name: file.attrs[name] for name in file.attrs}
+            self.data = {}
+            file.visititems(self._take)
+        assert self.attributes["format"] == b"mas-shard"
+        assert self.attributes["schema_version"] == 2
+        self.config = json.loads(self.attributes["config"])
+        self.plan = json.loads(self.attributes["plan"])
+        self.versions = json.loads(self.attributes["versions"])
+
+    def _take(self, name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Dataset):
+            self.data[name] = item[()]
+
+    def check_seal(self) -> None:
+        """Compare the first 512 bytes with what follows them."""
+        with Path(self.path).open("rb") as file:
+            seal, rest = file.read(512), file.read()
+        text = "A shard of mas-labels: 512 bytes of text, then HDF5.\nsha256 of the HDF5: "
+        text += hashlib.sha256(rest).hexdigest() + "\n"
+        assert seal == text.encode().ljust(511) + b"\n"
+
+    def content_hash(self) -> str:
+        """Make the hash of the content anew."""
+        attributes = {
+            name: self.attributes[name].decode() for name in ("format", "config", "plan", "versions")
+        }
+        data = {}
+        for name, rows in self.data.items():
+            kind = rows.dtype.newbyteorder("<")
+            digest = hashlib.sha256(rows.astype(kind).tobytes()).hexdigest()
+            data[name] = f"{kind.str}{list(rows.shape[1:])}:{digest}"
+        version = int(self.attributes["schema_version"])
+        whole = {"attributes": {**attributes, "schema_version": version}, "data": data}
+        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode("ascii")).hexdigest()
+
+    def check_shapes(self) -> None:
+        """Every data set is there, of its type and shape, and none that the page does not name."""
+        sizes = {
+            "views": len(self.data["views"]),
+            "classes": len(self.data["classes"]),
+            "videos": len(self.data["videos/path"]),
+            "clips": len(self.data["clips/video"]),
+            "failures": len(self.data["failures/path"]),
+            "offsets": 16 * len(self.data["clips/video"]) + 1,
+            "bytes": len(self.data.get("frames/jpeg", ())),
+        }
+        assert set(TABLES) <= set(self.data) <= {*TABLES, *OPTIONAL}
+        for name, rows in self.data.items():
+            kind, count, row = {**TABLES, **OPTIONAL}[name]
+            assert rows.shape == (sizes[count], *(sizes.get(n, n) for n in row)), name
+            assert rows.dtype.kind == "S" if kind == "S" else rows.dtype == np.dtype(kind), name
+
+    def check_clips(self) -> None:
+        """Clips are in the order of the videos, each where the stride says."""
+        counts = self.data["videos/clips"]
+        assert np.array_equal(self.data["clips/video"], np.repeat(np.arange(len(counts)), counts))
+        stride = self.config["clip_stride_frames"]
+        starts = [stride * number for count in counts for number in range(count)]
+        assert self.data["clips/start_frame"].tolist() == starts
+        frames = np.repeat(self.data["videos/frames"], counts)
+        assert (self.data["clips/start_frame"] + 16 <= frames).all()
+        if self.config.get("fps"):
+            over, _, under = self.config["fps"].partition("/")
+            assert np.allclose(self.data["videos/fps"], int(over) / int(under or 1), rtol=1e-15)
+
+    def check_labels(self) -> None:
+        """Labels are in their ranges; with stored flow, Mu, Mv and motion are what the page says."""
+        if self.config["frames_only"]:
+            assert len(self.data["views"]) == 0
+            names = ("labels", "motion", "mu", "mv", "flow")
+            assert not {f"clips/{name}" for name in names} & set(self.data)
+            return
+        authors = self.config["convention"] == "authors"
+        least = [0 if authors and column < 4 else 1 for column in range(27)]
+        labels = self.data["clips/labels"]
+        assert ((labels >= least) & (labels <= LARGEST)).all()
+        if "clips/flow" in self.data:
+            for clip, flow in enumerate(self.data["clips/flow"].astype(np.float64)):
+                for axis, name in enumerate(("mu", "mv")):
+                    made = self._boundaries(flow[..., axis], authors)
+                    stored = self.data[f"clips/{name}"][clip]
+                    assert np.abs(made.sum(axis=0) - stored).max() < 0.3
+                    lengths = np.hypot(made[..., 0], made[..., 1]).mean(axis=(1, 2))
+                    assert np.allclose(
+                        lengths, self.data["clips/motion"][clip, :, axis], rtol=0.02, atol=1e-3
+                    )
+
+    def _boundaries(self, fields: np.ndarray, authors: bool) -> np.ndarray:
+        """Return d/dcol and d/drow of (15, 128, 171) as (15, 128, 171, 2)."""
+        if not authors:
+            return np.stack([np.gradient(fields, axis=2), np.gradient(fields, axis=1)], axis=-1)
+        padded = np.pad(fields, [(0, 0), (1, 1), (1, 1)], mode="symmetric")
+        rows, cols = np.array([1.0, 1.0, 1.0]), np.array([1.0, 0.0, -1.0])
+        made = np.zeros((*fields.shape, 2))
+        for y in range(3):
+            for x in range(3):
+                part = padded[:, y : y + fields.shape[1], x : x + fields.shape[2]]
+                made[..., 0] += rows[y] * cols[x] * part
+                made[..., 1] += cols[y] * rows[x] * part
+        return made
+
+    def frames(self, clip: int) -> np.ndarray:
+        """Return a clip's frames, (16, 128, 171, 3) RGB."""
+        if "frames/raw" in self.data:
+            return self.data["frames/raw"][clip]
+        offsets, made = self.data["frames/offsets"].tolist(), []
+        for number in range(16 * clip, 16 * clip + 16):
+            coded = self.data["frames/jpeg"][offsets[number] : offsets[number + 1]]
+            made.append(cv2.cvtColor(cv2.imdecode(coded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
+        return np.stack(made)
+
+    def view(self, clip: int, row: int) -> np.ndarray:
+        """Return what a network sees: (16, 112, 112, 3)."""
+        top, left, mirrored = self.data["views"][row].tolist()
+        seen = self.frames(clip)[:, top : top + 112, left : left + 112]
+        return seen[:, :, ::-1] if mirrored else seen
+
+    def check_name(self) -> None:
+        """The file is called as its plan says."""
+        plan = self.plan
+        name = f"{plan['manifest']}-{plan['split']}-{plan['index']:05d}-of-{plan['count']:05d}.h5"
+        assert Path(self.path).name == name
+
+
+def resized(picture: np.ndarray) -> np.ndarray:
+    """Resize a picture of 8 bits as the page says."""
+    shrunk = min(picture.shape[0], 128), min(picture.shape[1], 171)
+    if shrunk != picture.shape[:2]:
+        picture = cv2.resize(picture, shrunk[::-1], interpolation=cv2.INTER_AREA)
+    if shrunk != (128, 171):
+        picture = cv2.resize(picture, (171, 128), interpolation=cv2.INTER_LINEAR)
+    return picture
+
+
+def main(path: str) -> None:
+    """Read and check a shard; print what it holds."""
+    shard = FormatReader(path)
+    shard.check_seal()
+    shard.check_name()
+    shard.check_shapes()
+    shard.check_clips()
+    shard.check_labels()
+    assert shard.content_hash() == shard.attributes["content_hash"].decode()
+    found = {
+        "videos": [os.fsdecode(path) for path in shard.data["videos/path"]],
+        "failures": [os.fsdecode(path) for path in shard.data["failures/path"]],
+        "starts": shard.data["clips/start_frame"].tolist(),
+        "frames": [
+            hashlib.sha256(shard.frames(clip).tobytes()).hexdigest()
+            for clip in range(len(shard.data["clips/video"]))
+        ],
+        "ours": sorted(name for name in sys.modules if name.startswith("mas_")),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

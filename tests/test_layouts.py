@@ -1,0 +1,412 @@
+"""Data sets as people have them: re-encoded, moved, doubled, with lists that other programs wrote.
+
+Files are empty, since a listing reads names alone. What was found on disk keeps its path in any case.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from mas_labels.cli import main
+from mas_labels.errors import DatasetError
+from mas_labels.leaks import split_pairs
+from mas_labels.list_files import read_lines
+from mas_labels.manifest import Listing, describe, find_videos, load_manifest
+from mas_labels.recipe import Manifest, parse_manifest
+
+RECIPES = Path(__file__).resolve().parents[1] / "data_manifests"
+
+
+def grow(root: Path, *paths: str) -> Path:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return root
+
+
+def write(path: Path, text: str | bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+def found(manifest: str, root: Path, splits: Path | None = None) -> Listing:
+    return find_videos(load_manifest(RECIPES / f"{manifest}.yaml"), root, splits)
+
+
+def rows(listing: Listing) -> list[tuple[str, str | None, tuple[str, ...]]]:
+    return [(video.path, video.class_name, video.splits) for video in listing.videos]
+
+
+def told(listing: Listing, text: str) -> bool:
+    return any(text in note for note in listing.notes)
+
+
+# the names in lists
+
+VIDEO = "Archery/v_Archery_g08_c02"
+
+
+@pytest.mark.parametrize("path", [f"{VIDEO}.avi", f"{VIDEO}.mp4", f"{VIDEO}.WebM"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Archery/v_Archery_g08_c02.avi 3",
+        "./Archery/v_Archery_g08_c02.avi 3",
+        "UCF-101/Archery/v_Archery_g08_c02.avi 3",
+        "/data/sets/UCF-101/Archery/v_Archery_g08_c02.avi 3",
+        "../UCF-101/Archery/v_Archery_g08_c02.avi 3",
+        "Archery\\v_Archery_g08_c02.avi 3",
+        "D:\\sets\\UCF-101\\Archery\\v_Archery_g08_c02.avi 3",
+        "Archery/v_Archery_g08_c02.avi\t3",
+        "Archery/v_Archery_g08_c02.avi 3 \t ",
+        "Archery/v_Archery_g08_c02.avi",
+        "Archery/v_Archery_g08_c02.mkv,3",
+        '"Archery/v_Archery_g08_c02.avi" 3',
+        "archery/V_ARCHERY_g08_c02.AVI 3",
+        "Archery/v_Archery_g08_c02 3",
+        "Archery/v_Archery_g08_c02 120 3",
+    ],
+)
+def test_a_line_names_its_video_whoever_wrote_it(tmp_path: Path, line: str, path: str) -> None:
+    root = grow(tmp_path / "data", path, "Archery/v_Archery_g09_c01.avi")
+    write(tmp_path / "lists" / "trainlist01.txt", f"{line}\n")
+    listing = found("ucf101", root, tmp_path / "lists")
+    assert rows(listing)[0] == (path, "Archery", ("train1",))
+    assert listing.missing == () and listing.unlisted == ("Archery/v_Archery_g09_c01.avi",)
+    if path.endswith((".mp4", ".WebM")) or line.startswith(("UCF", "arch", "D:")):
+        assert told(listing, "1 videos differ from the lists in case, extension or folders in front")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lists_may_be_of_any_system(tmp_path: Path, encoding: str, end: str) -> None:
+    root = grow(tmp_path / "data", "Yo Yo/v_Yo Yo_g01_c01.avi", f"{VIDEO}.avi")
+    lines = [f"{VIDEO}.avi 2", "Yo Yo/v_Yo Yo_g01_c01.avi 1", ""]
+    write(tmp_path / "lists" / "trainlist01.txt", end.join(lines).encode(encoding))
+    write(tmp_path / "lists" / "classInd.txt", end.join(["1 Yo Yo", "2 Archery"]).encode(encoding))
+    listing = found("ucf101", root, tmp_path / "lists")
+    assert listing.classes == ("Yo Yo", "Archery")
+    assert len(listing.select("train1")) == 2 and listing.missing == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["x_wave_f.avi 1", "x_wave_f.avi\t1 ", "wave/x_wave_f.avi 1", "./x_wave_f.avi 1", '"x_wave_f.avi" 1'],
+)
+@pytest.mark.parametrize(
+    "path",
+    ["wave/x_wave_f.mp4", "wave/wave/x_wave_f.avi", "hmdb51_org/Wave/x_wave_f.mkv", "x/y/wave/x_wave_f.avi"],
+)
+def test_hmdb51_as_it_unpacks_and_re_encoded(tmp_path: Path, line: str, path: str) -> None:
+    root = grow(tmp_path / "data", path)
+    write(tmp_path / "lists" / "wave_test_split1.txt", f"{line}\n")
+    listing = found("hmdb51", root, tmp_path / "lists")
+    assert [(video.path, video.splits) for video in listing.videos] == [(path, ("train1",))]
+    assert listing.missing == () and [name.lower() for name in listing.classes] == ["wave"]
+
+
+@pytest.mark.parametrize(
+    "before", ["", "UCF-101/", "data/UCF-101/"], ids=["as unpacked", "one folder", "two folders"]
+)
+def test_official_lists_fit_a_re_encoded_ucf101(shared_splits: Path, tmp_path: Path, before: str) -> None:
+    lists = shared_splits / "ucf101"
+    names = [line.split()[0] for line in read_lines(lists / "trainlist01.txt")][::500]
+    root = grow(tmp_path / "data", *(before + name.replace(".avi", ".mp4") for name in names))
+    listing = found("ucf101", root, lists)
+    assert len(listing.select("train1")) == len(names) == len(listing.videos)
+    assert all(video.path.startswith(before) and video.class_index >= 0 for video in listing.videos)
+
+
+def test_flat_ucf101_has_its_classes_from_the_names(tmp_path: Path) -> None:
+    root = grow(tmp_path / "data", "v_Archery_g08_c02.avi", "v_YoYo_g01_c01.avi")
+    assert rows(found("ucf101", root)) == [
+        (
+            "v_Archery_g08_c02.avi",
+            "Archery",
+            ("train1", "test2", "train3"),
+        ),
+        ("v_YoYo_g01_c01.avi", "YoYo", ("test1", "train2", "train3")),
+    ]
+    write(tmp_path / "lists" / "trainlist01.txt", f"{VIDEO}.avi 1\n")
+    assert rows(found("ucf101", root, tmp_path / "lists"))[0] == (
+        "v_Archery_g08_c02.avi",
+        "Archery",
+        ("train1",),
+    )
+
+
+OWN = {"name": "own", "description": "d", "path": "(?:(?P<class>[^/]+)/)?.+"}
+OWN["splits"] = [{"by": "lists", "files": {"train": "train.txt", "test": "test.txt"}}]  # type: ignore[assignment]
+
+
+def own(root: Path, train: str, test: str = "") -> Listing:
+    write(root.parent / "lists" / "train.txt", train)
+    write(root.parent / "lists" / "test.txt", test)
+    return find_videos(parse_manifest(OWN), root, root.parent / "lists")
+
+
+def test_names_that_fit_several_videos_are_not_used_and_told(tmp_path: Path) -> None:
+    root = grow(tmp_path / "data", "A/x.avi", "B/x.avi", "B/y.avi")
+    listing = own(root, "x.avi\n", "y.avi\n")  # which x?
+    assert [video.splits for video in listing.videos] == [(), (), ("test",)]
+    assert told(
+        listing, "1 listed names fit several videos, or several of them one, and are not used: x.avi (A/x"
+    )
+    listing = own(grow(tmp_path / "flat" / "data", "x.avi"), "A/x.avi\n", "B/x.avi\n")  # whose x?
+    assert [video.splits for video in listing.videos] == [()] and told(listing, "2 listed names fit several")
+
+
+def test_a_name_in_another_folder_is_not_matched_but_shown(tmp_path: Path) -> None:
+    listing = own(grow(tmp_path / "data", "B/x.avi"), "A/x.avi\n")
+    assert [video.path for video in listing.missing] == ["A/x.avi"]
+    assert told(
+        listing, "1 listed videos have the file name of one in another folder: listed A/x.avi, here B/x.avi"
+    )
+    with pytest.raises(DatasetError, match="file name of one in another folder"):
+        listing.select("train")
+
+
+def test_lists_of_another_data_set_are_shown_beside_the_videos(tmp_path: Path) -> None:
+    listing = own(grow(tmp_path / "data", "B/x.avi"), "A/1.avi\nA/2.avi\n")
+    assert told(listing, "no name in the lists is on disk: listed is for example A/1.avi, here lies B/x.avi")
+
+
+# several files of one video
+
+
+def test_of_two_files_of_a_listed_video_the_listed_one_is_taken(tmp_path: Path) -> None:
+    root = grow(tmp_path / "data", "Archery/v_Archery_g08_c02.avi", "Archery/v_Archery_g08_c02.mp4")
+    listing = found("ucf101", root)  # without lists the first extension of the manifest
+    assert [video.path for video in listing.videos] == [f"{VIDEO}.avi"]
+    assert told(
+        listing, f"1 files are other copies of a video and left out: {VIDEO}.mp4 ({VIDEO}.avi is used"
+    )
+    write(tmp_path / "lists" / "trainlist01.txt", f"{VIDEO}.mp4 1\n")
+    listing = found("ucf101", root, tmp_path / "lists")
+    assert rows(listing) == [(f"{VIDEO}.mp4", "Archery", ("train1",))]
+    write(tmp_path / "lists" / "testlist01.txt", f"{VIDEO}.avi\n")  # both are listed: two videos
+    assert [row[2] for row in rows(found("ucf101", root, tmp_path / "lists"))] == [("test1",), ("train1",)]
+
+
+def test_two_files_of_one_stem_stay_two_videos_without_lists(tmp_path: Path) -> None:
+    assert len(found("folder", grow(tmp_path, "A/a.avi", "A/a.mp4")).videos) == 2
+
+
+ID = "ABCDEFGHIJK_000027_000037"
+HEAD = "label,youtube_id,time_start,time_end,split\n"
+CLIP = HEAD + "class one,ABCDEFGHIJK,27,37,train\n"
+
+
+@pytest.mark.parametrize("with_csv", [True, False])
+@pytest.mark.parametrize(
+    ("paths", "taken"),
+    [
+        ((f"train/class one/{ID}.mp4", f"train/class one/{ID}.mkv"), f"train/class one/{ID}.mp4"),
+        ((f"train/class one/{ID}.mkv", f"train/part_2/class one/{ID}.mkv"), f"train/class one/{ID}.mkv"),
+        ((f"train/class one/{ID}.mp4", f"replacement/{ID}.mp4"), f"replacement/{ID}.mp4"),
+        (
+            (f"train/class one/{ID}.mp4", f"replacement/for_corrupted/{ID}.mkv"),
+            f"replacement/for_corrupted/{ID}.mkv",
+        ),
+    ],
+)
+def test_one_file_of_a_clip_is_taken_and_the_other_told(
+    tmp_path: Path, paths: tuple[str, ...], taken: str, with_csv: bool
+) -> None:
+    root = grow(tmp_path / "k400", *paths)
+    if with_csv:
+        write(tmp_path / "annotations" / "train.csv", CLIP)
+    listing = found("kinetics400", root)
+    assert rows(listing) == [(taken, "class one", ("train",))]
+    (other,) = set(paths) - {taken}
+    assert told(listing, f"1 files are other copies of a video and left out: {other} ({taken} is used")
+    assert listing.classes == ("class one",)
+
+
+def test_a_replacement_of_nothing_has_the_class_of_its_row(tmp_path: Path) -> None:
+    root = grow(tmp_path / "k400", f"replacement/{ID}.mp4")
+    assert rows(found("kinetics400", root)) == [(f"replacement/{ID}.mp4", None, ())]
+    write(root / "train.csv", CLIP)
+    assert rows(found("kinetics400", root)) == [(f"replacement/{ID}.mp4", "class one", ("train",))]
+
+
+# Kinetics
+
+
+@pytest.mark.parametrize(
+    "folder", ["", "train/", "train/home/x/v1-0/train/", "part_0/", "train/part_0/class_one/"]
+)
+def test_kinetics_in_any_folder_has_the_split_and_class_of_its_row(tmp_path: Path, folder: str) -> None:
+    root = grow(tmp_path / "k400", f"{folder}{ID}.mp4")
+    write(tmp_path / "annotations" / "train.csv", CLIP)
+    assert rows(found("kinetics400", root)) == [(f"{folder}{ID}.mp4", "class one", ("train",))]
+
+
+def test_kinetics_in_parts_without_csv(tmp_path: Path) -> None:
+    root = grow(tmp_path, f"train/part_0/waxing/{ID}.mp4", f"val/waxing/x{ID[1:]}.mp4")
+    assert [row[1:] for row in rows(found("kinetics400", root))] == [
+        ("waxing", ("train",)),
+        ("waxing", ("val",)),
+    ]
+
+
+@pytest.mark.parametrize("times", ["27.0,37.0", "27.,37.00", " 27 , 37"])
+def test_times_may_be_written_as_pandas_writes_them(tmp_path: Path, times: str) -> None:
+    root = grow(tmp_path, f"train/{ID}.mp4")
+    write(root / "train.csv", f"{HEAD}class one,ABCDEFGHIJK,{times},train\n")
+    assert len(found("kinetics400", root).select("train")) == 1
+    write(root / "train.csv", f"{HEAD}class one,ABCDEFGHIJK,27.5,37,train\n")
+    with pytest.raises(DatasetError, match=r"27\.5 is not a whole number"):
+        found("kinetics400", root)
+
+
+@pytest.mark.parametrize("last", ["split", "label"])
+def test_a_test_list_without_labels_gives_videos_without_class(tmp_path: Path, last: str) -> None:
+    root = grow(tmp_path / "k400", f"train/{ID}.mp4", f"test/x{ID[1:]}.mp4")
+    write(tmp_path / "annotations" / "train.csv", CLIP)
+    cell = "" if last == "label" else "test"
+    text = f"youtube_id,time_start,time_end,{last}\nxBCDEFGHIJK,27,37,{cell}\ngone_gone12,1,2,{cell}\n"
+    write(tmp_path / "annotations" / "test.csv", text)
+    listing = found("kinetics400", root)
+    assert rows(listing) == [
+        (f"test/x{ID[1:]}.mp4", None, ("test",)),
+        (f"train/{ID}.mp4", "class one", ("train",)),
+    ]
+    assert listing.classes == ("class one",)
+    assert [(video.path, video.class_name) for video in listing.missing] == [
+        ("gone_gone12_000001_000002.mp4", None)
+    ]
+    assert told(listing, "2 rows of test.csv have no label, nor have their videos")
+    assert "(no class)" in describe(listing)
+
+
+# classes in two spellings
+
+
+@pytest.mark.parametrize("other", ["one_two", "One Two", "ONE_TWO"])
+def test_a_class_in_two_spellings_is_one_across_splits(tmp_path: Path, other: str) -> None:
+    root = grow(tmp_path / "k400", f"train/one two/{ID}.mp4", f"val/{other}/x{ID[1:]}.mp4")
+    listing = found("kinetics400", root)
+    assert len(listing.classes) == 1 and {video.class_index for video in listing.videos} == {0}
+    assert told(listing, "1 class names are other spellings of a class and taken for it: ")
+    write(root / "train.csv", HEAD + "one_two,ABCDEFGHIJK,27,37,train\n")
+    write(root / "val.csv", HEAD + f"{other},xBCDEFGHIJK,27,37,val\n")
+    assert len(found("kinetics400", root).classes) == 1
+
+
+def test_a_class_in_two_unicode_forms_is_one(tmp_path: Path) -> None:
+    root = grow(tmp_path, "caf\u00e9/a.avi", "cafe\u0301/b.avi")  # as Linux and as macOS writes it
+    listing = found("folder", root)
+    assert len(listing.classes) == 1 and len({video.path for video in listing.videos}) == 2
+
+
+def test_a_class_list_decides_the_spelling(tmp_path: Path) -> None:
+    root = grow(tmp_path, "yo_yo/v_YoYo_g01_c01.avi", "Yo Yo/v_YoYo_g01_c02.avi")
+    write(root / "classInd.txt", "1 Yo_Yo\n")
+    listing = found("ucf101", root)
+    assert listing.classes == ("Yo_Yo",) and {video.class_name for video in listing.videos} == {"Yo_Yo"}
+    assert told(listing, "2 class names are other spellings of a class and taken for it: Yo Yo is Yo_Yo, ...")
+
+
+# train, val and test folders; roots that are too high or too low
+
+
+def test_split_folders(tmp_path: Path) -> None:
+    root = grow(tmp_path, "train/A/a.avi", "train/B/deep/b.mp4", "val/a/c.avi", "test/d.mkv")
+    listing = found("split_folders", root)
+    assert listing.split_names == ("test", "train", "val")
+    assert rows(listing) == [
+        ("test/d.mkv", None, ("test",)),
+        ("train/A/a.avi", "A", ("train",)),
+        ("train/B/deep/b.mp4", "B", ("train",)),
+        ("val/a/c.avi", "A", ("val",)),
+    ]
+    assert told(found("folder", root), "test, train, val are taken for classes")
+    assert told(found("folder", root), "use the manifest split_folders")
+    with pytest.raises(DatasetError, match="not all"):
+        found("split_folders", grow(tmp_path / "other", "all/A/a.avi"))
+
+
+def test_splits_of_any_usual_name_are_compared() -> None:
+    assert split_pairs(["training", "validation", "testing"]) == [
+        ("training", "validation"),
+        ("training", "testing"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("paths", "root", "hint"),
+    [
+        (["yupenn/Beach/1.mov", "yupenn/Ocean/2.mov"], ".", r"They fit if the root is \S+/yupenn$"),
+        (["yupenn/Beach/1.mov"], "yupenn/Beach", r"They fit if the root is \S+/yupenn$"),
+        (["one/Beach/1.mov", "two/Ocean/2.mov"], ".", r"each of these as a root: one, two$"),
+    ],
+)
+def test_a_root_that_does_not_fit_is_refused_with_one_that_does(
+    tmp_path: Path, paths: list[str], root: str, hint: str
+) -> None:
+    grow(tmp_path, *paths)
+    with pytest.raises(DatasetError, match=hint):
+        found("yupenn", tmp_path / root)
+
+
+def test_strangers_are_told_with_the_root_that_they_fit(tmp_path: Path) -> None:
+    root = grow(tmp_path, "Beach/1.mov", "part_2/Beach/2.mov")
+    assert told(found("yupenn", root), f"part_2/Beach/2.mov. They fit if the root is {root / 'part_2'}")
+
+
+@pytest.mark.parametrize("number", ["EACCES", "EIO"])
+def test_a_folder_of_lists_that_cannot_be_read_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
+    import errno
+    import os
+
+    root = grow(tmp_path / "k400", f"train/class one/{ID}.mp4")
+    write(tmp_path / "annotations" / "train.csv", CLIP)
+    scandir = os.scandir
+
+    def scan(folder: str | Path) -> object:
+        if Path(folder).name == "annotations" and (tmp_path / "annotations").samefile(folder):
+            raise OSError(getattr(errno, number), "refused", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(DatasetError, match="annotations: refused"):
+        found("kinetics400", root)
+
+
+# the page on writing a manifest
+
+PAGE = (RECIPES.parent / "docs" / "datasets" / "own.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```yaml\n(.*?)```\s+```text\n(.*?)```\s+```text\n(.*?)\n```", PAGE, re.DOTALL)
+
+
+def test_every_way_to_read_splits_has_an_example() -> None:
+    rules = {rule["by"] for manifest, _, _ in EXAMPLES for rule in yaml.safe_load(manifest).get("splits", [])}
+    assert rules == {"path", "groups", "lists", "marked_lists", "csv"}
+    assert len(EXAMPLES) == PAGE.count("```yaml")
+    keys = set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
+    assert keys == {"expected", *(f.name for f in fields(Manifest) if not f.name.startswith("expected_"))}
+
+
+@pytest.mark.parametrize(("manifest", "files", "shown"), EXAMPLES, ids=lambda text: text.split("\n")[0])
+def test_the_examples_of_the_page_show_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manifest: str, files: str, shown: str
+) -> None:
+    """A line of a tree is a file, with what it holds after a colon: lines, a comma between them."""
+    monkeypatch.chdir(tmp_path)
+    for line in files.splitlines():
+        name, _, content = line.partition(": ")
+        write(Path("videos") / name, "\n".join(content.split(", ")))
+    write(Path("mine.yaml"), manifest)
+    listed = CliRunner().invoke(
+        main, ["list", "--manifest", "mine.yaml", "--root", "videos", "--no-contents"]
+    )
+    assert (listed.exit_code, listed.output.strip()) == (0, shown)
