@@ -43,8 +43,8 @@ install-headless: ## Set up .venv with the OpenCV that needs no display or libGL
 
 demo: $(VENV)/installed ## The main job on the built-in demo: videos, shards, a short training run, a page.
 	$(BIN)/mas-labels demo --out $(DEMO)/videos
-	$(BIN)/mas-labels make --manifest data_manifests/demo.yaml --root $(DEMO)/videos --split train --out $(DEMO)/labels
-	$(BIN)/mas-labels make --manifest data_manifests/demo.yaml --root $(DEMO)/videos --split test --out $(DEMO)/tests --frames-only
+	$(BIN)/mas-labels make --manifest demo --root $(DEMO)/videos --split train --out $(DEMO)/labels
+	$(BIN)/mas-labels make --manifest demo --root $(DEMO)/videos --split test --out $(DEMO)/tests --frames-only
 	rm -rf $(DEMO)/run
 	$(BIN)/mas-train --shards $(DEMO)/labels/*.h5 --out $(DEMO)/run --max-steps 60 --batch-size 8 --width 0.25 --fc-width 256
 	$(BIN)/mas-labels report $(DEMO)/labels --run $(DEMO)/run --out $(DEMO)/report.html
@@ -52,7 +52,7 @@ demo: $(VENV)/installed ## The main job on the built-in demo: videos, shards, a 
 
 labels: $(VENV)/installed ## Label a data set: make labels DATASET=ucf101 ROOT=/data/UCF-101 SPLIT=train1 [OUT=labels] [WORKERS=8] [ARGS=...]
 	@test -n "$(ROOT)" || { echo "error: say where the videos are: make labels DATASET=$(DATASET) ROOT=/data/videos" >&2; exit 2; }
-	$(BIN)/mas-labels make --manifest data_manifests/$(DATASET).yaml --root "$(ROOT)" --split "$(SPLIT)" --out "$(OUT)" $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+	$(BIN)/mas-labels make --manifest "$(DATASET)" --root "$(ROOT)" --split "$(SPLIT)" --out "$(OUT)" $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 reproduce-small: $(VENV)/installed ## Does it learn? Less than two hours on two cores: make reproduce-small ROOT=/data/UCF-101 [WEIZMANN=...] [ARGS=--dry-run]
 	@test -n "$(ROOT)" || { echo "error: say where UCF101's class folders are, all or some: make reproduce-small ROOT=/data/UCF-101" >&2; exit 2; }

@@ -28,7 +28,6 @@ import mas_labels
 from mas_labels.schema import CLIP_FRAMES
 from mas_labels.views import view_table
 
-MANIFEST = Path(__file__).parents[1] / "data_manifests" / "folder.yaml"
 UCF101_FRAMES = 2.5e6
 
 
@@ -53,7 +52,7 @@ def make(name: str, videos: list[Path], workers: int = 1, flow: str = "tvl1") ->
         root.mkdir()
         for video in videos:
             shutil.copy(video, root / video.name)
-        command = [sys.executable, "-m", "mas_labels", "make", "--manifest", MANIFEST, "--root", root]
+        command = [sys.executable, "-m", "mas_labels", "make", "--manifest", "folder", "--root", root]
         command += ["--out", out, "--workers", str(workers), "--flow", flow, "--videos-per-shard", "2"]
         begin = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -39,10 +39,9 @@ def notebook_pictures(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def make_pictures(demo: Path) -> None:
     """Make all pictures, with a folder for the demo's videos and labels."""
-    recipe = DOCS.parent / "data_manifests" / "demo.yaml"
     run_labels("demo", "--out", demo / "videos")
     run_labels(
-        "make", "--manifest", recipe, "--root", demo / "videos", "--split", "train", "--out", demo / "labels"
+        "make", "--manifest", "demo", "--root", demo / "videos", "--split", "train", "--out", demo / "labels"
     )
     run_labels("inspect", demo / "labels", "--clip", CLIP, "--out", DOCS / "clip.png")
     notebooks = demo.parent / "notebooks"

@@ -21,7 +21,7 @@ from mas_labels.cli_common import (
 )
 from mas_labels.cli_make import make, status
 from mas_labels.config import FLOW_METHODS
-from mas_labels.errors import FailureRateError, MasError, explain_import_error, unavailable
+from mas_labels.errors import ConfigError, FailureRateError, MasError, explain_import_error, unavailable
 from mas_labels.system import begin_process
 
 GOES_ON = "finished shards are kept, the same command goes on from there"
@@ -93,6 +93,22 @@ def list_command(
     click.echo(describe(listing))
     for leak in find_leaks(listing, contents):
         click.echo(leak)
+
+
+@main.command()
+@click.option("--show", metavar="NAME", help="Print this one, for instance to write another by.")
+def recipes(show: str | None) -> None:
+    """List the manifests that --manifest takes by name, one line each."""
+    from mas_labels.recipe import load_manifest, packaged_manifests
+
+    packaged = packaged_manifests()
+    if show is None:
+        for name, path in packaged.items():
+            click.echo(f"{name:14} {load_manifest(path).description}")
+    elif show in packaged:
+        click.echo(packaged[show].read_text(encoding="utf-8"), nl=False)
+    else:
+        raise ConfigError(f"there is no manifest called {show!r}: take one of {', '.join(packaged)}")
 
 
 @main.command()

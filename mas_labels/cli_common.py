@@ -19,7 +19,10 @@ EXIT_UNAVAILABLE = 6
 EXIT_SIGNAL = 128
 
 manifest_option = click.option(
-    "--manifest", type=click.Path(path_type=Path), required=True, help="The data set's recipe, a YAML file."
+    "--manifest",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="How the data set lies on disk: a YAML file, or a name of `mas-labels recipes`.",
 )
 root_option = click.option(
     "--root", type=click.Path(path_type=Path), required=True, help="The data set's folder."

@@ -36,6 +36,8 @@ from mas_labels.folder import VIDEO_EXTENSIONS
 from mas_labels.recipe_keys import Keys, file_name, path_inside
 from mas_labels.split_rules import GroupsRule, PathRule, SplitRule, parse_split_rule
 
+MANIFESTS: Final = Path(__file__).parent / "data_manifests"
+"""Folder of the manifests that are installed with the package; in a checkout a link to those at its top."""
 NOT_YAML: Final = (
     *(yaml.YAMLError, RecursionError),
     *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),  # PyYAML's, on tags like !!int
@@ -82,21 +84,29 @@ class Manifest:
     expected_classes: int | None = None
 
 
+def packaged_manifests() -> dict[str, Path]:
+    """The manifests that are installed with the package, by name."""
+    return {path.stem: path for path in sorted(MANIFESTS.glob("*.yaml"))}
+
+
 def load_manifest(path: str | Path) -> Manifest:
-    """Read a recipe.
+    """Read a manifest: a file, or, where there is no such file, the packaged one of that name.
 
     Raises
     ------
     ConfigError
-        The file is not there, is not YAML, or a key is unknown, absent or of the wrong kind.
+        There is neither, the file is not YAML, or a key is unknown, absent or of the wrong kind.
     """
-    path = Path(path)
+    path, packaged = Path(path), packaged_manifests()
     try:
+        if not path.is_file():
+            path = packaged.get(str(path), path)
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         there = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "none"
         raise ConfigError(
-            f"cannot read the manifest {path}: {error}. YAML files in its folder: {there}"
+            f"cannot read the manifest {path}: {error}. YAML files in its folder: {there}. "
+            f"Known by name: {', '.join(packaged)}"
         ) from error
     except NOT_YAML as error:
         raise ConfigError(f"the manifest {path} is not YAML: {error}") from error

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mas_labels.recipe import packaged_manifests
 from mas_labels.shard import ShardSet
 
 SHARED = Path(os.environ.get("MAS_SHARED", Path(__file__).parents[2] / "shared"))
@@ -74,7 +75,7 @@ needs_opencv_5 = pytest.mark.skipif(
     reason="OpenCV 4 warps in steps of 1/32 pixel and decodes otherwise",
 )
 
-FOLDER_MANIFEST = Path(__file__).parents[1] / "data_manifests" / "folder.yaml"
+FOLDER_MANIFEST = packaged_manifests()["folder"]
 
 
 @pytest.fixture(scope="session")

@@ -33,8 +33,7 @@ def run(module: str, *args: object, status: int = 0) -> str:
 
 
 def make(recipe: str, root: Path, out: Path, *options: object, status: int = 0) -> Path:
-    manifest = ROOT / "data_manifests" / f"{recipe}.yaml"
-    run("mas_labels", "make", "--manifest", manifest, "--root", root, "--out", out, *options, status=status)
+    run("mas_labels", "make", "--manifest", recipe, "--root", root, "--out", out, *options, status=status)
     return out
 
 

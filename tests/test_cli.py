@@ -138,7 +138,7 @@ def test_a_missing_system_library_is_told_with_its_remedy(tiny_videos, tmp_path)
         capture_output=True,
         text=True,
         check=False,
-        env={"PYTHONPATH": f"{tmp_path}:{FOLDER_MANIFEST.parents[1]}", "PATH": ""},
+        env={"PYTHONPATH": f"{tmp_path}:{FOLDER_MANIFEST.parents[2]}", "PATH": ""},
     )
     assert shown.returncode == 1
     assert shown.stderr.startswith("error: OpenCV needs a system library")

@@ -16,7 +16,6 @@ from mas_labels.errors import DatasetError
 from mas_labels.manifest import find_videos, load_manifest
 from mas_labels.video import VideoReader
 
-RECIPE = Path(__file__).resolve().parents[1] / "data_manifests" / "demo.yaml"
 BY_PATH = {video.path: video for video in demo_videos()}
 TEST_VIDEOS = sorted(path for path in BY_PATH if path.startswith("test/"))
 
@@ -37,7 +36,7 @@ def grey(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def test_the_recipe_finds_forty_videos_of_eight_classes_in_two_splits(demo_root: Path) -> None:
-    listing = find_videos(load_manifest(RECIPE), demo_root)
+    listing = find_videos(load_manifest("demo"), demo_root)
     assert len(listing.videos) == 40
     assert listing.classes == tuple(sorted(MOTIONS))
     assert listing.split_names == ("test", "train")

@@ -20,7 +20,7 @@ from mas_labels.list_files import read_lines
 from mas_labels.manifest import Listing, describe, find_videos, load_manifest
 from mas_labels.recipe import Manifest, parse_manifest
 
-RECIPES = Path(__file__).resolve().parents[1] / "data_manifests"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def grow(root: Path, *paths: str) -> Path:
@@ -36,7 +36,7 @@ def write(path: Path, text: str | bytes) -> None:
 
 
 def found(manifest: str, root: Path, splits: Path | None = None) -> Listing:
-    return find_videos(load_manifest(RECIPES / f"{manifest}.yaml"), root, splits)
+    return find_videos(load_manifest(manifest), root, splits)
 
 
 def rows(listing: Listing) -> list[tuple[str, str | None, tuple[str, ...]]]:
@@ -384,7 +384,7 @@ def test_a_folder_of_lists_that_cannot_be_read_stops_the_run(
 
 # the page on writing a manifest
 
-PAGE = (RECIPES.parent / "docs" / "datasets" / "own.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "datasets" / "own.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```\s+```text\n(.*?)```\s+```text\n(.*?)\n```", PAGE, re.DOTALL)
 
 

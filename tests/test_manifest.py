@@ -9,21 +9,22 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mas_labels.cli import main
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.folder import FolderContents, printable, split_extension, walk_folder
 from mas_labels.list_files import read_lines
 from mas_labels.manifest import Listing, Manifest, describe, find_videos, list_videos, load_manifest
-from mas_labels.recipe import parse_manifest
+from mas_labels.recipe import packaged_manifests, parse_manifest
 
-RECIPES = Path(__file__).resolve().parents[1] / "data_manifests"
 UCF101_SPLITS = ("train1", "test1", "train2", "test2", "train3", "test3")
 
 
 def recipe(name: str) -> Manifest:
-    return load_manifest(RECIPES / f"{name}.yaml")
+    return load_manifest(name)
 
 
 Grow = Callable[..., Path]
@@ -59,7 +60,27 @@ def write_ucf_lists(folder: Path, classes: tuple[str, ...], end: str = "\n") -> 
 # the recipes themselves
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_name_finds_the_packaged_manifest_and_a_file_wins(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ucf101").mkdir()  # the data set's own folder is no manifest
+    assert load_manifest("ucf101") == load_manifest(packaged_manifests()["ucf101"])
+    Path("folder").write_bytes(packaged_manifests()["demo"].read_bytes())
+    assert load_manifest("folder").name == "demo"
+    for unknown in ("ucf", "ucf101.yaml", "../ucf101"):
+        with pytest.raises(ConfigError, match="Known by name: aslan, demo, folder, "):
+            load_manifest(unknown)
+
+
+def test_manifests_are_listed_and_shown() -> None:
+    listed = CliRunner().invoke(main, ["recipes"]).output.splitlines()
+    assert [line.split()[0] for line in listed] == list(packaged_manifests())
+    shown = CliRunner().invoke(main, ["recipes", "--show", "hmdb51"]).output
+    assert shown == packaged_manifests()["hmdb51"].read_text(encoding="utf-8")
+    unknown = CliRunner().invoke(main, ["recipes", "--show", "hmdb"])
+    assert unknown.exit_code == 1 and "take one of aslan, demo" in unknown.stderr
+
+
+@pytest.mark.parametrize("path", packaged_manifests().values(), ids=lambda path: path.stem)
 def test_every_recipe_loads_and_bears_its_file_name(path: Path) -> None:
     assert load_manifest(path).name == path.stem
 

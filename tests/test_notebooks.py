@@ -27,7 +27,7 @@ def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("notebooks")
     demo = root / "demo"
     make_demo(demo / "videos")
-    listing = find_videos(load_manifest(ROOT / "data_manifests" / "demo.yaml"), demo / "videos")
+    listing = find_videos(load_manifest("demo"), demo / "videos")
     labelled = LabelConfig(flow="dis", view_stride_pixels=16, store_boundaries=True)
     frames_only = LabelConfig(frames_only=True, store_boundaries=False)
     for split, config, out in (("train", labelled, "labels"), ("test", frames_only, "tests")):

@@ -115,7 +115,7 @@ def test_kinetics400(shared_videos: Path, tmp_path: Path) -> None:
         head = ("label", "youtube_id", "time_start", "time_end", "split")
         csv.writer(file).writerows([head, *rows, ("zumba", "gone_gone_g", 0, 10, "train")])
     assert "missing: 1 listed videos are not on disk" in run(
-        "mas_labels", "list", "--manifest", "data_manifests/kinetics400.yaml", "--root", root
+        "mas_labels", "list", "--manifest", "kinetics400", "--root", root
     )
     options = ["--split", "train", "--flow", "dis", "--view-stride", 29]
     labels = make("kinetics400", root, tmp_path / "labels", *options)

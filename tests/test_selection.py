@@ -241,9 +241,8 @@ def test_without_the_extras_all_but_pictures_and_tables_works(tiny_shards: list[
 
 def test_labelling_runs_without_the_extras(tiny_videos: Path, tmp_path: Path) -> None:
     block = BLOCKED.split("import mas_labels\n")[0]
-    manifest = ROOT / "data_manifests" / "folder.yaml"
     run = "from mas_labels.cli import main; main()"
-    options = ["make", "--manifest", manifest, "--root", tiny_videos, "--out", tmp_path, "--flow", "dis"]
+    options = ["make", "--manifest", "folder", "--root", tiny_videos, "--out", tmp_path, "--flow", "dis"]
     options += ["--limit", "1", "--workers", "1"]
     command = [sys.executable, "-c", block + run, *map(str, options)]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

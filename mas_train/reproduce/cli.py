@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from mas_train.cli import require_torch, run_command
-from mas_train.reproduce.plan import MANIFESTS, Step, check_plan, show_command
+from mas_train.reproduce.plan import Step, check_plan, show_command
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True)
@@ -60,7 +60,7 @@ def carry_out(
     from mas_train.reproduce.run import run_plan
 
     places = {name: path for name, path in folders.items() if path is not None}
-    run_plan(steps, work, {"$MANIFESTS": MANIFESTS, **places}, jobs, click.echo)
+    run_plan(steps, work, places, jobs, click.echo)
     return True
 
 

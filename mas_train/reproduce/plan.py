@@ -16,7 +16,6 @@ MODULES: Final[Mapping[str, str]] = {
     "mas-eval": "mas_train.evaluation.cli",
 }
 """The commands that a step may run, and the Python module of each."""
-MANIFESTS: Final = Path(__file__).parents[2] / "data_manifests"
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def label_step(
     """Make the shards of one split; some videos may fail, which the shards tell."""
     lists = ("--splits", splits) if splits else ()
     command = (
-        *("mas-labels", "make", "--manifest", f"$MANIFESTS/{manifest}.yaml", "--root", place, *lists),
+        *("mas-labels", "make", "--manifest", manifest, "--root", place, *lists),
         *("--split", split, "--out", out, *options),
     )
     return Step(f"label-{Path(out).name}", command, accepted=(0, 3))

@@ -128,8 +128,7 @@ def run_plan(
 def _start(step: Step, work: Path, places: Mapping[str, Path]) -> Running:
     log = work / LOGS / f"{step.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    modules = os.pathsep.join(map(os.path.abspath, sys.path))  # found from the folder of the work, too
     with log.open("ab") as file:
         process = subprocess.Popen(
             real_command(step, places, work, sys.executable),
@@ -137,7 +136,7 @@ def _start(step: Step, work: Path, places: Mapping[str, Path]) -> Running:
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env={**os.environ, "PYTHONPATH": modules},
         )
     return Running(process, time.monotonic())
 
