@@ -27,7 +27,8 @@ from mas_labels.config import FLOW_METHODS, LabelConfig, RunOptions
 from mas_labels.conventions import CONVENTIONS
 
 if TYPE_CHECKING:
-    from mas_labels.plan import ShardPlan, ShardResult
+    from mas_labels.plan import Plan
+    from mas_labels.resume import ShardResult
 
 MOST_FAILURES_SHOWN = 20
 
@@ -130,40 +131,44 @@ def make(
     plan = make_plan(listing, split, videos_per_shard or recipe.videos_per_shard, limit)
     workers = workers or joblib.cpu_count()
     if dry_run:
-        _show_plan(plan, config, root, how, workers)
+        _show_plan(plan, config, root, out, how, workers)
     else:
         _report(run(plan, config, root, out, workers, how), out)
 
 
 def _run_options(options: dict[str, Any]) -> RunOptions:
     """Take what says how a run is carried out from the options of the command."""
-    from mas_labels.ranks import find_rank
+    from mas_labels.ranks import find_share
 
     backend, scheduler = options.pop("backend"), options.pop("scheduler")
     if (backend == "dask") != (scheduler is not None):
         raise click.UsageError("--backend dask and --scheduler ADDRESS belong together")
-    rank, world_size = find_rank(options.pop("rank"), options.pop("world_size"), os.environ)
+    share = find_share(options.pop("rank"), options.pop("world_size"), os.environ)
+    if share.source is not None:
+        click.echo(f"rank {share.rank} of {share.world_size}, from {share.source}", err=True)
     return RunOptions(
         video_timeout_seconds=options.pop("video_timeout"),
         retry_failed=options.pop("retry_failed"),
         max_failure_rate=options.pop("max_failure_rate"),
-        rank=rank,
-        world_size=world_size,
+        rank=share.rank,
+        world_size=share.world_size,
         scheduler=scheduler,
     )
 
 
-def _show_plan(
-    plan: Sequence[ShardPlan], config: LabelConfig, root: Path, how: RunOptions, workers: int
-) -> None:
+def _show_plan(plan: Plan, config: LabelConfig, root: Path, out: Path, how: RunOptions, workers: int) -> None:
     """Print what a run would do."""
+    from mas_labels.batches import resume_plan, tell_changes
     from mas_labels.estimate import estimate_run
 
-    ours = plan[how.rank :: how.world_size]
+    plan, finished = resume_plan(plan, config, root, out, how)
+    tell_changes(plan)
+    ours = [shard for shard in plan[how.rank :: how.world_size] if shard.name not in finished]
     videos = [video for shard in ours for video in shard.videos]
     classes = len({video.class_name for video in videos} - {None})
     share = f" (rank {how.rank} of {how.world_size})" if how.world_size > 1 else ""
-    click.echo(f"{len(ours)} shards of {len(videos)} videos in {classes} classes{share}")
+    kept = f", {len(finished)} are finished" if finished else ""
+    click.echo(f"{len(ours)} shards of {len(videos)} videos in {classes} classes{share}{kept}")
     if ours:
         click.echo(f"from {ours[0].name} to {ours[-1].name}")
         click.echo(estimate_run(ours, config, root, how).describe(workers))

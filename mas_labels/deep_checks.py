@@ -96,7 +96,7 @@ def _contradictions_of_clip(shard: Shard, clip: int, convention: Convention) -> 
         except ShardError as error:
             yield Problem(column, clip, str(error))
             return
-    if not np.isfinite(shard.read("clips/motion", clip)).all():
+    if "clips/motion" in shard and not np.isfinite(shard.read("clips/motion", clip)).all():
         yield Problem("clips/motion", clip, "is not finite")
     if "clips/mu" not in shard:
         return

@@ -30,7 +30,9 @@ STALE_SECONDS = 180.0
 what network file systems hold back."""
 RETRY_SECONDS = 1.0
 BEATS = re.compile(r"\..+\.h5\.progress", re.DOTALL)
-LEFTOVERS = re.compile(r"\..+\.h5\.(progress|partial)|\.lock(-\d+-of-\d+)?", re.DOTALL)
+LEFTOVERS = re.compile(
+    r"\..+\.h5\.(progress|partial)|\..+\.plan\.json\.\d+-\d+|\.lock(-\d+-of-\d+)?", re.DOTALL
+)
 """Names of heartbeats; names of all that a run may leave behind."""
 MOST_DEATHS = 3
 """Workers a shard may cost before it is given up."""

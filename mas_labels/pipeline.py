@@ -13,14 +13,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from mas_labels.batches import settle_plan, tell_changes
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, FailureRateError, reason_of
 from mas_labels.gather import gatherer
 from mas_labels.heartbeat import remove_leftovers
 from mas_labels.labeller import close_idle_labellers
 from mas_labels.locking import lock_file
-from mas_labels.plan import ShardPlan, ShardResult, finished_shards, versions
+from mas_labels.plan import Plan, ShardPlan, versions
 from mas_labels.progress import ProgressBar
+from mas_labels.resume import ShardResult
 from mas_labels.shard_task import RunContext
 from mas_labels.system import missing_services
 from mas_labels.tvl1 import isa as tvl1_isa
@@ -28,7 +30,7 @@ from mas_labels.workers import make_shards
 
 
 def run(
-    plan: Sequence[ShardPlan],
+    plan: Plan,
     config: LabelConfig,
     root: Path,
     out: Path,
@@ -40,7 +42,8 @@ def run(
     Parameters
     ----------
     plan
-        From `mas_labels.plan.make_plan`, the whole of it on every rank.
+        From `mas_labels.plan.make_plan`, the whole of it on every rank. What `out` was planned for before
+        stays so; videos that are new since are labelled into more shards.
     config
         All options that decide what is in a shard.
     root
@@ -72,9 +75,10 @@ def run(
         gatherer()
         if config.flow == "tvl1":
             tvl1_isa()
-    ours = plan[how.rank :: how.world_size]
     with _alone_in(out, how):
-        results = finished_shards(out, plan, config, root, how)
+        plan, results = settle_plan(plan, config, root, out, how)
+        tell_changes(plan)
+        ours = plan[how.rank :: how.world_size]
         _tell_found(results.values(), len(ours))
         todo = [shard for shard in ours if shard.name not in results]
         context = RunContext(uuid.uuid4().hex, config, how, root.absolute(), out.absolute(), versions())

@@ -1,26 +1,24 @@
-"""The plan of a labelling run, and what of it is done.
+"""The plan of a labelling run: which shards there will be and which videos each holds.
 
-A plan follows from the manifest alone: which shards there will be and which videos each holds.
+A folder is labelled in batches: the videos of its first run, then, if there are any, those that were added
+since. A batch never changes; its shards follow from it alone.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any, overload
 
 import av
 import cv2
 import numpy as np
 
 import mas_labels
-from mas_labels.config import LabelConfig, RunOptions, json_hash
-from mas_labels.errors import OptionsDifferError
-from mas_labels.manifest import Listing, VideoRecord
-from mas_labels.shard_header import ShardHeader, read_header
+from mas_labels.class_names import match_names
+from mas_labels.config import json_hash
+from mas_labels.manifest import Listing, VideoRecord, listing_notes
 
 
 @dataclass(frozen=True)
@@ -32,13 +30,17 @@ class ShardPlan:
     manifest, split
         What the plan is of.
     index, count
-        Number of this shard from 0, and how many there are.
+        Number of this shard in its batch from 0, and how many the batch has.
     videos
         Its videos.
     classes
         Names of all classes of the data set.
     limit
         How many videos the plan was limited to; None if that left none out.
+    batch
+        Number of its batch, 0 for the first.
+    videos_hash
+        Hash of the videos' records, where they are not all known; None: it follows from `videos`.
     """
 
     manifest: str
@@ -48,38 +50,158 @@ class ShardPlan:
     videos: tuple[VideoRecord, ...]
     classes: tuple[str, ...]
     limit: int | None = None
+    batch: int = 0
+    videos_hash: str | None = None
 
     @property
     def name(self) -> str:
         """File name of the shard."""
-        return f"{self.manifest}-{self.split}-{self.index:05d}-of-{self.count:05d}.h5"
+        name = batch_name(self.manifest, self.split, self.batch)
+        return f"{name}-{self.index:05d}-of-{self.count:05d}.h5"
 
     def as_dict(self) -> dict[str, Any]:
         """Return what is stored in the shard: enough to know it again."""
         limited = {} if self.limit is None else {"limit": self.limit}
+        added = {"batch": self.batch} if self.batch else {}
         return {
             "manifest": self.manifest,
             "split": self.split,
             "index": self.index,
             "count": self.count,
-            "videos_hash": json_hash([vars(video) for video in self.videos]),
+            "videos_hash": self.videos_hash or hash_of_videos(self.videos),
             "classes_hash": _hash_of_classes(self.classes),
             **limited,
+            **added,
         }
+
+
+def batch_name(manifest: str, split: str, number: int) -> str:
+    """Return what the names of a batch's files begin with."""
+    return f"{manifest}-{split}" + (f"-added{number}" if number else "")
+
+
+def hash_of_videos(videos: Sequence[VideoRecord]) -> str:
+    """Return the hash of videos' records that their shard keeps."""
+    return json_hash([vars(video) for video in videos])
 
 
 @lru_cache(maxsize=1)
 def _hash_of_classes(classes: tuple[str, ...]) -> str:
-    """Return the hash that all shards of a plan share."""
+    """Return the hash that all shards of a batch share."""
     return json_hash(classes)
 
 
-def make_plan(
-    listing: Listing, split: str, videos_per_shard: int, limit: int | None = None
-) -> list[ShardPlan]:
-    """Distribute the videos of a split over shards.
+@dataclass(frozen=True)
+class Batch:
+    """Videos of a folder of shards that were planned together.
 
-    Videos are dealt out like cards, so that each shard holds videos of many classes.
+    Attributes
+    ----------
+    manifest, split
+        What they are of.
+    number
+        0 for the first batch of a folder, then counted up.
+    count
+        Shards they are distributed over.
+    videos
+        The videos, in the listing's order.
+    classes
+        Names of all classes of the data set: those of the batch before, then new ones.
+    limit
+        How many videos the folder was limited to; None if that left none out.
+    notes
+        The notes on the data set's folder of that time.
+    videos_hashes
+        As the shards have them, where the records of `videos` are not all known; else empty.
+    """
+
+    manifest: str
+    split: str
+    number: int
+    count: int
+    videos: tuple[VideoRecord, ...]
+    classes: tuple[str, ...]
+    limit: int | None = None
+    notes: tuple[str, ...] = ()
+    videos_hashes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the names of its files begin with."""
+        return batch_name(self.manifest, self.split, self.number)
+
+    def shards(self) -> list[ShardPlan]:
+        """Assign the videos to shards round-robin, so that each holds videos of many classes."""
+        return [
+            ShardPlan(
+                *(self.manifest, self.split, index, self.count, self.videos[index :: self.count]),
+                *(self.classes, self.limit, self.number),
+                self.videos_hashes[index] if self.videos_hashes else None,
+            )
+            for index in range(self.count)
+        ]
+
+
+@dataclass(frozen=True)
+class Plan(Sequence[ShardPlan]):
+    """All shards of a folder, batch by batch.
+
+    Attributes
+    ----------
+    listing, split, videos_per_shard, limit
+        What was asked for; see `make_plan`.
+    batches
+        The batches, in order.
+    known
+        How many of them were there before.
+    """
+
+    listing: Listing
+    split: str
+    videos_per_shard: int
+    limit: int | None
+    batches: tuple[Batch, ...]
+    known: int
+
+    @cached_property
+    def _shards(self) -> list[ShardPlan]:
+        return [shard for batch in self.batches for shard in batch.shards()]
+
+    @property
+    def added(self) -> tuple[Batch, ...]:
+        """The batch of videos that are new in a folder that was planned before, if there is one."""
+        return tuple(batch for batch in self.batches[self.known :] if batch.number)
+
+    @cached_property
+    def removed(self) -> tuple[str, ...]:
+        """Paths of the videos that were planned before and are not in the data set any more."""
+        here = {video.path for video in self.listing.videos}
+        known = self.batches[: self.known]
+        return tuple(video.path for batch in known for video in batch.videos if video.path not in here)
+
+    def after(self, known: Sequence[Batch]) -> Plan:
+        """Return the plan for a folder that has some batches already."""
+        return make_plan(self.listing, self.split, self.videos_per_shard, self.limit, known)
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    @overload
+    def __getitem__(self, index: int) -> ShardPlan: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[ShardPlan]: ...
+    def __getitem__(self, index: int | slice) -> ShardPlan | list[ShardPlan]:
+        return self._shards[index]
+
+
+def make_plan(
+    listing: Listing,
+    split: str,
+    videos_per_shard: int,
+    limit: int | None = None,
+    known: Sequence[Batch] = (),
+) -> Plan:
+    """Distribute the videos of a split over shards.
 
     Parameters
     ----------
@@ -91,6 +213,8 @@ def make_plan(
         Most videos of a shard.
     limit
         Take the first so many videos of the split only; None: all.
+    known
+        The batches that were planned before: they stay, and videos that none of them has make one more.
 
     Raises
     ------
@@ -98,16 +222,39 @@ def make_plan(
         If there is no such split, or it is empty.
     """
     whole = listing.select(split)
-    videos = whole[:limit]
-    if len(videos) == len(whole):
-        limit = None
-    count = -(-len(videos) // videos_per_shard)
-    return [
-        ShardPlan(
-            listing.manifest_name, split, index, count, tuple(videos[index::count]), listing.classes, limit
+    planned = {video.path for batch in known for video in batch.videos}
+    new = [video for video in whole if video.path not in planned]
+    videos = new if limit is None else new[: max(0, limit - len(planned))]
+    batches = tuple(known)
+    if videos:
+        before = known[-1].classes if known else ()
+        classes, numbers = _extend_classes(before, listing.classes)
+        batch = Batch(
+            *(listing.manifest_name, split, len(known), -(-len(videos) // videos_per_shard)),
+            tuple(renumber(video, classes, numbers) for video in videos),
+            classes,
+            limit if len(videos) < len(new) else None,
+            tuple(listing_notes(listing)),
         )
-        for index in range(count)
-    ]
+        batches = (*batches, batch)
+    return Plan(listing, split, videos_per_shard, limit, batches, len(known))
+
+
+def _extend_classes(before: tuple[str, ...], names: tuple[str, ...]) -> tuple[tuple[str, ...], list[int]]:
+    """Append the classes that are new; return all of them, and the place of each of `names` there."""
+    numbers = match_names(names, before)
+    classes = list(before)
+    for at, number in enumerate(numbers):
+        if number < 0:
+            numbers[at] = len(classes)
+            classes.append(names[at])
+    return tuple(classes), numbers
+
+
+def renumber(video: VideoRecord, classes: Sequence[str], numbers: Sequence[int]) -> VideoRecord:
+    """Return a record whose class is one of `classes`; `numbers` are the places there, by class index."""
+    number = numbers[video.class_index] if video.class_index >= 0 else -1
+    return replace(video, class_name=classes[number] if number >= 0 else None, class_index=number)
 
 
 def versions() -> dict[str, str]:
@@ -119,124 +266,3 @@ def versions() -> dict[str, str]:
         "pyav": av.__version__,
         "ffmpeg": av.ffmpeg_version_info,
     }
-
-
-@dataclass(frozen=True)
-class ShardResult:
-    """What became of one shard.
-
-    Attributes
-    ----------
-    name
-        Its file name.
-    planned, videos, clips, failures
-        Videos it was to hold; videos that gave clips; clips; videos that failed, some of them after clips.
-    error
-        None, or what kept it from being written.
-    """
-
-    name: str
-    planned: int
-    videos: int = 0
-    clips: int = 0
-    failures: int = 0
-    error: str | None = None
-
-
-def shard_result(shard: ShardHeader, plan: ShardPlan) -> ShardResult:
-    """Count what a finished shard holds."""
-    return ShardResult(plan.name, len(plan.videos), len(shard.videos), shard.clips, len(shard.failures))
-
-
-def finished_shards(
-    out: Path,
-    plan: Sequence[ShardPlan],
-    config: LabelConfig,
-    root: Path,
-    how: RunOptions,
-) -> dict[str, ShardResult]:
-    """Find the shards of our share of the plan that are already in the folder, by name.
-
-    With `retry_failed`, shards that hold failures are not finished. Of the other ranks' shards one is looked
-    at, since each rank looks at its own.
-
-    Raises
-    ------
-    OptionsDifferError
-        If the folder holds a shard of another plan, of other options, by other versions or of other videos.
-    ShardError
-        If a shard there is damaged.
-    """
-    ours = {shard.name: shard for shard in plan[how.rank :: how.world_size]}
-    others = {shard.name: shard for shard in plan} if how.world_size > 1 else {}
-    finished, seen_others = {}, False
-    names = (entry.name for entry in os.scandir(out))
-    for name in sorted(name for name in names if name.endswith(".h5") and name[0] != "."):
-        if name not in ours and name in others and seen_others:
-            continue
-        shard_plan = ours.get(name, others.get(name, plan[0]))
-        shard = read_header(out / name)
-        check_same_run(shard, shard_plan, config)
-        if name not in ours:
-            seen_others = True
-            continue
-        _check_same_files(shard, root, how.retry_failed)
-        if not (how.retry_failed and shard.failures):
-            finished[name] = shard_result(shard, shard_plan)
-    return finished
-
-
-MEANINGS = {
-    "count": "the number of shards, by --videos-per-shard or the number of videos",
-    "videos_hash": "the data set's videos, or their classes and splits",
-    "classes_hash": "the data set's classes",
-    "limit": "--limit",
-}
-"""Where the name of what differs does not say it."""
-
-
-def check_same_run(shard: ShardHeader, plan: ShardPlan, config: LabelConfig) -> None:
-    """Refuse a shard that this run would make otherwise, naming what differs.
-
-    Raises
-    ------
-    OptionsDifferError
-        Saying what was and what is now.
-    """
-    ours: Mapping[str, Any] = {**config.as_dict(), **plan.as_dict(), **versions()}
-    theirs: Mapping[str, Any] = {**shard.config, **shard.plan, **shard.versions}
-    differing = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-    if not {"count", "split", "manifest", "limit"}.isdisjoint(differing):  # then these follow
-        differing = [name for name in differing if name not in ("index", "videos_hash")]
-    found = [
-        f"{MEANINGS.get(name, name)} was {_short(theirs.get(name))}, is now {_short(ours.get(name))}"
-        for name in differing
-    ]
-    if found:
-        raise OptionsDifferError(
-            f"{shard.path} was made with other options: {'; '.join(found)}. "
-            "Use the same options, or choose another --out"
-        )
-
-
-def _short(value: Any) -> str:
-    """Show a value, the start of a hash."""
-    return f"{value[:8]}..." if isinstance(value, str) and len(value) == 64 else repr(value)
-
-
-def _check_same_files(shard: ShardHeader, root: Path, retry_failed: bool) -> None:
-    """Refuse a shard whose videos now have other sizes: it was made of another copy of the data set."""
-    failed = set(shard.failures)
-    for path, size in shard.videos.items():
-        if retry_failed and path in failed:  # mended, we hope
-            continue
-        try:
-            found = (root / path).stat().st_size
-        except OSError:  # gone or unreadable now: the shard is the better for having been made
-            continue
-        if found != size:
-            mended = " (or, if it was mended, --retry-failed)" if path in failed else ""
-            raise OptionsDifferError(
-                f"{shard.path} was made of a {path!r} of {size} bytes, under {root} it has {found}: label "
-                f"another data set into another --out, or remove the shard to label the new file{mended}"
-            )

@@ -1,8 +1,9 @@
-"""Which share of a plan is ours: ranks split it without a word to one another."""
+"""Our share of a plan: ranks split it and do not communicate."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from mas_labels.errors import ConfigError
 
@@ -10,8 +11,17 @@ VARIABLES = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_
 GIVE = "Give --rank and --world-size"
 
 
-def find_rank(rank: int | None, world_size: int | None, environment: Mapping[str, str]) -> tuple[int, int]:
-    """Return rank and world size.
+class Share(NamedTuple):
+    """A rank's share of a plan."""
+
+    rank: int = 0
+    world_size: int = 1
+    source: str | None = None
+    """What says so, for people; None: nothing does, and the share is the whole."""
+
+
+def find_share(rank: int | None, world_size: int | None, environment: Mapping[str, str]) -> Share:
+    """Return the share of the plan that this run makes.
 
     Parameters
     ----------
@@ -20,10 +30,6 @@ def find_rank(rank: int | None, world_size: int | None, environment: Mapping[str
     environment
         Where Slurm's variables of a job array are looked for: task `MIN` is rank 0, whatever its number.
 
-    Returns
-    -------
-    (0, 1) if nothing says otherwise.
-
     Raises
     ------
     ConfigError
@@ -31,19 +37,19 @@ def find_rank(rank: int | None, world_size: int | None, environment: Mapping[str
         ranks do not follow from them.
     """
     if rank is None and world_size is None:
-        return _slurm_rank(environment)
+        return _slurm_share(environment)
     if rank is None or world_size is None:
         raise ConfigError("--rank and --world-size belong together: give both, or none of them")
     if not 0 <= rank < world_size:
         raise ConfigError(
             f"--rank: expected 0 to {world_size - 1} with --world-size {world_size}, found {rank}"
         )
-    return rank, world_size
+    return Share(rank, world_size, "--rank")
 
 
-def _slurm_rank(environment: Mapping[str, str]) -> tuple[int, int]:
+def _slurm_share(environment: Mapping[str, str]) -> Share:
     if VARIABLES[0] not in environment:
-        return 0, 1
+        return Share()
     found = {name: environment[name] for name in (*VARIABLES, "SLURM_ARRAY_TASK_MAX") if name in environment}
     try:
         task, count = int(found[VARIABLES[0]]), int(found[VARIABLES[1]])
@@ -57,4 +63,4 @@ def _slurm_rank(environment: Mapping[str, str]) -> tuple[int, int]:
             f"the tasks of this Slurm array have gaps ({count} tasks from {first} to {last}): ranks do not "
             f"follow from their numbers. {GIVE}"
         )
-    return rank, count
+    return Share(rank, count, VARIABLES[0])

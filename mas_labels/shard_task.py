@@ -24,7 +24,8 @@ from mas_labels.heartbeat import Heartbeat
 from mas_labels.labeller import Labeller, borrowed_labeller
 from mas_labels.labelling import ALL_CLIPS, LabelledClip, views_of
 from mas_labels.manifest import VideoRecord
-from mas_labels.plan import ShardPlan, ShardResult, check_same_run, shard_result
+from mas_labels.plan import ShardPlan
+from mas_labels.resume import ShardResult, check_same_run, shard_result
 from mas_labels.shard_header import read_header
 from mas_labels.shard_writer import ShardWriter
 from mas_labels.video import MACHINE_CODES, VideoFacts

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mas_labels.completeness import SHARD_NAME, planned_counts
 from mas_labels.errors import DatasetError, ShardError, UnavailableError, unavailable
 from mas_labels.folder import printable
 from mas_labels.heartbeat import STALE_SECONDS, Beat, read_beats
+from mas_labels.plan_file import plan_paths, read_plan_file
 from mas_labels.shard_header import read_header
-
-SHARD_NAME = re.compile(r"\.?(?P<plan>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.h5(\.progress|\.partial)?")
 
 
 @dataclass
@@ -25,7 +24,9 @@ class Status:
     Attributes
     ----------
     total
-        Shards of the plan, as every shard's name tells; of all plans, if shards of several lie there.
+        Shards of the plan, as every shard's name and the plan files tell; of all batches together.
+    batches
+        Shards that each batch is planned to have and has: name -> [there, planned].
     done
         Shards that are complete.
     running
@@ -42,9 +43,12 @@ class Status:
         Of the complete shards: videos with clips, clips, videos that failed.
     clips_per_second
         Of the running workers together, since each began its shard.
+    notes
+        On the data set's folder, as they were when it was planned.
     """
 
     total: int = 0
+    batches: dict[str, list[int]] = field(default_factory=dict)
     done: int = 0
     running: list[Beat] = field(default_factory=list)
     silent: list[Beat] = field(default_factory=list)
@@ -55,6 +59,7 @@ class Status:
     clips: int = 0
     failures: int = 0
     clips_per_second: float = 0.0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def hours_left(self) -> float | None:
@@ -76,23 +81,28 @@ def read_status(out: Path) -> Status:
     Raises
     ------
     DatasetError
-        If there is no such folder, or no shard in it, finished or begun.
+        If there is no such folder, or no shard in it, planned, finished or begun.
+    ConfigError
+        If a plan file is damaged.
     UnavailableError
         If the folder cannot be read now.
     """
     try:
+        counts = planned_counts(out)
         names = [entry.name for entry in os.scandir(out)]
     except (FileNotFoundError, NotADirectoryError):
-        names = []
+        counts, names = {}, []
     except OSError as error:
         raise unavailable(out, error) from error
-    found = {match.group(): match for match in map(SHARD_NAME.fullmatch, names) if match}
-    if not found:
+    if not counts:
         raise DatasetError(f"expected shards, finished or begun, in {out}, found none: check the folder")
-    totals = {match["plan"]: int(match["count"]) for match in found.values()}
-    status = Status(total=sum(totals.values()))
-    _count_done(status, out, sorted(name for name in found if name[0] != "." and name.endswith(".h5")))
-    begun = [beat for beat in read_beats(out) if beat.name not in found]
+    status = Status(total=sum(count for _, count in counts))
+    status.batches = {name: [there, planned] for (name, planned), there in sorted(counts.items())}
+    for path in plan_paths(out):
+        status.notes += [note for note in read_plan_file(path).notes if note not in status.notes]
+    shards = [name for name in names if SHARD_NAME.fullmatch(name) and name[0] != "."]
+    _count_done(status, out, sorted(name for name in shards if name.endswith(".h5")))
+    begun = [beat for beat in read_beats(out) if beat.name not in names]
     status.running = [beat for beat in begun if beat.age_seconds < STALE_SECONDS]
     status.silent = [beat for beat in begun if beat.age_seconds >= STALE_SECONDS]
     status.left = max(0, status.total - status.done - len(status.running))
@@ -126,10 +136,13 @@ def describe_status(status: Status) -> str:
         f"{status.done} of {status.total} shards done, {len(status.running)} running, {status.left} left",
         f"{status.clips} clips of {status.videos} videos, {status.failures} videos failed",
     ]
+    if len(status.batches) > 1:
+        lines += [f"{name}: {there} of {planned} shards" for name, (there, planned) in status.batches.items()]
     lines += _workers("running", status.running)
     lines += _workers("silent (dead or hanging; run the command again)", status.silent)
     lines += [f"damaged: {printable(text)}" for text in status.damaged]
     lines += [printable(text) for text in status.unavailable]
+    lines += status.notes
     if status.running:
         left = "" if status.hours_left is None else f", about {status.hours_left:.2g} hours left"
         lines.append(f"{status.clips_per_second:.1f} clips/s{left}")

@@ -14,7 +14,8 @@ import joblib
 from mas_labels import interruption
 from mas_labels.errors import ConfigError, MissingDependencyError, StorageError, WorkerError
 from mas_labels.heartbeat import MOST_DEATHS, read_beats
-from mas_labels.plan import ShardPlan, ShardResult
+from mas_labels.plan import ShardPlan
+from mas_labels.resume import ShardResult
 from mas_labels.shard_task import RunContext, make_shard
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from conftest import contents, make_command, wait_until
 from mas_labels.cli import main
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.heartbeat import Beat, Heartbeat, read_beats, remove_leftovers
-from mas_labels.ranks import find_rank
+from mas_labels.ranks import find_share
 from mas_labels.status import read_status
 
 ROOT = Path(__file__).parents[1]
@@ -42,8 +42,8 @@ def slurm(task, count, first, last, step=1):
     ],
 )
 def test_ranks_follow_from_slurms_array(environment, expected):
-    assert find_rank(None, None, environment) == expected
-    assert find_rank(1, 3, environment) == (1, 3)
+    assert find_share(None, None, environment)[:2] == expected
+    assert find_share(1, 3, environment) == (1, 3, "--rank")
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_ranks_follow_from_slurms_array(environment, expected):
 )
 def test_an_array_with_gaps_is_refused(environment, message):
     with pytest.raises(ConfigError, match=message):
-        find_rank(None, None, environment)
+        find_share(None, None, environment)
 
 
 @pytest.mark.parametrize(("rank", "world_size"), [(None, 2), (0, None), (2, 2), (-1, 2)])
 def test_half_a_rank_is_refused(rank, world_size):
     with pytest.raises(ConfigError, match="--rank"):
-        find_rank(rank, world_size, {})
+        find_share(rank, world_size, {})
 
 
 def start(command, **more):
@@ -217,7 +217,8 @@ def test_the_slurm_script_makes_its_share(tiny_videos, tiny_shards, tmp_path):
     arguments = make_command(tiny_videos, tmp_path / "out")[5:]
     manifest, _, root, _, out, *options = arguments
     shown, _ = start(["bash", SCRIPT, manifest, root, out, *options], env=environment).communicate()
-    assert list(contents(tmp_path / "out")) == [tiny_shards[1].name], shown
+    assert [path.name for path in (tmp_path / "out").glob("*.h5")] == [tiny_shards[1].name], shown
+    assert "rank 1 of 2, from SLURM_ARRAY_TASK_ID" in shown
     assert subprocess.run(["bash", SCRIPT], capture_output=True, check=False).returncode == 2
 
 
