@@ -40,10 +40,16 @@ def take_one_file_each(
     if not by_csv and not any(isinstance(rule, ListsRule | MarkedListsRule) for rule in manifest.splits):
         return dict(videos), splits, []
     folders = {rule.replacements for rule in manifest.splits if isinstance(rule, CsvRule)}
+    place = {extension: number for number, extension in enumerate(manifest.extensions)}
 
     def rank(path: str) -> tuple[bool, int, int, str]:
-        extension = manifest.extensions.index(split_extension(path)[1])
-        return folders.isdisjoint(path.split("/")[:-1]), extension, path.count("/"), path
+        extension = split_extension(path)[1]
+        return (
+            folders.isdisjoint(path.split("/")[:-1]),
+            place.get(extension, len(place)),
+            path.count("/"),
+            path,
+        )
 
     files: dict[str, list[str]] = {}
     for path, parts in videos.items():

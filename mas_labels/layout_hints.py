@@ -18,12 +18,22 @@ SPLIT_NAMES: Final = frozenset(
 )
 
 
-def hint_root(manifest: Manifest, root: Path, strangers: Sequence[str]) -> str:
-    """Return which root the videos would fit that do not lie where the manifest says; or nothing."""
-    tried = strangers[:MAX_TRIED]
-    above = [f"{root.resolve().name}/{path}" for path in tried]
-    if len(match_paths(manifest.path, above)) == len(above):
-        return f". They fit if the root is {root.resolve().parent}"
+def hint_root(manifest: Manifest, root: Path, strangers: Sequence[str], alone: bool) -> str:
+    """Return which root would fit, or nothing.
+
+    Parameters
+    ----------
+    manifest, root
+        The manifest and the root that was given.
+    strangers
+        Paths of videos that do not lie where the manifest says.
+    alone
+        Whether there are no others: else a higher root would lose these.
+    """
+    tried, here = strangers[:MAX_TRIED], root.absolute()
+    above = [f"{here.name}/{path}" for path in tried]
+    if alone and len(match_paths(manifest.path, above)) == len(above):
+        return f". They fit if the root is {here.parent}"
     folders = {path.partition("/")[0] for path in tried}
     below = {path.partition("/")[2] for path in tried}
     if len(match_paths(manifest.path, below)) < len(below):
@@ -44,8 +54,8 @@ def note_lists(videos: Mapping[str, PathParts], splits: Splits) -> list[str]:
     if moved:
         listed, here = map(printable, moved[0])
         return [
-            f"{len(moved)} listed videos have the file name of one in another folder: "
-            f"listed {listed}, here {here}"
+            f"{len(moved)} listed videos differ from others here in folder or case: listed {listed}, "
+            f"here {here}"
         ]
     if any(splits.of(path) for path in videos):
         return []

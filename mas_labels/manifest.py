@@ -86,7 +86,7 @@ def list_videos(
         raise DatasetError(
             f"none of the {len(strangers)} videos in {root} lies where the manifest {manifest.name} says: "
             f"expected {manifest.path}, found for example {printable(strangers[0])}"
-            f"{hint_root(manifest, root, strangers)}{as_sentences(contents.notes)}"
+            f"{hint_root(manifest, root, strangers, alone=True)}{as_sentences(contents.notes)}"
         )
     videos = blank_replacements(manifest, videos)
     folders = list_folders(manifest, root, splits_dir)
@@ -129,7 +129,7 @@ def _note_strangers(manifest: Manifest, root: Path, strangers: Sequence[str]) ->
         return []
     return [
         f"{len(strangers)} videos do not lie where the manifest {manifest.name} expects them and are left "
-        f"out: {first_names(strangers)}{hint_root(manifest, root, strangers)}"
+        f"out: {first_names(strangers)}{hint_root(manifest, root, strangers, alone=False)}"
     ]
 
 
