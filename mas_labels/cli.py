@@ -85,7 +85,7 @@ main.add_command(cli_shards.failures)
 def list_command(
     manifest: Path, root: Path, splits_dir: Path | None, follow_links: bool, contents: bool
 ) -> None:
-    """Show what a recipe finds: videos, classes, splits, what is missing, what train and test share."""
+    """Show what a manifest finds: videos, classes, splits, what is missing, what train and test share."""
     from mas_labels.leaks import find_leaks
     from mas_labels.manifest import describe, find_videos, load_manifest
 

@@ -63,7 +63,7 @@ MOST_FAILURES_SHOWN = 20
 @click.option(
     "--store-boundaries/--no-store-boundaries",
     default=None,
-    help="Whether Mu and Mv are kept.  [default: as the recipe says]",
+    help="Whether Mu and Mv are kept.  [default: as the manifest says]",
 )
 @click.option("--store-flow/--no-store-flow", default=False, help="Whether the flow itself is kept.")
 @click.option(
@@ -72,7 +72,7 @@ MOST_FAILURES_SHOWN = 20
     help="Keep clips without flow and labels: enough for fine-tuning and tests.",
 )
 @click.option(
-    "--videos-per-shard", type=click.IntRange(1), help="Videos in a shard.  [default: as the recipe says]"
+    "--videos-per-shard", type=click.IntRange(1), help="Videos in a shard.  [default: as the manifest says]"
 )
 @click.option("--limit", type=click.IntRange(1), help="Label the first so many videos only.  [default: all]")
 @click.option("--dry-run", is_flag=True, help="Show the plan and measure a few clips; write nothing.")

@@ -71,7 +71,9 @@ def read_csv_lists(
                 splits.extend([split] if split not in splits else [])
                 classes[path] = class_name or classes.get(path)
         if without:
-            notes.append(f"{without} rows of {file.name} have no {rule.class_column}, nor have their videos")
+            notes.append(
+                f"{without} rows of {file.name} have no {rule.class_column}: no class for their videos"
+            )
     return Splits(
         names=tuple(files),
         by_path={path: tuple(splits) for path, splits in splits_of.items()},

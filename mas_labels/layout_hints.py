@@ -65,12 +65,12 @@ def note_lists(videos: Mapping[str, PathParts], splits: Splits) -> list[str]:
     ]
 
 
-def note_split_folders(manifest: Manifest, classes: Collection[str]) -> list[str]:
+def note_split_folders(classes: Collection[str]) -> list[str]:
     """Say that folders taken for classes are named as splits are."""
     named = [name for name in classes if fold_name(name) in SPLIT_NAMES]
-    if manifest.splits or not any(fold_name(name).startswith("train") for name in named):
+    if not any(fold_name(name).startswith("train") for name in named):
         return []
     return [
         f"{first_names(named)} are taken for classes: if they are splits with the classes in them, use the "
-        f"manifest split_folders"
+        f"manifest split_folders and the folder they lie in as the root"
     ]

@@ -111,7 +111,7 @@ def list_videos(
             *note_lists(videos, splits),
             *copies,
             *classes.notes,
-            *note_split_folders(manifest, classes.names),
+            *note_split_folders(classes.names),
             *_note_strangers(manifest, root, strangers),
             *_note_expected(manifest, len(videos), len(classes.names)),
         ),

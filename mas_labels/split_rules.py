@@ -1,4 +1,4 @@
-"""The rules by which a recipe reads splits: one class a rule, made from its mapping in the YAML file.
+"""The rules by which a manifest reads splits: one class a rule, made from its mapping in the YAML file.
 
 What each rule does is in `mas_labels.splits`, `mas_labels.marked_lists` and `mas_labels.csv_lists`.
 """
@@ -14,7 +14,7 @@ from mas_labels.errors import ConfigError
 from mas_labels.recipe_keys import Keys, file_name, path_inside
 
 ALL: Final = "all"
-"""The split that every recipe has: all videos."""
+"""The split that every manifest has: all videos."""
 MOST_GROUPS: Final = 1_000_000
 
 

@@ -56,7 +56,7 @@ def test_a_test_list_without_labels_gives_videos_without_class(tmp_path: Path, l
     assert [(video.path, video.class_name) for video in listing.missing] == [
         ("gone_gone12_000001_000002.mp4", None)
     ]
-    assert told(listing, "2 rows of test.csv have no label, nor have their videos")
+    assert told(listing, "2 rows of test.csv have no label: no class for their videos")
     assert "(no class)" in describe(listing)
 
 

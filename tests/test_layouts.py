@@ -189,6 +189,8 @@ def test_split_folders(tmp_path: Path) -> None:
     ]
     assert told(found("folder", root), "test, train, val are taken for classes")
     assert told(found("folder", root), "use the manifest split_folders")
+    too_high = found("split_folders", grow(tmp_path / "above", "videos/train/A/a.avi", "videos/test/A/b.avi"))
+    assert told(too_high, "split_folders and the folder they lie in as the root")
     with pytest.raises(DatasetError, match="not all"):
         found("split_folders", grow(tmp_path / "other", "all/A/a.avi"))
 
