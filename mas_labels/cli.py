@@ -192,7 +192,7 @@ def flow(
     dtype: str,
     bound: float,
 ) -> None:
-    """Write the plain optical flow of VIDEO, for whoever wants the flow and not the labels."""
+    """Write the plain optical flow of VIDEO, a file or a folder of frames, without labels."""
     from mas_labels.flow_files import video_flow, write_flow
     from mas_labels.frame_rate import parse_fps
 

@@ -25,6 +25,7 @@ from mas_labels.cli_common import (
 )
 from mas_labels.config import FLOW_METHODS, LabelConfig, RunOptions
 from mas_labels.conventions import CONVENTIONS
+from mas_labels.errors import ConfigError
 
 if TYPE_CHECKING:
     from mas_labels.plan import Plan
@@ -128,6 +129,8 @@ def make(
     listing = find_videos(recipe, root, splits_dir, follow_links)
     for note in listing_notes(listing):
         click.echo(note)
+    if config.fps and listing.extracted:
+        raise ConfigError("--fps: extracted frames have no time stamps: label the videos, or leave it out")
     plan = make_plan(listing, split, videos_per_shard or recipe.videos_per_shard, limit)
     workers = workers or joblib.cpu_count()
     if dry_run:

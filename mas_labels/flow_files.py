@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mas_labels.clips import resize
 from mas_labels.errors import ConfigError, InputError
 from mas_labels.flow import ESTIMATORS
-from mas_labels.video import VideoReader
+from mas_labels.pictures import open_video
 
 Flow = NDArray[np.float32]
 
@@ -65,7 +65,7 @@ def video_flow(
     if method not in ESTIMATORS:
         raise ConfigError(f"no flow method {method!r}: choose one of {', '.join(ESTIMATORS)}")
     waiting: list[NDArray[np.uint8]] = []
-    for frame in VideoReader(path, rate):
+    for frame in open_video(path, rate):
         small = frame if size is None else resize(frame, *size)
         waiting.append(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
         if len(waiting) == FRAMES_AT_A_TIME:

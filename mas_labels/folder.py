@@ -6,12 +6,13 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from mas_labels.errors import DatasetError
+from mas_labels.extracted import ARCHIVE_EXTENSIONS, find_extracted, is_frame_name, note_pictures
 
 NOWHERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """Why nothing is at a path, whoever looks; other errors say that it could not be seen now, or not by us."""
@@ -47,12 +48,15 @@ class FolderContents:
     ignored
         Number of files that do not look like videos, by extension.
     notes
-        Sentences on the symbolic links that were left out.
+        Sentences on the symbolic links that were left out, and on pictures.
+    extracted
+        Whether each video is a folder of frames, or an archive of one, instead of a video file.
     """
 
     videos: tuple[str, ...]
     ignored: dict[str, int]
     notes: tuple[str, ...]
+    extracted: bool = False
 
 
 def split_extension(path: str) -> tuple[str, str]:
@@ -61,6 +65,18 @@ def split_extension(path: str) -> tuple[str, str]:
     if not stem or stem.endswith("/") or "/" in ending:
         return path, ""
     return stem, (dot + ending).lower()
+
+
+def video_stem(path: str, extensions: Collection[str] = ()) -> str:
+    """Return a path without its extension, if that is one of `extensions`, of a video or of an archive.
+
+    A folder of frames has none, whatever dots are in its name.
+    """
+    archive = next((ending for ending in ARCHIVE_EXTENSIONS if path.lower().endswith(ending)), "")
+    stem, extension = split_extension(path)
+    if archive:
+        return path[: -len(archive)]
+    return stem if extension in VIDEO_EXTENSIONS or extension in extensions else path
 
 
 def printable(name: str) -> str:
@@ -75,9 +91,10 @@ def first_names(names: Sequence[str], count: int = 3) -> str:
 
 
 def walk_folder(root: Path, extensions: tuple[str, ...], follow_links: bool = False) -> FolderContents:
-    """Find the files under `root` that end in one of `extensions`, ignoring case.
+    """Find the videos under `root`: the files that end in one of `extensions`, ignoring case.
 
-    Hidden files and folders, and the `lost+found` of a disk, are skipped.
+    If there are none, they are extracted frames: see `mas_labels.extracted`. Hidden files and folders and the
+    `lost+found` of a disk, are skipped.
 
     Parameters
     ----------
@@ -103,15 +120,15 @@ def walk_folder(root: Path, extensions: tuple[str, ...], follow_links: bool = Fa
             f"cannot read {printable(os.fsdecode(error.filename or root))}: {error.strerror}. What it holds "
             f"belongs to the data set, so nothing is done without it: make it readable, or move it elsewhere"
         ) from error
-    videos: list[str] = []
-    ignored: Counter[str] = Counter()
-    for path in walk.files:
-        _, extension = split_extension(path)
-        if extension in extensions:
-            videos.append(path)
-        else:
-            ignored[extension or "without extension"] += 1
-    return FolderContents(tuple(sorted(videos)), dict(sorted(ignored.items())), walk.notes())
+    videos = [path for path in walk.files if split_extension(path)[1] in extensions]
+    extracted = [] if videos else find_extracted(root, walk.files, walk.pictures)
+    taken = set(videos or extracted)
+    others = (path for path in walk.files if path not in taken)
+    ignored = Counter(split_extension(path)[1] or "without extension" for path in others)
+    if not walk.pictures.keys() & {f"{path}/" for path in extracted}:
+        ignored.update(walk.picture_kinds)
+    notes = (*walk.notes(), *note_pictures(walk.pictures, len(videos), len(extracted)))
+    return FolderContents(tuple(sorted(taken)), dict(sorted(ignored.items())), notes, bool(extracted))
 
 
 class _Walk:
@@ -121,7 +138,9 @@ class _Walk:
         self._root, self._follow = root, follow_links
         self._real_root = Path(os.path.realpath(root))
         self._read: set[Path] = set()  # real folders
-        self.files: list[str] = []
+        self.files: list[str] = []  # but for numbered pictures, which may be millions
+        self.pictures: Counter[str] = Counter()  # by their folder
+        self.picture_kinds: Counter[str] = Counter()  # by their extension
         self._folder_links: list[str] = []
         self._left_out: dict[str, list[str]] = {}  # links, by the reason
 
@@ -153,7 +172,14 @@ class _Walk:
                 elif entry.is_symlink():
                     self._sort_link(prefix + entry.name)
                 elif entry.is_file(follow_symlinks=False):
-                    self.files.append(prefix + entry.name)
+                    self._add_file(prefix, entry.name)
+
+    def _add_file(self, prefix: str, name: str) -> None:
+        if is_frame_name(name):
+            self.pictures[prefix] += 1
+            self.picture_kinds[split_extension(name)[1]] += 1
+        else:
+            self.files.append(prefix + name)
 
     def _sort_link(self, path: str) -> None:
         """Take a link for a file, keep it for later, or leave it out."""
@@ -166,7 +192,8 @@ class _Walk:
                 raise
             mode = 0 if error.errno in NOWHERE else stat.S_IFREG  # it is there, outside, whatever it is
         if stat.S_ISREG(mode) and (inside or self._follow):
-            self.files.append(path)
+            folder, slash, name = path.rpartition("/")
+            self._add_file(folder + slash, name)
         elif stat.S_ISDIR(mode) and self._follow:
             self._folder_links.append(path)
         elif stat.S_ISREG(mode) or stat.S_ISDIR(mode):

@@ -25,9 +25,9 @@ from mas_labels.channel import Channel, PeerGoneError
 from mas_labels.config import LabelConfig
 from mas_labels.errors import MasError
 from mas_labels.labelling import label_video
+from mas_labels.pictures import open_video
 from mas_labels.plan import versions
 from mas_labels.system import guard_streams
-from mas_labels.video import VideoReader
 
 SIGN_SECONDS = 0.1
 """Between two signs of life."""
@@ -100,7 +100,7 @@ def _serve(channel: Channel, job: Job) -> None:
             last = time.monotonic()
 
     error: MasError | str | None = None
-    reader = VideoReader(job.path, job.config.frame_rate)
+    reader = open_video(job.path, job.config.frame_rate)
     try:
         for clip in label_video(reader, job.config, job.wanted, sign_of_life):
             channel.send(clip)

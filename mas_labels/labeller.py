@@ -21,7 +21,7 @@ from mas_labels.config import LabelConfig
 from mas_labels.errors import VideoError, WorkerError
 from mas_labels.label_process import Done, Job, Ready
 from mas_labels.labelling import ALL_CLIPS, LabelledClip
-from mas_labels.video import VideoFacts
+from mas_labels.reader import VideoFacts
 
 START_SECONDS = 120.0
 """Deadline of a process's start: imports from a busy network file system."""

@@ -15,8 +15,8 @@ from mas_labels.config import LabelConfig
 from mas_labels.errors import InputError, VideoError
 from mas_labels.flow import compute_flow
 from mas_labels.labels import ClipStatistics, clip_statistics
+from mas_labels.reader import NO_MEMORY, FrameReader, VideoFacts
 from mas_labels.schema import CLIP_FRAMES
-from mas_labels.video import NO_MEMORY, VideoFacts, VideoReader
 from mas_labels.views import NO_VIEWS, view_table
 
 cached_view_table = lru_cache(view_table)
@@ -68,7 +68,7 @@ class LabelledClip:
 
 
 def label_video(
-    reader: VideoReader,
+    reader: FrameReader,
     config: LabelConfig,
     wanted: Sequence[int] = ALL_CLIPS,
     on_frame: Callable[[], None] = lambda: None,
@@ -114,7 +114,7 @@ def label_video(
         raise VideoError("clips", "too_short", message)
 
 
-def _with_sign_of_life(reader: VideoReader, on_frame: Callable[[], None]) -> Iterator[NDArray[np.uint8]]:
+def _with_sign_of_life(reader: FrameReader, on_frame: Callable[[], None]) -> Iterator[NDArray[np.uint8]]:
     for frame in reader:
         on_frame()
         yield frame

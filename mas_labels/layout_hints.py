@@ -32,11 +32,11 @@ def hint_root(manifest: Manifest, root: Path, strangers: Sequence[str], alone: b
     """
     tried, here = strangers[:MAX_TRIED], root.absolute()
     above = [f"{here.name}/{path}" for path in tried]
-    if alone and len(match_paths(manifest.path, above)) == len(above):
+    if alone and len(match_paths(manifest.path, above, manifest.extensions)) == len(above):
         return f". They fit if the root is {here.parent}"
     folders = {path.partition("/")[0] for path in tried}
     below = {path.partition("/")[2] for path in tried}
-    if len(match_paths(manifest.path, below)) < len(below):
+    if len(match_paths(manifest.path, below, manifest.extensions)) < len(below):
         return ""
     if len(folders) == 1:
         return f". They fit if the root is {root / folders.pop()}"

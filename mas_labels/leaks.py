@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mas_labels.folder import first_names
 from mas_labels.manifest import Listing, VideoRecord
+from mas_labels.pictures import stored_bytes, video_files
 
 BLOCK_BYTES = 1 << 16
 """Files are compared block by block, up to the first that differs."""
@@ -104,7 +105,7 @@ def _file_sizes(listing: Listing) -> dict[str, int]:
     for video in listing.videos:
         if compared.intersection(video.splits):
             try:
-                sizes[video.path] = (listing.root / video.path).stat().st_size
+                sizes[video.path] = stored_bytes(listing.root / video.path)
             except OSError:
                 continue
     return sizes
@@ -120,9 +121,18 @@ def _copies(
     of_size.pop(0, None)
     for path in (video.path for video in test):
         for other in of_size.get(sizes.get(path, 0), []):
-            if other != path and _equal(root / path, root / other):
+            if other != path and _equal_videos(root / path, root / other):
                 yield f"{path} = {other}"
                 break
+
+
+def _equal_videos(first: Path, second: Path) -> bool:
+    """Compare two files, or two folders of pictures in the order of their names."""
+    try:
+        ours, theirs = video_files(first), video_files(second)
+    except OSError:
+        return False
+    return len(ours) == len(theirs) and all(map(_equal, ours, theirs))
 
 
 def _equal(first: Path, second: Path) -> bool:

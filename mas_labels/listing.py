@@ -58,6 +58,8 @@ class Listing:
         Files that do not look like videos: extension -> count.
     notes
         Sentences for people on what does not fit.
+    extracted
+        Whether the videos are folders of frames, or archives of them, and no video files.
     """
 
     manifest_name: str
@@ -70,6 +72,7 @@ class Listing:
     unlisted: tuple[str, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    extracted: bool = False
 
     def select(self, split: str = ALL) -> tuple[VideoRecord, ...]:
         """Return the videos of a split; "all" is every video.

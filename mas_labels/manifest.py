@@ -80,7 +80,7 @@ def list_videos(
     DatasetError, ConfigError
         As `find_videos`.
     """
-    videos = read_paths(manifest.path, contents.videos)
+    videos = read_paths(manifest.path, contents.videos, manifest.extensions)
     strangers = [path for path in contents.videos if path not in videos]
     if not videos:
         raise DatasetError(
@@ -94,7 +94,7 @@ def list_videos(
     videos, splits, copies = take_one_file_each(manifest, videos, splits)
     here = {splits.class_of(path, parts) for path, parts in videos.items()}
     classes = order_classes(manifest, here, set(splits.classes.values()), folders)
-    missing = read_paths(manifest.path, splits.missing)
+    missing = read_paths(manifest.path, splits.missing, manifest.extensions)
     return Listing(
         manifest_name=manifest.name,
         root=root,
@@ -105,6 +105,7 @@ def list_videos(
         missing=tuple(_record(path, missing.get(path), splits, classes) for path in splits.missing),
         unlisted=tuple(path for path in videos if splits.names and not splits.of(path)),
         ignored=contents.ignored,
+        extracted=contents.extracted,
         notes=(
             *contents.notes,
             *splits.notes,

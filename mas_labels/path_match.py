@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
 from mas_labels.errors import ConfigError
-from mas_labels.folder import printable, split_extension
+from mas_labels.folder import printable, video_stem
 
 MATCH_SECONDS: Final = 1.0
 """Most computing time that one path may take; usual expressions take microseconds."""
@@ -41,19 +41,21 @@ class PathParts:
     name: str
 
 
-def read_paths(pattern: str, paths: Iterable[str]) -> dict[str, PathParts]:
+def read_paths(pattern: str, paths: Iterable[str], extensions: Collection[str] = ()) -> dict[str, PathParts]:
     """Return the parts of each path that matches, as `match_paths` does."""
     parts = {}
-    for path, match in match_paths(pattern, paths).items():
+    for path, match in match_paths(pattern, paths, extensions).items():
         named = match.groupdict()
         start = match.start("class") if named.get("class") is not None else 0
-        name = split_extension(path[path.rfind("/", 0, start) + 1 :])[0]
+        name = video_stem(path[path.rfind("/", 0, start) + 1 :], extensions)
         parts[path] = PathParts(named.get("class"), named.get("split"), named.get("group"), name)
     return parts
 
 
-def match_paths(pattern: str, paths: Iterable[str]) -> dict[str, re.Match[str]]:
-    """Match whole paths, without their extensions.
+def match_paths(
+    pattern: str, paths: Iterable[str], extensions: Collection[str] = ()
+) -> dict[str, re.Match[str]]:
+    """Match whole paths, without the extensions of videos.
 
     Parameters
     ----------
@@ -61,6 +63,8 @@ def match_paths(pattern: str, paths: Iterable[str]) -> dict[str, re.Match[str]]:
         The regular expression.
     paths
         Paths relative to the data set's folder.
+    extensions
+        Of videos, beside those that are known; other endings belong to the name.
 
     Returns
     -------
@@ -79,7 +83,7 @@ def match_paths(pattern: str, paths: Iterable[str]) -> dict[str, re.Match[str]]:
         with _slow_matches_raise() as start_clock:
             for path in paths:
                 start_clock()
-                match = compiled.fullmatch(split_extension(path)[0])
+                match = compiled.fullmatch(video_stem(path, extensions))
                 if match:
                     matches[path] = match
     except _SlowMatchError:

@@ -16,10 +16,10 @@ from mas_labels.folder import resolve_inside
 from mas_labels.labeller import Labeller, borrowed_labeller
 from mas_labels.labelling import LabelledClip
 from mas_labels.plan import versions
+from mas_labels.reader import MACHINE_CODES, NO_FILE, VideoFacts
 from mas_labels.schema import CLIP_FRAMES
 from mas_labels.shard_reader import Shard
 from mas_labels.shard_writer import clip_rows, code_frames
-from mas_labels.video import MACHINE_CODES, NO_FILE, VideoFacts
 
 BEHIND_THE_END = 2**63
 """A clip that no video has: one that is asked for it is decoded to its end."""

@@ -12,6 +12,7 @@ from typing import Any
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import OptionsDifferError
 from mas_labels.folder import first_names
+from mas_labels.pictures import stored_bytes
 from mas_labels.plan import ShardPlan, versions
 from mas_labels.shard_header import ShardHeader, read_header
 
@@ -140,7 +141,7 @@ def _check_same_files(shard: ShardHeader, root: Path, retry_failed: bool) -> lis
     failed, gone = set(shard.failures), []
     for path, size in shard.videos.items():
         try:
-            found = (root / path).stat().st_size
+            found = stored_bytes(root / path)
         except OSError:  # gone or unreadable now: the shard is the better for having been made
             gone.append(path)
             continue

@@ -25,10 +25,10 @@ from mas_labels.labeller import Labeller, borrowed_labeller
 from mas_labels.labelling import ALL_CLIPS, LabelledClip, views_of
 from mas_labels.manifest import VideoRecord
 from mas_labels.plan import ShardPlan
+from mas_labels.reader import MACHINE_CODES, VideoFacts
 from mas_labels.resume import ShardResult, check_same_run, shard_result
 from mas_labels.shard_header import read_header
 from mas_labels.shard_writer import ShardWriter
-from mas_labels.video import MACHINE_CODES, VideoFacts
 
 PROCESS_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 """Of a worker that lacks something itself: others may do better."""

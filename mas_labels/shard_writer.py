@@ -22,8 +22,8 @@ from mas_labels.growing_column import GrowingColumn
 from mas_labels.labels import ClipStatistics
 from mas_labels.manifest import VideoRecord
 from mas_labels.partial_file import PartialFile
+from mas_labels.reader import VideoFacts
 from mas_labels.shard_reader import DataDigest, Shard, content_hash
-from mas_labels.video import VideoFacts
 
 CHUNK_BYTES = 1 << 18
 """Largest chunk: a clip's frames lie in one or two."""

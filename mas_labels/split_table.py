@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mas_labels.folder import VIDEO_EXTENSIONS, first_names, printable, split_extension
+from mas_labels.folder import first_names, printable, video_stem
 from mas_labels.path_match import PathParts
 
 PathKey = tuple[str, ...]
@@ -70,8 +70,7 @@ def path_key(path: str) -> PathKey:
     ('brush hair', 'april_09')
     """
     *folders, name = path.split("/")
-    stem, extension = split_extension(name)
-    file = (stem if extension in VIDEO_EXTENSIONS else name).lower()
+    file = video_stem(name).lower()
     return (*map(fold_name, folders), unicodedata.normalize("NFC", file))
 
 

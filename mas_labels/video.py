@@ -9,12 +9,8 @@ from __future__ import annotations
 import errno
 import io
 import os
-import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from fractions import Fraction
-from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import av
 import numpy as np
@@ -26,8 +22,9 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from mas_labels.display_matrix import as_shown, display_matrix
-from mas_labels.errors import VideoError, reason_of, system_error
+from mas_labels.errors import VideoError, system_error
 from mas_labels.frame_rate import Clock, at_rate
+from mas_labels.reader import NO_MEMORY, FrameReader, open_regular, unreadable
 
 DECODER_ERRORS = (av.FFmpegError, ValueError, OSError)
 """What PyAV raises on damaged files: FFmpeg's errors, and Python's own on formats that it does not know."""
@@ -35,40 +32,8 @@ DECODER_ERRORS = (av.FFmpegError, ValueError, OSError)
 LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 """Titles in other encodings are no reason to refuse a file: from PyAV 19 on they never are."""
 
-NO_FILE: Final = "no_file"
-UNREADABLE: Final = "unreadable"
-NO_MEMORY: Final = "no_memory"
-MACHINE_CODES: Final = (UNREADABLE, NO_MEMORY)
-"""Codes of failures that say nothing of the file: the machine could not read or decode it at the time."""
-
 CHROMA = Interpolation.BICUBIC
 """How colour is brought to the size of brightness, which has more pixels: FFmpeg's and OpenCV's choice."""
-
-
-@dataclass
-class VideoFacts:
-    """What is known of a video file.
-
-    Attributes
-    ----------
-    file_bytes
-        Size of the file.
-    fps
-        Frames per second: as asked for, else on average as the container states them, 0 if it does not.
-    promised_frames
-        Frames to expect by what the header states: only ever quoted in messages and estimates.
-    frames
-        Frames given out so far: those decoded, or what was made of them at another rate.
-    rows, cols
-        Size of the frames as they are shown (orientation metadata applied), 0 before the first.
-    """
-
-    file_bytes: int = 0
-    fps: float = 0.0
-    promised_frames: int = 0
-    frames: int = 0
-    rows: int = 0
-    cols: int = 0
 
 
 class _VideoFile(io.FileIO):
@@ -92,25 +57,8 @@ class _VideoFile(io.FileIO):
             raise
 
 
-class VideoReader(VideoFacts):
-    """Frames of one file, in order, each decoded once; learns the file's facts on the way.
-
-    Attributes
-    ----------
-    path
-        The file.
-    rate
-        Frames per second to give out, by the file's time stamps (`mas_labels.frame_rate`); None: all frames.
-    """
-
-    def __init__(self, path: Path, rate: Fraction | None = None) -> None:
-        super().__init__()
-        self.path, self.rate = path, rate
-
-    @property
-    def facts(self) -> VideoFacts:
-        """What is known by now, as a copy that stays as it is."""
-        return VideoFacts(**{field.name: getattr(self, field.name) for field in fields(VideoFacts)})
+class VideoReader(FrameReader):
+    """Frames of one video file."""
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """Decode the file from its start, with one thread, every frame that a player would show.
@@ -151,7 +99,7 @@ class VideoReader(VideoFacts):
         reformatter = VideoReformatter()
         for frame in self._decode(container, stream, file):
             picture = self._to_picture(frame, reformatter)
-            self._check_size(picture)
+            self.check_size(picture, self._decoded)
             if frame.is_corrupt:
                 self._concealed.append(self._decoded)
             self._decoded += 1
@@ -159,22 +107,7 @@ class VideoReader(VideoFacts):
 
     def _open_file(self) -> _VideoFile:
         """Open the file and note its size; what is no regular file is not waited for."""
-        none = VideoError("open", NO_FILE, "expected a regular file, found none: check the path")
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-        except (FileNotFoundError, NotADirectoryError):
-            raise none from None
-        except OSError as error:
-            raise _unreadable("open", error) from error
-        try:
-            found = os.fstat(descriptor)
-        except OSError as error:
-            os.close(descriptor)
-            raise _unreadable("open", error) from error
-        if not stat.S_ISREG(found.st_mode):
-            os.close(descriptor)
-            raise none
-        self.file_bytes = found.st_size
+        descriptor, self.file_bytes = open_regular(self.path)
         file = _VideoFile(descriptor)
         file.name = os.fspath(self.path)  # FFmpeg may look at its ending
         return file
@@ -260,19 +193,6 @@ class VideoReader(VideoFacts):
             ) from error
         return np.ascontiguousarray(as_shown(bgr.astype(np.uint8, copy=False), display_matrix(frame)))
 
-    def _check_size(self, frame: NDArray[np.uint8]) -> None:
-        """Note the first frame's size; raise `VideoError` if a later frame has another one."""
-        rows, cols = frame.shape[:2]
-        if self._decoded == 0:
-            self.rows, self.cols = rows, cols
-        elif (rows, cols) != (self.rows, self.cols):
-            raise VideoError(
-                "decode",
-                "size_changes",
-                f"frame {self._decoded} has {rows} x {cols} pixels, those before it "
-                f"{self.rows} x {self.cols}: cut the file there",
-            )
-
     def _check_end(self) -> None:
         """Raise `VideoError` unless every frame of the file was decoded without an error."""
         wrong = []
@@ -296,19 +216,10 @@ class VideoReader(VideoFacts):
             )
 
 
-def _unreadable(stage: str, error: OSError | MemoryError) -> VideoError:
-    return VideoError(
-        stage,
-        UNREADABLE,
-        f"the machine could not read the file ({reason_of(error)}), which may be sound: --retry-failed tries "
-        "it again",
-    )
-
-
 def _check_machine(stage: str, file: _VideoFile | None, error: Exception | None = None) -> None:
     """Raise `VideoError` if the machine refused to read `file`, or the decoder got no memory (`error`)."""
     if file is not None and file.trouble is not None:
-        raise _unreadable(stage, file.trouble)
+        raise unreadable(stage, file.trouble)
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         raise VideoError(
             stage,

@@ -32,8 +32,9 @@ from mas_labels.labelling import LabelledClip, label_video
 from mas_labels.manifest import find_videos, load_manifest
 from mas_labels.pipeline import run
 from mas_labels.plan import make_plan
+from mas_labels.reader import VideoFacts
 from mas_labels.shard_writer import ShardWriter
-from mas_labels.video import VideoFacts, VideoReader
+from mas_labels.video import VideoReader
 
 DIS = LabelConfig(flow="dis", view_stride_pixels=59)
 

@@ -16,10 +16,10 @@ from mas_labels.config import LabelConfig
 from mas_labels.errors import ConfigError, DatasetError, ShardError
 from mas_labels.labels import ClipStatistics
 from mas_labels.manifest import VideoRecord
+from mas_labels.reader import VideoFacts
 from mas_labels.shard_reader import Shard
 from mas_labels.shard_writer import ShardWriter
 from mas_labels.stored_frames import StoredFrames
-from mas_labels.video import VideoFacts
 from mas_labels.views import view_table
 
 VIEWS = view_table(59)

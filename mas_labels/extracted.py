@@ -1,0 +1,76 @@
+"""Data sets of frames that were extracted from videos: what their files are called, and what is a video.
+
+Video files come first: only where there are none, each folder that holds numbered pictures is a video; only
+where there are none of these either, each archive is one, if the first archive holds numbered pictures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+ARCHIVE_EXTENSIONS: Final = (".tar.gz", ".tgz", ".tar", ".zip")
+"""Archives that may hold the frames of a video; the longest ending first."""
+NUMBERED: Final = re.compile(r"(?P<prefix>.*?)(?P<number>[0-9]+)\.(?P<kind>jpe?g|png|bmp|webp)", re.I | re.S)
+FLOW_PREFIX: Final = re.compile(r"(warp_?)?flow[_-]?([xyuv][_-]?)?|[xy][_-]", re.I)
+"""Prefixes of pictures of flow, which lie beside the frames: ``flow_x_00001.jpg``."""
+
+
+def is_frame_name(name: str) -> bool:
+    """Whether a file's name, without its folder, is that of an extracted frame, such as ``img_00001.jpg``."""
+    found = NUMBERED.fullmatch(name)
+    return found is not None and name[0] != "." and not FLOW_PREFIX.fullmatch(found["prefix"])
+
+
+def is_frame_path(path: str) -> bool:
+    """Whether a path in an archive is that of a frame; what systems hide in it or add does not count."""
+    *folders, name = path.split("/")
+    hidden = any(folder == "__MACOSX" or (folder[:1] == "." and folder != ".") for folder in folders)
+    return not hidden and name != "" and is_frame_name(name)
+
+
+def is_archive_name(name: str) -> bool:
+    """Whether a file's name is that of an archive."""
+    return name.lower().endswith(ARCHIVE_EXTENSIONS)
+
+
+def find_extracted(root: Path, files: Iterable[str], pictures: Counter[str]) -> list[str]:
+    """Return the videos of a data set without video files.
+
+    Parameters
+    ----------
+    root
+        The data set's folder.
+    files
+        Paths of its files, without numbered pictures.
+    pictures
+        Number of numbered pictures by their folder, which ends in ``/``; the root is empty.
+    """
+    if folders := [folder[:-1] for folder in pictures if folder]:
+        return folders
+    from mas_labels.pictures import holds_frames  # loads OpenCV, which few listings need
+
+    archives = sorted(filter(is_archive_name, files))
+    return archives if archives and holds_frames(root / archives[0]) else []
+
+
+def note_pictures(pictures: Counter[str], videos: int, extracted: int) -> list[str]:
+    """Say what numbered pictures were taken for; `videos` and `extracted` are the numbers of either kind."""
+    if videos and pictures:
+        return [
+            f"{pictures.total()} numbered pictures in {len(pictures)} folders are not taken for frames: "
+            "there are video files, and frames need a root of their own"
+        ]
+    notes = []
+    if extracted:
+        what = "folders" if pictures.total() > pictures[""] else "archives"
+        notes.append(f"no video files: {extracted} {what} of numbered pictures are taken for one video each")
+    if pictures[""]:
+        notes.append(
+            f"{pictures['']} numbered pictures lie in the root itself and are not used: if they are a video, "
+            "the root is the folder above"
+        )
+    return notes

@@ -1,0 +1,136 @@
+"""A reader of frames: what is common to videos and to frames that were extracted from them before.
+
+What a header says about the number of frames is never believed: frames are read until there are no more.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.errors import VideoError, reason_of
+
+NO_FILE: Final = "no_file"
+UNREADABLE: Final = "unreadable"
+NO_MEMORY: Final = "no_memory"
+MACHINE_CODES: Final = (UNREADABLE, NO_MEMORY)
+"""Codes of failures that say nothing of the file: the machine could not read or decode it at the time."""
+
+
+@dataclass
+class VideoFacts:
+    """What is known of a video.
+
+    Attributes
+    ----------
+    file_bytes
+        Size of its file, or of all its pictures.
+    fps
+        Frames per second: as asked for, else on average as the container states them, 0 if nothing does.
+    promised_frames
+        Frames to expect by what the header states: only ever quoted in messages and estimates.
+    frames
+        Frames given out so far: those decoded, or what was made of them at another rate.
+    rows, cols
+        Size of the frames as they are shown (orientation metadata applied), 0 before the first.
+    """
+
+    file_bytes: int = 0
+    fps: float = 0.0
+    promised_frames: int = 0
+    frames: int = 0
+    rows: int = 0
+    cols: int = 0
+
+
+class FrameReader(VideoFacts, ABC):
+    """Frames of one video, in order, each decoded once; learns the video's facts on the way.
+
+    Attributes
+    ----------
+    path
+        The file, or the folder of pictures.
+    rate
+        Frames per second to give out, by the file's time stamps (`mas_labels.frame_rate`); None: all frames.
+    """
+
+    def __init__(self, path: Path, rate: Fraction | None = None) -> None:
+        super().__init__()
+        self.path, self.rate = path, rate
+
+    @property
+    def facts(self) -> VideoFacts:
+        """What is known by now, as a copy that stays as it is."""
+        return VideoFacts(**{field.name: getattr(self, field.name) for field in fields(VideoFacts)})
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """Read the frames from the start: (rows, cols, 3) uint8 BGR, as they are to be shown.
+
+        Raises
+        ------
+        VideoError
+            If there is none, or something is wrong with one, perhaps after others.
+        """
+
+    def check_size(self, frame: NDArray[np.uint8], number: int) -> None:
+        """Note the size of frame 0; raise `VideoError` if a later frame has another one."""
+        rows, cols = frame.shape[:2]
+        if number == 0:
+            self.rows, self.cols = rows, cols
+        elif (rows, cols) != (self.rows, self.cols):
+            raise VideoError(
+                "decode",
+                "size_changes",
+                f"frame {number} has {rows} x {cols} pixels, those before it {self.rows} x {self.cols}: cut "
+                "the video there",
+            )
+
+
+def open_regular(path: Path) -> tuple[int, int]:
+    """Open a file for reading; what is no regular file is not waited for.
+
+    Returns
+    -------
+    descriptor, size in bytes
+
+    Raises
+    ------
+    VideoError
+        If there is none, or it cannot be read.
+    """
+    none = VideoError("open", NO_FILE, "expected a regular file, found none: check the path")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except (FileNotFoundError, NotADirectoryError):
+        raise none from None
+    except OSError as error:
+        raise unreadable("open", error) from error
+    try:
+        found = os.fstat(descriptor)
+    except OSError as error:
+        os.close(descriptor)
+        raise unreadable("open", error) from error
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise none
+    return descriptor, found.st_size
+
+
+def unreadable(stage: str, error: OSError | MemoryError) -> VideoError:
+    """Say that the machine could not read a file, which says nothing of the file."""
+    return VideoError(
+        stage,
+        UNREADABLE,
+        f"the machine could not read the file ({reason_of(error)}), which may be sound: --retry-failed tries "
+        "it again",
+    )
