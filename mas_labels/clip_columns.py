@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mas_labels.shard_index import column_path
+from mas_labels.system import atomic_path
 
 if TYPE_CHECKING:
     from mas_labels.shard import ShardSet
@@ -124,8 +124,7 @@ def _load(file: Path, digest: str) -> ClipColumns | None:
 
 def _save(file: Path, digest: str, columns: ClipColumns) -> None:
     """Save the columns; if that fails, they are read again another time, no more."""
-    temporary = file.with_name(f".{file.stem}.{os.getpid()}.npz")
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(temporary, digest=np.array(digest), **columns._asdict())
-        temporary.replace(file)
+        with atomic_path(file, is_shared=True) as hidden:
+            np.savez(hidden, digest=np.array(digest), **columns._asdict())

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import DatasetError, MissingDependencyError, VideoError
+from mas_labels.system import atomic_path, write_text
 from mas_labels.video import VideoReader
 
 FRAMES: Final = 36
@@ -126,8 +127,7 @@ def make_demo(root: Path) -> None:
         mark.unlink(missing_ok=True)
         for video in plan:
             _write_video(root / video.path, render(video))
-        _hidden(mark).write_text(table)
-        _hidden(mark).replace(mark)
+        write_text(mark, table)
     except OSError as error:
         raise DatasetError(
             f"cannot make the demo data set in {root}: {error}. Give a writable folder"
@@ -222,19 +222,17 @@ def _placed(shape: NDArray[np.float32], video: DemoVideo, frame: int) -> NDArray
     return placed.astype(np.float32, copy=False)
 
 
-def _hidden(path: Path) -> Path:
-    """Return a file's name until it is complete; the extension stays, since it tells OpenCV the container."""
-    return path.with_name("." + path.name)
-
-
 def _write_video(path: Path, frames: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _hidden(path)
+    with atomic_path(path) as hidden:
+        _encode(hidden, frames)
+
+
+def _encode(path: Path, frames: NDArray[np.uint8]) -> None:
     code = dict(CODECS)[path.suffix]
-    writer = cv2.VideoWriter(os.fspath(temporary), cv2.VideoWriter.fourcc(*code), 25.0, (COLS, ROWS))
+    writer = cv2.VideoWriter(os.fspath(path), cv2.VideoWriter.fourcc(*code), 25.0, (COLS, ROWS))
     if not writer.isOpened():
-        if not os.access(path.parent, os.W_OK):
-            raise PermissionError(f"{path.parent} is not writable")
+        path.touch()  # says what is wrong with the place, if anything is
         raise MissingDependencyError(
             f"expected an OpenCV that writes {code}, found {cv2.__version__}, which does not. "
             f"Install opencv-contrib-python"
@@ -243,9 +241,8 @@ def _write_video(path: Path, frames: NDArray[np.uint8]) -> None:
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     writer.release()
     # OpenCV reports neither a full disk nor a failed encoder
-    if _count_frames(temporary) != FRAMES:
-        raise DatasetError(f"expected {FRAMES} frames in {temporary}, found fewer. Is the disk full?")
-    temporary.replace(path)
+    if _count_frames(path) != FRAMES:
+        raise DatasetError(f"expected {FRAMES} frames in {path}, found fewer. Is the disk full?")
 
 
 def _count_frames(path: Path) -> int:

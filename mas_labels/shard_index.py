@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from mas_labels.errors import unavailable
 from mas_labels.schema import SCHEMA_VERSION
 from mas_labels.shard_reader import Shard
+from mas_labels.system import atomic_path
 
 FEWEST_SHARDS: Final = 32
 """Smaller sets are opened in less than half a second: nothing is kept of them."""
@@ -73,11 +74,10 @@ class ShardIndex:
         """Write the index, if anything in it is new; without it the next opening takes longer, no more."""
         if self._file is None or self._kept == self._known:
             return
-        temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps({"layout": _layout(), "shards": self._kept}))
-            temporary.replace(self._file)
+            with atomic_path(self._file, is_shared=True) as hidden:
+                hidden.write_text(json.dumps({"layout": _layout(), "shards": self._kept}))
 
 
 def cache_folder() -> Path:

@@ -10,16 +10,18 @@ import contextlib
 import errno
 import fcntl
 import io
+import multiprocessing
 import os
 import resource
 import select
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from mas_labels.errors import reason_of
+from mas_labels.errors import ConfigError, reason_of
 
 ENOTSUPP: Final = 524
 """Linux's own number for what is not supported: some file systems let it out (Cray DVS, NFS)."""
@@ -33,6 +35,8 @@ STREAMS: Final = {0: "stdin", 1: "stdout", 2: "stderr"}
 def begin_process() -> None:
     """Prepare a process of a command: its standard streams cannot fail, and all files it may open it can."""
     guard_streams()
+    # told in `require_semaphores`, where it matters
+    warnings.filterwarnings("ignore", "(?s).*joblib will operate in serial mode")
     with contextlib.suppress(OSError, ValueError):  # ValueError: a limit that this system does not grant
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -58,7 +62,8 @@ def guard_streams() -> None:
 
 def _is_unguarded(stream: io.TextIOBase, descriptor: int) -> bool:
     """Whether a stream is Python's own."""
-    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    buffer = getattr(stream, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)  # PYTHONUNBUFFERED leaves the buffer out
     return type(raw) is io.FileIO and raw.fileno() == descriptor
 
 
@@ -71,7 +76,8 @@ def _guarded(descriptor: int, stream: io.TextIOWrapper | None) -> io.TextIOWrapp
         io.BufferedWriter(_Output(descriptor, "wb", closefd=False)),  # type: ignore[type-var]
         encoding="utf-8" if stream is None else stream.encoding,
         errors="backslashreplace" if stream is None or stream.errors == "strict" else stream.errors,
-        line_buffering=descriptor == 2 or (stream is not None and stream.line_buffering),
+        line_buffering=descriptor == 2
+        or (stream is not None and (stream.line_buffering or stream.write_through)),
     )
 
 
@@ -98,6 +104,28 @@ def _to_null(descriptor: int) -> None:
     else:
         os.dup2(null, descriptor)
         os.close(null)
+
+
+def require_semaphores(remedy: str) -> None:
+    """Refuse to start processes that could not wait for one another.
+
+    Parameters
+    ----------
+    remedy
+        What to do, other than mending the machine.
+
+    Raises
+    ------
+    ConfigError
+        If the machine has no semaphores: on Linux they lie in /dev/shm.
+    """
+    try:
+        multiprocessing.get_context("fork").Lock()
+    except (OSError, ImportError) as error:
+        raise ConfigError(
+            f"several processes need a writable /dev/shm ({reason_of(error)}): make room there, or "
+            f"mount one (mount -t tmpfs tmpfs /dev/shm, docker run --shm-size=2g), or {remedy}"
+        ) from error
 
 
 def is_unsupported(error: OSError) -> bool:
@@ -150,6 +178,8 @@ def _sync_folder(folder: Path) -> None:
 def atomic_path(path: Path, is_shared: bool = False) -> Iterator[Path]:
     """Write a file whole or not at all: yield a hidden name beside it, which is renamed when the block ends.
 
+    Its ending is that of the file, since that tells some writers the format.
+
     Parameters
     ----------
     path
@@ -162,7 +192,7 @@ def atomic_path(path: Path, is_shared: bool = False) -> Iterator[Path]:
     OSError
         If it cannot be synced or renamed; the hidden file is removed.
     """
-    hidden = path.with_name(f".{path.name}{f'.{os.getpid()}' if is_shared else ''}.tmp")
+    hidden = path.with_name(f".tmp.{f'{os.getpid()}.' if is_shared else ''}{path.name}")
     try:
         yield hidden
         with hidden.open("rb") as file:
@@ -173,6 +203,12 @@ def atomic_path(path: Path, is_shared: bool = False) -> Iterator[Path]:
             hidden.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8, whole or not at all; raises as `atomic_path` does."""
+    with atomic_path(path) as hidden:
+        hidden.write_text(text, encoding="utf-8")
 
 
 def reserve(descriptor: int, size: int) -> None:

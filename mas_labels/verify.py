@@ -8,10 +8,12 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from mas_labels.interruption import live_with_parent
 from mas_labels.recompute import find_differences, sample_clips
 from mas_labels.seal import check_seal
 from mas_labels.shard_reader import Shard
+from mas_labels.system import require_semaphores
 
 MOST_PROBLEMS = 20
 """After so many of one shard no more are looked for."""
@@ -142,7 +145,13 @@ def verify_shards(paths: Sequence[Path], checks: Checks, workers: int = 1) -> It
         What to check.
     workers
         Processes.
+
+    Raises
+    ------
+    ConfigError
+        If processes cannot work together on this machine.
     """
+    require_semaphores("verify on another machine")
     done = 0
     with _processes(min(workers, len(paths))) as pool:
         futures = [pool.submit(verify_shard, path, checks) for path in paths]
@@ -160,12 +169,29 @@ def verify_shards(paths: Sequence[Path], checks: Checks, workers: int = 1) -> It
 
 def _verify_alone(path: Path, checks: Checks) -> ShardReport:
     """Check one shard in a process of its own."""
-    with _processes(1) as pool:
-        try:
-            return pool.submit(verify_shard, path, checks).result()
-        except BrokenProcessPool:
-            message = f"{path}: crashed the process that read it: do not trust it"
-            return ShardReport(path, 0, 0, (Problem("file", None, message),))
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_send_report, args=(theirs, path, checks, os.getpid()))
+    process.start()
+    theirs.close()
+    try:
+        report: ShardReport = ours.recv()
+        return report
+    except EOFError:
+        pass
+    finally:
+        process.join()
+        ours.close()
+    if process.exitcode == -signal.SIGKILL:  # no file does that
+        killed = f"{path}: the process that read it was killed, perhaps for want of memory"
+        return ShardReport(path, 0, 0, (), killed)
+    message = f"{path}: crashed the process that read it: do not trust it"
+    return ShardReport(path, 0, 0, (Problem("file", None, message),))
+
+
+def _send_report(pipe: Connection, path: Path, checks: Checks, parent: int) -> None:
+    _begin(parent)
+    pipe.send(verify_shard(path, checks))
 
 
 def _processes(workers: int) -> ProcessPoolExecutor:

@@ -17,6 +17,7 @@ from mas_labels.heartbeat import MOST_DEATHS, read_beats
 from mas_labels.plan import ShardPlan
 from mas_labels.resume import ShardResult
 from mas_labels.shard_task import RunContext, make_shard
+from mas_labels.system import require_semaphores
 
 if TYPE_CHECKING:
     from distributed import Client, Future, as_completed
@@ -40,12 +41,13 @@ def make_shards(todo: Sequence[ShardPlan], run: RunContext, workers: int) -> Ite
     WorkerError
         If workers die before they begin.
     ConfigError
-        If the cluster cannot be reached.
+        If the cluster cannot be reached, or processes of this machine cannot work together.
     """
     if run.how.scheduler is not None:
         return _on_cluster(todo, run, run.how.scheduler)
     if min(workers, len(todo)) <= 1:
         return (make_shard(plan, run) for plan in todo)
+    require_semaphores("give --workers 1")
     return _on_this_machine(todo, run, workers)
 
 

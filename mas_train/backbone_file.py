@@ -10,11 +10,12 @@ from typing import Any, Final
 from torch import Tensor
 
 from mas_labels.errors import CheckpointError, MissingDependencyError
+from mas_labels.system import atomic_path
 from mas_train.backbone import Backbone
 from mas_train.backbones import C3D_KINDS, make_backbone
 from mas_train.checkpoint import BEST, FOLDER, FORMAT, LAST, load_checkpoint
 from mas_train.public_layouts import from_public, to_public
-from mas_train.tensor_file import read_weights_file
+from mas_train.tensor_file import read_bytes, read_weights_file
 
 METADATA: Final = "mas_backbone"
 """Key of the configuration in a safetensors file's header."""
@@ -114,6 +115,7 @@ def _read_public(path: Path, content: Any) -> tuple[dict[str, Tensor], BackboneC
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
     """Read what `write_safetensors` wrote, or a public C3D in that format."""
     safetensors = import_safetensors()
+    read_bytes(path)  # that tells whether the machine can: the library does not say
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -137,7 +139,8 @@ def write_safetensors(path: Path, backbone: Backbone, config: BackboneConfig) ->
         weights = to_public(weights, C3D_KINDS[config.backbone].get("size", "small"))
     contiguous = {name: weight.contiguous() for name, weight in weights.items()}
     header = {METADATA: json.dumps(asdict(config)), "format": "pt"}
-    path.write_bytes(safetensors.torch.save(contiguous, header))
+    with atomic_path(path) as hidden:
+        hidden.write_bytes(safetensors.torch.save(contiguous, header))
 
 
 def import_safetensors() -> Any:

@@ -6,6 +6,10 @@ file from elsewhere cannot run code.
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -15,7 +19,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from mas_labels.errors import CheckpointError
+from mas_labels.errors import CheckpointError, reason_of, unavailable
+from mas_labels.system import atomic_path, is_unsupported
 from mas_train.content_digest import check_digest
 from mas_train.heads import PretextModel
 from mas_train.presets import Recipe
@@ -72,8 +77,21 @@ def checkpoint_path(run: Path, step: int) -> Path:
 
 
 def list_checkpoints(run: Path) -> list[Path]:
-    """Checkpoints in a run's folder, oldest first."""
-    return sorted((run / FOLDER).glob("step-????????.pt"))
+    """Return the checkpoints in a run's folder, oldest first.
+
+    Raises
+    ------
+    UnavailableError
+        If the folder cannot be read now.
+    """
+    folder = run / FOLDER
+    try:
+        names = [entry.name for entry in os.scandir(folder)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unavailable(folder, error) from error
+    return sorted(folder / name for name in names if re.fullmatch(r"step-\d{8}\.pt", name))
 
 
 def save_checkpoint(
@@ -123,9 +141,8 @@ def save_checkpoint(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
         _link(path, LAST)
-    except (OSError, RuntimeError) as error:  # torch turns some failures of the disk into the latter
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"cannot write {path} ({reason}): make room, then use --resume") from error
+    except (OSError, RuntimeError) as error:
+        raise _not_written(path, error) from error
     _remove_old(run)
     return path
 
@@ -150,17 +167,28 @@ def mark_best(run: Path, step: int) -> None:
     try:
         _link(path, BEST)
     except OSError as error:
-        raise CheckpointError(
-            f"cannot write {path.with_name(BEST)} ({error}): make room, then use --resume"
-        ) from error
+        raise _not_written(path.with_name(BEST), error) from error
     _remove_old(run)
 
 
+def _not_written(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"cannot write {path} ({reason_of(error)}): make room, or see why; then use --resume"
+    )
+
+
 def _link(path: Path, name: str) -> None:
-    """Let `name` stand for a checkpoint, in one step."""
+    """Let `name` stand for a checkpoint, in one step: as a link, or as a copy where there are no links."""
     temporary = path.with_name(f".{name}.tmp")
     temporary.unlink(missing_ok=True)
-    temporary.symlink_to(path.name)
+    try:
+        temporary.symlink_to(path.name)
+    except OSError as error:
+        if not is_unsupported(error) and error.errno not in (errno.EPERM, errno.EACCES):
+            raise
+        with atomic_path(path.with_name(name)) as copied:
+            shutil.copyfile(path, copied)
+        return
     temporary.replace(path.with_name(name))
 
 
@@ -178,6 +206,8 @@ def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[st
     ------
     CheckpointError
         If the file is damaged, foreign, or of another version.
+    UnavailableError
+        If it cannot be read now.
     """
     content = read_weights_file(path, ": remove it to go on from the one before")
     if not isinstance(content, dict) or content.get("format") not in formats:

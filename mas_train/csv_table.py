@@ -6,8 +6,8 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mas_labels.errors import TrainingError
-from mas_train.text_file import write_text
+from mas_labels.errors import TrainingError, unavailable
+from mas_labels.system import write_text
 
 
 class CsvTable:
@@ -54,7 +54,9 @@ class CsvTable:
         try:
             with self.path.open(newline="") as file:
                 return [{name: row[name] for name in self.columns} for row in csv.DictReader(file)]
-        except (OSError, KeyError, ValueError) as error:
+        except (FileNotFoundError, KeyError, ValueError) as error:
             raise TrainingError(
                 f"{self.path} is not a table of a run ({error}): expected columns {','.join(self.columns)}"
             ) from error
+        except OSError as error:
+            raise unavailable(self.path, error) from error

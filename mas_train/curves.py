@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mas_labels.errors import MissingDependencyError
+from mas_labels.system import atomic_path
 from mas_train.heldout import FILE as HELDOUT_FILE
 from mas_train.heldout import TOTAL, read_heldout
 from mas_train.metrics import read_metrics
@@ -52,7 +53,8 @@ def draw_curves(run: Path) -> Path:
         _draw_losses(axis, kind, column, rows, held_out)
     if held_out:
         _draw_r2(axes[-1], held_out)
-    figure.savefig(run / FILE, dpi=120)
+    with atomic_path(run / FILE) as hidden:
+        figure.savefig(hidden, dpi=120)
     return run / FILE
 
 

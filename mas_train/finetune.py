@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.nn.utils import get_total_norm
 
 from mas_labels.errors import ConfigError, DatasetError, TrainingError
+from mas_labels.system import missing_services
 from mas_train.classifier import Classifier
 from mas_train.dataset import ClipBatch, FrameDataset
 from mas_train.finetune_state import (
@@ -91,6 +92,8 @@ def finetune(
         restore(path, state, job)
     else:
         save(path, state, job)  # that it cannot be written shows before the work
+    if missing := missing_services(job.out, is_labelling=False):
+        say(missing)
     say(
         f"{len(labelled.clips)} clips of {labelled.videos} videos in {len(job.shards.classes)} classes, "
         f"{order.steps_per_epoch} steps an epoch, from {job.options.init}, on {job.device}"

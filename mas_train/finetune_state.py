@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
@@ -11,8 +12,9 @@ from typing import Any, Final
 
 import torch
 
-from mas_labels.errors import CheckpointError, ConfigError
+from mas_labels.errors import CheckpointError, ConfigError, reason_of
 from mas_labels.shard import ShardSet
+from mas_labels.system import write_text
 from mas_train.checkpoint import load_checkpoint, load_optimizer
 from mas_train.classifier import Classifier
 from mas_train.leaks import VideoNames
@@ -122,10 +124,8 @@ def save(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
-    except (OSError, RuntimeError) as error:  # torch turns some failures of the disk into the latter
-        raise ConfigError(
-            f"cannot write {path} ({str(error).splitlines()[0]}): give another --out"
-        ) from error
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(f"cannot write {path} ({reason_of(error)}): give another --out") from error
 
 
 def restore(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
@@ -152,12 +152,21 @@ def restore(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
 
 
 def log_epoch(path: Path, row: dict[str, float]) -> None:
-    """Add a row; a row of the same epoch, of a run that was resumed, is replaced."""
-    rows = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [old for old in csv.DictReader(file) if int(float(old["epoch"])) < row["epoch"]]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+    """Add a row; a row of the same epoch, of a run that was resumed, is replaced.
+
+    Raises
+    ------
+    ConfigError
+        If the table cannot be read or written.
+    """
+    text = io.StringIO()
+    try:
+        rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines()) if path.exists() else []
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows([*rows, row])
+        writer.writerows([*(old for old in rows if int(float(old["epoch"])) < row["epoch"]), row])
+        write_text(path, text.getvalue())
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path} ({reason_of(error)}): mend that, then use --resume"
+        ) from error

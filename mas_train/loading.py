@@ -21,8 +21,8 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mas_labels.errors import ConfigError, MasError, TrainingError
-from mas_labels.system import guard_streams
+from mas_labels.errors import ConfigError, MasError, TrainingError, reason_of, unavailable
+from mas_labels.system import guard_streams, require_semaphores
 from mas_train.dataset import ClipBatch, FrameDataset
 from mas_train.order import Batches
 from mas_train.prefetch import AHEAD, DeviceCopy, run_ahead
@@ -96,7 +96,9 @@ def load_batches(
     ShardError
         If a shard went bad; the message names it.
     ConfigError
-        If there is too little shared memory for the workers.
+        If there is no shared memory for the workers, or too little.
+    UnavailableError
+        If a shard cannot be read now, or no process can be started.
     TrainingError
         If a worker died.
     """
@@ -104,14 +106,28 @@ def load_batches(
     count = workers * BATCHES_A_WORKER + AHEAD + 2 if workers else 1
     slots = [dataset.empty_batch(order.largest_part) for _ in range(count)]
     if workers:
-        _require_shared_memory(slots)
-        for tensor in (tensor for slot in slots for tensor in slot):
-            tensor.share_memory_()
-    batches = _read(SlotReader(dataset, slots), Tasks(order, count), workers)
+        require_semaphores("give --workers 0")
+        _share(slots)
+    try:
+        batches = _read(SlotReader(dataset, slots), Tasks(order, count), workers)
+    except OSError as error:
+        raise unavailable(None, error) from error
     if device.type != "cuda":  # nothing is gained by copying beside the work, and MPS does not bear it
         return (batch for batch, _ in _to_device(run_ahead(batches) if workers else batches, device))
     copies = _to_device(batches, device)
     return (_arrived(*item) for item in (run_ahead(copies) if workers else copies))
+
+
+def _share(slots: list[ClipBatch]) -> None:
+    """Move the slots into shared memory."""
+    _require_shared_memory(slots)
+    try:
+        for tensor in (tensor for slot in slots for tensor in slot):
+            tensor.share_memory_()
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(
+            f"the workers get no shared memory ({reason_of(error)}): give fewer --workers, or 0"
+        ) from error
 
 
 def _require_shared_memory(slots: list[ClipBatch]) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from mas_labels.errors import MissingDependencyError, TrainingError
 from mas_labels.shard import ShardSet, open_shards
+from mas_labels.system import missing_services, require_semaphores
 from mas_train.checkpoint import TrainingState, generator_states, restore
 from mas_train.curves import draw_curves
 from mas_train.dataset import ClipDataset, label_blocks, shuffled_clips
@@ -109,6 +110,8 @@ def prepare(recipe: Recipe, options: RunOptions, group: Group) -> PreparedRun:
         torch.set_num_threads(options.threads)
     if options.tensorboard:
         require_tensorboard()
+    if options.workers:
+        require_semaphores("give --workers 0")
     checkpoint = find_checkpoint(options.out, options.resume)
     training, held_out = split_data(recipe, options)
     sources = shuffled_clips(len(training), recipe.seed).tolist() if recipe.shuffle_labels else None
@@ -142,6 +145,8 @@ def _begin(run: PreparedRun, group: Group, say: Callable[[str], None]) -> None:
         else:
             say(f"resuming after step {run.state.step}")
             note_environment(out, run.state.step, run.device, say)
+    if missing := missing_services(out, is_labelling=False):
+        say(missing)
     if clips:
         say(f"{len(clips)} held-out clips, measured every {run.options.val_steps} steps")
 

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 import yaml
 
-from mas_labels.errors import ConfigError
+from mas_labels.errors import ConfigError, reason_of, unavailable
 from mas_labels.shard import ShardSet
+from mas_labels.system import write_text
 from mas_train.checkpoint import TrainingState, list_checkpoints, save_checkpoint
 from mas_train.presets import Recipe
 from mas_train.targets import TARGETS
-from mas_train.text_file import write_text
 
 CONFIG_FILE: Final = "config.yaml"
 
@@ -73,7 +73,7 @@ def begin_run(
         _write_config(run, config)
         save_checkpoint(run, state, recipe, shards.content_hashes, generators)
     except OSError as error:
-        raise ConfigError(f"cannot write to {run} ({error}): give another --out") from error
+        raise ConfigError(f"cannot write to {run} ({reason_of(error)}): give another --out") from error
 
 
 def note_environment(run: Path, step: int, device: torch.device, say: Callable[[str], None]) -> None:
@@ -82,13 +82,17 @@ def note_environment(run: Path, step: int, device: torch.device, say: Callable[[
     Raises
     ------
     ConfigError
-        If the configuration is not there or not ours.
+        If the configuration is not ours.
+    UnavailableError
+        If it cannot be read now.
     """
     path = run / CONFIG_FILE
     try:
         config: dict[str, Any] = yaml.safe_load(path.read_text())
         before = dict(config["environments"][-1])
-    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise unavailable(path, error) from error
+    except (ValueError, LookupError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(
             f"{path} is not the configuration of a run ({error}): start anew in another --out"
         ) from error

@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
-import os
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mas_labels.errors import CheckpointError
+from mas_labels.errors import CheckpointError, unavailable
+from mas_labels.system import atomic_path
 from mas_train.content_digest import DIGEST, content_digest
 
 
+class _File(io.FileIO):
+    """A file that remembers what the machine refused: torch turns that into an error without its reason."""
+
+    trouble: OSError | None = None
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.trouble = error
+            raise
+
+
 def write_atomically(path: Path, content: dict[str, Any]) -> None:
-    """Write to a hidden file of the same folder, sync, rename, sync the folder.
+    """Write tensors with the digest of them all to a file that is there whole or not at all.
 
     Raises
     ------
-    OSError, RuntimeError
+    OSError
         If it cannot be written; a file of that name from before is untouched.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    with atomic_path(path) as hidden:
+        raw = _File(hidden, "wb")
+        try:
+            with io.BufferedWriter(raw) as file:  # type: ignore[type-var]
+                torch.save({**content, DIGEST: content_digest(content)}, file)
+        except RuntimeError as error:
+            raise raw.trouble or error from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file.
+
+    Raises
+    ------
+    UnavailableError
+        If it cannot be read now.
+    """
     try:
-        with temporary.open("wb") as file:
-            torch.save({**content, DIGEST: content_digest(content)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        return path.read_bytes()
+    except (OSError, MemoryError) as error:
+        raise unavailable(path, error) from error
 
 
 def read_weights_file(path: Path, remedy: str = "") -> Any:
@@ -43,10 +63,15 @@ def read_weights_file(path: Path, remedy: str = "") -> Any:
     Raises
     ------
     CheckpointError
-        If it cannot be read; the message ends with `remedy`.
+        If it is corrupt or foreign; the message ends with `remedy`.
+    UnavailableError
+        If it cannot be read now.
     """
+    data = read_bytes(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or foreign pickle may raise anything
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            raise unavailable(path, MemoryError()) from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} is no checkpoint that can be read ({reason}){remedy}") from error

@@ -59,3 +59,24 @@ def with_fault(
     return subprocess.run(
         [*strace, *command], capture_output=True, text=True, check=False, timeout=120, **options
     )
+
+
+SHARED_MEMORY = {
+    "read-only": "mount -t tmpfs -o ro tmpfs /dev/shm",
+    "full": "mount -t tmpfs -o size=16k tmpfs /dev/shm; head -c 16384 /dev/zero > /dev/shm/full",
+    "missing": "t=$(mktemp -d); mount -t tmpfs tmpfs $t; cp -a /dev/null /dev/zero /dev/urandom $t; "
+    "mount --move $t /dev; rmdir $t",
+}
+"""What makes it so, in a mount namespace of its own."""
+
+
+def with_shared_memory(kind: str, command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command where /dev/shm is read-only, full or missing."""
+    prefix = ["unshare", "--mount", "sh", "-ec", f'{SHARED_MEMORY[kind]}; exec "$@"', "sh"]
+    try:
+        works = subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        works = False
+    if not works:
+        pytest.skip("needs unshare, and the right to mount")
+    return subprocess.run([*prefix, *command], capture_output=True, text=True, check=False, timeout=120)

@@ -215,7 +215,7 @@ def test_what_a_runs_page_shows_is_drawn_into_its_folder(
         (
             ["accuracy", "--checkpoint", "nowhere.pt", "--shards", "TEST"],
             1,
-            "that can be read",
+            "cannot be read now",
         ),
         (["yupenn", "--checkpoint", "scratch", "--shards", "nowhere"], 1, "no shards match 'nowhere'"),
         (["aslan", "--checkpoint", "scratch", "--shards", "TEST"], 2, "either --view2"),

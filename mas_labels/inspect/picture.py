@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mas_labels.errors import ConfigError, MissingDependencyError
+from mas_labels.system import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +37,8 @@ class Picture:
             If it cannot be written.
         """
         try:
-            self.figure.savefig(out, dpi=DPI)
+            with atomic_path(Path(out)) as hidden:
+                self.figure.savefig(hidden, dpi=DPI)
         except (OSError, ValueError) as error:  # ValueError: a format matplotlib does not know
             raise ConfigError(f"cannot write the picture {out}: {error}") from error
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from mas_labels.errors import DatasetError
+from mas_labels.errors import DatasetError, unavailable
 from mas_labels.folder import printable
 from mas_labels.report.charts import Points, line_chart, score_chart
 from mas_labels.report.page import picture, table
@@ -83,7 +83,11 @@ def _read_csv(path: Path) -> Rows:
             return [
                 {name: value for name, value in row.items() if name and value} for row in csv.DictReader(file)
             ]
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+    except FileNotFoundError as error:
+        raise DatasetError(f"expected the metrics of a training run in {path}, found: {error}") from error
+    except OSError as error:
+        raise unavailable(path, error) from error
+    except (ValueError, TypeError, csv.Error) as error:
         raise DatasetError(f"expected the metrics of a training run in {path}, found: {error}") from error
 
 
@@ -163,20 +167,22 @@ def _results(folders: Sequence[Path]) -> str:
 
 
 def _read_results(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path in sorted({path for folder in folders for path in folder.rglob("*.json")}):
+    for path in sorted({path for folder in folders for path in folder.rglob("[!.]*.json")}):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(content, dict) or content.get("format") != RESULT_FORMAT:
                 continue
             content["figures"] = {name: float(value) for name, value in content["figures"].items()}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except OSError as error:
+            raise unavailable(path, error) from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DatasetError(f"{path} is no result that can be read ({error}): make it again") from error
         yield path, content
 
 
 def _pictures(folders: Sequence[Path]) -> str:
     """Return the pictures that `mas-eval` drew."""
-    found = sorted({path for folder in folders for path in folder.rglob("*.png")})
+    found = sorted({path for folder in folders for path in folder.rglob("[!.]*.png")})
     parts = []
     each = MOST_PICTURES // len(PICTURES)
     for beginning, words in PICTURES.items():
@@ -200,7 +206,7 @@ def _picture(path: Path) -> str:
             return f"<p>{html.escape(printable(path.name))} is too large to be shown here.</p>"
         data = path.read_bytes()
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error}") from error
+        raise unavailable(path, error) from error
     if not data.startswith(PNG):
         raise DatasetError(f"expected a PNG file in {path}, found something else: remove it")
     return picture(data, printable(path.name))

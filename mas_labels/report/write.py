@@ -15,6 +15,7 @@ from mas_labels.report.run_sections import run_sections
 from mas_labels.report.steadiness_section import steadiness_section
 from mas_labels.report.summary import summarise
 from mas_labels.shard import ShardSet
+from mas_labels.system import atomic_path
 
 
 def write_report(
@@ -51,14 +52,10 @@ def write_report(
         raise ConfigError("nothing to report: name shards, or a training run (--run), or both")
     run = run_sections(Path(run_dir), results) if run_dir is not None else []
     out_path = Path(out_path)
-    temporary = out_path.with_name(f".{out_path.name}.tmp")
     try:
-        temporary.touch()  # the answer to a wrong place comes before the work
-        try:
-            temporary.write_text(_text(shards, run, run_dir), encoding="utf-8")
-            temporary.replace(out_path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_path(out_path) as hidden:
+            hidden.touch()  # the answer to a wrong place comes before the work
+            hidden.write_text(_text(shards, run, run_dir), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot write the page {out_path}: {error}. Give a writable place") from error
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import DatasetError, InputError
+from mas_labels.errors import DatasetError, InputError, unavailable
 from mas_train.evaluation.retrieval import normalise_rows
 from mas_train.evaluation.svm import C, require_sklearn
 
@@ -250,7 +250,9 @@ def _read_mat(path: Path) -> dict[str, NDArray[np.float64]]:
 
     try:
         content = loadmat(path)
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:
+    except OSError as error:
+        raise unavailable(path, error) from error
+    except (ValueError, TypeError, NotImplementedError) as error:
         raise DatasetError(f"expected a MATLAB file at {path}, found: {error}") from error
     return {name: np.asarray(value) for name, value in content.items() if not name.startswith("__")}
 

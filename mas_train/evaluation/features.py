@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from mas_labels.errors import ConfigError, DatasetError
+from mas_labels.errors import ConfigError, DatasetError, reason_of, unavailable
 from mas_labels.shard import ShardSet
+from mas_labels.system import atomic_path
 from mas_train.backbone import Backbone
 from mas_train.evaluation.accuracy import VideoMeans
 from mas_train.frames import CENTRE_VIEW, clip_videos, load_frames
@@ -209,17 +210,20 @@ def _read_cache(folder: Path | None, name: str) -> NDArray[np.float32] | None:
         return None
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, MemoryError) as error:
+        raise unavailable(path, error) from error
+    except (ValueError, EOFError) as error:
         raise DatasetError(f"{path} is damaged ({error}): remove it, it is made again") from error
 
 
 def _write_cache(folder: Path | None, name: str, values: NDArray[np.float32]) -> None:
     if folder is None:
         return
-    temporary = folder / f".{name}.{os.getpid()}.npy"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(temporary, values, allow_pickle=False)
-        temporary.replace(folder / f"{name}.npy")
+        with atomic_path(folder / f"{name}.npy", is_shared=True) as hidden:
+            np.save(hidden, values, allow_pickle=False)
     except OSError as error:
-        raise ConfigError(f"cannot write features to {folder}: {error}. Give another --out") from error
+        raise ConfigError(
+            f"cannot write features to {folder}: {reason_of(error)}. Give another --out"
+        ) from error

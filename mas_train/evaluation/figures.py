@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import ConfigError, MissingDependencyError
+from mas_labels.errors import ConfigError, MissingDependencyError, reason_of
+from mas_labels.system import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,9 +30,12 @@ def new_figure(size: tuple[float, float]) -> Figure:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, the same bytes for the same figure."""
     try:
-        figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
+        with atomic_path(path) as hidden:
+            figure.savefig(hidden, format="png", dpi=120, metadata={"Software": None})
     except OSError as error:
-        raise ConfigError(f"cannot write the picture {path}: {error}. Give a writable place") from error
+        raise ConfigError(
+            f"cannot write the picture {path}: {reason_of(error)}. Give a writable place"
+        ) from error
 
 
 def draw_confusion(confusion: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from mas_labels.errors import ConfigError
 from mas_labels.shard import ShardSet
+from mas_labels.system import write_text
 from mas_train.classifier import load_classifier
 from mas_train.evaluation.accuracy import Accuracy, video_accuracy
 from mas_train.evaluation.features import VideoFeatures, extract
@@ -20,7 +21,6 @@ from mas_train.evaluation.results import Result
 from mas_train.evaluation.run import Evaluation, make_result, shards_of, with_classes
 from mas_train.labelled import check_class_names
 from mas_train.leaks import VideoNames, shared_names
-from mas_train.text_file import write_text
 from mas_train.weights import Weights, load_weights
 
 CLASSES_FILE: Final = "classes.csv"

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mas_labels.errors import ConfigError, DatasetError
+from mas_labels.errors import ConfigError, DatasetError, unavailable
+from mas_labels.system import write_text
 from mas_train.evaluation.published import TABLES, TEST_VIDEOS, Row, Table, published_rows
-from mas_train.text_file import write_text
 
 FORMAT = "mas-eval-result"
 SHOWN_CLASSES = 10
@@ -94,14 +94,18 @@ def read_results(folders: Sequence[Path]) -> list[Result]:
     ------
     DatasetError
         If there are none, or one is damaged.
+    UnavailableError
+        If one cannot be read now.
     """
     results = []
-    for path in sorted(path for folder in folders for path in folder.rglob("*.json")):
+    for path in sorted(path for folder in folders for path in folder.rglob("[!.]*.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if isinstance(content, dict) and content.pop("format", None) == FORMAT:
                 results.append(Result(**content))
-        except (OSError, ValueError, TypeError) as error:
+        except OSError as error:
+            raise unavailable(path, error) from error
+        except (ValueError, TypeError) as error:
             raise DatasetError(f"{path} is no result that can be read ({error}): make it again") from error
     if not results:
         looked = ", ".join(map(str, folders))

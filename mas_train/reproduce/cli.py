@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from mas_labels.system import write_text
 from mas_train.cli import require_torch, run_command
 from mas_train.reproduce.plan import Step, check_plan, show_command
 
@@ -209,7 +210,7 @@ def reproduce_tables(
 
         out.mkdir(parents=True, exist_ok=True)
         tables = show_tables(read_results([work / "finetuned", work / "results"]))
-        (out / "tables.md").write_text(f"{tables}\n", encoding="utf-8")
+        write_text(out / "tables.md", f"{tables}\n")
         click.echo(f"wrote {out / 'tables.md'}")
 
 

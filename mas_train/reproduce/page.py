@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any, Final
 
 from mas_labels.errors import ConfigError
+from mas_labels.system import write_text
 from mas_train.evaluation.published import TABLES
 from mas_train.reproduce.measure import MEASURES, Cell, LabelFit, compare, gather, gather_labels
 from mas_train.reproduce.plan import Step, show_command
@@ -70,18 +71,18 @@ def write_page(
         out.mkdir(parents=True, exist_ok=True)
         draw_accuracies(cells, TITLES, out / "accuracies.png")
         draw_labels(fits, TITLES, out / "labels.png")
-        (out / "commands.txt").write_text("".join(f"{show_command(step)}\n" for step in steps))
+        write_text(out / "commands.txt", "".join(f"{show_command(step)}\n" for step in steps))
         content = {
             **facts,
             "steps": {"done": len(done), "planned": len(steps)},
             "cells": [{**asdict(c), "mean": _number(c.mean), "spread": _number(c.spread)} for c in cells],
             "labels": [asdict(fit) for fit in fits],
         }
-        (out / "results.json").write_text(json.dumps(content, indent=1) + "\n")
+        write_text(out / "results.json", json.dumps(content, indent=1) + "\n")
         page = out / "README.md"
-        page.write_text(_page(experiment, steps, done, cells, fits, facts))
+        write_text(page, _page(experiment, steps, done, cells, fits, facts))
         if readme is not None:
-            readme.write_text(_between_marks(readme, _main_table(cells, cells[0].split)))
+            write_text(readme, _between_marks(readme, _main_table(cells, cells[0].split)))
     except OSError as error:
         raise ConfigError(f"cannot write the page ({error}): give another --out") from error
     return page

@@ -17,11 +17,11 @@ from typing import Final
 
 from mas_labels.errors import ConfigError
 from mas_labels.schema import LABEL_NAMES
+from mas_labels.system import write_text
 from mas_train.reproduce.measure import MEASURES, last_rows, read_measure
 from mas_train.reproduce.plan import Step
 from mas_train.reproduce.run import read_mark
 from mas_train.reproduce.small import CONDITIONS, Experiment, Split, label_steps, network_name, network_steps
-from mas_train.text_file import write_text
 
 SEED: Final = 0
 PAGE: Final = "pilots.md"

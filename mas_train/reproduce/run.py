@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from mas_labels.errors import ConfigError, MasError
+from mas_labels.system import try_lock, write_text
 from mas_train.reproduce.plan import Step, check_plan, real_command
-from mas_train.text_file import write_text
 
 DONE: Final = "done"
 LOGS: Final = "logs"
@@ -157,12 +156,8 @@ def _alone(work: Path) -> Iterator[IO[str]]:
     """Keep a second run out of the same folder."""
     work.mkdir(parents=True, exist_ok=True)
     with (work / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(
-                f"another run is at work in {work}: wait for it, or give another --work"
-            ) from error
+        if not try_lock(file.fileno()):
+            raise ConfigError(f"another run is at work in {work}: wait for it, or give another --work")
         yield file
 
 
