@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from mas_labels.errors import ConfigError
 from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
@@ -27,11 +28,42 @@ TIMED_CLIPS: Final = 8
 """Steps and clips that a memory format is judged by, after one step that does not count."""
 
 
-def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Context in which a forward pass computes in `precision`; weights stay in float32."""
+@contextlib.contextmanager
+def autocast(precision: str, device: torch.device) -> Iterator[None]:
+    """Context in which a forward pass computes in `precision`; weights stay in float32.
+
+    Notes
+    -----
+    On a CPU, some convolutions stay in float32, too: see `ShortInputsInFloat32`.
+    """
     if precision == "float32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, HALF_PRECISIONS[precision])
+        yield
+        return
+    guard = ShortInputsInFloat32() if device.type == "cpu" else contextlib.nullcontext()
+    with torch.autocast(device.type, HALF_PRECISIONS[precision]), guard:
+        yield
+
+
+class ShortInputsInFloat32(TorchFunctionMode):
+    """While entered, 3D convolutions over fewer frames than their kernel is deep compute in float32.
+
+    Notes
+    -----
+    On CPUs with AVX-512 and no AMX, oneDNN 3.12 (that of torch 2.13 and 2.14) returns arbitrary weight
+    gradients for such convolutions in bf16, at random and often finite. C3D's last one is one of them (2
+    frames, 3 deep), and so are the last of torchvision's networks. The rule asks for shapes alone, so that a
+    resumed run, and processes on different machines, compute alike.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Call `func`, in float32 if it is such a convolution."""
+        if func is not torch.conv3d or args[0].shape[2] >= args[1].shape[2]:
+            return func(*args, **(kwargs or {}))
+        with torch.autocast("cpu", enabled=False):
+            maps, *rest = args
+            return func(maps.float(), *rest, **(kwargs or {}))
 
 
 def require_precision(precision: str, device: torch.device) -> None:

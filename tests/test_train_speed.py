@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -15,14 +16,15 @@ import torch
 
 from mas_labels.errors import ConfigError, ShardError
 from mas_train import loading
+from mas_train.backbones import TORCHVISION, make_backbone
 from mas_train.checkpoint import list_checkpoints, load_checkpoint
 from mas_train.metrics import read_metrics
 from mas_train.model import make_model
 from mas_train.prefetch import DeviceCopy, run_ahead
-from mas_train.presets import Recipe, make_recipe
+from mas_train.presets import BACKBONES, Recipe, make_recipe
 from mas_train.pretrain import pretrain
 from mas_train.run_options import RunOptions
-from mas_train.speed import choose_memory_format
+from mas_train.speed import autocast, choose_memory_format
 from mas_train.target_code import TargetCode
 
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)  # 12 clips: batches of 5, 5 and 2
@@ -61,6 +63,71 @@ def test_lower_precision_stays_close(
     assert ("scale" in content["scaler"]) == (precision == "fp16")
 
 
+@pytest.mark.parametrize("name", BACKBONES)
+def test_convolutions_over_too_few_frames_stay_in_float32(name: str) -> None:
+    """Fewer than their kernel is deep: on some CPUs their gradients in bf16 are wrong, at random."""
+    pytest.importorskip("torchvision") if name in TORCHVISION else None
+    seen: list[tuple[bool, torch.dtype]] = []
+
+    def note(conv: torch.nn.Conv3d, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        seen.append((inputs[0].shape[2] < conv.kernel_size[0], output.dtype))
+
+    for settings in (
+        [{}] if name in TORCHVISION else [{"width": 1 / 64}, {"width": 1 / 64, "input_stride": 2}]
+    ):
+        backbone = make_backbone(name, **settings).eval()
+        for module in backbone.modules():
+            if isinstance(module, torch.nn.Conv3d):
+                module.register_forward_hook(note)
+        with torch.no_grad(), autocast("bf16", torch.device("cpu")):
+            backbone(torch.zeros(1, 3, 16, 112, 112))
+    short = {dtype for is_short, dtype in seen if is_short}
+    others = {dtype for is_short, dtype in seen if not is_short}
+    assert (short, others) == ({torch.float32}, {torch.bfloat16})
+
+
+@pytest.mark.parametrize("instructions", ["AVX512_CORE", "AVX512_CORE_BF16", "DEFAULT"])
+def test_gradients_of_bf16_are_those_of_float32_but_for_rounding(instructions: str) -> None:
+    """With the convolutions of other processors as well, over memory that was used before."""
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+        pytest.skip("this processor has no AVX-512")
+    code = """
+import torch
+from mas_train.backbones import make_backbone
+from mas_train.speed import autocast
+
+torch.manual_seed(0)
+torch.set_num_threads(1)
+views = torch.randn(2, 3, 16, 112, 112)
+for settings in ({}, {"input_stride": 2}):
+    network = make_backbone("c3d", 1 / 16, "he", **settings)
+
+    def gradients(precision):
+        network.zero_grad()
+        used = [torch.full((1 << size,), float("nan")) for size in range(10, 21)]
+        del used
+        with autocast(precision, torch.device("cpu")):
+            features = network(views)
+        features.float().square().sum().backward()
+        return [weight.grad for weight in network.parameters() if weight.ndim == 5]
+
+    exact = gradients("float32")
+    for _ in range(5):
+        for found, wanted in zip(gradients("bf16"), exact):
+            print(((found - wanted).norm() / wanted.norm()).item())
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": instructions},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    errors = [float(line) for line in found.stdout.split()]
+    assert len(errors) == 50 and all(error < 0.25 for error in errors), errors
+
+
 def test_fp16_gradients_that_overflow_skip_the_step(tiny_shards: list[Path], tmp_path: Path) -> None:
     """A scale of 65536 makes the gradients of these raw labels overflow: it is halved until they fit."""
     recipe = replace(SMALL, precision="fp16", motion_weight=300.0)
@@ -86,10 +153,12 @@ def test_nothing_is_measured_on_a_cpu_unless_asked_for() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("precision", "rounding"), [("float32", 1e-3), ("bf16", 0.03)])
 def test_a_compiled_network_learns_the_same(
-    plain: list[float], tiny_shards: list[Path], tmp_path: Path
+    precision: str, rounding: float, plain: list[float], tiny_shards: list[Path], tmp_path: Path
 ) -> None:
-    assert losses(SMALL, tiny_shards, tmp_path, compile=True) == pytest.approx(plain, rel=1e-3)
+    found = losses(replace(SMALL, precision=precision), tiny_shards, tmp_path, compile=True)
+    assert found == pytest.approx(plain, rel=rounding)
 
 
 def test_items_are_taken_ahead_of_their_use() -> None:
