@@ -51,6 +51,8 @@ class Picture(NamedTuple):
 class PictureReader(FrameReader):
     """Frames of one video, each a picture of its own."""
 
+    remedy_of_sizes = "give those of each size a folder of their own"
+
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """Decode the pictures in the order of their numbers, as `FrameReader` says.
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,11 @@ class FrameReader(VideoFacts, ABC):
         The file, or the folder of pictures.
     rate
         Frames per second to give out, by the file's time stamps (`mas_labels.frame_rate`); None: all frames.
+    remedy_of_sizes
+        What to do about frames of several sizes.
     """
+
+    remedy_of_sizes: ClassVar[str] = "cut the file there"
 
     def __init__(self, path: Path, rate: Fraction | None = None) -> None:
         super().__init__()
@@ -91,8 +95,8 @@ class FrameReader(VideoFacts, ABC):
             raise VideoError(
                 "decode",
                 "size_changes",
-                f"frame {number} has {rows} x {cols} pixels, those before it {self.rows} x {self.cols}: cut "
-                "the video there",
+                f"frame {number} has {rows} x {cols} pixels, those before it {self.rows} x {self.cols}: "
+                f"{self.remedy_of_sizes}",
             )
 
 
