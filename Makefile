@@ -20,7 +20,7 @@ ARGS ?=
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow fuzz kill-loop lint format labels bench-flow bench-labels bench-train bench-storage \
+.PHONY: help demo test test-slow test-matrix fuzz kill-loop lint format labels bench-flow bench-labels bench-train bench-storage \
 	test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless \
 	reproduce-small reproduce-pilots reproduce-ucf101 reproduce-kinetics clean
 
@@ -82,6 +82,9 @@ $(TORCHVISION)/installed:
 test-slow: $(VENV)/installed $(if $(MAS_TORCHVISION_PYTHON),,$(TORCHVISION)/installed) ## The fast tests and the long ones; MAS_TORCHVISION_PYTHON=... names a Python with torchvision, or one is made.
 	MAS_TORCHVISION_PYTHON="$(or $(MAS_TORCHVISION_PYTHON),$(CURDIR)/$(TORCHVISION)/bin/python)" \
 		$(BIN)/python -m pytest -q -m "slow or not slow"
+
+test-matrix: $(VENV)/installed ## Each promised Python that is found, with the oldest and newest versions that are allowed: make test-matrix [ARGS="--python 3.12 --extras inspect,dask"]
+	$(BIN)/python tests/run_matrix.py $(ARGS)
 
 fuzz: $(VENV)/installed ## 5,000 damaged videos, shards and checkpoints: half an hour or more.
 	$(BIN)/python -m pytest -q -m "slow or not slow" tests/test_fuzz_videos.py tests/test_fuzz_readers.py

@@ -172,6 +172,7 @@ def explain_import_error(error: ImportError) -> MissingDependencyError:
     if "cannot open shared object file" in str(error):
         return MissingDependencyError(
             f"OpenCV needs a system library that this machine lacks ({error}): install it (Debian: apt "
-            "install libgl1 libglib2.0-0), or take the OpenCV that needs no display: make install-headless"
+            "install libgl1 libglib2.0-0), or take the OpenCV that needs no display: make install-headless, "
+            "or pip uninstall opencv-contrib-python and pip install opencv-contrib-python-headless"
         )
-    return MissingDependencyError(f"{error}: install the project again (make install)")
+    return MissingDependencyError(f"{error}: install the project again")

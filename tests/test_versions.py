@@ -9,14 +9,12 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
+from run_matrix import promised_pythons
 
 ROOT = Path(__file__).parents[1]
 SETUP = ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
-PROMISED = [
-    f"3.{minor}" for minor in range(40) if f"3.{minor}.0" in SpecifierSet(SETUP["options"]["python_requires"])
-]
+PROMISED = promised_pythons()
 REQUIREMENTS = [
     Requirement(line)
     for text in (SETUP["options"]["install_requires"], *SETUP["options.extras_require"].values())
