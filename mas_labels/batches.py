@@ -16,12 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from mas_labels.class_names import match_names
+from mas_labels.completeness import PLAN_SUFFIX
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, OptionsDifferError
 from mas_labels.folder import first_names, printable
 from mas_labels.manifest import VideoRecord
 from mas_labels.plan import Batch, Plan, batch_name, hash_of_videos, renumber
-from mas_labels.plan_file import SUFFIX, plan_paths, read_plan_file, write_plan_file
+from mas_labels.plan_file import plan_paths, read_plan_file, write_plan_file
 from mas_labels.resume import ShardResult, describe_difference, finished_shards
 from mas_labels.shard_reader import Shard
 from mas_labels.split_table import fold_name
@@ -55,7 +56,7 @@ def settle_plan(
 def _unwritten(out: Path, plan: Plan) -> list[Batch]:
     """Return the batches without a plan file, but for those whose videos' records are not all known."""
     known, new = plan.batches[: plan.known], plan.batches[plan.known :]
-    read_from_shards = [batch for batch in known if not (out / f"{batch.name}{SUFFIX}").exists()]
+    read_from_shards = [batch for batch in known if not (out / f"{batch.name}{PLAN_SUFFIX}").exists()]
     return [*(batch for batch in read_from_shards if not batch.videos_hashes), *new]
 
 
@@ -113,7 +114,7 @@ def _known_batches(out: Path, plan: Plan) -> list[Batch]:
     left = {path.name: path for path in plan_paths(out)}
     while True:
         name = batch_name(plan.listing.manifest_name, plan.split, len(batches))
-        path = left.pop(f"{name}{SUFFIX}", None)
+        path = left.pop(f"{name}{PLAN_SUFFIX}", None)
         batch = _batch_of_shards(out, name, plan, batches) if path is None else read_plan_file(path)
         if batch is None:
             break
@@ -127,8 +128,8 @@ def _refuse(out: Path, path: Path, found: Batch, plan: Plan, expected: str) -> N
     """Refuse a plan file of something else, or one that does not follow the others."""
     if (found.manifest, found.split) == (plan.listing.manifest_name, plan.split):
         raise ConfigError(
-            f"{path} says that videos were added after {expected}{SUFFIX}, which is not there: put it back, "
-            "or choose another --out"
+            f"{path} says that videos were added after {expected}{PLAN_SUFFIX}, which is not there: put it "
+            "back, or choose another --out"
         )
     raise OptionsDifferError(
         f"{path} plans split {found.split!r} of {found.manifest}, this run is for split {plan.split!r} of "
@@ -140,7 +141,7 @@ def _or_remove(out: Path, batch: Batch) -> str:
     """Say that a plan may be given up, where nothing was made of it."""
     if any((out / shard.name).exists() for shard in batch.shards()):
         return ""
-    return f", or remove {out / batch.name}{SUFFIX}, of which no shard was made yet"
+    return f", or remove {out / batch.name}{PLAN_SUFFIX}, of which no shard was made yet"
 
 
 def _batch_of_shards(out: Path, name: str, plan: Plan, before: Sequence[Batch]) -> Batch | None:
@@ -174,7 +175,7 @@ def _records_of_shard(shard: Shard, plan: Plan, classes: Sequence[str]) -> list[
         for video in read_videos(shard)
     ]
     failed = {failure.video for failure in read_failures(shard)} - {video.path for video in used}
-    numbers = match_names(plan.listing.classes, classes)
+    numbers = [*match_names(plan.listing.classes, classes), -1]
     listed = {video.path: video for video in plan.listing.videos if video.path in failed}
     unknown = {path: VideoRecord(path, None, -1, (), None) for path in failed}
     return [*used, *(renumber(video, classes, numbers) for video in (unknown | listed).values())]

@@ -1,11 +1,17 @@
-"""Classes of two tables, matched by name."""
+"""Tables of classes, matched by name."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mas_labels.split_table import fold_name
+
+__all__ = ["CommonClasses", "fold_name", "match_names", "unite_classes"]
 
 
 def match_names(names: Sequence[str], known: Sequence[str]) -> list[int]:
@@ -26,3 +32,26 @@ def match_names(names: Sequence[str], known: Sequence[str]) -> list[int]:
         else places.get(name, -1)
         for name in names
     ]
+
+
+class CommonClasses(NamedTuple):
+    """Classes that several tables have together."""
+
+    names: list[str]
+    """Those of the first table in its order, then what each of the others adds."""
+    numbers: list[NDArray[np.int32]]
+    """For each table the places of its classes in `names`, and a last -1: that of videos without a class."""
+
+
+def unite_classes(tables: Iterable[Sequence[str]]) -> CommonClasses:
+    """Put the classes of several tables together, by name as `match_names` does."""
+    names: list[str] = []
+    numbers = []
+    for table in tables:
+        places = match_names(table, names)
+        for row, place in enumerate(places):
+            if place < 0:
+                places[row] = len(names)
+                names.append(table[row])
+        numbers.append(np.array([*places, -1], np.int32))
+    return CommonClasses(names, numbers)

@@ -202,14 +202,17 @@ def _report(results: Sequence[ShardResult], out: Path) -> None:
 
 def _list_failures(results: Sequence[ShardResult], out: Path) -> None:
     """Print the first rows of failures."""
-    from mas_labels.shard import open_shards
+    from mas_labels.shard_reader import Shard
+    from mas_labels.video_rows import read_failures
 
     left = MOST_FAILURES_SHOWN
     for result in results:
         if result.failures and left > 0:
-            for row in open_shards(out / result.name).failures[:left]:
+            with Shard(out / result.name) as shard:
+                rows = read_failures(shard)[:left]
+            for row in rows:
                 click.echo(f"  {row.video!r}: {row.stage}/{row.code}: {row.message}")
-                left -= 1
+            left -= len(rows)
     if left == 0:
         click.echo("  ...")
 

@@ -76,12 +76,14 @@ def verify(
     """
     if recompute and root is None:
         raise click.UsageError("--recompute needs --root, the folder of the videos")
+    from mas_labels.completeness import find_incomplete
     from mas_labels.shard import find_shards
     from mas_labels.verify import Checks, verify_shards
 
     checks = Checks(deep, recompute, root, seed, video_timeout, follow_links)
+    paths = find_shards(shards)
     reports = []
-    for report in verify_shards(find_shards(shards), checks, workers):
+    for report in verify_shards(paths, checks, workers):
         reports.append(report)
         if not as_json:
             click.echo(f"{VERDICTS[report.is_sound]} {report.path}: {report.clips} clips")
@@ -89,11 +91,17 @@ def verify(
                 click.echo(f"    {found}")
     sound = [report for report in reports if report.is_sound]
     made_again = sum(report.recomputed for report in reports)
+    incomplete = [str(folder) for folder in find_incomplete(paths)]
     if as_json:
-        click.echo(
-            json.dumps({"sound": _overall(reports), "shards": [r.as_dict() for r in reports]}, indent=2)
-        )
+        found = {
+            "sound": _overall(reports),
+            "incomplete": incomplete,
+            "shards": [report.as_dict() for report in reports],
+        }
+        click.echo(json.dumps(found, indent=2))
     else:
+        for text in incomplete:
+            click.echo(f"warning: {text}")
         click.echo(f"{len(sound)} of {len(reports)} shards are sound; {made_again} clips made again")
     sys.exit(EXIT_STATUS[_overall(reports)])
 

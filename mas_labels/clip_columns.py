@@ -103,7 +103,7 @@ def _columns_of(shard: Shard, view: int) -> ClipColumns:
     has_motion, has_labels = "clips/motion" in shard, len(shard.views) > 0
     return ClipColumns(
         np.array(shard.read_texts("videos/path"), np.str_),
-        shard.read("videos/class_index"),
+        shard.read_class_indices(),
         shard.read("clips/video").astype(np.int64),
         shard.read("clips/start_frame"),
         mean_motion(shard) if has_motion else np.full(len(shard), np.nan, np.float32),

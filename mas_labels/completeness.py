@@ -7,13 +7,14 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mas_labels.folder import first_names, printable
 from mas_labels.heartbeat import STALE_SECONDS, read_beats
-from mas_labels.plan_file import FILE_NAME, read_plan_file
 
-SHARD_NAME = re.compile(
+PLAN_SUFFIX: Final = ".plan.json"
+PLAN_NAME: Final = re.compile(r"(?P<batch>[^.].*)\.plan\.json", re.DOTALL)
+SHARD_NAME: Final = re.compile(
     r"\.?(?P<batch>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.h5(\.progress|\.partial)?", re.DOTALL
 )
 
@@ -54,8 +55,10 @@ def planned_counts(out: Path) -> dict[tuple[str, int], int]:
         is_complete = match.group()[0] != "." and match.group().endswith(".h5")
         counts[batch] = counts.get(batch, 0) + is_complete
     begun = {name for name, _ in counts}
-    for match in filter(None, map(FILE_NAME.fullmatch, names)):
+    for match in filter(None, map(PLAN_NAME.fullmatch, names)):
         if match["batch"] not in begun:
+            from mas_labels.plan_file import read_plan_file  # which loads much that readers need not
+
             counts[match["batch"], read_plan_file(out / match.group()).count] = 0
     return counts
 

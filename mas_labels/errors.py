@@ -100,6 +100,10 @@ class ShardError(MasError):
     """A shard is damaged, foreign, or of a schema this version does not read."""
 
 
+class IncompleteWarning(UserWarning):
+    """A folder holds fewer shards than it was planned to hold."""
+
+
 class CheckpointError(MasError):
     """A checkpoint is damaged, foreign, or belongs to another model."""
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 import mas_labels
-from mas_labels.class_names import match_names
+from mas_labels.class_names import unite_classes
 from mas_labels.config import json_hash
 from mas_labels.manifest import Listing, VideoRecord, listing_notes
 
@@ -228,11 +228,12 @@ def make_plan(
     batches = tuple(known)
     if videos:
         before = known[-1].classes if known else ()
-        classes, numbers = _extend_classes(before, listing.classes)
+        classes, (_, places) = unite_classes((before, listing.classes))
+        numbers = places.tolist()
         batch = Batch(
             *(listing.manifest_name, split, len(known), -(-len(videos) // videos_per_shard)),
             tuple(renumber(video, classes, numbers) for video in videos),
-            classes,
+            tuple(classes),
             limit if len(videos) < len(new) else None,
             tuple(listing_notes(listing)),
         )
@@ -240,20 +241,9 @@ def make_plan(
     return Plan(listing, split, videos_per_shard, limit, batches, len(known))
 
 
-def _extend_classes(before: tuple[str, ...], names: tuple[str, ...]) -> tuple[tuple[str, ...], list[int]]:
-    """Append the classes that are new; return all of them, and the place of each of `names` there."""
-    numbers = match_names(names, before)
-    classes = list(before)
-    for at, number in enumerate(numbers):
-        if number < 0:
-            numbers[at] = len(classes)
-            classes.append(names[at])
-    return tuple(classes), numbers
-
-
 def renumber(video: VideoRecord, classes: Sequence[str], numbers: Sequence[int]) -> VideoRecord:
-    """Return a record whose class is one of `classes`; `numbers` are the places there, by class index."""
-    number = numbers[video.class_index] if video.class_index >= 0 else -1
+    """Return a record whose class is one of `classes`; see `mas_labels.class_names.CommonClasses.numbers`."""
+    number = numbers[video.class_index]
     return replace(video, class_name=classes[number] if number >= 0 else None, class_index=number)
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from mas_labels.completeness import PLAN_NAME, PLAN_SUFFIX
 from mas_labels.errors import ConfigError, StorageError, storage_error, unavailable
 from mas_labels.locking import lock_file
 from mas_labels.manifest import VideoRecord
@@ -23,18 +23,16 @@ from mas_labels.system import sync
 
 FORMAT: Final = "mas-plan"
 VERSION: Final = 1
-SUFFIX: Final = ".plan.json"
 MAX_BYTES: Final = 1 << 30
 """Largest file that is read: a plan of ten million videos."""
 WAIT_SECONDS: Final = 10.0
 """How long another process may take to give its plan file a name, where links are not offered."""
 RETRY_SECONDS: Final = 0.05
-FILE_NAME: Final = re.compile(r"(?P<batch>[^.].*)\.plan\.json", re.DOTALL)
 
 
 def plan_paths(out: Path) -> list[Path]:
     """List the plan files of a folder, sorted; nothing is opened."""
-    return sorted(out / entry.name for entry in os.scandir(out) if FILE_NAME.fullmatch(entry.name))
+    return sorted(out / entry.name for entry in os.scandir(out) if PLAN_NAME.fullmatch(entry.name))
 
 
 def write_plan_file(out: Path, batch: Batch) -> bool:
@@ -49,7 +47,7 @@ def write_plan_file(out: Path, batch: Batch) -> bool:
     StorageError
         If it cannot be written.
     """
-    path = out / f"{batch.name}{SUFFIX}"
+    path = out / f"{batch.name}{PLAN_SUFFIX}"
     content = _as_json(batch)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{time.time_ns()}")
     try:
@@ -141,8 +139,8 @@ def read_plan_file(path: Path) -> Batch:
         raise unavailable(path, error) from error
     try:
         batch = _parse(json.loads(content))
-        if f"{batch.name}{SUFFIX}" != path.name:
-            raise ValueError(f"it says that its name is {batch.name}{SUFFIX}")
+        if f"{batch.name}{PLAN_SUFFIX}" != path.name:
+            raise ValueError(f"it says that its name is {batch.name}{PLAN_SUFFIX}")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _damaged(path, error) from error
     return batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import html
 import os
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 from functools import cached_property
@@ -15,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from mas_labels.class_names import CommonClasses, fold_name, match_names, unite_classes
 from mas_labels.clip_columns import SHOW_PROGRESS_AFTER_SECONDS, ColumnReader
-from mas_labels.errors import DatasetError, ShardError, unavailable
+from mas_labels.completeness import find_incomplete
+from mas_labels.errors import DatasetError, IncompleteWarning, ShardError, unavailable
 from mas_labels.folder import printable
 from mas_labels.selection import ClipSelection
 from mas_labels.shard_clip import Clip
@@ -24,6 +27,20 @@ from mas_labels.shard_index import IndexEntry, ShardIndex, index_entry
 from mas_labels.shard_pool import ShardPool
 from mas_labels.shard_reader import Shard
 from mas_labels.video_rows import Failure, Video, read_failures, read_videos
+
+__all__ = [
+    "Clip",
+    "Failure",
+    "Shard",
+    "ShardPool",
+    "ShardSet",
+    "Video",
+    "find_shards",
+    "fold_name",
+    "match_names",
+    "open_shards",
+    "read_failures",
+]
 
 if TYPE_CHECKING:
     import pandas
@@ -53,31 +70,38 @@ class ShardSet(Sequence[Clip]):
     config
         The options all shards were made with.
     classes
-        Names of the data set's classes, by index.
+        Names of the classes of all shards, by index: those of the first shard, then what others add.
+    common_classes
+        The same, with the place of each shard's own classes there.
     failure_count
         Videos that could not be used.
     columns
         Reads what filters and tables ask of every clip.
+    incomplete
+        The folders of the shards that lack others of their plan, whichever of them are in the set.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = list(paths)
         with Shard(self.paths[0]) as first:
             self.config, self.views = first.config, first.views
-            self.classes = first.read_texts("classes")
-            digest = index_entry(first).options_digest
+            of_first, tables = index_entry(first), {}
+            tables[of_first.classes_digest] = first.class_names
         index = ShardIndex(self.paths)
         looked_at = tqdm(self.paths, unit="shard", delay=SHOW_PROGRESS_AFTER_SECONDS)
         entries = [index.find(path) or self._look_at(path, index) for path in looked_at]
         for path, entry in zip(self.paths, entries, strict=True):
-            if entry.options_digest != digest:
+            if entry.options_digest != of_first.options_digest:
                 self._refuse(path)
         index.save()
         self.lengths = [entry.clips for entry in entries]
         self.content_hashes = [entry.content_hash for entry in entries]
-        self._pool = ShardPool(self.paths, self.content_hashes)
+        self.common_classes = self._unite_classes([entry.classes_digest for entry in entries], tables)
+        self.classes = self.common_classes.names
+        self._pool = ShardPool(self.paths, self.content_hashes, self.common_classes)
         self.failure_count = sum(entry.failures for entry in entries)
         self.columns = ColumnReader(self)
+        self.incomplete = find_incomplete(self.paths)
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
 
     @staticmethod
@@ -88,6 +112,16 @@ class ShardSet(Sequence[Clip]):
         index.add(path, entry)
         return entry
 
+    def _unite_classes(self, digests: Sequence[str], tables: dict[str, list[str]]) -> CommonClasses:
+        """Put the tables of classes of all shards together; each that is not in `tables` is read once."""
+        for path, digest in zip(self.paths, digests, strict=True):
+            if digest not in tables:
+                with Shard(path) as shard:
+                    tables[digest] = shard.class_names
+        names, numbers = unite_classes(tables.values())
+        numbers_of = dict(zip(tables, numbers, strict=True))
+        return CommonClasses(names, [numbers_of[digest] for digest in digests])
+
     def _refuse(self, path: Path) -> None:
         """Say in what a shard differs from the first."""
         with Shard(path) as shard:
@@ -95,8 +129,6 @@ class ShardSet(Sequence[Clip]):
             differing += [name for name in shard.config if name not in self.config]
             if not np.array_equal(self.views, shard.views):
                 differing.append("views")
-            if shard.read_texts("classes") != self.classes:
-                differing.append("classes")
         raise ShardError(
             f"{path} and {self.paths[0]} were made with different options ({', '.join(differing)}): "
             "read them apart, or label one of the folders again"
@@ -225,7 +257,7 @@ class ShardSet(Sequence[Clip]):
         options = ", ".join(f"{name}={value}" for name, value in self.config.items())
         return (
             f"{len(self):,} clips in {len(self.paths):,} shards: {kind}; {self.failure_count:,} failures\n"
-            f"{options}"
+            f"{options}{''.join(f'{chr(10)}incomplete: {folder}' for folder in self.incomplete)}"
         )
 
     def _repr_html_(self) -> str:
@@ -282,6 +314,7 @@ def open_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     Returns
     -------
     ShardSet
+        With an `IncompleteWarning` for each folder that lacks shards of its plan.
 
     Raises
     ------
@@ -292,4 +325,7 @@ def open_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     UnavailableError
         If one, or its folder, cannot be read now.
     """
-    return ShardSet(find_shards(paths))
+    shards = ShardSet(find_shards(paths))
+    for folder in shards.incomplete:
+        warnings.warn(str(folder), IncompleteWarning, stacklevel=2)
+    return shards

@@ -22,7 +22,7 @@ from mas_labels.system import atomic_path
 
 FEWEST_SHARDS: Final = 32
 """Smaller sets are opened in less than half a second: nothing is kept of them."""
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Of the index; another one is as good as none."""
 
 
@@ -33,15 +33,20 @@ class IndexEntry(NamedTuple):
     failures: int
     content_hash: str
     options_digest: str
-    """SHA-256 of what all shards of a set share: configuration, views and classes."""
+    """SHA-256 of what all shards of a set share: configuration and views."""
+    classes_digest: str
+    """SHA-256 of the table of classes."""
 
 
 def index_entry(shard: Shard) -> IndexEntry:
     """Read an entry from a shard that is open, and so has been checked."""
-    classes = [os.fsencode(name).hex() for name in shard.read_texts("classes")]
-    shared = json.dumps([shard.config, shard.views.tolist(), classes], sort_keys=True)
-    digest = hashlib.sha256(shared.encode()).hexdigest()
-    return IndexEntry(len(shard), len(shard.read("failures/path")), shard.content_hash, digest)
+    options = _digest([shard.config, shard.views.tolist()])
+    classes = _digest([os.fsencode(name).hex() for name in shard.class_names])
+    return IndexEntry(len(shard), len(shard.read("failures/path")), shard.content_hash, options, classes)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 class ShardIndex:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from weakref import WeakSet
 
+from mas_labels.class_names import CommonClasses
 from mas_labels.errors import ShardError, UnavailableError, system_error
 from mas_labels.shard_reader import Shard
 
@@ -34,10 +35,12 @@ class ShardPool:
         The shards.
     content_hashes
         Content hash of each: another one is refused.
+    classes
+        Classes of all shards, and places there by shard.
     """
 
-    def __init__(self, paths: Sequence[Path], content_hashes: Sequence[str]) -> None:
-        self._paths, self._content_hashes = paths, content_hashes
+    def __init__(self, paths: Sequence[Path], content_hashes: Sequence[str], classes: CommonClasses) -> None:
+        self._paths, self._content_hashes, self._classes = paths, content_hashes, classes
         self._open: OrderedDict[int, Shard] = OrderedDict()
         self._process = os.getpid()
         _pools.add(self)
@@ -77,6 +80,7 @@ class ShardPool:
         if shard.content_hash != self._content_hashes[number]:
             shard.close()
             raise ShardError(f"{shard.path}: was replaced by another shard while it was in use: start again")
+        shard.share_classes(self._classes.names, self._classes.numbers[number])
         return shard
 
     def close(self) -> None:

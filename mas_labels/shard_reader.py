@@ -118,6 +118,7 @@ class Shard:
             raise explain(self.path, error, "its options are damaged") from error
         self.content_hash = said.texts["content_hash"]
         self._label_min = schema.label_min(self.options.convention)
+        self._class_numbers: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return self.clips
@@ -152,6 +153,20 @@ class Shard:
     def read_texts(self, path: str) -> list[str]:
         """Read a column of texts."""
         return [_text(value) for value in self.read(path)]
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """Names of the classes by index: the shard's own, or those of the set that it was opened in."""
+        return self.read_texts("classes")
+
+    def share_classes(self, names: list[str], numbers: NDArray[np.int32]) -> None:
+        """Take the classes of a set of shards; `numbers` as in `mas_labels.class_names.CommonClasses`."""
+        self.class_names, self._class_numbers = names, numbers
+
+    def read_class_indices(self, rows: slice = slice(None)) -> NDArray[np.int32]:
+        """Read the classes of videos: (videos,) int32, places in `class_names`, -1 without a class."""
+        indices: NDArray[np.int32] = self.read("videos/class_index", rows)
+        return indices if self._class_numbers is None else self._class_numbers[indices]
 
     def read_labels(self, clip: int) -> NDArray[np.uint8]:
         """Read a clip's labels of all views: (V, 27) uint8; V is 0 in a shard of frames only."""

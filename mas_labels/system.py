@@ -19,9 +19,9 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
-from mas_labels.errors import ConfigError, reason_of
+from mas_labels.errors import ConfigError, IncompleteWarning, reason_of
 
 ENOTSUPP: Final = 524
 """Linux's own number for what is not supported: some file systems let it out (Cray DVS, NFS)."""
@@ -33,13 +33,39 @@ STREAMS: Final = {0: "stdin", 1: "stdout", 2: "stderr"}
 
 
 def begin_process() -> None:
-    """Prepare a process of a command: its standard streams cannot fail, and all files it may open it can."""
+    """Prepare a process of a command: its standard streams cannot fail, and all files it may open it can.
+
+    Warnings for its user are lines on stderr.
+    """
     guard_streams()
     # told in `require_semaphores`, where it matters
     warnings.filterwarnings("ignore", "(?s).*joblib will operate in serial mode")
+    warnings.showwarning = _show_warning
+    _shown_warnings.clear()
     with contextlib.suppress(OSError, ValueError):  # ValueError: a limit that this system does not grant
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+_show_other_warning = warnings.showwarning
+_shown_warnings: set[str] = set()
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show what a user must know as a line, once; other warnings as Python does."""
+    if issubclass(category, IncompleteWarning):
+        if str(message) not in _shown_warnings:
+            print(f"warning: {message}", file=sys.stderr)
+        _shown_warnings.add(str(message))
+    else:
+        _show_other_warning(message, category, filename, lineno, file, line)
 
 
 def guard_streams() -> None:

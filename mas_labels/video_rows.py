@@ -51,14 +51,13 @@ def _read_rows(shard: Shard, rows: slice) -> list[Video]:
     def numbers(name: str) -> Any:
         return shard.read(f"videos/{name}", rows).tolist()
 
-    classes = shard.read_texts("classes")
-    class_indices = numbers("class_index")
+    class_indices = shard.read_class_indices(rows).tolist()
     sizes = numbers("size")
     return [
         Video(*row)
         for row in zip(
             texts("path"),
-            [classes[number] if number >= 0 else None for number in class_indices],
+            [shard.class_names[number] if number >= 0 else None for number in class_indices],
             class_indices,
             [tuple(filter(None, names.split(","))) for names in texts("splits")],
             [group or None for group in texts("group")],

@@ -15,6 +15,7 @@ from mas_labels.errors import MasError, MissingDependencyError, unavailable
 from mas_labels.system import begin_process
 from mas_train.presets import PRESETS, Recipe, make_recipe
 from mas_train.recipe_options import (
+    INCOMPLETE_OPTION,
     MEASURING_OPTIONS,
     ORDER_OPTIONS,
     RECIPE_OPTIONS,
@@ -67,6 +68,7 @@ def repeat_option(option: str, args: list[str]) -> list[str]:
     metavar="PATH...",
     help="Shards, folders of shards, or quoted patterns; many paths may follow.",
 )
+@INCOMPLETE_OPTION
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

@@ -19,7 +19,7 @@ from mas_train.options import (
     shards_option,
 )
 from mas_train.presets import BACKBONES, PRESETS
-from mas_train.recipe_options import SCHEDULE_OPTION, SPEED_OPTIONS, Share, add_options
+from mas_train.recipe_options import INCOMPLETE_OPTION, SCHEDULE_OPTION, SPEED_OPTIONS, Share, add_options
 from mas_train.stopping import EXIT_SIGNAL
 
 DROPOUT = 0.5
@@ -31,6 +31,7 @@ DROPOUT = 0.5
 )
 @shards_option("--shards", "Training shards, folders of shards, or quoted patterns; many paths may follow.")
 @shards_option("--test-shards", "Test shards: with them the model is tested at the end.", required=False)
+@INCOMPLETE_OPTION
 @scratch_run_option
 @out_option("runs/finetune")
 @click.option(
@@ -57,6 +58,7 @@ DROPOUT = 0.5
 def command(
     shards: tuple[str, ...],
     test_shards: tuple[str, ...],
+    incomplete: bool,
     scratch_run: str | None,
     out: Path,
     init: str,
@@ -81,14 +83,14 @@ def command(
     0 done, 1 an error, 2 wrong usage, 130 interrupted and 143 terminated; --resume goes on.
     """
     require_torch()
-    from mas_labels.shard import open_shards
+    from mas_train.class_match import match_classes
     from mas_train.evaluation.commands import make_evaluation, measure_accuracy
     from mas_train.evaluation.recognition import load_scratch_run
     from mas_train.finetune import finetune
     from mas_train.finetune_state import FinetuneJob, FinetuneOptions
-    from mas_train.labelled import check_class_names
     from mas_train.leaks import find_leaks
     from mas_train.presets import make_recipe
+    from mas_train.training_shards import incomplete_warnings, open_training_shards
     from mas_train.weights import SCRATCH, backbone_entries, known_recipe, load_weights
 
     if (width is not None or backbone is not None) and init != SCRATCH:
@@ -96,14 +98,15 @@ def command(
             "--width and --backbone are for --init scratch: leave them out, the checkpoint has its own"
         )
     where = choose_compute(device, threads)
-    train = open_shards(list(shards))
-    test = open_shards(list(test_shards)) if test_shards else None
+    train = open_training_shards(shards, incomplete)
+    test = open_training_shards(test_shards, incomplete) if test_shards else None
+    for warning in incomplete_warnings([train] if test is None else [train, test]):
+        click.echo(warning, err=True)
     leaks: list[str] = []
     if test is not None:
-        check_class_names(train.classes, test)
         leaks = find_leaks(train, test)
-        for leak in leaks:
-            click.echo(f"warning: {leak}", err=True)
+        for warning in (*match_classes(train.classes, test).warnings(), *leaks):
+            click.echo(f"warning: {warning}", err=True)
     weights = load_weights(init, width or 1.0, changes["seed"], backbone or "c3d")
     schedule = make_recipe(preset, **changes)
     recipe = known_recipe({**vars(schedule), **backbone_entries(weights.recipe)})

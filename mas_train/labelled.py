@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError, DatasetError
-from mas_labels.shard import ShardSet
+from mas_labels.shard import ShardSet, match_names
 from mas_train.frames import clip_videos
 
 
@@ -71,18 +72,19 @@ def choose_videos(classes: NDArray[np.int64], fraction: float, seed: int) -> NDA
     return chosen
 
 
-def check_class_names(classes: list[str], shards: ShardSet) -> None:
-    """Refuse shards whose classes are others than `classes`.
+def failed_videos(shards: ShardSet) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the videos that gave no clip, and their classes.
 
-    Raises
-    ------
-    DatasetError
-        Naming the first class that differs.
+    A shard does not tell these classes: they are those of the other videos in the same folder, or else of the
+    folder's name, or else -1.
     """
-    if shards.classes != classes:
-        pairs = zip(classes, shards.classes, strict=False)
-        first = next((f"{ours!r} and {theirs!r}" for ours, theirs in pairs if ours != theirs), "their number")
-        raise DatasetError(
-            f"the model knows {len(classes)} classes, the shards in {shards.paths[0].parent} have "
-            f"{len(shards.classes)}, first difference: {first}. Make both with the same recipe and lists"
-        )
+    used = {video.path for video in shards.videos}
+    classes: dict[str, set[int]] = {}
+    for video in shards.videos:
+        classes.setdefault(os.path.dirname(video.path), set()).add(video.class_index)  # noqa: PTH120 - a text
+    failed = tuple(sorted({failure.video for failure in shards.failures} - used))
+    numbers = []
+    for folder in (os.path.dirname(path) for path in failed):  # noqa: PTH120
+        known = classes.get(folder) or {*match_names([os.path.basename(folder)], shards.classes)}  # noqa: PTH119
+        numbers.append(next(iter(known)) if len(known) == 1 else -1)
+    return failed, np.array(numbers, np.int64)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
-from mas_labels.shard import ShardSet, Video
+from mas_labels.shard import ShardSet, Video, fold_name
 from mas_train.frames import clip_videos
 
 BLOCK: Final = 8
@@ -47,7 +47,11 @@ class VideoNames:
 
 def shared_names(train: VideoNames, test: VideoNames) -> list[str]:
     """Say which videos and groups of the test were learnt from, a sentence a kind."""
-    shared = {"videos": train.paths & test.paths, "groups": train.groups & test.groups}
+    learnt = set(map(fold_name, train.groups))  # classes may be spelled in two ways
+    shared = {
+        "videos": train.paths & test.paths,
+        "groups": {name for name in test.groups if fold_name(name) in learnt},
+    }
     return [
         f"{len(names)} {what} are in the training and in the test shards, such as {min(names)!r}"
         for what, names in shared.items()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mas_labels.errors import MissingDependencyError, TrainingError
-from mas_labels.shard import ShardSet, open_shards
+from mas_labels.shard import ShardSet
 from mas_labels.system import missing_services, require_semaphores
 from mas_train.checkpoint import TrainingState, generator_states, restore
 from mas_train.curves import draw_curves
@@ -32,6 +32,7 @@ from mas_train.speed import choose_memory_format, make_scaler, require_precision
 from mas_train.stopping import StopRequest
 from mas_train.subset import hold_out
 from mas_train.target_code import TargetCode, count_labels
+from mas_train.training_shards import incomplete_warnings, open_training_shards
 
 
 def make_state(recipe: Recipe, device: torch.device, code: TargetCode, fused: bool = False) -> TrainingState:
@@ -129,7 +130,8 @@ def prepare(recipe: Recipe, options: RunOptions, group: Group) -> PreparedRun:
         torch.manual_seed(recipe.seed + group.rank)  # dropout of its own
     if checkpoint is not None:
         restore(checkpoint, state, recipe, training.content_hashes, device, group.rank)
-    description = _describe(state, training, order, device, baseline)
+    lines = incomplete_warnings([training, *held_out])
+    description = "\n".join([*lines, _describe(state, training, order, device, baseline)])
     return PreparedRun(recipe, options, device, checkpoint, dataset, state, baseline, heldout, description)
 
 
@@ -182,10 +184,10 @@ def split_data(recipe: Recipe, options: RunOptions) -> tuple[ShardSet, list[Shar
     ConfigError, DatasetError, ShardError
         If they are not there, do not go together, or leave nothing to train on.
     """
-    training = open_shards(list(options.shards))
+    training = open_training_shards(options.shards, options.incomplete)
     held_out: list[ShardSet] = []
     if options.val_shards:
-        held_out.append(open_shards(list(options.val_shards)))
+        held_out.append(open_training_shards(options.val_shards, options.incomplete))
         require_comparable(held_out[0], training)
     if recipe.holdout:
         training, part = hold_out(training, recipe.holdout, recipe.seed)

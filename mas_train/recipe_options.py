@@ -25,6 +25,10 @@ class Share(click.ParamType):
             self.fail(f"{text!r} is no share: give one such as 5% or 0.05", param, ctx)
 
 
+INCOMPLETE_OPTION = click.option(
+    "--incomplete", is_flag=True, help="Go on although shards of a folder's plan are missing."
+)
+
 SCHEDULE_OPTION = click.option(
     "--schedule",
     type=click.Choice(SCHEDULES),

@@ -52,6 +52,8 @@ class RunOptions:
         Whether to take steps in one pass over the weights.
     curves
         Draw the learning curves at the end.
+    incomplete
+        Go on with shards whose folders lack others of their plan.
     """
 
     shards: Sequence[str | Path]
@@ -72,6 +74,7 @@ class RunOptions:
     compile: bool = False
     fused: bool = False
     curves: bool = True
+    incomplete: bool = False
 
 
 @dataclass(frozen=True)

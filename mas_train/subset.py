@@ -26,7 +26,8 @@ class ShardSubset(ShardSet):
         self.failure_count = shards.failure_count
         self.kept = kept
         self.lengths = [len(clips) for clips in kept]
-        self._pool = ShardPool(self.paths, self.content_hashes)
+        self.common_classes, self.incomplete = shards.common_classes, shards.incomplete
+        self._pool = ShardPool(self.paths, self.content_hashes, self.common_classes)
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
 
     def locate(self, index: int) -> tuple[Shard, int]:
@@ -86,7 +87,7 @@ def _video_keys(shard: Shard) -> list[str]:
     """What goes together, for each row of a shard's videos: class and group, or the video alone."""
     columns = (
         shard.read_texts("videos/path"),
-        shard.read("videos/class_index"),
+        shard.read_class_indices(),
         shard.read_texts("videos/group"),
     )
     return [f"{number}/{group}" if group else path for path, number, group in zip(*columns, strict=True)]

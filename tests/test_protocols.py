@@ -18,7 +18,7 @@ from mas_train.evaluation.accuracy import VideoMeans, video_accuracy
 from mas_train.evaluation.aslan import Pairs, evaluate_pairs, read_view1, read_view2, similarities
 from mas_train.evaluation.attention import attention_maps
 from mas_train.evaluation.figures import AttentionRow, draw_attention, draw_confusion, draw_roc
-from mas_train.evaluation.neighbours import nearest_videos, same_class
+from mas_train.evaluation.neighbours import nearest_videos
 from mas_train.evaluation.retrieval import NEIGHBOURS, retrieval_accuracy
 from mas_train.evaluation.yupenn import leave_one_out
 
@@ -280,15 +280,6 @@ def test_leave_one_out_equals_a_naive_loop(c: float) -> None:
 def test_leave_one_out_needs_two_of_each_class() -> None:
     with pytest.raises(InputError, match=r"found counts \[2, 1\]"):
         leave_one_out(np.ones((3, 2)), np.array([0, 0, 1]))
-
-
-# neighbours
-
-
-def test_classes_are_the_same_by_name_not_by_number() -> None:
-    assert same_class(1, ["run", "jump"], 0, ["jump", "walk"])
-    assert not same_class(0, ["run", "jump"], 0, ["jump", "walk"])
-    assert not same_class(-1, ["run", "jump"], -1, ["jump", "walk"])
 
 
 # attention

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.clip_columns import mean_motion
+from mas_labels.completeness import planned_counts
 from mas_labels.folder import printable
 from mas_labels.label_counts import LabelCounts
 from mas_labels.report.examples import ExamplePicker
@@ -95,7 +96,6 @@ def summarise(shards: ShardSet) -> Summary:
     """
     summary = Summary()
     summary.counts.of_clips = len(shards)
-    plans: set[tuple[Any, Any, Any]] = set()
     times = []
     for number, shard in shards.each_shard():
         start = shards.start(number)
@@ -104,7 +104,6 @@ def summarise(shards: ShardSet) -> Summary:
         times.append(status.st_mtime)
         summary.parts.update(shard.stored_bytes())
         summary.versions.update(shard.versions)
-        plans.add((shard.plan.get("manifest"), shard.plan.get("split"), shard.plan.get("count")))
         _add_videos(summary, shard)
         _add_motion(summary, shard, start)
         _add_boxes(summary, shards, shard, start)
@@ -114,14 +113,15 @@ def summarise(shards: ShardSet) -> Summary:
             summary.examples.add(labels[:, 0], start)
             summary.steadiness.add(labels, shard.views, shard.read("clips/video"))
     summary.finished = (min(times), max(times))
-    summary.planned = sum(int(count) for _, _, count in plans if isinstance(count, int))
+    folders = {path.parent for path in shards.paths}
+    summary.planned = sum(count for folder in folders for _, count in planned_counts(folder))
     return summary
 
 
 def _add_videos(summary: Summary, shard: Shard) -> None:
     """Count videos, used and failed."""
-    classes = [printable(name) for name in shard.read_texts("classes")]
-    for index, videos in zip(*np.unique(shard.read("videos/class_index"), return_counts=True), strict=True):
+    classes = [printable(name) for name in shard.class_names]
+    for index, videos in zip(*np.unique(shard.read_class_indices(), return_counts=True), strict=True):
         summary.classes[classes[index] if index >= 0 else "no class"] += int(videos)
     frames, rates = shard.read("videos/frames"), shard.read("videos/fps")
     summary.frames += int(frames.sum())

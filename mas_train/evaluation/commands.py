@@ -66,7 +66,7 @@ def measure_accuracy(
     ConfigError
         If the two were trained otherwise than from other first weights.
     DatasetError
-        If the shards have no clips, or other classes than the model.
+        If the shards have no clips, or no class that the model knows.
     """
     scratch = None if scratch_run is None else load_scratch_run(scratch_run, evaluation.weights.content)
     return finish(evaluate_accuracy(evaluation, test, scratch, leaks), evaluation.out)

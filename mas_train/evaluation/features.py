@@ -7,9 +7,8 @@ of the weights' and the shards' hashes.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +23,10 @@ from mas_labels.errors import ConfigError, DatasetError, reason_of, unavailable
 from mas_labels.shard import ShardSet
 from mas_labels.system import atomic_path
 from mas_train.backbone import Backbone
+from mas_train.class_match import ClassMatch
 from mas_train.evaluation.accuracy import VideoMeans
 from mas_train.frames import CENTRE_VIEW, clip_videos, load_frames
+from mas_train.labelled import failed_videos
 from mas_train.speed import set_memory_format
 from mas_train.views import take_views
 from mas_train.weights import fingerprint
@@ -53,8 +54,8 @@ class VideoFeatures:
         (V,) int64, rows of the shards' classes; -1 without a class.
     groups
         What the recipe calls the group of each video; None without one.
-    clips
-        Number of clips.
+    clip_counts
+        (V,) int64, number of clips of each.
     failed
         Paths of the videos that gave no clip.
     failed_classes
@@ -65,9 +66,27 @@ class VideoFeatures:
     paths: tuple[str, ...]
     classes: NDArray[np.int64]
     groups: tuple[str | None, ...]
-    clips: int
+    clip_counts: NDArray[np.int64]
     failed: tuple[str, ...]
     failed_classes: NDArray[np.int64]
+
+    @property
+    def clips(self) -> int:
+        """Number of clips."""
+        return int(self.clip_counts.sum())
+
+    def in_classes(self, match: ClassMatch) -> VideoFeatures:
+        """Return the same with the classes of those who are tested; those left out count as without class."""
+        classes, failed_classes = match.numbers[self.classes], match.numbers[self.failed_classes]
+        left_out = (self.classes >= 0) & (classes < 0)
+        kept = (self.failed_classes < 0) | (failed_classes >= 0)
+        return replace(
+            self,
+            classes=classes,
+            clip_counts=np.where(left_out, 0, self.clip_counts),
+            failed=tuple(path for path, is_kept in zip(self.failed, kept, strict=True) if is_kept),
+            failed_classes=failed_classes[kept],
+        )
 
 
 @dataclass(frozen=True)
@@ -155,7 +174,7 @@ def extract(
         paths=tuple(video.path for video in videos),
         classes=np.array([video.class_index for video in videos], np.int64),
         groups=tuple(video.group for video in videos),
-        clips=len(shards),
+        clip_counts=np.array([video.clips for video in videos], np.int64),
         failed=failed,
         failed_classes=failed_classes,
     )
@@ -183,25 +202,6 @@ def _compute(
             means.add(batch.clip_indices.tolist(), rows)
             bar.update(len(frames))
     return means.result()
-
-
-def failed_videos(shards: ShardSet) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Return the videos that gave no clip, and their classes.
-
-    A shard does not tell these classes: they are those of the other videos in the same folder, or else of the
-    folder's name, or else -1.
-    """
-    used = {video.path for video in shards.videos}
-    classes: dict[str, set[int]] = {}
-    for video in shards.videos:
-        classes.setdefault(os.path.dirname(video.path), set()).add(video.class_index)  # noqa: PTH120 - a text
-    failed = tuple(sorted({failure.video for failure in shards.failures} - used))
-    named = {name: number for number, name in enumerate(shards.classes)}
-    numbers = []
-    for folder in (os.path.dirname(path) for path in failed):  # noqa: PTH120
-        known = classes.get(folder) or {named.get(os.path.basename(folder), -1)}  # noqa: PTH119
-        numbers.append(next(iter(known)) if len(known) == 1 else -1)
-    return failed, np.array(numbers, np.int64)
 
 
 def _read_cache(folder: Path | None, name: str) -> NDArray[np.float32] | None:

@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import DatasetError
 from mas_labels.shard import ShardSet
+from mas_train.class_match import match_classes
 from mas_train.evaluation.probe import classify, leave_group_out
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.run import Evaluation, make_result, shards_of, with_classes
-from mas_train.labelled import check_class_names, choose_videos
+from mas_train.labelled import choose_videos
 from mas_train.leaks import find_leaks
 from mas_train.weights import Weights
 
@@ -23,18 +24,19 @@ def evaluate_probe(
     Raises
     ------
     DatasetError
-        If there are no clips or classes, or the two have different classes.
+        If there are no clips or classes, or the two have no class in common.
 
     Notes
     -----
     `few` is a share of each class's training videos; its accuracy is the mean over `draws` of them.
     """
-    check_class_names(train.classes, test)
+    match = match_classes(train.classes, test)
     shards_of(test)  # refuses before the work
     leaks = find_leaks(train, test)
 
     def measure(weights: Weights) -> dict[str, float]:
-        known, asked = evaluation.features(weights, train), evaluation.features(weights, test)
+        known = evaluation.features(weights, train)
+        asked = evaluation.features(weights, test).in_classes(match)
         of_test, all_train = with_classes(asked), with_classes(known)
         truth = asked.classes[of_test]
 
@@ -47,8 +49,9 @@ def evaluate_probe(
 
     figures = measure(evaluation.weights)
     details = {"features": evaluation.kind, "c": c, "few": few, "draws": draws, "train_clips": len(train)}
-    details["leaks"] = leaks
-    found = evaluation.features(evaluation.weights, test)
+    details |= {"leaks": leaks, "left_out": match.left_out}
+    details["incomplete"] = [str(folder) for folder in train.incomplete]
+    found = evaluation.features(evaluation.weights, test).in_classes(match)
     return make_result(evaluation, "probe", test, found, figures, evaluation.random_figures(measure), details)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.schema import CLIP_FRAMES
-from mas_labels.shard import ShardSet
+from mas_labels.shard import ShardSet, match_names
 from mas_train.evaluation.features import VideoFeatures
 from mas_train.evaluation.figures import NeighbourRow, Thumbnail, draw_thumbnails
 from mas_train.evaluation.retrieval import normalise_rows
@@ -74,22 +74,18 @@ def draw_neighbours(
     nearest = nearest_videos(train.values, test.values[asked], NEAREST)
     of_test = _middle_frames(queries, {test.paths[row] for row in asked})
     of_train = _middle_frames(gallery, {train.paths[row] for row in nearest.ravel()})
+    numbers = [*match_names(queries.classes, gallery.classes), -1]  # the last: of no class
     rows = []
     for row, found in zip(asked, nearest, strict=True):
         name = _class_name(queries, test.classes[row])
         others = []
         for other in found:
-            hit = same_class(test.classes[row], queries.classes, train.classes[other], gallery.classes)
+            hit = 0 <= train.classes[other] == numbers[test.classes[row]]
             label = _class_name(gallery, train.classes[other])
             others.append(Thumbnail(of_train[train.paths[other]], label, hit))
         video = Thumbnail(of_test[test.paths[row]], name, None)
         rows.append(NeighbourRow(video, others))
     draw_thumbnails(rows, path)
-
-
-def same_class(one: int, names: Sequence[str], other: int, other_names: Sequence[str]) -> bool:
-    """Whether two videos have one class, by its name: two sets may number their classes differently."""
-    return one >= 0 and other >= 0 and names[one] == other_names[other]
 
 
 def _class_name(shards: ShardSet, number: int) -> str:

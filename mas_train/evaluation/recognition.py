@@ -13,13 +13,13 @@ import numpy as np
 from mas_labels.errors import ConfigError
 from mas_labels.shard import ShardSet
 from mas_labels.system import write_text
+from mas_train.class_match import match_classes
 from mas_train.classifier import load_classifier
 from mas_train.evaluation.accuracy import Accuracy, video_accuracy
 from mas_train.evaluation.features import VideoFeatures, extract
 from mas_train.evaluation.figures import draw_confusion
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.run import Evaluation, make_result, shards_of, with_classes
-from mas_train.labelled import check_class_names
 from mas_train.leaks import VideoNames, shared_names
 from mas_train.weights import Weights, load_weights
 
@@ -53,7 +53,7 @@ def evaluate_accuracy(
     CheckpointError
         If the checkpoint has no classes.
     DatasetError
-        If the shards have no clips, or other classes than the model.
+        If the shards have no clips, or no class that the model knows.
 
     Notes
     -----
@@ -63,13 +63,15 @@ def evaluate_accuracy(
     shards_of(shards)  # refuses before the work
     found, accuracy = _measure(evaluation, weights, shards)
     random = {} if scratch is None else _figures(_measure(evaluation, scratch, shards)[1])
-    draw_confusion(accuracy.confusion, shards.classes, evaluation.out / "confusion.png")
-    _write_classes(accuracy, shards.classes, evaluation.out / CLASSES_FILE)
+    classes = [*weights.content["classes"]]
+    draw_confusion(accuracy.confusion, classes, evaluation.out / "confusion.png")
+    _write_classes(accuracy, classes, evaluation.out / CLASSES_FILE)
     details = {
-        "classes": shards.classes,
+        "classes": classes,
         "per_class": [None if np.isnan(value) else float(value) for value in accuracy.per_class],
         "confusion": accuracy.confusion.tolist(),
         "leaks": list(_known_leaks(weights, shards) if leaks is None else leaks),
+        "left_out": match_classes(classes, shards).left_out,
         "scratch_run": None if scratch is None else scratch.source,
     }
     return make_result(evaluation, "accuracy", shards, found, _figures(accuracy), random, details)
@@ -77,8 +79,9 @@ def evaluate_accuracy(
 
 def _measure(evaluation: Evaluation, weights: Weights, shards: ShardSet) -> tuple[VideoFeatures, Accuracy]:
     model = load_classifier(weights)
-    check_class_names(list(weights.content["classes"]), shards)
+    match = match_classes(weights.content["classes"], shards)
     found = extract(model, model.probabilities, "scores", weights.pixel_mean, shards, evaluation.how)
+    found = found.in_classes(match)
     known = with_classes(found)
     return found, video_accuracy(found.values[known], found.classes[known], found.failed_classes)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mas_labels.errors import ConfigError, DatasetError, unavailable
 from mas_labels.system import write_text
+from mas_train.class_match import describe_left_out
 from mas_train.evaluation.published import TABLES, TEST_VIDEOS, Row, Table, published_rows
 
 FORMAT = "mas-eval-result"
@@ -130,7 +131,10 @@ def show_result(result: Result) -> str:
         lines += _class_lines(result.details)
     if result.protocol == "accuracy" and not random and result.weights["kind"] != "supervised":
         lines.append("  random initialisation: not beside it; --scratch-run names such a run")
-    lines += [f"  warning: {leak}" for leak in result.details.get("leaks", [])]
+    details = result.details
+    warnings = [*details.get("incomplete", []), *describe_left_out(details.get("left_out", {}))]
+    warnings += details.get("leaks", [])
+    lines += [f"  warning: {warning}" for warning in warnings]
     expected = TEST_VIDEOS.get((result.dataset, result.split))
     if expected not in (None, result.videos):
         lines.append(f"  not comparable: {result.videos} of the test set's {expected} videos")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import DatasetError
 from mas_labels.shard import ShardSet
+from mas_train.class_match import match_classes
 from mas_train.evaluation.aslan import Pairs, evaluate_pairs
 from mas_train.evaluation.features import Extraction, VideoFeatures, backbone_features, extract
 from mas_train.evaluation.figures import draw_roc
@@ -20,7 +21,6 @@ from mas_train.evaluation.neighbours import draw_neighbours
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.retrieval import retrieval_accuracy
 from mas_train.evaluation.yupenn import leave_one_out
-from mas_train.labelled import check_class_names
 from mas_train.leaks import find_leaks
 from mas_train.weights import SCRATCH, Weights, load_weights
 
@@ -114,6 +114,7 @@ def make_result(
     """Put figures together with what they were measured on and how."""
     dataset, split = shards_of(shards)
     known = int((features.classes >= 0).sum()) or len(features.paths)  # ASLAN's videos have no classes
+    incomplete = [*details.get("incomplete", []), *map(str, shards.incomplete)]
     return Result(
         protocol=protocol,
         dataset=dataset,
@@ -125,7 +126,7 @@ def make_result(
         failed=list(features.failed),
         command=evaluation.command,
         random_initialisation=random,
-        details=details,
+        details=details | {"incomplete": list(dict.fromkeys(incomplete))},
     )
 
 
@@ -151,14 +152,15 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
     Raises
     ------
     DatasetError
-        If there are no clips or classes, or the two have different classes.
+        If there are no clips or classes, or the two have no class in common.
     """
-    check_class_names(gallery.classes, queries)
+    match = match_classes(gallery.classes, queries)
     shards_of(queries)  # refuses before the work
     leaks = find_leaks(gallery, queries)
 
     def measure(weights: Weights) -> dict[str, float]:
-        train, test = evaluation.features(weights, gallery), evaluation.features(weights, queries)
+        train = evaluation.features(weights, gallery)
+        test = evaluation.features(weights, queries).in_classes(match)
         of_train, of_test = with_classes(train), with_classes(test)
         shares = retrieval_accuracy(
             train.values[of_train],
@@ -174,8 +176,14 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
     train = evaluation.features(evaluation.weights, gallery)
     draw_neighbours(train, gallery, test, queries, evaluation.out / "neighbours.png")
     random = evaluation.random_figures(measure)
-    details = {"features": evaluation.kind, "gallery_clips": len(gallery), "leaks": leaks}
-    return make_result(evaluation, "retrieval", queries, test, figures, random, details)
+    details = {
+        "features": evaluation.kind,
+        "gallery_clips": len(gallery),
+        "leaks": leaks,
+        "left_out": match.left_out,
+        "incomplete": [str(folder) for folder in gallery.incomplete],
+    }
+    return make_result(evaluation, "retrieval", queries, test.in_classes(match), figures, random, details)
 
 
 def evaluate_yupenn(evaluation: Evaluation, shards: ShardSet, c: float) -> Result:
