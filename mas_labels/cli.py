@@ -62,7 +62,8 @@ def main() -> None:
 
     Exit status: 0 all went well, 1 an error that stopped the run, 2 wrong usage, 3 the run is complete but
     some videos failed, 4 more videos failed than --max-failure-rate allows, 5 a shard is not sound (verify),
-    6 a shard could not be read now (verify, status), 130 interrupted, 143 terminated.
+    6 a shard could not be read now (verify, status), 129, 130, 143 stopped by
+    SIGHUP, SIGINT, SIGTERM.
     """
 
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a run in good order."""
+"""SIGINT, SIGTERM and SIGHUP end a run in good order."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from mas_labels.system import guard_streams
 
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a scheduler's end of a job, a terminal that is gone."""
 WATCH_NAME = "watch-parent"
 WATCH_SECONDS = 0.5
 
@@ -28,8 +31,10 @@ class Interrupted(BaseException):
 
 @contextmanager
 def signals_raise() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `Interrupted` while the block runs."""
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Turn `SIGNALS` into `Interrupted` while the block runs; SIGHUP stays ignored under nohup."""
+    is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    numbers = [number for number in SIGNALS if not (is_nohup and number == signal.SIGHUP)]
+    before = {number: signal.signal(number, _interrupt) for number in numbers}
     try:
         yield
     finally:
@@ -42,6 +47,16 @@ def _interrupt(number: int, frame: object) -> None:
     _pending.append(number)
     if not _deferring:
         raise Interrupted(number)
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Start processes that the signals do not end when they reach the whole group: their parent decides."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -66,7 +81,7 @@ def check() -> None:
 
 
 def live_with_parent(parent: int) -> None:
-    """In a worker: let the parent, which gets the terminal's SIGINT too, end the run; and end with it.
+    """In a worker: let the parent, which gets the terminal's signals too, end the run; and end with it.
 
     Parameters
     ----------
@@ -74,7 +89,8 @@ def live_with_parent(parent: int) -> None:
         Its process id, told by itself: it may be gone before we look.
     """
     guard_streams()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent,), name=WATCH_NAME, daemon=True).start()
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from mas_labels import interruption
 from mas_labels.channel import Channel, PeerGoneError
 from mas_labels.config import LabelConfig
 from mas_labels.errors import VideoError, WorkerError
@@ -53,7 +54,7 @@ class Labeller:
             f"import sys; sys.path[:] = {sys.path!r}; from mas_labels.label_process import main; "
             f"main({theirs.fileno()}, {os.getpid()})"
         )
-        with _terminating_signals_blocked():  # the new process inherits that, so none ends it half started
+        with interruption.blocked():  # none ends it half started, and later its parent decides
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
             )
@@ -165,16 +166,6 @@ class Labeller:
     def close(self) -> None:
         """End the process."""
         self._kill()
-
-
-@contextmanager
-def _terminating_signals_blocked() -> Iterator[None]:
-    """Start a process that Ctrl-C and SIGTERM to the whole group do not end: its parent decides."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _idle: list[Labeller] = []

@@ -20,7 +20,7 @@ from typing import Any
 from mas_labels.config import RunOptions
 from mas_labels.deep_checks import Problem, find_contradictions
 from mas_labels.errors import ShardError, UnavailableError, unavailable
-from mas_labels.interruption import live_with_parent
+from mas_labels.interruption import blocked, live_with_parent
 from mas_labels.recompute import find_differences, sample_clips
 from mas_labels.seal import check_seal
 from mas_labels.shard_reader import Shard
@@ -195,7 +195,8 @@ def _send_report(pipe: Connection, path: Path, checks: Checks, parent: int) -> N
 
 
 def _processes(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
+    with blocked():  # also the helper that multiprocessing starts here
+        return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
 
 
 def _begin(parent: int) -> None:

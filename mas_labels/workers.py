@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING
 
 import joblib
+from joblib.externals.loky.backend import resource_tracker
 
 from mas_labels import interruption
 from mas_labels.errors import ConfigError, MissingDependencyError, StorageError, WorkerError
@@ -77,6 +78,8 @@ def _on_this_machine(todo: Sequence[ShardPlan], run: RunContext, workers: int) -
 
 def _in_a_pool(batch: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
     tasks = (joblib.delayed(make_shard)(plan, run) for plan in batch)
+    with interruption.blocked():  # loky's own helper would die of SIGHUP to the group, and say so at length
+        resource_tracker.ensure_running()
     jobs = max(2, min(workers, len(batch)))  # with 1, joblib would work in this process, which must not die
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         yield from joblib.Parallel(

@@ -22,7 +22,7 @@ from mas_train.recipe_options import (
     SPEED_OPTIONS,
     add_options,
 )
-from mas_train.stopping import EXIT_SIGNAL
+from mas_train.stopping import EXIT_SIGNAL, Stopped, signals_raise
 from mas_train.telling import tell
 
 EXIT_ERROR = 1
@@ -108,7 +108,8 @@ def command(preset: str, print_config: bool, **values: Any) -> int:
     """Pre-train a network on SHARDS by predicting the statistics of motion and appearance.
 
     Writes config.yaml, metrics.csv, heldout.csv, curves.png and checkpoints into --out. Exit status: 0 done,
-    1 an error, 2 wrong usage, 130 interrupted and 143 terminated, after a checkpoint.
+    1 an error, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM, after a checkpoint. SIGUSR1
+    saves a checkpoint, and the run goes on.
     """
     of_recipe = {field.name for field in fields(Recipe)}
     recipe = make_recipe(preset, **{name: value for name, value in values.items() if name in of_recipe})
@@ -151,7 +152,8 @@ def run_command(command: click.Command, name: str, args: list[str] | None, after
     """Run a command and exit with its status; errors of the library become one line."""
     begin_process()
     try:
-        status = command.main(args=args, prog_name=name, standalone_mode=False)
+        with signals_raise():
+            status = command.main(args=args, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         status = error.exit_code
@@ -164,6 +166,9 @@ def run_command(command: click.Command, name: str, args: list[str] | None, after
     except (KeyboardInterrupt, click.Abort):
         click.echo(f"interrupted; {after_interrupt}", err=True)
         status = EXIT_SIGNAL + signal.SIGINT
+    except Stopped as stop:
+        click.echo(f"stopped by {stop}; {after_interrupt}", err=True)
+        status = EXIT_SIGNAL + stop.number
     sys.exit(status)
 
 

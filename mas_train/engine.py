@@ -32,6 +32,7 @@ from mas_train.order import RunOrder
 from mas_train.parallel import Group
 from mas_train.presets import Recipe
 from mas_train.speed import MEMORY_FORMATS, autocast
+from mas_train.stopping import SAVE_SIGNAL, Request
 from mas_train.views import draw_views, take_labels, take_views
 
 
@@ -54,7 +55,9 @@ class Job:
     memory_format: str = "channels_last_3d"
 
 
-def train(job: Job, state: TrainingState, log: MetricsLog | None, should_stop: Callable[[], bool]) -> None:
+def train(
+    job: Job, state: TrainingState, log: MetricsLog | None, take_request: Callable[[], Request]
+) -> None:
     """Train from `state` to the end of the job's order, or until asked to stop.
 
     Parameters
@@ -65,8 +68,8 @@ def train(job: Job, state: TrainingState, log: MetricsLog | None, should_stop: C
         Changed in place, step by step.
     log
         Is told of each step; None in all processes but the first.
-    should_stop
-        Asked after each step; if one process should stop, all do.
+    take_request
+        Asked after each step; if one process should stop or save, all do.
 
     Raises
     ------
@@ -106,11 +109,14 @@ def train(job: Job, state: TrainingState, log: MetricsLog | None, should_stop: C
                 )
             )
         is_best = _measure(job, state, log)
-        if is_best or state.step % job.checkpoint_steps == 0:
+        request = job.group.largest(take_request())
+        if is_best or request == Request.SAVE or state.step % job.checkpoint_steps == 0:
             _save(job, state, log)
         if is_best and job.group.is_first:
             mark_best(job.run, state.step)
-        if job.group.largest(int(should_stop())):
+        if request == Request.SAVE and log is not None:
+            log.note(f"step {state.step}: checkpoint saved, as {SAVE_SIGNAL.name} asked")
+        if request == Request.STOP:
             break
         began = time.perf_counter()  # measuring and saving are neither training nor waiting for data
     is_missing = log is not None and not checkpoint_path(job.run, state.step).exists()

@@ -46,7 +46,7 @@ from mas_train.speed import (
     require_precision,
     set_memory_format,
 )
-from mas_train.stopping import StopRequest
+from mas_train.stopping import Request, SignalRequests
 from mas_train.views import take_views
 from mas_train.weights import FINETUNED_FILE, Weights
 
@@ -100,15 +100,15 @@ def finetune(
     )
     order = RunOrder([len(labelled.clips)], job.recipe, state.epoch * order.steps_per_epoch)
     step = _Step(job, state, labelled, say)
-    with StopRequest() as stop:
+    with SignalRequests() as signals:
         # one loader for all epochs: its processes start once
         batches = load_batches(
             FrameDataset(job.shards), ChosenOrder(order, labelled.clips), job.workers, job.device
         )
         for epoch in range(state.epoch, job.recipe.epochs):
-            row = train_epoch(step, itertools.islice(batches, order.steps_per_epoch), epoch, stop.requested)
+            row = train_epoch(step, itertools.islice(batches, order.steps_per_epoch), epoch, signals.take)
             if row is None:
-                return state.model, stop.signal_number
+                return state.model, signals.signal_number
             state.epoch = epoch + 1
             save(path, state, job)
             log_epoch(job.out / METRICS_FILE, row)
@@ -187,7 +187,7 @@ def _require_finite(loss: float, model: nn.Module, epoch: int, may_skip: bool) -
 
 
 def train_epoch(
-    step: _Step, batches: Iterator[ClipBatch], epoch: int, should_stop: Callable[[], bool]
+    step: _Step, batches: Iterator[ClipBatch], epoch: int, take_request: Callable[[], Request]
 ) -> dict[str, float] | None:
     """Train one epoch.
 
@@ -211,7 +211,7 @@ def train_epoch(
         total_loss += loss * len(batch.frames)
         right += told
         count += len(batch.frames)
-        if should_stop():
+        if take_request() == Request.STOP:
             return None
     values = (epoch + 1, recipe.epoch_learning_rate(epoch), total_loss / count, right / count)
     return dict(zip(COLUMNS, (*values, time.perf_counter() - began), strict=True))

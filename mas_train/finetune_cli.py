@@ -80,7 +80,7 @@ def command(
 
     The convolutions come from --init, three fully connected layers are fresh. Writes finetuned.pt and
     metrics.csv into --out; with --test-shards accuracy.json, classes.csv and confusion.png. Exit status:
-    0 done, 1 an error, 2 wrong usage, 130 interrupted and 143 terminated; --resume goes on.
+    0 done, 1 an error, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM; --resume goes on.
     """
     require_torch()
     from mas_train.class_match import match_classes

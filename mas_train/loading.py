@@ -185,8 +185,8 @@ def _arrived(batch: ClipBatch, wait: Any) -> ClipBatch:
     return batch
 
 
-SIGNALS_OF_PARENT: Final = (signal.SIGINT, signal.SIGTERM)
-"""Ctrl-C and a scheduler's SIGTERM reach the whole process group, but the parent stops its workers itself."""
+SIGNALS_OF_PARENT: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""Ctrl-C and a scheduler's signals reach the whole process group, but the parent stops its workers itself."""
 
 
 def _leave_signals_to_parent(worker: int) -> None:

@@ -29,7 +29,7 @@ from mas_train.presets import Recipe
 from mas_train.run_folder import begin_run, find_checkpoint, note_environment
 from mas_train.run_options import RunOptions, RunResult, choose_device
 from mas_train.speed import choose_memory_format, make_scaler, require_precision, set_memory_format
-from mas_train.stopping import StopRequest
+from mas_train.stopping import SignalRequests
 from mas_train.subset import hold_out
 from mas_train.target_code import TargetCode, count_labels
 from mas_train.training_shards import incomplete_warnings, open_training_shards
@@ -198,7 +198,7 @@ def split_data(recipe: Recipe, options: RunOptions) -> tuple[ShardSet, list[Shar
 def _train(job: Job, run: PreparedRun, options: RunOptions) -> RunResult:
     """Train with the tables open and the signals caught; one process writes."""
     state, start = run.state, run.state.step
-    with StopRequest(job.group.is_first) as stop, contextlib.ExitStack() as stack:
+    with SignalRequests(job.group.is_first) as signals, contextlib.ExitStack() as stack:
         try:
             log = None
             if job.group.is_first:
@@ -210,13 +210,13 @@ def _train(job: Job, run: PreparedRun, options: RunOptions) -> RunResult:
                 log = stack.enter_context(
                     MetricsLog(job.run, run.baseline, start, job.order.end_step, options.log_steps, events)
                 )
-            train(job, state, log, stop.requested)
+            train(job, state, log, signals.take)
         except OSError as error:
             raise TrainingError(
                 f"the run in {job.run} stopped after step {state.step}: {error}; mend that, then use --resume"
             ) from error
     stopped_early = state.step < job.order.end_step
-    return RunResult(state.step, job.order.end_step, stop.signal_number if stopped_early else None)
+    return RunResult(state.step, job.order.end_step, signals.signal_number if stopped_early else None)
 
 
 def _draw(run: Path, say: Callable[[str], None]) -> None:

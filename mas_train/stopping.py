@@ -1,21 +1,78 @@
-"""Stopping a run between two steps when it is asked to: Ctrl-C, or a scheduler's SIGTERM."""
+"""Signals: a run stops between two steps when asked to, or saves a checkpoint and goes on."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from types import FrameType, TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from enum import IntEnum
+from types import FrameType
 from typing import Final
 
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+SAVE_SIGNAL: Final = signal.SIGUSR1
+"""Asks for a checkpoint: a scheduler may send it some time before it ends a job."""
 EXIT_SIGNAL: Final = 128
-"""Added to a signal's number in an exit status, as shells do: 130 for SIGINT, 143 for SIGTERM."""
+"""Added to a signal's number in an exit status, as shells do: 129 SIGHUP, 130 SIGINT, 143 SIGTERM."""
+
+Handler = Callable[[int, FrameType | None], object] | int | None
 
 
-class StopRequest:
-    """While entered, SIGINT and SIGTERM are remembered instead of acted upon; a second one acts at once.
+def stopping_signals() -> tuple[signal.Signals, ...]:
+    """The signals that stop a run: SIGHUP is none under nohup, which had it ignored."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,)))
+
+
+class Stopped(BaseException):
+    """The command was asked to end; `number` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@contextmanager
+def signals_raise() -> Iterator[None]:
+    """While entered, SIGTERM and SIGHUP raise `Stopped`, as SIGINT raises KeyboardInterrupt.
+
+    `SAVE_SIGNAL` is ignored, also by the processes started inside: it must not end what has nothing to save.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    handlers: dict[signal.Signals, Handler] = dict.fromkeys(stopping_signals(), stop)
+    del handlers[signal.SIGINT]
+    with _handling({**handlers, SAVE_SIGNAL: signal.SIG_IGN}):
+        yield
+
+
+@contextmanager
+def _handling(handlers: dict[signal.Signals, Handler]) -> Iterator[None]:
+    """Install handlers while entered; in a thread other than the main one, which may not, do nothing."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, new) for number, new in handlers.items() if is_main}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Request(IntEnum):
+    """Something that signals ask of a run; of two processes' requests the larger holds."""
+
+    NOTHING = 0
+    SAVE = 1
+    """Save a checkpoint and go on."""
+    STOP = 2
+    """Save a checkpoint and stop."""
+
+
+class SignalRequests(ExitStack):
+    """While entered, signals are remembered instead of acted upon; a second one to stop acts at once.
 
     Parameters
     ----------
@@ -29,29 +86,30 @@ class StopRequest:
     """
 
     def __init__(self, speaks: bool = True) -> None:
+        super().__init__()
         self.signal_number: int | None = None
         self._speaks = speaks
-        self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+        self._saves_asked = self._saves_taken = 0
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def _stop(self, number: int, frame: FrameType | None) -> None:
         if self.signal_number is not None:
             raise SystemExit(EXIT_SIGNAL + number)
         self.signal_number = number
         if self._speaks:
             print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
 
-    def requested(self) -> bool:
-        """Whether to stop."""
-        return self.signal_number is not None
+    def _save(self, number: int, frame: FrameType | None) -> None:
+        self._saves_asked += 1
 
-    def __enter__(self) -> StopRequest:
-        if threading.current_thread() is threading.main_thread():  # no other thread may set handlers
-            for number in SIGNALS:
-                self._previous[number] = signal.signal(number, self._handle)
+    def take(self) -> Request:
+        """Return what was asked for; a checkpoint is asked for once."""
+        asked = self._saves_asked
+        saves, self._saves_taken = asked > self._saves_taken, asked
+        if self.signal_number is not None:
+            return Request.STOP
+        return Request.SAVE if saves else Request.NOTHING
+
+    def __enter__(self) -> SignalRequests:
+        handlers: dict[signal.Signals, Handler] = dict.fromkeys(stopping_signals(), self._stop)
+        self.enter_context(_handling({**handlers, SAVE_SIGNAL: self._save}))
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)

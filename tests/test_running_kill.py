@@ -141,7 +141,7 @@ def test_a_shard_whose_worker_always_dies_is_given_up_and_the_others_are_made(
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_says_so_and_leaves_no_traceback(tiny_videos, tmp_path, how, workers):
     command = make_command(tiny_videos, tmp_path / "out", "--workers", workers)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -151,3 +151,14 @@ def test_an_interrupted_run_says_so_and_leaves_no_traceback(tiny_videos, tmp_pat
     assert process.returncode == 128 + how
     assert "the same command goes on from there" in errors
     assert "Traceback" not in errors
+
+
+def test_a_hangup_under_nohup_ends_nothing(tiny_videos, tmp_path):
+    command = ["nohup", *make_command(tiny_videos, tmp_path / "out", "--workers", "2")]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_until(lambda: list((tmp_path / "out").glob(".*.partial")), process)
+    os.killpg(process.pid, signal.SIGHUP)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 3, errors  # some of the videos are broken

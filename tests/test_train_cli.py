@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from mas_train.checkpoint import list_checkpoints, load_checkpoint
-from mas_train.cli import main, repeat_option
+from mas_train.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
+from mas_train.cli import main, repeat_option, run_command
+from mas_train.stopping import Request, SignalRequests, signals_raise
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--width", "0.03125", "--fc-width", "16", "--batch-size", "4", "--device", "cpu", "--threads", "1"]
@@ -174,6 +176,17 @@ def test_torch_missing_is_one_line() -> None:
     )
 
 
+def count_lines(path: Path) -> int:
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.fixture
 def running(tiny_shards: list[Path], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A run of its own process group, in `tmp_path`, with one worker and some steps done."""
@@ -186,17 +199,15 @@ def running(tiny_shards: list[Path], tmp_path: Path) -> Iterator[subprocess.Pope
         text=True,
         start_new_session=True,
     )
-    metrics = tmp_path / "metrics.csv"
-    deadline = time.monotonic() + 60
-    while not metrics.exists() or metrics.read_text().count("\n") < 3:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: count_lines(tmp_path / "metrics.csv") > 2, process)
     yield process
     process.kill()
     process.wait()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_to_the_group_ends_the_run_after_a_checkpoint(
     number: signal.Signals, status: int, running: subprocess.Popen[str], tmp_path: Path
 ) -> None:
@@ -205,6 +216,49 @@ def test_a_signal_to_the_group_ends_the_run_after_a_checkpoint(
     assert running.returncode == status and "Traceback" not in err
     newest = load_checkpoint(list_checkpoints(tmp_path)[-1])
     assert newest["step"] >= 2 and f"{newest['step']} of 30000 steps done" in out
+
+
+def test_sigusr1_to_the_group_saves_a_checkpoint_and_the_run_goes_on(
+    running: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    before = count_lines(tmp_path / "metrics.csv")
+    os.killpg(running.pid, signal.SIGUSR1)  # as Slurm does: the process that reads clips gets it, too
+    wait_until(lambda: count_lines(tmp_path / "metrics.csv") > before + 2, running)
+    os.killpg(running.pid, signal.SIGTERM)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 143 and "Traceback" not in err
+    (step,) = (
+        line.split(":")[0] for line in err.splitlines() if "checkpoint saved, as SIGUSR1 asked" in line
+    )
+    assert checkpoint_path(tmp_path, int(step.removeprefix("step "))).exists()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_before_or_beside_training_ends_a_command_with_one_line(
+    number: signal.Signals, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(number)
+
+    @click.command()
+    def command() -> None:
+        os.kill(os.getpid(), signal.SIGUSR1)  # nothing to save, and nothing ends
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    with pytest.raises(SystemExit) as caught:
+        run_command(command, "mas-eval", [], "what was finished is kept")
+    assert caught.value.code == status and signal.getsignal(number) is before
+    assert capsys.readouterr().err == f"stopped by {number.name}; what was finished is kept\n"
+
+
+def test_under_nohup_a_hangup_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it
+    try:
+        with signals_raise(), SignalRequests() as requests:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert requests.take() == Request.NOTHING
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_worker_that_is_killed_ends_the_run_with_one_line(running: subprocess.Popen[str]) -> None:

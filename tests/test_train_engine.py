@@ -22,7 +22,7 @@ from mas_train.metrics import COLUMNS, MetricsLog, StepRecord, read_metrics
 from mas_train.presets import PRESETS, Recipe, make_recipe
 from mas_train.pretrain import pretrain
 from mas_train.run_options import RunOptions, choose_device
-from mas_train.stopping import StopRequest
+from mas_train.stopping import Request, SignalRequests
 
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=4)
 
@@ -174,10 +174,13 @@ def test_a_device_that_is_absent_is_refused_in_one_line(name: str) -> None:
 
 def test_a_signal_asks_and_a_second_one_insists() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with StopRequest() as stop:
-        assert not stop.requested()
+    with SignalRequests() as stop:
+        assert stop.take() == Request.NOTHING
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGUSR1)
+        assert [stop.take(), stop.take()] == [Request.SAVE, Request.NOTHING]
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.requested() and stop.signal_number == signal.SIGTERM
+        assert stop.take() == Request.STOP and stop.signal_number == signal.SIGTERM
         with pytest.raises(SystemExit) as caught:
             os.kill(os.getpid(), signal.SIGTERM)
         assert caught.value.code == 143

@@ -24,11 +24,14 @@ SMALL = "--width 0.03125 --fc-width 16 --batch-size 5 --device cpu --threads 1 -
 
 
 def start(shards: list[Path], out: Path, *more: str) -> subprocess.Popen[str]:
-    """Train in two processes of `torchrun`, which find one another on a port that is free."""
+    """Train in two processes of `torchrun`, which find one another on a port that is free.
+
+    It is started ignoring SIGUSR1, as docs/cluster.md says.
+    """
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     options = ["--shards", *map(str, shards), "--out", str(out), "--workers", "0", *SMALL.split(), *more]
     return subprocess.Popen(
-        [sys.executable, *launch, "-m", "mas_train", *options],
+        ["sh", "-c", "trap '' USR1; exec \"$@\"", "", sys.executable, *launch, "-m", "mas_train", *options],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -107,12 +110,20 @@ def test_a_signal_to_one_process_stops_all_after_a_checkpoint(
     if not children.exists():
         process.kill()
         pytest.skip("this system does not list a process's children")
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "metrics.csv").exists() or len(curve(tmp_path)) < 2:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+
+    def wait_for_steps(count: int) -> None:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "metrics.csv").exists() or len(curve(tmp_path)) < count:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+
+    wait_for_steps(2)
     ranks = [int(child) for child in children.read_text().split()]
+    os.kill(process.pid, signal.SIGUSR1)  # ignored
+    os.kill(ranks[-1], signal.SIGUSR1)
+    wait_for_steps(len(curve(tmp_path)) + 3)
     os.kill(ranks[-1], signal.SIGTERM)
     _, out, err = finish(process)
     steps = load_checkpoint(list_checkpoints(tmp_path)[-1])["step"]
     assert f"{steps} of 30000 steps done" in out and our_errors(err) == []
+    assert err.count("checkpoint saved, as SIGUSR1 asked") == 1

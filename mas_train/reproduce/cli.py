@@ -23,7 +23,8 @@ def command() -> None:
     """Run an experiment from videos to a page of results.
 
     Each step is one of the project's commands and is marked when it is done: the same command goes on where
-    it was stopped. Exit status: 0 done, 1 a step failed, 2 wrong usage, 130 interrupted.
+    it was stopped. Exit status: 0 done, 1 a step failed, 2 wrong usage; 129, 130,
+    143 stopped by SIGHUP, SIGINT, SIGTERM.
     """
 
 

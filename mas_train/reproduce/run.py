@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -164,11 +163,6 @@ def _alone(work: Path) -> Iterator[IO[str]]:
 @contextmanager
 def _stoppable(running: Mapping[Step, Running]) -> Iterator[None]:
     """End the steps at work when this process is interrupted or terminated: they resume later."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     except BaseException:
@@ -180,5 +174,3 @@ def _stoppable(running: Mapping[Step, Running]) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 at_work.process.kill()
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
