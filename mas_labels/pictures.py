@@ -17,7 +17,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import VideoError
 from mas_labels.extracted import NUMBERED, is_archive_name, is_frame_name, is_frame_path
-from mas_labels.reader import NO_FILE, NO_MEMORY, FrameReader, open_regular, unreadable
+from mas_labels.reader import NO_FILE, NO_MEMORY, FrameReader, WatchedFile, open_regular, unreadable
 from mas_labels.video import VideoReader
 
 MAX_PICTURE_BYTES: Final = 1 << 28
@@ -133,7 +133,9 @@ def holds_frames(path: Path) -> bool:
                 return any(map(is_frame_path, archive.namelist()))
         with tarfile.open(path) as archive:
             return any(is_frame_path(member.name) for member in islice(archive, MAX_MEMBERS_TRIED))
-    except (OSError, *BROKEN_ARCHIVE):
+    except OSError as error:
+        return error.errno is not None  # its reader says why; gzip's own errors have no number
+    except BROKEN_ARCHIVE:
         return False
 
 
@@ -144,12 +146,18 @@ def _open_pictures(path: Path) -> Iterator[tuple[list[Picture], int | None]]:
         yield _list_folder(path), None
         return
     descriptor, size = open_regular(path)
-    with os.fdopen(descriptor, "rb") as file:
+    with WatchedFile(descriptor) as file:
         try:
             yield _list_archive(file, path.name.lower()), size
+            file.check("decode")
+        except VideoError:
+            file.check("decode")
+            raise
         except BROKEN_ARCHIVE as error:
+            file.check("open")
             raise VideoError("open", "cannot_open", f"not an archive, or damaged: {error}") from error
         except OSError as error:
+            file.check("open")
             if error.errno is None:  # gzip's own
                 raise VideoError("open", "cannot_open", f"not an archive, or damaged: {error}") from error
             raise unreadable("open", error) from error
@@ -175,14 +183,14 @@ def _read_file(path: Path) -> bytes:
             raise unreadable("decode", error) from error
 
 
-def _list_archive(file: IO[bytes], name: str) -> list[Picture]:
+def _list_archive(file: WatchedFile, name: str) -> list[Picture]:
     if name.endswith(".zip"):
         return _list_zip(file)
     with tarfile.open(fileobj=file, mode="r:" if name.endswith(".tar") else "r:gz") as archive:
         return _read_tar(archive)
 
 
-def _list_zip(file: IO[bytes]) -> list[Picture]:
+def _list_zip(file: WatchedFile) -> list[Picture]:
     """List a zip's pictures; each is unpacked into memory when it is its turn."""
     archive = zipfile.ZipFile(file)
 

@@ -5,6 +5,7 @@ What a header says about the number of frames is never believed: frames are read
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from abc import ABC, abstractmethod
@@ -17,7 +18,7 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import VideoError, reason_of
+from mas_labels.errors import VideoError, reason_of, system_error
 
 NO_FILE: Final = "no_file"
 UNREADABLE: Final = "unreadable"
@@ -128,6 +129,37 @@ def open_regular(path: Path) -> tuple[int, int]:
         os.close(descriptor)
         raise none
     return descriptor, found.st_size
+
+
+class WatchedFile(io.FileIO):
+    """An open video or archive that remembers what the machine refused: its reader rewords it, or goes on.
+
+    What cannot be read is as the file's end, until `check` is asked.
+    """
+
+    trouble: OSError | MemoryError | None = None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read; nothing, where the machine refuses."""
+        try:
+            return super().read(size)
+        except (OSError, MemoryError) as error:
+            self.trouble = error
+            return b""
+
+    def seek(self, position: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move on; note a refusal, and raise it."""
+        try:
+            return super().seek(position, whence)
+        except OSError as error:
+            if system_error(error) is not None:  # else the place that a damaged file leads to
+                self.trouble = error
+            raise
+
+    def check(self, stage: str) -> None:
+        """Raise `VideoError` if anything was refused."""
+        if self.trouble is not None:
+            raise unreadable(stage, self.trouble)
 
 
 def unreadable(stage: str, error: OSError | MemoryError) -> VideoError:

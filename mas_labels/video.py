@@ -7,7 +7,6 @@ Decoding is FFmpeg's, through PyAV: it tells of frames whose errors were conceal
 from __future__ import annotations
 
 import errno
-import io
 import os
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -22,9 +21,9 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from mas_labels.display_matrix import as_shown, display_matrix
-from mas_labels.errors import VideoError, system_error
+from mas_labels.errors import VideoError
 from mas_labels.frame_rate import Clock, at_rate
-from mas_labels.reader import NO_MEMORY, FrameReader, open_regular, unreadable
+from mas_labels.reader import NO_MEMORY, FrameReader, WatchedFile, open_regular
 
 DECODER_ERRORS = (av.FFmpegError, ValueError, OSError)
 """What PyAV raises on damaged files: FFmpeg's errors, and Python's own on formats that it does not know."""
@@ -34,27 +33,6 @@ LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.sp
 
 CHROMA = Interpolation.BICUBIC
 """How colour is brought to the size of brightness, which has more pixels: FFmpeg's and OpenCV's choice."""
-
-
-class _VideoFile(io.FileIO):
-    """An open video that remembers what the machine refused: FFmpeg rewords it, or goes on without it."""
-
-    trouble: OSError | MemoryError | None = None
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        try:
-            return super().read(size)
-        except (OSError, MemoryError) as error:
-            self.trouble = error
-            return b""  # as at the file's end
-
-    def seek(self, position: int, whence: int = os.SEEK_SET, /) -> int:
-        try:
-            return super().seek(position, whence)
-        except OSError as error:
-            if system_error(error) is not None:  # else the place that a damaged file leads to
-                self.trouble = error
-            raise
 
 
 class VideoReader(FrameReader):
@@ -93,7 +71,7 @@ class VideoReader(FrameReader):
         self._check_end()
 
     def _pictures(
-        self, container: InputContainer, stream: VideoStream, file: _VideoFile
+        self, container: InputContainer, stream: VideoStream, file: WatchedFile
     ) -> Iterator[tuple[NDArray[np.uint8], VideoFrame]]:
         """Yield every frame that decodes, as a picture and as it was decoded."""
         reformatter = VideoReformatter()
@@ -105,14 +83,14 @@ class VideoReader(FrameReader):
             self._decoded += 1
             yield picture, frame
 
-    def _open_file(self) -> _VideoFile:
+    def _open_file(self) -> WatchedFile:
         """Open the file and note its size; what is no regular file is not waited for."""
         descriptor, self.file_bytes = open_regular(self.path)
-        file = _VideoFile(descriptor)
+        file = WatchedFile(descriptor)
         file.name = os.fspath(self.path)  # FFmpeg may look at its ending
         return file
 
-    def _open_container(self, file: _VideoFile) -> InputContainer:
+    def _open_container(self, file: WatchedFile) -> InputContainer:
         """Read the file's head. FFmpeg gets the open file, and may open no other file and no address."""
         try:
             container = av.open(
@@ -151,7 +129,7 @@ class VideoReader(FrameReader):
         return stream
 
     def _decode(
-        self, container: InputContainer, stream: VideoStream, file: _VideoFile
+        self, container: InputContainer, stream: VideoStream, file: WatchedFile
     ) -> Iterator[VideoFrame]:
         """Yield all frames that the decoder makes; note its errors and go on behind them, as players do.
 
@@ -216,10 +194,10 @@ class VideoReader(FrameReader):
             )
 
 
-def _check_machine(stage: str, file: _VideoFile | None, error: Exception | None = None) -> None:
+def _check_machine(stage: str, file: WatchedFile | None, error: Exception | None = None) -> None:
     """Raise `VideoError` if the machine refused to read `file`, or the decoder got no memory (`error`)."""
-    if file is not None and file.trouble is not None:
-        raise unreadable(stage, file.trouble)
+    if file is not None:
+        file.check(stage)
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         raise VideoError(
             stage,

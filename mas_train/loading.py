@@ -29,6 +29,8 @@ from mas_train.prefetch import AHEAD, DeviceCopy, run_ahead
 
 BATCHES_A_WORKER: Final = 2
 """Batches that a worker is told to read, ahead of their use."""
+FILES_A_WORKER: Final = 12
+"""Pipes to a worker, and what starting it takes besides."""
 SHARED_MEMORY: Final = Path("/dev/shm")
 
 
@@ -162,12 +164,31 @@ def _read(reader: SlotReader, tasks: Tasks, workers: int) -> Iterator[ClipBatch]
         generator=torch.Generator().manual_seed(0),  # of its own: the global one belongs to dropout
         **options,
     )
+    _require_files(workers)
     others = set(multiprocessing.active_children())
-    with _signals_for_children():
-        done = iter(loader)
+    try:
+        with _signals_for_children():
+            done = iter(loader)
+    except BaseException:  # such as too many open files, after the first of them
+        _kill_left_over(set(multiprocessing.active_children()) - others)
+        raise
     atexit.register(_kill_left_over, set(multiprocessing.active_children()) - others)
     filled = _one_line_errors(done)
     return (ClipBatch(*(tensor[:clips] for tensor in reader.slots[slot])) for slot, clips in filled)
+
+
+def _require_files(workers: int) -> None:
+    """Open and close as many files as workers take; raise `OSError` if there are not so many.
+
+    A loader that is half built when they run out cannot be taken down without a traceback.
+    """
+    opened: list[int] = []
+    try:
+        for _ in range(workers * FILES_A_WORKER):
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def _to_device(batches: Iterator[ClipBatch], device: torch.device) -> Iterator[tuple[ClipBatch, Any]]:

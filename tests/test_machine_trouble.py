@@ -6,17 +6,20 @@ import errno
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import cv2
 import h5py
+import numpy as np
 import pytest
+from coloured import SMALL, WIDTH
 from conftest import make_command
 from faults import with_fault
 from test_verify import mas
 
-from mas_labels import config, hdf5_file, labelling, shard_task, stored_frames, video
+from mas_labels import config, hdf5_file, labelling, reader, shard_task, stored_frames, video
 from mas_labels.errors import ShardError, UnavailableError, VideoError, system_error, unavailable
 from mas_labels.shard import find_shards, open_shards
 from mas_labels.shard_reader import Shard
@@ -207,6 +210,22 @@ def test_a_video_that_cannot_be_read_is_a_row_of_its_own_code(tiny_videos, calls
     assert "cut short" not in found[2] and "damaged" not in found[2]
 
 
+@pytest.mark.parametrize(("name", "when"), [("a.zip", "1+"), ("a.zip", "5+"), ("a.tar", "3+")])
+def test_an_archive_of_frames_that_cannot_be_read_is_not_called_damaged(tmp_path, name, when):
+    for number in range(20):
+        cv2.imwrite(str(tmp_path / f"img_{number:05}.jpg"), np.full((48, 64, 3), number, np.uint8))
+    shutil.make_archive(str(tmp_path / "a"), Path(name).suffix[1:], tmp_path, ".")
+    code = (
+        "import sys; from pathlib import Path; from mas_labels.pictures import open_video\n"
+        "from mas_labels.errors import VideoError\n"
+        "try: [None for _ in open_video(Path(sys.argv[1]))]\n"
+        "except VideoError as error: print(error.stage, error.code, error)\n"
+    )
+    path = tmp_path / name
+    shown = with_fault([sys.executable, "-c", code, str(path)], READ, "EIO", path, when)
+    assert shown.stdout.split()[1] == "unreadable" and "Input/output error" in shown.stdout, shown
+
+
 def test_one_unreadable_video_is_a_row_and_retried(tiny_videos, tmp_path):
     root = tmp_path / "root"
     for name in ("right.avi", "down.avi"):
@@ -237,14 +256,14 @@ def test_memory_is_no_damage_of_a_video(tiny_videos, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(labelling, "label_clip", no_memory)
-    reader = video.VideoReader(tiny_videos / "pan/right.avi")
+    right = video.VideoReader(tiny_videos / "pan/right.avi")
     with pytest.raises(VideoError) as caught:
-        list(labelling.label_video(reader, config.LabelConfig(flow="dis")))
+        list(labelling.label_video(right, config.LabelConfig(flow="dis")))
     assert caught.value.code == "no_memory"
 
 
 def test_a_shard_of_machine_trouble_alone_is_not_kept():
-    facts = video.VideoFacts()
+    facts = reader.VideoFacts()
     lost = shard_task.VideoOutcome(0, facts, VideoError("open", "unreadable", "Input/output error"))
     bad = shard_task.VideoOutcome(0, facts, VideoError("open", "cannot_open", "no video"))
     with pytest.raises(UnavailableError, match="none of its 2 videos"):
@@ -257,6 +276,51 @@ def test_videos_that_are_away_make_no_shard_unsound(tiny_shards, tmp_path):
     shown = mas("verify", tiny_shards[0], "--recompute", "100%", "--root", tmp_path)
     assert shown.exit_code == 6 and "videos could not be read now" in shown.output
     require_no_advice_to_remove(shown.output)
+
+
+def test_few_open_files_are_enough_or_said(tiny_shards, tmp_path):
+    """Also where the hard limit is low: shards are closed in time, and too few files end in one line."""
+    for name in map(str, range(12)):
+        shutil.copy(tiny_shards[0], tmp_path / f"{name}.h5")
+    words = ["--shards", tmp_path, "--out", tmp_path / "run", "--no-curves", *SMALL, "--width", WIDTH]
+    words += ["--fc-width", 16, "--batch-size", 4, "--max-steps", 1]
+    for limit, workers, status in ((24, 0, 0), (32, 2, 1)):
+        train = [sys.executable, "-m", "mas_train", *map(str, words), "--workers", str(workers)]
+        limited = ["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", *train]
+        shown = subprocess.run(limited, capture_output=True, text=True, check=False, timeout=120)
+        assert shown.returncode == status, shown
+        assert "Traceback" not in shown.stderr and "remove" not in shown.stderr
+        shutil.rmtree(tmp_path / "run")
+    assert "Too many open files" in shown.stderr and "ulimit -n" in shown.stderr
+
+
+def test_the_limit_of_open_files_is_raised_at_start(tiny_shards):
+    code = (
+        "import resource; from mas_labels.system import begin_process\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "begin_process(); soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE); print(soft == hard)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert shown.stdout == "True\n", shown
+
+
+def test_a_set_of_shards_reads_on_when_others_have_taken_the_files(tiny_shards, tmp_path):
+    for name in map(str, range(12)):
+        shutil.copy(tiny_shards[0], tmp_path / f"{name}.h5")
+    code = (
+        "import os, resource, sys; from mas_labels.shard import open_shards\n"
+        "shards = open_shards(sys.argv[1]); taken = []\n"
+        "for number in range(8): shards.shard(number)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
+        "try:\n"
+        "    while True: taken.append(os.open(os.devnull, os.O_RDONLY))\n"
+        "except OSError: pass\n"
+        "print(sum(len(shards.shard(number)) > 0 for number in range(12)))\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert shown.stdout == "12\n", shown
 
 
 def test_errors_name_the_systems_reason():
