@@ -94,7 +94,7 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, how
             path = Path(folder) / "sample.h5"
             start = time.perf_counter()
             with ShardWriter(
-                path, config, plan[0].as_dict(), views_of(config), plan[0].classes, versions()
+                path, config, plan[0].as_dict(), views_of(config), plan[-1].classes, versions()
             ) as writer:
                 for video in sample:
                     estimate.add(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import html
 import os
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -19,11 +17,12 @@ from tqdm import tqdm
 from mas_labels.class_names import CommonClasses, fold_name, match_names, unite_classes
 from mas_labels.clip_columns import SHOW_PROGRESS_AFTER_SECONDS, ColumnReader
 from mas_labels.completeness import find_incomplete
-from mas_labels.errors import DatasetError, IncompleteWarning, ShardError, unavailable
+from mas_labels.errors import IncompleteWarning, ShardError
 from mas_labels.folder import printable
 from mas_labels.selection import ClipSelection
 from mas_labels.shard_clip import Clip
 from mas_labels.shard_index import IndexEntry, ShardIndex, index_entry
+from mas_labels.shard_paths import find_shards
 from mas_labels.shard_pool import ShardPool
 from mas_labels.shard_reader import Shard
 from mas_labels.video_rows import Failure, Video, read_failures, read_videos
@@ -268,39 +267,6 @@ class ShardSet(Sequence[Clip]):
             f"<p><b>{html.escape(words)}</b><br>{html.escape(printable(where))}</p>"
             f"<p><small>{html.escape(printable(options))}</small></p>"
         )
-
-
-def find_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """Find the shards that paths name, in order, each once.
-
-    Parameters and errors are those of `open_shards`, but nothing is opened.
-    """
-    asked = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    found: dict[Path, None] = {}
-    for item in [os.fspath(one) for one in asked]:
-        try:
-            matches = _matches(item)
-        except OSError as error:
-            raise unavailable(item, error) from error
-        if not matches:
-            raise DatasetError(f"no shards match {item!r}: expected *.h5 files written by `mas-labels make`")
-        found.update(dict.fromkeys(map(Path, sorted(matches))))
-    if not found:
-        raise DatasetError("no shards given: name *.h5 files written by `mas-labels make`")
-    return list(found)
-
-
-def _matches(item: str) -> list[str]:
-    """Return the shards of a folder, a file, or the files that fit a pattern; raises `OSError`."""
-    path = Path(item)
-    if path.is_dir():
-        return [entry.path for entry in os.scandir(item) if fnmatch(entry.name, "*.h5")]
-    if path.is_file():
-        return [item]
-    matches = glob.glob(item)  # noqa: PTH207 - absolute patterns too
-    if not matches and path.parent.is_dir():  # a pattern skips what it cannot list
-        os.scandir(path.parent).close()
-    return matches
 
 
 def open_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> ShardSet:

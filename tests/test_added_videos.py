@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -124,6 +125,18 @@ def test_bytes_follow_from_the_videos_and_the_order_in_which_they_were_added(roo
     assert len(first) == 2 + 1 + 1 + 3  # shards of three batches, plan files
     turned = in_order("turned", [other, one])
     assert {name for name in first if first[name] == turned[name]} == {*FIRST, "folder-all.plan.json"}
+
+
+def test_a_dry_run_measures_batches_of_different_classes(root, clips, tmp_path):
+    out = tmp_path / "out"
+    label(root, out)
+    for path in out.glob("*.h5"):
+        path.unlink()
+    add(root, "a/3.avi", clips[3])
+    dry = make(root, out, "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    assert "3 shards of 4 videos in 3 classes" in dry.output
+    assert "measured on 4 clips of 4 videos (0 failed)" in dry.output
 
 
 def test_removed_videos_are_told_and_their_labels_stay(root, clips, tmp_path):
@@ -397,6 +410,18 @@ def test_of_many_writers_one_wins_with_links_and_without(tmp_path, ways):
         found = read_plan_file(tmp_path / f"folder-s{round_number}.plan.json")
         assert [video.path for video in found.videos] == [f"b/{number}.avi"]
     assert len(list(tmp_path.iterdir())) == 20  # nothing hidden is left
+
+
+@pytest.mark.parametrize("name", ["os.link", "sync"])
+def test_a_full_disk_leaves_no_plan_file(root, tmp_path, monkeypatch, name):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"mas_labels.plan_file.{name}", full)
+    monkeypatch.setattr("pathlib.Path.rename", full)
+    with pytest.raises(StorageError, match=r"cannot write .*folder-all.plan.json: No space left on device"):
+        label(root, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_claim_of_a_dead_process_is_told(root, tmp_path, monkeypatch):
