@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mas_labels.shard_index import column_path
-from mas_labels.system import atomic_path
+from mas_labels.system import atomic_path, bar_settings
 
 if TYPE_CHECKING:
     from mas_labels.shard import ShardSet
@@ -79,7 +79,9 @@ class ColumnReader:
     def _read_shards(self, view: int) -> ClipColumns:
         parts = []
         shards = self._shards.each_shard()
-        with tqdm(total=len(self._shards.paths), unit="shard", delay=SHOW_PROGRESS_AFTER_SECONDS) as bar:
+        with tqdm(
+            total=len(self._shards.paths), unit="shard", delay=SHOW_PROGRESS_AFTER_SECONDS, **bar_settings()
+        ) as bar:
             for _, shard in shards:
                 parts.append(_columns_of(shard, view))
                 bar.update()

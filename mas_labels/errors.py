@@ -121,9 +121,12 @@ REMEDIES: Final = {
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "check the path",
     errno.EISDIR: "expected a file: check the path",
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room: the quota is used up",
+    errno.EROFS: "write elsewhere",
     errno.ENOMEM: "end other programs, or give this one less to do at a time",
 }
-"""What to do about a system call that failed while reading; else `CHECK_DISK`."""
+"""What to do about a system call that failed; else `CHECK_DISK`."""
 OUT_OF_RANGE: Final = (errno.EINVAL, errno.EOVERFLOW)
 """What the system says when a corrupt file makes its reader ask for an offset that cannot be."""
 
@@ -157,9 +160,11 @@ def reason_of(error: BaseException) -> str:
 def unavailable(path: str | os.PathLike[str] | None, error: BaseException) -> UnavailableError:
     """Say that a file cannot be read now, why, and what to do; `path` None takes the exception's own."""
     number = system_error(error)
-    path = path or getattr(error, "filename", None)
     remedy = REMEDIES.get(number or 0, CHECK_DISK)
     found = "the machine refused" if path is None else f"{os.fsdecode(path)}: cannot be read now"
+    if path is None and number not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):  # else no file is to blame
+        name = getattr(error, "filename", None)
+        found = f"{os.fsdecode(name)}: {found}" if isinstance(name, str | bytes) else found
     return UnavailableError(f"{found} ({reason_of(error)}): {remedy}")
 
 

@@ -20,6 +20,7 @@ from mas_labels.clips import resize
 from mas_labels.errors import ConfigError, InputError
 from mas_labels.flow import ESTIMATORS
 from mas_labels.pictures import open_video
+from mas_labels.system import sync, sync_folder
 
 Flow = NDArray[np.float32]
 
@@ -133,7 +134,11 @@ def write_flow(
         count = writer(_checked(flow), unfinished, dtype, bound)
         if count == 0:
             raise InputError("flow: expected at least one field (two frames), found none")
+        if unfinished.is_file():  # thousands of pictures would take long, and are soon made again
+            with unfinished.open("rb") as file:
+                sync(file.fileno())
         unfinished.replace(out)
+    sync_folder(out.parent)
     return count
 
 

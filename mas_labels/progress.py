@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import contextlib
 import threading
 import time
 from collections.abc import Iterable
@@ -12,13 +12,12 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from mas_labels.heartbeat import read_beats
+from mas_labels.heartbeat import Beat, read_beats
+from mas_labels.system import bar_settings
 
 POLL_SECONDS = 0.5
 LEAST_PAUSE = 50
 """Between two looks, in times of what a look takes."""
-LOG_SECONDS = 10.0
-"""Between two lines where the output is no terminal."""
 
 
 class Counted(Protocol):
@@ -60,8 +59,9 @@ class ProgressBar:
             self.add(result)
         self._clips_before = self._done[1]
         self._start = time.monotonic()
-        quiet = {} if sys.stderr.isatty() else {"mininterval": LOG_SECONDS, "maxinterval": LOG_SECONDS}
-        self._bar: Any = tqdm(total=videos, initial=self._done[0], unit="video", dynamic_ncols=True, **quiet)
+        self._bar: Any = tqdm(
+            total=videos, initial=self._done[0], unit="video", dynamic_ncols=True, **bar_settings()
+        )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
 
@@ -79,7 +79,9 @@ class ProgressBar:
             pause = max(POLL_SECONDS, LEAST_PAUSE * (time.monotonic() - start))
 
     def _show(self, running: bool = True) -> None:
-        beats = [beat for beat in read_beats(self._out) if beat.name in self._names] if running else []
+        beats: list[Beat] = []
+        with contextlib.suppress(OSError):  # who writes there tells of it
+            beats += [beat for beat in read_beats(self._out) if running and beat.name in self._names]
         done = max(self._bar.n, self._done[0] + sum(beat.videos for beat in beats))
         clips = self._done[1] + sum(beat.clips for beat in beats)
         failures = self._done[2] + sum(beat.failures for beat in beats)

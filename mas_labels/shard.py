@@ -25,6 +25,7 @@ from mas_labels.shard_index import IndexEntry, ShardIndex, index_entry
 from mas_labels.shard_paths import find_shards
 from mas_labels.shard_pool import ShardPool
 from mas_labels.shard_reader import Shard
+from mas_labels.system import bar_settings
 from mas_labels.video_rows import Failure, Video, read_failures, read_videos
 
 __all__ = [
@@ -87,7 +88,7 @@ class ShardSet(Sequence[Clip]):
             of_first, tables = index_entry(first), {}
             tables[of_first.classes_digest] = first.class_names
         index = ShardIndex(self.paths)
-        looked_at = tqdm(self.paths, unit="shard", delay=SHOW_PROGRESS_AFTER_SECONDS)
+        looked_at = tqdm(self.paths, unit="shard", delay=SHOW_PROGRESS_AFTER_SECONDS, **bar_settings())
         entries = [index.find(path) or self._look_at(path, index) for path in looked_at]
         for path, entry in zip(self.paths, entries, strict=True):
             if entry.options_digest != of_first.options_digest:

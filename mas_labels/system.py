@@ -19,7 +19,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from mas_labels.errors import ConfigError, IncompleteWarning, reason_of
 
@@ -29,6 +29,8 @@ UNSUPPORTED: Final = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSY
 """Answers of a file system that does not offer what it was asked for."""
 CLOSED_FOLDERS: Final = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.EBADF)
 """Answers of one that does not open folders, or not for syncing."""
+LOG_SECONDS: Final = 10.0
+"""Between two lines of progress where the output is no terminal."""
 STREAMS: Final = {0: "stdin", 1: "stdout", 2: "stderr"}
 
 
@@ -152,6 +154,13 @@ def require_semaphores(remedy: str) -> None:
             f"several processes need a writable /dev/shm ({reason_of(error)}): make room there, or "
             f"mount one (mount -t tmpfs tmpfs /dev/shm, docker run --shm-size=2g), or {remedy}"
         ) from error
+
+
+def bar_settings() -> dict[str, Any]:
+    """Return tqdm's settings: now and then a line where standard error is no terminal, no bar without it."""
+    if sys.stderr is None:
+        return {"disable": True}
+    return {} if sys.stderr.isatty() else {"mininterval": LOG_SECONDS, "maxinterval": LOG_SECONDS}
 
 
 def is_unsupported(error: OSError) -> bool:

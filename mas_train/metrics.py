@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from tqdm import tqdm
 
 from mas_labels.errors import TrainingError
+from mas_labels.system import bar_settings
 from mas_train.csv_table import CsvTable
 from mas_train.events import Events
 from mas_train.loss import Losses
@@ -31,8 +32,6 @@ COLUMNS: Final = (
 )
 """Losses, gradient norm and speed are means over the steps since the row before; `step` counts steps done,
 `epoch` is from 0, `waiting_share` is the share of the time spent waiting for data."""
-LOG_SECONDS: Final = 10.0
-"""Between two lines of progress where the output is no terminal."""
 
 
 class StepRecord(NamedTuple):
@@ -81,9 +80,13 @@ class MetricsLog:
         self._log_steps = log_steps
         self._pending: list[StepRecord] = []
         self._table.cut_back(start_step)
-        quiet = {} if sys.stderr.isatty() else {"mininterval": LOG_SECONDS, "maxinterval": LOG_SECONDS}
         self._bar: Any = tqdm(
-            total=end_step, initial=start_step, unit="step", dynamic_ncols=True, file=sys.stderr, **quiet
+            total=end_step,
+            initial=start_step,
+            unit="step",
+            dynamic_ncols=True,
+            file=sys.stderr,
+            **bar_settings(),
         )
 
     def add(self, record: StepRecord) -> None:

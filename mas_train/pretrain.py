@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mas_labels.errors import MissingDependencyError, TrainingError
+from mas_labels.errors import MissingDependencyError, TrainingError, reason_of
 from mas_labels.shard import ShardSet
 from mas_labels.system import missing_services, require_semaphores
 from mas_train.checkpoint import TrainingState, generator_states, restore
@@ -198,8 +198,8 @@ def split_data(recipe: Recipe, options: RunOptions) -> tuple[ShardSet, list[Shar
 def _train(job: Job, run: PreparedRun, options: RunOptions) -> RunResult:
     """Train with the tables open and the signals caught; one process writes."""
     state, start = run.state, run.state.step
-    with SignalRequests(job.group.is_first) as signals, contextlib.ExitStack() as stack:
-        try:
+    try:
+        with SignalRequests(job.group.is_first) as signals, contextlib.ExitStack() as stack:
             log = None
             if job.group.is_first:
                 events = Events(job.run, start) if options.tensorboard else None
@@ -211,10 +211,11 @@ def _train(job: Job, run: PreparedRun, options: RunOptions) -> RunResult:
                     MetricsLog(job.run, run.baseline, start, job.order.end_step, options.log_steps, events)
                 )
             train(job, state, log, signals.take)
-        except OSError as error:
-            raise TrainingError(
-                f"the run in {job.run} stopped after step {state.step}: {error}; mend that, then use --resume"
-            ) from error
+    except OSError as error:
+        raise TrainingError(
+            f"the run in {job.run} stopped after step {state.step}: {reason_of(error)}; mend that, then use "
+            "--resume"
+        ) from error
     stopped_early = state.step < job.order.end_step
     return RunResult(state.step, job.order.end_step, signals.signal_number if stopped_early else None)
 

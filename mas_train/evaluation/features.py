@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from mas_labels.errors import ConfigError, DatasetError, reason_of, unavailable
 from mas_labels.shard import ShardSet
-from mas_labels.system import atomic_path
+from mas_labels.system import atomic_path, bar_settings
 from mas_train.backbone import Backbone
 from mas_train.class_match import ClassMatch
 from mas_train.evaluation.accuracy import VideoMeans
@@ -194,7 +194,7 @@ def _compute(
     clips = list(range(len(shards)))
     batches = [clips[start : start + how.batch_size] for start in range(0, len(clips), how.batch_size)]
     means = VideoMeans(clip_videos(shards), len(shards.videos))
-    with tqdm(total=len(clips), desc="features", unit="clip") as bar:
+    with tqdm(total=len(clips), desc="features", unit="clip", **bar_settings()) as bar:
         for batch in load_frames(shards, batches, how.workers, how.device):
             views = torch.tensor(CENTRE_VIEW, device=how.device).expand(len(batch.frames), 3)
             frames = batch.frames.to(how.device, non_blocking=True)
