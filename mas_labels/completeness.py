@@ -27,7 +27,7 @@ class IncompleteFolder(NamedTuple):
     missing: tuple[str, ...]
     """File names of the missing shards, sorted."""
     in_progress: bool
-    """Whether a labelling run is at work there."""
+    """True while a labelling run is at work there."""
 
     def __str__(self) -> str:
         running = "; a labelling run is at work there" if self.in_progress else ""
@@ -71,8 +71,8 @@ def find_incomplete(paths: Iterable[Path]) -> tuple[IncompleteFolder, ...]:
     ConfigError
         If a plan file that tells it is damaged.
     """
-    folders = dict.fromkeys(path.parent for path in paths)
-    return tuple(found for found in map(_look_into, folders) if found is not None)
+    folders = {folder.resolve(): folder for folder in dict.fromkeys(path.parent for path in paths)}
+    return tuple(found for found in map(_look_into, folders.values()) if found is not None)
 
 
 def _look_into(folder: Path) -> IncompleteFolder | None:

@@ -98,7 +98,7 @@ class Batch:
     Attributes
     ----------
     manifest, split
-        What they are of.
+        Names of the data set's manifest and of the split.
     number
         0 for the first batch of a folder, then counted up.
     count
@@ -108,7 +108,7 @@ class Batch:
     classes
         Names of all classes of the data set: those of the batch before, then new ones.
     limit
-        How many videos the folder was limited to; None if that left none out.
+        Number of videos the folder was limited to; None if that left none out.
     notes
         The notes on the data set's folder of that time.
     videos_hashes
@@ -153,7 +153,7 @@ class Plan(Sequence[ShardPlan]):
     batches
         The batches, in order.
     known
-        How many of them were there before.
+        Number of batches that were there before.
     """
 
     listing: Listing

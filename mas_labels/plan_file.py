@@ -21,9 +21,9 @@ from mas_labels.manifest import VideoRecord
 from mas_labels.plan import Batch
 from mas_labels.system import sync
 
-FORMAT: Final = "mas-plan"
-VERSION: Final = 1
-MAX_BYTES: Final = 1 << 30
+PLAN_FORMAT: Final = "mas-plan"
+PLAN_VERSION: Final = 1
+MAX_PLAN_BYTES: Final = 1 << 30
 """Largest file that is read: a plan of ten million videos."""
 WAIT_SECONDS: Final = 10.0
 """How long another process may take to give its plan file a name, where links are not offered."""
@@ -40,7 +40,7 @@ def write_plan_file(out: Path, batch: Batch) -> bool:
 
     Returns
     -------
-    Whether the file now says the same as `batch`; False: another process was faster, with another plan.
+    True if the file now says the same as `batch`, False if another process was faster, with another plan.
 
     Raises
     ------
@@ -104,8 +104,8 @@ def _take_claim(claim: Path, path: Path) -> None:
 def _as_json(batch: Batch) -> bytes:
     """Return a plan file's bytes: one video a line, for people who look into it."""
     head = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": PLAN_FORMAT,
+        "version": PLAN_VERSION,
         "manifest": batch.manifest,
         "split": batch.split,
         "batch": batch.number,
@@ -130,8 +130,8 @@ def read_plan_file(path: Path) -> Batch:
         If it cannot be read now.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"larger than {MAX_BYTES} bytes")
+        if path.stat().st_size > MAX_PLAN_BYTES:
+            raise ValueError(f"larger than {MAX_PLAN_BYTES} bytes")
         content = path.read_bytes()
     except ValueError as error:
         raise _damaged(path, error) from error
@@ -157,10 +157,10 @@ def _damaged(path: Path, error: Exception) -> ConfigError:
 def _parse(content: Any) -> Batch:
     """Check everything in a plan file; raises `ValueError`, `TypeError` or `KeyError`."""
     _require(isinstance(content, dict), "not a JSON object")
-    _require(content.get("format") == FORMAT, f"its format is not {FORMAT}")
+    _require(content.get("format") == PLAN_FORMAT, f"its format is not {PLAN_FORMAT}")
     _require(
-        content.get("version") == VERSION,
-        f"expected version {VERSION}, found {content.get('version')!r:.20}: another mas-labels wrote it",
+        content.get("version") == PLAN_VERSION,
+        f"expected version {PLAN_VERSION}, found {content.get('version')!r:.20}: another mas-labels wrote it",
     )
     classes = _texts(content, "classes")
     _require(len(set(classes)) == len(classes), "a class is there twice")
@@ -198,6 +198,6 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _require(true: bool, message: str) -> None:
-    if not true:
+def _require(condition: bool, message: str) -> None:
+    if not condition:
         raise ValueError(message)

@@ -11,7 +11,7 @@ VARIABLES = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_
 GIVE = "Give --rank and --world-size"
 
 
-class Share(NamedTuple):
+class RankShare(NamedTuple):
     """A rank's share of a plan."""
 
     rank: int = 0
@@ -20,7 +20,7 @@ class Share(NamedTuple):
     """What says so, for people; None: nothing does, and the share is the whole."""
 
 
-def find_share(rank: int | None, world_size: int | None, environment: Mapping[str, str]) -> Share:
+def find_share(rank: int | None, world_size: int | None, environment: Mapping[str, str]) -> RankShare:
     """Return the share of the plan that this run makes.
 
     Parameters
@@ -44,12 +44,12 @@ def find_share(rank: int | None, world_size: int | None, environment: Mapping[st
         raise ConfigError(
             f"--rank: expected 0 to {world_size - 1} with --world-size {world_size}, found {rank}"
         )
-    return Share(rank, world_size, "--rank")
+    return RankShare(rank, world_size, "--rank")
 
 
-def _slurm_share(environment: Mapping[str, str]) -> Share:
+def _slurm_share(environment: Mapping[str, str]) -> RankShare:
     if VARIABLES[0] not in environment:
-        return Share()
+        return RankShare()
     found = {name: environment[name] for name in (*VARIABLES, "SLURM_ARRAY_TASK_MAX") if name in environment}
     try:
         task, count = int(found[VARIABLES[0]]), int(found[VARIABLES[1]])
@@ -63,4 +63,4 @@ def _slurm_share(environment: Mapping[str, str]) -> Share:
             f"the tasks of this Slurm array have gaps ({count} tasks from {first} to {last}): ranks do not "
             f"follow from their numbers. {GIVE}"
         )
-    return Share(rank, count, VARIABLES[0])
+    return RankShare(rank, count, VARIABLES[0])
