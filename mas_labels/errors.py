@@ -170,9 +170,10 @@ def unavailable(path: str | os.PathLike[str] | None, error: BaseException) -> Un
 
 def storage_error(path: str | os.PathLike[str], error: BaseException) -> StorageError:
     """Say that a shard cannot be written, and why."""
+    room = "make room, or " if _error_number(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
     return StorageError(
-        f"cannot write {os.fspath(path)}: {reason_of(error)}. Finished shards are kept: make room, or choose "
-        "another --out, and run again"
+        f"cannot write {os.fspath(path)}: {reason_of(error)}. Finished shards are kept: {room}choose another "
+        "--out, and run again"
     )
 
 

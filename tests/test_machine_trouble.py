@@ -17,6 +17,7 @@ import pytest
 from coloured import SMALL, WIDTH
 from conftest import make_command
 from faults import with_fault
+from test_shard import write_shard
 from test_verify import mas
 
 from mas_labels import config, hdf5_file, labelling, reader, shard_task, stored_frames, video
@@ -131,21 +132,16 @@ def test_verify_in_want_of_memory_knows_nothing(tiny_shards, monkeypatch):
     assert report.is_sound is None and "Cannot allocate memory" in str(report.unavailable)
 
 
-def test_raw_frames_that_cannot_be_read_now(train, monkeypatch):
-    def failing(error: int):
-        def call(*_: object) -> int:
-            raise OSError(error, os.strerror(error))
+@pytest.mark.parametrize("name", ["preadv", "fstat"])
+def test_raw_frames_that_cannot_be_read_now(tmp_path, monkeypatch, name):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
 
-        return call
-
-    for name in ("preadv", "fstat"):
-        with monkeypatch.context() as patch, Shard(train.paths[0]) as shard:
-            if "frames/raw" not in shard:
-                pytest.skip("needs raw frames")
+    with Shard(write_shard(tmp_path / "a.h5", frames="raw")) as shard:
+        shard.read_frames(0)
+        monkeypatch.setattr(stored_frames.os, name, refuse)
+        with pytest.raises(UnavailableError, match="Input/output error"):
             shard.read_frames(0)
-            patch.setattr(stored_frames.os, name, failing(errno.EIO))
-            with pytest.raises(UnavailableError, match="Input/output error"):
-                shard.read_frames(0)
 
 
 def test_missing_files_are_not_called_damaged(tmp_path):
