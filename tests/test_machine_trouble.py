@@ -139,8 +139,8 @@ def test_raw_frames_that_cannot_be_read_now(tmp_path, monkeypatch, name):
 
     with Shard(write_shard(tmp_path / "a.h5", frames="raw")) as shard:
         shard.read_frames(0)
-        monkeypatch.setattr(stored_frames.os, name, refuse)
-        with pytest.raises(UnavailableError, match="Input/output error"):
+        with monkeypatch.context() as patch, pytest.raises(UnavailableError, match="Input/output error"):
+            patch.setattr(stored_frames.os, name, refuse)
             shard.read_frames(0)
 
 
