@@ -102,14 +102,18 @@ class _Cell(str):
 
 def _rows(rule: CsvRule, path: Path) -> Iterator[tuple[str, str | None]]:
     """Yield name and class of each row; None for a class that is not there."""
-    rows = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    text = read_text(path)
+    head = text.partition("\n")[0]
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
     for row in rows:
         cells = {column.strip(): _Cell(value.strip()) for column, value in row.items() if column and value}
         try:
             class_name = cells.get(rule.class_column)
             yield rule.name.format_map(cells), str(class_name) if class_name else None
         except (KeyError, ValueError) as error:
+            reason = f"there is no {error}" if isinstance(error, KeyError) else str(error)
             raise DatasetError(
-                f"expected columns for {rule.name} in {path}, found in line "
-                f"{rows.line_num}: {printable(str(dict(row)))} ({type(error).__name__}: {error})"
+                f"expected columns for {rule.name} in {path}, found in line {rows.line_num}: "
+                f"{printable(str(dict(row)))} ({reason}). Mend the table, or describe it in a manifest of "
+                "your own"
             ) from error

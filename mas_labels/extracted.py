@@ -1,7 +1,7 @@
 """Data sets of frames that were extracted from videos: what their files are called, and what is a video.
 
 Video files come first: only where there are none, each folder that holds numbered pictures is a video; only
-where there are none of these either, each archive is one, if the first archive holds numbered pictures.
+where there are none of these either, each archive is one, if any of them holds numbered pictures.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ ARCHIVE_EXTENSIONS: Final = (".tar.gz", ".tgz", ".tar", ".zip")
 NUMBERED: Final = re.compile(r"(?P<prefix>.*?)(?P<number>[0-9]+)\.(?P<kind>jpe?g|png|bmp|webp)", re.I | re.S)
 FLOW_PREFIX: Final = re.compile(r"(warp_?)?flow[_-]?([xyuv][_-]?)?|[xy][_-]", re.I)
 """Prefixes of pictures of flow, which lie beside the frames: ``flow_x_00001.jpg``."""
+FLOW_FOLDER: Final = re.compile(r"((tvl1|warp|optical|opt)[_-]?)?flows?([_-]?[xyuv])?", re.I)
+"""Names of folders of flow, which may lie beside those of frames: ``tvl1_flow``, ``flow_x``."""
 
 
 def is_frame_name(name: str) -> bool:
@@ -38,7 +40,7 @@ def is_archive_name(name: str) -> bool:
 
 
 def find_extracted(root: Path, files: Iterable[str], pictures: Counter[str]) -> list[str]:
-    """Return the videos of a data set without video files.
+    """Return the videos of a data set without video files; folders of flow beside those of frames are none.
 
     Parameters
     ----------
@@ -50,11 +52,16 @@ def find_extracted(root: Path, files: Iterable[str], pictures: Counter[str]) -> 
         Number of numbered pictures by their folder, which ends in ``/``; the root is empty.
     """
     if folders := [folder[:-1] for folder in pictures if folder]:
-        return folders
+        return [folder for folder in folders if not _is_of_flow(folder)] or folders
     from mas_labels.pictures import holds_frames  # loads OpenCV, which few listings need
 
     archives = sorted(filter(is_archive_name, files))
-    return archives if archives and holds_frames(root / archives[0]) else []
+    return archives if any(holds_frames(root / archive) for archive in archives) else []
+
+
+def _is_of_flow(folder: str) -> bool:
+    """Whether a folder of pictures holds flow, by its name or by that of a folder it lies in."""
+    return any(FLOW_FOLDER.fullmatch(part) for part in folder.split("/"))
 
 
 def note_pictures(pictures: Counter[str], videos: int, extracted: int) -> list[str]:

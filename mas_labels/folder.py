@@ -48,7 +48,7 @@ class FolderContents:
     ignored
         Number of files that do not look like videos, by extension.
     notes
-        Sentences on the symbolic links that were left out, and on pictures.
+        Sentences on what was left out, such as symbolic links, and on pictures.
     extracted
         Whether each video is a folder of frames, or an archive of one, instead of a video file.
     """
@@ -94,7 +94,7 @@ def walk_folder(root: Path, extensions: tuple[str, ...], follow_links: bool = Fa
     """Find the videos under `root`: the files that end in one of `extensions`, ignoring case.
 
     If there are none, they are extracted frames: see `mas_labels.extracted`. Hidden files and folders and the
-    `lost+found` of a disk, are skipped.
+    `lost+found` of a disk are skipped; videos and folders that are hidden are told.
 
     Parameters
     ----------
@@ -104,15 +104,16 @@ def walk_folder(root: Path, extensions: tuple[str, ...], follow_links: bool = Fa
         Lower case, with their dot.
     follow_links
         Whether links that lead out of `root` or to folders are followed. Each real folder is read once: under
-        its own name if it lies under `root`, else under the first link to it. A link to a file inside `root`
-        is that file's second name in any case.
+        its own name if it lies under `root`, else under the first of the links to it in the fewest folders.
+        Folders that `root` lies in are not read. A link to a file inside `root` is that file's second name in
+        any case.
 
     Raises
     ------
     DatasetError
         A folder cannot be read: what is found would depend on who looks.
     """
-    walk = _Walk(root, follow_links)
+    walk = _Walk(root, extensions, follow_links)
     try:
         walk.read_all()
     except OSError as error:
@@ -123,6 +124,8 @@ def walk_folder(root: Path, extensions: tuple[str, ...], follow_links: bool = Fa
     videos = [path for path in walk.files if split_extension(path)[1] in extensions]
     extracted = [] if videos else find_extracted(root, walk.files, walk.pictures)
     taken = set(videos or extracted)
+    if extracted:
+        walk.leave_out_flow(taken)
     others = (path for path in walk.files if path not in taken)
     ignored = Counter(split_extension(path)[1] or "without extension" for path in others)
     if not walk.pictures.keys() & {f"{path}/" for path in extracted}:
@@ -134,25 +137,28 @@ def walk_folder(root: Path, extensions: tuple[str, ...], follow_links: bool = Fa
 class _Walk:
     """Collects the files of a folder; an `OSError` goes up to the caller."""
 
-    def __init__(self, root: Path, follow_links: bool) -> None:
-        self._root, self._follow = root, follow_links
+    def __init__(self, root: Path, extensions: tuple[str, ...], follow_links: bool) -> None:
+        self._root, self._extensions, self._follow = root, extensions, follow_links
         self._real_root = Path(os.path.realpath(root))
         self._read: set[Path] = set()  # real folders
         self.files: list[str] = []  # but for numbered pictures, which may be millions
         self.pictures: Counter[str] = Counter()  # by their folder
         self.picture_kinds: Counter[str] = Counter()  # by their extension
         self._folder_links: list[str] = []
-        self._left_out: dict[str, list[str]] = {}  # links, by the reason
+        self._left_out: dict[str, list[str]] = {}  # paths, by what they are
 
     def read_all(self) -> None:
-        """Read what lies under the root first, then what links lead to, in the order of their names."""
+        """Read what lies under the root first, then what links lead to: those in the fewest folders first."""
         self._read_tree("", self._real_root)
         while self._folder_links:
-            links, self._folder_links = sorted(self._folder_links), []
+            links = sorted(self._folder_links, key=lambda link: (link.count("/"), link))
+            self._folder_links = []
             for link in links:
                 real = Path(os.path.realpath(self._root / link))
                 if real in self._read:
-                    self._leave_out("lead to folders that are listed already", link)
+                    self._leave_out("symbolic links lead to folders that are listed already", link)
+                elif real in self._real_root.parents:
+                    self._leave_out("symbolic links lead to folders that the root lies in", link)
                 else:
                     self._read_tree(f"{link}/", real)
 
@@ -165,14 +171,24 @@ class _Walk:
                 continue
             self._read.add(real)
             with os.scandir(self._root / prefix) as scan:
-                entries = [entry for entry in scan if entry.name[0] != "." and entry.name != "lost+found"]
+                entries = [entry for entry in scan if entry.name != "lost+found"]
             for entry in entries:  # the type comes with the entry
-                if entry.is_dir(follow_symlinks=False):
+                if entry.name[0] == ".":
+                    self._skip_hidden(prefix, entry)
+                elif entry.is_dir(follow_symlinks=False):
                     folders.append((f"{prefix}{entry.name}/", real / entry.name))
                 elif entry.is_symlink():
                     self._sort_link(prefix + entry.name)
                 elif entry.is_file(follow_symlinks=False):
                     self._add_file(prefix, entry.name)
+                else:
+                    self._leave_out("pipes, sockets or devices are no videos", prefix + entry.name)
+
+    def _skip_hidden(self, prefix: str, entry: os.DirEntry[str]) -> None:
+        """Note a hidden folder or video; what macOS writes beside a file is neither (``._one.mp4``)."""
+        is_video = split_extension(entry.name)[1] in self._extensions and not entry.name.startswith("._")
+        if is_video or entry.is_dir():
+            self._leave_out("hidden folders or videos were skipped", prefix + entry.name)
 
     def _add_file(self, prefix: str, name: str) -> None:
         if is_frame_name(name):
@@ -197,18 +213,26 @@ class _Walk:
         elif stat.S_ISDIR(mode) and self._follow:
             self._folder_links.append(path)
         elif stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-            self._leave_out("were not followed (--follow-links does, or copy what they lead to)", path)
+            self._leave_out(
+                "symbolic links were not followed (--follow-links does, or copy what they lead to)", path
+            )
         else:
-            self._leave_out("lead to no file or folder", path)
+            self._leave_out("symbolic links lead to no file or folder", path)
 
-    def _leave_out(self, reason: str, link: str) -> None:
-        self._left_out.setdefault(reason, []).append(link)
+    def leave_out_flow(self, taken: Collection[str]) -> None:
+        """Note the folders of pictures that were not taken for videos."""
+        for folder in self.pictures:
+            if folder and folder[:-1] not in taken:
+                self._leave_out("folders of pictures hold flow by their names and were left out", folder[:-1])
+
+    def _leave_out(self, what: str, path: str) -> None:
+        self._left_out.setdefault(what, []).append(path)
 
     def notes(self) -> tuple[str, ...]:
-        """Return one sentence per reason why links were left out."""
+        """Return one sentence on each kind of what was left out."""
         return tuple(
-            f"{len(links)} symbolic links {reason}: {first_names(sorted(links))}"
-            for reason, links in sorted(self._left_out.items(), reverse=True)
+            f"{len(paths)} {what}: {first_names(sorted(paths))}"
+            for what, paths in sorted(self._left_out.items(), reverse=True)
         )
 
 

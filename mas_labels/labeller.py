@@ -19,7 +19,7 @@ from pathlib import Path
 from mas_labels import interruption
 from mas_labels.channel import Channel, PeerGoneError
 from mas_labels.config import LabelConfig
-from mas_labels.errors import VideoError, WorkerError
+from mas_labels.errors import VideoError, WorkerError, unavailable
 from mas_labels.label_process import Done, Job, Ready
 from mas_labels.labelling import ALL_CLIPS, LabelledClip
 from mas_labels.reader import VideoFacts
@@ -55,9 +55,12 @@ class Labeller:
             f"main({theirs.fileno()}, {os.getpid()})"
         )
         with interruption.blocked():  # none ends it half started, and later its parent decides
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
-            )
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+                )
+            except OSError as error:
+                raise unavailable(None, error) from error
         theirs.close()
         self._channel = Channel(ours)
         try:

@@ -14,6 +14,8 @@ from mas_labels.folder import VIDEO_EXTENSIONS, split_extension
 def read_text(path: Path) -> str:
     """Return the text of a list file without its byte order mark; bytes that are not UTF-8 survive.
 
+    Zero bytes are in no list but of UTF-16.
+
     Raises
     ------
     DatasetError
@@ -25,6 +27,8 @@ def read_text(path: Path) -> str:
         raise DatasetError(f"expected a readable list file at {path}, found: {error.strerror}") from error
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace")
+    if b"\0" in data[:2]:
+        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le", "replace")
     return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
 
 

@@ -13,7 +13,7 @@ from mas_labels.classes import Classes, order_classes
 from mas_labels.duplicates import blank_replacements, take_one_file_each
 from mas_labels.errors import DatasetError
 from mas_labels.folder import FolderContents, file_mode, first_names, printable, walk_folder
-from mas_labels.layout_hints import hint_root, note_lists, note_split_folders
+from mas_labels.layout_hints import hint_root, note_level, note_lists, note_split_folders
 from mas_labels.listing import Listing, VideoRecord, as_sentences, count_extensions, describe, listing_notes
 from mas_labels.path_match import PathParts, read_paths
 from mas_labels.recipe import Manifest, load_manifest
@@ -64,8 +64,8 @@ def find_videos(
     if not contents.videos:
         raise DatasetError(
             f"expected videos ({', '.join(manifest.extensions)}) under {root}, found "
-            f"{count_extensions(contents.ignored)}. Check the root, and the extensions in the manifest"
-            f"{as_sentences(contents.notes)}"
+            f"{count_extensions(contents.ignored)}. Check the root, the files' names, and the extensions in "
+            f"the manifest{as_sentences(contents.notes)}"
         )
     return list_videos(manifest, contents, root, None if splits_dir is None else Path(splits_dir))
 
@@ -112,7 +112,8 @@ def list_videos(
             *note_lists(videos, splits),
             *copies,
             *classes.notes,
-            *note_split_folders(classes.names),
+            *([] if splits.classes else note_split_folders(root, videos)),
+            *([] if splits.classes else note_level(manifest, root, videos)),
             *_note_strangers(manifest, root, strangers),
             *_note_expected(manifest, len(videos), len(classes.names)),
         ),

@@ -128,6 +128,8 @@ def describe_difference(name: str, before: Any, now: Any) -> str:
 
 def _short(value: Any) -> str:
     """Show a value, the start of a hash."""
+    if value is None:
+        return "not given"
     return f"{value[:8]}..." if isinstance(value, str) and len(value) == 64 else repr(value)
 
 

@@ -59,8 +59,12 @@ def sort_key(name: str) -> tuple[str, str]:
 
 
 def fold_name(name: str) -> str:
-    """Return a class name for comparing: case, underscores for spaces and Unicode form do not count."""
-    return unicodedata.normalize("NFC", sort_key(name)[0])
+    """Return a class name for comparing: case, Unicode form, and spaces or underscores do not count.
+
+    >>> fold_name("Playing__Guitar ")
+    'playing guitar'
+    """
+    return " ".join(unicodedata.normalize("NFC", sort_key(name)[0]).split())
 
 
 def path_key(path: str) -> PathKey:
@@ -113,12 +117,13 @@ class SplitTable:
         Parameters
         ----------
         listed
-            Names that the line may mean, the likeliest first; the first one that fits a video is taken.
+            Names that the line may mean, the likeliest first; the first one that fits a video is taken. If
+            none does, it is the second, which is without the number of a class.
         split
             The split.
         """
         names = [name if name in self._videos else clean_path(name) for name in listed]
-        name = next((name for name in names if self._find(name)), names[0])
+        name = next((name for name in names if self._find(name)), names[:2][-1])
         splits = self._splits_of.setdefault(name, [])
         if split is not None and split not in splits:
             splits.append(split)

@@ -74,7 +74,9 @@ def read_splits(manifest: Manifest, videos: Mapping[str, PathParts], folders: Se
         return Splits()
     names = [name for rule in manifest.splits for name in _list_names(rule)]
     looked = ", ".join(str(folder) for folder in folders)
-    raise DatasetError(f"{manifest.name}: found none of {', '.join(names)} in {looked}. Give their folder")
+    raise DatasetError(
+        f"{manifest.name}: found none of {', '.join(names)} in {looked}. Give their folder with --splits"
+    )
 
 
 def _list_names(rule: SplitRule) -> list[str]:

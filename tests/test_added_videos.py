@@ -190,9 +190,9 @@ def test_the_limit_counts_all_batches(root, clips, tmp_path):
     assert [result.planned for result in label(root, out, limit=4)] == [2, 1, 1]
     assert read_plan_file(out / "folder-all-added1.plan.json").limit == 4
     assert len(label(root, out, limit=4)) == 3
-    with pytest.raises(OptionsDifferError, match="--limit was 4, is now None"):
+    with pytest.raises(OptionsDifferError, match="--limit was 4, is now not given"):
         label(root, out)
-    with pytest.raises(OptionsDifferError, match="--limit was None, is now 2"):
+    with pytest.raises(OptionsDifferError, match="--limit was not given, is now 2"):
         label(root, out, limit=2)
 
 

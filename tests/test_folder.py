@@ -173,3 +173,29 @@ def test_make_tells_all_that_list_tells_and_links_are_followed_to_the_end(
 def test_paths_from_shards_never_lead_out_by_their_names(tmp_path: Path, path: str) -> None:
     with pytest.raises(DatasetError, match="leads out of"):
         resolve_inside(tmp_path, path, follow_links=True)
+
+
+def test_links_in_few_folders_come_first_and_none_leads_above_the_root(tmp_path: Path) -> None:
+    """Else a link to a folder above would give all that lies beside the root its own class."""
+    root = grow(tmp_path / "home" / "root", "A/a.avi")
+    grow(tmp_path / "home" / "disk", "B/b.avi", "C/c.avi")
+    link(root / "A" / "up", tmp_path)
+    link(root / "A" / "deep", tmp_path / "home" / "disk" / "B")
+    link(root / "B", tmp_path / "home" / "disk" / "B")
+    contents = walk_folder(root, (".avi",), follow_links=True)
+    assert contents.videos == ("A/a.avi", "B/b.avi")
+    assert contents.notes == (
+        "1 symbolic links lead to folders that the root lies in: A/up",
+        "1 symbolic links lead to folders that are listed already: A/deep",
+    )
+
+
+def test_what_is_hidden_or_no_file_is_told(tmp_path: Path) -> None:
+    root = grow(tmp_path, "A/a.avi", ".hidden/b.avi", "A/.c.avi", "A/._a.avi", "A/.DS_Store", ".part.txt")
+    os.mkfifo(root / "A" / "pipe.avi")
+    contents = walk_folder(root, (".avi",))
+    assert contents.videos == ("A/a.avi",)
+    assert contents.notes == (
+        "1 pipes, sockets or devices are no videos: A/pipe.avi",
+        "2 hidden folders or videos were skipped: .hidden, A/.c.avi",
+    )

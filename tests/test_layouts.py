@@ -190,7 +190,7 @@ def test_split_folders(tmp_path: Path) -> None:
     assert told(found("folder", root), "test, train, val are taken for classes")
     assert told(found("folder", root), "use the manifest split_folders")
     too_high = found("split_folders", grow(tmp_path / "above", "videos/train/A/a.avi", "videos/test/A/b.avi"))
-    assert told(too_high, "split_folders and the folder they lie in as the root")
+    assert told(too_high, f"use the manifest split_folders and the root {tmp_path / 'above' / 'videos'}")
     with pytest.raises(DatasetError, match="not all"):
         found("split_folders", grow(tmp_path / "other", "all/A/a.avi"))
 
@@ -238,4 +238,67 @@ def test_a_folder_of_lists_that_cannot_be_read_stops_the_run(
 
     monkeypatch.setattr(os, "scandir", scan)
     with pytest.raises(DatasetError, match="annotations: refused"):
+        found("kinetics400", root)
+
+
+# other cases of the same kinds
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_needs_no_mark(tmp_path: Path, encoding: str) -> None:
+    root = grow(tmp_path / "data", f"{VIDEO}.avi")
+    write(tmp_path / "lists" / "trainlist01.txt", f"{VIDEO}.avi 1\r\n".encode(encoding))
+    write(tmp_path / "lists" / "classInd.txt", "1 Archery\r\n".encode(encoding))
+    listing = found("ucf101", root, tmp_path / "lists")
+    assert len(listing.select("train1")) == 1 and listing.classes == ("Archery",)
+
+
+def test_a_listed_name_without_extension_is_missing_once(tmp_path: Path) -> None:
+    root = grow(tmp_path / "data", f"{VIDEO}.mp4")
+    write(tmp_path / "lists" / "trainlist01.txt", f"{VIDEO} 1\nArchery/v_Archery_g09_c01 1\n")
+    write(tmp_path / "lists" / "testlist02.txt", "Archery/v_Archery_g09_c01\n")
+    listing = found("ucf101", root, tmp_path / "lists")
+    assert [(video.path, video.class_name) for video in listing.missing] == [
+        ("Archery/v_Archery_g09_c01", "Archery")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "video", "folder", "name"),
+    [
+        (
+            "ucf101",
+            f"{VIDEO}.avi",
+            "UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist",
+            "trainlist01.txt",
+        ),
+        ("hmdb51", "wave/x.avi", "test_train_splits/testTrainMulti_7030_splits", "wave_test_split1.txt"),
+    ],
+)
+def test_lists_are_found_in_a_folder_called_as_their_archive(
+    tmp_path: Path, manifest: str, video: str, folder: str, name: str
+) -> None:
+    root = grow(tmp_path / "data", video)
+    write(tmp_path / folder / name, f"{Path(video).name if manifest == 'hmdb51' else video} 1\n")
+    assert len(found(manifest, root).select("train1")) == 1
+
+
+@pytest.mark.parametrize("other", ["Dance ", "dance", " Dance", "DANCE_"])
+def test_blanks_that_nobody_sees_make_no_class(tmp_path: Path, other: str) -> None:
+    root = grow(tmp_path, "train/Dance/a.avi", f"val/{other}/b.avi")
+    listing = found("split_folders", root)
+    assert len(listing.classes) == 1 and told(listing, "1 class names are other spellings")
+
+
+@pytest.mark.parametrize("between", [";", "\t"])
+def test_a_table_may_have_other_separators(tmp_path: Path, between: str) -> None:
+    root = grow(tmp_path, f"train/{ID}.mp4")
+    write(root / "train.csv", CLIP.replace(",", between))
+    assert [video.class_name for video in found("kinetics400", root).select("train")] == ["class one"]
+
+
+def test_a_table_that_does_not_fit_is_told_in_words(tmp_path: Path) -> None:
+    root = grow(tmp_path, f"train/{ID}.mp4")
+    write(root / "train.csv", CLIP.replace("youtube_id", "video"))
+    with pytest.raises(DatasetError, match=r"\(there is no 'youtube_id'\)\. Mend the table"):
         found("kinetics400", root)

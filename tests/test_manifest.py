@@ -141,7 +141,11 @@ def test_a_recipe_that_is_not_there_names_those_that_are(tmp_path: Path) -> None
 def test_extensions_are_compared_ignoring_case_and_hidden_names_are_skipped(grow: Grow) -> None:
     root = grow("a.AVI", "b/c.Mp4", ".hidden.avi", ".git/d.avi", "notes.TXT", "more.txt", "README")
     contents = walk_folder(root, (".avi", ".mp4"))
-    assert contents == FolderContents(("a.AVI", "b/c.Mp4"), {".txt": 2, "without extension": 1}, ())
+    assert contents == FolderContents(
+        ("a.AVI", "b/c.Mp4"),
+        {".txt": 2, "without extension": 1},
+        ("2 hidden folders or videos were skipped: .git, .hidden.avi",),
+    )
 
 
 @pytest.mark.parametrize(

@@ -249,6 +249,23 @@ def test_archives_come_last(tmp_path):
     assert dict(listing.ignored) == {".gz": 1, ".zip": 1}
 
 
+def test_one_archive_of_something_else_hides_no_others(tmp_path):
+    (tmp_path / "A").mkdir()
+    pack(write_frames(tmp_path / ".made" / "v", greys(3)), tmp_path / "A" / "two.zip")
+    (tmp_path / "A" / "annotations.zip").write_bytes(b"PK")
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), tmp_path)
+    assert paths(listing) == ["A/annotations.zip", "A/two.zip"]
+
+
+@pytest.mark.parametrize("flow", ["flow_x", "tvl1_flow/u", "Flow", "flow-y"])
+def test_folders_of_flow_beside_frames_are_no_videos(tmp_path, flow):
+    write_frames(tmp_path / "A" / "v" / "rgb", greys(3))
+    write_frames(tmp_path / "A" / "v" / flow, greys(3))
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), tmp_path)
+    assert paths(listing) == ["A/v/rgb"]
+    assert f"1 folders of pictures hold flow by their names and were left out: A/v/{flow}" in listing.notes
+
+
 def test_what_is_no_data_set_of_frames_is_still_refused(tmp_path):
     write_frames(tmp_path, greys(3))
     with pytest.raises(DatasetError, match=r"found 3 [.]jpg.*3 numbered pictures lie in the root itself"):

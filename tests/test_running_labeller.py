@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -219,6 +220,13 @@ def test_a_message_that_stops_half_way_does_not_stop_us():
     theirs.close()
     with pytest.raises(PeerGoneError):
         Channel(ours).receive(60)
+
+
+def test_a_process_that_cannot_be_started_is_not_told_as_a_full_disk(tiny_videos, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path))  # a folder: permission denied
+    plan = make_plan(find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos), "all", 16)
+    [shard] = run(plan, DIS, tiny_videos, tmp_path / "out", 1, RunOptions())
+    assert shard.error is not None and f"{tmp_path}: cannot be read now (Permission denied)" in shard.error
 
 
 def test_the_library_is_found_from_any_folder(tiny_videos, tiny_shards, tmp_path, monkeypatch):

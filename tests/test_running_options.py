@@ -61,7 +61,7 @@ def test_a_limit_takes_the_first_videos_and_is_part_of_the_plan(tiny_videos, tin
     )
     assert [shard.as_dict().get("limit") for shard in (*whole, *limited)] == [None, None, 7, 7]
     assert [*plan_of(tiny_videos, limit=9)] == [*plan_of(tiny_videos, limit=1000)] == [*whole]
-    with pytest.raises(OptionsDifferError, match="--limit was None, is now 7"):
+    with pytest.raises(OptionsDifferError, match="--limit was not given, is now 7"):
         run(limited, LabelConfig(flow="dis"), tiny_videos, tiny_shards[0].parent)
 
 
