@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -118,6 +119,7 @@ def tiny_shards(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def train(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     """Shards to learn from, whose classes are planted as colours: see `coloured`."""
+    pytest.importorskip("torch")
     from coloured import coloured_shards
 
     return coloured_shards(tmp_path_factory.mktemp("train"), 1, 4)
@@ -126,6 +128,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
 @pytest.fixture(scope="session")
 def test(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     """Shards of the same classes to be tested on."""
+    pytest.importorskip("torch")
     from coloured import coloured_shards
 
     return coloured_shards(tmp_path_factory.mktemp("test"), 101, 2)
@@ -134,6 +137,7 @@ def test(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
 @pytest.fixture(scope="session")
 def pretrained(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of `mas-train` with two steps."""
+    pytest.importorskip("torch")
     from coloured import pretrain
 
     return pretrain(tiny_shards, tmp_path_factory.mktemp("runs") / "pretrained")
@@ -161,6 +165,8 @@ def wait_until(true: Callable[[], object], process: subprocess.Popen[str] | None
 
 def children(pid: int, pattern: str = "") -> list[int]:
     """Process ids of the children of a process whose command line holds a pattern."""
+    if shutil.which("pgrep") is None:
+        pytest.skip("pgrep is not installed (Debian: apt install procps)")
     found = subprocess.run(
         ["pgrep", "-P", str(pid), "-f", pattern or "."], capture_output=True, text=True, check=False
     )
