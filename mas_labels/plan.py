@@ -77,7 +77,7 @@ class ShardPlan:
 
 def batch_name(manifest: str, split: str, number: int) -> str:
     """Return what the names of a batch's files begin with."""
-    return f"{manifest}-{split}" + (f"-added{number}" if number else "")
+    return f"{manifest}-{split}" + (f"-added{number:04d}" if number else "")
 
 
 def hash_of_videos(videos: Sequence[VideoRecord]) -> str:

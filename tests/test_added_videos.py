@@ -87,14 +87,16 @@ def test_added_videos_make_new_shards_and_leave_the_old_ones(root, clips, tmp_pa
     for name, clip in (("a/3.avi", clips[3]), ("b/4.avi", clips[4]), ("d/00.avi", clips[5])):
         add(root, name, clip)
     dry = make(root, out, "--dry-run")
-    assert "3 videos were added to the data set since: 2 more shards, folder-all-added1-*.h5" in dry.output
+    assert "3 videos were added to the data set since: 2 more shards, folder-all-added0001-*.h5" in dry.output
     assert "2 shards of 3 videos in 3 classes, 2 are finished" in dry.output
     assert {path.name for path in out.iterdir()} == set(before)
     shown = make(root, out)
     assert shown.exit_code == 0, shown.output
-    assert "3 videos were added to the data set since: 2 more shards, folder-all-added1-*.h5" in shown.output
+    assert (
+        "3 videos were added to the data set since: 2 more shards, folder-all-added0001-*.h5" in shown.output
+    )
     assert {name: ((out / name).stat().st_ino, (out / name).read_bytes()) for name in before} == before
-    added = ["folder-all-added1-00000-of-00002.h5", "folder-all-added1-00001-of-00002.h5"]
+    added = ["folder-all-added0001-00000-of-00002.h5", "folder-all-added0001-00001-of-00002.h5"]
     assert shard_names(out) == [*FIRST, *added]
     # classes keep their numbers, new ones follow
     assert videos_of(out, FIRST[0]) == [("b/0.avi", "b", 0), ("d/2.avi", "d", 1)]
@@ -107,6 +109,13 @@ def test_added_videos_make_new_shards_and_leave_the_old_ones(root, clips, tmp_pa
     assert shard_names(out) == [*FIRST, *added]
     verified = CliRunner().invoke(main, ["verify", "--deep", str(out)])
     assert verified.exit_code == 0, verified.output
+
+
+def test_sorted_names_are_in_the_order_in_which_videos_were_added():
+    """Else the numbers of clips would change with the tenth time."""
+    batches = [Batch("folder", "all", number, 1, (), ()) for number in range(120)]
+    names = [shard.name for batch in batches for shard in batch.shards()]
+    assert sorted(names) == names
 
 
 def test_bytes_follow_from_the_videos_and_the_order_in_which_they_were_added(root, clips, tmp_path):
@@ -151,7 +160,7 @@ def test_removed_videos_are_told_and_their_labels_stay(root, clips, tmp_path):
     assert contents(out) == before
     add(root, "d/9.avi", clips[3])
     assert "d/1.avi" in make(root, out).output
-    assert videos_of(out, "folder-all-added1-00000-of-00001.h5") == [("d/9.avi", "d", 1)]
+    assert videos_of(out, "folder-all-added0001-00000-of-00001.h5") == [("d/9.avi", "d", 1)]
 
 
 def test_retrying_failures_loses_no_labels_of_videos_that_are_gone(root, clips, tmp_path, capsys):
@@ -177,7 +186,7 @@ def test_a_batch_is_finished_as_planned_whatever_became_of_the_folder(root, clip
     add(root, "a/3.avi", clips[3])
     (root / "d" / "1.avi").unlink()
     results = label(root, out)
-    assert [result.name for result in results] == [*FIRST, "folder-all-added1-00000-of-00001.h5"]
+    assert [result.name for result in results] == [*FIRST, "folder-all-added0001-00000-of-00001.h5"]
     assert [result.failures for result in results] == [0, 1, 0]  # gone before it was labelled
     assert (out / FIRST[0]).read_bytes() == (whole / FIRST[0]).read_bytes()
 
@@ -188,7 +197,7 @@ def test_the_limit_counts_all_batches(root, clips, tmp_path):
     for number in (3, 4, 5):
         add(root, f"a/{number}.avi", clips[number])
     assert [result.planned for result in label(root, out, limit=4)] == [2, 1, 1]
-    assert read_plan_file(out / "folder-all-added1.plan.json").limit == 4
+    assert read_plan_file(out / "folder-all-added0001.plan.json").limit == 4
     assert len(label(root, out, limit=4)) == 3
     with pytest.raises(OptionsDifferError, match="--limit was 4, is now not given"):
         label(root, out)
@@ -276,7 +285,7 @@ def test_a_folder_from_before_plan_files_whose_failed_video_was_thrown_away(root
     for _ in range(2):
         assert [result.planned for result in label(root, out)] == [2, 1, 1]
     assert {name: (out / name).read_bytes() for name in FIRST} == before
-    assert sorted(path.name for path in out.glob("*.json")) == ["folder-all-added1.plan.json"]
+    assert sorted(path.name for path in out.glob("*.json")) == ["folder-all-added0001.plan.json"]
     assert [result.failures for result in label(root, out, retry_failed=True)] == [0, 1, 0]
     with Shard(out / FIRST[1]) as shard:  # the file is not there now, else it is the same shard
         assert [failure.video for failure in read_failures(shard)] == ["d/1.avi"]
@@ -460,7 +469,7 @@ def test_ranks_at_once_add_the_same_videos(root, clips, tmp_path):
         add(root, f"a/{number}.avi", clips[number])
     label(root, alone)
     ranks = [start(root, together, "--rank", rank, "--world-size", 3) for rank in range(3)]
-    wait_until((together / "folder-all-added1.plan.json").exists)
+    wait_until((together / "folder-all-added0001.plan.json").exists)
     ranks[2].kill()
     said = [rank.communicate(timeout=100)[0] for rank in ranks]
     assert [rank.returncode for rank in ranks[:2]] == [0, 0], said
@@ -475,14 +484,14 @@ def test_status_tells_what_is_planned_and_the_notes_of_the_folder(root, clips, t
     label(root, out)
     add(root, "a/3.avi", clips[3])
     label(root, out)
-    (out / "folder-all-added1-00000-of-00001.h5").unlink()
+    (out / "folder-all-added0001-00000-of-00001.h5").unlink()
     shown = CliRunner().invoke(main, ["status", str(out)]).output
     assert "2 of 3 shards done, 0 running, 1 left" in shown
-    assert "folder-all: 2 of 2 shards\nfolder-all-added1: 0 of 1 shards" in shown
+    assert "folder-all: 2 of 2 shards\nfolder-all-added0001: 0 of 1 shards" in shown
     assert "\nnote: 1 symbolic links lead to no file" in shown
     assert shown.count("note:") == 1, shown
     found = json.loads(CliRunner().invoke(main, ["status", "--json", str(out)]).output)
-    assert found["batches"] == {"folder-all": [2, 2], "folder-all-added1": [0, 1]}
+    assert found["batches"] == {"folder-all": [2, 2], "folder-all-added0001": [0, 1]}
     for path in out.glob("*.h5"):
         path.unlink()
     assert "0 of 3 shards done" in CliRunner().invoke(main, ["status", str(out)]).output

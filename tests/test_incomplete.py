@@ -59,7 +59,7 @@ def test_plan_files_tell_of_batches_without_a_shard(part, tiny_videos):
     write_plan_file(part, added)
     (found,) = find_incomplete(part.glob("*.h5"))
     assert (found.planned, len(found.missing)) == (5, 4)
-    assert found.missing[-1] == "folder-all-added1-00002-of-00003.h5"
+    assert found.missing[-1] == "folder-all-added0001-00002-of-00003.h5"
 
 
 def test_a_run_that_is_still_going_is_named(part):
