@@ -6,6 +6,7 @@ starting one costs as much as labelling a few clips.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -50,24 +51,26 @@ class Labeller:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
+        self._channel = Channel(ours)
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; from mas_labels.label_process import main; "
             f"main({theirs.fileno()}, {os.getpid()})"
         )
-        with interruption.blocked():  # none ends it half started, and later its parent decides
+        with theirs, interruption.blocked():  # none ends it half started, and later its parent decides
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
                 )
             except OSError as error:
+                self._channel.close()
                 raise unavailable(None, error) from error
-        theirs.close()
-        self._channel = Channel(ours)
         try:
             ready = self._channel.receive(START_SECONDS, self.on_wait)
         except PeerGoneError as error:
+            ending = self._ended()
+            self._kill()
             raise WorkerError(
-                f"the process that labels videos does not start ({self._ended()}): see what it wrote above"
+                f"the process that labels videos does not start ({ending}): see what it wrote above"
             ) from error
         except TimeoutError as error:
             self._kill()
@@ -186,7 +189,8 @@ def borrowed_labeller(on_wait: Callable[[], None]) -> Iterator[Labeller]:
         _idle.append(labeller)
 
 
+@atexit.register
 def close_idle_labellers() -> None:
-    """End the processes that nobody uses."""
+    """End the processes that nobody uses; at exit of this process at the latest."""
     while _idle:
         _idle.pop().close()

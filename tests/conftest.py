@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import leftovers  # noqa: F401 - looks at exit for what the tests left behind
 import numpy as np
 import pytest
 from numpy.typing import NDArray

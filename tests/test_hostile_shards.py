@@ -266,16 +266,23 @@ class Command:
         return os.system, ("true",)
 
 
+@pytest.fixture
+def channels():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Channel(ours), Channel(theirs)
+
+
 @pytest.mark.parametrize("message", [Command(), LabelConfig.from_dict, getattr])
-def test_a_decoder_that_was_taken_over_cannot_send_code(message):
-    ours, theirs = (Channel(end) for end in socket.socketpair())
+def test_a_decoder_that_was_taken_over_cannot_send_code(message, channels):
+    ours, theirs = channels
     theirs.send(message)
     with pytest.raises(pickle.UnpicklingError, match="none of ours"):
         ours.receive(5)
 
 
-def test_messages_of_ours_arrive():
-    ours, theirs = (Channel(end) for end in socket.socketpair())
+def test_messages_of_ours_arrive(channels):
+    ours, theirs = channels
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     for message in (
         array,

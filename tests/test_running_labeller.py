@@ -212,14 +212,15 @@ def test_a_labelling_process_stays_when_the_group_is_asked_to_end(labeller, long
 
 def test_a_message_that_stops_half_way_does_not_stop_us():
     ours, theirs = socket.socketpair()
-    theirs.sendall((1000).to_bytes(8, "big") + b"part")
-    looked = []
-    with pytest.raises(TimeoutError):
-        Channel(ours).receive(0.4, lambda: looked.append(1))
-    assert len(looked) == 2
-    theirs.close()
-    with pytest.raises(PeerGoneError):
-        Channel(ours).receive(60)
+    with ours:
+        theirs.sendall((1000).to_bytes(8, "big") + b"part")
+        looked = []
+        with pytest.raises(TimeoutError):
+            Channel(ours).receive(0.4, lambda: looked.append(1))
+        assert len(looked) == 2
+        theirs.close()
+        with pytest.raises(PeerGoneError):
+            Channel(ours).receive(60)
 
 
 def test_a_process_that_cannot_be_started_is_not_told_as_a_full_disk(tiny_videos, tmp_path, monkeypatch):

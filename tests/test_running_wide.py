@@ -161,8 +161,8 @@ def scheduler():
         yield found[1], lambda: processes.append(subprocess.Popen(worker, **silent))
     finally:
         for process in reversed(processes):
-            process.terminate()
-            process.wait()
+            with process:  # closes its pipe, too
+                process.terminate()
 
 
 @pytest.fixture

@@ -191,18 +191,17 @@ def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[str]) -> Non
 def running(tiny_shards: list[Path], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A run of its own process group, in `tmp_path`, with one worker and some steps done."""
     args = ["--shards", *map(str, tiny_shards), "--out", str(tmp_path), "--epochs", "10000", "--workers", "1"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "mas_train", *args, *SMALL, "--log-steps", "1"],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    wait_until(lambda: count_lines(tmp_path / "metrics.csv") > 2, process)
-    yield process
-    process.kill()
-    process.wait()
+    ) as process:
+        wait_until(lambda: count_lines(tmp_path / "metrics.csv") > 2, process)
+        yield process
+        process.kill()
 
 
 @pytest.mark.parametrize(
