@@ -195,14 +195,21 @@ def test_a_dask_cluster_that_loses_a_worker_makes_the_same_bytes(cluster, tiny_v
     assert contents(out) == contents(tiny_shards[0].parent)
 
 
-def test_a_cluster_that_is_not_there_is_told(tiny_videos, tmp_path, monkeypatch):
+def test_a_cluster_that_is_not_there_is_told(tiny_videos, tmp_path):
+    """In a process of its own: a client that finds no cluster leaves the sockets of its event loop open."""
     pytest.importorskip("distributed")
-    monkeypatch.setattr("mas_labels.workers.CONNECT_SECONDS", 0.5)
-    command = make_command(tiny_videos, tmp_path / "out", "--backend", "dask")[4:]
-    shown = CliRunner().invoke(main, ["make", *command, "--scheduler", "tcp://127.0.0.1:9"])
-    assert shown.exit_code == 1
-    assert "error: cannot reach a dask scheduler at tcp://127.0.0.1:9" in shown.output
-    assert CliRunner().invoke(main, ["make", *command]).exit_code == 2
+    code = """
+import sys
+from mas_labels import cli, workers
+workers.CONNECT_SECONDS = 0.5
+cli.main(sys.argv[1:])
+"""
+    command = make_command(tiny_videos, tmp_path / "out", "--backend", "dask")[3:]
+    scheduler = ["--scheduler", "tcp://127.0.0.1:9"]
+    shown = subprocess.run([sys.executable, "-c", code, *command, *scheduler], capture_output=True, text=True)
+    assert shown.returncode == 1
+    assert "error: cannot reach a dask scheduler at tcp://127.0.0.1:9" in shown.stderr
+    assert CliRunner().invoke(main, command).exit_code == 2
 
 
 SCRIPT = ROOT / "examples" / "label_array.sbatch"
