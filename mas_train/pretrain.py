@@ -13,7 +13,7 @@ from torch import nn
 from mas_labels.errors import MissingDependencyError, TrainingError, reason_of
 from mas_labels.shard import ShardSet
 from mas_labels.system import missing_services, require_semaphores
-from mas_train.checkpoint import TrainingState, generator_states, restore
+from mas_train.checkpoint import FOLDER, TrainingState, generator_states, restore
 from mas_train.curves import draw_curves
 from mas_train.dataset import ClipDataset, label_blocks, shuffled_clips
 from mas_train.engine import Job, train
@@ -147,7 +147,7 @@ def _begin(run: PreparedRun, group: Group, say: Callable[[str], None]) -> None:
         else:
             say(f"resuming after step {run.state.step}")
             note_environment(out, run.state.step, run.device, say)
-    if missing := missing_services(out, is_labelling=False):
+    if missing := missing_services(out / FOLDER, is_labelling=False):
         say(missing)
     if clips:
         say(f"{len(clips)} held-out clips, measured every {run.options.val_steps} steps")
