@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 import sys
+from asyncio.selector_events import BaseSelectorEventLoop
 
 
 def find_leftovers() -> list[str]:
@@ -20,9 +21,14 @@ def find_leftovers() -> list[str]:
     things = gc.get_objects()
     processes = [thing for thing in things if issubclass(type(thing), subprocess.Popen)]
     files = [thing for thing in things if issubclass(type(thing), io.FileIO) and not thing.closed]
+    loops = [thing for thing in things if issubclass(type(thing), BaseSelectorEventLoop)]
+    theirs = [
+        getattr(loop, name, None) for loop in loops for name in ("_ssock", "_csock")
+    ]  # Jupyter's, dask's
+    sockets = [thing for thing in things if issubclass(type(thing), socket.socket) and thing not in theirs]
     return [
         *(f"process {thing.pid}: {thing.args!r}" for thing in processes if thing.returncode is None),
-        *(repr(thing) for thing in things if issubclass(type(thing), socket.socket) and thing.fileno() >= 0),
+        *(repr(thing) for thing in sockets if thing.fileno() >= 0),
         *(repr(thing) for thing in files if thing.closefd and thing.fileno() > 2 and not _is_a_font(thing)),
     ]
 
