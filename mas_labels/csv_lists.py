@@ -14,7 +14,7 @@ from mas_labels.folder import names_in, printable
 from mas_labels.list_files import read_text
 from mas_labels.path_match import PathParts
 from mas_labels.split_rules import CsvRule
-from mas_labels.split_table import Splits
+from mas_labels.split_table import Splits, fold_name
 
 
 def find_csv(rule: CsvRule, folder: Path) -> dict[str, Path]:
@@ -46,7 +46,7 @@ def read_csv_lists(
 
     A row is matched with a video by the file's name alone, case included (YouTube's ids need it); the folder
     does not count. A missing video is given the path `<class>/<name>` with the first of the extensions. A row
-    without a class gives its video none.
+    without a class gives its video none; nor does a folder called as a split give one to a video without row.
 
     Raises
     ------
@@ -74,6 +74,10 @@ def read_csv_lists(
             notes.append(
                 f"{without} rows of {file.name} have no {rule.class_column}: no class for their videos"
             )
+    split_names = {fold_name(split) for split, _ in rule.files}
+    for path, parts in videos.items():
+        if parts.class_name is not None and fold_name(parts.class_name) in split_names:
+            classes.setdefault(path, None)
     return Splits(
         names=tuple(files),
         by_path={path: tuple(splits) for path, splits in splits_of.items()},

@@ -31,7 +31,7 @@ from typing import Final
 
 import yaml
 
-from mas_labels.errors import ConfigError
+from mas_labels.errors import ConfigError, reason_of
 from mas_labels.folder import VIDEO_EXTENSIONS
 from mas_labels.recipe_keys import Keys, file_name, path_inside
 from mas_labels.split_rules import GroupsRule, PathRule, SplitRule, parse_split_rule
@@ -105,7 +105,7 @@ def load_manifest(path: str | Path) -> Manifest:
     except (OSError, UnicodeDecodeError) as error:
         there = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "none"
         raise ConfigError(
-            f"cannot read the manifest {path}: {error}. YAML files in its folder: {there}. "
+            f"cannot read the manifest {path}: {reason_of(error)}. YAML files in its folder: {there}. "
             f"Known by name: {', '.join(packaged)}"
         ) from error
     except NOT_YAML as error:

@@ -122,3 +122,11 @@ def test_a_replacement_of_nothing_has_the_class_of_its_row(tmp_path: Path) -> No
     assert rows(found("kinetics400", root)) == [(f"replacement/{ID}.mp4", None, ())]
     write(root / "train.csv", CLIP)
     assert rows(found("kinetics400", root)) == [(f"replacement/{ID}.mp4", "class one", ("train",))]
+
+
+def test_a_folder_of_a_split_is_no_class_of_a_video_without_row(tmp_path: Path) -> None:
+    root = grow(tmp_path, f"train/{ID}.mp4", "train/ABCDEFGHIJZ_000027_000037.mp4")
+    write(root / "train.csv", CLIP)
+    listing = found("kinetics400", root)
+    assert listing.classes == ("class one",)
+    assert [video.class_name for video in listing.videos] == ["class one", None]
