@@ -84,7 +84,16 @@ def resume_plan(
     settled = plan.after(_known_batches(out, plan))
     for batch in settled.batches[: settled.known]:
         _check_same_batch(out, batch, settled)
-    return settled, finished_shards(out, settled, config, root, how)
+    try:
+        return settled, finished_shards(out, settled, config, root, how)
+    except OptionsDifferError as error:
+        first = batch_name(plan.listing.manifest_name, plan.split, 0)
+        if settled.known or not any(entry.name.startswith(f"{first}-0") for entry in os.scandir(out)):
+            raise
+        raise OptionsDifferError(
+            f"{error}. If videos came or went since: {out} was begun before plan files were kept, so it can "
+            "only be finished with the videos it was begun with; others can be added after that"
+        ) from error
 
 
 def describe_changes(plan: Plan) -> list[str]:
