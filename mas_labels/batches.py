@@ -19,7 +19,7 @@ from mas_labels.class_names import match_names
 from mas_labels.completeness import PLAN_SUFFIX
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, OptionsDifferError
-from mas_labels.folder import first_names, printable
+from mas_labels.folder import first_names, names_in, printable
 from mas_labels.manifest import VideoRecord
 from mas_labels.plan import Batch, Plan, batch_name, hash_of_videos, renumber
 from mas_labels.plan_file import plan_paths, read_plan_file, write_plan_file
@@ -74,8 +74,8 @@ def resume_plan(
     ConfigError
         If a plan file is damaged, or one is missing.
     OptionsDifferError
-        If the folder holds another data set or split, was planned or made with other options, or a video's
-        class, splits or group are not what they were.
+        If the folder holds another data set or split, or none of the videos that are there now, was planned
+        or made with other options, or a video's class, splits or group are not what they were.
     ShardError
         If a shard there is damaged.
     """
@@ -84,11 +84,17 @@ def resume_plan(
     settled = plan.after(_known_batches(out, plan))
     for batch in settled.batches[: settled.known]:
         _check_same_batch(out, batch, settled)
+    planned = sum(len(batch.videos) for batch in settled.batches[: settled.known])
+    if settled.added and len(settled.removed) == planned:
+        raise OptionsDifferError(
+            f"none of the {planned} videos that {out} was planned of is in {root}, others are: check the "
+            "root, or choose another --out (shards of several folders can be read together)"
+        )
     try:
         return settled, finished_shards(out, settled, config, root, how)
     except OptionsDifferError as error:
         first = batch_name(plan.listing.manifest_name, plan.split, 0)
-        if settled.known or not any(entry.name.startswith(f"{first}-0") for entry in os.scandir(out)):
+        if settled.known or not any(name.startswith(f"{first}-0") for name in names_in(out)):
             raise
         raise OptionsDifferError(
             f"{error}. If videos came or went since: {out} was begun before plan files were kept, so it can "

@@ -14,7 +14,11 @@ from typing import Final
 
 ARCHIVE_EXTENSIONS: Final = (".tar.gz", ".tgz", ".tar", ".zip")
 """Archives that may hold the frames of a video; the longest ending first."""
-NUMBERED: Final = re.compile(r"(?P<prefix>.*?)(?P<number>[0-9]+)\.(?P<kind>jpe?g|png|bmp|webp)", re.I | re.S)
+PICTURE_EXTENSIONS: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+NUMBERED: Final = re.compile(
+    rf"(?P<prefix>.*?)(?P<number>[0-9]+)\.(?P<kind>{'|'.join(end[1:] for end in PICTURE_EXTENSIONS)})",
+    re.I | re.S,
+)
 FLOW_PREFIX: Final = re.compile(r"(warp_?)?flow[_-]?([xyuv][_-]?)?|[xy][_-]", re.I)
 """Prefixes of pictures of flow, which lie beside the frames: ``flow_x_00001.jpg``."""
 FLOW_FOLDER: Final = re.compile(r"((tvl1|warp|optical|opt)[_-]?)?flows?([_-]?[xyuv])?", re.I)

@@ -107,8 +107,8 @@ def note_level(manifest: Manifest, root: Path, videos: Mapping[str, PathParts]) 
         below = _classes_of(manifest, [path.partition("/")[2] for path in tried])
         if len(below) > 1:
             return [
-                f"all videos lie in {printable(folders.pop())}, which is taken for their class: if the "
-                f"{len(below)} folders in it are the classes, give it as the root"
+                f"all videos lie in {printable(folders.pop())}, which is taken for their class: with it as "
+                f"the root there are {len(below)} classes"
             ]
     return []
 

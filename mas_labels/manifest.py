@@ -12,6 +12,7 @@ from pathlib import Path
 from mas_labels.classes import Classes, order_classes
 from mas_labels.duplicates import blank_replacements, take_one_file_each
 from mas_labels.errors import DatasetError
+from mas_labels.extracted import PICTURE_EXTENSIONS
 from mas_labels.folder import FolderContents, file_mode, first_names, printable, walk_folder
 from mas_labels.layout_hints import hint_root, note_level, note_lists, note_split_folders
 from mas_labels.listing import Listing, VideoRecord, as_sentences, count_extensions, describe, listing_notes
@@ -63,7 +64,8 @@ def find_videos(
     contents = walk_folder(root, manifest.extensions, follow_links)
     if not contents.videos:
         raise DatasetError(
-            f"expected videos ({', '.join(manifest.extensions)}) under {root}, found "
+            f"expected videos ({', '.join(manifest.extensions)}) or folders of numbered pictures ("
+            f"{', '.join(PICTURE_EXTENSIONS)}) under {root}, found "
             f"{count_extensions(contents.ignored)}. Check the root, the files' names, and the extensions in "
             f"the manifest{as_sentences(contents.notes)}"
         )

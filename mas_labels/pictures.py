@@ -241,7 +241,9 @@ def _in_order(pictures: list[Picture]) -> dict[int, Picture]:
         if len(prefixes) > 1:
             one, other, *_ = prefixes.values()
             raise VideoError(
-                "open", "frames_mixed", f"{one!r} and {other!r} are not of one video: one folder for each"
+                "open",
+                "frames_mixed",
+                f"{one!r} and {other!r} are not of one video: give each a folder or archive",
             )
         if double is not picture:
             raise VideoError(

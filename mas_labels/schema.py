@@ -203,7 +203,8 @@ ATTRIBUTES: Final = {
     "format": "always mas-shard",
     "schema_version": "version of this layout, an integer",
     "config": "all options of the labelling run, JSON",
-    "plan": "manifest, split, number of this shard, number of shards, hash of its videos' records; JSON",
+    "plan": "`manifest` and `split`; `index` of this shard from 0 and `count` of its batch; hashes of its "
+    "videos' records and of the classes; `limit` and `batch` where there are any; JSON",
     "versions": "versions of what made it, JSON",
     "content_hash": "SHA-256 over the attributes above and every data set, in hexadecimal",
 }

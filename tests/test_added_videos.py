@@ -242,6 +242,18 @@ def test_a_video_whose_split_or_class_changed_is_refused_by_name(root, clips, tm
         label(root, out, manifest=manifest, split="test")
 
 
+def test_another_data_set_is_not_taken_for_added_videos(root, clips, tmp_path):
+    out = tmp_path / "out"
+    label(root, out)
+    add(tmp_path / "other", "b/9.avi", clips[4])
+    before = contents(out)
+    with pytest.raises(OptionsDifferError, match=r"none of the 3 videos that .* check the root, or choose"):
+        label(tmp_path / "other", out)
+    assert contents(out) == before
+    add(tmp_path / "other", "d/1.avi", clips[1])
+    assert len(label(tmp_path / "other", out)) == 3
+
+
 def test_a_file_whose_bytes_changed_is_refused_also_with_new_videos(root, clips, tmp_path):
     out = tmp_path / "out"
     label(root, out)

@@ -12,7 +12,10 @@ from mas_labels.errors import DatasetError
 
 def test_a_root_that_hides_the_classes_is_told(tmp_path: Path) -> None:
     root = grow(tmp_path / "root", "data/A/1.avi", "data/B/2.avi")
-    assert told(found("folder", root), "all videos lie in data, which is taken for their class: if the 2")
+    assert told(
+        found("folder", root),
+        "all videos lie in data, which is taken for their class: with it as the root there are 2",
+    )
     assert not told(found("folder", root / "data"), "taken for")
     assert told(
         found("split_folders", root / "data"), f"if A, B are classes and no splits, the root is {root}"

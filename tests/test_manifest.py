@@ -345,7 +345,7 @@ def test_the_path_itself_can_be_the_split(grow: Grow) -> None:
 
 
 @given(
-    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\r\t "), min_size=1)),
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\n\r\t "), min_size=1)),
     st.sampled_from(["\n", "\r\n"]),
 )
 def test_list_files_give_back_any_lines(
