@@ -59,6 +59,7 @@ def read_csv_lists(
         on_disk.setdefault(file_stem(parts), []).append(path)
     splits_of: dict[str, list[str]] = {}
     classes: dict[str, str | None] = {}
+    torn: dict[str, str] = {}  # videos with several classes
     absent = [split for split, _ in rule.files if split not in files]
     notes = [f"no CSV file found for {', '.join(absent)} in {folder}"] if absent else []
     for split, file in files.items():
@@ -69,23 +70,36 @@ def read_csv_lists(
             for path in on_disk.get(name, [missing]):
                 splits = splits_of.setdefault(path, [])
                 splits.extend([split] if split not in splits else [])
-                classes[path] = class_name or classes.get(path)
+                before = classes.get(path)
+                if class_name and before and fold_name(class_name) != fold_name(before):
+                    torn[path] = f"{before}, {class_name}"
+                classes[path] = class_name or before
         if without:
             notes.append(
                 f"{without} rows of {file.name} have no {rule.class_column}: no class for their videos"
             )
-    split_names = {fold_name(split) for split, _ in rule.files}
-    for path, parts in videos.items():
-        if parts.class_name is not None and fold_name(parts.class_name) in split_names:
-            classes.setdefault(path, None)
+    if torn:
+        path = min(torn)
+        notes.append(
+            f"{len(torn)} videos have rows of several classes, the last is taken: {printable(path)} "
+            f"({printable(torn[path])})"
+        )
     return Splits(
         names=tuple(files),
         by_path={path: tuple(splits) for path, splits in splits_of.items()},
         missing=tuple(sorted(splits_of.keys() - videos.keys())),
         source=f"{', '.join(file.name for file in files.values())} in {printable(os.fspath(folder))}",
         notes=tuple(notes),
-        classes=classes,
+        classes={**dict.fromkeys(_in_folders_of_splits(rule, videos)), **classes},
     )
+
+
+def _in_folders_of_splits(rule: CsvRule, videos: Mapping[str, PathParts]) -> list[str]:
+    """Return the videos whose class would be a split's name."""
+    splits = {fold_name(split) for split, _ in rule.files}
+    return [
+        path for path, parts in videos.items() if parts.class_name and fold_name(parts.class_name) in splits
+    ]
 
 
 def file_stem(parts: PathParts) -> str:

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import DatasetError, MissingDependencyError, VideoError
+from mas_labels.errors import DatasetError, MissingDependencyError, VideoError, reason_of
 from mas_labels.system import atomic_path, write_text
 from mas_labels.video import VideoReader
 
@@ -130,7 +130,7 @@ def make_demo(root: Path) -> None:
         write_text(mark, table)
     except OSError as error:
         raise DatasetError(
-            f"cannot make the demo data set in {root}: {error}. Give a writable folder"
+            f"cannot make the demo data set in {root}: {reason_of(error)}. Give a writable folder"
         ) from error
 
 

@@ -187,7 +187,7 @@ class _Walk:
     def _skip_hidden(self, prefix: str, entry: os.DirEntry[str]) -> None:
         """Note a hidden folder or video; what macOS writes beside a file is neither (``._one.mp4``)."""
         is_video = split_extension(entry.name)[1] in self._extensions and not entry.name.startswith("._")
-        if is_video or entry.is_dir():
+        if is_video or entry.is_dir(follow_symlinks=False):
             self._leave_out("hidden folders or videos were skipped", prefix + entry.name)
 
     def _add_file(self, prefix: str, name: str) -> None:

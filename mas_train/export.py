@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from mas_labels.errors import CheckpointError, ConfigError, MissingDependencyError
+from mas_labels.errors import CheckpointError, ConfigError, MissingDependencyError, reason_of
 from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
 from mas_train.cli import require_torch, run_command
 
@@ -76,7 +76,7 @@ def export_backbone(source: Path, out: Path, formats: Sequence[str]) -> list[Pat
             written.append(path)
         (out / CONFIG_FILE).write_text(json.dumps(asdict(config), indent=2) + "\n")
     except OSError as error:
-        raise ConfigError(f"cannot write to {out} ({error}): give another --out") from error
+        raise ConfigError(f"cannot write to {out} ({reason_of(error)}): give another --out") from error
     return [*written, out / CONFIG_FILE]
 
 

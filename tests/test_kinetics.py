@@ -130,3 +130,15 @@ def test_a_folder_of_a_split_is_no_class_of_a_video_without_row(tmp_path: Path) 
     listing = found("kinetics400", root)
     assert listing.classes == ("class one",)
     assert [video.class_name for video in listing.videos] == ["class one", None]
+
+
+def test_a_video_with_rows_of_two_classes_is_told(tmp_path: Path) -> None:
+    root = grow(tmp_path, f"train/{ID}.mp4")
+    write(root / "train.csv", CLIP + "class_one,ABCDEFGHIJK,27,37,train\n")
+    assert not told(found("kinetics400", root), "several classes")
+    write(root / "train.csv", CLIP + "two,ABCDEFGHIJK,27,37,train\n")
+    listing = found("kinetics400", root)
+    assert [video.class_name for video in listing.videos] == ["two"]
+    assert told(
+        listing, f"1 videos have rows of several classes, the last is taken: train/{ID}.mp4 (class one, two)"
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mas_labels.errors import ConfigError, MissingDependencyError
+from mas_labels.errors import ConfigError, MissingDependencyError, reason_of
 from mas_labels.system import atomic_path
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Picture:
             with atomic_path(Path(out)) as hidden:
                 self.figure.savefig(hidden, dpi=DPI)
         except (OSError, ValueError) as error:  # ValueError: a format matplotlib does not know
-            raise ConfigError(f"cannot write the picture {out}: {error}") from error
+            raise ConfigError(f"cannot write the picture {out}: {reason_of(error)}") from error
 
     def _repr_png_(self) -> bytes:
         return figure_png(self.figure)

@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from mas_labels.errors import ConfigError
+from mas_labels.errors import ConfigError, reason_of
 from mas_labels.folder import printable
 from mas_labels.inspect.picture import new_figure
 from mas_labels.report import shard_sections
@@ -57,7 +57,9 @@ def write_report(
             hidden.touch()  # the answer to a wrong place comes before the work
             hidden.write_text(_text(shards, run, run_dir), encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot write the page {out_path}: {error}. Give a writable place") from error
+        raise ConfigError(
+            f"cannot write the page {out_path}: {reason_of(error)}. Give a writable place"
+        ) from error
 
 
 def _text(shards: ShardSet | None, run: list[str], run_dir: Path | None) -> str:

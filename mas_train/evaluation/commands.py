@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mas_labels.errors import ConfigError
+from mas_labels.errors import ConfigError, reason_of
 from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
 from mas_labels.shard import Clip, ShardSet
 from mas_train.evaluation.attention import attention_maps
@@ -42,7 +42,7 @@ def make_evaluation(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"cannot write to {out} ({error}): give another --out") from error
+        raise ConfigError(f"cannot write to {out} ({reason_of(error)}): give another --out") from error
     how = Extraction(device, workers, cache=out.resolve().parent / CACHE)
     return Evaluation(load_weights(source), how, out, command, kind, baseline)
 

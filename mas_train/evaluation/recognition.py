@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from mas_labels.errors import ConfigError
+from mas_labels.errors import ConfigError, reason_of
 from mas_labels.shard import ShardSet
 from mas_labels.system import write_text
 from mas_train.class_match import match_classes
@@ -151,4 +151,4 @@ def _write_classes(accuracy: Accuracy, classes: Sequence[str], path: Path) -> No
     try:
         write_text(path, text.getvalue())
     except OSError as error:
-        raise ConfigError(f"cannot write {path} ({error}): give another --out") from error
+        raise ConfigError(f"cannot write {path} ({reason_of(error)}): give another --out") from error

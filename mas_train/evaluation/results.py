@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mas_labels.errors import ConfigError, DatasetError, unavailable
+from mas_labels.errors import ConfigError, DatasetError, reason_of, unavailable
 from mas_labels.system import write_text
 from mas_train.class_match import describe_left_out
 from mas_train.evaluation.published import TABLES, TEST_VIDEOS, Row, Table, published_rows
@@ -85,7 +85,7 @@ def save_result(result: Result, path: Path) -> None:
         text = json.dumps({"format": FORMAT, **asdict(result)}, indent=2)
         write_text(path, text + "\n")
     except OSError as error:
-        raise ConfigError(f"cannot write {path} ({error}): give another --out") from error
+        raise ConfigError(f"cannot write {path} ({reason_of(error)}): give another --out") from error
 
 
 def read_results(folders: Sequence[Path]) -> list[Result]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
-from mas_labels.errors import ConfigError
+from mas_labels.errors import ConfigError, reason_of
 from mas_labels.system import write_text
 from mas_train.evaluation.published import TABLES
 from mas_train.reproduce.measure import MEASURES, Cell, LabelFit, compare, gather, gather_labels
@@ -84,7 +84,7 @@ def write_page(
         if readme is not None:
             write_text(readme, _between_marks(readme, _main_table(cells, cells[0].split)))
     except OSError as error:
-        raise ConfigError(f"cannot write the page ({error}): give another --out") from error
+        raise ConfigError(f"cannot write the page ({reason_of(error)}): give another --out") from error
     return page
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Final
 
-from mas_labels.errors import ConfigError
+from mas_labels.errors import ConfigError, reason_of
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.system import write_text
 from mas_train.reproduce.measure import MEASURES, last_rows, read_measure
@@ -148,7 +148,7 @@ def write_pilots(experiment: Experiment, steps: Sequence[Step], work: Path, out:
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / PAGE, INTRODUCTION.format(table="\n".join(lines), commands=commands))
     except OSError as error:
-        raise ConfigError(f"cannot write the page ({error}): give another --out") from error
+        raise ConfigError(f"cannot write the page ({reason_of(error)}): give another --out") from error
     return out / PAGE
 
 
