@@ -57,17 +57,28 @@ def match_classes(known: Sequence[str], test: ShardSet) -> ClassMatch:
     Raises
     ------
     DatasetError
-        If test videos have classes, and none of these is known.
+        If the training or the test has no classes, or none of the test videos' is known.
     """
+    folder = test.paths[0].parent
+    if not known:
+        raise DatasetError(
+            f"the training videos have no classes, so a test on {folder} has nothing to find: train "
+            "on shards whose videos lie in folders of classes"
+        )
     numbers = np.array([*match_names(test.classes, known), -1], np.int64)
     of_video = np.array([video.class_index for video in test.videos], np.int64)
     of_video = np.concatenate([of_video, failed_videos(test)[1]])
     unknown = of_video[(of_video >= 0) & (numbers[of_video] < 0)]
-    left_out = Counter(test.classes[number] for number in unknown.tolist())
-    if left_out and len(unknown) == (of_video >= 0).sum():
+    if not (of_video >= 0).any():
         raise DatasetError(
-            f"none of the classes of the test videos in {test.paths[0].parent} is one that the training "
-            f"knows: expected such as {known[0] if known else 'none'!r}, found such as {min(left_out)!r}. "
+            f"the test videos in {folder} have no classes: test on shards whose videos lie in folders of "
+            "classes"
+        )
+    left_out = Counter(test.classes[number] for number in unknown.tolist())
+    if len(unknown) == (of_video >= 0).sum():
+        raise DatasetError(
+            f"none of the classes of the test videos in {folder} is one that the training knows: expected "
+            f"such as {known[0]!r}, found such as {min(left_out)!r}. "
             "Test on shards of the same classes"
         )
     return ClassMatch(tuple(known), numbers, dict(sorted(left_out.items())))

@@ -97,6 +97,18 @@ def test_test_classes_are_matched_by_name_and_unknown_ones_told(folders):
     assert "3 test videos of 1 classes that the training does not know are left out: 'aqua'" in line
     with pytest.raises(DatasetError, match="none of the classes of the test videos"):
         match_classes(["red", "blue"], folders["other"])
+    with pytest.raises(DatasetError, match="the training videos have no classes"):
+        match_classes([], folders["two"])
+
+
+def test_a_test_without_classes_is_refused_before_the_training(folders, tmp_path, capsys):
+    coloured_video(tmp_path / "flat" / "1.avi", "red", 5)
+    label_frames(tmp_path / "flat", tmp_path / "flat shards")
+    words = ["--init", "scratch", "--width", "0.0625", "--batch-size", "2", "--epochs", "1"]
+    words += ["--shards", str(folders["one"].paths[0].parent), "--out", str(tmp_path / "run")]
+    with pytest.raises(SystemExit, match="1"):
+        finetune_main([*words, "--test-shards", str(tmp_path / "flat shards")])
+    assert "the test videos in" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 def result(folder, protocol):
