@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,6 +17,14 @@ PLAN_NAME: Final = re.compile(r"(?P<batch>[^.].*)\.plan\.json", re.DOTALL)
 SHARD_NAME: Final = re.compile(
     r"\.?(?P<batch>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.h5(\.progress|\.partial)?", re.DOTALL
 )
+ADDED_NAME: Final = re.compile(r"(?P<first>.+)-added(?P<number>\d{4})", re.DOTALL)
+ALL_SHARDS: Final = "-*.h5"
+"""End of what stands for the shards of a batch whose number is not known."""
+
+
+def added_name(first: str, number: int) -> str:
+    """Return the name of a batch, from that of the first one and its number."""
+    return f"{first}-added{number:04d}" if number else first
 
 
 class IncompleteFolder(NamedTuple):
@@ -25,14 +33,16 @@ class IncompleteFolder(NamedTuple):
     folder: Path
     planned: int
     missing: tuple[str, ...]
-    """File names of the missing shards, sorted."""
+    """File names of the missing shards, sorted; of a batch of which there is nothing one for all."""
     in_progress: bool
     """True while a labelling run is at work there."""
 
     def __str__(self) -> str:
         running = "; a labelling run is at work there" if self.in_progress else ""
+        at_least = "at least " if any(name.endswith(ALL_SHARDS) for name in self.missing) else ""
+        there = self.planned - len(self.missing)
         return (
-            f"{printable(str(self.folder))} holds {self.planned - len(self.missing)} of {self.planned} "
+            f"{printable(str(self.folder))} holds {there} of {at_least}{self.planned} "
             f"shards of its plan (missing: {first_names(self.missing)}{running}). Label first: the same "
             "`mas-labels make` command finishes it"
         )
@@ -79,10 +89,19 @@ def _look_into(folder: Path) -> IncompleteFolder | None:
     counts: dict[tuple[str, int], int] = {}
     with contextlib.suppress(OSError):  # a folder that may be entered and not listed
         counts = planned_counts(folder)
-    planned, there = sum(count for _, count in counts), sum(counts.values())
+    earlier = _earlier_batches({name for name, _ in counts})
+    planned, there = sum(count for _, count in counts) + len(earlier), sum(counts.values())
     if there >= planned:
         return None
-    names = {f"{name}-{index:05d}-of-{count:05d}.h5" for name, count in counts for index in range(count)}
+    names = {f"{name}{ALL_SHARDS}" for name in earlier}
+    names |= {f"{name}-{index:05d}-of-{count:05d}.h5" for name, count in counts for index in range(count)}
     missing = tuple(sorted(names.difference(entry.name for entry in os.scandir(folder))))
     in_progress = any(beat.age_seconds < STALE_SECONDS for beat in read_beats(folder))
     return IncompleteFolder(folder, planned, missing, in_progress)
+
+
+def _earlier_batches(names: Collection[str]) -> set[str]:
+    """Return the names of the batches that others say were there before them, and are not."""
+    added = filter(None, map(ADDED_NAME.fullmatch, names))
+    before = {added_name(one["first"], number) for one in added for number in range(int(one["number"]))}
+    return before.difference(names)

@@ -17,6 +17,7 @@ import numpy as np
 
 import mas_labels
 from mas_labels.class_names import unite_classes
+from mas_labels.completeness import added_name
 from mas_labels.config import json_hash
 from mas_labels.manifest import Listing, VideoRecord, listing_notes
 
@@ -77,7 +78,7 @@ class ShardPlan:
 
 def batch_name(manifest: str, split: str, number: int) -> str:
     """Return what the names of a batch's files begin with."""
-    return f"{manifest}-{split}" + (f"-added{number:04d}" if number else "")
+    return added_name(f"{manifest}-{split}", number)
 
 
 def hash_of_videos(videos: Sequence[VideoRecord]) -> str:

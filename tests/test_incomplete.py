@@ -62,6 +62,14 @@ def test_plan_files_tell_of_batches_without_a_shard(part, tiny_videos):
     assert found.missing[-1] == "folder-all-added0001-00002-of-00003.h5"
 
 
+def test_added_shards_tell_of_the_batches_before_them(part):
+    (path,) = part.glob("*.h5")
+    path.rename(part / "folder-all-added0002-00000-of-00001.h5")
+    (found,) = find_incomplete(part.glob("*.h5"))
+    assert found.missing == ("folder-all-*.h5", "folder-all-added0001-*.h5")
+    assert "holds 1 of at least 3 shards of its plan" in str(found)
+
+
 def test_a_run_that_is_still_going_is_named(part):
     with Heartbeat(part, "folder-all-00001-of-00002.h5", 4, "run"):
         (found,) = find_incomplete(part.glob("*.h5"))
