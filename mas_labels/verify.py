@@ -162,7 +162,7 @@ def verify_shards(paths: Sequence[Path], checks: Checks, workers: int = 1) -> It
         except BrokenProcessPool:
             pass
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # and wait: Python's exit can fail beside a pool that ends
     for path in paths[done:]:  # one of them crashed its process: each alone now, to see which
         yield _verify_alone(path, checks)
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import h5py
 import numpy as np
@@ -57,6 +58,12 @@ def test_sound_shards_are_sound_and_a_sample_is_made_again(tiny_shards, tiny_vid
     shown = mas("verify", *tiny_shards, "--deep", "--recompute", "30%", "--root", tiny_videos, "--workers", 2)
     assert shown.exit_code == 0, shown.output
     assert "2 of 2 shards are sound; 5 clips made again" in shown.output
+
+
+def test_nothing_runs_on_after_the_last_report(tiny_shards):
+    before = threading.active_count()
+    assert all(report.is_sound for report in verify_shards([tiny_shards[0]], Checks()))
+    assert threading.active_count() == before
 
 
 def test_the_authors_convention_verifies_too(authors_shard):
