@@ -34,36 +34,42 @@ def autocast(precision: str, device: torch.device) -> Iterator[None]:
 
     Notes
     -----
-    On a CPU, some convolutions stay in float32, too: see `ShortInputsInFloat32`.
+    On a CPU, some convolutions stay in float32, too: see `SmallInputsInFloat32`.
     """
     if precision == "float32":
         yield
         return
-    guard = ShortInputsInFloat32() if device.type == "cpu" else contextlib.nullcontext()
+    guard = SmallInputsInFloat32() if device.type == "cpu" else contextlib.nullcontext()
     with torch.autocast(device.type, HALF_PRECISIONS[precision]), guard:
         yield
 
 
-class ShortInputsInFloat32(TorchFunctionMode):
-    """While entered, 3D convolutions over fewer frames than their kernel is deep compute in float32.
+class SmallInputsInFloat32(TorchFunctionMode):
+    """While entered, 3D convolutions over less than their kernel, in any direction, compute in float32.
 
     Notes
     -----
-    On CPUs with AVX-512 and no AMX, oneDNN 3.12 (that of torch 2.13 and 2.14) returns arbitrary weight
-    gradients for such convolutions in bf16, at random and often finite. C3D's last one is one of them (2
-    frames, 3 deep), and so are the last of torchvision's networks. The rule asks for shapes alone, so that a
-    resumed run, and processes on different machines, compute alike.
+    On CPUs with AVX-512, oneDNN 3.12 (that of torch 2.13 and 2.14) returns arbitrary weight gradients for
+    such convolutions in bf16, at random and often finite, or writes beyond its memory. Too few frames are
+    enough where there is no AMX: C3D's last convolution is one of them (2 frames, 3 deep), and so are the
+    last of torchvision's networks. Too few rows or columns, which none of these networks comes to, are enough
+    with AMX, too. The rule asks for shapes alone, so that a resumed run, and processes on different machines,
+    compute alike.
     """
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Call `func`, in float32 if it is such a convolution."""
-        if func is not torch.conv3d or args[0].shape[2] >= args[1].shape[2]:
+        if func is not torch.conv3d or not _is_small(args[0], args[1]):
             return func(*args, **(kwargs or {}))
         with torch.autocast("cpu", enabled=False):
             maps, *rest = args
             return func(maps.float(), *rest, **(kwargs or {}))
+
+
+def _is_small(maps: Tensor, kernel: Tensor) -> bool:
+    return any(size < least for size, least in zip(maps.shape[-3:], kernel.shape[-3:], strict=True))
 
 
 def require_precision(precision: str, device: torch.device) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -84,6 +85,15 @@ def test_convolutions_over_too_few_frames_stay_in_float32(name: str) -> None:
     short = {dtype for is_short, dtype in seen if is_short}
     others = {dtype for is_short, dtype in seen if not is_short}
     assert (short, others) == ({torch.float32}, {torch.bfloat16})
+
+
+@pytest.mark.parametrize(("size", "kernel"), [((2, 7, 7), 3), ((8, 1, 4), 3), ((8, 4, 2), (1, 3, 3))])
+def test_convolutions_over_less_than_their_kernel_stay_in_float32(size: tuple[int, ...], kernel: Any) -> None:
+    """In any direction: oneDNN's in bf16 not only come out wrong, but write beyond their memory."""
+    with torch.no_grad(), autocast("bf16", torch.device("cpu")):
+        small = torch.nn.Conv3d(3, 4, kernel, padding=1)(torch.zeros(1, 3, *size))
+        whole = torch.nn.Conv3d(3, 4, kernel, padding=1)(torch.zeros(1, 3, 8, 4, 4))
+    assert (small.dtype, whole.dtype) == (torch.float32, torch.bfloat16)
 
 
 @pytest.mark.parametrize("instructions", ["AVX512_CORE", "AVX512_CORE_BF16", "DEFAULT"])
