@@ -172,9 +172,8 @@ def mark_best(run: Path, step: int) -> None:
 
 
 def _not_written(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"cannot write {path} ({reason_of(error)}): make room, or see why; then use --resume"
-    )
+    again = "use --resume" if any(path.parent.glob("step-*.pt")) else "start again"
+    return CheckpointError(f"cannot write {path} ({reason_of(error)}): make room, or see why; then {again}")
 
 
 def _link(path: Path, name: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mas_labels.errors import MasError, MissingDependencyError, unavailable
+from mas_labels.errors import MasError, MissingDependencyError, explain_import_error, unavailable
 from mas_labels.system import begin_process
 from mas_train.presets import PRESETS, Recipe, make_recipe
 from mas_train.recipe_options import (
@@ -118,29 +118,12 @@ def command(preset: str, print_config: bool, **values: Any) -> int:
         return 0
     if not values["shards"]:
         raise click.UsageError("Missing option '--shards': name the shards, such as --shards labels/*.h5")
-    require_torch()
     from mas_train.pretrain import pretrain
     from mas_train.run_options import RunOptions
 
     options = RunOptions(**{name: value for name, value in values.items() if name not in of_recipe})
     result = pretrain(recipe, options, say=click.echo)
     return 0 if result.signal_number is None else EXIT_SIGNAL + result.signal_number
-
-
-def require_torch() -> None:
-    """Say what to install where torch is missing.
-
-    Raises
-    ------
-    MissingDependencyError
-        If it is.
-    """
-    try:
-        import torch  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            'training needs torch, which is not installed: pip install "mas-video[train]"'
-        ) from error
 
 
 def main(args: list[str] | None = None) -> None:
@@ -160,6 +143,9 @@ def run_command(command: click.Command, name: str, args: list[str] | None, after
     except MasError as error:
         tell(error)
         status = EXIT_ERROR
+    except ImportError as error:
+        tell(_explain_import_error(error))
+        status = EXIT_ERROR
     except (OSError, MemoryError) as error:
         tell(unavailable(None, error))
         status = EXIT_ERROR
@@ -170,6 +156,14 @@ def run_command(command: click.Command, name: str, args: list[str] | None, after
         click.echo(f"stopped by {stop}; {after_interrupt}", err=True)
         status = EXIT_SIGNAL + stop.number
     sys.exit(status)
+
+
+def _explain_import_error(error: ImportError) -> MissingDependencyError:
+    """Say what to install."""
+    if (error.name or "").partition(".")[0] == "torch":
+        found = "is not installed" if isinstance(error, ModuleNotFoundError) else f"does not load ({error})"
+        return MissingDependencyError(f'training needs torch, which {found}: pip install "mas-video[train]"')
+    return explain_import_error(error)
 
 
 if __name__ == "__main__":

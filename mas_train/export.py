@@ -13,7 +13,7 @@ import click
 
 from mas_labels.errors import CheckpointError, ConfigError, MissingDependencyError, reason_of
 from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
-from mas_train.cli import require_torch, run_command
+from mas_train.cli import run_command
 
 FILES = {
     "safetensors": "backbone.safetensors",
@@ -180,7 +180,6 @@ def command(source: Path, out: Path, formats: tuple[str, ...]) -> int:
     SOURCE is a run's folder (its best checkpoint, or else its last), a checkpoint, or the weights of a public
     C3D (mas_train/public_layouts.py lists the names). What is written is read back and compared.
     """
-    require_torch()
     for path in export_backbone(source, out, formats):
         click.echo(path)
     return 0

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mas_labels.errors import ConfigError
-from mas_train.cli import require_torch, run_command
+from mas_train.cli import run_command
 from mas_train.options import (
     PathsCommand,
     choose_compute,
@@ -82,7 +82,6 @@ def command(
     metrics.csv into --out; with --test-shards accuracy.json, classes.csv and confusion.png. Exit status:
     0 done, 1 an error, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM; --resume goes on.
     """
-    require_torch()
     from mas_train.class_match import match_classes
     from mas_train.evaluation.commands import make_evaluation, measure_accuracy
     from mas_train.evaluation.recognition import load_scratch_run

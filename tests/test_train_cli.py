@@ -166,9 +166,21 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     assert status == 1 and err.startswith("error: cannot write to") and err.count("\n") == 1
 
 
-def test_torch_missing_is_one_line() -> None:
-    code = "import sys; sys.modules['torch'] = None; from mas_train.cli import main; main(sys.argv[1:])"
-    args = [sys.executable, "-c", code, "--shards", "a.h5", "--out", "run"]
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("cli", "--shards a.h5 --out run"),
+        ("finetune_cli", "--shards a.h5 --init run --out tuned"),
+        ("evaluation.cli", "table ."),
+        ("evaluation.cli", "probe --checkpoint run --shards a.h5"),
+        ("export", "."),
+        ("reproduce.cli", "pilots --root . --dry-run"),
+        ("reproduce.cli", "small --root ."),
+    ],
+)
+def test_torch_missing_is_one_line(module: str, command: str) -> None:
+    code = f"import sys; sys.modules['torch'] = None; from mas_train.{module} import main; main(sys.argv[1:])"
+    args = [sys.executable, "-c", code, *command.split()]
     result = subprocess.run(args, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr == (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mas_train.cli import require_torch, run_command
+from mas_train.cli import run_command
 from mas_train.options import (
     PathsCommand,
     choose_compute,
@@ -60,7 +60,6 @@ def features_option(default: str) -> Any:
 def _prepare(
     checkpoint: str, out: Path, device: str, workers: int, threads: int | None, kind: str, baseline: bool
 ) -> Evaluation:
-    require_torch()
     from mas_train.evaluation.commands import make_evaluation
 
     where = choose_compute(device, threads)
@@ -217,7 +216,6 @@ def attention(
     threads: int | None,
 ) -> None:
     """Draw where the last convolution is active, beside the motion boundaries (figure 6)."""
-    require_torch()
     from mas_labels.shard import open_shards
     from mas_train.evaluation.commands import save_attention
     from mas_train.weights import load_weights

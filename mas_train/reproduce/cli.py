@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from mas_labels.system import write_text
-from mas_train.cli import require_torch, run_command
+from mas_train.cli import run_command
 from mas_train.reproduce.plan import Step, check_plan, show_command
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -58,7 +58,8 @@ def carry_out(
         for step in steps:
             click.echo(show_command(step))
         return False
-    require_torch()
+    import torch  # noqa: F401 - what the steps need is missed before the first one
+
     from mas_train.reproduce.run import run_plan
 
     places = {name: path for name, path in folders.items() if path is not None}
