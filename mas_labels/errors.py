@@ -116,8 +116,8 @@ CHECK_DISK: Final = "it may be sound: check the disk or the network, then try ag
 REMEDIES: Final = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "the whole machine has too many open files: end some programs",
-    errno.EACCES: "ask for the right to read it",
-    errno.EPERM: "ask for the right to read it",
+    errno.EACCES: "check the permissions of the file and of its folders",
+    errno.EPERM: "check the permissions of the file and of its folders",
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "check the path",
     errno.EISDIR: "expected a file: check the path",

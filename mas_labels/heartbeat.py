@@ -149,7 +149,8 @@ class Heartbeat:
             os.pwrite(self._descriptor, text.ljust(size), 0)
 
     def _give_up(self) -> None:
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the shard's fate is settled; the next run removes it
+            self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
     def __exit__(

@@ -120,5 +120,6 @@ class PartialFile:
         self._forget()
 
     def _forget(self) -> None:
-        self.hidden.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the next run removes it; what went wrong is told
+            self.hidden.unlink(missing_ok=True)
         os.close(self._lock)

@@ -10,7 +10,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from mas_labels.batches import settle_plan, tell_changes
@@ -148,6 +148,7 @@ def _alone_in(out: Path, how: RunOptions) -> Iterator[None]:
             print(f"removed {removed} unfinished shards of a run that was killed", file=sys.stderr)
         yield
     finally:
-        remove_leftovers(out)
-        lock.unlink(missing_ok=True)
+        with suppress(OSError):  # they tell of nothing any more, and the next run removes them
+            remove_leftovers(out)
+            lock.unlink(missing_ok=True)
         os.close(descriptor)

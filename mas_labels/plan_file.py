@@ -58,7 +58,8 @@ def write_plan_file(out: Path, batch: Batch) -> bool:
             sync(descriptor)
             _publish(temporary, path)
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the plan file is there, or what went wrong is told
+                temporary.unlink(missing_ok=True)
             os.close(descriptor)
     except FileExistsError:
         return path.read_bytes() == content

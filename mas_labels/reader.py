@@ -139,6 +139,10 @@ class WatchedFile(io.FileIO):
 
     trouble: OSError | MemoryError | None = None
 
+    def seekable(self) -> bool:
+        """Return True, as of every regular file: a disk that refuses to move on is not a pipe."""
+        return True
+
     def read(self, size: int | None = -1, /) -> bytes:
         """Read; nothing, where the machine refuses."""
         try:

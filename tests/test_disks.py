@@ -95,6 +95,13 @@ def test_a_published_shard_whose_folder_fails_is_not_called_unwritten(root, tmp_
     )
 
 
+def test_what_cannot_be_removed_does_not_end_a_run(root, shards, tmp_path):
+    shown = make(root, tmp_path / "out", "unlink,unlinkat", "EIO", tmp_path / "out" / ".lock")
+    assert shown.returncode == 0, shown
+    found = contents(tmp_path / "out")
+    assert found.pop(".lock") == b"" and found == shards
+
+
 def test_training_where_fsync_and_links_are_not_offered(tiny_shards, tmp_path):
     command = training(tiny_shards, tmp_path / "run")
     shown = with_fault(command, "fsync,symlink,symlinkat", 524)

@@ -187,6 +187,7 @@ def test_ours_reads_while_another_process_holds_h5pys_lock_and_without_locks(tin
         (READ, "EIO", "1+", "open"),
         (READ, "EIO", "9+", "decode"),
         (READ, "ESTALE", "11+", "decode"),
+        ("lseek", "EIO", "1+", None),
         ("lseek", "EIO", "2+", None),
     ],
 )
