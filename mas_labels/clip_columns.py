@@ -116,7 +116,8 @@ def _columns_of(shard: Shard, view: int) -> ClipColumns:
 def _load(file: Path, digest: str) -> ClipColumns | None:
     """Read what was saved; nothing if it is of other shards, or damaged."""
     try:
-        with np.load(file, allow_pickle=False) as saved:
+        # opened here: NumPy leaves a file open that turns out to be no archive
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as saved:
             if str(saved["digest"]) != digest:
                 return None
             return ClipColumns(*(saved[name] for name in ClipColumns._fields))

@@ -227,7 +227,7 @@ def test_a_process_that_cannot_be_started_is_not_told_as_a_full_disk(tiny_videos
     monkeypatch.setattr(sys, "executable", str(tmp_path))  # a folder: permission denied
     plan = make_plan(find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos), "all", 16)
     [shard] = run(plan, DIS, tiny_videos, tmp_path / "out", 1, RunOptions())
-    assert shard.error is not None and f"{tmp_path}: cannot be read now (Permission denied)" in shard.error
+    assert shard.error is not None and f"{tmp_path}: the machine refused (Permission denied)" in shard.error
 
 
 def test_the_library_is_found_from_any_folder(tiny_videos, tiny_shards, tmp_path, monkeypatch):
