@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Final
 
-from mas_labels.system import guard_streams
+from mas_labels.streams import guard_streams
+from mas_labels.system import postpone_signal
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, a scheduler's end of a job, a terminal that is gone."""
@@ -43,7 +45,9 @@ def signals_raise() -> Iterator[None]:
         _pending.clear()
 
 
-def _interrupt(number: int, frame: object) -> None:
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if postpone_signal(number, frame):
+        return
     _pending.append(number)
     if not _deferring:
         raise Interrupted(number)

@@ -27,7 +27,7 @@ from mas_labels.errors import MasError
 from mas_labels.labelling import label_video
 from mas_labels.pictures import open_video
 from mas_labels.plan import versions
-from mas_labels.system import guard_streams
+from mas_labels.streams import guard_streams
 
 SIGN_SECONDS = 0.1
 """Between two signs of life."""

@@ -1,4 +1,4 @@
-"""Services of the machine for both programs: standard streams, open files, locks, files written as a whole.
+"""Services of the machine for both programs: signals, open files, locks, files written as a whole.
 
 File systems differ in what they offer. What one does not offer is done without, and said once a run
 (`missing_services`); what one fails at raises.
@@ -9,19 +9,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import io
 import multiprocessing
 import os
 import resource
-import select
+import signal
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, TextIO
 
 from mas_labels.errors import ConfigError, IncompleteWarning, reason_of
+from mas_labels.streams import guard_streams
 
 ENOTSUPP: Final = 524
 """Linux's own number for what is not supported: some file systems let it out (Cray DVS, NFS)."""
@@ -31,7 +33,9 @@ CLOSED_FOLDERS: Final = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.EBADF)
 """Answers of one that does not open folders, or not for syncing."""
 LOG_SECONDS: Final = 10.0
 """Between two lines of progress where the output is no terminal."""
-STREAMS: Final = {0: "stdin", 1: "stdout", 2: "stderr"}
+IMPORTING: Final = "<frozen importlib._bootstrap>"
+"""File of the frames below which a module is imported."""
+POSTPONE_SECONDS: Final = 0.1
 
 
 def begin_process() -> None:
@@ -43,6 +47,7 @@ def begin_process() -> None:
     # told in `require_semaphores`, where it matters
     warnings.filterwarnings("ignore", "(?s).*joblib will operate in serial mode")
     warnings.showwarning = _show_warning
+    sys.unraisablehook = _return_dropped_signal
     _shown_warnings.clear()
     with contextlib.suppress(OSError, ValueError):  # ValueError: a limit that this system does not grant
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -70,68 +75,41 @@ def _show_warning(
         _show_other_warning(message, category, filename, lineno, file, line)
 
 
-def guard_streams() -> None:
-    """Let no standard stream end a run: what a closed, full or abandoned one cannot take is dropped.
+def postpone_signal(number: int, frame: FrameType | None) -> bool:
+    """Deliver a signal again in a moment if a module is being imported; return whether it is.
 
-    Streams that were replaced, by a test or a notebook, stay as they are.
+    What a handler raises inside a module's C code is dropped there, or ends the process with status 134.
+
+    Parameters
+    ----------
+    number, frame
+        As the handler got them.
     """
-    for descriptor, name in STREAMS.items():
-        try:
-            os.fstat(descriptor)
-        except OSError:  # closed: a file of ours must not get its number
-            _to_null(descriptor)
-        stream = getattr(sys, name)
-        if name == "stdin":
-            if stream is None:
-                sys.stdin = open(descriptor, closefd=False)  # noqa: SIM115 - of the process
-        elif stream is None or _is_unguarded(stream, descriptor):
-            setattr(sys, name, _guarded(descriptor, stream))
+    while frame is not None and frame.f_code.co_filename != IMPORTING:
+        frame = frame.f_back
+    if frame is None:
+        return False
+    _send_again(number)
+    return True
 
 
-def _is_unguarded(stream: io.TextIOBase, descriptor: int) -> bool:
-    """Whether a stream is Python's own."""
-    buffer = getattr(stream, "buffer", None)
-    raw = getattr(buffer, "raw", buffer)  # PYTHONUNBUFFERED leaves the buffer out
-    return type(raw) is io.FileIO and raw.fileno() == descriptor
+def _send_again(number: int) -> None:
+    again = threading.Timer(POSTPONE_SECONDS, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
-def _guarded(descriptor: int, stream: io.TextIOWrapper | None) -> io.TextIOWrapper:
-    """Return a stream that cannot fail, with the settings of Python's own."""
-    if stream is not None:
-        with contextlib.suppress(OSError):
-            stream.flush()
-    return io.TextIOWrapper(
-        io.BufferedWriter(_Output(descriptor, "wb", closefd=False)),  # type: ignore[type-var]
-        encoding="utf-8" if stream is None else stream.encoding,
-        errors="backslashreplace" if stream is None or stream.errors == "strict" else stream.errors,
-        line_buffering=descriptor == 2
-        or (stream is not None and (stream.line_buffering or stream.write_through)),
-    )
+_report_unraisable = sys.unraisablehook
 
 
-class _Output(io.FileIO):
-    """A standard stream; it takes everything, and drops what cannot be written and all that follows."""
-
-    def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
-        try:
-            while (count := super().write(data)) is None:  # a pipe of another program that does not wait
-                select.select([], [self], [])
-            return count
-        except OSError as error:
-            _to_null(self.fileno())
-            if self.fileno() == 1 and error.errno != errno.EPIPE:
-                print(f"note: standard output is lost from here on ({reason_of(error)})", file=sys.stderr)
-            return memoryview(data).nbytes
-
-
-def _to_null(descriptor: int) -> None:
-    """Let a standard stream lead nowhere."""
-    null = os.open(os.devnull, os.O_RDWR)
-    if null == descriptor:
-        os.set_inheritable(null, True)
+def _return_dropped_signal(dropped: sys.UnraisableHookArgs) -> None:
+    """Deliver a signal again whose exception Python dropped, as it does in destructors; report other ones."""
+    error = dropped.exc_value
+    number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else getattr(error, "number", None)
+    if number is None or isinstance(error, Exception):
+        _report_unraisable(dropped)
     else:
-        os.dup2(null, descriptor)
-        os.close(null)
+        _send_again(number)
 
 
 def require_semaphores(remedy: str) -> None:

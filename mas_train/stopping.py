@@ -11,10 +11,15 @@ from enum import IntEnum
 from types import FrameType
 from typing import Final
 
+from mas_labels.system import postpone_signal
+
 SAVE_SIGNAL: Final = signal.SIGUSR1
 """Asks for a checkpoint: a scheduler may send it some time before it ends a job."""
 EXIT_SIGNAL: Final = 128
 """Added to a signal's number in an exit status, as shells do: 129 SIGHUP, 130 SIGINT, 143 SIGTERM."""
+
+_raised: list[int] = []
+"""Signals that `signals_raise` has raised and that have not ended it."""
 
 Handler = Callable[[int, FrameType | None], object] | int | None
 
@@ -35,18 +40,22 @@ class Stopped(BaseException):
 
 @contextmanager
 def signals_raise() -> Iterator[None]:
-    """While entered, SIGTERM and SIGHUP raise `Stopped`, as SIGINT raises KeyboardInterrupt.
+    """While entered, SIGTERM and SIGHUP raise `Stopped`, and SIGINT KeyboardInterrupt, between imports.
 
     `SAVE_SIGNAL` is ignored, also by the processes started inside: it must not end what has nothing to save.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped(number)
+        if not postpone_signal(number, frame):
+            _raised.append(number)
+            raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
 
     handlers: dict[signal.Signals, Handler] = dict.fromkeys(stopping_signals(), stop)
-    del handlers[signal.SIGINT]
-    with _handling({**handlers, SAVE_SIGNAL: signal.SIG_IGN}):
-        yield
+    try:
+        with _handling({**handlers, SAVE_SIGNAL: signal.SIG_IGN}):
+            yield
+    finally:
+        _raised.clear()
 
 
 @contextmanager
@@ -110,6 +119,7 @@ class SignalRequests(ExitStack):
         return Request.SAVE if saves else Request.NOTHING
 
     def __enter__(self) -> SignalRequests:
+        self.signal_number = next(iter(_raised), None)  # one that somebody dropped
         handlers: dict[signal.Signals, Handler] = dict.fromkeys(stopping_signals(), self._stop)
         self.enter_context(_handling({**handlers, SAVE_SIGNAL: self._save}))
         return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import signal
@@ -9,14 +11,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
 import pytest
 
+from mas_labels import interruption
+from mas_labels.system import begin_process
 from mas_train.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
 from mas_train.cli import main, repeat_option, run_command
-from mas_train.stopping import Request, SignalRequests, signals_raise
+from mas_train.stopping import Request, SignalRequests, Stopped, signals_raise
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--width", "0.03125", "--fc-width", "16", "--batch-size", "4", "--device", "cpu", "--threads", "1"]
@@ -186,6 +191,50 @@ def test_torch_missing_is_one_line(module: str, command: str) -> None:
     assert result.stderr == (
         'error: training needs torch, which is not installed: pip install "mas-video[train]"\n'
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("signals", [signals_raise, interruption.signals_raise])
+def test_a_signal_during_an_import_waits_for_its_end(
+    signals: Callable[[], AbstractContextManager[None]], number: signal.Signals, tmp_path: Path, monkeypatch
+) -> None:
+    """C code that imports, such as torch's, drops what is raised in it: the run would never end."""
+    name = f"sends_{number.name}_{signals.__module__.replace('.', '_')}"
+    (tmp_path / f"{name}.py").write_text(
+        f"import os\ntry:\n    os.kill(os.getpid(), {number:d})\n    [None for _ in range(1000)]\n"
+        "except BaseException:\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises((KeyboardInterrupt, Stopped, interruption.Interrupted)), signals():
+        importlib.import_module(name)
+        time.sleep(30)
+
+
+@pytest.mark.parametrize("signals", [signals_raise, interruption.signals_raise])
+def test_a_signal_during_a_destructor_is_not_lost(
+    signals: Callable[[], AbstractContextManager[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Destroyed:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            [None for _ in range(1000)]
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # put back what `begin_process` changes
+    begin_process()
+    with pytest.raises((Stopped, interruption.Interrupted)), signals():
+        Destroyed()
+        time.sleep(30)
+
+
+def test_a_signal_that_somebody_dropped_stops_the_training() -> None:
+    with signals_raise():
+        with contextlib.suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+        with SignalRequests() as requests:
+            assert (requests.take(), requests.signal_number) == (Request.STOP, signal.SIGTERM)
+    with signals_raise(), SignalRequests() as requests:
+        assert requests.take() == Request.NOTHING
 
 
 def count_lines(path: Path) -> int:
