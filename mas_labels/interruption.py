@@ -33,10 +33,14 @@ class Interrupted(BaseException):
 
 @contextmanager
 def signals_raise() -> Iterator[None]:
-    """Turn `SIGNALS` into `Interrupted` while the block runs; SIGHUP stays ignored under nohup."""
+    """Turn `SIGNALS` into `Interrupted` while the block runs; SIGHUP stays ignored under nohup.
+
+    SIGUSR1 is ignored, also by the processes started inside: only training has something to save at once.
+    """
     is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     numbers = [number for number in SIGNALS if not (is_nohup and number == signal.SIGHUP)]
     before = {number: signal.signal(number, _interrupt) for number in numbers}
+    before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         yield
     finally:

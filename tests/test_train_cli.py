@@ -211,6 +211,18 @@ def test_a_signal_during_an_import_waits_for_its_end(
 
 
 @pytest.mark.parametrize("signals", [signals_raise, interruption.signals_raise])
+def test_what_has_nothing_to_save_takes_no_notice_of_sigusr1(
+    signals: Callable[[], AbstractContextManager[None]],
+) -> None:
+    with signals():
+        subprocess.run(
+            [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGUSR1)"], check=True
+        )
+        os.kill(os.getpid(), signal.SIGUSR1)
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("signals", [signals_raise, interruption.signals_raise])
 def test_a_signal_during_a_destructor_is_not_lost(
     signals: Callable[[], AbstractContextManager[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
