@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import signal
 import sys
 from dataclasses import asdict, fields
@@ -155,6 +157,20 @@ def run_command(command: click.Command, name: str, args: list[str] | None, after
     except Stopped as stop:
         click.echo(f"stopped by {stop}; {after_interrupt}", err=True)
         status = EXIT_SIGNAL + stop.number
+    _leave(status)
+
+
+def _leave(status: int) -> NoReturn:
+    """Exit with a status; one process of several does so without taking the interpreter down.
+
+    Threads of torch.distributed outlive its groups, and one that asks for Python while that goes down aborts
+    the process, whose work is done, with SIGABRT.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status or 0)
     sys.exit(status)
 
 

@@ -127,3 +127,30 @@ def test_a_signal_to_one_process_stops_all_after_a_checkpoint(
     steps = load_checkpoint(list_checkpoints(tmp_path)[-1])["step"]
     assert f"{steps} of 30000 steps done" in out and our_errors(err) == []
     assert err.count("checkpoint saved, as SIGUSR1 asked") == 1
+
+
+def test_a_process_of_several_leaves_without_taking_the_interpreter_down() -> None:
+    """Threads of torch.distributed that still hold tensors would abort it there, now and then."""
+    code = """
+import atexit, click
+from mas_train.cli import run_command
+
+class Told:
+    def __del__(self):
+        print("taken down", flush=True)
+
+told = Told()
+atexit.register(print, "exit function")
+
+@click.command()
+def command():
+    return 3
+
+run_command(command, "command", [], "")
+"""
+    for size, expected in (("1", "exit function\ntaken down\n"), ("2", "exit function\n")):
+        environment = {**os.environ, "WORLD_SIZE": size}
+        shown = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        assert (shown.returncode, shown.stdout) == (3, expected), shown.stderr
