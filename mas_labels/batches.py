@@ -178,7 +178,7 @@ def _batch_of_shards(out: Path, name: str, plan: Plan, before: Sequence[Batch]) 
     videos = tuple(sorted((video for part in parts for video in part), key=lambda video: video.path))
     batch = Batch(plan.listing.manifest_name, plan.split, len(before), len(found), videos, classes, limit)
     if [{*part} for part in parts] != [{*shard.videos} for shard in batch.shards()]:
-        return None  # not dealt out by this project: it is refused as any other plan
+        return None  # not planned by this project: it is refused as any other plan
     exact = [hash_of_videos(shard.videos) for shard in batch.shards()] == hashes
     return batch if exact else replace(batch, videos_hashes=tuple(hashes))
 
@@ -227,7 +227,7 @@ def _check_same_records(out: Path, batch: Batch, plan: Plan) -> None:
 
 
 def _meaning(video: VideoRecord) -> tuple[object, ...]:
-    """What must stay as it is; a class may be spelled or numbered otherwise."""
+    """Return the part of a record that must stay as it is; a class may be spelled or numbered otherwise."""
     name = None if video.class_name is None else fold_name(video.class_name)
     return name, video.splits, video.group
 

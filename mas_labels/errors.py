@@ -126,9 +126,9 @@ REMEDIES: Final = {
     errno.EROFS: "write elsewhere",
     errno.ENOMEM: "end other programs, or give this one less to do at a time",
 }
-"""What to do about a system call that failed; else `CHECK_DISK`."""
+"""Remedies for a system call that failed, by its error; for all others `CHECK_DISK`."""
 OUT_OF_RANGE: Final = (errno.EINVAL, errno.EOVERFLOW)
-"""What the system says when a corrupt file makes its reader ask for an offset that cannot be."""
+"""Errors of a reader that a corrupt file makes ask for an offset that cannot be."""
 
 
 def system_error(error: BaseException) -> int | None:

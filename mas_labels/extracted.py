@@ -26,20 +26,20 @@ FLOW_FOLDER: Final = re.compile(r"((tvl1|warp|optical|opt)[_-]?)?flows?([_-]?[xy
 
 
 def is_frame_name(name: str) -> bool:
-    """Whether a file's name, without its folder, is that of an extracted frame, such as ``img_00001.jpg``."""
+    """Return whether a file's name is that of an extracted frame, such as ``img_00001.jpg``."""
     found = NUMBERED.fullmatch(name)
     return found is not None and name[0] != "." and not FLOW_PREFIX.fullmatch(found["prefix"])
 
 
 def is_frame_path(path: str) -> bool:
-    """Whether a path in an archive is that of a frame; what systems hide in it or add does not count."""
+    """Return whether a path in an archive is a frame's; hidden files and those that systems add are not."""
     *folders, name = path.split("/")
     hidden = any(folder == "__MACOSX" or (folder[:1] == "." and folder != ".") for folder in folders)
     return not hidden and name != "" and is_frame_name(name)
 
 
 def is_archive_name(name: str) -> bool:
-    """Whether a file's name is that of an archive."""
+    """Return whether a file's name is that of an archive."""
     return name.lower().endswith(ARCHIVE_EXTENSIONS)
 
 
@@ -64,7 +64,7 @@ def find_extracted(root: Path, files: Iterable[str], pictures: Counter[str]) -> 
 
 
 def _is_of_flow(folder: str) -> bool:
-    """Whether a folder of pictures holds flow, by its name or by that of a folder it lies in."""
+    """Return whether a folder of pictures holds flow, by its name or by that of a folder it lies in."""
     return any(FLOW_FOLDER.fullmatch(part) for part in folder.split("/"))
 
 

@@ -53,7 +53,7 @@ class Stamped(Protocol):
 
     @property
     def duration(self) -> int:
-        """How long it is shown; 0 if the file does not say it."""
+        """Time for which it is shown; 0 if the file does not say it."""
 
 
 class Span(NamedTuple):

@@ -15,7 +15,7 @@ UNREADABLE: Final = (
     *(AttributeError, IndexError, KeyError, MemoryError, OSError, OverflowError, RuntimeError, TypeError),
     ValueError,
 )
-"""What h5py raises on damaged files."""
+"""Exceptions that h5py raises on damaged files."""
 
 
 def open_hdf5(path: Path) -> h5py.File:

@@ -38,7 +38,7 @@ class VideoRecord:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a manifest finds in a folder.
+    """The videos that a manifest finds in a folder.
 
     Attributes
     ----------

@@ -126,7 +126,7 @@ def stored_bytes(path: Path) -> int:
 
 
 def holds_frames(path: Path) -> bool:
-    """Whether an archive has frames in it, as far as its first members tell."""
+    """Return whether an archive has frames in it, as far as its first members tell."""
     try:
         if path.name.lower().endswith(".zip"):
             with zipfile.ZipFile(path) as archive:

@@ -128,7 +128,7 @@ class Batch:
 
     @property
     def name(self) -> str:
-        """What the names of its files begin with."""
+        """Beginning of the names of its files."""
         return batch_name(self.manifest, self.split, self.number)
 
     def shards(self) -> list[ShardPlan]:

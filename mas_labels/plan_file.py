@@ -26,7 +26,7 @@ PLAN_VERSION: Final = 1
 MAX_PLAN_BYTES: Final = 1 << 30
 """Largest file that is read: a plan of ten million videos."""
 WAIT_SECONDS: Final = 10.0
-"""How long another process may take to give its plan file a name, where links are not offered."""
+"""Longest time that another process may take to give its plan file a name, where links are not offered."""
 RETRY_SECONDS: Final = 0.05
 
 

@@ -17,7 +17,7 @@ class RankShare(NamedTuple):
     rank: int = 0
     world_size: int = 1
     source: str | None = None
-    """What says so, for people; None: nothing does, and the share is the whole."""
+    """Source of rank and world size, for people; None if the share is the whole."""
 
 
 def find_share(rank: int | None, world_size: int | None, environment: Mapping[str, str]) -> RankShare:

@@ -29,7 +29,7 @@ MACHINE_CODES: Final = (UNREADABLE, NO_MEMORY)
 
 @dataclass
 class VideoFacts:
-    """What is known of a video.
+    """Facts known of a video.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class FrameReader(VideoFacts, ABC):
 
     @property
     def facts(self) -> VideoFacts:
-        """What is known by now, as a copy that stays as it is."""
+        """Facts known by now, as a copy that stays as it is."""
         return VideoFacts(**{field.name: getattr(self, field.name) for field in fields(VideoFacts)})
 
     @abstractmethod

@@ -19,7 +19,7 @@ from mas_labels.shard_header import ShardHeader, read_header
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What became of one shard.
+    """Outcome of one shard.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ MEANINGS = {
     "limit": "--limit",
     "batch": "the number of times that videos were added before",
 }
-"""Where the name of what differs does not say it."""
+"""Explanations of options whose names do not say enough."""
 
 
 def check_same_run(shard: ShardHeader, plan: ShardPlan, config: LabelConfig) -> None:

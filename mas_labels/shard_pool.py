@@ -20,7 +20,7 @@ OPEN_FILES: Final = 800
 anew, with all checks, takes longer than decoding a clip."""
 OTHER_FILES: Final = 224
 """Files that a process may have open beside shards."""
-FEWEST_OPEN: Final = 4
+MIN_OPEN: Final = 4
 """Shards that a set keeps open whatever the limit of open files."""
 TOO_MANY: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors of a process that has too much open."""
@@ -104,4 +104,4 @@ def most_open() -> int:
     """Return how many shards a pool may keep open, by the present limit of open files."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     allowed = OPEN_FILES if limit == resource.RLIM_INFINITY else min(OPEN_FILES, limit - OTHER_FILES)
-    return max(FEWEST_OPEN, allowed // max(1, sum(len(pool) > 0 for pool in _pools)))
+    return max(MIN_OPEN, allowed // max(1, sum(len(pool) > 0 for pool in _pools)))

@@ -128,7 +128,7 @@ def _check_versions(labeller: Labeller, run: RunContext) -> None:
 
 @dataclass(frozen=True)
 class VideoOutcome:
-    """What became of a video: its clips, what was known of it, and why it is a failure, too, if it is."""
+    """Outcome of a video: its clips, the facts known of it, and the reason if it is a failure, too."""
 
     clips: int
     facts: VideoFacts

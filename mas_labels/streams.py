@@ -34,7 +34,7 @@ def guard_streams() -> None:
 
 
 def _is_unguarded(stream: io.TextIOBase, descriptor: int) -> bool:
-    """Whether a stream is Python's own."""
+    """Return whether a stream is Python's own."""
     buffer = getattr(stream, "buffer", None)
     raw = getattr(buffer, "raw", buffer)  # PYTHONUNBUFFERED leaves the buffer out
     return type(raw) is io.FileIO and raw.fileno() == descriptor

@@ -142,7 +142,7 @@ def bar_settings() -> dict[str, Any]:
 
 
 def is_unsupported(error: OSError) -> bool:
-    """Whether the file system does not offer what it was asked for, rather than fails at it."""
+    """Return whether the file system does not offer what it was asked for, rather than fails at it."""
     return error.errno in UNSUPPORTED
 
 

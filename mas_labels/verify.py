@@ -83,7 +83,7 @@ class ShardReport:
 
     @property
     def is_sound(self) -> bool | None:
-        """Whether all was read and nothing is wrong; None if nothing was found wrong in part of it."""
+        """True if all was read and nothing is wrong; None if nothing was found wrong in part of it."""
         if self.problems:
             return False
         return None if self.unavailable else True
