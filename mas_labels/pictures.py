@@ -40,7 +40,7 @@ BROKEN_ARCHIVE: Final = (
 )
 
 
-class Picture(NamedTuple):
+class StoredPicture(NamedTuple):
     """A numbered picture: its name with folders, its size in bytes, and how to read it."""
 
     name: str
@@ -140,7 +140,7 @@ def holds_frames(path: Path) -> bool:
 
 
 @contextmanager
-def _open_pictures(path: Path) -> Iterator[tuple[list[Picture], int | None]]:
+def _open_pictures(path: Path) -> Iterator[tuple[list[StoredPicture], int | None]]:
     """Yield the pictures of a folder or archive, and the size of the archive."""
     if path.is_dir():
         yield _list_folder(path), None
@@ -163,10 +163,11 @@ def _open_pictures(path: Path) -> Iterator[tuple[list[Picture], int | None]]:
             raise unreadable("open", error) from error
 
 
-def _list_folder(path: Path) -> list[Picture]:
+def _list_folder(path: Path) -> list[StoredPicture]:
     try:
         return [
-            Picture(file.name, file.stat().st_size, partial(_read_file, file)) for file in video_files(path)
+            StoredPicture(file.name, file.stat().st_size, partial(_read_file, file))
+            for file in video_files(path)
         ]
     except FileNotFoundError:
         raise VideoError("open", NO_FILE, "pictures vanished while they were listed") from None
@@ -183,14 +184,14 @@ def _read_file(path: Path) -> bytes:
             raise unreadable("decode", error) from error
 
 
-def _list_archive(file: WatchedFile, name: str) -> list[Picture]:
+def _list_archive(file: WatchedFile, name: str) -> list[StoredPicture]:
     if name.endswith(".zip"):
         return _list_zip(file)
     with tarfile.open(fileobj=file, mode="r:" if name.endswith(".tar") else "r:gz") as archive:
         return _read_tar(archive)
 
 
-def _list_zip(file: WatchedFile) -> list[Picture]:
+def _list_zip(file: WatchedFile) -> list[StoredPicture]:
     """List a zip's pictures; each is unpacked into memory when it is its turn."""
     archive = zipfile.ZipFile(file)
 
@@ -199,10 +200,10 @@ def _list_zip(file: WatchedFile) -> list[Picture]:
             return unpacked.read(MAX_PICTURE_BYTES + 1)
 
     members = [member for member in archive.infolist() if is_frame_path(member.filename)]
-    return [Picture(member.filename, member.file_size, partial(read, member)) for member in members]
+    return [StoredPicture(member.filename, member.file_size, partial(read, member)) for member in members]
 
 
-def _read_tar(archive: tarfile.TarFile) -> list[Picture]:
+def _read_tar(archive: tarfile.TarFile) -> list[StoredPicture]:
     """Read a tar's pictures, all of them."""
     pictures, left = [], MAX_TAR_BYTES
     for member in archive:
@@ -214,7 +215,7 @@ def _read_tar(archive: tarfile.TarFile) -> list[Picture]:
                     "open", "too_large", f"its pictures take more than {MAX_TAR_BYTES} bytes: unpack it"
                 )
             data = unpacked.read()
-            pictures.append(Picture(member.name, len(data), partial(bytes, data)))
+            pictures.append(StoredPicture(member.name, len(data), partial(bytes, data)))
     assert archive.fileobj is not None
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
@@ -222,7 +223,7 @@ def _read_tar(archive: tarfile.TarFile) -> list[Picture]:
     return pictures
 
 
-def _in_order(pictures: list[Picture]) -> dict[int, Picture]:
+def _in_order(pictures: list[StoredPicture]) -> dict[int, StoredPicture]:
     """Return the frames by number, in the order of the numbers.
 
     Raises
@@ -230,7 +231,7 @@ def _in_order(pictures: list[Picture]) -> dict[int, Picture]:
     VideoError
         If there is none, or it cannot be told which ones make the video.
     """
-    frames: dict[int, Picture] = {}
+    frames: dict[int, StoredPicture] = {}
     prefixes: dict[tuple[str, str], str] = {}
     for picture in pictures:
         found = NUMBERED.fullmatch(picture.name)
@@ -254,7 +255,7 @@ def _in_order(pictures: list[Picture]) -> dict[int, Picture]:
     return dict(sorted(frames.items()))
 
 
-def _decode(picture: Picture) -> NDArray[np.uint8]:
+def _decode(picture: StoredPicture) -> NDArray[np.uint8]:
     """Decode a picture to BGR, turned as its EXIF says.
 
     Raises

@@ -86,7 +86,7 @@ def make_shard(plan: ShardPlan, run: RunContext) -> ShardResult:
         number = system_error(error)
         if number in PROCESS_ERRORS:
             return ShardResult(plan.name, len(plan.videos), error=str(unavailable(None, error)))
-        if number is not None:  # whatever is read is told of as unavailable
+        if number is not None:  # every later error of reading is reported as unavailable
             raise storage_error(path, error) from error
         return ShardResult(plan.name, len(plan.videos), error=traceback.format_exc())
 

@@ -23,7 +23,7 @@ def guard_streams() -> None:
     for descriptor, name in STREAMS.items():
         try:
             os.fstat(descriptor)
-        except OSError:  # closed: a file of ours must not get its number
+        except OSError:  # closed: no other file may get its number
             _to_null(descriptor)
         stream = getattr(sys, name)
         if name == "stdin":

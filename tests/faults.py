@@ -67,7 +67,7 @@ SHARED_MEMORY = {
     "missing": "t=$(mktemp -d); mount -t tmpfs tmpfs $t; cp -a /dev/null /dev/zero /dev/urandom $t; "
     "mount --move $t /dev; rmdir $t",
 }
-"""What makes it so, in a mount namespace of its own."""
+"""Commands that make it so, in a mount namespace of its own."""
 
 
 def with_shared_memory(kind: str, command: list[str]) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,7 @@ CLIP = HEAD + "class one,ABCDEFGHIJK,27,37,train\n"
 
 
 def grow(root: Path, *paths: str) -> Path:
+    """Make empty files."""
     for path in paths:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).touch()

@@ -34,7 +34,7 @@ def find_leftovers() -> list[str]:
 
 
 def _is_a_font(file: io.FileIO) -> bool:
-    """Whether a file is one of those that matplotlib keeps open."""
+    """Return whether a file is one of those that matplotlib keeps open."""
     return str(file.name).endswith((".ttf", ".afm"))
 
 

@@ -37,7 +37,7 @@ def root(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shards(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What the run makes on a file system that can do everything."""
+    """The files that the run makes on a file system that can do everything."""
     out = tmp_path_factory.mktemp("shards")
     assert subprocess.run(make_command(root, out, "--workers", "1"), check=False).returncode == 0
     return contents(out)

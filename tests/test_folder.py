@@ -9,19 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from conftest import FOLDER_MANIFEST, moving_texture, write_video
+from layouts import grow
 
 from mas_labels.cli import main
 from mas_labels.errors import DatasetError
 from mas_labels.folder import resolve_inside, walk_folder
 from mas_labels.manifest import find_videos, listing_notes, load_manifest
-
-
-def grow(root: Path, *paths: str) -> Path:
-    """Make empty files."""
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
-    return root
 
 
 def link(path: Path, target: str | Path) -> None:

@@ -82,7 +82,7 @@ def test_frames_are_those_of_ffmpeg(tmp_path, matrix):
 
 @pytest.mark.parametrize("matrix", WAYS)
 def test_opencv_turns_and_does_not_mirror(tmp_path, matrix):
-    """What is mirrored it shows otherwise than players do, and so otherwise than we."""
+    """OpenCV shows mirrored videos otherwise than players do, and so otherwise than we."""
     path = with_matrix(tmp_path / "a.mp4", *matrix)
     theirs = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).read()[1]
     a, b, c, d = matrix
