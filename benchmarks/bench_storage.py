@@ -20,8 +20,8 @@ import numpy as np
 from common import Clip, choose_clips, machine
 from numpy.typing import NDArray
 
-from mas_labels import jpeg
 from mas_labels.flow import compute_flow
+from mas_labels.jpeg import decode_jpeg, encode_jpeg
 from mas_labels.labels import clip_statistics
 from mas_labels.schema import FRAME_COLS, FRAME_ROWS
 from mas_labels.shard_writer import CHUNK_BYTES
@@ -61,9 +61,9 @@ def frames_table(clips: list[Clip]) -> str:
 
 def _jpeg_costs(clip: Clip, quality: int) -> tuple[float, ...]:
     """kB, ms to code, ms to decode, mean error, PSNR of one clip."""
-    code_ms, coded = timed(lambda: [jpeg.encode(frame, quality) for frame in clip])
+    code_ms, coded = timed(lambda: [encode_jpeg(frame, quality) for frame in clip])
     out = np.empty_like(clip)
-    decode_ms, _ = timed(lambda: [jpeg.decode(data, frame) for data, frame in zip(coded, out, strict=True)])
+    decode_ms, _ = timed(lambda: [decode_jpeg(data, frame) for data, frame in zip(coded, out, strict=True)])
     difference = clip.astype(np.float64) - out
     psnr = 10 * np.log10(255**2 / np.mean(difference**2))
     return sum(data.size for data in coded) / 1e3, code_ms, decode_ms, np.abs(difference).mean(), psnr

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mas_labels.errors import InputError
 
 
-def encode(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+def encode_jpeg(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """Code one (rows, cols, 3) uint8 RGB frame; returns (bytes,) uint8."""
     written, data = cv2.imencode(
         ".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
@@ -19,7 +19,7 @@ def encode(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     return data.ravel()
 
 
-def decode(data: NDArray[np.uint8], out: NDArray[np.uint8]) -> bool:
+def decode_jpeg(data: NDArray[np.uint8], out: NDArray[np.uint8]) -> bool:
     """Decode (bytes,) uint8 into `out`, (rows, cols, 3) uint8 RGB; False if it is no picture of that size."""
     frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if frame is None or frame.shape != out.shape:

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels import jpeg, schema
+from mas_labels import schema
 from mas_labels.config import LabelConfig, canonical_json
 from mas_labels.errors import ShardError, VideoError
 from mas_labels.growing_column import GrowingColumn
+from mas_labels.jpeg import encode_jpeg
 from mas_labels.labels import ClipStatistics
 from mas_labels.manifest import VideoRecord
 from mas_labels.partial_file import PartialFile
@@ -269,7 +270,7 @@ def clip_rows(
 
 def code_frames(frames: NDArray[np.uint8], quality: int) -> list[NDArray[np.uint8]]:
     """Code each frame of a clip as JPEG: (bytes,) uint8 each."""
-    return [jpeg.encode(frame, quality) for frame in frames]
+    return [encode_jpeg(frame, quality) for frame in frames]
 
 
 def _as_bytes(values: Any) -> NDArray[np.bytes_]:

@@ -14,10 +14,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels import jpeg, schema
+from mas_labels import schema
 from mas_labels.checksum import CHECKSUM_BYTES, make_fletcher32
 from mas_labels.errors import ShardError, system_error, unavailable
 from mas_labels.hdf5_file import UNREADABLE, explain
+from mas_labels.jpeg import decode_jpeg
 
 CLIP_SHAPE: Final = (schema.CLIP_FRAMES, schema.FRAME_ROWS, schema.FRAME_COLS, 3)
 SLOW: Final = (
@@ -89,7 +90,7 @@ class StoredFrames:
     def _decode_into(self, clip: int, out: NDArray[np.uint8]) -> None:
         """Decode a clip's JPEG files."""
         for frame, data in zip(out, self.read_jpegs(clip), strict=True):
-            if not jpeg.decode(data, frame):
+            if not decode_jpeg(data, frame):
                 raise ShardError(
                     f"{self._path}: a frame of clip {clip} is no JPEG of {frame.shape}: "
                     "remove it and make it again"

@@ -252,7 +252,7 @@ def test_memory_is_no_damage_of_a_video(tiny_videos, monkeypatch):
     def no_memory(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(labelling, "label_clip", no_memory)
+    monkeypatch.setattr("mas_labels.labelling.label_clip", no_memory)
     right = video.VideoReader(tiny_videos / "pan/right.avi")
     with pytest.raises(VideoError) as caught:
         list(labelling.label_video(right, config.LabelConfig(flow="dis")))

@@ -87,11 +87,11 @@ def test_frames_survive_jpeg_within_its_loss():
     """A coloured texture loses some of its colour, nothing else: mixed-up channels would differ far more."""
     from conftest import moving_texture
 
-    from mas_labels import jpeg
+    from mas_labels.jpeg import decode_jpeg, encode_jpeg
 
     frame = moving_texture(1, 128, 171, 0, 0)[0]
     decoded = np.empty_like(frame)
-    assert jpeg.decode(jpeg.encode(frame, 90), decoded)
+    assert decode_jpeg(encode_jpeg(frame, 90), decoded)
     assert np.abs(decoded.astype(int) - frame).mean() < 6
 
 

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels import jpeg
 from mas_labels.conventions import Convention, get_convention
 from mas_labels.errors import InputError
 from mas_labels.inspect.pattern_panels import arrow_of
+from mas_labels.jpeg import encode_jpeg
 from mas_labels.patterns import RING_WIDTH, block_maps
 from mas_labels.report.letterbox import read_some_frames
 from mas_labels.schema import CLIP_FRAMES, LABEL_MAX, LABEL_NAMES, VIEW_SIZE
@@ -94,7 +94,7 @@ def clip_thumbnail(shards: ShardSet, index: int) -> bytes:
 
 
 def _encode(picture: NDArray[np.uint8]) -> bytes:
-    return jpeg.encode(picture, QUALITY).tobytes()
+    return encode_jpeg(picture, QUALITY).tobytes()
 
 
 def _outline(picture: NDArray[np.uint8], pattern: str, block: int) -> None:

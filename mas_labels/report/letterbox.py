@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels import jpeg
 from mas_labels.errors import ShardError
+from mas_labels.jpeg import decode_jpeg
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
 from mas_labels.shard_reader import Shard
 
@@ -67,6 +67,6 @@ def read_some_frames(shard: Shard, clip: int, numbers: tuple[int, ...]) -> NDArr
     coded = shard.read_jpegs(clip)
     frames = np.empty((len(numbers), FRAME_ROWS, FRAME_COLS, 3), np.uint8)
     for number, out in zip(numbers, frames, strict=True):
-        if not jpeg.decode(coded[number], out):
+        if not decode_jpeg(coded[number], out):
             raise ShardError(f"{shard.path}: a frame of clip {clip} is no JPEG: remove it and make it again")
     return frames
