@@ -87,10 +87,10 @@ test-matrix: $(VENV)/installed ## Each promised Python that is found, with the o
 	$(BIN)/python tests/run_matrix.py $(ARGS)
 
 fuzz: $(VENV)/installed ## 5,000 damaged videos, shards and checkpoints: half an hour or more.
-	$(BIN)/python -m pytest -q -m "slow or not slow" tests/test_fuzz_videos.py tests/test_fuzz_readers.py
+	$(BIN)/python -m pytest -q -m "slow or not slow" tests/video/test_fuzz_videos.py tests/shards/test_fuzz_readers.py
 
 kill-loop: $(VENV)/installed ## Labelling killed 200 times, training 50 times: an hour or so.
-	$(BIN)/python -m pytest -q -m slow tests/test_kill.py
+	$(BIN)/python -m pytest -q -m slow tests/whole/test_kill.py
 
 lint: $(VENV)/installed ## ruff and mypy.
 	$(BIN)/ruff check .
@@ -122,15 +122,15 @@ test-sanitize: $(VENV)/installed ## The tests of the compiled parts under the ad
 		$(BIN)/python setup.py -q build --build-base build/sanitize
 	export LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
 		ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1 PYTHONPATH="$$(echo "$$PWD"/build/sanitize/lib*)"; \
-		$(BIN)/python tests/check_sanitized.py && \
-		$(BIN)/pytest -q -s -p no:cacheprovider tests/test_tvl1.py tests/test_tvl1_opencv.py tests/test_tvl1_truth.py \
-		tests/test_gather.py tests/test_labels.py tests/test_checksum.py
+		$(BIN)/python tests/native/check_sanitized.py && \
+		$(BIN)/pytest -q -s -p no:cacheprovider tests/flow/test_tvl1.py tests/flow/test_tvl1_opencv.py tests/flow/test_tvl1_truth.py \
+		tests/labels/test_gather.py tests/labels/test_labels.py tests/native/test_checksum.py
 
 test-avx512: $(VENV)/installed ## AVX-512 against AVX2 in an emulated processor (Bochs): five minutes.
 	$(BIN)/python tests/avx512/run_emulated.py
 
 golden: $(VENV)/installed ## Make the golden files of the tests anew; look at the difference before you commit it.
-	$(BIN)/python tests/make_golden.py
+	$(BIN)/python tests/helpers/make_golden.py
 
 docs: $(VENV)/installed ## Build the documentation into docs/_build; a warning is an error.
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build

@@ -24,8 +24,8 @@ from common import Clip, choose_clips, machine
 from numpy.typing import NDArray
 
 import mas_labels
-from mas_labels import tvl1
-from mas_labels.flow import ESTIMATORS
+from mas_labels.flow import tvl1
+from mas_labels.flow.estimators import ESTIMATORS
 from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, MOTION_NAMES, PATTERNS, VIEW_SIZE
 
 REFERENCE = "tvl1-opencv"
@@ -49,7 +49,7 @@ class Scores:
 
 @contextmanager
 def forced_isa(isa: str) -> Iterator[None]:
-    """Make `mas_labels.tvl1` use one instruction set."""
+    """Make `mas_labels.flow.tvl1` use one instruction set."""
     before = os.environ.get(tvl1.ISA_VARIABLE)
     os.environ[tvl1.ISA_VARIABLE] = isa
     try:

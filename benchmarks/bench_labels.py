@@ -25,8 +25,8 @@ from common import choose_videos, machine
 from memory import MemoryWatch
 
 import mas_labels
+from mas_labels.labels.views import view_table
 from mas_labels.schema import CLIP_FRAMES
-from mas_labels.views import view_table
 
 UCF101_FRAMES = 2.5e6
 

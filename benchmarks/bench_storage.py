@@ -20,12 +20,12 @@ import numpy as np
 from common import Clip, choose_clips, machine
 from numpy.typing import NDArray
 
-from mas_labels.flow import compute_flow
-from mas_labels.jpeg import decode_jpeg, encode_jpeg
-from mas_labels.labels import clip_statistics
+from mas_labels.flow.estimators import compute_flow
+from mas_labels.labels.compute import clip_statistics
+from mas_labels.labels.views import view_table
 from mas_labels.schema import FRAME_COLS, FRAME_ROWS
-from mas_labels.shard_writer import CHUNK_BYTES
-from mas_labels.views import view_table
+from mas_labels.shards.frames import decode_jpeg, encode_jpeg
+from mas_labels.shards.writer import CHUNK_BYTES
 
 QUALITIES = (75, 85, 90, 95)
 GZIP_LEVELS = (1, 4, 9)

@@ -26,17 +26,16 @@ import torch
 from common import processor
 
 import mas_labels
-from mas_labels.shard import ShardSet, open_shards
-from mas_labels.views import view_table
-from mas_train.dataset import ClipBatch, ClipDataset
-from mas_train.engine import Job, compute_gradients, require_finite, update_weights
-from mas_train.loading import load_batches
-from mas_train.memory import keep_pages
-from mas_train.order import ListedBatches, RunOrder
-from mas_train.presets import Recipe, make_recipe
-from mas_train.pretrain import make_state
-from mas_train.speed import choose_memory_format, set_memory_format
-from mas_train.target_code import TargetCode
+from mas_labels.labels.views import view_table
+from mas_labels.shards.shard_set import ShardSet, open_shards
+from mas_train.data.clips import ClipBatch, ClipDataset
+from mas_train.data.loader import load_batches
+from mas_train.data.order import ListedBatches, RunOrder
+from mas_train.model.targets import TargetCode
+from mas_train.recipe import Recipe, make_recipe
+from mas_train.runtime.performance import choose_memory_format, keep_pages, set_memory_format
+from mas_train.training.engine import Job, compute_gradients, require_finite, update_weights
+from mas_train.training.pretrain import make_state
 
 CPU = torch.device("cpu")
 OPTIONS: dict[str, dict[str, str]] = {

@@ -16,16 +16,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.clips import cut_clips, resize_frame
 from mas_labels.config import LabelConfig
-from mas_labels.flow import ESTIMATORS
-from mas_labels.labelling import views_of
-from mas_labels.labels import clip_statistics
-from mas_labels.manifest import VideoRecord
-from mas_labels.plan import versions
+from mas_labels.datasets.find_videos import VideoRecord
+from mas_labels.flow.estimators import ESTIMATORS
+from mas_labels.labels.compute import clip_statistics
+from mas_labels.pipeline.label_video import views_of
 from mas_labels.schema import CLIP_FRAMES, COLUMNS
-from mas_labels.shard_writer import ShardWriter, code_frames
-from mas_labels.video import VideoReader
+from mas_labels.shards.writer import ShardWriter, code_frames
+from mas_labels.version import versions
+from mas_labels.video.clips import cut_clips, resize_frame
+from mas_labels.video.video_file import VideoReader
 
 DECODE, RESIZE, GREY, FLOW, LABELS = "decoding", "resizing to 128 x 171", "grey", "TV-L1 flow", "labels"
 JPEG, HDF5, VERIFY = "JPEG", "HDF5: compression, checksums, hashes", "reading back, sealing, syncing"

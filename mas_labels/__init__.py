@@ -13,11 +13,11 @@ from mas_labels.errors import explain_import_error
 from mas_labels.schema import LABEL_NAMES
 
 if TYPE_CHECKING:
-    from mas_labels.flow import compute_flow
-    from mas_labels.labels import compute_labels
-    from mas_labels.motion_boundary import motion_boundaries
-    from mas_labels.patterns import block_maps
-    from mas_labels.shard import open_shards
+    from mas_labels.flow.estimators import compute_flow
+    from mas_labels.labels.compute import compute_labels
+    from mas_labels.labels.motion_boundary import motion_boundaries
+    from mas_labels.labels.patterns import block_maps
+    from mas_labels.shards.shard_set import open_shards
 
 __version__ = "0.1.0"
 __all__ = [

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from typing import Any, Final, Literal
 
-from mas_labels.conventions import get_convention
 from mas_labels.errors import ConfigError
-from mas_labels.frame_rate import parse_fps
+from mas_labels.labels.conventions import get_convention
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS, VIEW_SIZE
+from mas_labels.video.frame_rate import parse_fps
 
 FLOW_METHODS: Final = ("tvl1", "tvl1-opencv", "brox", "dis", "farneback")
-"""Names of the estimators in `mas_labels.flow`, here so that help texts need not load OpenCV."""
+"""Names of the estimators in `mas_labels.flow.estimators`, here so that help texts need not load OpenCV."""
 
 LATER_OPTIONS: Final = ("fps",)
 """Options of which shards say nothing unless they are used: the bytes of those made before stay."""

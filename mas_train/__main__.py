@@ -1,6 +1,6 @@
 """`python -m mas_train` is `mas-train`."""
 
-from mas_train.cli import main
+from mas_train.cli.pretrain import main
 
 if __name__ == "__main__":
     main()

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
-import leftovers  # noqa: F401 - looks at exit for what the tests left behind
+import helpers.leftovers  # noqa: F401 - looks at exit for what the tests left behind
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mas_labels.recipe import packaged_manifests
-from mas_labels.shard import ShardSet
+from mas_labels.datasets.manifest import packaged_manifests
+from mas_labels.shards.shard_set import ShardSet
 
 SHARED = Path(os.environ.get("MAS_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -106,9 +106,9 @@ def tiny_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_shards(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two small shards of `tiny_videos`, made by the pipeline with DIS flow."""
     from mas_labels.config import LabelConfig
-    from mas_labels.manifest import find_videos, load_manifest
-    from mas_labels.pipeline import run
-    from mas_labels.plan import make_plan
+    from mas_labels.datasets.find_videos import find_videos, load_manifest
+    from mas_labels.pipeline.run import run
+    from mas_labels.plan.plan import make_plan
 
     out = tmp_path_factory.mktemp("shards")
     listing = find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos)
@@ -121,7 +121,7 @@ def tiny_shards(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def train(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     """Shards to learn from, whose classes are planted as colours: see `coloured`."""
     pytest.importorskip("torch")
-    from coloured import coloured_shards
+    from helpers.coloured import coloured_shards
 
     return coloured_shards(tmp_path_factory.mktemp("train"), 1, 4)
 
@@ -130,7 +130,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
 def test(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     """Shards of the same classes to be tested on."""
     pytest.importorskip("torch")
-    from coloured import coloured_shards
+    from helpers.coloured import coloured_shards
 
     return coloured_shards(tmp_path_factory.mktemp("test"), 101, 2)
 
@@ -139,7 +139,7 @@ def test(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
 def pretrained(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of `mas-train` with two steps."""
     pytest.importorskip("torch")
-    from coloured import pretrain
+    from helpers.coloured import pretrain
 
     return pretrain(tiny_shards, tmp_path_factory.mktemp("runs") / "pretrained")
 

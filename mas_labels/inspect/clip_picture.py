@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mas_labels.errors import ConfigError, InputError
-from mas_labels.folder import printable
 from mas_labels.inspect import panels
 from mas_labels.inspect.pattern_panels import TEXT, draw_appearance, draw_motion
 from mas_labels.inspect.picture import Picture, new_figure
 from mas_labels.inspect.seen_clip import COMPUTED, SeenClip
+from mas_labels.names import printable
 from mas_labels.schema import CLIP_FRAMES, FIELDS, PATTERNS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mas_labels.label_counts import LabelCounts
-    from mas_labels.shard import Clip, ShardSet
+    from mas_labels.labels.label_counts import LabelCounts
+    from mas_labels.shards.shard_set import Clip, ShardSet
 
 STRIP_FRAMES: Final = (0, 3, 6, 9, 12, 15)
 """Frames of the clip that the film strip shows."""

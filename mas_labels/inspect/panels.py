@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mas_labels.inspect.flow_colour import colour_wheel, flow_colours, largest_length
 from mas_labels.inspect.pattern_panels import MARKS, TEXT, label_axes
-from mas_labels.label_counts import LabelCounts
+from mas_labels.labels.label_counts import LabelCounts
 from mas_labels.schema import FIELDS, LABEL_NAMES, PATTERNS, VIEW_SIZE
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.conventions import Convention
-from mas_labels.patterns import RING_WIDTH, block_maps
+from mas_labels.labels.conventions import Convention
+from mas_labels.labels.patterns import RING_WIDTH, block_maps
 from mas_labels.schema import ORIENTATIONS, VIEW_SIZE
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mas_labels.errors import ConfigError, MissingDependencyError, reason_of
-from mas_labels.system import atomic_path
+from mas_labels.system.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

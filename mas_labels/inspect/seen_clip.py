@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.conventions import Convention, get_convention
 from mas_labels.errors import InputError
-from mas_labels.flow import compute_flow
-from mas_labels.motion_boundary import flow_derivatives, motion_boundaries
+from mas_labels.flow.estimators import compute_flow
+from mas_labels.labels.conventions import Convention, get_convention
+from mas_labels.labels.motion_boundary import flow_derivatives, motion_boundaries
 from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, VIEW_SIZE
 
 if TYPE_CHECKING:
-    from mas_labels.shard import Clip
+    from mas_labels.shards.shard_set import Clip
 
 COMPUTED = "computed again from the stored frames"
 

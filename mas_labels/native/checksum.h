@@ -1,4 +1,4 @@
-// HDF5's fletcher32; see mas_labels/checksum.py.
+// HDF5's fletcher32; see mas_labels/shards/digests.py.
 #pragma once
 
 #include <cstddef>

@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.conventions import Convention, get_convention
 from mas_labels.errors import InputError
 from mas_labels.inspect.pattern_panels import arrow_of
-from mas_labels.jpeg import encode_jpeg
-from mas_labels.patterns import RING_WIDTH, block_maps
+from mas_labels.labels.conventions import Convention, get_convention
+from mas_labels.labels.patterns import RING_WIDTH, block_maps
 from mas_labels.report.letterbox import read_some_frames
 from mas_labels.schema import CLIP_FRAMES, LABEL_MAX, LABEL_NAMES, VIEW_SIZE
-from mas_labels.shard import ShardSet
+from mas_labels.shards.frames import encode_jpeg
+from mas_labels.shards.shard_set import ShardSet
 
 QUALITY: Final = 80
 BLOCK_OF: Final = {

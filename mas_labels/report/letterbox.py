@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import ShardError
-from mas_labels.jpeg import decode_jpeg
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
-from mas_labels.shard_reader import Shard
+from mas_labels.shards.frames import decode_jpeg
+from mas_labels.shards.reader import Shard
 
 LOOKED_AT: Final = (0, CLIP_FRAMES // 2, CLIP_FRAMES - 1)
 """Frames of a clip that are looked at."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mas_labels.errors import DatasetError, unavailable
-from mas_labels.folder import printable
+from mas_labels.names import printable
 from mas_labels.report.charts import Points, line_chart, score_chart
 from mas_labels.report.page import picture, table
 from mas_labels.schema import LABEL_NAMES

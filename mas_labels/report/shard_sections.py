@@ -9,18 +9,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from mas_labels.conventions import get_convention
-from mas_labels.folder import printable
 from mas_labels.inspect.clip_picture import clip_figure
 from mas_labels.inspect.pattern_panels import OCTANT_NAMES, octant_of
 from mas_labels.inspect.picture import figure_png
+from mas_labels.labels.conventions import get_convention
+from mas_labels.names import printable
 from mas_labels.report.charts import bar_chart, histogram_chart
 from mas_labels.report.examples import clip_thumbnail, label_thumbnail
 from mas_labels.report.letterbox import RULE
 from mas_labels.report.page import picture, table, thumbnails, tile
 from mas_labels.report.summary import FAILURES_SHOWN, MOTION_EDGES, Summary
 from mas_labels.schema import COLUMNS, LABEL_NAMES, PATTERNS
-from mas_labels.shard import ShardSet
+from mas_labels.shards.shard_set import ShardSet
 
 PICTURES: Final = 3
 """Clips whose whole picture is on the page."""

@@ -9,16 +9,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.clip_columns import mean_motion
-from mas_labels.completeness import planned_counts
-from mas_labels.folder import printable
-from mas_labels.label_counts import LabelCounts
+from mas_labels.labels.label_counts import LabelCounts
+from mas_labels.names import printable
+from mas_labels.plan.completeness import planned_counts
 from mas_labels.report.examples import ExamplePicker
 from mas_labels.report.letterbox import LOOKED_AT, is_letterboxed, read_some_frames
-from mas_labels.shard import ShardSet
-from mas_labels.shard_reader import Shard
-from mas_labels.steadiness import Steadiness
-from mas_labels.video_rows import Failure, read_failures
+from mas_labels.report.stability import Steadiness
+from mas_labels.shards.columns import mean_motion
+from mas_labels.shards.reader import Shard
+from mas_labels.shards.shard_set import ShardSet
+from mas_labels.shards.tables import Failure, read_failures
 
 FAILURES_SHOWN: Final = 50
 """Failures that are listed; all of them are counted."""

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mas_labels.errors import ConfigError, reason_of
-from mas_labels.folder import printable
 from mas_labels.inspect.picture import new_figure
+from mas_labels.names import printable
 from mas_labels.report import shard_sections
 from mas_labels.report.page import page
 from mas_labels.report.run_sections import run_sections
-from mas_labels.report.steadiness_section import steadiness_section
+from mas_labels.report.stability import steadiness_section
 from mas_labels.report.summary import summarise
-from mas_labels.shard import ShardSet
-from mas_labels.system import atomic_path
+from mas_labels.shards.shard_set import ShardSet
+from mas_labels.system.files import atomic_path
 
 
 def write_report(

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import InputError
+from mas_labels.errors import ConfigError, InputError, reason_of
+from mas_labels.shards.shard_set import ShardSet
+from mas_labels.system.files import write_text
+from mas_train.data.class_match import match_classes
+from mas_train.data.leakage import VideoNames, shared_names
+from mas_train.evaluation.features import VideoFeatures, extract
+from mas_train.evaluation.figures import draw_confusion
+from mas_train.evaluation.protocol import Evaluation, finish, make_result, shards_of, with_classes
+from mas_train.evaluation.results import Result
+from mas_train.training.finetune_state import load_classifier
+from mas_train.weights.load import Weights, load_weights
 
 TOP = 5
 """Classes that the lenient accuracy looks at."""
@@ -36,59 +50,6 @@ class Accuracy:
     confusion: NDArray[np.int64]
     videos: int
     failed: int
-
-
-class VideoMeans:
-    """Averages what clips give over the clips of each video, some clips at a time.
-
-    What all clips give need not fit into memory: 4096 numbers for each clip of UCF101 are 2.4 GB.
-
-    Parameters
-    ----------
-    videos
-        (N,), the number of each clip's video, 0 to `count` - 1.
-    count
-        Number of videos.
-
-    Raises
-    ------
-    InputError
-        A video has no clip.
-    """
-
-    def __init__(self, videos: NDArray[np.integer], count: int) -> None:
-        self._videos = videos
-        self._clips = np.bincount(videos, minlength=count)
-        if len(self._clips) != count or (self._clips == 0).any():
-            raise InputError(
-                f"expected clips of videos 0 to {count - 1}, found counts {self._clips.tolist()[:10]}"
-            )
-        self._sums = np.zeros((count, 0))
-
-    def add(self, clips: Sequence[int], values: NDArray[np.floating]) -> None:
-        """Take in what some clips give; every clip once.
-
-        Parameters
-        ----------
-        clips
-            Their numbers.
-        values
-            (n, D), a row a clip.
-
-        Raises
-        ------
-        InputError
-            A shape is wrong.
-        """
-        if not self._sums.size:
-            self._sums = np.zeros((len(self._clips), *values.shape[1:]))
-        if values.ndim != 2 or values.shape != (len(clips), self._sums.shape[1]):
-            raise InputError(f"expected values ({len(clips)}, D), found {values.shape}")
-        np.add.at(self._sums, self._videos[clips], values)
-
-    def result(self) -> NDArray[np.float32]:
-        """Return the means, (count, D)."""
-        return (self._sums / self._clips[:, None]).astype(np.float32)
 
 
 def video_accuracy(
@@ -157,3 +118,152 @@ def _check(
             f"expected classes 0 to {scores.shape[1] - 1}, found {known.min()} to {known.max()}: "
             "was the model trained on other classes?"
         )
+
+
+def measure_accuracy(
+    evaluation: Evaluation, test: ShardSet, scratch_run: str | None, leaks: Sequence[str] | None = None
+) -> str:
+    """Test a fine-tuned model, beside one from scratch if that is named; return the result as text.
+
+    Raises
+    ------
+    CheckpointError
+        If one of the two cannot be read, or has no classes.
+    ConfigError
+        If the two were trained otherwise than from other first weights.
+    DatasetError
+        If the shards have no clips, or no class that the model knows.
+    """
+    scratch = None if scratch_run is None else load_scratch_run(scratch_run, evaluation.weights.content)
+    return finish(evaluate_accuracy(evaluation, test, scratch, leaks), evaluation.out)
+
+
+CLASSES_FILE: Final = "classes.csv"
+MAY_DIFFER: Final = ("preset", "seed", "initialisation", "pixel_mean")
+"""Entries of a recipe in which a run from scratch may differ from the run that it stands beside."""
+
+
+def evaluate_accuracy(
+    evaluation: Evaluation,
+    shards: ShardSet,
+    scratch: Weights | None = None,
+    leaks: Sequence[str] | None = None,
+) -> Result:
+    """Video-level accuracy of a fine-tuned model; draws `confusion.png` and writes `classes.csv`.
+
+    Parameters
+    ----------
+    evaluation
+        The model, and where to write.
+    shards
+        The test videos.
+    scratch
+        The same network fine-tuned from random weights, whose accuracy stands beside; see `load_scratch_run`.
+    leaks
+        What the test shares with the training, if that is known better than by the names of videos and
+        groups that the model keeps.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint has no classes.
+    DatasetError
+        If the shards have no clips, or no class that the model knows.
+
+    Notes
+    -----
+    Clips' scores are softmax probabilities; a video's are their mean.
+    """
+    weights = evaluation.weights
+    shards_of(shards)  # refuses before the work
+    found, accuracy = _measure(evaluation, weights, shards)
+    random = {} if scratch is None else _figures(_measure(evaluation, scratch, shards)[1])
+    classes = [*weights.content["classes"]]
+    draw_confusion(accuracy.confusion, classes, evaluation.out / "confusion.png")
+    _write_classes(accuracy, classes, evaluation.out / CLASSES_FILE)
+    details = {
+        "classes": classes,
+        "per_class": [None if np.isnan(value) else float(value) for value in accuracy.per_class],
+        "confusion": accuracy.confusion.tolist(),
+        "leaks": list(_known_leaks(weights, shards) if leaks is None else leaks),
+        "left_out": match_classes(classes, shards).left_out,
+        "scratch_run": None if scratch is None else scratch.source,
+    }
+    return make_result(evaluation, "accuracy", shards, found, _figures(accuracy), random, details)
+
+
+def _measure(evaluation: Evaluation, weights: Weights, shards: ShardSet) -> tuple[VideoFeatures, Accuracy]:
+    model = load_classifier(weights)
+    match = match_classes(weights.content["classes"], shards)
+    found = extract(model, model.probabilities, "scores", weights.pixel_mean, shards, evaluation.how)
+    found = found.in_classes(match)
+    known = with_classes(found)
+    return found, video_accuracy(found.values[known], found.classes[known], found.failed_classes)
+
+
+def _figures(accuracy: Accuracy) -> dict[str, float]:
+    return {"top-1": accuracy.top1, "top-5": accuracy.top5}
+
+
+def _known_leaks(weights: Weights, shards: ShardSet) -> list[str]:
+    """Compare the test videos with those whose names the model keeps."""
+    content = weights.content
+    learnt = VideoNames(frozenset(content["training_videos"]), frozenset(content["training_groups"]))
+    return shared_names(learnt, VideoNames.of(shards.videos))
+
+
+def load_scratch_run(source: str, ours: Mapping[str, Any]) -> Weights:
+    """Load a run of `mas-finetune --init scratch`, to be measured beside another.
+
+    Parameters
+    ----------
+    source
+        Its folder or checkpoint.
+    ours
+        What the other one was made from: its checkpoint's content, or `FinetuneJob.origin`.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read.
+    ConfigError
+        If it did not begin from random weights, or was trained otherwise than the other.
+    """
+    weights = load_weights(source)
+    if weights.kind != "supervised":
+        raise ConfigError(
+            f"--scratch-run {source} did not begin from random weights: make it with --init scratch"
+        )
+    theirs = weights.content
+    differing = [
+        name for name in ("frozen", "label_fraction", "content_hashes") if theirs[name] != ours[name]
+    ]
+    recipes = theirs["recipe"], ours["recipe"]
+    differing += [name for name in recipes[0] if name not in MAY_DIFFER and _differ(*recipes, name)]
+    if differing:
+        raise ConfigError(
+            f"--scratch-run {source} was trained otherwise ({', '.join(differing)}), so its accuracy is no "
+            "baseline: fine-tune from scratch with the same options and shards"
+        )
+    return weights
+
+
+def _differ(one: Mapping[str, Any], other: Mapping[str, Any], name: str) -> bool:
+    return name in other and one[name] != other[name]
+
+
+def _write_classes(accuracy: Accuracy, classes: Sequence[str], path: Path) -> None:
+    """Write a row a class: videos, how many were recognised, and for what most of the others were taken."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("class", "videos", "recognised", "accuracy", "mostly_taken_for"))
+    names = [*classes, "(failed)"]
+    for number, (name, row) in enumerate(zip(classes, accuracy.confusion, strict=True)):
+        others = np.where(np.arange(len(row)) == number, 0, row)
+        taken_for = names[int(others.argmax())] if others.any() else ""
+        share = accuracy.per_class[number]
+        writer.writerow((name, row.sum(), row[number], "" if np.isnan(share) else f"{share:.4f}", taken_for))
+    try:
+        write_text(path, text.getvalue())
+    except OSError as error:
+        raise ConfigError(f"cannot write {path} ({reason_of(error)}): give another --out") from error

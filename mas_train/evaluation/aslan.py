@@ -7,36 +7,28 @@ linear SVM decides; ten splits of View 2 are each tested with the other nine for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, NamedTuple
+from pathlib import PurePosixPath
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import DatasetError, InputError, unavailable
+from mas_labels.errors import DatasetError, InputError
+from mas_labels.shards.shard_set import ShardSet
+from mas_train.evaluation.aslan_pairs import Pairs
+from mas_train.evaluation.features import VideoFeatures
+from mas_train.evaluation.figures import draw_roc
+from mas_train.evaluation.protocol import C, Evaluation, make_result, require_sklearn, shards_of
+from mas_train.evaluation.results import Result
 from mas_train.evaluation.retrieval import normalise_rows
-from mas_train.evaluation.svm import C, require_sklearn
+from mas_train.weights.load import Weights
 
 LEAST: Final = 1e-10
 """Below this a value is taken for it inside of a logarithm."""
 SIMILARITIES: Final = 12
-VIEW2: Final = "action_splits_pairs"
-"""Variable of View2.mat, (600, 5, 10): id 1, id 2, same, action 1, action 2."""
-
-
-class Pairs(NamedTuple):
-    """Pairs of samples to compare; each split is one fold."""
-
-    first: NDArray[np.int64]
-    """(P,), number of the first sample."""
-    second: NDArray[np.int64]
-    """(P,), number of the second."""
-    same: NDArray[np.bool_]
-    """(P,), whether both show the same action."""
-    split: NDArray[np.int64]
-    """(P,), which split a pair belongs to, from 0."""
 
 
 @dataclass(frozen=True)
@@ -206,59 +198,53 @@ def _rows(features: dict[int, NDArray[np.floating]], samples: NDArray[np.int64])
     return normalise_rows(np.stack([features[int(sample)] for sample in samples]))
 
 
-def read_view2(path: Path) -> Pairs:
-    """Read the ten splits of `View2.mat`.
+def evaluate_aslan(evaluation: Evaluation, shards: ShardSet, pairs: Pairs, view: int, c: float) -> Result:
+    """Action similarity: ten folds of View 2, or the one of View 1; draws `roc.png`.
 
     Raises
     ------
     DatasetError
-        The file cannot be read, or holds something else.
-    MissingDependencyError
-        SciPy, which comes with scikit-learn, is not installed.
+        If a sample is there twice.
     """
-    table = _read_mat(path).get(VIEW2)
-    if table is None or table.ndim != 3 or table.shape[1] != 5:
-        found = "nothing" if table is None else f"shape {table.shape}"
-        raise DatasetError(f"expected {VIEW2} of shape (600, 5, 10) in {path}, found {found}: give View2.mat")
-    rows = np.concatenate([table[:, :, split] for split in range(table.shape[2])])
-    return _pairs(rows, np.repeat(np.arange(table.shape[2]), len(table)), path)
+    shards_of(shards)  # refuses before the work
+    curves: dict[str, NDArray[np.float64]] = {}
+    details: dict[str, Any] = {"features": evaluation.kind, "svm_c": c, "view": view}
+
+    def measure(weights: Weights) -> dict[str, float]:
+        samples = by_sample(evaluation.features(weights, shards))
+        found = evaluate_pairs(samples, pairs, tested=[1] if view == 1 else None, c=c)
+        curves[f"{weights.kind}, AUC {found.auc:.3f}"] = found.roc
+        details[f"accuracies, {weights.kind}"] = list(found.accuracies)
+        details.update(pairs=found.pairs, pairs_without_features=found.failed_pairs)
+        figures = {"accuracy": found.accuracy, "standard error": found.standard_error, "AUC": found.auc}
+        return {name: value for name, value in figures.items() if not np.isnan(value)}
+
+    figures = measure(evaluation.weights)
+    random = evaluation.random_figures(measure)
+    draw_roc(curves, evaluation.out / "roc.png")
+    found = evaluation.features(evaluation.weights, shards)
+    return make_result(evaluation, "aslan", shards, found, figures, random, details)
 
 
-def read_view1(train_path: Path, test_path: Path) -> Pairs:
-    """Read View 1, for development: split 0 is `train_pairs.mat`, split 1 `test_pairs.mat`.
+def by_sample(found: VideoFeatures) -> dict[int, NDArray[np.floating]]:
+    """Return features by the number that is a sample's name.
 
     Raises
     ------
     DatasetError
-        A file cannot be read, or holds something else.
-    MissingDependencyError
-        SciPy, which comes with scikit-learn, is not installed.
+        If a name is no number, or two files have one number.
     """
-    tables = []
-    for path in (train_path, test_path):
-        fitting = [array for array in _read_mat(path).values() if array.ndim == 2 and array.shape[1] == 5]
-        if len(fitting) != 1:
-            raise DatasetError(f"expected one table of 5 columns in {path}, found {len(fitting)}")
-        tables.append(fitting[0])
-    return _pairs(np.concatenate(tables), np.repeat([0, 1], [len(table) for table in tables]), test_path)
-
-
-def _read_mat(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Read the arrays of a MATLAB file."""
-    require_sklearn()
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(path)
-    except OSError as error:
-        raise unavailable(path, error) from error
-    except (ValueError, TypeError, NotImplementedError) as error:
-        raise DatasetError(f"expected a MATLAB file at {path}, found: {error}") from error
-    return {name: np.asarray(value) for name, value in content.items() if not name.startswith("__")}
-
-
-def _pairs(rows: NDArray[np.float64], split: NDArray[np.int64], path: Path) -> Pairs:
-    if not np.isin(rows[:, 2], (0, 1)).all():
-        raise DatasetError(f"expected 0 or 1 (same) in the third column of {path}, found others")
-    numbers = rows.astype(np.int64)
-    return Pairs(numbers[:, 0], numbers[:, 1], numbers[:, 2] == 1, split)
+    samples: dict[int, NDArray[np.floating]] = {}
+    paths: dict[int, str] = {}
+    for path, values in zip(found.paths, found.values, strict=True):
+        name = PurePosixPath(path).stem
+        if not re.fullmatch(r"\d{4}", name):
+            raise DatasetError(
+                f"expected samples of four digits such as 0001.avi, found {path!r}: see aslan.yaml"
+            )
+        if int(name) in samples:
+            raise DatasetError(
+                f"sample {name} is there twice, {paths[int(name)]!r} and {path!r}: label one folder"
+            )
+        samples[int(name)], paths[int(name)] = values, path
+    return samples

@@ -7,7 +7,7 @@ of the weights' and the shards' hashes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -19,17 +19,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from mas_labels.errors import ConfigError, DatasetError, reason_of, unavailable
-from mas_labels.shard import ShardSet
-from mas_labels.system import atomic_path, bar_settings
-from mas_train.backbone import Backbone
-from mas_train.class_match import ClassMatch
-from mas_train.evaluation.accuracy import VideoMeans
-from mas_train.frames import CENTRE_VIEW, clip_videos, load_frames
-from mas_train.labelled import failed_videos
-from mas_train.speed import set_memory_format
-from mas_train.views import take_views
-from mas_train.weights import fingerprint
+from mas_labels.errors import ConfigError, DatasetError, InputError, reason_of, unavailable
+from mas_labels.shards.shard_set import ShardSet
+from mas_labels.system.files import atomic_path
+from mas_labels.system.process import bar_settings
+from mas_train.data.class_match import ClassMatch
+from mas_train.data.clips import clip_videos
+from mas_train.data.few_labels import failed_videos
+from mas_train.data.loader import load_frames
+from mas_train.data.views import CENTRE_VIEW, take_views
+from mas_train.model.backbone import Backbone
+from mas_train.runtime.performance import set_memory_format
+from mas_train.weights.load import fingerprint
 
 KINDS: Final = ("pooled", "mean", "pixels")
 """``pooled``: the last convolution after the last pooling, flattened, 4096 numbers for C3D: what the fully
@@ -227,3 +228,56 @@ def _write_cache(folder: Path | None, name: str, values: NDArray[np.float32]) ->
         raise ConfigError(
             f"cannot write features to {folder}: {reason_of(error)}. Give another --out"
         ) from error
+
+
+class VideoMeans:
+    """Averages what clips give over the clips of each video, some clips at a time.
+
+    What all clips give need not fit into memory: 4096 numbers for each clip of UCF101 are 2.4 GB.
+
+    Parameters
+    ----------
+    videos
+        (N,), the number of each clip's video, 0 to `count` - 1.
+    count
+        Number of videos.
+
+    Raises
+    ------
+    InputError
+        A video has no clip.
+    """
+
+    def __init__(self, videos: NDArray[np.integer], count: int) -> None:
+        self._videos = videos
+        self._clips = np.bincount(videos, minlength=count)
+        if len(self._clips) != count or (self._clips == 0).any():
+            raise InputError(
+                f"expected clips of videos 0 to {count - 1}, found counts {self._clips.tolist()[:10]}"
+            )
+        self._sums = np.zeros((count, 0))
+
+    def add(self, clips: Sequence[int], values: NDArray[np.floating]) -> None:
+        """Take in what some clips give; every clip once.
+
+        Parameters
+        ----------
+        clips
+            Their numbers.
+        values
+            (n, D), a row a clip.
+
+        Raises
+        ------
+        InputError
+            A shape is wrong.
+        """
+        if not self._sums.size:
+            self._sums = np.zeros((len(self._clips), *values.shape[1:]))
+        if values.ndim != 2 or values.shape != (len(clips), self._sums.shape[1]):
+            raise InputError(f"expected values ({len(clips)}, D), found {values.shape}")
+        np.add.at(self._sums, self._videos[clips], values)
+
+    def result(self) -> NDArray[np.float32]:
+        """Return the means, (count, D)."""
+        return (self._sums / self._clips[:, None]).astype(np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError, MissingDependencyError, reason_of
-from mas_labels.system import atomic_path
+from mas_labels.system.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

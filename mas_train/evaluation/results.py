@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mas_labels.errors import ConfigError, DatasetError, reason_of, unavailable
-from mas_labels.system import write_text
-from mas_train.class_match import describe_left_out
+from mas_labels.system.files import write_text
+from mas_train.data.class_match import describe_left_out
 from mas_train.evaluation.published import TABLES, TEST_VIDEOS, Row, Table, published_rows
 
 FORMAT = "mas-eval-result"
@@ -62,7 +62,7 @@ def row_key(result: Result) -> str:
     """Return the row of the published tables that a result belongs in.
 
     ``accuracy/scratch`` or ``accuracy/<preset of pre-training>/<targets>``; ``aslan/<kind>``,
-    ``yupenn/<kind>`` with the kinds of `mas_train.weights.Weights.kind`.
+    ``yupenn/<kind>`` with the kinds of `mas_train.weights.load.Weights.kind`.
     """
     weights = result.weights
     if result.protocol != "accuracy":

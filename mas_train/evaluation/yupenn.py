@@ -6,8 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import InputError
+from mas_labels.shards.shard_set import ShardSet
+from mas_train.evaluation.protocol import C, Evaluation, make_result, require_sklearn, shards_of, with_classes
+from mas_train.evaluation.results import Result
 from mas_train.evaluation.retrieval import normalise_rows
-from mas_train.evaluation.svm import C, require_sklearn
+from mas_train.weights.load import Weights
 
 
 def leave_one_out(
@@ -56,3 +59,28 @@ def leave_one_out(
         machine = svm.SVC(kernel="precomputed", C=c).fit(kernel[np.ix_(others, others)], classes[others])
         recognised[video] = machine.predict(kernel[video, others][None])[0]
     return recognised
+
+
+def evaluate_yupenn(evaluation: Evaluation, shards: ShardSet, c: float) -> Result:
+    """Leave-one-out recognition by a linear SVM.
+
+    Raises
+    ------
+    DatasetError
+        If the videos have no classes.
+    """
+    shards_of(shards)  # refuses before the work
+
+    def measure(weights: Weights) -> dict[str, float]:
+        found = evaluation.features(weights, shards)
+        known = with_classes(found)
+        recognised = leave_one_out(found.values[known], found.classes[known], c)
+        right = int((recognised == found.classes[known]).sum())
+        return {"accuracy": right / (int(known.sum()) + len(found.failed))}
+
+    figures = measure(evaluation.weights)
+    details = {"features": evaluation.kind, "svm_c": c}
+    found = evaluation.features(evaluation.weights, shards)
+    return make_result(
+        evaluation, "yupenn", shards, found, figures, evaluation.random_figures(measure), details
+    )

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from mas_train.evaluation.published import TABLES
+from mas_train.recipe import TARGETS
 from mas_train.reproduce.plan import Step, label_step
-from mas_train.targets import TARGETS
 
 SCRATCH: Final = "scratch"
 UCF101, HMDB51, KINETICS = "ucf101", "hmdb51", "kinetics400"

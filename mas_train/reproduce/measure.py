@@ -11,11 +11,11 @@ from typing import Final
 
 from mas_labels.schema import LABEL_NAMES
 from mas_train.evaluation.results import Result, read_results
-from mas_train.heldout import FILE as HELDOUT_FILE
-from mas_train.heldout import read_heldout
 from mas_train.reproduce.plan import Step
 from mas_train.reproduce.run import read_mark
 from mas_train.reproduce.small import PIXELS, Experiment, Split, network_name
+from mas_train.training.heldout import FILE as HELDOUT_FILE
+from mas_train.training.heldout import read_heldout
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any, Final
 
 from mas_labels.errors import ConfigError, reason_of
-from mas_labels.system import write_text
+from mas_labels.system.files import write_text
 from mas_train.evaluation.published import TABLES
 from mas_train.reproduce.measure import MEASURES, Cell, LabelFit, compare, gather, gather_labels
 from mas_train.reproduce.plan import Step, show_command

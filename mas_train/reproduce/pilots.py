@@ -17,7 +17,7 @@ from typing import Final
 
 from mas_labels.errors import ConfigError, reason_of
 from mas_labels.schema import LABEL_NAMES
-from mas_labels.system import write_text
+from mas_labels.system.files import write_text
 from mas_train.reproduce.measure import MEASURES, last_rows, read_measure
 from mas_train.reproduce.plan import Step
 from mas_train.reproduce.run import read_mark

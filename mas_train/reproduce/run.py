@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from mas_labels.errors import ConfigError, MasError
-from mas_labels.system import try_lock, write_text
+from mas_labels.system.files import try_lock, write_text
 from mas_train.reproduce.plan import Step, check_plan, real_command
 
 DONE: Final = "done"

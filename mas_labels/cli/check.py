@@ -1,0 +1,136 @@
+"""The commands of `mas-labels` that look into finished shards: `verify` and `failures`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mas_labels.cli.common import EXIT_UNAVAILABLE, follow_links_option, video_timeout_option
+
+if TYPE_CHECKING:
+    from mas_labels.verify.run import ShardReport
+
+
+EXIT_UNSOUND = 5
+"""Of `verify`: a shard is damaged, contradicts itself or its videos."""
+VERDICTS = {True: "ok ", False: "BAD", None: "CANNOT READ"}
+"""By `mas_labels.verify.run.ShardReport.is_sound`."""
+EXIT_STATUS = {True: 0, False: EXIT_UNSOUND, None: EXIT_UNAVAILABLE}
+
+shards_argument = click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+
+
+class Share(click.ParamType):
+    """A share of the clips: ``1%``, ``100%`` or ``0.01``."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return it as a number from 0 to 1."""
+        text = str(value).strip()
+        try:
+            share = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+        except ValueError:
+            share = -1.0
+        if not 0.0 <= share <= 1.0:
+            self.fail(f"{text!r} is not a share of the clips, such as 1% or 0.01", param, ctx)
+        return share
+
+
+@click.command()
+@shards_argument
+@click.option("--deep", is_flag=True, help="Decode every frame; compare labels and tables with one another.")
+@click.option(
+    "--recompute", type=Share(), default=0.0, help="Share of the clips to make again from their videos: 1%."
+)
+@click.option(
+    "--root", type=click.Path(path_type=Path, file_okay=False), help="The data set's folder, for --recompute."
+)
+@follow_links_option
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the draw of the clips to make again.")
+@video_timeout_option
+@click.option("--workers", type=click.IntRange(1), default=1, help="Processes.")
+@json_option
+def verify(
+    shards: tuple[Path, ...],
+    deep: bool,
+    recompute: float,
+    root: Path | None,
+    follow_links: bool,
+    seed: int,
+    video_timeout: float,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Check that SHARDS (files or folders) are what was written, to the last bit.
+
+    Always: the seal over the whole file, the structure, all checksums and the content hash. Exit status: 0
+    all are sound, 1 nothing could be checked, 2 wrong usage, 5 at least one is not sound, 6 none is known not
+    to be sound, but some could not be read now ("CANNOT READ": no permission, an I/O error, a missing video).
+    """
+    if recompute and root is None:
+        raise click.UsageError("--recompute needs --root, the folder of the videos")
+    from mas_labels.plan.completeness import find_incomplete
+    from mas_labels.shards.shard_set import find_shards
+    from mas_labels.verify.run import Checks, verify_shards
+
+    checks = Checks(deep, recompute, root, seed, video_timeout, follow_links)
+    paths = find_shards(shards)
+    reports = []
+    for report in verify_shards(paths, checks, workers):
+        reports.append(report)
+        if not as_json:
+            click.echo(f"{VERDICTS[report.is_sound]} {report.path}: {report.clips} clips")
+            for found in (*report.problems, *filter(None, [report.unavailable])):
+                click.echo(f"    {found}")
+    sound = [report for report in reports if report.is_sound]
+    made_again = sum(report.recomputed for report in reports)
+    incomplete = [str(folder) for folder in find_incomplete(paths)]
+    if as_json:
+        found = {
+            "sound": _overall(reports),
+            "incomplete": incomplete,
+            "shards": [report.as_dict() for report in reports],
+        }
+        click.echo(json.dumps(found, indent=2))
+    else:
+        for text in incomplete:
+            click.echo(f"warning: {text}")
+        click.echo(f"{len(sound)} of {len(reports)} shards are sound; {made_again} clips made again")
+    sys.exit(EXIT_STATUS[_overall(reports)])
+
+
+def _overall(reports: Sequence[ShardReport]) -> bool | None:
+    """Return False if one is not sound, else None if one could not be read, else True."""
+    verdicts = [report.is_sound for report in reports]
+    return False if False in verdicts else None if None in verdicts else True
+
+
+@click.command()
+@shards_argument
+@json_option
+def failures(shards: tuple[Path, ...], as_json: bool) -> None:
+    """List the videos that SHARDS (files or folders) could not use, and why."""
+    from mas_labels.shards.reader import Shard
+    from mas_labels.shards.shard_set import find_shards, read_failures
+
+    rows: list[dict[str, str]] = []
+    for path in find_shards(shards):
+        with Shard(path) as shard:
+            rows += [{**failure._asdict(), "shard": str(path)} for failure in read_failures(shard)]
+    counts = Counter(f"{row['stage']}/{row['code']}" for row in rows)
+    if as_json:
+        click.echo(json.dumps({"counts": counts, "failures": rows}, indent=2))
+        return
+    for row in rows:
+        click.echo(f"{row['video']!r}: {row['stage']}/{row['code']}: {row['message']} [{row['shard']}]")
+    for reason, count in counts.most_common():
+        click.echo(f"{count:6d} {reason}")
+    click.echo(f"{len(rows):6d} videos failed")

@@ -1,0 +1,207 @@
+"""The command line of `mas-labels`: it parses; the library does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mas_labels.cli import check
+from mas_labels.cli.common import (
+    EXIT_ERROR,
+    EXIT_FAILURE_RATE,
+    EXIT_SIGNAL,
+    follow_links_option,
+    fps_option,
+    give_up,
+    manifest_option,
+    root_option,
+    splits_option,
+)
+from mas_labels.cli.make import make, status
+from mas_labels.config import FLOW_METHODS
+from mas_labels.errors import ConfigError, FailureRateError, MasError, explain_import_error, unavailable
+from mas_labels.system import signals
+from mas_labels.system.process import begin_process
+
+GOES_ON = "finished shards are kept, the same command goes on from there"
+
+
+class Commands(click.Group):
+    """Turns the errors of the library into one line and an exit status."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command line."""
+        begin_process()
+        return super().main(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            with signals.signals_raise():
+                return super().invoke(ctx)
+        except FailureRateError as error:
+            give_up(
+                f"{error}; finished shards are kept: mend the videos, then use --retry-failed",
+                EXIT_FAILURE_RATE,
+            )
+        except MasError as error:
+            give_up(str(error), EXIT_ERROR)
+        except (OSError, MemoryError) as error:
+            give_up(str(unavailable(None, error)), EXIT_ERROR)
+        except ImportError as error:
+            give_up(str(explain_import_error(error)), EXIT_ERROR)
+        except signals.Interrupted as stop:
+            give_up(f"stopped by {stop}; {GOES_ON}", EXIT_SIGNAL + stop.number)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="mas-video")
+def main() -> None:
+    """Turn videos into shards of labels for self-supervised training.
+
+    Exit status: 0 all went well, 1 an error that stopped the run, 2 wrong usage, 3 the run is complete but
+    some videos failed, 4 more videos failed than --max-failure-rate allows, 5 a shard is not sound (verify),
+    6 a shard could not be read now (verify, status), 129, 130, 143 stopped by
+    SIGHUP, SIGINT, SIGTERM.
+    """
+
+
+main.add_command(make)
+main.add_command(status)
+main.add_command(check.verify)
+main.add_command(check.failures)
+
+
+@main.command("list")
+@manifest_option
+@root_option
+@splits_option
+@follow_links_option
+@click.option(
+    "--contents/--no-contents",
+    default=True,
+    help="Whether files of equal size in train and test are compared.",
+)
+def list_command(
+    manifest: Path, root: Path, splits_dir: Path | None, follow_links: bool, contents: bool
+) -> None:
+    """Show what a manifest finds: videos, classes, splits, what is missing, what train and test share."""
+    from mas_labels.datasets.find_videos import describe, find_videos, load_manifest
+    from mas_labels.datasets.leakage import find_leaks
+
+    listing = find_videos(load_manifest(manifest), root, splits_dir, follow_links)
+    click.echo(describe(listing))
+    for leak in find_leaks(listing, contents):
+        click.echo(leak)
+
+
+@main.command()
+@click.option("--show", metavar="NAME", help="Print this one, for instance to write another by.")
+def recipes(show: str | None) -> None:
+    """List the manifests that --manifest takes by name, one line each."""
+    from mas_labels.datasets.manifest import load_manifest, packaged_manifests
+
+    packaged = packaged_manifests()
+    if show is None:
+        for name, path in packaged.items():
+            click.echo(f"{name:14} {load_manifest(path).description}")
+    elif show in packaged:
+        click.echo(packaged[show].read_text(encoding="utf-8"), nl=False)
+    else:
+        raise ConfigError(f"there is no manifest called {show!r}: take one of {', '.join(packaged)}")
+
+
+@main.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the demo data set.")
+def demo(out: Path) -> None:
+    """Make the demo data set: 40 short videos with known motion, the same everywhere, without network."""
+    from mas_labels.datasets.demo import make_demo
+
+    make_demo(out)
+
+
+@main.command()
+@click.argument("shards", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The page, an HTML file.")
+@click.option(
+    "--run",
+    "run_dir",
+    type=click.Path(path_type=Path),
+    help="Folder of a training run: its curves, R^2 of each label, and what mas-eval left in it.",
+)
+@click.option(
+    "--results",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Another folder of results and pictures of mas-eval, with --run; many may follow.",
+)
+def report(shards: tuple[Path, ...], out: Path, run_dir: Path | None, results: tuple[Path, ...]) -> None:
+    """Write one page about SHARDS, a training run (--run), or both; it opens offline.
+
+    Of shards: counts, failures, motion, distributions and examples of the labels, clips without motion or
+    with dark bars, bytes, options.
+    """
+    from mas_labels.report import write_report
+    from mas_labels.shards.shard_set import open_shards
+
+    write_report(open_shards(shards) if shards else None, out, run_dir, results)
+    click.echo(f"wrote {out}")
+
+
+@main.command()
+@click.argument("shard", type=click.Path(path_type=Path))
+@click.option("--clip", type=int, default=0, help="Number of the clip.")
+@click.option("--view", type=int, default=0, help="Row of the table of views; 0 is the centre.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The picture; its ending says the format."
+)
+def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
+    """Draw one clip of SHARD with its motion boundaries, patterns and labels."""
+    from mas_labels.inspect import save_clip_figure
+    from mas_labels.shards.shard_set import open_shards
+
+    save_clip_figure(open_shards(shard), clip, view, out)
+    click.echo(f"wrote {out}")
+
+
+@main.command()
+@click.argument("video", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A file .npz or .h5, or a folder for 8-bit pictures.",
+)
+@click.option("--flow", "method", type=click.Choice(FLOW_METHODS), default="tvl1", help="The estimator.")
+@click.option(
+    "--size", type=click.IntRange(16), nargs=2, help="Rows and columns to resize to first.  [default: none]"
+)
+@fps_option
+@click.option(
+    "--dtype", type=click.Choice(["float16", "float32"]), default="float16", help="Type of .npz and .h5."
+)
+@click.option(
+    "--bound", type=float, default=20.0, help="Pixels per frame that a picture's 0 and 255 stand for."
+)
+def flow(
+    video: Path,
+    out: Path,
+    method: str,
+    size: tuple[int, int] | None,
+    fps: str | None,
+    dtype: str,
+    bound: float,
+) -> None:
+    """Write the plain optical flow of VIDEO, a file or a folder of frames, without labels."""
+    from mas_labels.flow.files import video_flow, write_flow
+    from mas_labels.video.frame_rate import parse_fps
+
+    fields = video_flow(video, method, size, parse_fps(fps) if fps else None)
+    count = write_flow(fields, out, dtype=dtype, bound=bound)
+    click.echo(f"wrote {count} flow fields to {out}")
+
+
+if __name__ == "__main__":
+    main()

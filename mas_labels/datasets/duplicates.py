@@ -1,0 +1,78 @@
+"""Several files of one video, where list files know videos by their names: one of them is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from mas_labels.datasets.folder import split_extension
+from mas_labels.datasets.manifest import Manifest
+from mas_labels.datasets.path_match import PathParts
+from mas_labels.datasets.split_lists import file_stem
+from mas_labels.datasets.split_rules import CsvRule, ListsRule, MarkedListsRule
+from mas_labels.datasets.split_table import Splits
+from mas_labels.names import first_names, printable
+
+
+def blank_replacements(manifest: Manifest, videos: Mapping[str, PathParts]) -> dict[str, PathParts]:
+    """Return the videos; those in a folder of replacements have neither class nor split by their path."""
+    folders = {rule.replacements for rule in manifest.splits if isinstance(rule, CsvRule)} - {None}
+    return {
+        path: PathParts(None, None, None, parts.name) if folders.intersection(path.split("/")[:-1]) else parts
+        for path, parts in videos.items()
+    }
+
+
+def take_one_file_each(
+    manifest: Manifest, videos: Mapping[str, PathParts], splits: Splits
+) -> tuple[dict[str, PathParts], Splits, list[str]]:
+    """Leave out all files of a video but one.
+
+    If the manifest reads lists, files are of one video if they have the same name (`PathParts.name`; where
+    there may be CSV files, the name without any folder). A file that a list names with its extension stays.
+    Else the one taken is that in a folder of replacements, else the one whose extension comes first in the
+    manifest, else the one in the fewest folders, else the first by its path. It belongs to the splits of all.
+
+    Returns
+    -------
+    The videos, their splits, and notes.
+    """
+    by_csv = any(isinstance(rule, CsvRule) for rule in manifest.splits)
+    if not by_csv and not any(isinstance(rule, ListsRule | MarkedListsRule) for rule in manifest.splits):
+        return dict(videos), splits, []
+    folders = {rule.replacements for rule in manifest.splits if isinstance(rule, CsvRule)}
+    place = {extension: number for number, extension in enumerate(manifest.extensions)}
+
+    def rank(path: str) -> tuple[bool, int, int, str]:
+        extension = split_extension(path)[1]
+        return (
+            folders.isdisjoint(path.split("/")[:-1]),
+            place.get(extension, len(place)),
+            path.count("/"),
+            path,
+        )
+
+    files: dict[str, list[str]] = {}
+    for path, parts in videos.items():
+        files.setdefault(file_stem(parts) if by_csv else parts.name, []).append(path)
+    kept, by_path, left_out = dict(videos), dict(splits.by_path), dict[str, str]()
+    for paths in files.values():
+        if len(paths) == 1 or splits.exact.issuperset(paths):
+            continue
+        best = min(paths, key=lambda path: (path not in splits.exact, rank(path)))
+        names = [videos[path].class_name for path in (best, *paths)]
+        kept[best] = replace(videos[best], class_name=next(filter(None, names), None))
+        members = {split for path in paths for split in splits.of(path)}
+        by_path[best] = tuple(split for split in splits.names if split in members)
+        for path in set(paths) - splits.exact - {best}:
+            del kept[path]
+            by_path.pop(path, None)
+            left_out[path] = best
+    if not left_out:
+        return kept, splits, []
+    first = min(left_out)
+    note = (
+        f"{len(left_out)} files are other copies of a video and left out: {first_names(sorted(left_out))} "
+        f"({printable(left_out[first])} is used instead of the first)"
+    )
+    return kept, replace(splits, by_path=by_path), [note]

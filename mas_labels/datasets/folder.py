@@ -1,0 +1,293 @@
+"""The files of a folder, fast enough for hundreds of thousands: no `stat` per file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mas_labels.datasets.extracted import find_extracted, note_pictures
+from mas_labels.errors import DatasetError
+from mas_labels.names import first_names, printable
+from mas_labels.video.frame_names import ARCHIVE_EXTENSIONS, is_frame_name
+
+NOWHERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Why nothing is at a path, whoever looks; other errors say that it could not be seen now, or not by us."""
+
+VIDEO_EXTENSIONS: Final = (
+    *(
+        ".avi",
+        ".mp4",
+        ".mkv",
+        ".mov",
+        ".webm",
+        ".m4v",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".wmv",
+        ".flv",
+        ".ogv",
+        ".3gp",
+    ),
+)
+"""Endings of video files, the ones that most data sets come with first."""
+
+
+@dataclass(frozen=True)
+class FolderContents:
+    """What a walk over a folder found.
+
+    Attributes
+    ----------
+    videos
+        Paths relative to the folder, `/` between folders, sorted, exactly as on disk.
+    ignored
+        Number of files that do not look like videos, by extension.
+    notes
+        Sentences on what was left out, such as symbolic links, and on pictures.
+    extracted
+        Whether each video is a folder of frames, or an archive of one, instead of a video file.
+    """
+
+    videos: tuple[str, ...]
+    ignored: dict[str, int]
+    notes: tuple[str, ...]
+    extracted: bool = False
+
+
+def split_extension(path: str) -> tuple[str, str]:
+    """Return a path without its extension, and the extension in lower case with its dot (or nothing)."""
+    stem, dot, ending = path.rpartition(".")
+    if not stem or stem.endswith("/") or "/" in ending:
+        return path, ""
+    return stem, (dot + ending).lower()
+
+
+def video_stem(path: str, extensions: Collection[str] = ()) -> str:
+    """Return a path without its extension, if that is one of `extensions`, of a video or of an archive.
+
+    A folder of frames has none, whatever dots are in its name.
+    """
+    archive = next((ending for ending in ARCHIVE_EXTENSIONS if path.lower().endswith(ending)), "")
+    stem, extension = split_extension(path)
+    if archive:
+        return path[: -len(archive)]
+    return stem if extension in VIDEO_EXTENSIONS or extension in extensions else path
+
+
+def walk_folder(root: Path, extensions: tuple[str, ...], follow_links: bool = False) -> FolderContents:
+    """Find the videos under `root`: the files that end in one of `extensions`, ignoring case.
+
+    If there are none, they are extracted frames: see `mas_labels.datasets.extracted`. Hidden files and folders and the
+    `lost+found` of a disk are skipped; videos and folders that are hidden are told.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    extensions
+        Lower case, with their dot.
+    follow_links
+        Whether links that lead out of `root` or to folders are followed. Each real folder is read once: under
+        its own name if it lies under `root`, else under the first of the links to it in the fewest folders.
+        Folders that `root` lies in are not read. A link to a file inside `root` is that file's second name in
+        any case.
+
+    Raises
+    ------
+    DatasetError
+        A folder cannot be read: what is found would depend on who looks.
+    """
+    walk = _Walk(root, extensions, follow_links)
+    try:
+        walk.read_all()
+    except OSError as error:
+        raise DatasetError(
+            f"cannot read {printable(os.fsdecode(error.filename or root))}: {error.strerror}. What it holds "
+            f"belongs to the data set, so nothing is done without it: make it readable, or move it elsewhere"
+        ) from error
+    videos = [path for path in walk.files if split_extension(path)[1] in extensions]
+    extracted = [] if videos else find_extracted(root, walk.files, walk.pictures)
+    taken = set(videos or extracted)
+    if extracted:
+        walk.leave_out_flow(taken)
+    others = (path for path in walk.files if path not in taken)
+    ignored = Counter(split_extension(path)[1] or "without extension" for path in others)
+    if not walk.pictures.keys() & {f"{path}/" for path in extracted}:
+        ignored.update(walk.picture_kinds)
+    notes = (*walk.notes(), *note_pictures(walk.pictures, len(videos), len(extracted)))
+    return FolderContents(tuple(sorted(taken)), dict(sorted(ignored.items())), notes, bool(extracted))
+
+
+class _Walk:
+    """Collects the files of a folder; an `OSError` goes up to the caller."""
+
+    def __init__(self, root: Path, extensions: tuple[str, ...], follow_links: bool) -> None:
+        self._root, self._extensions, self._follow = root, extensions, follow_links
+        self._real_root = Path(os.path.realpath(root))
+        self._read: set[Path] = set()  # real folders
+        self.files: list[str] = []  # but for numbered pictures, which may be millions
+        self.pictures: Counter[str] = Counter()  # by their folder
+        self.picture_kinds: Counter[str] = Counter()  # by their extension
+        self._folder_links: list[str] = []
+        self._left_out: dict[str, list[str]] = {}  # paths, by what they are
+
+    def read_all(self) -> None:
+        """Read what lies under the root first, then what links lead to: those in the fewest folders first."""
+        self._read_tree("", self._real_root)
+        while self._folder_links:
+            links = sorted(self._folder_links, key=lambda link: (link.count("/"), link))
+            self._folder_links = []
+            for link in links:
+                real = Path(os.path.realpath(self._root / link))
+                if real in self._read:
+                    self._leave_out("symbolic links lead to folders that are listed already", link)
+                elif real in self._real_root.parents:
+                    self._leave_out("symbolic links lead to folders that the root lies in", link)
+                else:
+                    self._read_tree(f"{link}/", real)
+
+    def _read_tree(self, prefix: str, real: Path) -> None:
+        """Read a folder and those in it; `prefix` is its path relative to the root, `real` its own."""
+        folders = [(prefix, real)]
+        while folders:
+            prefix, real = folders.pop()
+            if real in self._read:
+                continue
+            self._read.add(real)
+            with os.scandir(self._root / prefix) as scan:
+                entries = [entry for entry in scan if entry.name != "lost+found"]
+            for entry in entries:  # the type comes with the entry
+                if entry.name[0] == ".":
+                    self._skip_hidden(prefix, entry)
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append((f"{prefix}{entry.name}/", real / entry.name))
+                elif entry.is_symlink():
+                    self._sort_link(prefix + entry.name)
+                elif entry.is_file(follow_symlinks=False):
+                    self._add_file(prefix, entry.name)
+                else:
+                    self._leave_out("pipes, sockets or devices are no videos", prefix + entry.name)
+
+    def _skip_hidden(self, prefix: str, entry: os.DirEntry[str]) -> None:
+        """Note a hidden folder or video; what macOS writes beside a file is neither (``._one.mp4``)."""
+        is_video = split_extension(entry.name)[1] in self._extensions and not entry.name.startswith("._")
+        if is_video or entry.is_dir(follow_symlinks=False):
+            self._leave_out("hidden folders or videos were skipped", prefix + entry.name)
+
+    def _add_file(self, prefix: str, name: str) -> None:
+        if is_frame_name(name):
+            self.pictures[prefix] += 1
+            self.picture_kinds[split_extension(name)[1]] += 1
+        else:
+            self.files.append(prefix + name)
+
+    def _sort_link(self, path: str) -> None:
+        """Take a link for a file, keep it for later, or leave it out."""
+        real = Path(os.path.realpath(self._root / path))
+        inside = real.is_relative_to(self._real_root)
+        try:
+            mode = real.stat().st_mode
+        except OSError as error:
+            if error.errno not in NOWHERE and (inside or self._follow):
+                raise
+            mode = 0 if error.errno in NOWHERE else stat.S_IFREG  # it is there, outside, whatever it is
+        if stat.S_ISREG(mode) and (inside or self._follow):
+            folder, slash, name = path.rpartition("/")
+            self._add_file(folder + slash, name)
+        elif stat.S_ISDIR(mode) and self._follow:
+            self._folder_links.append(path)
+        elif stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+            self._leave_out(
+                "symbolic links were not followed (--follow-links does, or copy what they lead to)", path
+            )
+        else:
+            self._leave_out("symbolic links lead to no file or folder", path)
+
+    def leave_out_flow(self, taken: Collection[str]) -> None:
+        """Note the folders of pictures that were not taken for videos."""
+        for folder in self.pictures:
+            if folder and folder[:-1] not in taken:
+                self._leave_out("folders of pictures hold flow by their names and were left out", folder[:-1])
+
+    def _leave_out(self, what: str, path: str) -> None:
+        self._left_out.setdefault(what, []).append(path)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return one sentence on each kind of what was left out."""
+        return tuple(
+            f"{len(paths)} {what}: {first_names(sorted(paths))}"
+            for what, paths in sorted(self._left_out.items(), reverse=True)
+        )
+
+
+def file_mode(path: Path) -> int:
+    """Return the mode of what is at a path, as `os.stat` does; 0 if nothing is there.
+
+    Raises
+    ------
+    DatasetError
+        It cannot be seen.
+    """
+    try:
+        return path.stat().st_mode
+    except OSError as error:
+        if error.errno in NOWHERE:
+            return 0
+        raise DatasetError(f"cannot look at {path}: {error.strerror}. Make it readable") from error
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted; none if there is no such folder.
+
+    Raises
+    ------
+    DatasetError
+        It cannot be read.
+    """
+    try:
+        with os.scandir(folder) as scan:
+            return sorted(entry.name for entry in scan)
+    except OSError as error:
+        if error.errno in NOWHERE:
+            return []
+        raise DatasetError(f"cannot read {folder}: {error.strerror}. Make it readable") from error
+
+
+def resolve_inside(root: Path, path: str, follow_links: bool = False) -> Path:
+    """Return the file that a shard's or a list's relative path names, only if it lies under `root`.
+
+    Parameters
+    ----------
+    root
+        The data set's folder.
+    path
+        The relative path.
+    follow_links
+        Whether links may lead out of `root`.
+
+    Raises
+    ------
+    DatasetError
+        If the path is absolute, has ``..``, or is a link that leads out of `root`.
+    """
+    parts = path.split("/")
+    if not path or "\0" in path or path.startswith("/") or ".." in parts:
+        inside, remedy = False, "do not trust where it comes from"
+    else:
+        inside = follow_links or (root / path).resolve().is_relative_to(root.resolve())
+        remedy = (
+            "do not trust where it comes from, or, if the links in that folder are yours, use --follow-links"
+        )
+    if not inside:
+        raise DatasetError(
+            f"{printable(path)!r} leads out of {root}: paths of videos lie inside the data set's folder; "
+            f"{remedy}"
+        )
+    return root / path

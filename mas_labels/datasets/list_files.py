@@ -1,0 +1,71 @@
+"""The text of list files, whatever program wrote them, and the names in their lines."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from mas_labels.datasets.folder import VIDEO_EXTENSIONS, split_extension
+from mas_labels.errors import DatasetError
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a list file without its byte order mark; bytes that are not UTF-8 survive.
+
+    Zero bytes are in no list but of UTF-16.
+
+    Raises
+    ------
+    DatasetError
+        The file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"expected a readable list file at {path}, found: {error.strerror}") from error
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace")
+    if b"\0" in data[:2]:
+        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le", "replace")
+    return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a list file that are not empty.
+
+    Raises
+    ------
+    DatasetError
+        The file cannot be read.
+    """
+    # not splitlines(): it also cuts at characters that may stand in a name
+    return [line.strip(" \t") for line in re.split("[\r\n]", read_text(path)) if line.strip()]
+
+
+def unquote(name: str) -> str:
+    """Return a name without the quotes around it."""
+    return name[1:-1] if len(name) > 2 and name[0] == name[-1] and name[0] in "\"'" else name
+
+
+def split_number(line: str) -> tuple[str, str] | None:
+    """Return what a line holds before its last number, and the number; None if it does not end in one."""
+    found = re.fullmatch(r"(.+?)[ \t,;]+(\d+)", line)
+    return (found[1], found[2]) if found else None
+
+
+def names_in_line(line: str, extensions: Collection[str]) -> list[str]:
+    """Return the names that a line of a list may hold, the likeliest first; names may hold spaces.
+
+    Numbers after the name, such as that of the class, are not read: the class comes from the path.
+
+    >>> names_in_line("Yo Yo/v 1.avi 3", (".avi",)), names_in_line("Yo Yo/v 1 3", (".avi",))
+    (['Yo Yo/v 1.avi'], ['Yo Yo/v 1 3', 'Yo Yo/v 1', 'Yo Yo/v'])
+    """
+    names = [line]
+    while numbered := split_number(names[-1]):
+        names.append(numbered[0])
+    names = [unquote(name) for name in names]
+    known = (*extensions, *VIDEO_EXTENSIONS)
+    return [name for name in names if split_extension(name)[1] in known][:1] or names

@@ -1,0 +1,191 @@
+"""The rules by which a manifest reads splits: one class a rule, made from its mapping in the YAML file.
+
+What each rule does is in `mas_labels.datasets.splits`, `mas_labels.datasets.split_lists` and `mas_labels.datasets.split_lists`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mas_labels.errors import ConfigError
+
+ALL: Final = "all"
+"""The split that every manifest has: all videos."""
+MOST_GROUPS: Final = 1_000_000
+
+
+@dataclass(frozen=True)
+class ListsRule:
+    """Splits from list files, one a split; lines are `path` or `path class`."""
+
+    files: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class GroupsRule:
+    """Splits from the number in the path's `group`; each split is a set of numbers."""
+
+    groups: tuple[tuple[str, frozenset[int]], ...]
+
+
+@dataclass(frozen=True)
+class PathRule:
+    """Splits from the path's own `split` group."""
+
+
+@dataclass(frozen=True)
+class MarkedListsRule:
+    """Splits from one list file for each class and number; lines are `name mark` (HMDB51).
+
+    `marks` are pairs of a split's name and its mark: with ("train", "1") a video marked 1 in the file whose
+    {number} is 2 belongs to the split train2. Other marks mean that it is not used there.
+    """
+
+    files: str
+    marks: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class CsvRule:
+    """Splits from one CSV file a split, found by a pattern; a row names a video and its class (Kinetics).
+
+    `name` is a format of the columns that gives the video's file name without folder and extension. Videos in
+    folders called `replacements` are taken instead of others of the same name.
+    """
+
+    files: tuple[tuple[str, str], ...]
+    name: str
+    class_column: str
+    replacements: str | None = None
+
+
+SplitRule = ListsRule | GroupsRule | PathRule | MarkedListsRule | CsvRule
+
+
+def parse_split_rule(data: object, where: str) -> SplitRule:
+    """Make one rule; the place where a new way to read splits gets its name."""
+    keys = Keys(data, where)
+    by = keys.text("by")
+    rule: SplitRule
+    if by == "lists":
+        named = _named(keys.get("files", dict), where)
+        rule = ListsRule(tuple((split, path_inside(name, where)) for split, name in named))
+    elif by == "groups":
+        named = _named(keys.get("groups", dict), where)
+        rule = GroupsRule(tuple((split, _numbers(text, where)) for split, text in named))
+    elif by == "path":
+        rule = PathRule()
+    elif by == "marked_lists":
+        rule = MarkedListsRule(
+            _places(keys.text("files"), where), tuple(_named(keys.get("marks", dict), where))
+        )
+    elif by == "csv":
+        rule = CsvRule(
+            tuple(_named(keys.get("files", dict), where)),
+            keys.text("name"),
+            keys.text("class"),
+            keys.get("replacements", str, None),
+        )
+    else:
+        raise ConfigError(f"{where}: `by` must be lists, marked_lists, csv, groups or path, found {by!r}")
+    keys.finish()
+    return rule
+
+
+def _places(text: str, where: str) -> str:
+    if text.count("{class}") != 1 or text.count("{number}") != 1:
+        raise ConfigError(f"{where}: `files` needs {{class}} and {{number}}, once each; found {text!r}")
+    return text
+
+
+def _named(data: Mapping[object, object], where: str) -> list[tuple[str, str]]:
+    named = [(file_name(str(split), where), str(value)) for split, value in data.items()]
+    if not named or ALL in dict(named):
+        raise ConfigError(
+            f"{where}: expected one split or more, none of them called {ALL!r}; found {dict(named)}"
+        )
+    return named
+
+
+def _numbers(text: str, where: str) -> frozenset[int]:
+    """Numbers of a text such as `1-7, 15-25`."""
+    numbers: set[int] = set()
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", part)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
+        if not 0 <= last - first < MOST_GROUPS:
+            raise ConfigError(f"{where}: expected group numbers such as 1-7, 15-25; found {text[:80]!r}")
+        numbers.update(range(first, last + 1))
+    return frozenset(numbers)
+
+
+LONGEST_NAME: Final = 80
+"""Of data sets and splits: two of them and more make the name of a file."""
+
+
+class Keys:
+    """The keys of one mapping, handed out by kind; what is left over at the end is unknown."""
+
+    def __init__(self, data: object, where: str) -> None:
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"{where}: expected a mapping of keys, found {type(data).__name__}")
+        self._data, self._where, self._known = data, where, list[str]()
+
+    def get(self, key: str, kind: type, default: Any = ...) -> Any:
+        """Return the value of a key, which must be of this kind; without a default it must be there."""
+        self._known.append(key)
+        if key not in self._data and default is not ...:
+            return default
+        value = self._data.get(key)
+        # bool is an int in Python, not in a recipe
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            found = repr(value) if key in self._data else "nothing"
+            raise ConfigError(f"{self._where}: `{key}` must be {kind.__name__}, found {found}")
+        return value
+
+    def text(self, key: str) -> str:
+        """Return a key's text."""
+        return self.get(key, str)
+
+    def texts(self, key: str, default: Any = ...) -> tuple[str, ...]:
+        """Return a key's texts, one or more."""
+        values = self.get(key, list, default)
+        if not values or not all(isinstance(value, str) for value in values):
+            raise ConfigError(
+                f"{self._where}: `{key}` must be a list of one or more strings, found {values!r}"
+            )
+        return tuple(values)
+
+    def finish(self) -> None:
+        """Refuse keys that nobody asked for."""
+        unknown = [str(key) for key in self._data if key not in self._known]
+        if unknown:
+            raise ConfigError(
+                f"{self._where}: unknown key {', '.join(unknown)}; known are {', '.join(self._known)}"
+            )
+
+
+def is_file_name(name: str) -> bool:
+    """Return whether a name may become part of a shard's file name."""
+    return len(name) <= LONGEST_NAME and re.fullmatch(r"\w[\w.-]*", name) is not None
+
+
+def file_name(name: str, where: str) -> str:
+    """Return a name that becomes part of shards' file names, or raise `ConfigError`."""
+    if not is_file_name(name):
+        raise ConfigError(
+            f"{where}: names of data sets and splits are at most {LONGEST_NAME} letters, digits, '_', '.' "
+            f"and '-', found {name!r}"
+        )
+    return name
+
+
+def path_inside(path: str, where: str, up: int = 0) -> str:
+    """Return the path of a list file or their folder if it leads at most `up` folders out of the data set."""
+    if not path or path.startswith("/") or "\0" in path or ".." in path.split("/")[up:]:
+        beside = " or beside" if up else ""
+        raise ConfigError(f"{where}: expected a path in{beside} the data set's folder, found {path!r}")
+    return path

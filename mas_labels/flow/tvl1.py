@@ -1,0 +1,201 @@
+"""TV-L1 optical flow (Zach, Pock, Bischof 2007), compiled: OpenCV's algorithm and defaults, but faster.
+
+The numerics are in ``mas_labels/native/tvl1/tvl1.cpp``. The result is the same bits whatever the instruction set,
+the number of processes or the caller's floating-point state.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mas_labels.errors import ConfigError, InputError, MissingDependencyError
+
+Flow = NDArray[np.float32]
+
+ISA_VARIABLE: Final = "MAS_TVL1_ISA"
+SMALLEST_SIDE, LARGEST_SIDE = 3, 16384
+LARGEST_GREY: Final = 1e6  # far beyond any picture, and no sum of products overflows
+MAX_SCALES: Final = 32
+
+
+@dataclass(frozen=True)
+class Tvl1Options:
+    """Parameters of TV-L1, named and preset as in OpenCV's ``DualTVL1OpticalFlow``."""
+
+    tau: float = 0.25
+    """Time step of the dual update; at most 0.25 to be sure to converge."""
+    lambda_: float = 0.15
+    """Weight of the data term: smaller is smoother."""
+    theta: float = 0.3
+    """Tightness between the flow and its auxiliary field."""
+    nscales: int = 5
+    """Levels of the pyramid; fewer where a side would fall below 16 pixels."""
+    warps: int = 5
+    """Linearisations of the second frame on each level."""
+    epsilon: float = 0.01
+    """Stop when the root mean squared change of the flow in one iteration is at most this, in pixels."""
+    inner_iterations: int = 30
+    """Iterations between two median filters."""
+    outer_iterations: int = 10
+    """Median filters for each warp."""
+    scale_step: float = 0.8
+    """Ratio of the sides of one level to those of the next finer."""
+    gamma: float = 0.0
+    """Weight of an illumination term; only 0, without it, is built."""
+    median_filtering: int = 5
+    """Side of the median filter: 0 or 1 for none, 3 or 5."""
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` where a value has no meaning."""
+        for name in ("tau", "lambda_", "theta"):
+            self._expect(name, "a number above 0", 0 < getattr(self, name) < np.inf)
+        self._expect("epsilon", "a number of at least 0", 0 <= self.epsilon < np.inf)
+        self._expect("nscales", f"1 to {MAX_SCALES}", 1 <= self.nscales <= MAX_SCALES)
+        for name in ("warps", "inner_iterations", "outer_iterations"):
+            self._expect(name, "at least 1", 1 <= getattr(self, name) < 2**31)
+        self._expect("scale_step", "a number between 0 and 1", 0 < self.scale_step < 1)
+        self._expect("gamma", "0 (the illumination term is not built)", self.gamma == 0)
+        self._expect("median_filtering", "0, 1, 3 or 5", self.median_filtering in (0, 1, 3, 5))
+
+    def _expect(self, name: str, expected: str, holds: bool) -> None:
+        if not holds:
+            raise ConfigError(f"TV-L1: {name}: expected {expected}, found {getattr(self, name)}")
+
+
+def is_built() -> bool:
+    """Say whether the compiled extension is there."""
+    try:
+        _native()
+    except MissingDependencyError:
+        return False
+    return True
+
+
+def available_isas() -> tuple[str, ...]:
+    """Name the instruction sets this machine runs, best first: of "avx512", "avx2", "portable"."""
+    names: tuple[str, ...] = _native().available()
+    return names
+
+
+def isa() -> str:
+    """Name the instruction set in use: the best of this machine, or what ``MAS_TVL1_ISA`` says.
+
+    Raises
+    ------
+    ConfigError
+        ``MAS_TVL1_ISA`` names none, or one that this machine does not run.
+    MissingDependencyError
+        The extension was not built.
+    """
+    available = available_isas()
+    wanted = os.environ.get(ISA_VARIABLE) or available[0]
+    if wanted not in available:
+        raise ConfigError(
+            f"{ISA_VARIABLE}={wanted}: expected one of {', '.join(available)} (what this machine runs): "
+            "set one of these, or unset the variable"
+        )
+    return wanted
+
+
+def tvl1_flow(
+    frames: ArrayLike,
+    *,
+    tau: float = Tvl1Options.tau,
+    lambda_: float = Tvl1Options.lambda_,
+    theta: float = Tvl1Options.theta,
+    nscales: int = Tvl1Options.nscales,
+    warps: int = Tvl1Options.warps,
+    epsilon: float = Tvl1Options.epsilon,
+    inner_iterations: int = Tvl1Options.inner_iterations,
+    outer_iterations: int = Tvl1Options.outer_iterations,
+    scale_step: float = Tvl1Options.scale_step,
+    gamma: float = Tvl1Options.gamma,
+    median_filtering: int = Tvl1Options.median_filtering,
+) -> Flow:
+    """Flow between consecutive frames.
+
+    Parameters
+    ----------
+    frames
+        (T, H, W) grey frames, T >= 2, H and W 3 to 16384; uint8, or float32 in [0, 1] (multiplied by 255, as
+        OpenCV does).
+    tau, lambda_, theta, nscales, warps, epsilon, inner_iterations, outer_iterations, scale_step, gamma, \
+median_filtering
+        See `Tvl1Options`.
+
+    Returns
+    -------
+    ndarray, shape (T - 1, H, W, 2), float32
+        (u, v) in pixels per frame: u along columns, v along rows.
+
+    Raises
+    ------
+    InputError
+        `frames` has another shape or dtype, or holds a value that is not finite.
+    ConfigError
+        An option has no meaning.
+    MissingDependencyError
+        The extension was not built.
+
+    Notes
+    -----
+    Source: Zach, Pock, Bischof, DAGM 2007; Sanchez Perez, Meinhardt-Llopis, Facciolo, IPOL 2013. Borders,
+    stopping rule, defaults and median filter are OpenCV's ``DualTVL1OpticalFlow``'s (optflow, 5.0).
+    Departures from it: rounding (one reciprocal, fused products), the stop test's order of summation, and
+    denormals taken for zero. One scale and one warp agree to 1e-5; whole runs
+    amplify the last bit as those of OpenCV itself do.
+
+    The bits are the same for every instruction set of x86-64. On ARM they are too, but where an intermediate
+    result lies within one rounding of the smallest normal number (1e-38), which its hardware flushes earlier.
+
+    The GIL is released; one call uses one thread.
+    """
+    options = Tvl1Options(
+        tau, lambda_, theta, nscales, warps, epsilon, inner_iterations, outer_iterations, scale_step,
+        gamma, median_filtering,
+    )  # fmt: skip
+    return _solve(_check_frames(np.asarray(frames)), None, options)
+
+
+def _native() -> ModuleType:
+    """Import the compiled extension, or say how to get it."""
+    try:
+        return importlib.import_module("mas_labels._tvl1")
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"TV-L1's compiled extension is not there ({error}). Install a C++17 compiler, GCC or Clang "
+            "(Debian: apt install g++), and build it: python setup.py build_ext --inplace in a checkout, "
+            "or else pip install --force-reinstall --no-deps this package"
+        ) from error
+
+
+def _check_frames(frames: NDArray[Any]) -> NDArray[Any]:
+    """Give `frames` as a contiguous array; raise `InputError` unless it is what `tvl1_flow` takes."""
+    if frames.ndim != 3 or len(frames) < 2:
+        raise InputError(f"frames: expected shape (T >= 2, rows, cols), found {frames.shape}")
+    if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in frames.shape[1:]):
+        raise InputError(
+            f"frames: expected sides {SMALLEST_SIDE} to {LARGEST_SIDE}, found {frames.shape[1:]}"
+        )
+    if frames.dtype not in (np.uint8, np.float32):
+        raise InputError(f"frames: expected uint8, or float32 in [0, 1], found {frames.dtype}")
+    if frames.dtype == np.float32 and not (np.abs(frames) <= LARGEST_GREY).all():  # false for NaN as well
+        raise InputError(f"frames: expected finite values to {LARGEST_GREY:g}, found NaN or larger ones")
+    return np.ascontiguousarray(frames)
+
+
+def _solve(frames: NDArray[Any], initial_flow: Flow | None, options: Tvl1Options) -> Flow:
+    """Hand checked arrays to the extension."""
+    count, rows, cols = frames.shape
+    flow = np.empty((count - 1, rows, cols, 2), np.float32)
+    initial = None if initial_flow is None else np.ascontiguousarray(initial_flow)
+    numbers = [value for name, value in vars(options).items() if name != "gamma"]
+    _native().solve(isa(), frames, initial, flow, tuple(numbers))
+    return flow

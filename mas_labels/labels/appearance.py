@@ -1,0 +1,108 @@
+"""The 13 appearance labels (paper, section 3.3): where colour changes most and least, and which colour rules.
+
+All sums are of whole numbers, so exact: a label does not depend on the order of summation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.labels.block_sums import ColourSums, Crops, Gatherer
+from mas_labels.labels.conventions import Convention
+from mas_labels.labels.patterns import BLOCK_SLICES, WHOLE_VIEW, mirrored_blocks
+from mas_labels.schema import APPEARANCE_NAMES, PATTERNS
+
+FrequentColours = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.int64]]
+"""Gives the code of the most frequent colour of blocks: (rows of crops, numbers of blocks) -> codes."""
+
+
+def iou_scores(intersection: NDArray[np.int64], union: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Score how constant each block's colours are over time (paper, equation 2).
+
+    Parameters
+    ----------
+    intersection, union
+        (..., channels): for each channel, the smallest count of each grey level in any frame, summed over the
+        levels; and the same of the largest.
+
+    Returns
+    -------
+    (...) float64 in [0, 1]: intersection over union, the mean of the channels. 1 where the histograms of all
+    frames are equal.
+    """
+    return (intersection / union).mean(axis=-1)
+
+
+@dataclass(frozen=True)
+class AppearanceSums:
+    """What the labels of any view of some crops are decided by.
+
+    Attributes
+    ----------
+    colours
+        Histograms over time, and octants of RGB.
+    frequent_colours
+        Finds the most frequent colour of blocks.
+    """
+
+    colours: ColourSums
+    frequent_colours: FrequentColours
+
+    @classmethod
+    def of_frames(
+        cls, frames: NDArray[np.uint8], crops: Crops, convention: Convention, gatherer: Gatherer
+    ) -> AppearanceSums:
+        """Gather the sums of a clip's frames, (T, H, W, 3) uint8 RGB."""
+
+        def frequent_colours(crop: NDArray[np.intp], block: NDArray[np.intp]) -> NDArray[np.int64]:
+            asked, row = np.unique(crop * (WHOLE_VIEW + 1) + block, return_inverse=True)
+            crop, block = np.divmod(asked, WHOLE_VIEW + 1)
+            queries = np.column_stack([crops[crop], block]).astype(np.int32)
+            return gatherer.frequent_colours(frames, queries, convention.diagonals)[row]
+
+        return cls(gatherer.colour_sums(frames, crops, convention.diagonals), frequent_colours)
+
+    def labels(
+        self, crop: NDArray[np.intp], mirrored: NDArray[np.intp], convention: Convention
+    ) -> NDArray[np.uint8]:
+        """Return the appearance labels of views, (V, 13), in the order of `schema.APPEARANCE_NAMES`.
+
+        Parameters
+        ----------
+        crop, mirrored
+            (V,) each: the row of each view's crop, and 0 or 1.
+        convention
+            Says which colour is the dominant one.
+        """
+        values: dict[str, NDArray[np.intp]] = {}
+        blocks = {"C": np.full(len(crop), WHOLE_VIEW)}
+        scores = iou_scores(self.colours.intersection, self.colours.union)
+        for pattern in PATTERNS:
+            order = mirrored_blocks()[mirrored, BLOCK_SLICES[pattern]]
+            seen = scores[crop[:, None], order]
+            for letter, block in (("d", np.argmin(seen, axis=1)), ("s", np.argmax(seen, axis=1))):
+                values[f"{pattern}_p{letter}"] = 1 + block
+                blocks[f"{pattern}_c{letter}"] = order[np.arange(len(order)), block]
+        asked = np.stack(list(blocks.values()))
+        found = self._dominant_colours(np.broadcast_to(crop, asked.shape).ravel(), asked.ravel(), convention)
+        values.update(zip(blocks, found.reshape(asked.shape), strict=True))
+        return np.stack([values[name] for name in APPEARANCE_NAMES], axis=1).astype(np.uint8)
+
+    def _dominant_colours(
+        self, crop: NDArray[np.intp], block: NDArray[np.intp], convention: Convention
+    ) -> NDArray[np.intp]:
+        """Return the number of each block's dominant colour; ties go to the lowest number, or code."""
+        numbers = np.asarray(convention.colour_numbers)
+        if convention.dominant_colour == "colour":
+            codes = self.frequent_colours(crop, block)
+            red, green, blue = (codes >> shift & 0x80 for shift in (0, 8, 16))
+            return numbers[(red >> 5) | (green >> 6) | (blue >> 7)]
+        whole = self.colours.octants[:, BLOCK_SLICES["rings"]].sum(axis=1, keepdims=True)
+        counts = np.concatenate([self.colours.octants, whole], axis=1)[crop, block]
+        by_number = np.empty_like(counts)
+        by_number[:, numbers - 1] = counts
+        return 1 + np.argmax(by_number, axis=1)

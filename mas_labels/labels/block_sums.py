@@ -1,0 +1,83 @@
+"""What labels are decided by: sums over blocks of crops, and what gathers them (`mas_labels.labels.block_sums_native`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+WAY_VARIABLE: Final = "MAS_LABELS"
+"""Names the way to gather in the environment."""
+
+UNITS_PER_PIXEL: Final = 2.0**20
+"""Magnitudes are rounded once to multiples of 2**-20 pixels and added up as integers. Such sums do not depend
+on the order of summation: ties are ties, on every machine, in every view."""
+
+Crops = NDArray[np.int32]
+"""(C, 2): top, left; ascending, none twice."""
+
+
+@dataclass(frozen=True)
+class FieldSums:
+    """What is gathered of a clip's flow.
+
+    Attributes
+    ----------
+    boundaries
+        (2, H, W, 2) float32, Mu and Mv.
+    of_crops
+        (C, 2, fields) int64: magnitude of each field's own boundary of u and of v, summed over the crop, in
+        units.
+    of_frame
+        (2, fields) int64: the same summed over the frame.
+    """
+
+    boundaries: NDArray[np.float32]
+    of_crops: NDArray[np.int64]
+    of_frame: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ColourSums:
+    """What is gathered of a clip's frames.
+
+    Attributes
+    ----------
+    intersection, union
+        (C, 28, 3) int64: of the histograms of all frames, for each block and channel.
+    octants
+        (C, 28, 8) int64: pixels of all frames in each octant of RGB,
+        4 [R >= 128] + 2 [G >= 128] + [B >= 128].
+    """
+
+    intersection: NDArray[np.int64]
+    union: NDArray[np.int64]
+    octants: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Gatherer:
+    """One way to gather.
+
+    Attributes
+    ----------
+    field_sums
+        (flow (fields, H, W, 2) float32, derivative, crops) -> `FieldSums`.
+    vote_sums
+        (bins (layers, H, W) uint8, votes (layers, H, W) int64, crops, diagonals) -> (C, 28, 8) int64: the
+        votes in each bin and block.
+    colour_sums
+        (frames (T, H, W, 3) uint8, crops, diagonals) -> `ColourSums`.
+    frequent_colours
+        (frames, queries (N, 3) int32, diagonals) -> (N,) int64: the code r + 256 g + 65536 b of the most
+        frequent colour in a block, the lowest at a tie. A query is top, left and block, 0 to 27 or
+        `patterns.WHOLE_VIEW`.
+    """
+
+    field_sums: Callable[[NDArray[np.float32], str, Crops], FieldSums]
+    vote_sums: Callable[[NDArray[np.uint8], NDArray[np.int64], Crops, str], NDArray[np.int64]]
+    colour_sums: Callable[[NDArray[np.uint8], Crops, str], ColourSums]
+    frequent_colours: Callable[[NDArray[np.uint8], NDArray[np.int32], str], NDArray[np.int64]]

@@ -1,0 +1,86 @@
+"""Gathering in plain NumPy: slow, and written to be read; see `mas_labels.labels.block_sums_native`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.labels.block_sums import ColourSums, Crops, FieldSums, Gatherer
+from mas_labels.labels.motion_boundary import flow_derivatives, magnitudes, sum_boundaries
+from mas_labels.labels.patterns import ALL_BLOCKS, WHOLE_VIEW, block_masks
+from mas_labels.schema import COLOURS, ORIENTATIONS, VIEW_SIZE
+
+LEVELS = 256
+"""Bins of the histogram of one colour channel: one a grey level."""
+
+
+def _cut(images: NDArray, top: int, left: int) -> NDArray:
+    """Cut a crop from (n, H, W, ...) images."""
+    return images[:, top : top + VIEW_SIZE, left : left + VIEW_SIZE]
+
+
+def field_sums(flow: NDArray[np.float32], derivative: str, crops: Crops) -> FieldSums:
+    """Gather the sums of a clip's flow."""
+    per_field = flow_derivatives(flow, derivative)
+    lengths = magnitudes(per_field)
+    of_crops = [
+        [_cut(component, top, left).sum(axis=(1, 2)) for component in lengths] for top, left in crops.tolist()
+    ]
+    return FieldSums(
+        boundaries=sum_boundaries(per_field),
+        of_crops=np.array(of_crops, np.int64).reshape(len(crops), 2, len(flow)),
+        of_frame=lengths.sum(axis=(2, 3)),
+    )
+
+
+def vote_sums(
+    bins: NDArray[np.uint8], votes: NDArray[np.int64], crops: Crops, diagonals: str
+) -> NDArray[np.int64]:
+    """Sum votes over bins and blocks."""
+    masks = block_masks(diagonals)
+    sums = np.zeros((len(crops), ALL_BLOCKS, ORIENTATIONS), np.int64)
+    for crop, (top, left) in enumerate(crops.tolist()):
+        crop_bins, crop_votes = _cut(bins, top, left), _cut(votes, top, left)
+        for block, mask in enumerate(masks):
+            np.add.at(sums[crop, block], crop_bins[:, mask], crop_votes[:, mask])
+    return sums
+
+
+def colour_sums(frames: NDArray[np.uint8], crops: Crops, diagonals: str) -> ColourSums:
+    """Gather the sums of a clip's frames."""
+    # a number for each level of each frame and channel, so that one count serves them all
+    count, channels = len(frames), frames.shape[-1]
+    number = np.arange(count * channels).reshape(count, 1, 1, channels) * LEVELS + frames
+    high = frames >> 7
+    octants = (high[..., 0] << 2) | (high[..., 1] << 1) | high[..., 2]
+    sums = ColourSums(
+        intersection=np.zeros((len(crops), ALL_BLOCKS, channels), np.int64),
+        union=np.zeros((len(crops), ALL_BLOCKS, channels), np.int64),
+        octants=np.zeros((len(crops), ALL_BLOCKS, COLOURS), np.int64),
+    )
+    for crop, (top, left) in enumerate(crops.tolist()):
+        crop_number, crop_octants = _cut(number, top, left), _cut(octants, top, left)
+        for block, mask in enumerate(block_masks(diagonals)):
+            histograms = np.bincount(crop_number[:, mask].ravel(), minlength=count * channels * LEVELS)
+            histograms = histograms.reshape(count, channels, LEVELS)
+            sums.intersection[crop, block] = histograms.min(axis=0).sum(axis=-1)
+            sums.union[crop, block] = histograms.max(axis=0).sum(axis=-1)
+            sums.octants[crop, block] = np.bincount(crop_octants[:, mask].ravel(), minlength=COLOURS)
+    return sums
+
+
+def frequent_colours(
+    frames: NDArray[np.uint8], queries: NDArray[np.int32], diagonals: str
+) -> NDArray[np.int64]:
+    """Find the most frequent colour of each block asked for."""
+    codes = frames.astype(np.int64) @ np.array([1, LEVELS, LEVELS**2])
+    whole = np.ones((VIEW_SIZE, VIEW_SIZE), bool)
+    found = np.zeros(len(queries), np.int64)
+    for row, (top, left, block) in enumerate(queries.tolist()):
+        mask = whole if block == WHOLE_VIEW else block_masks(diagonals)[block]
+        palette, counts = np.unique(_cut(codes, top, left)[:, mask], return_counts=True)
+        found[row] = palette[np.argmax(counts)]  # the palette ascends, and argmax takes the first
+    return found
+
+
+NUMPY = Gatherer(field_sums, vote_sums, colour_sums, frequent_colours)

@@ -1,0 +1,113 @@
+"""The 27 labels of every view of a clip (paper, sections 3.2 and 3.3; figure 5 for their order)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mas_labels.errors import InputError
+from mas_labels.labels.appearance import AppearanceSums
+from mas_labels.labels.block_sums_native import gatherer
+from mas_labels.labels.conventions import get_convention
+from mas_labels.labels.motion import MotionSums
+from mas_labels.labels.motion_boundary import check_flow
+from mas_labels.labels.views import centre_view, check_views
+from mas_labels.video.clips import check_frames
+
+MOST_FRAMES = 256
+"""Most frames of a clip, since labels number fields in uint8."""
+
+
+def compute_labels(
+    frames: NDArray[np.uint8],
+    flow: NDArray[np.float32],
+    views: ArrayLike | None = None,
+    convention: str = "paper",
+) -> NDArray[np.uint8]:
+    """Compute the 27 labels of each view of a clip.
+
+    Parameters
+    ----------
+    frames
+        (T, H, W, 3) uint8 RGB, at least 112 x 112 pixels; the paper has 16 frames of 128 x 171.
+    flow
+        (T - 1, H, W, 2) floating point, (u, v) in pixels per frame between consecutive frames.
+    views
+        (V, 3) integers: top, left, mirrored. The crop is 112 x 112, `left` counts in the unmirrored frame,
+        and mirroring comes after cropping. None means the one centre view, not mirrored.
+    convention
+        ``"paper"`` or ``"authors"``, see `mas_labels.labels.conventions`.
+
+    Returns
+    -------
+    (V, 27) uint8, columns as in `mas_labels.schema.LABEL_NAMES`.
+
+    Raises
+    ------
+    InputError
+        If a shape or a dtype is wrong, the flow is not finite or too large, or a view leaves the frame.
+    ConfigError
+        If there is no such convention.
+    MissingDependencyError
+        If the compiled part was not built; `mas_labels.labels.block_sums_native` says how to do without.
+
+    Notes
+    -----
+    - Derivatives are taken on the whole field and then cropped: the border of a crop is no motion boundary.
+    - A mirrored view has the mirrored flow with u negated, which the released code forgets.
+    - Ties go to the lowest number; a motionless clip gets the lowest numbers (`authors`: 0 on the grid).
+    - Magnitudes are rounded to 2**-20 pixels, see `mas_labels.labels.block_sums_native`.
+    """
+    return clip_statistics(frames, flow, views, convention).labels
+
+
+@dataclass(frozen=True)
+class ClipStatistics:
+    """What labelling learns of a clip.
+
+    Attributes
+    ----------
+    labels
+        (V, 27) uint8.
+    mu, mv
+        (H, W, 2) float32, the summed motion boundaries.
+    motion
+        (T - 1, 2) float32, mean magnitude over the frame of each field's own boundary, of u and of v, pixels.
+    """
+
+    labels: NDArray[np.uint8]
+    mu: NDArray[np.float32]
+    mv: NDArray[np.float32]
+    motion: NDArray[np.float32]
+
+
+def clip_statistics(
+    frames: NDArray[np.uint8],
+    flow: NDArray[np.float32],
+    views: ArrayLike | None = None,
+    convention: str = "paper",
+) -> ClipStatistics:
+    """Compute the labels of each view and, on the way, what a shard keeps beside them.
+
+    Parameters, errors and notes are those of `compute_labels`.
+    """
+    frames = np.asarray(frames)
+    check_frames(frames)
+    flow = check_flow(flow)
+    if len(frames) > MOST_FRAMES:
+        raise InputError(f"frames: expected at most {MOST_FRAMES}, found {len(frames)}: cut them into clips")
+    if flow.shape[:3] != (len(frames) - 1, *frames.shape[1:3]):
+        expected = (len(frames) - 1, *frames.shape[1:3], 2)
+        raise InputError(f"flow: expected shape {expected} to go with the frames, found {flow.shape}")
+    table = centre_view(*frames.shape[1:3]) if views is None else check_views(views, *frames.shape[1:3])
+    choices, way = get_convention(convention), gatherer()
+    offsets, mirrored = table[:, :2].astype(np.int32), table[:, 2]
+    crops, crop = np.unique(offsets, axis=0, return_inverse=True)
+    crop = crop.reshape(-1)  # NumPy 2.0 gives it another shape
+    motion = MotionSums.of_flow(flow, crops, choices, way)
+    appearance = AppearanceSums.of_frames(frames, crops, choices, way)
+    labels = [each.labels(crop, mirrored, choices) for each in (motion, appearance)]
+    mu, mv = motion.fields.boundaries
+    return ClipStatistics(np.concatenate(labels, axis=1), mu, mv, motion.field_means())

@@ -1,0 +1,65 @@
+"""How often each label has each value in a set of shards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.errors import InputError, ShardError
+from mas_labels.schema import LABEL_MAX, LABEL_NAMES
+
+
+@dataclass
+class LabelCounts:
+    """Counted values of the 27 labels, over all views of clips.
+
+    Attributes
+    ----------
+    counts
+        For each label how often each value 0, 1, ... was seen: 27 arrays of int64.
+    clips
+        Clips that were counted.
+    of_clips
+        Clips there are.
+    """
+
+    counts: list[NDArray[np.int64]] = field(
+        default_factory=lambda: [np.zeros(largest + 1, np.int64) for largest in LABEL_MAX]
+    )
+    clips: int = 0
+    of_clips: int = 0
+
+    def add(self, labels: NDArray[np.uint8], path: Path) -> None:
+        """Count the labels (clips, views, 27) of one shard.
+
+        Raises
+        ------
+        ShardError
+            If one is out of its range.
+        """
+        self.clips += len(labels)
+        for index, largest in enumerate(LABEL_MAX):
+            counts = np.bincount(labels[..., index].ravel(), minlength=largest + 1)
+            if len(counts) > largest + 1:
+                raise ShardError(
+                    f"{path}: expected {LABEL_NAMES[index]} of at most {largest}, found {len(counts) - 1}: "
+                    f"make the shard again"
+                )
+            self.counts[index] += counts
+
+    def shares(self, name: str) -> dict[int, float]:
+        """Return the share of each value of a label, from 0 to 1; value 0 only where it was seen.
+
+        Raises
+        ------
+        InputError
+            If there is no such label.
+        """
+        if name not in LABEL_NAMES:
+            raise InputError(f"expected a label, one of {', '.join(LABEL_NAMES)}, found {name!r}")
+        counts = self.counts[LABEL_NAMES.index(name)]
+        first = 0 if counts[0] else 1
+        return {value: float(counts[value] / max(1, counts.sum())) for value in range(first, len(counts))}

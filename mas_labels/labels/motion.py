@@ -1,0 +1,157 @@
+"""The 14 motion labels (paper, section 3.2): where the largest motion is, which way, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.labels.block_sums import UNITS_PER_PIXEL, Crops, FieldSums, Gatherer
+from mas_labels.labels.conventions import Convention
+from mas_labels.labels.motion_boundary import magnitudes
+from mas_labels.labels.patterns import BLOCK_SLICES, block_pixels, mirrored_blocks
+from mas_labels.schema import MOTION_NAMES, ORIENTATIONS, PATTERNS
+
+MIRROR_SIGNS = np.array([[1, -1], [-1, 1]], np.float32)
+"""What mirroring with u negated does to (d/dcol, d/drow) of Mu and of Mv."""
+
+Votes = tuple[NDArray[np.uint8], NDArray[np.int64]]
+"""Bin of each pixel, from 0, and its vote in units, each (layers, H, W): a pixel may have several votes."""
+
+
+def octants(d_col: NDArray[np.float32], d_row: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the bin 0..7 of each angle, 45 degrees each, counter-clockwise on the screen from "right".
+
+    By comparisons alone, so exact: an angle on the edge of two bins is in the higher one.
+    """
+    right, up = d_col, -d_row
+    first, second, third = (right > 0) & (up >= 0), (right <= 0) & (up > 0), (right < 0) & (up <= 0)
+    quadrant = np.uint8(3) - np.uint8(3) * first - np.uint8(2) * second - np.uint8(1) * third
+    steep, flat = np.abs(up) >= np.abs(right), np.abs(up) <= np.abs(right)
+    return np.uint8(2) * quadrant + np.where(first | third, steep, flat)
+
+
+def angle_positions(
+    d_col: NDArray[np.float32], d_row: NDArray[np.float32], angle: str
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return the bin 0..7 of each angle and how far into the bin it lies, 0 to 1."""
+    width = 360.0 / ORIENTATIONS
+    if angle == "counter-clockwise":
+        bins = octants(d_col, d_row)
+        position = np.degrees(np.arctan2(-d_row.astype(np.float64), d_col)) % 360.0 / width
+        return bins, np.clip(position - bins, 0.0, 1.0)
+    _, degrees = cv2.cartToPolar(d_col, d_row, angleInDegrees=True)
+    position = degrees.astype(np.float64) / width
+    lower = np.floor(position)
+    return lower.astype(np.uint8) % ORIENTATIONS, position - lower
+
+
+def orientation_votes(
+    gradient: NDArray[np.float32], length: NDArray[np.int64], convention: Convention
+) -> Votes:
+    """Cast each pixel's magnitude into bins of orientation.
+
+    Parameters
+    ----------
+    gradient
+        (H, W, 2) float32, (d/dcol, d/drow): Mu or Mv.
+    length
+        (H, W) int64, its `magnitudes`.
+    convention
+        Says how angles are measured and votes are cast.
+    """
+    d_col, d_row = np.ascontiguousarray(gradient[..., 0]), np.ascontiguousarray(gradient[..., 1])
+    if convention.vote == "whole" and convention.angle == "counter-clockwise":
+        return octants(d_col, d_row)[None], length[None]
+    bins, share = angle_positions(d_col, d_row, convention.angle)
+    if convention.vote == "whole":
+        return bins[None], length[None]
+    votes = np.stack([np.rint(length * (1.0 - share)), np.rint(length * share)]).astype(np.int64)
+    return np.stack([bins, (bins + np.uint8(1)) % ORIENTATIONS]), votes
+
+
+@dataclass(frozen=True)
+class MotionSums:
+    """What the labels of any view of some crops are decided by.
+
+    Attributes
+    ----------
+    fields
+        Mu and Mv, and each field's own magnitudes.
+    magnitude
+        (C, 2, 28) int64: magnitude of Mu and of Mv summed over each block, in units.
+    votes
+        (2, C, 2, 28, 8) int64: votes for each bin, first as they are, then with the clip mirrored (but the
+        blocks still those of the unmirrored view).
+    """
+
+    fields: FieldSums
+    magnitude: NDArray[np.int64]
+    votes: NDArray[np.int64]
+
+    @classmethod
+    def of_flow(
+        cls, flow: NDArray[np.float32], crops: Crops, convention: Convention, gatherer: Gatherer
+    ) -> MotionSums:
+        """Gather the sums of a clip's flow, (fields, H, W, 2) in pixels per frame."""
+        fields = gatherer.field_sums(flow, convention.derivative, crops)
+        mirrored = fields.boundaries * MIRROR_SIGNS[:, None, None, :]
+        lengths = magnitudes(fields.boundaries)
+        one_bin = np.zeros((1, *lengths.shape[1:]), np.uint8)
+
+        def sums(bins: NDArray[np.uint8], votes: NDArray[np.int64]) -> NDArray[np.int64]:
+            return gatherer.vote_sums(bins, votes, crops, convention.diagonals)
+
+        votes = [
+            [sums(*orientation_votes(*one, convention)) for one in zip(pair, lengths, strict=True)]
+            for pair in (fields.boundaries, mirrored)
+        ]
+        magnitude = [sums(one_bin, length[None])[..., 0] for length in lengths]
+        return cls(fields, np.stack(magnitude, axis=1), np.stack([np.stack(pair, axis=1) for pair in votes]))
+
+    def labels(
+        self, crop: NDArray[np.intp], mirrored: NDArray[np.intp], convention: Convention
+    ) -> NDArray[np.uint8]:
+        """Return the motion labels of views, (V, 14), in the order of `schema.MOTION_NAMES`.
+
+        Parameters
+        ----------
+        crop, mirrored
+            (V,) each: the row of each view's crop, and 0 or 1.
+        convention
+            Says what a motionless view gets.
+        """
+        values: dict[str, NDArray[np.intp]] = {}
+        for component, name in enumerate("uv"):
+            for pattern in PATTERNS:
+                location, orientation = self._largest(pattern, component, crop, mirrored, convention)
+                values[f"{pattern}_{name}l"], values[f"{pattern}_{name}o"] = location, orientation
+            values[f"{name}i"] = 1 + np.argmax(self.fields.of_crops[crop, component], axis=1)
+        return np.stack([values[name] for name in MOTION_NAMES], axis=1).astype(np.uint8)
+
+    def _largest(
+        self,
+        pattern: str,
+        component: int,
+        crop: NDArray[np.intp],
+        mirrored: NDArray[np.intp],
+        convention: Convention,
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return each view's block with the largest mean magnitude, and its dominant orientation."""
+        order = mirrored_blocks()[mirrored, BLOCK_SLICES[pattern]]
+        pixels = block_pixels(convention.diagonals)[order]
+        means = self.magnitude[crop[:, None], component, order] / pixels
+        block = np.argmax(means, axis=1)
+        seen_block = order[np.arange(len(order)), block]
+        orientation = np.argmax(self.votes[mirrored, crop, component, seen_block], axis=1)
+        if pattern != "grid":
+            return 1 + block, 1 + orientation
+        still, lowest = means.max(axis=1) == 0.0, convention.motionless_grid
+        return np.where(still, lowest, 1 + block), np.where(still, lowest, 1 + orientation)
+
+    def field_means(self) -> NDArray[np.float32]:
+        """Return (fields, 2) float32: mean magnitude over the frame of each field's boundaries, in pixels."""
+        pixels = self.fields.boundaries[0, ..., 0].size
+        return (self.fields.of_frame.T / pixels / UNITS_PER_PIXEL).astype(np.float32)

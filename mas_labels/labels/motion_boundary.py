@@ -1,0 +1,108 @@
+"""Motion boundaries: from optical flow to Mu and Mv (paper, section 3.2, equation 1 and figure 3).
+
+Spatial derivatives of flow cancel what moves as one, such as a panning camera, and keep where motion changes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mas_labels.errors import InputError
+from mas_labels.labels.block_sums import UNITS_PER_PIXEL
+from mas_labels.labels.conventions import get_convention
+
+
+def magnitudes(gradient: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the length of each vector of (..., 2), rounded to units of 2**-20 pixels."""
+    wide = gradient.astype(np.float64)
+    length = np.sqrt(wide[..., 0] ** 2 + wide[..., 1] ** 2)
+    return np.rint(length * UNITS_PER_PIXEL).astype(np.int64)
+
+
+LARGEST_FLOW = 16384.0
+"""Pixels per frame: more than any frame is wide. Sums of magnitudes stay far below what 64 bits hold."""
+
+
+def derivatives(fields: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
+    """Differentiate fields along columns and rows.
+
+    Parameters
+    ----------
+    fields
+        (..., H, W) float32.
+    kind
+        ``"central"`` or ``"prewitt"``, see `mas_labels.labels.conventions.Convention`.
+
+    Returns
+    -------
+    (..., H, W, 2) float32, (d/dcol, d/drow), per pixel.
+
+    Notes
+    -----
+    Sums are ordered so that a mirrored field gives the mirrored derivative to the last bit.
+    """
+    if kind == "central":
+        return np.stack([np.gradient(fields, axis=-1), np.gradient(fields, axis=-2)], axis=-1)
+    edge = [(0, 0)] * (fields.ndim - 2) + [(1, 1), (1, 1)]
+    padded = np.pad(fields, edge, mode="symmetric")
+    along_cols = padded[..., :, :-2] - padded[..., :, 2:]
+    along_rows = padded[..., :-2, :] - padded[..., 2:, :]
+    d_col = (along_cols[..., :-2, :] + along_cols[..., 2:, :]) + along_cols[..., 1:-1, :]
+    d_row = (along_rows[..., :, :-2] + along_rows[..., :, 2:]) + along_rows[..., :, 1:-1]
+    return np.stack([d_col, d_row], axis=-1)
+
+
+def check_flow(flow: ArrayLike) -> NDArray[np.float32]:
+    """Return `flow` as float32; `InputError` unless (fields, H >= 2, W >= 2, 2), finite, at most 16384."""
+    flow = np.asarray(flow)
+    if flow.ndim != 4 or flow.shape[-1] != 2 or min(flow.shape[:3]) < 1 or min(flow.shape[1:3]) < 2:
+        raise InputError(f"flow: expected shape (fields, rows, cols, 2), found {flow.shape}")
+    if not np.issubdtype(flow.dtype, np.floating):
+        raise InputError(f"flow: expected floating point pixels per frame, found dtype {flow.dtype}")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is told of in the next line
+        single = flow.astype(np.float32, copy=False)
+    if not (single.max() <= LARGEST_FLOW and single.min() >= -LARGEST_FLOW):  # false for NaN as well
+        raise InputError(
+            f"flow: expected finite values of at most {LARGEST_FLOW:g} pixels, found NaN or larger ones: "
+            "mend or drop the clip"
+        )
+    return single
+
+
+def flow_derivatives(flow: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
+    """Return the derivatives of every flow field: (2, fields, H, W, 2), first those of u, then those of v."""
+    return derivatives(np.moveaxis(flow, -1, 0), kind)
+
+
+def sum_boundaries(per_field: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Add up the boundaries of all fields: (2, fields, H, W, 2) -> (2, H, W, 2) float32, Mu and Mv."""
+    return per_field.sum(axis=1, dtype=np.float64).astype(np.float32)
+
+
+def motion_boundaries(
+    flow: NDArray[np.float32], convention: str = "paper"
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Compute the summed motion boundaries Mu and Mv of a clip (paper, equation 1).
+
+    Parameters
+    ----------
+    flow
+        (fields, H, W, 2) floating point, (u, v) in pixels per frame.
+    convention
+        ``"paper"`` or ``"authors"``: which derivative is taken.
+
+    Returns
+    -------
+    Mu, Mv
+        Each (H, W, 2) float32: (sum of du/dcol, sum of du/drow) and (sum of dv/dcol, sum of dv/drow).
+
+    Raises
+    ------
+    InputError
+        If the flow has another shape or dtype, or values that are not finite or beyond 16384 pixels.
+    ConfigError
+        If there is no such convention.
+    """
+    mu, mv = sum_boundaries(flow_derivatives(check_flow(flow), get_convention(convention).derivative))
+    return mu, mv

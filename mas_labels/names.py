@@ -1,0 +1,80 @@
+"""TODO."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.datasets.split_table import sort_key
+
+
+def printable(name: str) -> str:
+    """Return a name as it can be shown anywhere: bytes that are not UTF-8 and control characters escaped."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def first_names(names: Sequence[str], count: int = 3) -> str:
+    """Return the first few names, and that there are more."""
+    return ", ".join(printable(name) for name in names[:count]) + (", ..." if len(names) > count else "")
+
+
+def fold_name(name: str) -> str:
+    """Return a class name for comparing: case, Unicode form, and spaces or underscores do not count.
+
+    >>> fold_name("Playing__Guitar ")
+    'playing guitar'
+    """
+    return " ".join(unicodedata.normalize("NFC", sort_key(name)[0]).split())
+
+
+__all__ = ["CommonClasses", "fold_name", "match_names", "unite_classes"]
+
+
+def match_names(names: Sequence[str], known: Sequence[str]) -> list[int]:
+    """Return for each name its place in `known`, or -1.
+
+    A name is looked for as it is spelled, then without regard to case and to underscores for spaces, unless
+    two names of one table are equal in that way.
+
+    >>> match_names(["YoYo", "walking_dog", "Run"], ["Walking Dog", "YoYo"])
+    [1, 0, -1]
+    """
+    places = {name: place for place, name in enumerate(known)}
+    folded, folded_known = Counter(map(fold_name, names)), Counter(map(fold_name, known))
+    places_folded = {fold_name(name): place for place, name in enumerate(known)}
+    return [
+        places_folded[fold_name(name)]
+        if name not in places and folded[fold_name(name)] == folded_known[fold_name(name)] == 1
+        else places.get(name, -1)
+        for name in names
+    ]
+
+
+class CommonClasses(NamedTuple):
+    """Classes that several tables have together."""
+
+    names: list[str]
+    """Those of the first table in its order, then what each of the others adds."""
+    numbers: list[NDArray[np.int32]]
+    """For each table the places of its classes in `names`, and a last -1: that of videos without a class."""
+
+
+def unite_classes(tables: Iterable[Sequence[str]]) -> CommonClasses:
+    """Put the classes of several tables together, by name as `match_names` does."""
+    names: list[str] = []
+    numbers = []
+    for table in tables:
+        places = match_names(table, names)
+        for row, place in enumerate(places):
+            if place < 0:
+                places[row] = len(names)
+                names.append(table[row])
+        numbers.append(np.array([*places, -1], np.int32))
+    return CommonClasses(names, numbers)

@@ -1,0 +1,120 @@
+// The most frequent 24-bit colour of blocks (the `authors` convention, mas_labels/labels/appearance.py).
+#pragma once
+
+#include <cstring>
+
+#include "array.h"
+#include "block_histograms.h"
+#include "labels.h"
+
+namespace {
+
+// Sort pairs, (key << 32) | value, by `key_bits` of their keys; pairs of equal keys keep their order.
+void radix_sort(uint64_t* pairs, uint64_t* scratch, size_t count, int key_bits)
+{
+    constexpr int DIGIT_BITS = 12;
+    constexpr size_t DIGITS = 1 << DIGIT_BITS;
+    for (int shift = 32; shift < 32 + key_bits; shift += DIGIT_BITS) {
+        size_t start[DIGITS + 1] = {};
+        for (size_t n = 0; n < count; ++n) ++start[(pairs[n] >> shift) % DIGITS + 1];
+        for (size_t digit = 0; digit < DIGITS; ++digit) start[digit + 1] += start[digit];
+        for (size_t n = 0; n < count; ++n) scratch[start[(pairs[n] >> shift) % DIGITS]++] = pairs[n];
+        std::memcpy(pairs, scratch, count * sizeof *pairs);
+    }
+}
+
+// A clip's colours, the most frequent first, those as frequent by ascending code.
+struct Palette {
+    size_t colours;
+    Array<uint32_t> codes, counts;  // of each colour; a count of 0 ends the list
+    Array<uint32_t> ranks;          // of each pixel: its colour's place in the list
+
+    explicit Palette(const FrequentProblem& p)
+        : Palette(p.frames, size_t(p.count) * p.rows * p.cols)
+    {
+    }
+
+private:
+    Palette(const uint8_t* rgb, size_t pixels) : colours(0), codes(pixels + 1), counts(pixels + 1), ranks(pixels)
+    {
+        Array<uint64_t> pairs(pixels), scratch(pixels), by_count(pixels);
+        for (size_t n = 0; n < pixels; ++n, rgb += CHANNELS) {
+            const uint64_t code = rgb[0] | rgb[1] << 8 | rgb[2] << 16;
+            pairs[n] = code << 32 | n;
+        }
+        radix_sort(pairs.data(), scratch.data(), pixels, 24);
+        for (size_t start = 0, end; start < pixels; start = end) {
+            for (end = start; end < pixels && pairs[end] >> 32 == pairs[start] >> 32;) ++end;
+            by_count[colours++] = (pixels - (end - start)) << 32 | start;
+        }
+        radix_sort(by_count.data(), scratch.data(), colours, 36);
+        for (size_t rank = 0; rank < colours; ++rank) {
+            const size_t start = uint32_t(by_count[rank]);
+            counts[rank] = pixels - (by_count[rank] >> 32);
+            codes[rank] = pairs[start] >> 32;
+            for (size_t n = start; n < start + counts[rank]; ++n) ranks[uint32_t(pairs[n])] = rank;
+        }
+    }
+};
+
+// Calls `visit(row, begin, end)` for the runs of pixels of a block of the crop at (0, 0).
+template <class Visit>
+void each_run(int block, bool shared_diagonals, const Visit& visit)
+{
+    for (int row = 0; row < VIEW; ++row) {
+        const int row_out = row < HALF ? HALF - 1 - row : row - HALF;  // distance from the centre line
+        if (block == WHOLE_VIEW) {
+            visit(row, 0, VIEW);
+        } else if (block < RINGS_AT) {
+            if (row / (2 * SQUARE) == block / 4) visit(row, block % 4 * 2 * SQUARE, (block % 4 + 1) * 2 * SQUARE);
+        } else if (block < TRIANGLES_AT) {
+            const int inner = (block - RINGS_AT) * SQUARE, outer = inner + SQUARE;
+            if (row_out >= outer) continue;
+            const int hole = row_out < inner ? inner : 0;
+            visit(row, HALF - outer, HALF - hole);
+            visit(row, HALF + hole, HALF + outer);
+        } else {
+            const int triangle = (block - TRIANGLES_AT) % 4;
+            if ((row >= HALF) != (block - TRIANGLES_AT) / 4) continue;
+            const int side = HALF - 1 - row_out + shared_diagonals, flat = row_out + 1;
+            if (triangle == 0) visit(row, 0, side);
+            if (triangle == 1) visit(row, HALF - flat, HALF);
+            if (triangle == 2) visit(row, HALF, HALF + flat);
+            if (triangle == 3) visit(row, VIEW - side, VIEW);
+        }
+    }
+}
+
+void frequent_colours(const FrequentProblem& p)
+{
+    constexpr size_t FEW = 4096;  // colours whose counts stay in the fastest cache
+    const Palette palette(p);
+    Array<uint32_t> found(palette.colours + 1);
+    for (int query = 0; query < p.asked; ++query) {
+        const int32_t *asked = p.queries + 3 * query;
+        size_t best = 0;
+        for (size_t few = FEW;; few *= 16) {
+            const size_t last = few < palette.colours ? few : palette.colours;  // stands for all from there on
+            std::memset(found.data(), 0, (last + 1) * sizeof found[0]);
+            for (int frame = 0; frame < p.count; ++frame) {
+                const uint32_t* ranks = palette.ranks.data()
+                    + (size_t(frame) * p.rows + asked[0]) * p.cols + asked[1];
+                each_run(asked[2], p.shared_diagonals, [&](int row, int begin, int end) {
+                    for (int col = begin; col < end; ++col) {
+                        const size_t rank = ranks[size_t(row) * p.cols + col];
+                        ++found[rank < last ? rank : last];
+                    }
+                });
+            }
+            best = 0;
+            for (size_t rank = 1; rank < last; ++rank)
+                if (found[rank] > found[best]
+                    || (found[rank] == found[best] && palette.codes[rank] < palette.codes[best]))
+                    best = rank;
+            if (found[best] > palette.counts[last]) break;  // none of the others occurs as often in the whole clip
+        }
+        p.codes[query] = palette.codes[best];
+    }
+}
+
+}  // namespace

@@ -1,0 +1,191 @@
+// The Python module mas_labels._labels: buffers in, buffers out. What arrays mean and hold is checked in
+// mas_labels/labels/block_sums_native.py and before it; here only that no buffer is smaller than what is read or written.
+#include "binding.h"
+
+#include <new>
+
+#include "labels.h"
+
+namespace {
+
+Builds<LabelsKernel> builds()
+{
+#if defined(__x86_64__)
+    return {&labels_avx512, &labels_avx2, &labels_portable};
+#else
+    return {nullptr, nullptr, &labels_portable};
+#endif
+}
+
+PyObject* available(PyObject*, PyObject*) { return builds().names(); }
+
+bool holds(const Buffer& buffer, long long numbers, size_t number_bytes)
+{
+    if (buffer.view.len == Py_ssize_t(numbers * (long long)number_bytes)) return true;
+    PyErr_SetString(PyExc_ValueError, "the buffers' sizes do not fit each other");
+    return false;
+}
+
+// Rows of a table of 32-bit numbers, `columns` wide; -1, with a Python exception, if it is none. Every row begins
+// with the offsets of a crop, which must lie in the frame.
+int table_rows(const Buffer& table, int columns, int rows, int cols)
+{
+    const Py_ssize_t count = table.view.len / (columns * (Py_ssize_t)sizeof(int32_t));
+    if (!holds(table, (long long)count * columns, sizeof(int32_t))) return -1;
+    const int32_t* number = static_cast<const int32_t*>(table.view.buf);
+    for (Py_ssize_t n = 0; n < count; ++n, number += columns)
+        if (number[0] < 0 || number[0] > rows - VIEW || number[1] < 0 || number[1] > cols - VIEW
+            || (columns == 3 && (number[2] < 0 || number[2] > WHOLE_VIEW))) {
+            PyErr_SetString(PyExc_ValueError, "a crop leaves the frame, or there is no such block");
+            return -1;
+        }
+    return (int)count;
+}
+
+// Runs one pass without the GIL.
+template <class Problem>
+PyObject* run(void (*pass)(const Problem&), const Problem& problem)
+{
+    bool done = true;
+    Py_BEGIN_ALLOW_THREADS
+    try {
+        pass(problem);
+    } catch (const std::bad_alloc&) {
+        done = false;
+    }
+    Py_END_ALLOW_THREADS
+    if (!done) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+template <class T>
+T* numbers(const Buffer& buffer) { return static_cast<T*>(buffer.view.buf); }
+
+// field_sums(isa, (fields, rows, cols), prewitt, flow, crops, boundaries, of_crops, of_frame)
+PyObject* field_sums(PyObject*, PyObject* args)
+{
+    const char* isa;
+    FieldsProblem p = {};
+    int prewitt;
+    PyObject *in[2], *out[3];
+    if (!PyArg_ParseTuple(args, "s(iii)pOOOOO", &isa, &p.fields, &p.rows, &p.cols, &prewitt, &in[0], &in[1], &out[0],
+                          &out[1], &out[2]))
+        return nullptr;
+    const LabelsKernel* kernel = builds().find(isa);
+    Buffer flow, crops, boundaries, of_crops, of_frame;
+    if (!kernel || !flow.get(in[0], 0) || !crops.get(in[1], 0) || !boundaries.get(out[0], PyBUF_WRITABLE)
+        || !of_crops.get(out[1], PyBUF_WRITABLE) || !of_frame.get(out[2], PyBUF_WRITABLE))
+        return nullptr;
+    const long long pixels = (long long)p.rows * p.cols;
+    const int count = table_rows(crops, 2, p.rows, p.cols);
+    if (count < 0 || !holds(flow, p.fields * pixels * 2, sizeof(float)) || !holds(boundaries, pixels * 4, sizeof(float))
+        || !holds(of_crops, 2LL * count * p.fields, sizeof(int64_t)) || !holds(of_frame, 2LL * p.fields, sizeof(int64_t)))
+        return nullptr;
+    p.flow = numbers<const float>(flow);
+    p.prewitt = prewitt;
+    p.crops = {numbers<const int32_t>(crops), count};
+    p.boundaries = numbers<float>(boundaries);
+    p.of_crops = numbers<int64_t>(of_crops);
+    p.of_frame = numbers<int64_t>(of_frame);
+    return run(kernel->field_sums, p);
+}
+
+// vote_sums(isa, (layers, rows, cols), shared_diagonals, bins, votes, crops, sums)
+PyObject* vote_sums(PyObject*, PyObject* args)
+{
+    const char* isa;
+    VotesProblem p = {};
+    int shared;
+    PyObject *in[3], *out;
+    if (!PyArg_ParseTuple(args, "s(iii)pOOOO", &isa, &p.layers, &p.rows, &p.cols, &shared, &in[0], &in[1], &in[2], &out))
+        return nullptr;
+    const LabelsKernel* kernel = builds().find(isa);
+    Buffer bins, votes, crops, sums;
+    if (!kernel || !bins.get(in[0], 0) || !votes.get(in[1], 0) || !crops.get(in[2], 0) || !sums.get(out, PyBUF_WRITABLE))
+        return nullptr;
+    const long long pixels = (long long)p.layers * p.rows * p.cols;
+    const int count = table_rows(crops, 2, p.rows, p.cols);
+    if (count < 0 || !holds(bins, pixels, 1) || !holds(votes, pixels, sizeof(int64_t))
+        || !holds(sums, (long long)count * BLOCKS * ORIENTATIONS, sizeof(int64_t)))
+        return nullptr;
+    p.bins = numbers<const uint8_t>(bins);
+    for (long long n = 0; n < pixels; ++n)
+        if (p.bins[n] >= ORIENTATIONS) return PyErr_Format(PyExc_ValueError, "no orientation %d", p.bins[n]);
+    p.votes = numbers<const int64_t>(votes);
+    p.crops = {numbers<const int32_t>(crops), count};
+    p.shared_diagonals = shared;
+    p.sums = numbers<int64_t>(sums);
+    return run(kernel->vote_sums, p);
+}
+
+// colour_sums(isa, (frames, rows, cols), shared_diagonals, frames, crops, intersection, union, octants)
+PyObject* colour_sums(PyObject*, PyObject* args)
+{
+    const char* isa;
+    ColoursProblem p = {};
+    int shared;
+    PyObject *in[2], *out[3];
+    if (!PyArg_ParseTuple(args, "s(iii)pOOOOO", &isa, &p.count, &p.rows, &p.cols, &shared, &in[0], &in[1], &out[0],
+                          &out[1], &out[2]))
+        return nullptr;
+    const LabelsKernel* kernel = builds().find(isa);
+    Buffer frames, crops, intersection, union_, octants;
+    if (!kernel || !frames.get(in[0], 0) || !crops.get(in[1], 0) || !intersection.get(out[0], PyBUF_WRITABLE)
+        || !union_.get(out[1], PyBUF_WRITABLE) || !octants.get(out[2], PyBUF_WRITABLE))
+        return nullptr;
+    const int count = table_rows(crops, 2, p.rows, p.cols);
+    const long long blocks = (long long)count * BLOCKS;
+    if (count < 0 || !holds(frames, (long long)p.count * p.rows * p.cols * CHANNELS, 1)
+        || !holds(intersection, blocks * CHANNELS, sizeof(int64_t)) || !holds(union_, blocks * CHANNELS, sizeof(int64_t))
+        || !holds(octants, blocks * OCTANTS, sizeof(int64_t)))
+        return nullptr;
+    p.frames = numbers<const uint8_t>(frames);
+    p.crops = {numbers<const int32_t>(crops), count};
+    p.shared_diagonals = shared;
+    p.intersection = numbers<int64_t>(intersection);
+    p.union_ = numbers<int64_t>(union_);
+    p.octants = numbers<int64_t>(octants);
+    return run(kernel->colour_sums, p);
+}
+
+// frequent_colours(isa, (frames, rows, cols), shared_diagonals, frames, queries, codes)
+PyObject* frequent_colours(PyObject*, PyObject* args)
+{
+    const char* isa;
+    FrequentProblem p = {};
+    int shared;
+    PyObject *in[2], *out;
+    if (!PyArg_ParseTuple(args, "s(iii)pOOO", &isa, &p.count, &p.rows, &p.cols, &shared, &in[0], &in[1], &out))
+        return nullptr;
+    const LabelsKernel* kernel = builds().find(isa);
+    Buffer frames, queries, codes;
+    if (!kernel || !frames.get(in[0], 0) || !queries.get(in[1], 0) || !codes.get(out, PyBUF_WRITABLE)) return nullptr;
+    const long long pixels = (long long)p.count * p.rows * p.cols;
+    p.asked = table_rows(queries, 3, p.rows, p.cols);
+    if (p.asked < 0 || !holds(frames, pixels * CHANNELS, 1) || !holds(codes, p.asked, sizeof(int64_t))) return nullptr;
+    if (pixels > UINT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "a clip may have at most 2**32 - 1 pixels");
+        return nullptr;
+    }
+    p.frames = numbers<const uint8_t>(frames);
+    p.queries = numbers<const int32_t>(queries);
+    p.shared_diagonals = shared;
+    p.codes = numbers<int64_t>(codes);
+    return run(kernel->frequent_colours, p);
+}
+
+PyMethodDef methods[] = {
+    {"available", available, METH_NOARGS, "The instruction sets this processor runs, best first."},
+    {"field_sums", field_sums, METH_VARARGS, "Mu, Mv and each field's magnitude; see mas_labels.labels.block_sums_native."},
+    {"vote_sums", vote_sums, METH_VARARGS, "Votes of orientation; see mas_labels.labels.block_sums_native."},
+    {"colour_sums", colour_sums, METH_VARARGS, "Histograms of levels and octants; see mas_labels.labels.block_sums_native."},
+    {"frequent_colours", frequent_colours, METH_VARARGS, "The most frequent colours; see mas_labels.labels.block_sums_native."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef module = {PyModuleDef_HEAD_INIT, "_labels", "Compiled part of mas_labels.labels.block_sums_native.", -1, methods,
+                      nullptr, nullptr, nullptr, nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit__labels() { return PyModule_Create(&module); }

@@ -1,0 +1,236 @@
+"""The batches of videos that a folder of shards was planned in before, and the plan of a run that goes on.
+
+Notes
+-----
+A folder that was begun before there were plan files has none: where all its shards are there, they say which
+videos they were planned of; where not, the data set says it, as it did then.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mas_labels.config import LabelConfig, RunOptions
+from mas_labels.datasets.find_videos import VideoRecord
+from mas_labels.datasets.folder import names_in
+from mas_labels.errors import ConfigError, OptionsDifferError
+from mas_labels.names import first_names, fold_name, match_names, printable
+from mas_labels.pipeline.resume import ShardResult, describe_difference, finished_shards
+from mas_labels.plan.file_names import PLAN_SUFFIX
+from mas_labels.plan.plan import Batch, Plan, batch_name, hash_of_videos, renumber
+from mas_labels.plan.plan_file import plan_paths, read_plan_file, write_plan_file
+from mas_labels.shards.reader import Shard
+from mas_labels.shards.tables import read_failures, read_videos
+
+
+def settle_plan(
+    plan: Plan, config: LabelConfig, root: Path, out: Path, how: RunOptions
+) -> tuple[Plan, dict[str, ShardResult]]:
+    """Decide what a folder will hold, and keep it there as plan files.
+
+    Of many ranks that start at once one writes a plan file, and the others take it.
+
+    Returns
+    -------
+    The plan of all batches, and what is finished of our share, by name.
+
+    Raises
+    ------
+    ConfigError, OptionsDifferError, ShardError
+        As `resume_plan`, before anything is written.
+    StorageError
+        If a plan file cannot be written.
+    """
+    while True:
+        settled, finished = resume_plan(plan, config, root, out, how)
+        if all(write_plan_file(out, batch) for batch in _unwritten(out, settled)):
+            return settled, finished
+
+
+def _unwritten(out: Path, plan: Plan) -> list[Batch]:
+    """Return the batches without a plan file, but for those whose videos' records are not all known."""
+    known, new = plan.batches[: plan.known], plan.batches[plan.known :]
+    read_from_shards = [batch for batch in known if not (out / f"{batch.name}{PLAN_SUFFIX}").exists()]
+    return [*(batch for batch in read_from_shards if not batch.videos_hashes), *new]
+
+
+def resume_plan(
+    plan: Plan, config: LabelConfig, root: Path, out: Path, how: RunOptions
+) -> tuple[Plan, dict[str, ShardResult]]:
+    """Work out the plan of a folder from what it holds and what was asked for; nothing is written.
+
+    Returns
+    -------
+    As `settle_plan`.
+
+    Raises
+    ------
+    ConfigError
+        If a plan file is damaged, or one is missing.
+    OptionsDifferError
+        If the folder holds another data set or split, or none of the videos that are there now, was planned
+        or made with other options, or a video's class, splits or group are not what they were.
+    ShardError
+        If a shard there is damaged.
+    """
+    if not out.is_dir():
+        return plan, {}
+    settled = plan.after(_known_batches(out, plan))
+    for batch in settled.batches[: settled.known]:
+        _check_same_batch(out, batch, settled)
+    planned = sum(len(batch.videos) for batch in settled.batches[: settled.known])
+    if settled.added and len(settled.removed) == planned:
+        raise OptionsDifferError(
+            f"none of the {planned} videos that {out} was planned of is in {root}, others are: check the "
+            "root, or choose another --out (shards of several folders can be read together)"
+        )
+    try:
+        return settled, finished_shards(out, settled, config, root, how)
+    except OptionsDifferError as error:
+        first = batch_name(plan.listing.manifest_name, plan.split, 0)
+        if settled.known or not any(name.startswith(f"{first}-0") for name in names_in(out)):
+            raise
+        raise OptionsDifferError(
+            f"{error}. If videos came or went since: {out} was begun before plan files were kept, so it can "
+            "only be finished with the videos it was begun with; others can be added after that"
+        ) from error
+
+
+def describe_changes(plan: Plan) -> list[str]:
+    """Say which videos came and went since a folder was planned, in one line each."""
+    lines = [
+        f"{len(batch.videos)} videos were added to the data set since: {batch.count} more shards, "
+        f"{batch.name}-*.h5"
+        for batch in plan.added
+    ]
+    if plan.removed:
+        lines.append(
+            f"{len(plan.removed)} videos that were planned before are not in the data set any more, what is "
+            f"labelled of them stays: {first_names(plan.removed)}"
+        )
+    return lines
+
+
+def tell_changes(plan: Plan) -> None:
+    """Tell the user of a run which videos came and went."""
+    for line in describe_changes(plan):
+        print(line, file=sys.stderr)
+
+
+def _known_batches(out: Path, plan: Plan) -> list[Batch]:
+    """Read the batches of a folder from its plan files, or else from its shards."""
+    batches: list[Batch] = []
+    left = {path.name: path for path in plan_paths(out)}
+    while True:
+        name = batch_name(plan.listing.manifest_name, plan.split, len(batches))
+        path = left.pop(f"{name}{PLAN_SUFFIX}", None)
+        batch = _batch_of_shards(out, name, plan, batches) if path is None else read_plan_file(path)
+        if batch is None:
+            break
+        batches.append(batch)
+    for path in left.values():
+        _refuse(out, path, read_plan_file(path), plan, name)
+    return batches
+
+
+def _refuse(out: Path, path: Path, found: Batch, plan: Plan, expected: str) -> None:
+    """Refuse a plan file of something else, or one that does not follow the others."""
+    if (found.manifest, found.split) == (plan.listing.manifest_name, plan.split):
+        raise ConfigError(
+            f"{path} says that videos were added after {expected}{PLAN_SUFFIX}, which is not there: put it "
+            "back, or choose another --out"
+        )
+    raise OptionsDifferError(
+        f"{path} plans split {found.split!r} of {found.manifest}, this run is for split {plan.split!r} of "
+        f"{plan.listing.manifest_name}: choose another --out{_or_remove(out, found)}"
+    )
+
+
+def _or_remove(out: Path, batch: Batch) -> str:
+    """Say that a plan may be given up, where nothing was made of it."""
+    if any((out / shard.name).exists() for shard in batch.shards()):
+        return ""
+    return f", or remove {out / batch.name}{PLAN_SUFFIX}, of which no shard was made yet"
+
+
+def _batch_of_shards(out: Path, name: str, plan: Plan, before: Sequence[Batch]) -> Batch | None:
+    """Read a batch from its shards, if all of them are there; else None."""
+    pattern = re.compile(rf"{re.escape(name)}-\d{{5,}}-of-(\d{{5,}})\.h5", re.DOTALL)
+    names = (entry.name for entry in os.scandir(out))
+    found = sorted(match.group() for match in map(pattern.fullmatch, names) if match)
+    if not found or len(found) != int(found[0].removesuffix(".h5").rpartition("-")[2]):
+        return None
+    parts: list[list[VideoRecord]] = []
+    hashes: list[str] = []
+    classes: tuple[str, ...] = ()
+    limit = None
+    for file in found:
+        with Shard(out / file) as shard:
+            classes, limit = tuple(shard.read_texts("classes")), shard.plan.get("limit")
+            hashes.append(str(shard.plan.get("videos_hash")))
+            parts.append(_records_of_shard(shard, plan, classes))
+    videos = tuple(sorted((video for part in parts for video in part), key=lambda video: video.path))
+    batch = Batch(plan.listing.manifest_name, plan.split, len(before), len(found), videos, classes, limit)
+    if [{*part} for part in parts] != [{*shard.videos} for shard in batch.shards()]:
+        return None  # not planned by this project: it is refused as any other plan
+    exact = [hash_of_videos(shard.videos) for shard in batch.shards()] == hashes
+    return batch if exact else replace(batch, videos_hashes=tuple(hashes))
+
+
+def _records_of_shard(shard: Shard, plan: Plan, classes: Sequence[str]) -> list[VideoRecord]:
+    """Return the records of a shard's videos; of one that failed the shard knows the path alone."""
+    used = [
+        VideoRecord(video.path, video.class_name, video.class_index, video.splits, video.group)
+        for video in read_videos(shard)
+    ]
+    failed = {failure.video for failure in read_failures(shard)} - {video.path for video in used}
+    numbers = [*match_names(plan.listing.classes, classes), -1]
+    listed = {video.path: video for video in plan.listing.videos if video.path in failed}
+    unknown = {path: VideoRecord(path, None, -1, (), None) for path in failed}
+    return [*used, *(renumber(video, classes, numbers) for video in (unknown | listed).values())]
+
+
+def _check_same_batch(out: Path, batch: Batch, plan: Plan) -> None:
+    """Refuse a batch that would now be planned otherwise, naming what differs."""
+    differing = []
+    count = -(-len(batch.videos) // plan.videos_per_shard)
+    if count != batch.count:
+        differing.append(describe_difference("count", batch.count, count))
+    planned = sum(len(one.videos) for one in plan.batches[: batch.number + 1])
+    if plan.limit != batch.limit and (batch.limit is not None or (plan.limit or planned) < planned):
+        differing.append(describe_difference("limit", batch.limit, plan.limit))
+    if differing:
+        raise OptionsDifferError(
+            f"{out / batch.name} was planned with other options: {'; '.join(differing)}. Use the same "
+            f"options, or choose another --out{_or_remove(out, batch)}"
+        )
+    _check_same_records(out, batch, plan)
+
+
+def _check_same_records(out: Path, batch: Batch, plan: Plan) -> None:
+    """Refuse a data set that says something else of a video now than when it was planned."""
+    known = {video.path: video for video in batch.videos}
+    for video in plan.listing.videos:
+        before = known.get(video.path)
+        if before is None or _meaning(before) == _meaning(video):
+            continue
+        raise OptionsDifferError(
+            f"{out / batch.name} was planned with {_described(before)} of {printable(video.path)!r}, which "
+            f"now has {_described(video)}: use the lists and folders as they were, or choose another --out"
+        )
+
+
+def _meaning(video: VideoRecord) -> tuple[object, ...]:
+    """Return the part of a record that must stay as it is; a class may be spelled or numbered otherwise."""
+    name = None if video.class_name is None else fold_name(video.class_name)
+    return name, video.splits, video.group
+
+
+def _described(video: VideoRecord) -> str:
+    group = "" if video.group is None else f", group {video.group}"
+    return f"class {video.class_name!r}, splits {', '.join(video.splits) or 'none'}{group}"

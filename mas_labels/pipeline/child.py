@@ -1,0 +1,135 @@
+"""The process in which videos are decoded and labelled: one that can be killed (`mas_labels.pipeline.supervisor` does).
+
+Decoders hang and crash on broken files, and nothing inside their own process can stop that. So this process
+owns nothing: no lock, no file that is written to. It is asked to label a video and hands back its clips.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+from threadpoolctl import threadpool_limits
+
+from mas_labels.config import LabelConfig
+from mas_labels.errors import MasError
+from mas_labels.pipeline.channel import Channel, PeerGoneError
+from mas_labels.pipeline.label_video import label_video
+from mas_labels.system.streams import guard_streams
+from mas_labels.version import versions
+from mas_labels.video.pictures import open_video
+
+SIGN_SECONDS = 0.1
+"""Between two signs of life."""
+PR_SET_PDEATHSIG = 1
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+MOST_KEPT_BYTES = 32 << 20
+OOM_SCORE = "500"
+"""Who is killed first when memory runs out: this process, from which a run recovers."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A video to label: its file, the options, and the numbers of the clips that are wanted."""
+
+    path: Path
+    config: LabelConfig
+    wanted: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The process is up; what it labels with."""
+
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Alive:
+    """Sign of life: frames are being decoded."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The video's end. `error` is None, an error of ours, or the traceback of one that is not."""
+
+    error: MasError | str | None
+
+
+def main(descriptor: int, parent: int) -> None:
+    """Serve jobs until the other end of the pipe is closed.
+
+    Parameters
+    ----------
+    descriptor
+        Of our end of the pipe.
+    parent
+        Process id of who asks; this process ends with it.
+    """
+    _die_with(parent)
+    guard_streams()
+    channel = Channel(socket.socket(fileno=descriptor))
+    cv2.setNumThreads(1)  # others work beside us
+    _keep_freed_memory()
+    with threadpool_limits(1), contextlib.suppress(PeerGoneError):
+        channel.send(Ready(versions()))
+        while True:
+            job = channel.receive()
+            assert isinstance(job, Job)
+            _serve(channel, job)
+
+
+def _serve(channel: Channel, job: Job) -> None:
+    """Label one video: send its clips, its facts, and how it ended."""
+    last = time.monotonic()
+
+    def sign_of_life() -> None:
+        nonlocal last
+        if time.monotonic() - last >= SIGN_SECONDS:
+            channel.send(Alive())
+            last = time.monotonic()
+
+    error: MasError | str | None = None
+    reader = open_video(job.path, job.config.frame_rate)
+    try:
+        for clip in label_video(reader, job.config, job.wanted, sign_of_life):
+            channel.send(clip)
+    except MasError as ours:
+        error = ours
+    except PeerGoneError:
+        raise
+    except Exception:
+        error = traceback.format_exc()
+    channel.send(reader.facts)
+    channel.send(Done(error))
+
+
+def _keep_freed_memory() -> None:
+    """Use the memory of a frame for the next: glibc would give it back, and each of its pages be made anew.
+
+    Converting a frame of 240 x 320 takes a third of the time.
+    """
+    with contextlib.suppress(AttributeError):  # another C library
+        c_library = ctypes.CDLL(None)
+        c_library.mallopt(M_MMAP_THRESHOLD, MOST_KEPT_BYTES)
+        c_library.mallopt(M_TRIM_THRESHOLD, MOST_KEPT_BYTES)
+
+
+def _die_with(parent: int) -> None:
+    """End when the parent does, even in the midst of native code, and before it when memory runs out."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,0 +1,111 @@
+"""What a run will take in time and bytes, measured on a few clips, which are not kept."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mas_labels.config import LabelConfig, RunOptions
+from mas_labels.pipeline.label_video import views_of
+from mas_labels.pipeline.make_shard import VideoOutcome, add_video
+from mas_labels.pipeline.supervisor import Labeller
+from mas_labels.plan.plan import ShardPlan
+from mas_labels.schema import CLIP_FRAMES
+from mas_labels.shards.writer import ShardWriter
+from mas_labels.version import versions
+
+SAMPLED_VIDEOS = 12
+CLIPS_EACH = 2
+"""Clips labelled of each sampled video."""
+
+
+@dataclass
+class Estimate:
+    """What a sample of a plan's videos tells of all of them.
+
+    Attributes
+    ----------
+    videos
+        Videos of the plan.
+    sampled_videos, failed_videos
+        Videos tried, and those of them that could not be used.
+    sampled_clips
+        Clips labelled.
+    seconds
+        What they took, from opening the video to the shard, one process.
+    bytes
+        Size of the shard that holds them.
+    promised_clips
+        Clips that the headers of the usable sampled videos promise in all.
+    """
+
+    videos: int
+    sampled_videos: int = 0
+    failed_videos: int = 0
+    sampled_clips: int = 0
+    seconds: float = 0.0
+    bytes: int = 0
+    promised_clips: int = 0
+
+    @property
+    def clips(self) -> float:
+        """Clips to be expected of all videos."""
+        return self.promised_clips * self.videos / max(1, self.sampled_videos)
+
+    def add(self, outcome: VideoOutcome, clip_stride_frames: int) -> None:
+        """Count a sampled video; its header tells how many clips it has beyond those labelled."""
+        self.sampled_videos += 1
+        self.failed_videos += outcome.error is not None
+        self.sampled_clips += outcome.clips
+        if outcome.clips:
+            whole = 1 + (outcome.facts.promised_frames - CLIP_FRAMES) // clip_stride_frames
+            self.promised_clips += max(outcome.clips, whole)
+
+    def describe(self, workers: int) -> str:
+        """Return the estimate as text; work is taken to share out evenly."""
+        if self.sampled_clips == 0:
+            return f"none of {self.sampled_videos} sampled videos gave a clip: no estimate"
+        seconds, size = self.seconds / self.sampled_clips, self.bytes / self.sampled_clips
+        hours = self.clips * seconds / workers / 3600
+        return (
+            f"measured on {self.sampled_clips} clips of {self.sampled_videos} videos "
+            f"({self.failed_videos} failed): {1000 * seconds:.0f} ms and {size / 1000:.0f} kB a clip\n"
+            f"expected: about {self.clips:.0f} clips (by the frame counts in the videos' headers), "
+            f"{hours:.2g} hours with {workers} workers, {self.clips * size / 1e9:.3g} GB"
+        )
+
+
+def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, how: RunOptions) -> Estimate:
+    """Label a few clips of videos spread over the plan, into a folder that is removed again.
+
+    Raises
+    ------
+    WorkerError, StorageError
+        As a run would.
+    """
+    videos = [video for shard in plan for video in shard.videos]
+    sample = videos[:: max(1, len(videos) // SAMPLED_VIDEOS)][:SAMPLED_VIDEOS]
+    estimate = Estimate(len(videos))
+    labeller = Labeller()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "sample.h5"
+            start = time.perf_counter()
+            with ShardWriter(
+                path, config, plan[0].as_dict(), views_of(config), plan[-1].classes, versions()
+            ) as writer:
+                for video in sample:
+                    estimate.add(
+                        add_video(
+                            writer, video, root, labeller, how.video_timeout_seconds, range(CLIPS_EACH)
+                        ),
+                        config.clip_stride_frames,
+                    )
+            estimate.seconds = time.perf_counter() - start
+            estimate.bytes = path.stat().st_size
+    finally:
+        labeller.close()
+    return estimate

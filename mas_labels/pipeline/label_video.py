@@ -1,0 +1,120 @@
+"""One video -> its clips with their labels: what happens to a video between its file and its shard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.config import LabelConfig
+from mas_labels.errors import InputError, VideoError
+from mas_labels.flow.estimators import compute_flow
+from mas_labels.labels.compute import ClipStatistics, clip_statistics
+from mas_labels.labels.views import NO_VIEWS, view_table
+from mas_labels.schema import CLIP_FRAMES
+from mas_labels.video.clips import cut_clips
+from mas_labels.video.reader import NO_MEMORY, FrameReader, VideoFacts
+
+cached_view_table = lru_cache(view_table)
+
+ALL_CLIPS: Sequence[int] = range(2**63)
+"""Numbers of the clips that are wanted, where all are."""
+
+
+def views_of(config: LabelConfig) -> NDArray[np.int16]:
+    """Return the table of views that labels are made for, (V, 3); V is 0 for frames only."""
+    if config.frames_only:
+        return NO_VIEWS
+    return cached_view_table(config.view_stride_pixels, config.view_mirrored)
+
+
+def label_clip(
+    frames: NDArray[np.uint8], config: LabelConfig, views: NDArray[np.int16]
+) -> tuple[ClipStatistics | None, NDArray[np.float32] | None]:
+    """Return the statistics and the flow of a clip, (16, 128, 171, 3) RGB; None each for frames only."""
+    if config.frames_only:
+        return None, None
+    flow = compute_flow(frames, config.flow)
+    return clip_statistics(frames, flow, views, config.convention), flow
+
+
+@dataclass(frozen=True)
+class LabelledClip:
+    """One clip, ready for its shard.
+
+    Attributes
+    ----------
+    start_frame
+        Number of its first frame in the video, from 0.
+    frames
+        (16, 128, 171, 3) uint8 RGB.
+    statistics
+        Labels of all views, motion boundaries; None for frames only.
+    flow
+        (15, 128, 171, 2) float32; None where it is not kept.
+    facts
+        What was known of the video when the clip's last frame had been decoded.
+    """
+
+    start_frame: int
+    frames: NDArray[np.uint8]
+    statistics: ClipStatistics | None
+    flow: NDArray[np.float32] | None
+    facts: VideoFacts
+
+
+def label_video(
+    reader: FrameReader,
+    config: LabelConfig,
+    wanted: Sequence[int] = ALL_CLIPS,
+    on_frame: Callable[[], None] = lambda: None,
+) -> Iterator[LabelledClip]:
+    """Decode a video and label its clips.
+
+    Parameters
+    ----------
+    reader
+        The video.
+    config
+        All options.
+    wanted
+        Numbers of the clips to label, ascending. Others are decoded only; decoding ends behind the last.
+    on_frame
+        Called for each frame decoded: a sign of life.
+
+    Yields
+    ------
+    LabelledClip, in order.
+
+    Raises
+    ------
+    VideoError
+        If the video gives no clip, or breaks after some.
+    """
+    number = 0
+    try:
+        for start_frame, frames in cut_clips(_with_sign_of_life(reader, on_frame), config.clip_stride_frames):
+            if number in wanted:
+                statistics, flow = label_clip(frames, config, views_of(config))
+                kept_flow = flow if config.store_flow else None
+                yield LabelledClip(start_frame, frames, statistics, kept_flow, reader.facts)
+            number += 1
+            if number > wanted[-1]:
+                return
+    except (cv2.error, InputError, MemoryError) as error:
+        message = f"clip {number} could not be labelled: {str(error) or 'out of memory'}"
+        out_of_memory = isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem
+        raise VideoError("labels", NO_MEMORY if out_of_memory else "not_labelled", message) from error
+    if number == 0:
+        message = f"{reader.frames} frames decoded, a clip needs {CLIP_FRAMES}"
+        raise VideoError("clips", "too_short", message)
+
+
+def _with_sign_of_life(reader: FrameReader, on_frame: Callable[[], None]) -> Iterator[NDArray[np.uint8]]:
+    for frame in reader:
+        on_frame()
+        yield frame

@@ -1,0 +1,102 @@
+"""How far a run has come, as a bar or, where there is no terminal, as lines."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+from mas_labels.plan.heartbeat import Beat, read_beats
+from mas_labels.system.process import bar_settings
+
+POLL_SECONDS = 0.5
+LEAST_PAUSE = 50
+"""Between two looks, in times of what a look takes."""
+
+
+class Counted(Protocol):
+    """Anything that counts what was done."""
+
+    @property
+    def planned(self) -> int:
+        """Videos of the shard, usable or not."""
+
+    @property
+    def clips(self) -> int:
+        """Clips."""
+
+    @property
+    def failures(self) -> int:
+        """Videos that could not be used."""
+
+
+class ProgressBar:
+    """Shows videos done, clips, clips/s, failures and time left while a run works.
+
+    Parameters
+    ----------
+    out
+        The folder of shards.
+    videos
+        Videos of the whole plan.
+    finished
+        Results of the shards that were there before.
+    names
+        File names of the shards to be made: others may be made in the same folder.
+    """
+
+    def __init__(self, out: Path, videos: int, finished: Iterable[Counted], names: Iterable[str]) -> None:
+        self._out = out
+        self._names = set(names)
+        self._done = [0, 0, 0]
+        for result in finished:
+            self.add(result)
+        self._clips_before = self._done[1]
+        self._start = time.monotonic()
+        self._bar: Any = tqdm(
+            total=videos, initial=self._done[0], unit="video", dynamic_ncols=True, **bar_settings()
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._poll, daemon=True)
+
+    def add(self, result: Counted) -> None:
+        """Count a finished shard."""
+        for column, value in enumerate((result.planned, result.clips, result.failures)):
+            self._done[column] += value
+
+    def _poll(self) -> None:
+        pause = POLL_SECONDS
+        while not self._stop.wait(pause):
+            start = time.monotonic()
+            self._show()
+            # listing a folder of very many shards, far away, must not become the work
+            pause = max(POLL_SECONDS, LEAST_PAUSE * (time.monotonic() - start))
+
+    def _show(self, running: bool = True) -> None:
+        beats: list[Beat] = []
+        with contextlib.suppress(OSError):  # who writes there tells of it
+            beats += [beat for beat in read_beats(self._out) if running and beat.name in self._names]
+        done = max(self._bar.n, self._done[0] + sum(beat.videos for beat in beats))
+        clips = self._done[1] + sum(beat.clips for beat in beats)
+        failures = self._done[2] + sum(beat.failures for beat in beats)
+        rate = (clips - self._clips_before) / max(1e-9, time.monotonic() - self._start)
+        self._bar.set_postfix_str(f"{clips} clips, {rate:.1f} clips/s, {failures} failures", refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> ProgressBar:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._show(running=kind is not None)
+        self._bar.close()

@@ -1,0 +1,154 @@
+"""The labelling run: what is there, what is left to make, how it went.
+
+A shard is the unit of work and of resuming; it depends on nothing but its videos and the options, so that its
+bytes are the same with one worker or many, on one machine or many, interrupted or not.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from mas_labels.config import LabelConfig, RunOptions
+from mas_labels.errors import ConfigError, FailureRateError, reason_of
+from mas_labels.flow.tvl1 import isa as tvl1_isa
+from mas_labels.labels.block_sums_native import gatherer
+from mas_labels.pipeline.batches import settle_plan, tell_changes
+from mas_labels.pipeline.make_shard import RunContext
+from mas_labels.pipeline.pool import make_shards
+from mas_labels.pipeline.progress import ProgressBar
+from mas_labels.pipeline.resume import ShardResult
+from mas_labels.pipeline.supervisor import close_idle_labellers
+from mas_labels.plan.heartbeat import remove_leftovers
+from mas_labels.plan.plan import Plan, ShardPlan
+from mas_labels.system.files import lock_file, missing_services
+from mas_labels.version import versions
+
+
+def run(
+    plan: Plan,
+    config: LabelConfig,
+    root: Path,
+    out: Path,
+    workers: int = 1,
+    how: RunOptions | None = None,
+) -> list[ShardResult]:
+    """Make all shards of our share of a plan that are not there yet.
+
+    Parameters
+    ----------
+    plan
+        From `mas_labels.plan.plan.make_plan`, the whole of it on every rank. What `out` was planned for before
+        stays so; videos that are new since are labelled into more shards.
+    config
+        All options that decide what is in a shard.
+    root
+        The data set's folder.
+    out
+        Folder of the shards; made if missing. Many ranks may fill it at the same time.
+    workers
+        Processes on this machine.
+    how
+        How the run is carried out; None: `RunOptions`' defaults.
+
+    Returns
+    -------
+    One result a shard of our share, finished ones included, in the plan's order.
+
+    Raises
+    ------
+    ConfigError, OptionsDifferError
+        If the folder cannot be written, is being written, or holds shards that differ; before any work.
+    FailureRateError
+        If more videos failed than `how` allows, as soon as that is certain.
+    StorageError
+        If the disk is full.
+    WorkerError
+        If worker processes die before they begin.
+    """
+    how = how or RunOptions()
+    if not config.frames_only:  # what was not built is told of before any work
+        gatherer()
+        if config.flow == "tvl1":
+            tvl1_isa()
+    with _alone_in(out, how):
+        plan, results = settle_plan(plan, config, root, out, how)
+        tell_changes(plan)
+        ours = plan[how.rank :: how.world_size]
+        _tell_found(results.values(), len(ours))
+        todo = [shard for shard in ours if shard.name not in results]
+        context = RunContext(uuid.uuid4().hex, config, how, root.absolute(), out.absolute(), versions())
+        videos = sum(len(shard.videos) for shard in ours)
+        failures = sum(result.failures for result in results.values())
+        _check_failure_rate(failures, videos, how)
+        names = [shard.name for shard in todo]
+        with ProgressBar(out, videos, results.values(), names) as bar, _made(todo, context, workers) as made:
+            for result in made:
+                results[result.name] = result
+                bar.add(result)
+                failures += result.failures
+                _check_failure_rate(failures, videos, how)
+    return [results[shard.name] for shard in ours]
+
+
+@contextmanager
+def _made(todo: Sequence[ShardPlan], context: RunContext, workers: int) -> Iterator[Iterator[ShardResult]]:
+    """Make shards; no process of ours that labels outlives the block."""
+    try:
+        made = make_shards(todo, context, workers)
+        with closing(made):  # type: ignore[type-var]
+            yield made
+    finally:
+        close_idle_labellers()
+
+
+def _tell_found(finished: Iterable[ShardResult], count: int) -> None:
+    """Say what a resumed run found."""
+    found = list(finished)
+    if found:
+        clips, failures = sum(result.clips for result in found), sum(result.failures for result in found)
+        print(
+            f"{len(found)} of {count} shards were finished before and are kept: {clips} clips, "
+            f"{failures} failed videos",
+            file=sys.stderr,
+        )
+
+
+def _check_failure_rate(failures: int, videos: int, how: RunOptions) -> None:
+    """Raise as soon as more videos have failed than may fail in all."""
+    if how.max_failure_rate is not None and failures > how.max_failure_rate * videos:
+        raise FailureRateError(
+            f"{failures} of {videos} videos failed, "
+            f"more than --max-failure-rate {how.max_failure_rate:g} allows"
+        )
+
+
+@contextmanager
+def _alone_in(out: Path, how: RunOptions) -> Iterator[None]:
+    """Make the folder if missing, keep the same rank's other runs out, and remove what killed runs left."""
+    rank = "" if how.world_size == 1 else f"-{how.rank}-of-{how.world_size}"
+    lock = out / f".lock{rank}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        descriptor = lock_file(
+            lock, f"another run is writing to {out}: let it finish, or choose another --out"
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write shards to {out}: {reason_of(error)}. Choose another --out"
+        ) from error
+    try:
+        if missing := missing_services(out, is_labelling=True):
+            print(missing, file=sys.stderr)
+        if removed := remove_leftovers(out):
+            print(f"removed {removed} unfinished shards of a run that was killed", file=sys.stderr)
+        yield
+    finally:
+        with suppress(OSError):  # they tell of nothing any more, and the next run removes them
+            remove_leftovers(out)
+            lock.unlink(missing_ok=True)
+        os.close(descriptor)

@@ -1,0 +1,196 @@
+"""Labelling at arm's length: a process that hangs is killed at its deadline, one that dies is replaced.
+
+The supervising side of `mas_labels.pipeline.child`. A worker keeps its process over many videos, since
+starting one costs as much as labelling a few clips.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mas_labels.config import LabelConfig
+from mas_labels.errors import VideoError, WorkerError, unavailable
+from mas_labels.pipeline.channel import Channel, PeerGoneError
+from mas_labels.pipeline.child import Done, Job, Ready
+from mas_labels.pipeline.label_video import ALL_CLIPS, LabelledClip
+from mas_labels.system import signals
+from mas_labels.video.reader import VideoFacts
+
+START_SECONDS = 120.0
+"""Deadline of a process's start: imports from a busy network file system."""
+END_SECONDS = 2.0
+"""How long to wait for a process that is about to end, perhaps writing its core."""
+
+
+class Labeller:
+    """A process that labels videos, one at a time, replaced when it hangs or dies.
+
+    Parameters
+    ----------
+    on_wait
+        Called while we wait, several times a second; may raise to give up.
+
+    Raises
+    ------
+    WorkerError
+        If the process does not start.
+    """
+
+    def __init__(self, on_wait: Callable[[], None] = lambda: None) -> None:
+        self.on_wait = on_wait
+        self._start()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._channel = Channel(ours)
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; from mas_labels.pipeline.child import main; "
+            f"main({theirs.fileno()}, {os.getpid()})"
+        )
+        with theirs, signals.blocked():  # none ends it half started, and later its parent decides
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+                )
+            except OSError as error:
+                self._channel.close()
+                raise unavailable(None, error) from error
+        try:
+            ready = self._channel.receive(START_SECONDS, self.on_wait)
+        except PeerGoneError as error:
+            ending = self._ended()
+            self._kill()
+            raise WorkerError(
+                f"the process that labels videos does not start ({ending}): see what it wrote above"
+            ) from error
+        except TimeoutError as error:
+            self._kill()
+            raise WorkerError(
+                f"the process that labels videos did not start within {START_SECONDS:g} s: is a disk slow?"
+            ) from error
+        except BaseException:
+            self._kill()
+            raise
+        assert isinstance(ready, Ready)
+        self.versions = ready.versions
+
+    def label(
+        self, path: Path, config: LabelConfig, timeout_seconds: float, wanted: Sequence[int] = ALL_CLIPS
+    ) -> Iterator[LabelledClip | VideoFacts]:
+        """Label a video's clips.
+
+        Parameters
+        ----------
+        path
+            The video.
+        config
+            All options.
+        timeout_seconds
+            Longest time without a sign of life: a frame decoded, a clip finished.
+        wanted
+            Numbers of the clips to label, ascending. Others are decoded only; decoding ends behind the last.
+
+        Yields
+        ------
+        The clips, in order, then the facts of the file unless the process was lost.
+
+        Raises
+        ------
+        VideoError
+            What is wrong with the video; `decode/timeout` if it hangs; `worker/died` if the process died,
+            and died again when the video was tried once more. Clips until then have been yielded.
+        WorkerError
+            If labelling fails for a reason that is not the video's.
+        """
+        clips, deaths = 0, 0
+        while True:
+            job = Job(path, config, wanted[clips:])
+            try:
+                for item in self._ask(job, timeout_seconds):
+                    clips += isinstance(item, LabelledClip)
+                    yield item
+                return
+            except TimeoutError:
+                message = (
+                    f"no frame decoded and no clip finished in {timeout_seconds:g} s, after {clips} clips"
+                )
+                raise VideoError("decode", "timeout", message) from None
+            except PeerGoneError:
+                ending = self._ended()
+                self._kill()  # it may have closed its end only
+                deaths += 1
+                if deaths == 2:
+                    message = f"the process that labelled it died twice, {ending}, after {clips} clips"
+                    raise VideoError("worker", "died", message) from None
+                print(f"labelling {str(path)!r} died ({ending}): trying it once more", file=sys.stderr)
+
+    def _ask(self, job: Job, timeout_seconds: float) -> Iterator[LabelledClip | VideoFacts]:
+        """Hand out a job and yield what comes back; a job that is given up half-way ends the process."""
+        done: object = None
+        try:
+            if self._process.poll() is not None:  # died or killed since the last video: none is to blame
+                self._channel.close()
+                self._start()
+            self._channel.send(job)
+            while not isinstance(done := self._channel.receive(timeout_seconds, self.on_wait), Done):
+                if isinstance(done, LabelledClip | VideoFacts):
+                    yield done
+        except PeerGoneError:
+            raise
+        except BaseException:  # nobody wants the rest: the next video gets another process
+            self._kill()
+            raise
+        if isinstance(done.error, str):
+            raise WorkerError(f"{job.path}: {done.error}")
+        if done.error is not None:
+            raise done.error
+
+    def _kill(self) -> None:
+        self._channel.close()
+        self._process.kill()
+        self._ended()
+
+    def _ended(self) -> str:
+        """Wait until the process is gone, and say how it ended."""
+        # a process that waits for a dead disk cannot even be killed: it is left alone
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_SECONDS)
+        status = self._process.returncode
+        if status is None:
+            return "it does not end"
+        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+
+    def close(self) -> None:
+        """End the process."""
+        self._kill()
+
+
+_idle: list[Labeller] = []
+"""Processes of ours that nobody uses: one for each thread that labels."""
+
+
+@contextmanager
+def borrowed_labeller(on_wait: Callable[[], None]) -> Iterator[Labeller]:
+    """Lend the block a labeller; it is kept for the next."""
+    labeller = _idle.pop() if _idle else Labeller(on_wait)
+    labeller.on_wait = on_wait
+    try:
+        yield labeller
+    finally:
+        _idle.append(labeller)
+
+
+@atexit.register
+def close_idle_labellers() -> None:
+    """End the processes that nobody uses; at exit of this process at the latest."""
+    while _idle:
+        _idle.pop().close()

@@ -1,0 +1,203 @@
+"""Plan files: which videos a batch of shards was planned of, kept beside the shards.
+
+A plan file is written before the work, whole, once, and never changed. It is what resuming goes by, so that
+an interrupted run is finished as it was planned even if videos came or went meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from mas_labels.datasets.find_videos import VideoRecord
+from mas_labels.errors import ConfigError, StorageError, storage_error, unavailable
+from mas_labels.plan.file_names import PLAN_NAME, PLAN_SUFFIX
+from mas_labels.plan.plan import Batch
+from mas_labels.system.files import lock_file, sync
+
+PLAN_FORMAT: Final = "mas-plan"
+PLAN_VERSION: Final = 1
+MAX_PLAN_BYTES: Final = 1 << 30
+"""Largest file that is read: a plan of ten million videos."""
+WAIT_SECONDS: Final = 10.0
+"""Longest time that another process may take to give its plan file a name, where links are not offered."""
+RETRY_SECONDS: Final = 0.05
+
+
+def plan_paths(out: Path) -> list[Path]:
+    """List the plan files of a folder, sorted; nothing is opened."""
+    return sorted(out / entry.name for entry in os.scandir(out) if PLAN_NAME.fullmatch(entry.name))
+
+
+def write_plan_file(out: Path, batch: Batch) -> bool:
+    """Write a batch's plan file, unless it is there already.
+
+    Returns
+    -------
+    True if the file now says the same as `batch`, False if another process was faster, with another plan.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
+    path = out / f"{batch.name}{PLAN_SUFFIX}"
+    content = _as_json(batch)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{time.time_ns()}")
+    try:
+        descriptor = lock_file(temporary, f"another process is writing {temporary}: let it finish")
+        try:
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(content)
+            sync(descriptor)
+            _publish(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):  # the plan file is there, or what went wrong is told
+                temporary.unlink(missing_ok=True)
+            os.close(descriptor)
+    except FileExistsError:
+        return path.read_bytes() == content
+    except OSError as error:
+        raise storage_error(path, error) from error
+    return True
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Give a finished file its name, if that is free; raises `FileExistsError` where it is not."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # this file system has no links
+        claim = path.with_name(f".{path.name}.claim")
+        _take_claim(claim, path)
+        try:
+            if path.exists():
+                raise FileExistsError(path) from None
+            temporary.rename(path)
+        finally:
+            claim.unlink(missing_ok=True)
+
+
+def _take_claim(claim: Path, path: Path) -> None:
+    """Create a file that only one process can create; wait for another that has."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            return
+        if path.exists():
+            raise FileExistsError(path)
+        if time.monotonic() > deadline:
+            raise StorageError(
+                f"another process began to write {path} and did not finish: if none is running, remove "
+                f"{claim} and run again"
+            )
+        time.sleep(RETRY_SECONDS)
+
+
+def _as_json(batch: Batch) -> bytes:
+    """Return a plan file's bytes: one video a line, for people who look into it."""
+    head = {
+        "format": PLAN_FORMAT,
+        "version": PLAN_VERSION,
+        "manifest": batch.manifest,
+        "split": batch.split,
+        "batch": batch.number,
+        "shards": batch.count,
+        "limit": batch.limit,
+        "notes": batch.notes,
+        "classes": batch.classes,
+    }
+    lines = [f" {json.dumps(name)}: {json.dumps(value)},\n" for name, value in head.items()]
+    videos = [json.dumps([v.path, v.class_index, v.splits, v.group]) for v in batch.videos]
+    return ("{\n" + "".join(lines) + ' "videos": [\n  ' + ",\n  ".join(videos) + "\n ]\n}\n").encode()
+
+
+def read_plan_file(path: Path) -> Batch:
+    """Read a plan file.
+
+    Raises
+    ------
+    ConfigError
+        If it is damaged, or no plan file of that name.
+    UnavailableError
+        If it cannot be read now.
+    """
+    try:
+        if path.stat().st_size > MAX_PLAN_BYTES:
+            raise ValueError(f"larger than {MAX_PLAN_BYTES} bytes")
+        content = path.read_bytes()
+    except ValueError as error:
+        raise _damaged(path, error) from error
+    except OSError as error:
+        raise unavailable(path, error) from error
+    try:
+        batch = _parse(json.loads(content))
+        if f"{batch.name}{PLAN_SUFFIX}" != path.name:
+            raise ValueError(f"it says that its name is {batch.name}{PLAN_SUFFIX}")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    return batch
+
+
+def _damaged(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"{path} is not a plan file of mas-labels, or is damaged ({error}): put back the right one, or "
+        "remove it (it is made again where its shards are all there, or the data set is what it was), or "
+        "choose another --out"
+    )
+
+
+def _parse(content: Any) -> Batch:
+    """Check everything in a plan file; raises `ValueError`, `TypeError` or `KeyError`."""
+    _require(isinstance(content, dict), "not a JSON object")
+    _require(content.get("format") == PLAN_FORMAT, f"its format is not {PLAN_FORMAT}")
+    _require(
+        content.get("version") == PLAN_VERSION,
+        f"expected version {PLAN_VERSION}, found {content.get('version')!r:.20}: another mas-labels wrote it",
+    )
+    classes = _texts(content, "classes")
+    _require(len(set(classes)) == len(classes), "a class is there twice")
+    videos = tuple(_record(row, classes) for row in content["videos"])
+    _require(len({video.path for video in videos}) == len(videos), "a video is there twice")
+    count, limit = content["shards"], content["limit"]
+    _require(type(count) is int and 1 <= count <= len(videos), "shards out of range")
+    _require(limit is None or (type(limit) is int and limit >= 1), "limit out of range")
+    _require(type(content["batch"]) is int and content["batch"] >= 0, "batch out of range")
+    return Batch(
+        *(_text(content["manifest"]), _text(content["split"]), content["batch"], count, videos, classes),
+        *(limit, _texts(content, "notes")),
+    )
+
+
+def _record(row: Any, classes: tuple[str, ...]) -> VideoRecord:
+    """Check one video's row: path, class index, splits, group."""
+    path, index, splits, group = row
+    parts = _text(path).split("/")
+    _require("\0" not in path and not {"", ".", ".."} & set(parts), f"path {path!r:.80} leads out")
+    _require(type(index) is int and -1 <= index < len(classes), f"class of {path!r:.80} out of range")
+    _require(group is None or isinstance(group, str), f"group of {path!r:.80} is no text")
+    _require(isinstance(splits, list), f"splits of {path!r:.80} are no list")
+    name = classes[index] if index >= 0 else None
+    return VideoRecord(path, name, index, tuple(map(_text, splits)), group)
+
+
+def _texts(content: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    _require(isinstance(content[name], list), f"{name} is no list")
+    return tuple(map(_text, content[name]))
+
+
+def _text(value: Any) -> str:
+    _require(isinstance(value, str), f"expected a text, found {value!r:.40}")
+    return str(value)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)

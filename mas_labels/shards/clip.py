@@ -1,0 +1,138 @@
+"""One clip of a set of shards, as notebooks, trainers and pictures see it."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.names import printable
+from mas_labels.schema import LABEL_NAMES
+from mas_labels.shards.tables import Video, read_video
+
+if TYPE_CHECKING:
+    from mas_labels.inspect.picture import Picture
+    from mas_labels.shards.shard_set import ShardSet
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip, read from its shard when it is asked for.
+
+    Attributes
+    ----------
+    shards
+        The set it belongs to.
+    index
+        Its place there.
+    """
+
+    shards: ShardSet
+    index: int
+
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """(16, 128, 171, 3) uint8 RGB."""
+        return self.shards.read_frames(self.index)
+
+    @property
+    def views(self) -> NDArray[np.int16]:
+        """(V, 3) int16: top, left, mirrored. Row 0 is the centre view."""
+        return self.shards.views
+
+    @property
+    def view_labels(self) -> NDArray[np.uint8]:
+        """(V, 27) uint8: the labels of each view."""
+        return self.shards.read_labels(self.index)
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """The 27 labels of the centre view by name; empty for a shard without labels."""
+        if not self.shards.has_labels:
+            return {}
+        return dict(zip(LABEL_NAMES, self.view_labels[0].tolist(), strict=True))
+
+    @property
+    def motion_boundaries(self) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Mu and Mv, each (128, 171, 2) float32 (stored as float16); None if they are not stored."""
+        shard, clip = self.shards.locate(self.index)
+        if "clips/mu" not in shard:
+            return None
+        return shard.read("clips/mu", clip).astype(np.float32), shard.read("clips/mv", clip).astype(
+            np.float32
+        )
+
+    @property
+    def flow(self) -> NDArray[np.float32] | None:
+        """(15, 128, 171, 2) float32, (u, v) in pixels per frame; None if it is not stored."""
+        shard, clip = self.shards.locate(self.index)
+        return shard.read("clips/flow", clip).astype(np.float32) if "clips/flow" in shard else None
+
+    @property
+    def motion(self) -> NDArray[np.float32]:
+        """(15, 2) float32: mean magnitude of each field's own motion boundary, of u and of v, in pixels.
+
+        Raises `ShardError` for a shard of frames only.
+        """
+        shard, clip = self.shards.locate(self.index)
+        return shard.read("clips/motion", clip)
+
+    @property
+    def start_frame(self) -> int:
+        """Number of the clip's first frame in its video, from 0."""
+        shard, clip = self.shards.locate(self.index)
+        return int(shard.read("clips/start_frame", clip))
+
+    @property
+    def source(self) -> Video:
+        """The video it was cut from."""
+        shard, clip = self.shards.locate(self.index)
+        return read_video(shard, int(shard.read("clips/video", clip)))
+
+    @property
+    def video(self) -> str:
+        """Path of its video, relative to the data set's root."""
+        return self.source.path
+
+    @property
+    def class_name(self) -> str | None:
+        """Class of its video, None without one."""
+        return self.source.class_name
+
+    def show(self, view: int = 0, shares: bool = True) -> Picture:
+        """Draw the clip as one view sees it: frames, flow, motion boundaries, patterns, the 27 labels.
+
+        Parameters
+        ----------
+        view
+            Row of `views`, mirrored or not; 0 is the centre view.
+        shares
+            Whether to put beside each label the share its value has among all clips, which takes reading the
+            labels of (at most 200 of) the shards once.
+
+        Returns
+        -------
+        Picture
+            A notebook shows it; ``.save("clip.png")`` keeps it.
+
+        Raises
+        ------
+        InputError
+            If the clip has no labels, or no such view.
+        MissingDependencyError
+            If matplotlib is not installed.
+        """
+        from mas_labels.inspect.clip_picture import clip_figure
+        from mas_labels.inspect.picture import Picture
+
+        return Picture(clip_figure(self, view, self.shards.label_counts if shares else None))
+
+    def __repr__(self) -> str:
+        return f"Clip {self.index}: {self.video!r} from frame {self.start_frame}, class {self.class_name}"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in self.labels.items())
+        return f"<p>{html.escape(printable(repr(self)))}</p><table>{rows}</table>"

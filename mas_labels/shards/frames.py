@@ -1,0 +1,170 @@
+"""The frames of a shard's clips, JPEG or raw, read to where they are wanted."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels import schema
+from mas_labels.errors import InputError, ShardError, system_error, unavailable
+from mas_labels.shards.digests import CHECKSUM_BYTES, make_fletcher32
+from mas_labels.shards.hdf5_file import UNREADABLE, explain
+
+CLIP_SHAPE: Final = (schema.CLIP_FRAMES, schema.FRAME_ROWS, schema.FRAME_COLS, 3)
+SLOW: Final = (
+    "mas_labels._checksum is not built: raw frames are read through HDF5, several times more slowly; "
+    "install it anew where there is a C++ compiler"
+)
+
+
+class StoredFrames:
+    """Reads the clips' frames of one open shard.
+
+    Parameters
+    ----------
+    path
+        Of the shard, for messages.
+    descriptor
+        Of the open file.
+    datasets
+        Its data sets by path, checked.
+    read
+        Reads rows of a data set through HDF5, comparing checksums.
+    """
+
+    def __init__(
+        self, path: Path, descriptor: int, datasets: Mapping[str, h5py.Dataset], read: Callable[..., Any]
+    ) -> None:
+        self._path, self._descriptor, self._datasets, self._read = path, descriptor, datasets, read
+        self._raw: Any = datasets.get("frames/raw")
+        self._state = self._file_state()
+        self._fletcher32 = make_fletcher32()
+        if self._raw is not None and self._fletcher32 is None:
+            warnings.warn(SLOW, stacklevel=2)
+
+    def read_into(self, clip: int, out: NDArray[np.uint8]) -> None:
+        """Read a clip's frames into memory that is there already.
+
+        Parameters
+        ----------
+        clip
+            Its number in this shard.
+        out : ndarray, shape (16, 128, 171, 3), uint8, contiguous
+            Filled with RGB.
+
+        Raises
+        ------
+        ShardError
+            If they are damaged: their checksums are compared whenever they are read.
+        UnavailableError
+            If they cannot be read now.
+        """
+        if self._raw is None:
+            self._decode_into(clip, out)
+            return
+        if self._file_state() != self._state:
+            raise ShardError(
+                f"{self._path}: was changed while it was in use: verify it, make it again if it is damaged"
+            )
+        if not self._read_chunk(clip, out):
+            out[...] = self._read("frames/raw", clip)  # through HDF5, which says what is wrong
+
+    def _file_state(self) -> tuple[int, int]:
+        """Size and time of the last change of the open file: HDF5 reads zeros where a file was cut."""
+        try:
+            status = os.fstat(self._descriptor)
+        except OSError as error:
+            raise unavailable(self._path, error) from error
+        return status.st_size, status.st_mtime_ns
+
+    def _decode_into(self, clip: int, out: NDArray[np.uint8]) -> None:
+        """Decode a clip's JPEG files."""
+        for frame, data in zip(out, self.read_jpegs(clip), strict=True):
+            if not decode_jpeg(data, frame):
+                raise ShardError(
+                    f"{self._path}: a frame of clip {clip} is no JPEG of {frame.shape}: "
+                    "remove it and make it again"
+                )
+
+    def read_jpegs(self, clip: int) -> list[NDArray[np.uint8]]:
+        """Read a clip's frames as they are coded: 16 arrays of bytes.
+
+        Raises
+        ------
+        ShardError
+            If they are not stored, damaged, or the offsets lead astray.
+        """
+        ends = self._ends[clip * schema.CLIP_FRAMES :][: schema.CLIP_FRAMES + 1]
+        if ends[0] < 0 or (np.diff(ends) <= 0).any() or ends[-1] > len(self._datasets["frames/jpeg"]):
+            raise ShardError(
+                f"{self._path}: frames/offsets of clip {clip} lead astray: remove it and make it again"
+            )
+        data = self._read("frames/jpeg", slice(ends[0], ends[-1]))
+        return np.split(data, ends[1:-1] - ends[0])
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        """Where the first frame begins and each frame ends in frames/jpeg."""
+        return self._read("frames/offsets").astype(np.int64)
+
+    @cached_property
+    def _chunk_offsets(self) -> NDArray[np.int64]:
+        """Where each clip's raw frames lie in the file; -1 if not as they are in memory, with a checksum."""
+        offsets = np.full(len(self._raw), -1, np.int64)
+        size = math.prod(CLIP_SHAPE) + CHECKSUM_BYTES
+
+        def note(chunk: h5py.h5d.StoreInfo) -> None:
+            if chunk.size == size and chunk.filter_mask == 0:
+                offsets[chunk.chunk_offset[0]] = chunk.byte_offset
+
+        plain = not (self._raw.compression or self._raw.shuffle)
+        if plain and self._raw.chunks == (1, *CLIP_SHAPE) and self._raw.fletcher32:
+            try:
+                self._raw.id.chunk_iter(note)
+            except UNREADABLE as error:
+                raise explain(self._path, error, "frames/raw is damaged") from error
+        return offsets
+
+    def _read_chunk(self, clip: int, out: NDArray[np.uint8]) -> bool:
+        """Read a clip's raw frames past HDF5, and compare the checksum; whether they are there and sound."""
+        if self._fletcher32 is None or self._chunk_offsets[clip] < 0:
+            return False
+        stored = bytearray(CHECKSUM_BYTES)
+        try:
+            read = os.preadv(self._descriptor, [out.data, stored], int(self._chunk_offsets[clip]))
+        except OSError as error:
+            if system_error(error) is None:  # an offset that cannot be
+                return False
+            raise unavailable(self._path, error) from error
+        return read == out.nbytes + CHECKSUM_BYTES and self._fletcher32(out) == int.from_bytes(
+            stored, "little"
+        )
+
+
+def encode_jpeg(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Code one (rows, cols, 3) uint8 RGB frame; returns (bytes,) uint8."""
+    written, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
+    if not written:
+        raise InputError(f"OpenCV could not code a frame of shape {frame.shape} as JPEG")
+    return data.ravel()
+
+
+def decode_jpeg(data: NDArray[np.uint8], out: NDArray[np.uint8]) -> bool:
+    """Decode (bytes,) uint8 into `out`, (rows, cols, 3) uint8 RGB; False if it is no picture of that size."""
+    frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if frame is None or frame.shape != out.shape:
+        return False
+    cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=out)
+    return True

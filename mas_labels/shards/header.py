@@ -1,0 +1,115 @@
+"""What a shard says of itself, read in two milliseconds: a resumed run looks at thousands of shards."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mas_labels.shards.hdf5_file import UNREADABLE, explain, open_hdf5
+from mas_labels.shards.validation import read_attributes
+
+
+@dataclass(frozen=True)
+class ShardAttributes:
+    """The attributes of a shard's root.
+
+    Attributes
+    ----------
+    texts
+        As they are stored, by name.
+    config, plan, versions
+        What those of the same names say.
+    """
+
+    texts: dict[str, str]
+    config: dict[str, Any]
+    plan: dict[str, Any]
+    versions: dict[str, str]
+
+
+def parse_attributes(file: h5py.File, path: Path) -> ShardAttributes:
+    """Read the attributes of a shard that is open; `path` names it in errors.
+
+    Raises
+    ------
+    ShardError
+        If it is no shard, of another schema, or an attribute is damaged.
+    UnavailableError
+        If it cannot be read now.
+    """
+    try:
+        texts = {name: os.fsdecode(value) for name, value in read_attributes(file, path).items()}
+        config, plan, versions = (_dictionary(texts[name]) for name in ("config", "plan", "versions"))
+    except UNREADABLE as error:
+        raise explain(path, error, "not a shard of mas-labels, an attribute is damaged") from error
+    return ShardAttributes(texts, config, plan, versions)
+
+
+def _dictionary(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise TypeError(f"expected a JSON object, found {text[:40]}")
+    return value
+
+
+@dataclass(frozen=True)
+class ShardHeader:
+    """The head of a shard that a run of ours made; `mas_labels.shards.reader.Shard` checks all of it.
+
+    Attributes
+    ----------
+    path
+        The file.
+    config, plan, versions
+        What the attributes of the same names say.
+    clips
+        Number of clips.
+    videos
+        Size of each video's file in bytes, by path.
+    failures
+        Paths of the videos that failed, some of them after clips.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    plan: dict[str, Any]
+    versions: dict[str, str]
+    clips: int
+    videos: dict[str, int]
+    failures: tuple[str, ...]
+
+
+def read_header(path: Path) -> ShardHeader:
+    """Read a shard's head.
+
+    Raises
+    ------
+    ShardError
+        If the file is no shard, cut short, or of another schema.
+    UnavailableError
+        If it cannot be read now.
+    """
+    try:
+        with open_hdf5(path) as file:
+            said = parse_attributes(file, path)
+            names = [os.fsdecode(name) for name in _read_column(file, "videos/path")]
+            videos = dict(zip(names, _read_column(file, "videos/bytes"), strict=True))
+            failures = tuple(map(os.fsdecode, _read_column(file, "failures/path")))
+            clips = h5py.h5d.open(file.id, b"clips/video").shape[0]
+    except UNREADABLE as error:
+        raise explain(path, error, "not a readable shard") from error
+    return ShardHeader(path, said.config, said.plan, said.versions, clips, videos, failures)
+
+
+def _read_column(file: h5py.File, name: str) -> list[Any]:
+    """Read a whole data set the short way: it takes a fifth of the time of ``file[name][()]``."""
+    stored = h5py.h5d.open(file.id, name.encode())
+    rows = np.empty(stored.shape, stored.dtype)
+    stored.read(h5py.h5s.ALL, h5py.h5s.ALL, rows)
+    return rows.tolist()

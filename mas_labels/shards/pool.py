@@ -1,0 +1,107 @@
+"""The shards of a set that a process keeps open: opened when they are asked for, some at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+from weakref import WeakSet
+
+from mas_labels.errors import ShardError, UnavailableError, system_error
+from mas_labels.names import CommonClasses
+from mas_labels.shards.reader import Shard
+
+OPEN_FILES: Final = 800
+"""Most shards a set keeps open in a process: more than UCF101 makes. An open shard takes 0.4 MB; opening one
+anew, with all checks, takes longer than decoding a clip."""
+OTHER_FILES: Final = 224
+"""Files that a process may have open beside shards."""
+MIN_OPEN: Final = 4
+"""Shards that a set keeps open whatever the limit of open files."""
+TOO_MANY: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors of a process that has too much open."""
+
+
+class ShardPool:
+    """Opens the shards of a set, anew in each process, and closes the least recently used ones.
+
+    Parameters
+    ----------
+    paths
+        The shards.
+    content_hashes
+        Content hash of each: another one is refused.
+    classes
+        Classes of all shards, and places there by shard.
+    """
+
+    def __init__(self, paths: Sequence[Path], content_hashes: Sequence[str], classes: CommonClasses) -> None:
+        self._paths, self._content_hashes, self._classes = paths, content_hashes, classes
+        self._open: OrderedDict[int, Shard] = OrderedDict()
+        self._process = os.getpid()
+        _pools.add(self)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def get(self, number: int) -> Shard:
+        """Return a shard, opened; it stays open until others push it out.
+
+        Raises
+        ------
+        ShardError
+            If it is damaged, foreign, or another one than before.
+        UnavailableError
+            If it cannot be read now.
+        """
+        if self._process != os.getpid():  # after a fork: handles of the parent are not ours to use
+            self._open, self._process = OrderedDict(), os.getpid()
+        if number in self._open:
+            self._open.move_to_end(number)
+            return self._open[number]
+        while len(self._open) >= most_open():
+            self._open.popitem(last=False)[1].close()
+        self._open[number] = shard = self.open_anew(number)
+        return shard
+
+    def open_anew(self, number: int) -> Shard:
+        """Open a shard that the caller closes; raises as `get` does."""
+        try:
+            shard = Shard(self._paths[number])
+        except UnavailableError as error:
+            if not self._open or system_error(error.__cause__ or error) not in TOO_MANY:
+                raise
+            self.close()  # others took more than we thought
+            shard = Shard(self._paths[number])
+        if shard.content_hash != self._content_hashes[number]:
+            shard.close()
+            raise ShardError(f"{shard.path}: was replaced by another shard while it was in use: start again")
+        shard.share_classes(self._classes.names, self._classes.numbers[number])
+        return shard
+
+    def close(self) -> None:
+        """Close all."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": OrderedDict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _pools.add(self)
+
+
+_pools: WeakSet[ShardPool] = WeakSet()
+"""Those of this process, which share what may be open."""
+
+
+def most_open() -> int:
+    """Return how many shards a pool may keep open, by the present limit of open files."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    allowed = OPEN_FILES if limit == resource.RLIM_INFINITY else min(OPEN_FILES, limit - OTHER_FILES)
+    return max(MIN_OPEN, allowed // max(1, sum(len(pool) > 0 for pool in _pools)))

@@ -1,0 +1,245 @@
+"""Reading one shard.
+
+A shard may come from anywhere, so a reader believes nothing: every object must be the one the schema names,
+stored in the file itself, of the type and the size it must have. Wrong ones are refused with a `ShardError`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels import schema
+from mas_labels.config import LabelConfig
+from mas_labels.errors import ConfigError, ShardError
+from mas_labels.shards.digests import DataDigest, check_seal, content_hash
+from mas_labels.shards.frames import CLIP_SHAPE, StoredFrames
+from mas_labels.shards.hdf5_file import UNREADABLE, explain, open_hdf5
+from mas_labels.shards.header import parse_attributes
+from mas_labels.shards.validation import check_references, check_rows, checked_datasets
+
+KEPT_LABEL_BYTES = 1 << 20
+"""Most bytes of labels that an open shard keeps: 780 clips of 50 views, and no more than HDF5 would keep."""
+
+
+class Shard:
+    """One shard, opened for reading.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Attributes
+    ----------
+    config, plan, versions
+        What the attributes of the same names say, as dictionaries.
+    options
+        `config` as a `LabelConfig`.
+    content_hash
+        SHA-256 over everything in the shard, as stored.
+    views
+        (V, 3) int16.
+
+    Raises
+    ------
+    ShardError
+        If the file is no shard, of another schema, damaged, or built to deceive.
+    UnavailableError
+        If the file cannot be read now.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            self._file = open_hdf5(self.path)
+        except UNREADABLE as error:
+            raise explain(self.path, error, "not a readable HDF5 file") from error
+        try:
+            self._read_header()
+            self._datasets = checked_datasets(self._file, self.path)
+            self.clips = check_rows(self._datasets, self.path)
+            check_references(self._datasets, self.path)
+            self.views: NDArray[np.int16] = self.read("views")
+        except UNREADABLE as error:
+            self._file.close()
+            raise explain(self.path, error, "its structure is damaged") from error
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read_header(self) -> None:
+        """Read the attributes."""
+        said = parse_attributes(self._file, self.path)
+        self.texts = {name: said.texts[name] for name in ("format", "config", "plan", "versions")}
+        self.config, self.plan, self.versions = said.config, said.plan, said.versions
+        try:
+            self.options = LabelConfig.from_dict(self.config)
+        except ConfigError as error:
+            raise ShardError(
+                f"{self.path}: {error}; read it with the mas-labels that made it "
+                f"({self.versions.get('mas_labels')}), or make it again"
+            ) from error
+        except UNREADABLE as error:
+            raise explain(self.path, error, "its options are damaged") from error
+        self.content_hash = said.texts["content_hash"]
+        self._label_min = schema.label_min(self.options.convention)
+        self._class_numbers: NDArray[np.int32] | None = None
+
+    def __len__(self) -> int:
+        return self.clips
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._datasets
+
+    def stored_bytes(self) -> dict[str, int]:
+        """Return the bytes that each data set takes in the file."""
+        try:
+            return {path: int(dataset.id.get_storage_size()) for path, dataset in self._datasets.items()}
+        except UNREADABLE as error:
+            raise explain(self.path, error, "its tables are damaged") from error
+
+    def read(self, path: str, rows: slice | int = slice(None)) -> Any:
+        """Read rows of a data set, such as ``"clips/labels"``.
+
+        Raises
+        ------
+        ShardError
+            If it is not stored, or its bytes do not match their checksum.
+        UnavailableError
+            If they cannot be read now; as of all methods that read.
+        """
+        if path not in self._datasets:
+            raise ShardError(f"{self.path}: {path} is not stored: label again with the option that keeps it")
+        try:
+            return self._datasets[path][rows]
+        except UNREADABLE as error:
+            raise explain(self.path, error, f"{path} is damaged") from error
+
+    def read_texts(self, path: str) -> list[str]:
+        """Read a column of texts."""
+        return [_text(value) for value in self.read(path)]
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """Names of the classes by index: the shard's own, or those of the set that it was opened in."""
+        return self.read_texts("classes")
+
+    def share_classes(self, names: list[str], numbers: NDArray[np.int32]) -> None:
+        """Take the classes of a set of shards; `numbers` as in `mas_labels.names.CommonClasses`."""
+        self.class_names, self._class_numbers = names, numbers
+
+    def read_class_indices(self, rows: slice = slice(None)) -> NDArray[np.int32]:
+        """Read the classes of videos: (videos,) int32, places in `class_names`, -1 without a class."""
+        indices: NDArray[np.int32] = self.read("videos/class_index", rows)
+        return indices if self._class_numbers is None else self._class_numbers[indices]
+
+    def read_labels(self, clip: int) -> NDArray[np.uint8]:
+        """Read a clip's labels of all views: (V, 27) uint8; V is 0 in a shard of frames only."""
+        if not len(self.views):
+            return np.empty((0, schema.LABELS), np.uint8)
+        if self._kept_labels is not None:
+            return self._kept_labels[clip]
+        labels: NDArray[np.uint8] = self.read("clips/labels", clip)
+        self._require_in_range(labels[np.newaxis], clip)
+        return labels
+
+    @cached_property
+    def _kept_labels(self) -> NDArray[np.uint8] | None:
+        """All labels, (N, V, 27) uint8, if they are few: asking HDF5 takes a fifth of a raw clip's time."""
+        if self._datasets["clips/labels"].nbytes > KEPT_LABEL_BYTES:
+            return None
+        labels: NDArray[np.uint8] = self.read("clips/labels")
+        try:
+            self._datasets["clips/labels"].refresh()  # or HDF5 would keep them a second time
+        except UNREADABLE as error:
+            raise explain(self.path, error, "clips/labels is damaged") from error
+        self._require_in_range(labels, 0)
+        labels.flags.writeable = False
+        return labels
+
+    def _require_in_range(self, labels: NDArray[np.uint8], first: int) -> None:
+        """Refuse labels (n, V, 27) of the clips from `first` on that cannot be."""
+        wrong = ((labels > schema.LABEL_MAX) | (labels < self._label_min)).any(axis=(1, 2))
+        if wrong.any():
+            clip = first + int(wrong.argmax())
+            raise ShardError(f"{self.path}: a label of clip {clip} is out of its range: do not trust it")
+
+    def read_jpegs(self, clip: int) -> list[NDArray[np.uint8]]:
+        """Read a clip's frames as they are coded: 16 arrays of bytes.
+
+        Raises
+        ------
+        ShardError
+            If they are not stored, damaged, or the offsets lead astray.
+        """
+        return self._stored_frames.read_jpegs(clip)
+
+    def read_frames(self, clip: int) -> NDArray[np.uint8]:
+        """Read a clip's frames: (16, 128, 171, 3) uint8 RGB."""
+        frames = np.empty(CLIP_SHAPE, np.uint8)
+        self.read_frames_into(clip, frames)
+        return frames
+
+    def read_frames_into(self, clip: int, out: NDArray[np.uint8]) -> None:
+        """Read a clip's frames into memory that is there; see `mas_labels.shards.frames.StoredFrames`."""
+        self._stored_frames.read_into(clip, out)
+
+    @cached_property
+    def _stored_frames(self) -> StoredFrames:
+        return StoredFrames(self.path, self._file.id.get_vfd_handle(), self._datasets, self.read)
+
+    def verify(self) -> None:
+        """Compare the file with its seal, and its content with the content hash.
+
+        Raises
+        ------
+        ShardError
+            If any bit of it differs.
+        """
+        check_seal(self.path)
+        self.verify_content()
+
+    def verify_content(self) -> None:
+        """Read everything, checking checksums, and compare with the content hash.
+
+        Raises
+        ------
+        ShardError
+            If anything differs.
+        """
+        digests = {path: DataDigest() for path in self._datasets}
+        for path, dataset in self._datasets.items():
+            step = dataset.chunks[0] if dataset.chunks else max(1, len(dataset))
+            for start in range(0, max(1, len(dataset)), step):
+                digests[path].update(self.read(path, slice(start, start + step)))
+        found = content_hash(self.texts, digests)
+        if found != self.content_hash:
+            raise ShardError(
+                f"{self.path}: content hash is not {self.content_hash}: remove it and make it again"
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Shard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _text(value: Any) -> str:
+    """Turn stored bytes into text; names that are not UTF-8 come back as the file system gave them."""
+    if not isinstance(value, bytes):
+        raise TypeError(f"expected bytes, found {type(value).__name__}")
+    return os.fsdecode(bytes(value))

@@ -1,0 +1,207 @@
+"""Clips chosen from a set of shards: filters, slices, and a table of them for notebooks."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Collection, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.errors import InputError, MissingDependencyError
+from mas_labels.names import printable
+from mas_labels.schema import LABEL_MAX, LABEL_NAMES
+
+if TYPE_CHECKING:
+    import pandas
+
+    from mas_labels.shards.columns import ClipColumns
+    from mas_labels.shards.shard_set import Clip, ShardSet
+
+
+CLIPS_SHOWN: Final = 12
+"""Clips that a selection lists when a notebook shows it."""
+
+
+class ClipSelection(Sequence["Clip"]):
+    """Some clips of a set of shards, in order; nothing is read of a clip before it is asked for.
+
+    Attributes
+    ----------
+    shards
+        The whole set.
+    indices
+        (n,) int64: places of the clips there.
+    words
+        What was asked for.
+    """
+
+    def __init__(self, shards: ShardSet, indices: NDArray[np.int64], words: str = "all clips") -> None:
+        self.shards, self.indices, self.words = shards, indices, words
+
+    def where(
+        self,
+        *,
+        video: str | None = None,
+        class_name: str | None = None,
+        min_motion: float | None = None,
+        max_motion: float | None = None,
+        view: int = 0,
+        **labels: int | Collection[int],
+    ) -> ClipSelection:
+        """Choose the clips that have all that is asked for.
+
+        Parameters
+        ----------
+        video
+            Path of the video, relative to the data set's root, or a pattern such as ``"*/v_Biking_*"``.
+        class_name
+            Class of the video, or a pattern.
+        min_motion, max_motion
+            Bounds, themselves included, of the clip's mean magnitude of motion boundaries: the mean of
+            `Clip.motion`, in pixels.
+        view
+            Row of the table of views whose labels are meant.
+        **labels
+            Name of a label -> its value, or a collection of values: ``grid_ul=6, C=(1, 8)``.
+
+        Returns
+        -------
+        ClipSelection
+
+        Raises
+        ------
+        InputError
+            If there is no such label, value or view.
+        ShardError
+            If a shard is damaged, or does not hold what is asked for.
+        """
+        wanted = {name: _values(name, value) for name, value in labels.items()}
+        _check_view(self.shards, view, bool(wanted))
+        columns = self.shards.columns.read(view)
+        videos = columns.videos[self.indices]
+        keep = np.ones(len(self), bool)
+        if video is not None:
+            keep &= _match_all(columns.paths.tolist(), video)[videos]
+        if class_name is not None:
+            keep &= _match_all(_class_names(self.shards, columns), class_name)[videos]
+        if min_motion is not None or max_motion is not None:
+            self._require_motion()
+            motion = columns.motion[self.indices]
+            keep &= motion >= (-np.inf if min_motion is None else min_motion)
+            keep &= motion <= (np.inf if max_motion is None else max_motion)
+        for name, values in wanted.items():
+            keep &= np.isin(columns.labels[self.indices, LABEL_NAMES.index(name)], values)
+        asked = {"video": video, "class_name": class_name, "min_motion": min_motion, "max_motion": max_motion}
+        words = [f"{key}={value!r}" for key, value in {**asked, **labels}.items() if value is not None]
+        words += [f"view={view}"] if view else []
+        before = [] if self.words == "all clips" else [self.words]
+        return ClipSelection(self.shards, self.indices[keep], ", ".join([*before, *words]) or self.words)
+
+    def columns(self, view: int = 0) -> dict[str, NDArray[Any]]:
+        """Read what `table` shows as plain arrays, each with one value a clip.
+
+        Returns
+        -------
+        ``index``, ``video``, ``class_name`` (object; None without one), ``start_frame``, ``motion`` (float32,
+        pixels; NaN where it is not stored), then the 27 labels of a view by name, unless there are none.
+        """
+        _check_view(self.shards, view, False)
+        read = self.shards.columns.read(view)
+        videos = read.videos[self.indices]
+        labels = read.labels[self.indices]
+        columns = {
+            "index": self.indices,
+            "video": read.paths.astype(object)[videos],
+            "class_name": np.array(_class_names(self.shards, read), object)[videos],
+            "start_frame": read.start_frames[self.indices],
+            "motion": read.motion[self.indices],
+        }
+        return columns | {name: labels[:, at] for at, name in enumerate(LABEL_NAMES[: labels.shape[1]])}
+
+    def table(self, view: int = 0) -> pandas.DataFrame:
+        """Return the clips as a pandas table, a row a clip; see `columns`.
+
+        Raises
+        ------
+        MissingDependencyError
+            pandas is not installed; `columns` gives the same as plain arrays.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingDependencyError(
+                f'tables need pandas, which does not load ({error}): pip install "mas-video[inspect]"; '
+                "columns() gives the same as plain arrays"
+            ) from error
+        columns = self.columns(view)
+        index = pandas.Index(columns.pop("index"), name="clip") if columns else None
+        return pandas.DataFrame(columns, index=index)
+
+    def _require_motion(self) -> None:
+        """Refuse shards that do not hold motion, as all of a set do or none."""
+        if len(self.shards):
+            self.shards.shard(0).read("clips/motion", slice(0))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Clip: ...
+    @overload
+    def __getitem__(self, index: slice) -> ClipSelection: ...
+    def __getitem__(self, index: int | slice) -> Clip | ClipSelection:
+        if isinstance(index, slice):
+            return ClipSelection(self.shards, self.indices[index], self.words)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"clip {index} of {len(self)}")
+        return self.shards[int(self.indices[index])]
+
+    def __repr__(self) -> str:
+        return f"{len(self):,} of {len(self.shards):,} clips: {self.words}"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{clip.index}</td><td>{html.escape(printable(clip.video))}</td>"
+            f"<td>{clip.start_frame}</td></tr>"
+            for clip in self[:CLIPS_SHOWN]
+        )
+        more = f"<p>and {len(self) - CLIPS_SHOWN:,} more</p>" if len(self) > CLIPS_SHOWN else ""
+        head = "<tr><th>clip</th><th>video</th><th>start_frame</th></tr>"
+        return f"<p>{html.escape(printable(repr(self)))}</p><table>{head}{rows}</table>{more}"
+
+
+def _class_names(shards: ShardSet, columns: ClipColumns) -> list[str | None]:
+    """Return the class of each video."""
+    return [shards.classes[number] if number >= 0 else None for number in columns.class_indices.tolist()]
+
+
+def _match_all(names: Sequence[str | None], pattern: str) -> NDArray[np.bool_]:
+    """Return which names match a pattern."""
+    return np.array([name is not None and _matches(name, pattern) for name in names], bool)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a name is a pattern, letter by letter, or matches it."""
+    return name == pattern or fnmatchcase(name, pattern)
+
+
+def _values(name: str, value: int | Collection[int]) -> list[int]:
+    """Check the name and the values that are asked for."""
+    if name not in LABEL_NAMES:
+        raise InputError(f"expected a label, one of {', '.join(LABEL_NAMES)}, found {name!r}")
+    values = [int(v) for v in (value if isinstance(value, Collection) else [value])]
+    largest = LABEL_MAX[LABEL_NAMES.index(name)]
+    if not all(0 <= v <= largest for v in values):
+        raise InputError(f"expected values of {name} up to {largest}, found {values}")
+    return values
+
+
+def _check_view(shards: ShardSet, view: int, needed: bool) -> None:
+    if not shards.has_labels and not needed and view == 0:
+        return
+    if not 0 <= view < len(shards.views):
+        views = f"a view from 0 to {len(shards.views) - 1}" if shards.has_labels else "shards with labels"
+        raise InputError(f"expected {views}, found view {view}")

@@ -1,0 +1,74 @@
+"""The videos of a shard, used and failed, a row each."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+from mas_labels.shards.reader import Shard
+
+
+class Video(NamedTuple):
+    """One video of a shard: its row of ``videos/*``."""
+
+    path: str
+    class_name: str | None
+    class_index: int
+    splits: tuple[str, ...]
+    group: str | None
+    frames: int
+    fps: float
+    clips: int
+    file_bytes: int
+    rows: int
+    cols: int
+    """Size of the frames before they were resized."""
+
+
+class Failure(NamedTuple):
+    """A video that could not be used, and why."""
+
+    video: str
+    stage: str
+    code: str
+    message: str
+
+
+def read_videos(shard: Shard) -> list[Video]:
+    """Read a shard's table of videos, column by column: a row at a time takes many times as long."""
+    return _read_rows(shard, slice(None))
+
+
+def read_video(shard: Shard, row: int) -> Video:
+    """Read row `row` of a shard's table of videos."""
+    return _read_rows(shard, slice(row, row + 1))[0]
+
+
+def _read_rows(shard: Shard, rows: slice) -> list[Video]:
+    def texts(name: str) -> list[str]:
+        return [os.fsdecode(bytes(text)) for text in shard.read(f"videos/{name}", rows)]
+
+    def numbers(name: str) -> Any:
+        return shard.read(f"videos/{name}", rows).tolist()
+
+    class_indices = shard.read_class_indices(rows).tolist()
+    sizes = numbers("size")
+    return [
+        Video(*row)
+        for row in zip(
+            texts("path"),
+            [shard.class_names[number] if number >= 0 else None for number in class_indices],
+            class_indices,
+            [tuple(filter(None, names.split(","))) for names in texts("splits")],
+            [group or None for group in texts("group")],
+            *(numbers(name) for name in ("frames", "fps", "clips", "bytes")),
+            *([size[axis] for size in sizes] for axis in (0, 1)),
+            strict=True,
+        )
+    ]
+
+
+def read_failures(shard: Shard) -> list[Failure]:
+    """Read the videos of one shard that could not be used."""
+    columns = (shard.read_texts(f"failures/{name}") for name in ("path", "stage", "code", "message"))
+    return [Failure(*row) for row in zip(*columns, strict=True)]

@@ -1,0 +1,285 @@
+"""Writing one shard: all or nothing.
+
+A shard grows in a hidden file. When it is complete it is synced, read back and compared with what was
+written, renamed, and the folder is synced. So a file under its final name is complete, and a killed run
+leaves only a hidden file that the next one takes over.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels import schema
+from mas_labels.config import LabelConfig, canonical_json
+from mas_labels.datasets.find_videos import VideoRecord
+from mas_labels.errors import ShardError, VideoError
+from mas_labels.labels.compute import ClipStatistics
+from mas_labels.shards.digests import DataDigest, content_hash
+from mas_labels.shards.frames import encode_jpeg
+from mas_labels.shards.hdf5_file import GrowingColumn, PartialFile
+from mas_labels.shards.reader import Shard
+from mas_labels.video.reader import VideoFacts
+
+CHUNK_BYTES = 1 << 18
+"""Largest chunk: a clip's frames lie in one or two."""
+CHUNK_ROWS = {"clips": 256, "frame offsets": 4096, "bytes": CHUNK_BYTES}
+"""Most rows of a chunk: the last chunk is stored whole, so short columns take short ones."""
+
+
+class ShardWriter:
+    """Writes one shard; use it in a ``with`` block, which publishes on success and removes on failure.
+
+    Parameters
+    ----------
+    path
+        Final name. Its folder must exist.
+    config
+        Options of the run, stored.
+    plan
+        What the shard is part of, stored as JSON.
+    views
+        (V, 3) int16, the table of views.
+    classes
+        Names of the data set's classes.
+    versions
+        Versions of what makes it, stored as JSON.
+    replace
+        Whether a shard of that name, if there is one, gives way when this one is complete.
+
+    Raises
+    ------
+    ConfigError
+        If another process is writing the same shard.
+    StorageError
+        If the disk is full or refuses.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: LabelConfig,
+        plan: dict[str, Any],
+        views: NDArray[np.int16],
+        classes: tuple[str, ...],
+        versions: dict[str, str],
+        replace: bool = False,
+    ) -> None:
+        self.path = path
+        self.config = config
+        self._texts = {
+            "format": schema.FORMAT_NAME,
+            "config": canonical_json(config.as_dict()),
+            "plan": canonical_json(plan),
+            "versions": canonical_json(versions),
+        }
+        self.views = views
+        self._classes = classes
+        self._columns = {column.path: column for column in schema.COLUMNS}
+        self._growing: dict[str, GrowingColumn] = {}
+        self._digests: dict[str, DataDigest] = {}
+        self._tables: dict[str, list[Any]] = {
+            c.path: [] for c in schema.COLUMNS if c.rows in ("videos", "failures")
+        }
+        self._frame_bytes = 0
+        self.clips = 0
+        self._partial = PartialFile(path, replace)
+        self._file = self._partial.hdf5
+        try:
+            self._create()
+        except BaseException:
+            self._partial.discard()
+            raise
+
+    def _create(self) -> None:
+        """Create the data sets that grow clip by clip, and write the tables known from the start."""
+        stored = {"frames/raw": self.config.frames == "raw", "frames/jpeg": self.config.frames == "jpeg"}
+        stored["frames/offsets"] = stored["frames/jpeg"]
+        stored["clips/mu"] = stored["clips/mv"] = self.config.store_boundaries
+        stored["clips/flow"] = self.config.store_flow
+        stored["clips/labels"] = stored["clips/motion"] = not self.config.frames_only
+        for column in schema.COLUMNS:
+            if column.rows in ("clips", "bytes", "frame offsets") and stored.get(column.path, True):
+                self._create_growing(column)
+        self._write_table("views", self.views)
+        self._write_table("classes", _as_bytes(self._classes))
+        if stored["frames/offsets"]:
+            self._append("frames/offsets", np.zeros(1, np.uint64))
+
+    def _create_growing(self, column: schema.Column) -> None:
+        """Create an empty data set whose first axis grows."""
+        shape = tuple(len(self.views) if extent == "views" else int(extent) for extent in column.row_shape)
+        row_bytes = int(np.dtype(column.dtype).itemsize * np.prod(shape, dtype=np.int64))
+        rows = min(max(1, CHUNK_BYTES // max(1, row_bytes)), CHUNK_ROWS[column.rows])
+        filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if column.compressed else {}
+        dataset = self._file.create_dataset(
+            column.path,
+            shape=(0, *shape),
+            maxshape=(None, *shape),
+            chunks=(rows, *(max(1, extent) for extent in shape)),
+            dtype=column.dtype,
+            fletcher32=True,
+            track_times=False,
+            **filters,
+        )
+        self._growing[column.path] = GrowingColumn(dataset)
+        self._digests[column.path] = DataDigest()
+        self._digests[column.path].update(np.empty((0, *shape), column.dtype))
+
+    def _append(self, path: str, rows: NDArray[Any]) -> None:
+        """Add rows to a data set that grows."""
+        column = self._growing[path]
+        rows = np.array(rows, column.dtype, order="C")  # a copy: it is written later
+        self._partial.reserve(rows.nbytes)
+        column.append(rows)
+        self._digests[path].update(rows)
+
+    def _write_table(self, path: str, rows: NDArray[Any]) -> None:
+        """Write a data set whose rows are all known."""
+        self._partial.reserve(rows.nbytes)
+        most = max(1, CHUNK_BYTES // rows.itemsize)
+        chunks = (min(len(rows), most), *rows.shape[1:])
+        chunked = {"chunks": chunks, "fletcher32": True} if rows.size else {}
+        self._file.create_dataset(path, data=rows, track_times=False, **chunked)
+        self._digests[path] = DataDigest()
+        self._digests[path].update(rows)
+
+    def add_clip(
+        self,
+        start_frame: int,
+        frames: NDArray[np.uint8],
+        statistics: ClipStatistics | None = None,
+        flow: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Add a clip of the video that `add_video` will name next.
+
+        Parameters
+        ----------
+        start_frame
+            Number of its first frame.
+        frames
+            (16, 128, 171, 3) uint8 RGB.
+        statistics
+            Its labels and motion boundaries; None with `LabelConfig.frames_only`.
+        flow
+            (15, 128, 171, 2) float32; None with `LabelConfig.frames_only`.
+        """
+        self._append("clips/video", np.array([len(self._tables["videos/path"])]))
+        self._append("clips/start_frame", np.array([start_frame]))
+        for path, row in clip_rows(self.config, frames, statistics, flow).items():
+            self._append(path, row[None])
+        if self.config.frames == "jpeg":
+            self._append_jpeg(code_frames(frames, self.config.jpeg_quality))
+        self.clips += 1
+
+    def _append_jpeg(self, coded: list[NDArray[np.uint8]]) -> None:
+        """Add a clip's coded frames and note where each ends."""
+        ends = self._frame_bytes + np.cumsum([data.size for data in coded])
+        self._append("frames/jpeg", np.concatenate(coded))
+        self._append("frames/offsets", ends)
+        self._frame_bytes = int(ends[-1])
+
+    def add_video(self, record: VideoRecord, facts: VideoFacts, clips: int) -> None:
+        """Name the video that the last `clips` clips came from."""
+        row = {
+            "path": os.fsencode(record.path),
+            "class_index": record.class_index,
+            "splits": os.fsencode(",".join(record.splits)),
+            "group": os.fsencode(record.group or ""),
+            "frames": facts.frames,
+            "bytes": facts.file_bytes,
+            "fps": facts.fps,
+            "size": (facts.rows, facts.cols),
+            "clips": clips,
+        }
+        for name, value in row.items():
+            self._tables[f"videos/{name}"].append(value)
+
+    def add_failure(self, path: str, error: VideoError) -> None:
+        """Record a video that could not be used."""
+        row = {"path": path, "stage": error.stage, "code": error.code, "message": error.message}
+        for name, value in row.items():
+            self._tables[f"failures/{name}"].append(os.fsencode(value))
+
+    def _write_tables(self) -> None:
+        """Write the tables of videos and failures."""
+        for path, rows in self._tables.items():
+            column = self._columns[path]
+            shape = (len(rows), *map(int, column.row_shape))
+            table = _as_bytes(rows) if column.dtype == "S" else np.array(rows, column.dtype).reshape(shape)
+            self._write_table(path, table)
+
+    def publish(self) -> None:
+        """Complete the shard, verify it, and give it its name."""
+        for column in self._growing.values():
+            column.finish()
+        self._write_tables()
+        attributes = {name: np.bytes_(text.encode("ascii")) for name, text in self._texts.items()}
+        self._file.attrs.update({**attributes, "schema_version": np.int64(schema.SCHEMA_VERSION)})
+        written = content_hash(self._texts, self._digests)
+        self._file.attrs["content_hash"] = np.bytes_(written)
+        self._partial.close()
+        with Shard(self._partial.hidden) as shard:
+            shard.verify()
+            if shard.content_hash != written:
+                raise ShardError(f"{self.path}: read back other data than was written: check the disk")
+        self._partial.publish()
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.publish()
+        except BaseException:
+            self._partial.discard()
+            raise
+        if kind is not None:
+            self._partial.discard()
+
+
+def clip_rows(
+    config: LabelConfig,
+    frames: NDArray[np.uint8],
+    statistics: ClipStatistics | None,
+    flow: NDArray[np.float32] | None,
+) -> dict[str, NDArray[Any]]:
+    """Return the row of each data set that a clip's labels and pictures fill, as they are stored.
+
+    Parameters are those of `ShardWriter.add_clip`; JPEG frames are not among the rows, see `code_frames`.
+    """
+    rows: dict[str, NDArray[Any]] = {}
+    if statistics is not None:
+        rows |= {"clips/labels": statistics.labels, "clips/motion": statistics.motion}
+        if config.store_boundaries:
+            rows |= {"clips/mu": _to_half(statistics.mu), "clips/mv": _to_half(statistics.mv)}
+    if flow is not None and config.store_flow:
+        rows["clips/flow"] = _to_half(flow)
+    if config.frames == "raw":
+        rows["frames/raw"] = frames
+    return rows
+
+
+def code_frames(frames: NDArray[np.uint8], quality: int) -> list[NDArray[np.uint8]]:
+    """Code each frame of a clip as JPEG: (bytes,) uint8 each."""
+    return [encode_jpeg(frame, quality) for frame in frames]
+
+
+def _as_bytes(values: Any) -> NDArray[np.bytes_]:
+    """Return texts or bytes as fixed-length bytes, at least one long (HDF5 has no empty string type)."""
+    coded = [value if isinstance(value, bytes) else os.fsencode(value) for value in values]
+    return np.array(coded, dtype=f"S{max([1, *map(len, coded)])}")
+
+
+def _to_half(field: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Round to float16, what is beyond its range to its largest value."""
+    largest = np.finfo(np.float16).max
+    return np.clip(field, -largest, largest).astype(np.float16)

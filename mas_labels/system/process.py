@@ -1,0 +1,90 @@
+"""Services of the machine for both programs: signals, open files, locks, files written as a whole.
+
+File systems differ in what they offer. What one does not offer is done without, and said once a run
+(`missing_services`); what one fails at raises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import resource
+import sys
+import warnings
+from typing import Any, Final, TextIO
+
+from mas_labels.errors import ConfigError, IncompleteWarning, reason_of
+from mas_labels.system.signals import _return_dropped_signal
+from mas_labels.system.streams import guard_streams
+
+LOG_SECONDS: Final = 10.0
+"""Between two lines of progress where the output is no terminal."""
+
+
+def begin_process() -> None:
+    """Prepare a process of a command: its standard streams cannot fail, and all files it may open it can.
+
+    Warnings for its user are lines on stderr.
+    """
+    guard_streams()
+    # told in `require_semaphores`, where it matters
+    warnings.filterwarnings("ignore", "(?s).*joblib will operate in serial mode")
+    warnings.showwarning = _show_warning
+    sys.unraisablehook = _return_dropped_signal
+    _shown_warnings.clear()
+    with contextlib.suppress(OSError, ValueError):  # ValueError: a limit that this system does not grant
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+_show_other_warning = warnings.showwarning
+_shown_warnings: set[str] = set()
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show what a user must know as a line, once; other warnings as Python does."""
+    if issubclass(category, IncompleteWarning):
+        if str(message) not in _shown_warnings:
+            print(f"warning: {message}", file=sys.stderr)
+        _shown_warnings.add(str(message))
+    else:
+        _show_other_warning(message, category, filename, lineno, file, line)
+
+
+_report_unraisable = sys.unraisablehook
+
+
+def require_semaphores(remedy: str) -> None:
+    """Refuse to start processes that could not wait for one another.
+
+    Parameters
+    ----------
+    remedy
+        What to do, other than mending the machine.
+
+    Raises
+    ------
+    ConfigError
+        If the machine has no semaphores: on Linux they lie in /dev/shm.
+    """
+    try:
+        multiprocessing.get_context("fork").Lock()
+    except (OSError, ImportError) as error:
+        raise ConfigError(
+            f"several processes need a writable /dev/shm ({reason_of(error)}): make room there, or "
+            f"mount one (mount -t tmpfs tmpfs /dev/shm, docker run --shm-size=2g), or {remedy}"
+        ) from error
+
+
+def bar_settings() -> dict[str, Any]:
+    """Return tqdm's settings: now and then a line where standard error is no terminal, no bar without it."""
+    if sys.stderr is None:
+        return {"disable": True}
+    return {} if sys.stderr.isatty() else {"mininterval": LOG_SECONDS, "maxinterval": LOG_SECONDS}

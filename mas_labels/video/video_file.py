@@ -1,0 +1,217 @@
+"""A file -> its frames, and all that goes wrong with files.
+
+What a header says about the number of frames is never believed: frames are read until there are no more.
+Decoding is FFmpeg's, through PyAV: it tells of frames whose errors were concealed, and of other sizes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from mas_labels.errors import VideoError
+from mas_labels.video.display_matrix import as_shown, display_matrix
+from mas_labels.video.frame_rate import Clock, at_rate
+from mas_labels.video.reader import NO_MEMORY, FrameReader, WatchedFile, open_regular
+
+DECODER_ERRORS = (av.FFmpegError, ValueError, OSError)
+"""What PyAV raises on damaged files: FFmpeg's errors, and Python's own on formats that it does not know."""
+
+LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""Titles in other encodings are no reason to refuse a file: from PyAV 19 on they never are."""
+
+CHROMA = Interpolation.BICUBIC
+"""How colour is brought to the size of brightness, which has more pixels: FFmpeg's and OpenCV's choice."""
+
+
+class VideoReader(FrameReader):
+    """Frames of one video file."""
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """Decode the file from its start, with one thread, every frame that a player would show.
+
+        Yields
+        ------
+        (rows, cols, 3) uint8 BGR, turned and mirrored as the metadata says; at `rate`, if there is one.
+
+        Raises
+        ------
+        VideoError
+            If the file cannot be opened or read, has no frame that decodes, changes size on its way, or has
+            time stamps that are needed and cannot be; after the last frame, if errors were concealed in some,
+            or not all of the file could be decoded. Of `MACHINE_CODES` if the machine is to blame, and not
+            the file.
+        """
+        self.frames = self.rows = self.cols = self._decoded = 0
+        self._concealed: list[int] = []
+        self._errors: list[str] = []
+        with self._open_file() as file, self._open_container(file) as container:
+            stream = self._choose_stream(container)
+            clock = Clock(in_coded_order=container.format.name == "avi")
+            pictures = self._pictures(container, stream, file)
+            shown: Iterator[NDArray[np.uint8]] = (picture for picture, _ in pictures)
+            if self.rate is not None:
+                assert stream.time_base is not None  # only streams that are written may lack it
+                spans = ((picture, clock.span(frame)) for picture, frame in pictures)
+                shown = at_rate(spans, stream.time_base, self.rate)
+            for picture in shown:
+                self.frames += 1
+                yield picture
+        self._check_end()
+
+    def _pictures(
+        self, container: InputContainer, stream: VideoStream, file: WatchedFile
+    ) -> Iterator[tuple[NDArray[np.uint8], VideoFrame]]:
+        """Yield every frame that decodes, as a picture and as it was decoded."""
+        reformatter = VideoReformatter()
+        for frame in self._decode(container, stream, file):
+            picture = self._to_picture(frame, reformatter)
+            self.check_size(picture, self._decoded)
+            if frame.is_corrupt:
+                self._concealed.append(self._decoded)
+            self._decoded += 1
+            yield picture, frame
+
+    def _open_file(self) -> WatchedFile:
+        """Open the file and note its size; what is no regular file is not waited for."""
+        descriptor, self.file_bytes = open_regular(self.path)
+        file = WatchedFile(descriptor)
+        file.name = os.fspath(self.path)  # FFmpeg may look at its ending
+        return file
+
+    def _open_container(self, file: WatchedFile) -> InputContainer:
+        """Read the file's head. FFmpeg gets the open file, and may open no other file and no address."""
+        try:
+            container = av.open(
+                file,
+                "r",
+                options={"protocol_whitelist": "none"},
+                io_open=_refuse_to_open,
+                **LENIENT,
+            )
+        except DECODER_ERRORS as error:
+            _check_machine("open", file, error)
+            raise VideoError(
+                "open",
+                "cannot_open",
+                f"no video was found in its {self.file_bytes} bytes ({_reason(error)}): "
+                "not a video, or cut short",
+            ) from error
+        _check_machine("open", file)
+        return container
+
+    def _choose_stream(self, container: InputContainer) -> VideoStream:
+        """Return the stream to decode, set to one thread, and note what the head says of it."""
+        stream = container.streams.best("video")
+        if not isinstance(stream, VideoStream):
+            raise VideoError("open", "no_video_stream", "no video stream, only sound or data")
+        if stream.codec_context is None:
+            raise VideoError(
+                "open", "no_decoder", "its codec is none that this FFmpeg can decode: re-encode the file"
+            )
+        stream.codec_context.thread_count = 1  # others work beside us
+        stated = float(stream.average_rate or 0)
+        self.fps = stated if self.rate is None else float(self.rate)
+        self.promised_frames = stream.frames
+        if container.duration and (self.rate is not None or not self.promised_frames):
+            self.promised_frames = round(max(0, container.duration) / av.time_base * self.fps)
+        return stream
+
+    def _decode(
+        self, container: InputContainer, stream: VideoStream, file: WatchedFile
+    ) -> Iterator[VideoFrame]:
+        """Yield all frames that the decoder makes; note its errors and go on behind them, as players do.
+
+        What the machine refused ends it: the packet at hand may be cut short, those behind it are missing.
+        """
+        try:
+            for packet in container.demux(stream):
+                _check_machine("decode", file)
+                if packet.size:  # an empty one would end decoding
+                    yield from self._decode_packet(stream, packet)
+        except DECODER_ERRORS as error:
+            _check_machine("decode", file)
+            self._note(error)
+        _check_machine("decode", file)
+        yield from self._decode_packet(stream, None)
+
+    def _decode_packet(self, stream: VideoStream, packet: Packet | None) -> list[VideoFrame]:
+        """Decode a packet; None: what the decoder still holds."""
+        try:
+            return stream.codec_context.decode(packet)
+        except DECODER_ERRORS as error:
+            self._note(error)
+            return []
+
+    def _note(self, error: Exception) -> None:
+        _check_machine("decode", None, error)
+        self._errors.append(f"after {self._decoded} frames ({_reason(error)})")
+
+    def _to_picture(self, frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
+        """Return a frame as (rows, cols, 3) uint8 BGR, turned and mirrored as its metadata says."""
+        try:
+            bgr = reformatter.reformat(frame, format="bgr24", interpolation=CHROMA, threads=1).to_ndarray()
+        except DECODER_ERRORS as error:
+            raise VideoError(
+                "decode",
+                "not_converted",
+                f"frame {self._decoded} is in {frame.format.name}, which cannot be turned into BGR "
+                f"({_reason(error)}): re-encode the file",
+            ) from error
+        return np.ascontiguousarray(as_shown(bgr.astype(np.uint8, copy=False), display_matrix(frame)))
+
+    def _check_end(self) -> None:
+        """Raise `VideoError` unless every frame of the file was decoded without an error."""
+        wrong = []
+        if self._concealed:
+            count, first = len(self._concealed), self._concealed[0]
+            wrong.append(f"{count} of {self._decoded} frames are damaged, the first is frame {first}")
+        if self._errors:
+            wrong.append(f"the decoder gave up {len(self._errors)} times, first {self._errors[0]}")
+        if self._decoded == 0:
+            raise VideoError(
+                "decode",
+                "no_frames",
+                f"the header promises {self.promised_frames} frames, none could be decoded: "
+                f"{wrong[0] if wrong else 'the stream is empty'}; fetch the file again",
+            )
+        if wrong:
+            raise VideoError(
+                "decode",
+                "errors_concealed",
+                f"{'; '.join(wrong)}: clips are cut from what a player would show; fetch the file again",
+            )
+
+
+def _check_machine(stage: str, file: WatchedFile | None, error: Exception | None = None) -> None:
+    """Raise `VideoError` if the machine refused to read `file`, or the decoder got no memory (`error`)."""
+    if file is not None:
+        file.check(stage)
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        raise VideoError(
+            stage,
+            NO_MEMORY,
+            "the decoder did not get the memory that it asked for: the machine is short of it, or the file "
+            "asks for too much; --retry-failed tries it again",
+        )
+
+
+def _refuse_to_open(url: str, flags: int, options: dict[str, str]) -> NoReturn:
+    """Called when a file asks FFmpeg to open another one."""
+    raise VideoError("open", "playlist", f"a list of other files, of {url!r}: label those files themselves")
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong, without the file's name."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

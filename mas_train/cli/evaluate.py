@@ -1,0 +1,267 @@
+"""The command line of `mas-eval`: it parses; the library does."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mas_train.cli.common import run_command
+from mas_train.cli.options import (
+    PathsCommand,
+    Share,
+    choose_compute,
+    command_line,
+    compute_options,
+    out_option,
+    scratch_run_option,
+    shards_option,
+)
+
+if TYPE_CHECKING:
+    from mas_train.evaluation.protocol import Evaluation
+
+
+FEATURE_KINDS = ("pooled", "mean", "pixels")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="mas-video")
+def command() -> None:
+    """Measure networks by the protocols of the paper's section 4.
+
+    Each command writes <protocol>.json and pictures into --out, and shows the figures beside the published
+    ones. Features are computed once and kept beside --out, in the folder "features", for all commands that
+    write there. Exit status: 0 done, 1 an error, 2 wrong usage.
+    """
+
+
+checkpoint_option = click.option(
+    "--checkpoint", required=True, help="A run's folder, a checkpoint, or 'scratch' for random weights."
+)
+baseline_option = click.option(
+    "--baseline/--no-baseline", default=True, help="Whether random weights are measured, too."
+)
+svm_option = click.option(
+    "--svm-c", type=click.FloatRange(0, min_open=True), default=1.0, help="Weight of errors in the SVM."
+)
+
+
+def features_option(default: str) -> Any:
+    """Make the option for the kind of features."""
+    words = (
+        "The last convolution pooled as the fully connected layers see it, or its mean over all positions; "
+        "or, as a control, averaged pixels."
+    )
+    return click.option("--features", "kind", type=click.Choice(FEATURE_KINDS), default=default, help=words)
+
+
+def _prepare(
+    checkpoint: str, out: Path, device: str, workers: int, threads: int | None, kind: str, baseline: bool
+) -> Evaluation:
+    from mas_train.evaluation.protocol import make_evaluation
+
+    where = choose_compute(device, threads)
+    return make_evaluation(checkpoint, out, where, workers, command_line("mas-eval"), kind, baseline)
+
+
+@command.command(cls=PathsCommand)
+@checkpoint_option
+@shards_option("--shards", "Test shards; frames without labels are enough.")
+@scratch_run_option
+@out_option("results/accuracy")
+@compute_options
+def accuracy(
+    checkpoint: str, shards: tuple[str, ...], scratch_run: str | None, out: Path, **how: Any
+) -> None:
+    """Video-level accuracy of a fine-tuned model: top-1, top-5, per class, confusion matrix."""
+    evaluation = _prepare(checkpoint, out, kind="pooled", baseline=False, **how)
+    from mas_labels.shards.shard_set import open_shards
+    from mas_train.evaluation.accuracy import measure_accuracy
+
+    click.echo(measure_accuracy(evaluation, open_shards(list(shards)), scratch_run))
+
+
+@command.command(cls=PathsCommand)
+@checkpoint_option
+@shards_option("--shards", "Test shards, whose videos search.")
+@shards_option("--gallery", "Training shards, whose videos are found.")
+@features_option("mean")
+@baseline_option
+@out_option("results/retrieval")
+@compute_options
+def retrieval(
+    checkpoint: str, shards: tuple[str, ...], gallery: tuple[str, ...], out: Path, **how: Any
+) -> None:
+    """Nearest-neighbour retrieval: how often one of the k nearest training videos is of the class."""
+    evaluation = _prepare(checkpoint, out, **how)
+    from mas_labels.shards.shard_set import open_shards
+    from mas_train.evaluation.protocol import finish
+    from mas_train.evaluation.retrieval import evaluate_retrieval
+
+    train, test = open_shards(list(gallery)), open_shards(list(shards))
+    click.echo(finish(evaluate_retrieval(evaluation, train, test), out))
+
+
+@command.command(cls=PathsCommand)
+@checkpoint_option
+@shards_option("--shards", "Test shards.")
+@shards_option(
+    "--train", "Training shards; without them each group of the test shards is left out in turn.", False
+)
+@features_option("pooled")
+@click.option("--few", type=Share(), default="10%", help="Share of labels for the second figure.")
+@click.option("--draws", type=click.IntRange(1), default=10, help="Draws of this share, averaged.")
+@click.option("--c", type=click.FloatRange(0, min_open=True), default=10.0, help="Weight of errors.")
+@baseline_option
+@out_option("results/probe")
+@compute_options
+def probe(
+    checkpoint: str,
+    shards: tuple[str, ...],
+    train: tuple[str, ...],
+    few: float,
+    draws: int,
+    c: float,
+    out: Path,
+    **how: Any,
+) -> None:
+    """Linear classifier on frozen features: all labels and few; or leaving out groups, such as persons."""
+    evaluation = _prepare(checkpoint, out, **how)
+    from mas_labels.shards.shard_set import open_shards
+    from mas_train.evaluation.probe import evaluate_groups, evaluate_probe
+    from mas_train.evaluation.protocol import finish
+
+    test = open_shards(list(shards))
+    if train:
+        result = evaluate_probe(evaluation, open_shards(list(train)), test, few, draws, c)
+    else:
+        result = evaluate_groups(evaluation, test, c)
+    click.echo(finish(result, out))
+
+
+@command.command(cls=PathsCommand)
+@checkpoint_option
+@shards_option("--shards", "Shards of ASLAN, made with --frames-only --clip-stride 8.")
+@click.option("--view2", type=click.Path(path_type=Path), help="View2.mat: ten folds, the figure to report.")
+@click.option(
+    "--view1",
+    nargs=2,
+    type=click.Path(path_type=Path),
+    help="train_pairs.mat and test_pairs.mat instead: for development.",
+)
+@features_option("pooled")
+@svm_option
+@baseline_option
+@out_option("results/aslan")
+@compute_options
+def aslan(
+    checkpoint: str,
+    shards: tuple[str, ...],
+    view2: Path | None,
+    view1: tuple[Path, Path] | None,
+    svm_c: float,
+    out: Path,
+    **how: Any,
+) -> None:
+    """Action similarity on ASLAN: 12 (dis)similarities, linear SVM, accuracy, AUC, ROC curve."""
+    if (view1 is None) == (view2 is None):
+        raise click.UsageError(
+            "name the pairs: either --view2 View2.mat or --view1 train_pairs.mat test_pairs.mat"
+        )
+    evaluation = _prepare(checkpoint, out, **how)
+    from mas_labels.shards.shard_set import open_shards
+    from mas_train.evaluation.aslan import evaluate_aslan
+    from mas_train.evaluation.aslan_pairs import read_view1, read_view2
+    from mas_train.evaluation.protocol import finish
+
+    view, pairs = (2, read_view2(view2)) if view2 is not None else (1, read_view1(*(view1 or ())))
+    click.echo(finish(evaluate_aslan(evaluation, open_shards(list(shards)), pairs, view, svm_c), out))
+
+
+@command.command(cls=PathsCommand)
+@checkpoint_option
+@shards_option("--shards", "Shards of YUPENN, made with --frames-only --clip-stride 8.")
+@features_option("pooled")
+@svm_option
+@baseline_option
+@out_option("results/yupenn")
+@compute_options
+def yupenn(checkpoint: str, shards: tuple[str, ...], svm_c: float, out: Path, **how: Any) -> None:
+    """Dynamic scene recognition on YUPENN: linear SVM, leaving one video out."""
+    evaluation = _prepare(checkpoint, out, **how)
+    from mas_labels.shards.shard_set import open_shards
+    from mas_train.evaluation.protocol import finish
+    from mas_train.evaluation.yupenn import evaluate_yupenn
+
+    click.echo(finish(evaluate_yupenn(evaluation, open_shards(list(shards)), svm_c), out))
+
+
+@command.command(cls=PathsCommand)
+@checkpoint_option
+@shards_option("--shards", "Shards with Mu and Mv; without them these pictures stay empty.")
+@click.option(
+    "--clip", "clips", type=int, multiple=True, help="Number of a clip; many may follow.  [default: 0]"
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("attention.png"), help="The PNG file.")
+@compute_options
+def attention(
+    checkpoint: str,
+    shards: tuple[str, ...],
+    clips: tuple[int, ...],
+    out: Path,
+    device: str,
+    workers: int,
+    threads: int | None,
+) -> None:
+    """Draw where the last convolution is active, beside the motion boundaries (figure 6)."""
+    from mas_labels.shards.shard_set import open_shards
+    from mas_train.evaluation.attention import save_attention
+    from mas_train.weights.load import load_weights
+
+    where = choose_compute(device, threads)
+    save_attention(load_weights(checkpoint), open_shards(list(shards)), clips or (0,), where, out)
+    click.echo(f"wrote {out}")
+
+
+@command.command(cls=PathsCommand)
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    required=True,
+    help="The run's folder.",
+)
+@shards_option("--shards", "Labelled shards, such as it was trained on.")
+@shards_option("--queries", "Test shards: each video looks for the nearest ones in --shards.", False)
+@click.option("--clips", type=click.IntRange(1), default=4, help="Clips whose attention is drawn.")
+@compute_options
+def look(run: Path, shards: tuple[str, ...], queries: tuple[str, ...], clips: int, **how: Any) -> None:
+    """Draw into a run's folder what its page shows: attention maps and nearest neighbours."""
+    evaluation = _prepare(str(run), run, kind="mean", baseline=False, **how)
+    from mas_labels.shards.shard_set import open_shards
+    from mas_train.evaluation.attention import look as draw
+
+    searching = open_shards(list(queries)) if queries else None
+    for path in draw(evaluation, open_shards(list(shards)), searching, clips):
+        click.echo(f"wrote {path}")
+    click.echo(f"now: mas-labels report --run {shlex.quote(str(run))} --out run.html")
+
+
+@command.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+def table(folders: tuple[Path, ...]) -> None:
+    """Gather the results in FOLDERS into the paper's tables 1 to 6, ours beside the published figures."""
+    from mas_train.evaluation.results import read_results, show_tables
+
+    click.echo(show_tables(read_results(folders)))
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run `mas-eval` and exit with its status."""
+    run_command(command, "mas-eval", args, "features that were finished are kept")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mas_train.cli.common import run_command
+from mas_train.weights.export import FILES, export_backbone
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("features"),
+    help="Folder to write to.",
+)
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(list(FILES)),
+    multiple=True,
+    default=("safetensors",),
+    help="What to write; may be given more than once.",
+)
+@click.version_option(package_name="mas-video")
+def command(source: Path, out: Path, formats: tuple[str, ...]) -> int:
+    """Write the backbone of SOURCE for other programs.
+
+    SOURCE is a run's folder (its best checkpoint, or else its last), a checkpoint, or the weights of a public
+    C3D (mas_train/weights/public_layouts.py lists the names). What is written is read back and compared.
+    """
+    for path in export_backbone(source, out, formats):
+        click.echo(path)
+    return 0
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run `mas-export` and exit with its status."""
+    run_command(command, "mas-export", args, "the same command writes all again")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The clips of a set of shards, by number, and all their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mas_labels.errors import DatasetError
+from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS, LABELS
+from mas_labels.shards.shard_set import ShardSet
+from mas_train.data.subset import clip_rows
+
+LABEL_BLOCK_CLIPS: Final = 256
+"""Clips whose labels are read at a time for statistics over all of them."""
+
+
+class ClipBatch(NamedTuple):
+    """Clips as they are stored; views are drawn later, on the device."""
+
+    frames: Tensor
+    """Shape (B, 16, 128, 171, 3), uint8 RGB."""
+    view_labels: Tensor
+    """Shape (B, V, 27), uint8: the labels of every view."""
+    clip_indices: Tensor
+    """Shape (B,), int64: numbers of the clips in the set of shards."""
+
+
+class FrameDataset:
+    """Frames of a set of shards, by number of the clip; labels are neither needed nor read.
+
+    Raises
+    ------
+    DatasetError
+        If the shards hold no clips.
+    """
+
+    views = 0
+    """Views whose labels are read."""
+
+    def __init__(self, shards: ShardSet) -> None:
+        if len(shards) == 0:
+            raise DatasetError(f"no clips in the {len(shards.paths)} shards: see what `mas-labels make` said")
+        self.shards = shards
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def empty_batch(self, clips: int) -> ClipBatch:
+        """Memory for a batch of so many clips."""
+        return ClipBatch(
+            torch.from_numpy(np.empty((clips, CLIP_FRAMES, FRAME_ROWS, FRAME_COLS, 3), np.uint8)),
+            torch.empty((clips, self.views, LABELS), dtype=torch.uint8),
+            torch.empty(clips, dtype=torch.int64),
+        )
+
+    def read_into(self, batch: ClipBatch, clips: list[int]) -> None:
+        """Read clips into the first rows of a batch.
+
+        Parameters
+        ----------
+        batch
+            On the CPU, with room for `clips`, or more.
+        clips
+            Numbers of the clips.
+
+        Raises
+        ------
+        ShardError
+            If a shard is damaged.
+        """
+        frames = batch.frames.numpy()
+        for row, clip in enumerate(clips):
+            self.shards.read_frames_into(clip, frames[row])
+        batch.clip_indices.numpy()[: len(clips)] = clips
+
+
+class ClipDataset(FrameDataset):
+    """Clips of a set of shards with the labels of all their views, by number of the clip.
+
+    Parameters
+    ----------
+    shards
+        Labelled clips.
+    label_sources : sequence of int, optional
+        For each clip the number of the clip whose labels it is given; by default its own.
+
+    Raises
+    ------
+    DatasetError
+        If the shards hold no clips, or no labels.
+    """
+
+    def __init__(self, shards: ShardSet, label_sources: Sequence[int] | None = None) -> None:
+        super().__init__(shards)
+        self.label_sources = label_sources
+        if not shards.has_labels:
+            raise DatasetError(
+                f"{shards.paths[0]} holds frames without labels: pre-train on shards that "
+                f"`mas-labels make` made without --frames-only"
+            )
+        self.views = len(shards.views)
+
+    def read_into(self, batch: ClipBatch, clips: list[int]) -> None:
+        """Read clips and labels into the first rows of a batch; see `FrameDataset.read_into`."""
+        labels = batch.view_labels.numpy()
+        for row, clip in enumerate(clips):  # before the frames, which leave nothing else in the cache
+            source = clip if self.label_sources is None else int(self.label_sources[clip])
+            labels[row] = self.shards.read_labels(source)
+        super().read_into(batch, clips)
+
+
+def shuffled_clips(clips: int, seed: int) -> NDArray[np.int64]:
+    """Draw a permutation of the clips, shape (clips,): whose labels each is given by ``--shuffle-labels``."""
+    return np.random.default_rng([seed, clips]).permutation(clips)
+
+
+def label_blocks(shards: ShardSet) -> Iterator[NDArray[np.uint8]]:
+    """Read all labels of all views, a block at a time.
+
+    Yields
+    ------
+    ndarray, shape (n, V, 27), uint8
+    """
+    for number in range(len(shards.paths)):
+        rows = clip_rows(shards, number)
+        for start in range(0, len(rows), LABEL_BLOCK_CLIPS):
+            block = rows[start : start + LABEL_BLOCK_CLIPS]
+            labels = shards.shard(number).read("clips/labels", slice(block[0], block[-1] + 1))
+            yield labels[block - block[0]].reshape(-1, len(shards.views), LABELS)
+
+
+def clip_videos(shards: ShardSet) -> NDArray[np.int64]:
+    """Return the number of each clip's video in `shards.videos`, (N,) int64."""
+    numbers, before = [], 0
+    for number in range(len(shards.paths)):
+        shard = shards.shard(number)
+        numbers.append(shard.read("clips/video").astype(np.int64) + before)
+        before += len(shard.read("videos/path"))
+    return np.concatenate(numbers)

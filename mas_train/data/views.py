@@ -1,0 +1,142 @@
+"""Drawing a view of each clip: crop, mirror and normalise on the device (paper, section 3.4).
+
+The paper crops and mirrors at random. A label belongs to a view, so only views whose labels the shards hold
+may be drawn; the shards' table of views lists them.
+
+Notes
+-----
+The draw is a function of (seed, epoch, clip) and of nothing else, so that it does not depend on the number of
+workers, on the order of clips or on where a run was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mas_labels.errors import InputError
+from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS, LABELS, VIEW_SIZE
+
+_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+_MIX1: Final = np.uint64(0xBF58476D1CE4E5B9)
+_MIX2: Final = np.uint64(0x94D049BB133111EB)
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's finaliser (Steele et al., OOPSLA 2014): close inputs, unrelated outputs."""
+    values = (values ^ (values >> np.uint64(30))) * _MIX1
+    values = (values ^ (values >> np.uint64(27))) * _MIX2
+    return values ^ (values >> np.uint64(31))
+
+
+def draw_views(seed: int, epoch: int, clip_indices: Tensor, views: int) -> Tensor:
+    """Draw a row of the table of views for each clip, all rows equally likely.
+
+    Parameters
+    ----------
+    seed, epoch
+        Not negative.
+    clip_indices : Tensor, shape (B,), int64, on the CPU
+        Numbers of the clips in the set of shards.
+    views
+        Rows of the table.
+
+    Returns
+    -------
+    Tensor, shape (B,), int64
+        Row of the table for each clip.
+    """
+    state = _mix(_mix(np.array([seed], np.uint64) + _GOLDEN) + np.array([epoch], np.uint64) * _GOLDEN)
+    drawn = _mix(state + (clip_indices.numpy().astype(np.uint64) + np.uint64(1)) * _GOLDEN)
+    return torch.from_numpy((drawn % np.uint64(views)).astype(np.int64))
+
+
+def take_views(frames: Tensor, views: Tensor, pixel_mean: Sequence[float]) -> Tensor:
+    """Crop, mirror and normalise each clip of a batch to its view.
+
+    Parameters
+    ----------
+    frames : Tensor, shape (B, 16, 128, 171, 3), uint8
+        RGB frames.
+    views : Tensor, shape (B, 3), integer, on the same device
+        Top, left, mirrored of each clip's view (`mas_labels.schema.VIEW_COLUMNS`): crop first, then mirror.
+    pixel_mean
+        Subtracted from R, G and B, on the scale of 0 to 255.
+
+    Returns
+    -------
+    Tensor, shape (B, 3, 16, 112, 112), float32
+        Channels-last in memory.
+
+    Raises
+    ------
+    InputError
+        If a shape is wrong.
+    """
+    expected = (len(frames), CLIP_FRAMES, FRAME_ROWS, FRAME_COLS, 3)
+    if frames.shape != expected or views.shape != (len(frames), 3):
+        raise InputError(
+            f"expected frames (B, {CLIP_FRAMES}, {FRAME_ROWS}, {FRAME_COLS}, 3) and views (B, 3), "
+            f"found {tuple(frames.shape)} and {tuple(views.shape)}"
+        )
+    top, left, mirrored = views.long().unbind(dim=1)  # (B,) each
+    offsets = torch.arange(VIEW_SIZE, device=frames.device)
+    rows = top[:, None] + offsets  # (B, 112)
+    cols = left[:, None] + torch.where(mirrored[:, None] != 0, offsets.flip(0), offsets)  # (B, 112)
+    pictures = torch.arange(len(frames) * CLIP_FRAMES, device=frames.device).reshape(-1, CLIP_FRAMES)
+    lines = pictures[:, :, None] * FRAME_ROWS + rows[:, None]  # (B, 16, 112)
+    pixels = lines[:, :, :, None] * FRAME_COLS + cols[:, None, None]  # (B, 16, 112, 112)
+    taken = frames.reshape(-1, 3).index_select(0, pixels.flatten()).reshape(*pixels.shape, 3)
+    mean = torch.tensor(pixel_mean, dtype=torch.float32, device=frames.device)
+    return taken.float().sub_(mean).permute(0, 4, 1, 2, 3)  # (B, 3, 16, 112, 112)
+
+
+def take_labels(view_labels: Tensor, view_rows: Tensor) -> Tensor:
+    """Pick the labels of the view drawn for each clip.
+
+    Parameters
+    ----------
+    view_labels : Tensor, shape (B, V, 27), uint8
+        Labels of every view of each clip.
+    view_rows : Tensor, shape (B,), int64, on the same device
+        Row of the table of views drawn for each clip.
+
+    Returns
+    -------
+    Tensor, shape (B, 27), uint8
+
+    Raises
+    ------
+    InputError
+        If a shape is wrong.
+    """
+    if view_labels.ndim != 3 or view_labels.shape[2] != LABELS or view_rows.shape != view_labels.shape[:1]:
+        raise InputError(
+            f"expected labels (B, V, {LABELS}) and one view a clip, "
+            f"found {tuple(view_labels.shape)} and {tuple(view_rows.shape)}"
+        )
+    return view_labels[torch.arange(len(view_labels), device=view_labels.device), view_rows]
+
+
+CENTRE_VIEW: Final = ((FRAME_ROWS - VIEW_SIZE) // 2, (FRAME_COLS - VIEW_SIZE) // 2, 0)
+"""Top, left, mirrored of the view that tests use."""
+CROP_ROWS: Final = FRAME_ROWS - VIEW_SIZE + 1
+CROP_COLS: Final = FRAME_COLS - VIEW_SIZE + 1
+
+
+def draw_crops(seed: int, epoch: int, clip_indices: Tensor) -> Tensor:
+    """Draw any crop, mirrored or not, for each clip: without labels no table of views is needed.
+
+    Returns
+    -------
+    Tensor, shape (B, 3), int64
+        Top, left, mirrored.
+    """
+    drawn = draw_views(seed, epoch, clip_indices, CROP_ROWS * CROP_COLS * 2)
+    place = drawn // 2
+    return torch.stack([place // CROP_COLS, place % CROP_COLS, drawn % 2], dim=1)

@@ -1,0 +1,64 @@
+"""What a backbone is: the part of the network that is kept after pre-training."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module, ABC):
+    """Turns views into feature maps and feature vectors.
+
+    Attributes
+    ----------
+    feature_channels : int
+        Channels of the maps `features` returns.
+    output_features : int
+        Length of the vector `forward` returns for each clip.
+    """
+
+    feature_channels: int
+    output_features: int
+
+    @abstractmethod
+    def features(self, clips: Tensor) -> Tensor:
+        """Activations of the last convolution, after its ReLU.
+
+        Parameters
+        ----------
+        clips : Tensor, shape (B, 3, 16, 112, 112), float
+            Normalised views, as `mas_train.data.views.take_views` makes them.
+
+        Returns
+        -------
+        Tensor, shape (B, feature_channels, times, rows, cols), not negative
+        """
+
+    @abstractmethod
+    def pool(self, maps: Tensor) -> Tensor:
+        """The last pooling, before the fully connected layers.
+
+        Parameters
+        ----------
+        maps : Tensor
+            What `features` returns.
+
+        Returns
+        -------
+        Tensor, shape (B, feature_channels, times, rows, cols)
+        """
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """What the fully connected layers see of each clip.
+
+        Parameters
+        ----------
+        clips : Tensor, shape (B, 3, 16, 112, 112), float
+
+        Returns
+        -------
+        Tensor, shape (B, output_features)
+        """
+        return torch.flatten(self.pool(self.features(clips)), start_dim=1)

@@ -1,0 +1,176 @@
+"""The two branches that regress the labels (paper, section 3.4 and figure 5).
+
+Notes
+-----
+What the paper leaves open, and what is taken here:
+
+- *Width of the fully connected layers.* "Two fully connected layers are used similarly to the original C3D
+  model": the small C3D that the paper names has 2048 outputs in each (Tran et al., ICCV 2015, section 3.2),
+  and so has the authors' released code. 2048 is the default; the 4096 of the larger C3D is an option.
+- *Dropout.* C3D trains with 0.5; the authors' released code pre-trains without. The default is 0, because a
+  regression of raw numbers has its targets' scale disturbed by dropout; a rate is an option.
+- *Initialisation.* As in the authors' released code: fully connected weights from N(0, 0.005) with biases of
+  1, output weights from N(0, 0.01) with biases of 0. Narrower layers are drawn wider, as in `mas_train.model.c3d`.
+  ``he`` draws the hidden layers as He et al. do; the output layer stays.
+- *Other targets.* A branch has as many outputs as `mas_train.model.targets.BranchCode` says, 14 and 13 in the
+  paper. A kind of label of which none is trained has no branch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mas_labels.schema import APPEARANCE_NAMES, MOTION_NAMES
+from mas_train.model.backbone import Backbone
+from mas_train.model.backbones import make_backbone
+from mas_train.model.c3d import SMALL_FEATURES
+from mas_train.model.targets import TargetCode
+from mas_train.recipe import Recipe
+
+FC_WIDTH: Final = 2048
+"""Outputs of each fully connected layer in the small C3D."""
+FC_STD: Final = 0.005
+FC_BIAS: Final = 1.0
+OUTPUT_STD: Final = 0.01
+"""First weights and biases of the authors' released code."""
+
+
+class Predictions(NamedTuple):
+    """What the network says of each view, coded as `mas_train.model.targets` says; in the paper raw labels."""
+
+    motion: Tensor
+    """Shape (B, 14), in the order of `mas_labels.schema.MOTION_NAMES`."""
+    appearance: Tensor
+    """Shape (B, 13), in the order of `mas_labels.schema.APPEARANCE_NAMES`."""
+
+
+def _linear(inputs: int, outputs: int, std: float, bias: float, full_inputs: int) -> nn.Linear:
+    """A linear layer with normal weights; `std` holds for a layer with `full_inputs` inputs."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=std * math.sqrt(full_inputs / inputs))
+    nn.init.constant_(layer.bias, bias)
+    return layer
+
+
+class RegressionBranch(nn.Module):
+    """Two fully connected layers with ReLU and dropout, and an output layer without.
+
+    Parameters
+    ----------
+    inputs
+        Features of the backbone.
+    outputs
+        Labels to regress: 14 or 13.
+    fc_width
+        Outputs of each of the two hidden layers.
+    dropout
+        Share of hidden activations dropped in training.
+    initialisation
+        One of `mas_train.recipe.INITIALISATIONS`.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, fc_width: int, dropout: float, initialisation: str = "authors"
+    ) -> None:
+        super().__init__()
+        self.fc6 = _linear(inputs, fc_width, FC_STD, FC_BIAS, SMALL_FEATURES)
+        self.fc7 = _linear(fc_width, fc_width, FC_STD, FC_BIAS, FC_WIDTH)
+        self.output = _linear(fc_width, outputs, OUTPUT_STD, 0.0, FC_WIDTH)
+        self.dropout = dropout
+        if initialisation == "he":
+            for layer in (self.fc6, self.fc7):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Regress the labels of one kind.
+
+        Parameters
+        ----------
+        features : Tensor, shape (B, inputs)
+
+        Returns
+        -------
+        Tensor, shape (B, outputs)
+        """
+        hidden = functional.relu(self.fc6(features))  # (B, fc_width)
+        hidden = functional.dropout(hidden, self.dropout, self.training)
+        hidden = functional.relu(self.fc7(hidden))  # (B, fc_width)
+        hidden = functional.dropout(hidden, self.dropout, self.training)
+        return self.output(hidden)  # (B, outputs)
+
+
+class PretextModel(nn.Module):
+    """The backbone with its motion and its appearance branch (paper, figure 5).
+
+    Parameters
+    ----------
+    backbone
+        Turns views into feature vectors.
+    fc_width, dropout, initialisation
+        See `RegressionBranch`.
+    motion_outputs, appearance_outputs
+        Of each branch; 0 for no branch.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        fc_width: int = FC_WIDTH,
+        dropout: float = 0.0,
+        motion_outputs: int = len(MOTION_NAMES),
+        appearance_outputs: int = len(APPEARANCE_NAMES),
+        initialisation: str = "authors",
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.motion, self.appearance = (
+            RegressionBranch(backbone.output_features, outputs, fc_width, dropout, initialisation)
+            if outputs
+            else None
+            for outputs in (motion_outputs, appearance_outputs)
+        )
+
+    def forward(self, clips: Tensor) -> Predictions:
+        """Predict the labels of each view.
+
+        Parameters
+        ----------
+        clips : Tensor, shape (B, 3, 16, 112, 112), float
+
+        Returns
+        -------
+        Predictions
+            A branch that is not there predicts nothing: shape (B, 0).
+        """
+        features = self.backbone(clips)  # (B, 4096)
+        nothing = features[:, :0]
+        return Predictions(
+            self.motion(features) if self.motion is not None else nothing,
+            self.appearance(features) if self.appearance is not None else nothing,
+        )
+
+
+def make_model(recipe: Recipe, code: TargetCode) -> PretextModel:
+    """Build the network a recipe asks for, with first weights drawn from torch's generator.
+
+    Raises
+    ------
+    ConfigError
+        If the backbone does not come in this width.
+    MissingDependencyError
+        If the backbone needs torchvision and that does not import.
+    """
+    backbone = make_backbone(recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
+    return PretextModel(
+        backbone,
+        recipe.fc_width,
+        recipe.dropout,
+        code.motion.outputs,
+        code.appearance.outputs,
+        recipe.initialisation,
+    )

@@ -1,0 +1,253 @@
+"""How labels become numbers to predict, how far predictions are from them, and the way back to labels.
+
+One label is one regressed number in the paper. Here an orientation may also be two (sine and cosine of its
+bin's middle) or eight (a score a bin), and every regressed number may be standardised.
+
+Notes
+-----
+- The paper regresses raw numbers, orientations among them, though bins 8 and 1 are neighbours on the circle;
+  ``number`` and ``raw`` are that, and the presets' choice. The other codes are no part of the paper.
+- An orientation of 0 (a motionless grid under the convention ``authors``) counts as bin 1 in ``sin-cos`` and
+  ``classes``: the rule of the convention ``paper`` for motionless clips.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mas_labels.errors import DatasetError
+from mas_labels.schema import LABEL_MAX, LABEL_NAMES, LABELS, MOTION_NAMES, ORIENTATIONS
+from mas_train.recipe import TARGETS, Recipe, is_orientation
+
+VALUES: Final = max(LABEL_MAX) + 1
+"""Values a label may have: 0 to 16."""
+
+
+def count_labels(view_labels: Iterable[NDArray[np.uint8]]) -> Tensor:
+    """Count how often each label has each value, over all clips and all their views.
+
+    Parameters
+    ----------
+    view_labels : iterable of ndarray, shape (V, 27) or (n, V, 27), uint8
+        Read once and not kept.
+
+    Returns
+    -------
+    Tensor, shape (17, 27), int64
+        Row is the value, column the label.
+
+    Raises
+    ------
+    DatasetError
+        If there are no labels, or one is larger than any label can be.
+    """
+    counts = np.zeros(VALUES * LABELS, np.int64)
+    for labels in view_labels:
+        rows = labels.reshape(-1, LABELS)
+        if np.any(rows > LABEL_MAX):
+            name = LABEL_NAMES[int(np.argmax((rows > LABEL_MAX).any(axis=0)))]
+            raise DatasetError(f"a label {name} is larger than it can be: label the videos again")
+        cells = rows.astype(np.int64) * LABELS + np.arange(LABELS)
+        counts += np.bincount(cells.ravel(), minlength=VALUES * LABELS)
+    if not counts.any():
+        raise DatasetError("no labels to train on: the shards hold no clips")
+    return torch.from_numpy(counts.reshape(VALUES, LABELS))
+
+
+class BranchCode(nn.Module):
+    """Code of the labels one branch predicts.
+
+    A branch's outputs are, in this order: regressed numbers, sines, cosines, scores of classes.
+
+    Parameters
+    ----------
+    names
+        Labels, a selection of `mas_labels.schema.LABEL_NAMES` in that order; may be empty.
+    orientation
+        One of `mas_train.recipe.ORIENTATION_CODES`.
+
+    Attributes
+    ----------
+    names : tuple of str
+    columns : Tensor, shape (n,), int64
+        Their places among the 27 labels.
+    outputs : int
+        Numbers the branch predicts.
+    mean, deviation : Tensor, shape (regressed outputs,)
+        Subtracted from each regressed number, and what it is divided by; 0 and 1 for raw targets.
+    """
+
+    def __init__(self, names: Sequence[str], orientation: str = "number") -> None:
+        super().__init__()
+        self.names = tuple(names)
+        coded = [is_orientation(name) and orientation != "number" for name in names]
+        plain = [place for place, is_coded in enumerate(coded) if not is_coded]
+        circular = [place for place, is_coded in enumerate(coded) if is_coded]
+        self.numbers = len(plain)
+        self.pairs = len(circular) if orientation == "sin-cos" else 0
+        self.classified = len(circular) if orientation == "classes" else 0
+        self.regressed = self.numbers + 2 * self.pairs
+        self.outputs = self.regressed + ORIENTATIONS * self.classified
+        columns = torch.tensor([LABEL_NAMES.index(name) for name in names], dtype=torch.int64)
+        self.columns: Tensor
+        self.largest: Tensor
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.coded_order: Tensor
+        self.register_buffer("columns", columns, persistent=False)
+        self.register_buffer("largest", torch.tensor(LABEL_MAX)[columns], persistent=False)
+        self.register_buffer(
+            "coded_order", torch.tensor(plain + circular, dtype=torch.int64), persistent=False
+        )
+        self.register_buffer("mean", torch.zeros(self.regressed))
+        self.register_buffer("deviation", torch.ones(self.regressed))
+
+    def standardise(self, counts: Tensor) -> None:
+        """Take mean and deviation of the regressed numbers from `count_labels`' table.
+
+        A number that is always the same keeps its deviation of 1.
+        """
+        values = torch.arange(VALUES)[:, None].expand(VALUES, LABELS)
+        shares = self._regressed_shares(counts)  # (17, regressed)
+        targets = self._raw_targets(values).double()  # (17, regressed)
+        mean = (shares * targets).sum(dim=0)
+        variance = (shares * (targets - mean).square()).sum(dim=0)
+        self.mean.copy_(mean)
+        self.deviation.copy_(torch.where(variance > 0, variance.sqrt(), 1.0))
+
+    def _regressed_shares(self, counts: Tensor) -> Tensor:
+        """Share of each value of the label behind each regressed number: (17, regressed), float64."""
+        shares = counts.double() / counts.sum(dim=0)
+        coded = self._in_coded_order(shares)  # (17, n)
+        paired = coded[:, self.numbers : self.numbers + self.pairs]
+        return torch.cat([coded[:, : self.numbers], paired, paired], dim=1)
+
+    def _in_coded_order(self, labels: Tensor) -> Tensor:
+        return labels[:, self.columns[self.coded_order]]
+
+    def _raw_targets(self, labels: Tensor) -> Tensor:
+        """Regressed numbers of labels (B, 27), before scaling: (B, regressed), float32."""
+        coded = self._in_coded_order(labels).float()
+        paired = coded[:, self.numbers : self.numbers + self.pairs]
+        angles = (paired.clamp(1, ORIENTATIONS) - 0.5) * (2 * math.pi / ORIENTATIONS)
+        return torch.cat([coded[:, : self.numbers], angles.sin(), angles.cos()], dim=1)
+
+    def encode(self, labels: Tensor) -> Tensor:
+        """Regressed numbers to aim at.
+
+        Parameters
+        ----------
+        labels : Tensor, shape (B, 27), any real dtype
+
+        Returns
+        -------
+        Tensor, shape (B, regressed), float32
+        """
+        return (self._raw_targets(labels) - self.mean) / self.deviation
+
+    def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Loss of each clip and each label.
+
+        Squared error of a number; the mean of two for sine and cosine; cross-entropy (nats) of classes.
+
+        Parameters
+        ----------
+        outputs : Tensor, shape (B, outputs)
+        labels : Tensor, shape (B, 27), any real dtype
+
+        Returns
+        -------
+        Tensor, shape (B, n), float32
+            In the order of `names`.
+        """
+        outputs = outputs.float()  # under autocast they may have 16 bits; targets need more
+        squares = (outputs[:, : self.regressed] - self.encode(labels)).square()
+        pairs = squares[:, self.numbers :].reshape(len(outputs), 2, self.pairs).mean(dim=1)  # (B, pairs)
+        bins = self._in_coded_order(labels)[:, self.numbers + self.pairs :].long().clamp(1, ORIENTATIONS) - 1
+        entropies = functional.cross_entropy(self._scores(outputs), bins, reduction="none")
+        return self._in_order_of_names(squares[:, : self.numbers], pairs, entropies)
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """The nearest label to each prediction.
+
+        Parameters
+        ----------
+        outputs : Tensor, shape (B, outputs)
+
+        Returns
+        -------
+        Tensor, shape (B, n), int64
+            In the order of `names`, from 1 to the label's largest value.
+        """
+        outputs = outputs.float()
+        regressed = outputs[:, : self.regressed] * self.deviation + self.mean
+        sines, cosines = regressed[:, self.numbers :].reshape(len(outputs), 2, self.pairs).unbind(dim=1)
+        turns = torch.atan2(sines, cosines) / (2 * math.pi)  # (B, pairs), -1/2 to 1/2
+        bins = (turns.remainder(1) * ORIENTATIONS).long() + 1
+        classes = self._scores(outputs).argmax(dim=1) + 1
+        labels = self._in_order_of_names(regressed[:, : self.numbers].round().long(), bins, classes)
+        return torch.minimum(labels.clamp(min=1), self.largest)
+
+    def _scores(self, outputs: Tensor) -> Tensor:
+        """Scores of classes: (B, 8, classified)."""
+        scores = outputs[:, self.regressed :]
+        return scores.reshape(len(outputs), self.classified, ORIENTATIONS).transpose(1, 2)
+
+    def _in_order_of_names(self, *parts: Tensor) -> Tensor:
+        return torch.cat(parts, dim=1)[:, torch.argsort(self.coded_order)]
+
+    def best_constant(self, counts: Tensor) -> Tensor:
+        """Outputs that, given for every clip, have the smallest loss on labels so counted.
+
+        Means of regressed numbers, logarithms of the classes' shares.
+
+        Returns
+        -------
+        Tensor, shape (outputs,), float32
+        """
+        values = torch.arange(VALUES, device=self.mean.device)[:, None].expand(VALUES, LABELS)
+        counts = counts.to(self.mean.device)
+        means = (self._regressed_shares(counts) * self.encode(values).double()).sum(dim=0)
+        coded = self._in_coded_order(counts)[:, self.numbers + self.pairs :].double()  # (17, n)
+        bins = torch.cat([coded[:2].sum(dim=0, keepdim=True), coded[2 : ORIENTATIONS + 1]])  # 0 counts as 1
+        scores = (bins / bins.sum(dim=0)).clamp(min=1e-12).log()  # (8, n)
+        return torch.cat([means, scores.T.flatten()]).float()
+
+
+class TargetCode(nn.Module):
+    """Codes of the two branches; travels in a checkpoint.
+
+    Parameters
+    ----------
+    recipe
+        Its `targets`, `target_scale` and `orientation`.
+    counts : Tensor, shape (17, 27), int64
+        As for `standardise`, which may be called later.
+    """
+
+    def __init__(self, recipe: Recipe, counts: Tensor | None = None) -> None:
+        super().__init__()
+        names = TARGETS[recipe.targets]
+        self.motion = BranchCode([name for name in names if name in MOTION_NAMES], recipe.orientation)
+        self.appearance = BranchCode([name for name in names if name not in MOTION_NAMES], recipe.orientation)
+        self.is_standard = recipe.target_scale == "standard"
+        if counts is not None:
+            self.standardise(counts)
+
+    def standardise(self, counts: Tensor) -> None:
+        """Take mean and deviation of the training clips' labels (`count_labels`), unless targets are raw."""
+        for branch in self.branches if self.is_standard else ():
+            branch.standardise(counts)
+
+    @property
+    def branches(self) -> tuple[BranchCode, BranchCode]:
+        """Motion, appearance: the order of `mas_train.model.heads.Predictions`."""
+        return self.motion, self.appearance

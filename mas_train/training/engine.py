@@ -1,0 +1,241 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from mas_labels.errors import TrainingError
+from mas_labels.shards.shard_set import ShardSet
+from mas_train.data.clips import ClipBatch, ClipDataset
+from mas_train.data.loader import load_batches
+from mas_train.data.order import RunOrder
+from mas_train.data.views import draw_views, take_labels, take_views
+from mas_train.model.heads import Predictions
+from mas_train.model.loss import Losses, pretext_loss
+from mas_train.recipe import Recipe
+from mas_train.runtime.console import SAVE_SIGNAL, Request
+from mas_train.runtime.performance import MEMORY_FORMATS, autocast, full_memory_told, generator_states
+from mas_train.runtime.processes import Group
+from mas_train.training.heldout import HeldOut, summary
+from mas_train.training.metrics import MetricsLog, StepRecord
+from mas_train.weights.checkpoint import TrainingState, checkpoint_path, mark_best, save_checkpoint
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train on, how, and where to leave checkpoints."""
+
+    recipe: Recipe
+    dataset: ClipDataset
+    order: RunOrder
+    network: nn.Module
+    """The state's model as it is trained: compiled, or wrapped for several processes."""
+    device: torch.device
+    workers: int
+    run: Path
+    checkpoint_steps: int
+    heldout: HeldOut | None = None
+    group: Group = field(default_factory=Group)
+    accumulate: int = 1
+    memory_format: str = "channels_last_3d"
+
+
+def train(
+    job: Job, state: TrainingState, log: MetricsLog | None, take_request: Callable[[], Request]
+) -> None:
+    """Train from `state` to the end of the job's order, or until asked to stop.
+
+    Parameters
+    ----------
+    job
+        What to do.
+    state
+        Changed in place, step by step.
+    log
+        Is told of each step; None in all processes but the first.
+    take_request
+        Asked after each step; if one process should stop or save, all do.
+
+    Raises
+    ------
+    TrainingError
+        If a loss or a gradient is not finite; the weights are those before the step.
+    ShardError
+        If a shard went bad.
+    """
+    views = torch.from_numpy(job.dataset.shards.views.astype("int64")).to(job.device)  # (V, 3)
+    state.model.train()
+    began = time.perf_counter()
+    with job.group.failing_together():
+        batches = load_batches(job.dataset, job.order, job.workers, job.device)
+    for batch in job.group.fail_together(batches):
+        arrived = time.perf_counter()
+        epoch = state.step // job.order.steps_per_epoch
+        clips = job.order.batch(state.step)
+        with full_memory_told(job.device):
+            losses, gradients = compute_gradients(state, batch, views, epoch, job)
+        with job.group.failing_together():
+            norm = require_finite(
+                losses, gradients, state.step, clips, job.dataset.shards, state.scaler.get_scale() > 1
+            )
+        update_weights(state, gradients, norm, epoch, job.recipe)
+        ended = time.perf_counter()
+        if log is not None:
+            log.add(
+                StepRecord(
+                    step=state.step,
+                    epoch=epoch,
+                    learning_rate=job.recipe.epoch_learning_rate(epoch),
+                    losses=tuple(loss.item() for loss in losses),
+                    grad_norm=norm.item(),
+                    clips=len(clips),
+                    seconds=ended - began,
+                    waiting_seconds=arrived - began,
+                )
+            )
+        is_best = _measure(job, state, log)
+        request = job.group.largest(take_request())
+        if is_best or request == Request.SAVE or state.step % job.checkpoint_steps == 0:
+            _save(job, state, log)
+        if is_best and job.group.is_first:
+            mark_best(job.run, state.step)
+        if request == Request.SAVE and log is not None:
+            log.note(f"step {state.step}: checkpoint saved, as {SAVE_SIGNAL.name} asked")
+        if request == Request.STOP:
+            break
+        began = time.perf_counter()  # measuring and saving are neither training nor waiting for data
+    is_missing = log is not None and not checkpoint_path(job.run, state.step).exists()
+    if job.group.largest(int(is_missing)):
+        _save(job, state, log)
+
+
+def compute_gradients(
+    state: TrainingState, batch: ClipBatch, views: Tensor, epoch: int, job: Job
+) -> tuple[Losses, list[Tensor]]:
+    """Draw a view of each clip, predict its labels, and differentiate the loss.
+
+    The batch is taken in `Job.accumulate` parts, one after another; each counts by its number of clips, so
+    that losses and gradients are those of the whole batch, of all processes.
+
+    Returns
+    -------
+    losses : Losses
+    gradients : list of Tensor
+        Of all weights, in place in the model.
+
+    Notes
+    -----
+    Batch norm takes its statistics over what one process sees at a time, so with it parts do differ.
+    """
+    rows = draw_views(job.recipe.seed, epoch, batch.clip_indices, len(views)).to(job.device)  # (B,)
+    labels = take_labels(batch.view_labels, rows)  # (B, 27)
+    weight = job.order.part(state.step)[1] / len(rows)  # of one clip in the whole batch
+    parts = list(zip(*(tensor.chunk(job.accumulate) for tensor in (batch.frames, rows, labels)), strict=True))
+    sums = torch.zeros(len(Losses._fields), device=job.device)
+    state.optimizer.zero_grad()
+    for number, (frames, part_rows, part_labels) in enumerate(parts, 1):
+        share = weight * len(frames)
+        with job.group.averaging(job.network, number == len(parts)):
+            losses = _forward(
+                state, job, take_views(frames, views[part_rows], job.recipe.pixel_mean), part_labels
+            )
+            # gradients are averaged over processes: times their number, the average is the sum
+            state.scaler.scale(losses.total * (share * job.group.size)).backward()
+        sums += share * torch.stack([loss.detach() for loss in losses])
+    state.scaler.unscale_(state.optimizer)
+    weights = [weight for weight in state.model.parameters() if weight.grad is not None]
+    return Losses(*job.group.sum(sums)), [weight.grad for weight in weights if weight.grad is not None]
+
+
+def _forward(state: TrainingState, job: Job, clips: Tensor, labels: Tensor) -> Losses:
+    """Losses of some views (n, 3, 16, 112, 112) against their labels (n, 27), in the job's precision."""
+    clips = clips.contiguous(memory_format=MEMORY_FORMATS[job.memory_format])
+    with autocast(job.recipe.precision, job.device):
+        predictions = job.network(clips)
+    predictions = Predictions(*(outputs.float() for outputs in predictions))
+    return pretext_loss(
+        predictions, labels, state.code, job.recipe.motion_weight, job.recipe.appearance_weight
+    )
+
+
+def require_finite(
+    losses: Losses,
+    gradients: list[Tensor],
+    step: int,
+    clips: list[int],
+    shards: ShardSet,
+    may_skip: bool = False,
+) -> Tensor:
+    """Return the gradients' norm; stop if it, or a loss, is not a finite number.
+
+    Parameters
+    ----------
+    losses, gradients
+        Of the step.
+    step
+        Steps done before.
+    clips
+        Numbers of the batch's clips, of all processes.
+    shards
+        Where their names are.
+    may_skip
+        Let gradients that are not finite pass: those of fp16 overflow, then `torch.amp.GradScaler` skips the
+        step and halves its scale.
+
+    Raises
+    ------
+    TrainingError
+        Naming the batch's clips.
+    """
+    norm = get_total_norm(gradients)
+    values = {"motion loss": losses.motion, "appearance loss": losses.appearance}
+    values |= {} if may_skip else {"gradient norm": norm}
+    bad = [f"{name} {value.item()}" for name, value in values.items() if not math.isfinite(value.item())]
+    if bad:
+        names = ", ".join(
+            f"{clip.video!r} from frame {clip.start_frame}" for clip in (shards[index] for index in clips)
+        )
+        raise TrainingError(
+            f"step {step}: {', '.join(bad)} is not finite: give a lower --lr or --clip-grad-norm 10. "
+            f"Clips of the batch: {names}"
+        )
+    return norm
+
+
+def update_weights(
+    state: TrainingState, gradients: list[Tensor], norm: Tensor, epoch: int, recipe: Recipe
+) -> None:
+    """Clip the gradients if the recipe says so, and take one step of gradient descent."""
+    if recipe.clip_grad_norm:
+        clip_grads_with_norm_(list(state.model.parameters()), recipe.clip_grad_norm, norm)
+    for group in state.optimizer.param_groups:
+        group["lr"] = recipe.epoch_learning_rate(epoch) * group["lr_scale"]
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.step += 1
+
+
+def _measure(job: Job, state: TrainingState, log: MetricsLog | None) -> bool:
+    """Measure on held-out clips if it is time to; return whether the loss is the lowest of the run."""
+    is_best = False
+    if job.heldout is not None and log is not None and job.heldout.is_due(state.step, job.order.end_step):
+        scores, is_best = job.heldout.measure(state, job.device)
+        log.note(f"step {state.step}: {summary(scores)}")
+    return bool(job.group.largest(int(is_best)))
+
+
+def _save(job: Job, state: TrainingState, log: MetricsLog | None) -> None:
+    """Write a checkpoint, and first all rows up to it: a resumed run keeps these, and no others."""
+    generators = job.group.gather(generator_states(job.device))
+    with job.group.failing_together():
+        if log is not None:
+            log.flush()
+            save_checkpoint(job.run, state, job.recipe, job.dataset.shards.content_hashes, generators)

@@ -1,0 +1,216 @@
+"""Fine-tuning for action recognition (paper, section 4.1): kept convolutions, fresh fully connected layers.
+
+Notes
+-----
+- The paper's rate is 0.001 and its schedule that of pre-training: divided by 10 every 5 epochs, 20 epochs.
+- Dropout of the fully connected layers is not told; the command line's default is C3D's 0.5.
+- All draws of an epoch (order, crops, dropout) follow from the seed and the epoch's number, so that a resumed
+  run ends in the same weights.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import get_total_norm
+
+from mas_labels.errors import ConfigError, DatasetError, TrainingError
+from mas_labels.system.files import missing_services
+from mas_train.data.clips import ClipBatch, FrameDataset
+from mas_train.data.few_labels import LabelledClips, label_clips
+from mas_train.data.loader import load_batches
+from mas_train.data.order import ChosenOrder, RunOrder
+from mas_train.data.views import draw_crops, take_views
+from mas_train.model.classifier import Classifier
+from mas_train.runtime.console import Request, SignalRequests
+from mas_train.runtime.performance import (
+    MEMORY_FORMATS,
+    autocast,
+    choose_memory_format,
+    full_memory_told,
+    require_precision,
+    set_memory_format,
+)
+from mas_train.training.finetune_state import (
+    COLUMNS,
+    METRICS_FILE,
+    FinetuneJob,
+    FinetuneState,
+    log_epoch,
+    make_state,
+    restore,
+    save,
+)
+from mas_train.weights.load import FINETUNED_FILE, Weights
+
+
+def finetune(
+    job: FinetuneJob, weights: Weights, resume: bool = False, say: Callable[[str], None] = print
+) -> tuple[Classifier, int | None]:
+    """Fine-tune a network, or go on with a run that was stopped.
+
+    Parameters
+    ----------
+    job
+        What to do. `job.out` gets `finetuned.pt` after each epoch, and `metrics.csv`.
+    weights
+        The backbone to begin with.
+    resume
+        Go on from `finetuned.pt` in `job.out`.
+    say
+        Is given lines for the user.
+
+    Returns
+    -------
+    The model, and the signal that stopped the run early or None.
+
+    Raises
+    ------
+    ConfigError
+        If `job.out` cannot be written, or holds a run and `resume` is not set, or the other way round.
+    DatasetError, ShardError
+        If the shards have no clips or classes, or are damaged.
+    CheckpointError
+        If the run cannot be resumed with these options and shards.
+    TrainingError
+        If the loss is not finite.
+    """
+    path = job.out / FINETUNED_FILE
+    _require_fresh(job, resume)
+    require_precision(job.recipe.precision, job.device)
+    labelled = label_clips(job.shards, job.options.label_fraction, job.recipe.seed)
+    order = RunOrder([len(labelled.clips)], job.recipe)
+    state = make_state(weights, job)
+    if resume:
+        restore(path, state, job)
+    else:
+        save(path, state, job)  # that it cannot be written shows before the work
+    if missing := missing_services(job.out, is_labelling=False):
+        say(missing)
+    say(
+        f"{len(labelled.clips)} clips of {labelled.videos} videos in {len(job.shards.classes)} classes, "
+        f"{order.steps_per_epoch} steps an epoch, from {job.options.init}, on {job.device}"
+    )
+    order = RunOrder([len(labelled.clips)], job.recipe, state.epoch * order.steps_per_epoch)
+    step = _Step(job, state, labelled, say)
+    with SignalRequests() as signals:
+        # one loader for all epochs: its processes start once
+        batches = load_batches(
+            FrameDataset(job.shards), ChosenOrder(order, labelled.clips), job.workers, job.device
+        )
+        for epoch in range(state.epoch, job.recipe.epochs):
+            row = train_epoch(step, itertools.islice(batches, order.steps_per_epoch), epoch, signals.take)
+            if row is None:
+                return state.model, signals.signal_number
+            state.epoch = epoch + 1
+            save(path, state, job)
+            log_epoch(job.out / METRICS_FILE, row)
+            say(f"epoch {state.epoch}: loss {row['loss']:.4f}, clips right {row['clip_accuracy']:.1%}")
+    return state.model, None
+
+
+def _require_fresh(job: FinetuneJob, resume: bool) -> None:
+    """Never mix a new run up with one to go on with; refuse shards without clips."""
+    if (job.out / FINETUNED_FILE).exists() != resume:
+        raise ConfigError(
+            f"nothing to resume in {job.out}: leave --resume out"
+            if resume
+            else f"{job.out} already holds a run: add --resume to go on with it, or give another --out"
+        )
+    if len(job.shards) == 0:
+        raise DatasetError(f"no clips in the {len(job.shards.paths)} shards: see what `mas-labels make` said")
+
+
+class _Step:
+    """One step of gradient descent on a batch."""
+
+    def __init__(
+        self, job: FinetuneJob, state: FinetuneState, labelled: LabelledClips, say: Callable[[str], None]
+    ) -> None:
+        self.job, self.state = job, state
+        self.class_of = dict(zip(labelled.clips.tolist(), labelled.classes.tolist(), strict=True))
+        self.memory_format, measured = choose_memory_format(
+            job.memory_format, state.model, job.recipe.precision, job.device, job.recipe.batch_size
+        )
+        if measured:
+            say(measured)
+        set_memory_format(state.model, self.memory_format, state.optimizer)
+        if job.compile:
+            state.model.compile()
+
+    def take(self, batch: ClipBatch, epoch: int) -> tuple[float, int]:
+        """Take the step; return the mean loss and how many clips were told right before it.
+
+        Raises
+        ------
+        TrainingError
+            If the loss or a gradient is not finite; the weights are those before the step.
+        """
+        state = self.state
+        numbers = [self.class_of[clip] for clip in batch.clip_indices.tolist()]
+        classes = torch.tensor(numbers, device=self.job.device)  # (B,)
+        with full_memory_told(self.job.device):
+            loss, scores = self._differentiate(batch, classes, epoch)
+        state.scaler.unscale_(state.optimizer)
+        _require_finite(loss.item(), state.model, epoch, may_skip=state.scaler.get_scale() > 1)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        return loss.item(), int((scores.argmax(dim=1) == classes).sum())
+
+    def _differentiate(self, batch: ClipBatch, classes: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Return the loss, whose scaled gradients are in the model afterwards, and the scores (B, C)."""
+        job, recipe, model = self.job, self.job.recipe, self.state.model
+        crops = draw_crops(recipe.seed, epoch, batch.clip_indices).to(job.device)
+        clips = take_views(batch.frames, crops, recipe.pixel_mean)
+        with autocast(recipe.precision, job.device):
+            scores = model(clips.contiguous(memory_format=MEMORY_FORMATS[self.memory_format]))
+        loss = functional.cross_entropy(scores.float(), classes)
+        self.state.optimizer.zero_grad()
+        self.state.scaler.scale(loss).backward()
+        return loss, scores
+
+
+def _require_finite(loss: float, model: nn.Module, epoch: int, may_skip: bool) -> None:
+    """Stop at a loss or gradients that are not finite; fp16's scaler may skip a step for the latter."""
+    norm = get_total_norm([weight.grad for weight in model.parameters() if weight.grad is not None]).item()
+    if not math.isfinite(loss):
+        raise TrainingError(f"epoch {epoch + 1}: the loss is {loss}: give a lower --lr")
+    if not may_skip and not math.isfinite(norm):
+        raise TrainingError(f"epoch {epoch + 1}: the gradient norm is {norm}: give a lower --lr")
+
+
+def train_epoch(
+    step: _Step, batches: Iterator[ClipBatch], epoch: int, take_request: Callable[[], Request]
+) -> dict[str, float] | None:
+    """Train one epoch.
+
+    Returns
+    -------
+    Its row of `metrics.csv`, or None if it was asked to stop amid it.
+
+    Raises
+    ------
+    TrainingError
+        If the loss or a gradient is not finite.
+    """
+    began, recipe = time.perf_counter(), step.job.recipe
+    torch.manual_seed(recipe.seed * 100_003 + epoch)  # of dropout
+    for group in step.state.optimizer.param_groups:
+        group["lr"] = recipe.epoch_learning_rate(epoch) * group["lr_scale"]
+    step.state.model.train()
+    total_loss, right, count = 0.0, 0, 0
+    for batch in batches:
+        loss, told = step.take(batch, epoch)
+        total_loss += loss * len(batch.frames)
+        right += told
+        count += len(batch.frames)
+        if take_request() == Request.STOP:
+            return None
+    values = (epoch + 1, recipe.epoch_learning_rate(epoch), total_loss / count, right / count)
+    return dict(zip(COLUMNS, (*values, time.perf_counter() - began), strict=True))

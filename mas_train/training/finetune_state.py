@@ -1,0 +1,196 @@
+"""What a fine-tuning run is made from, what it changes, and the files it leaves."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from mas_labels.errors import CheckpointError, ConfigError, reason_of
+from mas_labels.shards.shard_set import ShardSet
+from mas_labels.system.files import write_text
+from mas_train.data.leakage import VideoNames
+from mas_train.model.classifier import Classifier
+from mas_train.recipe import Recipe
+from mas_train.runtime.performance import make_scaler
+from mas_train.training.optimizer import make_optimizer
+from mas_train.weights.checkpoint import load_checkpoint, load_optimizer
+from mas_train.weights.load import FINETUNED, FINETUNED_VERSION, SCRATCH, Weights, known_recipe, part_of
+from mas_train.weights.tensor_file import write_atomically
+
+
+def load_classifier(weights: Weights) -> Classifier:
+    """Build the fine-tuned model of a checkpoint, with its weights.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint is not one of `mas-finetune`, or does not fit itself.
+    """
+    content = weights.content
+    if content.get("format") != FINETUNED:
+        raise CheckpointError(
+            f"{weights.source} knows no classes: fine-tune it first (mas-finetune --init {weights.source})"
+        )
+    try:
+        recipe = known_recipe(content["recipe"])
+        model = Classifier(weights.backbone, len(content["classes"]), recipe, bool(content["frozen"]))
+        model.head.load_state_dict(part_of(content["model"], "head"))
+    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{weights.source} does not fit itself ({reason}): it is damaged") from error
+    return model.eval()
+
+
+METRICS_FILE: Final = "metrics.csv"
+COLUMNS: Final = ("epoch", "learning_rate", "loss", "clip_accuracy", "seconds")
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """What decides a fine-tuned model, beside its recipe and the shards.
+
+    Attributes
+    ----------
+    init
+        `SCRATCH`, or the checkpoint whose convolutions are kept, as it was given.
+    frozen
+        Keep the convolutions as they are and train one linear layer: a linear probe.
+    label_fraction
+        Share of each class's training videos that is used.
+    """
+
+    init: str = SCRATCH
+    frozen: bool = False
+    label_fraction: float = 1.0
+
+
+@dataclass
+class FinetuneState:
+    """What training changes."""
+
+    model: Classifier
+    optimizer: torch.optim.SGD
+    epoch: int = 0
+    """Epochs done."""
+    scaler: torch.amp.GradScaler = field(default_factory=partial(torch.amp.GradScaler, "cpu", enabled=False))
+    """Of fp16's gradients; without effect for other precisions."""
+
+
+@dataclass(frozen=True)
+class FinetuneJob:
+    """What to train on, how, and where to leave it."""
+
+    recipe: Recipe
+    options: FinetuneOptions
+    shards: ShardSet
+    out: Path
+    device: torch.device
+    workers: int
+    pretraining: dict[str, Any] = field(default_factory=dict)
+    """Recipe of the self-supervised pre-training before; empty if there was none."""
+    memory_format: str | None = None
+    compile: bool = False
+    fused: bool = False
+    """How steps are computed: see `mas_train.training.run.RunOptions`."""
+
+    @cached_property
+    def video_names(self) -> VideoNames:
+        """The videos of the shards: the model keeps them, so that a test can tell whether it knows them."""
+        return VideoNames.of(self.shards.videos)
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the fine-tuned model is made from; resuming compares it."""
+        return {
+            "recipe": asdict(self.recipe),
+            **asdict(self.options),
+            "pretraining": self.pretraining,
+            "classes": list(self.shards.classes),
+            "content_hashes": list(self.shards.content_hashes),
+        }
+
+
+def make_state(weights: Weights, job: FinetuneJob) -> FinetuneState:
+    """Put fresh layers, drawn by the recipe's seed, on a backbone, and bring all to the job's device."""
+    torch.manual_seed(job.recipe.seed)
+    model = Classifier(weights.backbone, len(job.shards.classes), job.recipe, job.options.frozen)
+    model.to(job.device)
+    optimizer = make_optimizer(model, job.recipe, job.fused)
+    return FinetuneState(model, optimizer, scaler=make_scaler(job.recipe.precision, job.device))
+
+
+def save(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
+    """Write `finetuned.pt`, whole or not at all.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be written.
+    """
+    content = {
+        "format": FINETUNED,
+        "version": FINETUNED_VERSION,
+        **job.origin,
+        "training_videos": sorted(job.video_names.paths),
+        "training_groups": sorted(job.video_names.groups),
+        "epoch": state.epoch,
+        "model": state.model.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(f"cannot write {path} ({reason_of(error)}): give another --out") from error
+
+
+def restore(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
+    """Put the content of `finetuned.pt` into `state`.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged, or was made with other options or shards.
+    """
+    content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSION})
+    ours = job.origin
+    # as JSON, where a tuple is the list that it was saved as
+    differing = [name for name in ours if json.dumps(content.get(name)) != json.dumps(ours[name])]
+    if differing:
+        raise CheckpointError(
+            f"{path} was made with other options or shards ({', '.join(differing)}): resume with the same "
+            "ones, or give another --out"
+        )
+    state.model.load_state_dict(content["model"])
+    load_optimizer(state.optimizer, content["optimizer"])
+    state.scaler.load_state_dict(content.get("scaler", {}))
+    state.epoch = int(content["epoch"])
+
+
+def log_epoch(path: Path, row: dict[str, float]) -> None:
+    """Add a row; a row of the same epoch, of a run that was resumed, is replaced.
+
+    Raises
+    ------
+    ConfigError
+        If the table cannot be read or written.
+    """
+    text = io.StringIO()
+    try:
+        rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines()) if path.exists() else []
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*(old for old in rows if int(float(old["epoch"])) < row["epoch"]), row])
+        write_text(path, text.getvalue())
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path} ({reason_of(error)}): mend that, then use --resume"
+        ) from error

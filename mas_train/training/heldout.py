@@ -1,0 +1,276 @@
+"""What is learnt, seen on held-out clips: loss and R^2 of each label, beside those of the mean label.
+
+Notes
+-----
+Always the centre view and the same clips, without dropout and with batch norm's running statistics, so that
+figures of one run differ by the weights alone. Nothing here changes the weights or draws random numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mas_labels.errors import ConfigError, DatasetError
+from mas_labels.schema import LABEL_NAMES
+from mas_labels.shards.shard_set import Clip, ShardSet
+from mas_train.data.views import take_views
+from mas_train.model.loss import constant_losses
+from mas_train.model.targets import BranchCode, TargetCode, count_labels
+from mas_train.recipe import Recipe
+from mas_train.runtime.files import CsvTable
+from mas_train.training.metrics import Events
+from mas_train.weights.checkpoint import TrainingState, checkpoint_path, mark_best
+
+FILE: Final = "heldout.csv"
+COLUMNS: Final = ("step", "label", "loss", "mean_label_loss", "r2", "accuracy", "mode_accuracy", "clips")
+"""One row a label and measurement, then rows ``motion``, ``appearance`` (means over their labels) and
+``total`` (weighted as in training). `loss` is in the units of training; `mean_label_loss` is that of
+predicting the training clips' mean; `r2` is 1 - loss / the loss of the best constant for the held-out clips
+(of a regressed number: the coefficient of determination); `accuracy` is the share of clips whose label is the
+nearest to the prediction; `mode_accuracy` that of always naming the training clips' most frequent label. R^2
+and accuracies of the last three rows are means over labels."""
+TOTAL: Final = "total"
+
+
+class LabelScore(NamedTuple):
+    """How well one label, or a kind of labels, is predicted; see `COLUMNS`."""
+
+    label: str
+    loss: float
+    mean_label_loss: float
+    r2: float
+    accuracy: float
+    mode_accuracy: float
+
+
+class HeldOut:
+    """Measures a network on held-out clips every so many steps, and keeps the table.
+
+    Parameters
+    ----------
+    clips
+        What to measure on.
+    recipe
+        Its batch size, pixel mean and weights of the losses.
+    code
+        Which labels are trained, and as what; on the CPU.
+    training_counts : Tensor, shape (17, 27), int64
+        Counted labels of the training clips.
+    every_steps
+        Steps between two measurements.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        recipe: Recipe,
+        code: TargetCode,
+        training_counts: Tensor,
+        every_steps: int,
+    ) -> None:
+        self.clips = clips
+        self.recipe = recipe
+        counts = count_labels(clip.view_labels[:1] for clip in clips)
+        self._constants = [_constant_scores(branch, counts, training_counts) for branch in code.branches]
+        self.every_steps = every_steps
+        self.best_loss = math.inf
+        self._table: CsvTable | None = None
+        self._events: Events | None = None
+
+    def begin(self, run: Path, start_step: int, events: Events | None = None) -> None:
+        """Begin the run's table, or go on with it after `start_step` steps, and with the best checkpoint."""
+        self._table, self._events = CsvTable(run / FILE, COLUMNS), events
+        self._table.cut_back(start_step)
+        totals = [
+            (float(row["loss"]), int(row["step"])) for row in self._table.read() if row["label"] == TOTAL
+        ]
+        self.best_loss, best_step = min(totals, default=(math.inf, 0))
+        if totals and checkpoint_path(run, best_step).exists():  # a kill may have come before the link
+            mark_best(run, best_step)
+
+    def is_due(self, step: int, end_step: int) -> bool:
+        """Whether to measure after `step` steps of `end_step`: the last is always measured."""
+        return step % self.every_steps == 0 or step == end_step
+
+    def measure(self, state: TrainingState, device: torch.device) -> tuple[list[LabelScore], bool]:
+        """Measure, and write the rows.
+
+        Returns
+        -------
+        scores : list of LabelScore
+            Of each label, of each kind, and the total.
+        is_best : bool
+            Whether the total loss is the lowest of the run.
+        """
+        measured = measure_labels(state, self.clips, self.recipe, device)
+        scores = _scores(state.code, measured, self._constants, self.recipe)
+        if self._table is not None:
+            clips = str(len(self.clips))
+            rows = [[str(state.step), s.label, *(f"{v:.6g}" for v in s[1:]), clips] for s in scores]
+            self._table.append(rows)
+        if self._events is not None:
+            for name in ("loss", "r2", "accuracy"):
+                values = {f"heldout_{name}/{score.label}": getattr(score, name) for score in scores}
+                self._events.add(state.step, values)
+        is_best = scores[-1].loss < self.best_loss
+        self.best_loss = min(self.best_loss, scores[-1].loss)
+        return scores, is_best
+
+
+def read_heldout(run: Path) -> list[dict[str, float | str]]:
+    """Read a run's ``heldout.csv``, a dictionary a row.
+
+    Raises
+    ------
+    TrainingError
+        If there is none, or it is not one of ours.
+    """
+    rows = CsvTable(run / FILE, COLUMNS).read()
+    return [{name: text if name == "label" else float(text) for name, text in row.items()} for row in rows]
+
+
+def choose_clips(sources: Sequence[ShardSet], most: int) -> list[Clip]:
+    """Take clips to measure on, spread evenly if there are more than `most`.
+
+    Raises
+    ------
+    DatasetError
+        If there are none.
+    """
+    clips = [clip for shards in sources for clip in shards]
+    if not clips:
+        raise DatasetError("no clips are held out: give a larger --holdout, or --val-shards with clips")
+    chosen = np.unique(np.linspace(0, len(clips) - 1, min(most, len(clips))).round().astype(int))
+    return [clips[at] for at in chosen]
+
+
+def require_comparable(held_out: ShardSet, training: ShardSet) -> None:
+    """Refuse shards to measure on that mean something else than the training shards, or are among them.
+
+    Raises
+    ------
+    ConfigError
+        If they are.
+    """
+    if not held_out.has_labels:
+        raise ConfigError(
+            f"{held_out.paths[0]} (--val-shards) holds frames without labels: give labelled shards"
+        )
+    for name in ("convention", "flow"):
+        found, expected = held_out.config.get(name), training.config.get(name)
+        if found != expected:
+            raise ConfigError(
+                f"--val-shards were made with {name} {found}, --shards with {expected}: label one set again"
+            )
+    both = set(held_out.content_hashes) & set(training.content_hashes)
+    if both:
+        path = held_out.paths[held_out.content_hashes.index(min(both))]
+        raise ConfigError(f"{path} is in --shards and in --val-shards: leave it out of one")
+
+
+def measure_labels(
+    state: TrainingState, clips: Sequence[Clip], recipe: Recipe, device: torch.device
+) -> list[Tensor]:
+    """Loss and accuracy of each label on the centre views of some clips.
+
+    Parameters
+    ----------
+    state
+        The network and the code of its targets; left in training mode if it was.
+    clips
+        What to measure on.
+    recipe
+        Its batch size and pixel mean.
+    device
+        Where the network is.
+
+    Returns
+    -------
+    list of two Tensors, shape (n, 2), float64
+        Of the motion branch and of the appearance branch; loss, accuracy.
+    """
+    sums = [torch.zeros(len(branch.names), 2, dtype=torch.float64) for branch in state.code.branches]
+    was_training = state.model.training
+    state.model.eval()
+    with torch.inference_mode():
+        for frames, labels, views in _batches(clips, recipe.batch_size, device):
+            predictions = state.model(take_views(frames, views, recipe.pixel_mean))
+            for branch, outputs, of_branch in zip(state.code.branches, predictions, sums, strict=True):
+                hits = branch.decode(outputs) == labels[:, branch.columns]  # (B, n)
+                both = torch.stack([branch.losses(outputs, labels), hits.float()], dim=2)  # (B, n, 2)
+                of_branch += both.cpu().double().sum(dim=0)
+    state.model.train(was_training)
+    return [of_branch / len(clips) for of_branch in sums]
+
+
+def _batches(
+    clips: Sequence[Clip], batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Frames (B, 16, 128, 171, 3), labels (B, 27) and views (B, 3) of the centre views."""
+    for start in range(0, len(clips), batch_size):
+        some = clips[start : start + batch_size]
+        arrays: list[NDArray[np.generic]] = [
+            np.stack([clip.frames for clip in some]),
+            np.stack([clip.view_labels[0] for clip in some]),
+            np.stack([clip.views[0] for clip in some]).astype(np.int64),
+        ]
+        frames, labels, views = (torch.from_numpy(array).to(device) for array in arrays)
+        yield frames, labels, views
+
+
+def _constant_scores(branch: BranchCode, counts: Tensor, training_counts: Tensor) -> Tensor:
+    """What constants reach on labels so counted: (n, 3), float64.
+
+    Loss of the training clips' best constant, loss of these clips' own, accuracy of the training clips' mode.
+    """
+    of_training = constant_losses(branch, branch.best_constant(training_counts), counts)
+    of_these = constant_losses(branch, branch.best_constant(counts), counts)
+    mode = training_counts[:, branch.columns].argmax(dim=0)  # (n,)
+    mode_accuracy = counts[mode, branch.columns] / counts.sum(dim=0)[branch.columns]
+    return torch.stack([of_training, of_these, mode_accuracy.double()], dim=1)
+
+
+def _scores(
+    code: TargetCode, measured: Sequence[Tensor], constants: Sequence[Tensor], recipe: Recipe
+) -> list[LabelScore]:
+    """Put what was measured beside what constants reach: labels, then kinds, then the total."""
+    weights = {"motion": recipe.motion_weight, "appearance": recipe.appearance_weight}
+    scores: list[LabelScore] = []
+    kinds: list[LabelScore] = []
+    branches = zip(weights, code.branches, measured, constants, strict=True)
+    for kind, branch, of_labels, of_constants in branches:
+        (loss, accuracy), (of_training, of_these, mode_accuracy) = of_labels.T, of_constants.T
+        r2 = torch.where(of_these > 0, 1 - loss / of_these, math.nan)  # not defined if a label never changes
+        table = torch.stack([loss, of_training, r2, accuracy, mode_accuracy], dim=1).tolist()
+        of_branch = [LabelScore(name, *row) for name, row in zip(branch.names, table, strict=True)]
+        if of_branch:
+            kinds.append(_mean_score(kind, of_branch))
+        scores += of_branch
+    total = _mean_score(TOTAL, scores)._replace(
+        loss=sum(weights[kind.label] * kind.loss for kind in kinds),
+        mean_label_loss=sum(weights[kind.label] * kind.mean_label_loss for kind in kinds),
+    )
+    return [*scores, *kinds, total]
+
+
+def _mean_score(label: str, scores: Sequence[LabelScore]) -> LabelScore:
+    """Mean of each column, over the labels where it is a number."""
+    columns = torch.tensor([score[1:] for score in scores], dtype=torch.float64)
+    return LabelScore(label, *columns.nanmean(dim=0).tolist())
+
+
+def summary(scores: Sequence[LabelScore]) -> str:
+    """Say the scores of the total and of each kind of labels in one line."""
+    kinds = [score for score in scores if score.label not in LABEL_NAMES]
+    words = [
+        f"{s.label} {s.loss:.3f} (mean label {s.mean_label_loss:.3f}), R^2 {s.r2:.3f}" for s in kinds[::-1]
+    ]
+    return f"held-out clips: {'; '.join(words)}"

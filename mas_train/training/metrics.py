@@ -1,0 +1,211 @@
+"""What a run writes down while it learns: `metrics.csv` and the progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple
+
+from tqdm import tqdm
+
+from mas_labels.errors import MissingDependencyError, TrainingError
+from mas_labels.system.process import bar_settings
+from mas_train.model.loss import Losses
+from mas_train.runtime.files import CsvTable
+
+FILE: Final = "metrics.csv"
+COLUMNS: Final = (
+    "step",
+    "epoch",
+    "learning_rate",
+    "loss_motion",
+    "loss_appearance",
+    "loss",
+    "mean_label_loss_motion",
+    "mean_label_loss_appearance",
+    "mean_label_loss",
+    "grad_norm",
+    "clips_per_second",
+    "waiting_share",
+)
+"""Losses, gradient norm and speed are means over the steps since the row before; `step` counts steps done,
+`epoch` is from 0, `waiting_share` is the share of the time spent waiting for data."""
+
+
+class StepRecord(NamedTuple):
+    """One step, measured."""
+
+    step: int
+    epoch: int
+    learning_rate: float
+    losses: tuple[float, ...]
+    """Motion, appearance, total: the order of `mas_train.model.loss.Losses`."""
+    grad_norm: float
+    clips: int
+    seconds: float
+    waiting_seconds: float
+
+
+class MetricsLog:
+    """Gathers steps into rows of `metrics.csv` and shows the newest step in a bar.
+
+    Parameters
+    ----------
+    run
+        The run's folder. Rows after `start_step`, left by a run that was killed, are removed.
+    baseline
+        Losses of predicting the mean label, written beside the run's own.
+    start_step, end_step
+        Steps done before, and in the end.
+    log_steps
+        Steps a row.
+    events
+        Where rows go as well.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        baseline: Losses,
+        start_step: int,
+        end_step: int,
+        log_steps: int,
+        events: Events | None = None,
+    ) -> None:
+        self._table = CsvTable(run / FILE, COLUMNS)
+        self._events = events
+        self._baseline = [loss.item() for loss in baseline]
+        self._log_steps = log_steps
+        self._pending: list[StepRecord] = []
+        self._table.cut_back(start_step)
+        self._bar: Any = tqdm(
+            total=end_step,
+            initial=start_step,
+            unit="step",
+            dynamic_ncols=True,
+            file=sys.stderr,
+            **bar_settings(),
+        )
+
+    def add(self, record: StepRecord) -> None:
+        """Take in a step; write a row if one is full."""
+        self._pending.append(record)
+        self._bar.set_postfix_str(
+            f"loss {record.losses[-1]:.2f} (mean label {self._baseline[-1]:.2f}), "
+            f"{record.clips / record.seconds:.1f} clips/s, "
+            f"waiting {record.waiting_seconds / record.seconds:.0%}",
+            refresh=False,
+        )
+        self._bar.update()
+        if record.step % self._log_steps == 0:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the steps since the last row, if any, as a row."""
+        if not self._pending:
+            return
+        values = self._values()
+        step, epoch = int(values["step"]), int(values["epoch"])
+        self._table.append([[str(step), str(epoch), *(f"{values[name]:.6g}" for name in COLUMNS[2:])]])
+        if self._events is not None:
+            self._events.add(step, {f"train/{name}": values[name] for name in COLUMNS[1:]})
+        self._pending.clear()
+
+    def _values(self) -> dict[str, float]:
+        """A row, by column: what is pending, averaged."""
+        steps, last = self._pending, self._pending[-1]
+        seconds = sum(step.seconds for step in steps)
+        values = (
+            last.step,
+            last.epoch,
+            last.learning_rate,
+            *(sum(column) / len(steps) for column in zip(*(step.losses for step in steps), strict=True)),
+            *self._baseline,
+            sum(step.grad_norm for step in steps) / len(steps),
+            sum(step.clips for step in steps) / seconds,
+            sum(step.waiting_seconds for step in steps) / seconds,
+        )
+        return dict(zip(COLUMNS, values, strict=True))
+
+    def note(self, text: str) -> None:
+        """Show a line above the bar."""
+        self._bar.write(text, file=sys.stderr)
+
+    def __enter__(self) -> MetricsLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the bar, and write what is pending."""
+        self._bar.close()
+        self.flush()
+
+
+def read_metrics(run: Path) -> list[dict[str, float]]:
+    """Read a run's `metrics.csv`, a dictionary a row.
+
+    Raises
+    ------
+    TrainingError
+        If there is none, or it is not one of ours.
+    """
+    table = CsvTable(run / FILE, COLUMNS)
+    try:
+        return [{name: float(value) for name, value in row.items()} for row in table.read()]
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"{table.path} is not the metrics of a run: {error}") from error
+
+
+FOLDER: Final = "tensorboard"
+
+
+class Events:
+    """Writes scalars into a run's folder ``tensorboard``.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    start_step
+        Steps done: TensorBoard hides what a run that was killed wrote after them.
+
+    Raises
+    ------
+    MissingDependencyError
+        If tensorboard is not installed.
+    """
+
+    def __init__(self, run: Path, start_step: int) -> None:
+        require_tensorboard()
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(run / FOLDER), purge_step=start_step + 1)
+
+    def add(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Write the values of one step."""
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
+
+
+def require_tensorboard() -> None:
+    """Say what to install where TensorBoard is missing.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is.
+    """
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(
+            '--tensorboard needs tensorboard, which is not installed: pip install "mas-video[tensorboard]"'
+        ) from error

@@ -1,0 +1,247 @@
+"""One pre-training run, from shards to checkpoints: checks first, then work."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mas_labels.errors import MissingDependencyError, TrainingError, reason_of
+from mas_labels.shards.shard_set import ShardSet
+from mas_labels.system.files import missing_services
+from mas_labels.system.process import require_semaphores
+from mas_train.data.clips import ClipDataset, label_blocks, shuffled_clips
+from mas_train.data.order import RunOrder
+from mas_train.data.subset import hold_out
+from mas_train.data.training_shards import incomplete_warnings, open_training_shards
+from mas_train.model.heads import make_model
+from mas_train.model.loss import Losses, mean_label_losses
+from mas_train.model.targets import TargetCode, count_labels
+from mas_train.recipe import Recipe
+from mas_train.runtime.console import SignalRequests
+from mas_train.runtime.performance import (
+    choose_memory_format,
+    generator_states,
+    keep_pages,
+    make_scaler,
+    require_precision,
+    set_memory_format,
+)
+from mas_train.runtime.processes import Group, choose_device, join_group, local_device
+from mas_train.training.curves import draw_curves
+from mas_train.training.engine import Job, train
+from mas_train.training.heldout import HeldOut, choose_clips, require_comparable
+from mas_train.training.metrics import Events, MetricsLog, require_tensorboard
+from mas_train.training.optimizer import make_optimizer
+from mas_train.training.run import RunOptions, RunResult, begin_run, find_checkpoint, note_environment
+from mas_train.weights.checkpoint import FOLDER, TrainingState, restore
+
+
+def make_state(recipe: Recipe, device: torch.device, code: TargetCode, fused: bool = False) -> TrainingState:
+    """Seed torch, and build the first weights and their optimiser."""
+    torch.manual_seed(recipe.seed)
+    model = make_model(recipe, code).to(device)
+    optimizer = make_optimizer(model, recipe, fused)
+    return TrainingState(model, optimizer, code, scaler=make_scaler(recipe.precision, device))
+
+
+def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = print) -> RunResult:
+    """Pre-train a network on shards, or go on with a run that was stopped.
+
+    Parameters
+    ----------
+    recipe
+        What decides the weights.
+    options
+        How the run is carried out.
+    say
+        Is given lines for the user; of several processes, the first speaks.
+
+    Raises
+    ------
+    ConfigError
+        If an option is wrong, or `options.out` already holds a run and `options.resume` is not set.
+    DatasetError, ShardError
+        If the shards are not there, hold no labels, or are damaged.
+    CheckpointError
+        If the run cannot be resumed with this recipe and these shards.
+    TrainingError
+        If training cannot go on.
+    """
+    with join_group() as group:
+        say = say if group.is_first else _say_nothing
+        with group.failing_together():
+            run = prepare(recipe, options, group)
+        say(run.description)
+        _begin(run, group, say)
+        network, memory_format = _speed_up(run, group, say)
+        training = run.dataset.shards
+        order = RunOrder(training.lengths, recipe, run.state.step, options.max_steps, group.rank, group.size)
+        job = Job(
+            *(recipe, run.dataset, order, network, run.device, options.workers, options.out),
+            *(options.checkpoint_steps, run.heldout, group, options.accumulate, memory_format),
+        )
+        result = _train(job, run, options)
+        if group.is_first and options.curves:
+            _draw(options.out, say)
+        say(f"{result.steps} of {result.end_step} steps done; run in {options.out}")
+    return result
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """All that a run needs, opened and checked; nothing is written yet."""
+
+    recipe: Recipe
+    options: RunOptions
+    device: torch.device
+    checkpoint: Path | None
+    dataset: ClipDataset
+    state: TrainingState
+    baseline: Losses
+    heldout: HeldOut | None
+    description: str
+
+
+def prepare(recipe: Recipe, options: RunOptions, group: Group) -> PreparedRun:
+    """Open and check everything before any work; raises as `pretrain` does."""
+    device = local_device(choose_device(options.device))
+    require_precision(recipe.precision, device)
+    if device.type == "cpu":
+        keep_pages()
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    if options.tensorboard:
+        require_tensorboard()
+    if options.workers:
+        require_semaphores("give --workers 0")
+    checkpoint = find_checkpoint(options.out, options.resume)
+    training, held_out = split_data(recipe, options)
+    sources = shuffled_clips(len(training), recipe.seed).tolist() if recipe.shuffle_labels else None
+    dataset = ClipDataset(training, sources)
+    order = RunOrder(training.lengths, recipe, ranks=group.size)  # refuses before any work
+    code = TargetCode(recipe)
+    state = make_state(recipe, device, code, options.fused)  # so does this, where a backbone is not to be had
+    counts = count_labels(label_blocks(training))
+    code.standardise(counts)
+    baseline = mean_label_losses(code, counts, recipe.motion_weight, recipe.appearance_weight)
+    clips = choose_clips(held_out, options.val_clips) if held_out else []
+    heldout = HeldOut(clips, recipe, code, counts, options.val_steps) if clips else None
+    code.to(device)
+    if group.rank:
+        torch.manual_seed(recipe.seed + group.rank)  # dropout of its own
+    if checkpoint is not None:
+        restore(checkpoint, state, recipe, training.content_hashes, device, group.rank)
+    lines = incomplete_warnings([training, *held_out])
+    description = "\n".join([*lines, _describe(state, training, order, device, baseline)])
+    return PreparedRun(recipe, options, device, checkpoint, dataset, state, baseline, heldout, description)
+
+
+def _begin(run: PreparedRun, group: Group, say: Callable[[str], None]) -> None:
+    """Write the run's folder, or note that it is gone on with."""
+    generators = group.gather(generator_states(run.device))
+    out, clips = run.options.out, run.heldout.clips if run.heldout else []
+    with group.failing_together():
+        if not group.is_first:
+            return
+        if run.checkpoint is None:
+            begin_run(out, run.recipe, run.dataset.shards, run.state, run.device, generators, len(clips))
+        else:
+            say(f"resuming after step {run.state.step}")
+            note_environment(out, run.state.step, run.device, say)
+    if missing := missing_services(out / FOLDER, is_labelling=False):
+        say(missing)
+    if clips:
+        say(f"{len(clips)} held-out clips, measured every {run.options.val_steps} steps")
+
+
+def _speed_up(run: PreparedRun, group: Group, say: Callable[[str], None]) -> tuple[nn.Module, str]:
+    """Choose a memory format, the same in all processes, and make the network that is trained."""
+    clips = -(-run.recipe.batch_size // (group.size * run.options.accumulate))
+    chosen, measured = group.gather(
+        choose_memory_format(
+            run.options.memory_format, run.state.model, run.recipe.precision, run.device, clips
+        )
+    )[0]
+    if measured:
+        say(measured)
+    if group.size > 1:
+        say(f"{group.size} processes, {run.recipe.batch_size} clips a step in all")
+    set_memory_format(run.state.model, chosen, run.state.optimizer)
+    network = group.wrap(run.state.model)
+    if run.options.compile:
+        network.compile()
+    return network, chosen
+
+
+def _say_nothing(line: str) -> None:
+    """In place of `say` where another process speaks."""
+
+
+def split_data(recipe: Recipe, options: RunOptions) -> tuple[ShardSet, list[ShardSet]]:
+    """Open the shards: what to train on, and what to measure on, which may be nothing.
+
+    Raises
+    ------
+    ConfigError, DatasetError, ShardError
+        If they are not there, do not go together, or leave nothing to train on.
+    """
+    training = open_training_shards(options.shards, options.incomplete)
+    held_out: list[ShardSet] = []
+    if options.val_shards:
+        held_out.append(open_training_shards(options.val_shards, options.incomplete))
+        require_comparable(held_out[0], training)
+    if recipe.holdout:
+        training, part = hold_out(training, recipe.holdout, recipe.seed)
+        held_out.append(part)
+    return training, held_out
+
+
+def _train(job: Job, run: PreparedRun, options: RunOptions) -> RunResult:
+    """Train with the tables open and the signals caught; one process writes."""
+    state, start = run.state, run.state.step
+    try:
+        with SignalRequests(job.group.is_first) as signals, contextlib.ExitStack() as stack:
+            log = None
+            if job.group.is_first:
+                events = Events(job.run, start) if options.tensorboard else None
+                if events is not None:
+                    stack.callback(events.close)
+                if job.heldout is not None:
+                    job.heldout.begin(job.run, start, events)
+                log = stack.enter_context(
+                    MetricsLog(job.run, run.baseline, start, job.order.end_step, options.log_steps, events)
+                )
+            train(job, state, log, signals.take)
+    except OSError as error:
+        raise TrainingError(
+            f"the run in {job.run} stopped after step {state.step}: {reason_of(error)}; mend that, then use "
+            "--resume"
+        ) from error
+    stopped_early = state.step < job.order.end_step
+    return RunResult(state.step, job.order.end_step, signals.signal_number if stopped_early else None)
+
+
+def _draw(run: Path, say: Callable[[str], None]) -> None:
+    """Draw the learning curves, or say in a line why not."""
+    try:
+        draw_curves(run)
+    except (MissingDependencyError, OSError) as error:
+        say(f"no learning curves drawn: {error}")
+
+
+def _describe(
+    state: TrainingState, shards: ShardSet, order: RunOrder, device: torch.device, baseline: Losses
+) -> str:
+    """Say in two lines what is trained on what."""
+    weights = sum(weight.numel() for weight in state.model.parameters())
+    motion, appearance, total = (loss.item() for loss in baseline)
+    return (
+        f"{weights / 1e6:.1f} million weights, {len(shards)} clips in {len(shards.paths)} shards, "
+        f"{len(shards.views)} views a clip, {order.steps_per_epoch} steps an epoch, on {device}\n"
+        f"predicting the mean label: loss {total:.3f} (motion {motion:.3f}, appearance {appearance:.3f})"
+    )

@@ -1,0 +1,194 @@
+"""A run's folder: what it was made from, so that it can be told apart, read, and gone on with."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+import yaml
+
+from mas_labels.errors import ConfigError, reason_of, unavailable
+from mas_labels.shards.shard_set import ShardSet
+from mas_labels.system.files import write_text
+from mas_train.recipe import TARGETS, Recipe
+from mas_train.weights.checkpoint import TrainingState, list_checkpoints, save_checkpoint
+
+CONFIG_FILE: Final = "config.yaml"
+
+
+def find_checkpoint(run: Path, resume: bool) -> Path | None:
+    """Return the newest checkpoint to resume from, None for a new run; never mix the two up.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds a run and `resume` is false, or holds none and it is true.
+    """
+    checkpoints = list_checkpoints(run)
+    if checkpoints and not resume:
+        raise ConfigError(
+            f"{run} already holds a run ({checkpoints[-1].name}): "
+            "add --resume to go on with it, or give another --out"
+        )
+    if resume and not checkpoints:
+        raise ConfigError(f"nothing to resume in {run}, it holds no checkpoint: leave --resume out")
+    return checkpoints[-1] if checkpoints else None
+
+
+def begin_run(
+    run: Path,
+    recipe: Recipe,
+    shards: ShardSet,
+    state: TrainingState,
+    device: torch.device,
+    generators: list[dict[str, torch.Tensor]],
+    held_out_clips: int = 0,
+) -> None:
+    """Write a run's configuration and its first checkpoint, of the untrained weights.
+
+    `shards` are what is trained on; `held_out_clips` is how many clips are measured on,
+    `generators` as in `save_checkpoint`.
+
+    Raises
+    ------
+    ConfigError
+        If the folder cannot be written to: this shows before the work, not after.
+    """
+    columns = zip(shards.paths, shards.lengths, shards.content_hashes, strict=True)
+    config = {
+        "recipe": asdict(recipe),
+        "labels": list(TARGETS[recipe.targets]),
+        "held_out_clips": held_out_clips,
+        "shards": [{"path": str(path), "clips": n, "content_hash": text} for path, n, text in columns],
+        "environments": [{"from_step": 0, **_environment(device)}],
+    }
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        _write_config(run, config)
+        save_checkpoint(run, state, recipe, shards.content_hashes, generators)
+    except OSError as error:
+        raise ConfigError(f"cannot write to {run} ({reason_of(error)}): give another --out") from error
+
+
+def note_environment(run: Path, step: int, device: torch.device, say: Callable[[str], None]) -> None:
+    """Add where a run goes on to its configuration; say so if that is not where it was before.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration is not ours.
+    UnavailableError
+        If it cannot be read now.
+    """
+    path = run / CONFIG_FILE
+    try:
+        config: dict[str, Any] = yaml.safe_load(path.read_text())
+        before = dict(config["environments"][-1])
+    except OSError as error:
+        raise unavailable(path, error) from error
+    except (ValueError, LookupError, TypeError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"{path} is not the configuration of a run ({error}): start anew in another --out"
+        ) from error
+    now = _environment(device)
+    changed = [f"{name} {before.get(name)} to {now[name]}" for name in now if before.get(name) != now[name]]
+    if changed:
+        say(f"note: changed since this run began: {', '.join(changed)}; weights may differ in the last bits")
+    config["environments"].append({"from_step": step, **now})
+    _write_config(run, config)
+
+
+def _write_config(run: Path, config: dict[str, Any]) -> None:
+    write_text(run / CONFIG_FILE, yaml.safe_dump(config, sort_keys=False))
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    """What the last bits of the weights depend on, beside recipe and shards."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out: nothing here decides the weights, but for their last bits (device, threads).
+
+    Parameters
+    ----------
+    shards
+        Files, folders or patterns.
+    out
+        The run's folder.
+    device
+        ``"auto"`` takes CUDA, then MPS, then the CPU.
+    workers
+        Processes that read clips; 0 reads in the training process.
+    threads
+        CPU threads of torch; None for torch's own choice.
+    max_steps
+        Stop after so many steps, counted from the run's beginning; None for the recipe's epochs.
+    checkpoint_steps, log_steps
+        Steps between two checkpoints, and between two rows of `metrics.csv`.
+    resume
+        Go on from the newest checkpoint in `out`.
+    val_shards
+        More shards to measure on, beside the recipe's held-out videos.
+    val_steps
+        Steps between two measurements on held-out clips.
+    val_clips
+        Held-out clips that are measured at most, spread evenly over all.
+    tensorboard
+        Write TensorBoard events as well.
+    accumulate
+        Parts that a batch is taken in, for devices with little memory.
+    memory_format
+        A key of `mas_train.runtime.performance.MEMORY_FORMATS`, or ``"auto"`` for the faster one of a short measurement;
+        None leaves the choice to `mas_train.runtime.performance.choose_memory_format`.
+    compile
+        Whether to have torch compile the network.
+    fused
+        Whether to take steps in one pass over the weights.
+    curves
+        Draw the learning curves at the end.
+    incomplete
+        Go on with shards whose folders lack others of their plan.
+    """
+
+    shards: Sequence[str | Path]
+    out: Path
+    device: str = "auto"
+    workers: int = 2
+    threads: int | None = None
+    max_steps: int | None = None
+    checkpoint_steps: int = 250
+    log_steps: int = 10
+    resume: bool = False
+    val_shards: Sequence[str | Path] = ()
+    val_steps: int = 500
+    val_clips: int = 1024
+    tensorboard: bool = False
+    accumulate: int = 1
+    memory_format: str | None = None
+    compile: bool = False
+    fused: bool = False
+    curves: bool = True
+    incomplete: bool = False
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended."""
+
+    steps: int
+    end_step: int
+    signal_number: int | None
+    """The signal that stopped it early, if one did."""

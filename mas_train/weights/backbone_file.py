@@ -1,0 +1,160 @@
+"""A backbone out of a file: a checkpoint of ours, what `mas-export` wrote, or a public C3D."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from torch import Tensor
+
+from mas_labels.errors import CheckpointError, MissingDependencyError
+from mas_labels.system.files import atomic_path
+from mas_train.model.backbone import Backbone
+from mas_train.model.backbones import C3D_KINDS, make_backbone
+from mas_train.weights.checkpoint import BEST, FOLDER, FORMAT, LAST, load_checkpoint
+from mas_train.weights.public_layouts import from_public, to_public
+from mas_train.weights.tensor_file import read_bytes, read_weights_file
+
+METADATA: Final = "mas_backbone"
+"""Key of the configuration in a safetensors file's header."""
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """What a backbone is and what it wants to see."""
+
+    backbone: str
+    """One of `mas_train.recipe.BACKBONES`."""
+    width: float
+    pixel_mean: tuple[float, float, float]
+    """Subtracted from R, G and B of 0 to 255."""
+    source: str
+    """File it was read from."""
+    step: int | None = None
+    """Steps of pre-training, where known."""
+    left_out: tuple[str, ...] = ()
+    """Weights of the source that belong to a task, not to the backbone."""
+    input_stride: int = 1
+    """See `mas_train.recipe.Recipe`."""
+
+
+def load_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
+    """Read a backbone, on the CPU and in evaluation mode.
+
+    Parameters
+    ----------
+    source
+        A run's folder (its best checkpoint, or else its last), a checkpoint, a file of `mas-export`, or the
+        weights of a C3D in a layout of `mas_train.weights.public_layouts`. The last do not say what was subtracted
+        from their pixels, so `pixel_mean` is 0: set it to what their makers used.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, it cannot be read, or its weights do not fit.
+    MissingDependencyError
+        If it needs safetensors or torchvision and that does not import.
+    """
+    path = find_checkpoint_file(Path(source))
+    if path.suffix == ".safetensors":
+        weights, config = _read_safetensors(path)
+    else:
+        weights, config = _read_torch(path)
+    backbone = make_backbone(config.backbone, config.width, input_stride=config.input_stride)
+    try:
+        backbone.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = "; ".join(line.strip() for line in str(error).splitlines()[1:])
+        raise CheckpointError(f"{path} does not fit a {config.backbone}: {reason}") from error
+    return backbone.eval(), config
+
+
+def find_checkpoint_file(source: Path) -> Path:
+    """Turn a run's folder into its best checkpoint, or its last; other paths stay.
+
+    Raises
+    ------
+    CheckpointError
+        If a folder holds none.
+    """
+    if not source.is_dir():
+        return source
+    for name in (BEST, LAST):
+        if (source / FOLDER / name).exists():
+            return (source / FOLDER / name).resolve()  # the step is in the file's name
+    raise CheckpointError(f"{source} holds no checkpoint: name a run's folder, or a file of weights")
+
+
+def _read_torch(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
+    """Read a file of `torch.save`: ours, or somebody's."""
+    content = read_weights_file(path)
+    if isinstance(content, dict) and content.get("format") == FORMAT:
+        content = load_checkpoint(path)
+        recipe = content["recipe"]
+        prefix = "backbone."
+        weights = {k.removeprefix(prefix): w for k, w in content["model"].items() if k.startswith(prefix)}
+        mean = tuple(recipe["pixel_mean"])
+        known = (recipe["backbone"], recipe["width"], mean, path.name, content["step"])
+        return weights, BackboneConfig(*known, input_stride=recipe.get("input_stride", 1))
+    return _read_public(path, content)
+
+
+def _read_public(path: Path, content: Any) -> tuple[dict[str, Tensor], BackboneConfig]:
+    """Take the weights of a C3D out of a file from elsewhere."""
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(w, Tensor) for w in content.values()):
+        raise CheckpointError(f"{path} holds no weights by name: expected a state_dict")
+    name, width, weights, left_out = from_public(content, str(path))
+    return weights, BackboneConfig(name, width, (0.0, 0.0, 0.0), path.name, left_out=tuple(left_out))
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
+    """Read what `write_safetensors` wrote, or a public C3D in that format."""
+    safetensors = import_safetensors()
+    read_bytes(path)  # that tells whether the machine can: the library does not say
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dictionary
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path} is no safetensors file that can be read ({error})") from error
+    if METADATA not in header:
+        return _read_public(path, weights)
+    fields = json.loads(header[METADATA])
+    config = BackboneConfig(**{**fields, "pixel_mean": tuple(fields["pixel_mean"])})
+    if config.backbone in C3D_KINDS:
+        weights = from_public(weights, str(path))[2]
+    return weights, config
+
+
+def write_safetensors(path: Path, backbone: Backbone, config: BackboneConfig) -> None:
+    """Write weights (of a C3D in the plain public layout) with their configuration in the header."""
+    safetensors = import_safetensors()
+    weights = dict(backbone.state_dict())
+    if config.backbone in C3D_KINDS:
+        weights = to_public(weights, C3D_KINDS[config.backbone].get("size", "small"))
+    contiguous = {name: weight.contiguous() for name, weight in weights.items()}
+    header = {METADATA: json.dumps(asdict(config)), "format": "pt"}
+    with atomic_path(path) as hidden:
+        hidden.write_bytes(safetensors.torch.save(contiguous, header))
+
+
+def import_safetensors() -> Any:
+    """Import safetensors, or say how to get it.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed.
+    """
+    try:
+        import safetensors.torch
+    except ImportError as error:
+        raise MissingDependencyError(
+            'safetensors is not installed: pip install "mas-video[export]"'
+        ) from error
+    return safetensors

@@ -1,0 +1,285 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped.
+
+A checkpoint holds tensors, numbers, texts, lists and dictionaries only, and is read with `weights_only`: a
+file from elsewhere cannot run code.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from mas_labels.errors import CheckpointError, reason_of, unavailable
+from mas_labels.system.files import atomic_path, is_unsupported
+from mas_train.model.heads import PretextModel
+from mas_train.model.targets import TargetCode
+from mas_train.recipe import Recipe
+from mas_train.runtime.performance import set_generator_states
+from mas_train.weights.tensor_file import check_digest, read_weights_file, write_atomically
+
+FORMAT: Final = "mas-train-checkpoint"
+VERSION: Final = 2
+FORMATS: Final = {FORMAT: VERSION}
+FOLDER: Final = "checkpoints"
+LAST: Final = "last.pt"
+BEST: Final = "best.pt"
+"""Links to the newest checkpoint, and to that of the lowest held-out loss."""
+KEPT: Final = 2
+"""Newest checkpoints kept in a run's folder; the best is kept besides."""
+
+
+@dataclass
+class TrainingState:
+    """What training changes, step by step."""
+
+    model: PretextModel
+    optimizer: torch.optim.SGD
+    code: TargetCode
+    """What the model's outputs mean."""
+    step: int = 0
+    """Steps done."""
+    scaler: torch.amp.GradScaler = field(default_factory=partial(torch.amp.GradScaler, "cpu", enabled=False))
+    """Of fp16's gradients; without effect for other precisions."""
+
+
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Where the checkpoint after `step` steps of a run lies."""
+    return run / FOLDER / f"step-{step:08d}.pt"
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """Return the checkpoints in a run's folder, oldest first.
+
+    Raises
+    ------
+    UnavailableError
+        If the folder cannot be read now.
+    """
+    folder = run / FOLDER
+    try:
+        names = [entry.name for entry in os.scandir(folder)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unavailable(folder, error) from error
+    return sorted(folder / name for name in names if re.fullmatch(r"step-\d{8}\.pt", name))
+
+
+def save_checkpoint(
+    run: Path,
+    state: TrainingState,
+    recipe: Recipe,
+    content_hashes: list[str],
+    generators: list[dict[str, Tensor]],
+) -> Path:
+    """Write a checkpoint so that it is there whole or not at all, then remove those too old to keep.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    state
+        What to save.
+    recipe, content_hashes
+        What the run was made from; resuming compares them.
+    generators
+        `generator_states` of each process, by rank.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written; those before it are untouched.
+    """
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "recipe": asdict(recipe),
+        "content_hashes": content_hashes,
+        "step": state.step,
+        "model": state.model.state_dict(),
+        "targets": state.code.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "generators": generators,
+    }
+    path = checkpoint_path(run, state.step)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+        _link(path, LAST)
+    except (OSError, RuntimeError) as error:
+        raise _not_written(path, error) from error
+    _remove_old(run)
+    return path
+
+
+def _remove_old(run: Path) -> None:
+    """Keep the newest checkpoints and the best."""
+    best = (run / FOLDER / BEST).resolve()
+    for old in list_checkpoints(run)[:-KEPT]:
+        if old.resolve() != best:
+            old.unlink()
+
+
+def mark_best(run: Path, step: int) -> None:
+    """Let ``best.pt`` stand for the checkpoint after `step` steps, which is there.
+
+    Raises
+    ------
+    CheckpointError
+        If the link cannot be written.
+    """
+    path = checkpoint_path(run, step)
+    try:
+        _link(path, BEST)
+    except OSError as error:
+        raise _not_written(path.with_name(BEST), error) from error
+    _remove_old(run)
+
+
+def _not_written(path: Path, error: Exception) -> CheckpointError:
+    again = "use --resume" if any(path.parent.glob("step-*.pt")) else "start again"
+    return CheckpointError(f"cannot write {path} ({reason_of(error)}): make room, or see why; then {again}")
+
+
+def _link(path: Path, name: str) -> None:
+    """Let `name` stand for a checkpoint, in one step: as a link, or as a copy where there are no links."""
+    temporary = path.with_name(f".{name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        temporary.symlink_to(path.name)
+    except OSError as error:
+        if not is_unsupported(error) and error.errno not in (errno.EPERM, errno.EACCES):
+            raise
+        with atomic_path(path.with_name(name)) as copied:
+            shutil.copyfile(path, copied)
+        return
+    temporary.replace(path.with_name(name))
+
+
+def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Parameters
+    ----------
+    path
+        The file.
+    formats
+        Formats that are welcome, each with the version this program reads.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, foreign, or of another version.
+    UnavailableError
+        If it cannot be read now.
+    """
+    content = read_weights_file(path, ": remove it to go on from the one before")
+    if not isinstance(content, dict) or content.get("format") not in formats:
+        raise CheckpointError(f"{path} is not a checkpoint of mas-train")
+    version = formats[content["format"]]
+    if content.get("version") != version:
+        raise CheckpointError(
+            f"{path} is a checkpoint of version {content.get('version')}, this mas-train reads {version}"
+        )
+    check_digest(content, str(path))
+    return content
+
+
+def restore(
+    path: Path,
+    state: TrainingState,
+    recipe: Recipe,
+    content_hashes: list[str],
+    device: torch.device,
+    rank: int = 0,
+) -> None:
+    """Put a checkpoint's content into `state` and the generators.
+
+    Parameters
+    ----------
+    path
+        The checkpoint.
+    state
+        A model and an optimiser built from `recipe`; changed in place.
+    recipe, content_hashes
+        Of the run that wants to go on.
+    device
+        Whose generator is put back beside the CPU's.
+    rank
+        Of this process. One that the run did not have keeps its generator.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint cannot be read, or was made with another recipe or other shards.
+    """
+    content = load_checkpoint(path)
+    _require_same(path, content, recipe, content_hashes)
+    try:
+        state.model.load_state_dict(content["model"])
+        state.code.load_state_dict(content["targets"])
+        load_optimizer(state.optimizer, content["optimizer"])
+        state.scaler.load_state_dict(content["scaler"])
+        if rank < len(content["generators"]):
+            set_generator_states(content["generators"][rank], device)
+        state.step = int(content["step"])
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} does not fit its own recipe ({reason}): it is damaged") from error
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, content: dict[str, Any]) -> None:
+    """Put back what an optimiser has gathered; how it computes (`fused`) stays as it was made."""
+    fused = [group["fused"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(content)
+    for group, value in zip(optimizer.param_groups, fused, strict=True):
+        group["fused"] = value
+
+
+def _require_same(path: Path, content: Mapping[str, Any], recipe: Recipe, hashes: list[str]) -> None:
+    """Refuse to go on with other options or other shards, naming what differs."""
+    then, now = dict(content.get("recipe", {})), asdict(recipe)
+    changed = [
+        f"{name} was {_show(then.get(name))}, is {_show(now.get(name))}"
+        for name in sorted(then.keys() | now.keys())
+        if _show(then.get(name)) != _show(now.get(name))
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{path} was made with other options: {'; '.join(changed)}. "
+            "Resume with the same ones, or start a new run in another --out"
+        )
+    found = list(content.get("content_hashes", []))
+    if found != hashes:
+        raise CheckpointError(
+            f"{path} was made from other shards: {_describe_shards(found, hashes)}. "
+            "Resume with the same ones in the same order, or start a new run in another --out"
+        )
+
+
+def _show(value: Any) -> str:
+    return str(list(value) if isinstance(value, tuple | list) else value)
+
+
+def _describe_shards(then: list[str], now: list[str]) -> str:
+    """Say how two lists of content hashes differ."""
+    if sorted(then) == sorted(now):
+        return f"the same {len(now)} in another order"
+    both = len(set(then) & set(now))
+    return f"it had {len(then)}, now there are {len(now)}, {both} of them the same"

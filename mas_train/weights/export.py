@@ -1,0 +1,154 @@
+"""`mas-export`: a pre-trained backbone for programs that know nothing of this one."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mas_labels.errors import CheckpointError, ConfigError, MissingDependencyError, reason_of
+from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
+
+FILES = {
+    "safetensors": "backbone.safetensors",
+    "torchscript": "features.torchscript.pt",
+    "onnx": "features.onnx",
+}
+"""File of each format."""
+CONFIG_FILE = "backbone.json"
+TOLERANCE = 1e-3
+"""Largest difference allowed between what was written and the original, relative to the largest feature."""
+
+
+def export_backbone(source: Path, out: Path, formats: Sequence[str]) -> list[Path]:
+    """Write a backbone in some formats, each read back and compared with the original.
+
+    Parameters
+    ----------
+    source
+        What `mas_train.weights.backbone_file.load_backbone` reads.
+    out
+        Folder to write to.
+    formats
+        Some of ``safetensors`` (the weights), ``torchscript`` and ``onnx`` (the feature extractor: from clips
+        of shape (B, 3, 16, 112, 112), float, RGB of 0 to 255, to the maps of the last convolution; it
+        subtracts the mean itself). torch calls TorchScript deprecated; ONNX has a future.
+
+    Returns
+    -------
+    list of Path
+        What was written; the configuration, as JSON, is the last.
+
+    Raises
+    ------
+    CheckpointError
+        If the source cannot be read, or a file does not give what the original gives.
+    ConfigError
+        If the folder cannot be written to.
+    MissingDependencyError
+        If a format needs a package that is not there.
+    """
+    import torch
+
+    from mas_train.weights.backbone_file import load_backbone
+
+    backbone, config = load_backbone(source)
+    extractor = make_extractor(backbone, config.pixel_mean)
+    shape = (2, 3, CLIP_FRAMES, VIEW_SIZE, VIEW_SIZE)
+    clips = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 255
+    with torch.inference_mode():
+        expected = extractor(clips)
+    written = []
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in formats:
+            path = out / FILES[name]
+            found = _WRITERS[name](path, extractor, config, clips)
+            difference = ((found - expected).abs().max() / expected.abs().max().clamp(min=1e-12)).item()
+            if not difference <= TOLERANCE:
+                raise CheckpointError(f"{path} gives features that differ by {difference:.2g}: do not use it")
+            written.append(path)
+        (out / CONFIG_FILE).write_text(json.dumps(asdict(config), indent=2) + "\n")
+    except OSError as error:
+        raise ConfigError(f"cannot write to {out} ({reason_of(error)}): give another --out") from error
+    return [*written, out / CONFIG_FILE]
+
+
+def make_extractor(backbone: Any, pixel_mean: Sequence[float]) -> Any:
+    """Put the subtraction of the mean before a backbone's `features`."""
+    import torch
+
+    class FeatureExtractor(torch.nn.Module):
+        pixel_mean: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone = backbone
+            self.register_buffer("pixel_mean", torch.tensor(pixel_mean).reshape(3, 1, 1, 1))
+
+        def forward(self, clips: torch.Tensor) -> torch.Tensor:
+            return self.backbone.features(clips - self.pixel_mean)
+
+    return FeatureExtractor().eval()
+
+
+def _safetensors(path: Path, extractor: Any, config: Any, clips: Any) -> Any:
+    """Write the weights; return the features of the file's backbone."""
+    import torch
+
+    from mas_train.weights.backbone_file import load_backbone, write_safetensors
+
+    write_safetensors(path, extractor.backbone, config)
+    backbone, found = load_backbone(path)
+    with torch.inference_mode():
+        return make_extractor(backbone, found.pixel_mean)(clips)
+
+
+def _torchscript(path: Path, extractor: Any, config: Any, clips: Any) -> Any:
+    """Write a traced feature extractor; return its features."""
+    import torch
+
+    with torch.no_grad():
+        torch.jit.trace(extractor, clips[:1]).save(str(path))
+        return torch.jit.load(str(path))(clips)
+
+
+def _onnx(path: Path, extractor: Any, config: Any, clips: Any) -> Any:
+    """Write the feature extractor as ONNX, for any number of clips; return what onnxruntime makes of it."""
+    import torch
+
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401 - torch's exporter needs it
+    except ImportError as error:
+        raise MissingDependencyError(
+            f'--format onnx needs {error.name}, which is not installed: pip install "mas-video[onnx]"'
+        ) from error
+    quiet = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # the exporter tells of operators that are not used here
+    try:
+        program = torch.onnx.export(
+            extractor,
+            (clips,),
+            dynamo=True,
+            input_names=["clips"],
+            output_names=["features"],
+            dynamic_shapes={"clips": {0: torch.export.Dim("batch")}},
+            verbose=False,
+        )
+    finally:
+        logging.disable(quiet)
+    assert program is not None  # as always with dynamo=True
+    program.save(str(path))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(None, {"clips": clips.numpy()})[0])
+
+
+_WRITERS: dict[str, Callable[[Path, Any, Any, Any], Any]] = {
+    "safetensors": _safetensors,
+    "torchscript": _torchscript,
+    "onnx": _onnx,
+}

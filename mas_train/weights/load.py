@@ -1,0 +1,167 @@
+"""A backbone with its weights: from a checkpoint, or from nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from mas_labels.errors import CheckpointError
+from mas_train.model.backbone import Backbone
+from mas_train.model.backbones import make_backbone
+from mas_train.recipe import Recipe, make_recipe
+from mas_train.weights.backbone_file import find_checkpoint_file, load_backbone
+from mas_train.weights.checkpoint import FORMATS, load_checkpoint
+from mas_train.weights.tensor_file import read_weights_file
+
+SCRATCH: Final = "scratch"
+"""Stands for first weights, drawn at random, in place of a checkpoint."""
+FINETUNED: Final = "mas-finetune-checkpoint"
+FINETUNED_VERSION: Final = 2
+FINETUNED_FILE: Final = "finetuned.pt"
+"""Name of a fine-tuned model in its run's folder."""
+ALL_FORMATS: Final = {**FORMATS, FINETUNED: FINETUNED_VERSION}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A backbone with its weights.
+
+    Attributes
+    ----------
+    backbone
+        On the CPU, in evaluation mode.
+    recipe
+        Entries of the recipe it was trained with: of pre-training, or of fine-tuning.
+    source
+        `SCRATCH`, or the checkpoint's path as it was given.
+    content
+        All of the checkpoint; empty for a file that is not one.
+    """
+
+    backbone: Backbone
+    recipe: Mapping[str, Any]
+    source: str
+    content: Mapping[str, Any]
+
+    @property
+    def pixel_mean(self) -> tuple[float, float, float]:
+        """What is subtracted from R, G and B."""
+        red, green, blue = self.recipe["pixel_mean"]
+        return float(red), float(green), float(blue)
+
+    @property
+    def kind(self) -> str:
+        """``"scratch"``, ``"self-supervised"``, ``"supervised"``, or ``"fine-tuned"`` after the second.
+
+        ``"other"`` for weights from elsewhere, those of `mas-export`, and what was fine-tuned from such:
+        nothing tells how they came about.
+        """
+        if self.source == SCRATCH:
+            return SCRATCH
+        if not self.content:
+            return "other"
+        if self.content["format"] != FINETUNED:
+            return "self-supervised"
+        if self.content["pretraining"]:
+            return "fine-tuned"
+        return "supervised" if self.content["init"] == SCRATCH else "other"
+
+    @property
+    def pretraining(self) -> Mapping[str, Any]:
+        """Entries of the recipe of self-supervised pre-training; empty if there was none."""
+        if self.content and self.content["format"] != FINETUNED:
+            return self.recipe
+        return self.content.get("pretraining", {})
+
+
+BACKBONE_ENTRIES: Final = ("backbone", "width", "pixel_mean", "initialisation", "input_stride")
+"""Entries of a recipe that belong to the backbone, whatever it is trained for."""
+
+
+def backbone_entries(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a recipe that belong to the backbone."""
+    return {name: recipe[name] for name in BACKBONE_ENTRIES if name in recipe}
+
+
+def load_weights(
+    source: str | Path, width: float = 1.0, seed: int = 0, backbone: str = "c3d", input_stride: int = 1
+) -> Weights:
+    """Load a backbone.
+
+    Parameters
+    ----------
+    source
+        `SCRATCH`, the folder of a run of `mas-finetune`, or whatever `mas_train.weights.backbone_file.load_backbone`
+        takes.
+    width, seed, backbone, input_stride
+        Of a backbone from scratch.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no checkpoint, or it is damaged, foreign, or of another version.
+    """
+    if source == SCRATCH:
+        torch.manual_seed(seed)
+        recipe = make_recipe("ucf101", width=width, seed=seed, backbone=backbone, input_stride=input_stride)
+        network = make_backbone(recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
+        return Weights(network.eval(), asdict(recipe), SCRATCH, {})
+    path = Path(source)
+    path = path / FINETUNED_FILE if (path / FINETUNED_FILE).is_file() else find_checkpoint_file(path)
+    content = {} if path.suffix == ".safetensors" else read_weights_file(path)
+    if not isinstance(content, dict) or content.get("format") not in ALL_FORMATS:
+        network, config = load_backbone(path)  # of a file from elsewhere its own words are all that is known
+        names = ("backbone", "width", "pixel_mean", "input_stride")
+        known = {name: getattr(config, name) for name in names}
+        return Weights(network, {**asdict(make_recipe("ucf101")), **known}, str(source), {})
+    if content["format"] != FINETUNED:
+        network, _ = load_backbone(path)
+        return Weights(network, content["recipe"], str(source), content)
+    return _load_finetuned(path, str(source))
+
+
+def _load_finetuned(path: Path, source: str) -> Weights:
+    content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSION})
+    try:
+        recipe = known_recipe(content["recipe"])
+        network = make_backbone(recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
+        network.load_state_dict(part_of(content["model"], "backbone"))
+    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} does not fit its own recipe ({reason}): it is damaged") from error
+    return Weights(network.eval(), asdict(recipe), source, content)
+
+
+def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return the weights of one part of a model, by their names in it."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def fingerprint(model: torch.nn.Module) -> str:
+    """Return the SHA-256 of a model's weights and buffers, names and shapes included."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        array = value.detach().cpu().contiguous().numpy()
+        digest.update(f"{name} {array.dtype} {array.shape};".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def known_recipe(entries: Mapping[str, Any], **changes: Any) -> Recipe:
+    """Turn a stored recipe into one of this version, with changes.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of its range.
+    """
+    names = Recipe.__dataclass_fields__
+    kept = {name: tuple(v) if isinstance(v, list) else v for name, v in entries.items() if name in names}
+    return Recipe(**{**kept, **{name: value for name, value in changes.items() if value is not None}})

@@ -1,0 +1,124 @@
+"""Names of C3D's weights in public use, and ours: import and export of backbones.
+
+plain
+    ``conv1.weight`` ... ``conv5.weight``, or with ``a`` and ``b`` (``conv3a``, ``conv3b``) for the large C3D;
+    ``bn1.*`` ... of batch norm. Seen in most PyTorch ports, the second release of the paper's authors, and
+    what `mas-export` writes.
+wrapped
+    ``conv1a.conv.weight``, ``conv1a.bn.*``. Seen in MMAction2.
+numbered
+    ``features.0.weight``, ``features.3.weight`` ..., convolutions in order. Seen in ports from Caffe.
+
+Prefixes ``module.``, ``backbone.`` and ``model.`` are dropped. Fully connected layers (``fc6``, ``fc7``,
+``fc8``, ``classifier.*``, ``cls_head.*``, ``motion_linear``, ``app_linear``) are known and left out: they
+belong to a task, and are trained anew (paper, section 4.1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from mas_labels.errors import CheckpointError
+from mas_train.model.c3d import STAGES
+
+_PREFIXES = re.compile(r"^(?:module\.|backbone\.|model\.)+")
+_PLAIN = re.compile(r"^(conv|bn)([1-5])([ab]?)\.(?:(conv|bn)\.)?(\w+)$")
+_NUMBERED = re.compile(r"^features\.(\d+)\.(weight|bias)$")
+_TASK = re.compile(r"^(?:fc\d|classifier|cls_head|motion_linear|app_linear)\b")
+
+
+def public_names(size: str) -> list[str]:
+    """Names of the convolutions in the plain layout, without ``conv``: 1 to 5, or 1, 2, 3a, 3b to 5b."""
+    stages = enumerate(STAGES[size], start=1)
+    return [f"{n}{letter}" for n, stage in stages for letter in (("",) if len(stage) == 1 else ("a", "b"))]
+
+
+def to_public(weights: Mapping[str, Tensor], size: str) -> dict[str, Tensor]:
+    """Rename the weights of a `mas_train.model.c3d.C3D` to the plain layout."""
+    names = public_names(size)
+    kinds = {"convs": "conv", "norms": "bn"}
+    renamed = {}
+    for key, weight in weights.items():
+        kind, layer, rest = key.split(".")
+        renamed[f"{kinds[kind]}{names[int(layer)]}.{rest}"] = weight
+    return renamed
+
+
+def from_public(
+    weights: Mapping[str, Tensor], source: str
+) -> tuple[str, float, dict[str, Tensor], list[str]]:
+    """Recognise a C3D by its weights' names.
+
+    Parameters
+    ----------
+    weights
+        In any of the layouts above.
+    source
+        What to call them in messages.
+
+    Returns
+    -------
+    backbone : str
+        ``c3d``, ``c3d-bn``, ``c3d-large`` or ``c3d-large-bn``.
+    width : float
+        Its width, from the first convolution.
+    renamed : dict
+        Weights under the names of `mas_train.model.c3d.C3D`.
+    left_out : list of str
+        Names of the weights that belong to a task.
+
+    Raises
+    ------
+    CheckpointError
+        Naming the keys that are not known, or the layers that are missing.
+    """
+    keys = {key: _PREFIXES.sub("", key) for key in weights}
+    left_out = [key for key, name in keys.items() if _TASK.match(name)]
+    found = {key: _parse(name) for key, name in keys.items() if key not in left_out}
+    unknown = [key for key, place in found.items() if place is None]
+    if unknown:
+        raise CheckpointError(
+            f"{source} is no C3D in a layout that is known: it has {_some(unknown)}; expected "
+            "conv1.weight to conv5.weight or conv5b.weight, conv1a.conv.weight, or features.0.weight"
+        )
+    places = {key: place for key, place in found.items() if place is not None}
+    layers = sorted({layer for kind, layer, _ in places.values() if kind == "convs"})
+    size = _size(layers, source)
+    batch_norm = any(kind == "norms" for kind, _, _ in places.values())
+    renamed = {
+        f"{kind}.{layers.index(layer)}.{rest}": weights[key]
+        for key, (kind, layer, rest) in places.items()
+        if layer in layers
+    }
+    width = len(renamed["convs.0.weight"]) / STAGES[size][0][0] if "convs.0.weight" in renamed else 1.0
+    name = "c3d" + ("-large" if size == "large" else "") + ("-bn" if batch_norm else "")
+    return name, width, renamed, left_out
+
+
+def _parse(name: str) -> tuple[str, tuple[int, str], str] | None:
+    """Kind of layer, its place (stage and letter, or number), and the weight's name in it."""
+    if match := _PLAIN.match(name):
+        kind, stage, letter, inner, rest = match.groups()
+        return {"conv": "convs", "bn": "norms"}[inner or kind], (int(stage), letter or "a"), rest
+    if match := _NUMBERED.match(name):
+        return "convs", (int(match[1]), ""), match[2]
+    return None
+
+
+def _size(layers: Sequence[tuple[int, str]], source: str) -> str:
+    """Small or large, by the convolutions there are."""
+    for size in STAGES:
+        names = [(int(name[0]), name[1:] or "a") for name in public_names(size)]
+        numbered = len(layers) == len(names) and all(letter == "" for _, letter in layers)
+        if list(layers) == names or numbered:
+            return size
+    found = ", ".join(f"{stage}{letter}" for stage, letter in layers) or "none"
+    expected = " or ".join(", ".join(public_names(size)) for size in STAGES)
+    raise CheckpointError(f"{source} has convolutions {found}; expected {expected}")
+
+
+def _some(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")

@@ -1,0 +1,194 @@
+"""Folders as people have them: links, folders that cannot be read; and that whatever is left out is told."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import FOLDER_MANIFEST, moving_texture, write_video
+from helpers.layouts import grow
+
+from mas_labels.cli.main import main
+from mas_labels.datasets.find_videos import find_videos, listing_notes, load_manifest
+from mas_labels.datasets.folder import resolve_inside, walk_folder
+from mas_labels.errors import DatasetError
+
+
+def link(path: Path, target: str | Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+
+
+def found(root: Path, follow_links: bool = True) -> list[str]:
+    return [
+        video.path for video in find_videos(load_manifest(FOLDER_MANIFEST), root, None, follow_links).videos
+    ]
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """A data set with one class on another disk."""
+    root = grow(tmp_path / "root", "A/a.avi")
+    link(root / "B", grow(tmp_path / "disk2" / "B", "b.avi"))
+    return root
+
+
+def test_classes_that_are_links_are_followed_if_asked(linked: Path) -> None:
+    assert found(linked, follow_links=False) == ["A/a.avi"]
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), linked, None, follow_links=True)
+    assert [(video.path, video.class_name) for video in listing.videos] == [
+        ("A/a.avi", "A"),
+        ("B/b.avi", "B"),
+    ]
+    assert listing.notes == ()
+
+
+def test_a_cache_of_links_to_blobs_is_read(tmp_path: Path) -> None:
+    """As Hugging Face keeps data sets: the link has the ending, the blob has none."""
+    grow(tmp_path, "blobs/0123abcd", "blobs/4567cdef")
+    link(tmp_path / "snapshots" / "rev" / "A" / "a.avi", "../../../blobs/0123abcd")
+    link(tmp_path / "snapshots" / "rev" / "B" / "b.avi", "../../../blobs/4567cdef")
+    assert found(tmp_path / "snapshots" / "rev") == ["A/a.avi", "B/b.avi"]
+    with pytest.raises(DatasetError, match=r"2 symbolic links were not followed \(--follow-links does"):
+        found(tmp_path / "snapshots" / "rev", follow_links=False)
+
+
+def test_loops_end_and_each_real_folder_is_read_once_whatever_the_order(tmp_path: Path) -> None:
+    root = grow(tmp_path / "root", "A/a.avi", "A/deep/b.avi")
+    outside = grow(tmp_path / "outside", "x.avi", "inner/y.avi")
+    link(root / "B", root / "A")  # is listed already, as A
+    link(root / "A" / "up", root)  # a loop
+    link(root / "C", outside / "inner")  # the folder in it before the folder
+    link(root / "D", outside)
+    link(outside / "inner" / "back", outside)  # a loop outside
+    link(outside / "self", "self")
+    assert found(root) == ["A/a.avi", "A/deep/b.avi", "C/y.avi", "D/x.avi"]
+    notes = walk_folder(root, (".avi",), follow_links=True).notes
+    assert notes == (
+        "1 symbolic links lead to no file or folder: D/self",
+        "3 symbolic links lead to folders that are listed already: A/up, B, C/back",
+    )
+
+
+def test_a_folder_of_many_levels_is_read(tmp_path: Path) -> None:
+    """Deeper than Python calls functions."""
+    folders = [tmp_path / "/".join("d" * depth) for depth in range(1, 1200)]
+    for folder in folders:
+        folder.mkdir()
+    (folders[-1] / "a.avi").touch()
+    try:
+        assert found(tmp_path) == ["d/" * len(folders) + "a.avi"]
+    finally:  # else pytest's own tidying fails at this depth
+        (folders[-1] / "a.avi").unlink()
+        for folder in reversed(folders):
+            folder.rmdir()
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+    """Let folders of a name be unreadable, for the superuser, too."""
+    scandir = os.scandir
+
+    def scan(folder: str | Path) -> object:
+        if Path(folder).name == name:
+            raise OSError(number, os.strerror(number), str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", scan)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("command", ["list", "make", "make --dry-run"])
+def test_a_folder_that_cannot_be_read_stops_every_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, command: str
+) -> None:
+    root = grow(tmp_path / "root", "A/a.avi", "closed/b.avi")
+    refuse(monkeypatch, "closed", number)
+    words = [*command.split(), "--manifest", str(FOLDER_MANIFEST), "--root", str(root)]
+    words += ["--out", str(tmp_path / "out")] if "make" in command else []
+    shown = CliRunner().invoke(main, words)
+    assert shown.exit_code == 1
+    assert f"cannot read {root}/closed: {os.strerror(number)}" in shown.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_root_alone_may_read_on_a_disk_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = grow(tmp_path, "A/a.avi", "lost+found/b.avi")
+    refuse(monkeypatch, "lost+found", errno.EACCES)
+    assert found(root) == ["A/a.avi"]
+
+
+@pytest.fixture
+def one_video_and_a_link(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    write_video(root / "A" / "a.avi", moving_texture(17, 64, 80, 1, 0))
+    write_video(tmp_path / "disk2" / "b.avi", moving_texture(17, 64, 80, 0, 1))
+    link(root / "B", tmp_path / "disk2")
+    return root
+
+
+def run(*words: object) -> tuple[int, str]:
+    shown = CliRunner().invoke(main, [str(word) for word in words])
+    return shown.exit_code, shown.output
+
+
+def test_make_tells_all_that_list_tells_and_links_are_followed_to_the_end(
+    one_video_and_a_link: Path, tmp_path: Path
+) -> None:
+    root, out = one_video_and_a_link, tmp_path / "out"
+    options = ["--manifest", FOLDER_MANIFEST, "--root", root]
+    (root / "notes.txt").touch()
+    lines = listing_notes(find_videos(load_manifest(FOLDER_MANIFEST), root))
+    assert [line.split(",")[0] for line in lines] == [
+        "ignored",
+        "note: 1 symbolic links were not followed (--follow-links does",
+    ]
+    make = ["make", *options, "--out", out, "--flow", "dis", "--workers", 1]
+    for command in (["list", *options], [*make, "--dry-run"], make):
+        status, text = run(*command)
+        assert status == 0 and [line for line in text.splitlines() if line in lines] == lines
+
+    linked = [*make[:-4], tmp_path / "linked", *make[-4:], "--follow-links"]
+    linked.remove(out)
+    assert run(*linked)[0] == 0
+    verify = ["verify", tmp_path / "linked", "--recompute", "100%", "--root", root]
+    status, text = run(*verify, "--follow-links")
+    assert (status, text.splitlines()[-1]) == (0, "1 of 1 shards are sound; 2 clips made again")
+    status, text = run(*verify)
+    assert status == 5 and "leads out of" in text and "--follow-links" in text
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../a", "a/../../b", "", "a\0b"])
+def test_paths_from_shards_never_lead_out_by_their_names(tmp_path: Path, path: str) -> None:
+    with pytest.raises(DatasetError, match="leads out of"):
+        resolve_inside(tmp_path, path, follow_links=True)
+
+
+def test_links_in_few_folders_come_first_and_none_leads_above_the_root(tmp_path: Path) -> None:
+    """Else a link to a folder above would give all that lies beside the root its own class."""
+    root = grow(tmp_path / "home" / "root", "A/a.avi")
+    grow(tmp_path / "home" / "disk", "B/b.avi", "C/c.avi")
+    link(root / "A" / "up", tmp_path)
+    link(root / "A" / "deep", tmp_path / "home" / "disk" / "B")
+    link(root / "B", tmp_path / "home" / "disk" / "B")
+    contents = walk_folder(root, (".avi",), follow_links=True)
+    assert contents.videos == ("A/a.avi", "B/b.avi")
+    assert contents.notes == (
+        "1 symbolic links lead to folders that the root lies in: A/up",
+        "1 symbolic links lead to folders that are listed already: A/deep",
+    )
+
+
+def test_what_is_hidden_or_no_file_is_told(tmp_path: Path) -> None:
+    root = grow(tmp_path, "A/a.avi", ".hidden/b.avi", "A/.c.avi", "A/._a.avi", "A/.DS_Store", ".part.txt")
+    os.mkfifo(root / "A" / "pipe.avi")
+    contents = walk_folder(root, (".avi",))
+    assert contents.videos == ("A/a.avi",)
+    assert contents.notes == (
+        "1 pipes, sockets or devices are no videos: A/pipe.avi",
+        "2 hidden folders or videos were skipped: .hidden, A/.c.avi",
+    )

@@ -1,0 +1,144 @@
+"""Kinetics in any folder, with replacements, copies and tables of any kind; classes in two spellings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.layouts import CLIP, HEAD, ID, found, grow, rows, told, write
+
+from mas_labels.datasets.find_videos import describe
+from mas_labels.errors import DatasetError
+
+# Kinetics
+
+
+@pytest.mark.parametrize(
+    "folder", ["", "train/", "train/home/x/v1-0/train/", "part_0/", "train/part_0/class_one/"]
+)
+def test_kinetics_in_any_folder_has_the_split_and_class_of_its_row(tmp_path: Path, folder: str) -> None:
+    root = grow(tmp_path / "k400", f"{folder}{ID}.mp4")
+    write(tmp_path / "annotations" / "train.csv", CLIP)
+    assert rows(found("kinetics400", root)) == [(f"{folder}{ID}.mp4", "class one", ("train",))]
+
+
+def test_kinetics_in_parts_without_csv(tmp_path: Path) -> None:
+    root = grow(tmp_path, f"train/part_0/waxing/{ID}.mp4", f"val/waxing/x{ID[1:]}.mp4")
+    assert [row[1:] for row in rows(found("kinetics400", root))] == [
+        ("waxing", ("train",)),
+        ("waxing", ("val",)),
+    ]
+
+
+@pytest.mark.parametrize("times", ["27.0,37.0", "27.,37.00", " 27 , 37"])
+def test_times_may_be_written_as_pandas_writes_them(tmp_path: Path, times: str) -> None:
+    root = grow(tmp_path, f"train/{ID}.mp4")
+    write(root / "train.csv", f"{HEAD}class one,ABCDEFGHIJK,{times},train\n")
+    assert len(found("kinetics400", root).select("train")) == 1
+    write(root / "train.csv", f"{HEAD}class one,ABCDEFGHIJK,27.5,37,train\n")
+    with pytest.raises(DatasetError, match=r"27\.5 is not a whole number"):
+        found("kinetics400", root)
+
+
+@pytest.mark.parametrize("last", ["split", "label"])
+def test_a_test_list_without_labels_gives_videos_without_class(tmp_path: Path, last: str) -> None:
+    root = grow(tmp_path / "k400", f"train/{ID}.mp4", f"test/x{ID[1:]}.mp4")
+    write(tmp_path / "annotations" / "train.csv", CLIP)
+    cell = "" if last == "label" else "test"
+    text = f"youtube_id,time_start,time_end,{last}\nxBCDEFGHIJK,27,37,{cell}\ngone_gone12,1,2,{cell}\n"
+    write(tmp_path / "annotations" / "test.csv", text)
+    listing = found("kinetics400", root)
+    assert rows(listing) == [
+        (f"test/x{ID[1:]}.mp4", None, ("test",)),
+        (f"train/{ID}.mp4", "class one", ("train",)),
+    ]
+    assert listing.classes == ("class one",)
+    assert [(video.path, video.class_name) for video in listing.missing] == [
+        ("gone_gone12_000001_000002.mp4", None)
+    ]
+    assert told(listing, "2 rows of test.csv have no label: no class for their videos")
+    assert "(no class)" in describe(listing)
+
+
+# classes in two spellings
+
+
+@pytest.mark.parametrize("other", ["one_two", "One Two", "ONE_TWO"])
+def test_a_class_in_two_spellings_is_one_across_splits(tmp_path: Path, other: str) -> None:
+    root = grow(tmp_path / "k400", f"train/one two/{ID}.mp4", f"val/{other}/x{ID[1:]}.mp4")
+    listing = found("kinetics400", root)
+    assert len(listing.classes) == 1 and {video.class_index for video in listing.videos} == {0}
+    assert told(listing, "1 class names are other spellings of a class and taken for it: ")
+    write(root / "train.csv", HEAD + "one_two,ABCDEFGHIJK,27,37,train\n")
+    write(root / "val.csv", HEAD + f"{other},xBCDEFGHIJK,27,37,val\n")
+    assert len(found("kinetics400", root).classes) == 1
+
+
+def test_a_class_in_two_unicode_forms_is_one(tmp_path: Path) -> None:
+    root = grow(tmp_path, "caf\u00e9/a.avi", "cafe\u0301/b.avi")  # as Linux and as macOS writes it
+    listing = found("folder", root)
+    assert len(listing.classes) == 1 and len({video.path for video in listing.videos}) == 2
+
+
+def test_a_class_list_decides_the_spelling(tmp_path: Path) -> None:
+    root = grow(tmp_path, "yo_yo/v_YoYo_g01_c01.avi", "Yo Yo/v_YoYo_g01_c02.avi")
+    write(root / "classInd.txt", "1 Yo_Yo\n")
+    listing = found("ucf101", root)
+    assert listing.classes == ("Yo_Yo",) and {video.class_name for video in listing.videos} == {"Yo_Yo"}
+    assert told(listing, "2 class names are other spellings of a class and taken for it: Yo Yo is Yo_Yo, ...")
+
+
+# several files of one clip
+
+
+@pytest.mark.parametrize("with_csv", [True, False])
+@pytest.mark.parametrize(
+    ("paths", "taken"),
+    [
+        ((f"train/class one/{ID}.mp4", f"train/class one/{ID}.mkv"), f"train/class one/{ID}.mp4"),
+        ((f"train/class one/{ID}.mkv", f"train/part_2/class one/{ID}.mkv"), f"train/class one/{ID}.mkv"),
+        ((f"train/class one/{ID}.mp4", f"replacement/{ID}.mp4"), f"replacement/{ID}.mp4"),
+        (
+            (f"train/class one/{ID}.mp4", f"replacement/for_corrupted/{ID}.mkv"),
+            f"replacement/for_corrupted/{ID}.mkv",
+        ),
+    ],
+)
+def test_one_file_of_a_clip_is_taken_and_the_other_told(
+    tmp_path: Path, paths: tuple[str, ...], taken: str, with_csv: bool
+) -> None:
+    root = grow(tmp_path / "k400", *paths)
+    if with_csv:
+        write(tmp_path / "annotations" / "train.csv", CLIP)
+    listing = found("kinetics400", root)
+    assert rows(listing) == [(taken, "class one", ("train",))]
+    (other,) = set(paths) - {taken}
+    assert told(listing, f"1 files are other copies of a video and left out: {other} ({taken} is used")
+    assert listing.classes == ("class one",)
+
+
+def test_a_replacement_of_nothing_has_the_class_of_its_row(tmp_path: Path) -> None:
+    root = grow(tmp_path / "k400", f"replacement/{ID}.mp4")
+    assert rows(found("kinetics400", root)) == [(f"replacement/{ID}.mp4", None, ())]
+    write(root / "train.csv", CLIP)
+    assert rows(found("kinetics400", root)) == [(f"replacement/{ID}.mp4", "class one", ("train",))]
+
+
+def test_a_folder_of_a_split_is_no_class_of_a_video_without_row(tmp_path: Path) -> None:
+    root = grow(tmp_path, f"train/{ID}.mp4", "train/ABCDEFGHIJZ_000027_000037.mp4")
+    write(root / "train.csv", CLIP)
+    listing = found("kinetics400", root)
+    assert listing.classes == ("class one",)
+    assert [video.class_name for video in listing.videos] == ["class one", None]
+
+
+def test_a_video_with_rows_of_two_classes_is_told(tmp_path: Path) -> None:
+    root = grow(tmp_path, f"train/{ID}.mp4")
+    write(root / "train.csv", CLIP + "class_one,ABCDEFGHIJK,27,37,train\n")
+    assert not told(found("kinetics400", root), "several classes")
+    write(root / "train.csv", CLIP + "two,ABCDEFGHIJK,27,37,train\n")
+    listing = found("kinetics400", root)
+    assert [video.class_name for video in listing.videos] == ["two"]
+    assert told(
+        listing, f"1 videos have rows of several classes, the last is taken: train/{ID}.mp4 (class one, two)"
+    )

@@ -1,0 +1,38 @@
+"""Folders of empty files laid out as data sets are, and what is listed of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mas_labels.datasets.find_videos import Listing, find_videos, load_manifest
+
+ID = "ABCDEFGHIJK_000027_000037"
+"""Name of a clip of Kinetics."""
+HEAD = "label,youtube_id,time_start,time_end,split\n"
+CLIP = HEAD + "class one,ABCDEFGHIJK,27,37,train\n"
+"""A CSV file with its row."""
+
+
+def grow(root: Path, *paths: str) -> Path:
+    """Make empty files."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return root
+
+
+def write(path: Path, text: str | bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+def found(manifest: str, root: Path, splits: Path | None = None) -> Listing:
+    return find_videos(load_manifest(manifest), root, splits)
+
+
+def rows(listing: Listing) -> list[tuple[str, str | None, tuple[str, ...]]]:
+    return [(video.path, video.class_name, video.splits) for video in listing.videos]
+
+
+def told(listing: Listing, text: str) -> bool:
+    return any(text in note for note in listing.notes)

@@ -1,0 +1,188 @@
+"""The compiled passes over pixels against the plain NumPy ones: equal to the last bit, whatever comes."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mas_labels
+from mas_labels.errors import ConfigError, MissingDependencyError
+from mas_labels.labels.block_sums import WAY_VARIABLE
+from mas_labels.labels.block_sums_native import available_isas, gatherer, native_gatherer
+from mas_labels.labels.block_sums_numpy import NUMPY
+from mas_labels.labels.patterns import WHOLE_VIEW
+from mas_labels.labels.views import view_table
+
+ISAS = available_isas()
+KINDS = ("noise", "patches", "few colours", "still", "grey")
+
+
+def random_frames(rng, kind, frames, rows, cols):
+    """(frames, rows, cols, 3) uint8 of one of `KINDS`; all but noise are full of ties."""
+    shape = (frames, rows, cols, 3)
+    if kind == "noise":
+        return rng.integers(0, 256, shape, np.uint8)
+    if kind == "few colours":
+        return rng.choice(np.array([0, 127, 128, 255], np.uint8), shape)
+    if kind == "still":
+        return np.broadcast_to(rng.integers(0, 256, 3, np.uint8), shape)  # not contiguous
+    if kind == "grey":
+        return np.repeat(rng.integers(100, 140, (*shape[:3], 1), np.uint8), 3, axis=-1)
+    patches = rng.integers(0, 256, (frames, rows // 16 + 1, cols // 16 + 1, 3), np.uint8)
+    return patches.repeat(16, axis=1).repeat(16, axis=2)[:, :rows, :cols]
+
+
+def random_flow(rng, kind, fields, rows, cols):
+    """(fields, rows, cols, 2) float32 of one of `KINDS`."""
+    shape = (fields, rows, cols, 2)
+    if kind == "still":
+        return np.full(shape, rng.choice([0, -0.0, 1e-40, 3.7, 16384]), np.float32)
+    if kind == "few colours":
+        return rng.integers(-1, 2, shape).astype(np.float32)
+    if kind == "patches":
+        return rng.choice(np.float32([-16384, -1, 0, 1e-30, 16384]), shape)
+    return rng.normal(0, 10.0 ** rng.integers(-6, 3), shape).astype(np.float32)
+
+
+def random_crops(rng, rows, cols, count):
+    """(C, 2) int32, ascending, none twice; the corners are likely."""
+    tops = rng.choice([0, rows - 112, *rng.integers(0, rows - 111, 2)], count)
+    lefts = rng.choice([0, cols - 112, *rng.integers(0, cols - 111, 4)], count)
+    return np.unique(np.column_stack([tops, lefts]), axis=0).astype(np.int32)
+
+
+def assert_same(found, expected):
+    for field in dataclasses.fields(expected):
+        ours, theirs = getattr(found, field.name), getattr(expected, field.name)
+        assert ours.dtype == theirs.dtype and ours.shape == theirs.shape, field.name
+        assert ours.tobytes() == theirs.tobytes(), field.name
+
+
+def check_all(way, seed, kind, frames, rows, cols, crops, queries):
+    """Compare every function of a `Gatherer` with NumPy's on one random clip, by both conventions' rules."""
+    rng = np.random.default_rng(seed)
+    crops = random_crops(rng, rows, cols, crops)
+    clip = random_frames(rng, kind, frames, rows, cols)
+    flow = random_flow(rng, kind, max(1, frames - 1), rows, cols)
+    bins = rng.integers(0, 8, (2, rows, cols)).astype(np.uint8)
+    votes = rng.integers(0, 2**45, (2, rows, cols))
+    asked = crops[rng.integers(0, len(crops), queries)]
+    asked = np.column_stack([asked, rng.integers(0, WHOLE_VIEW + 1, queries)]).astype(np.int32)
+    for derivative in ("central", "prewitt"):
+        assert_same(way.field_sums(flow, derivative, crops), NUMPY.field_sums(flow, derivative, crops))
+    for diagonals in ("partition", "shared"):
+        assert_same(way.colour_sums(clip, crops, diagonals), NUMPY.colour_sums(clip, crops, diagonals))
+        np.testing.assert_array_equal(
+            way.vote_sums(bins, votes, crops, diagonals), NUMPY.vote_sums(bins, votes, crops, diagonals)
+        )
+        np.testing.assert_array_equal(
+            way.frequent_colours(clip, asked, diagonals), NUMPY.frequent_colours(clip, asked, diagonals)
+        )
+
+
+sizes = st.tuples(st.integers(112, 140), st.integers(112, 180))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(ISAS), st.integers(0, 2**32 - 1), st.sampled_from(KINDS), st.integers(1, 4), sizes)
+def test_sums_of_random_clips_equal_the_reference(isa, seed, kind, frames, size):
+    check_all(native_gatherer(isa), seed, kind, frames, *size, crops=3, queries=8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_sums_of_a_thousand_random_clips_equal_the_reference(seed):
+    rng = np.random.default_rng(seed)
+    for number in range(50):
+        rows, cols = rng.integers(112, 150), rng.integers(112, 200)
+        way = native_gatherer(ISAS[number % len(ISAS)])
+        check_all(way, [seed, number], KINDS[number % 5], rng.integers(1, 17), rows, cols, 3, 6)
+
+
+@pytest.mark.parametrize("convention", ["paper", "authors"])
+def test_labels_of_whole_tables_equal_the_reference(convention, monkeypatch):
+    rng = np.random.default_rng(8)
+    for kind in KINDS:
+        frames, flow = random_frames(rng, kind, 3, 128, 171), random_flow(rng, kind, 2, 128, 171)
+        views = view_table(20)
+        found = mas_labels.compute_labels(frames, flow, views, convention)
+        with monkeypatch.context() as patch:
+            patch.setenv(WAY_VARIABLE, "numpy")
+            expected = mas_labels.compute_labels(frames, flow, views, convention)
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("convention", ["paper", "authors"])
+def test_labels_of_real_clips_equal_the_reference(convention, shared_videos, monkeypatch):
+    from mas_labels.video.clips import cut_clips
+    from mas_labels.video.video_file import VideoReader
+
+    for path in sorted((shared_videos / "ucf101").rglob("*.avi"))[60::100]:
+        _, frames = next(cut_clips(VideoReader(path)))
+        flow = mas_labels.compute_flow(frames, "dis")
+        views = view_table(8)[::11]
+        found = mas_labels.compute_labels(frames, flow, views, convention)
+        with monkeypatch.context() as patch:
+            patch.setenv(WAY_VARIABLE, "numpy")
+            expected = mas_labels.compute_labels(frames, flow, views, convention)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_many_colours_as_frequent_as_one_another():
+    """More colours than the compiled search counts at first, all twice but the one with the highest code."""
+    codes = np.arange(112 * 112) // 2 * 997 % 2**24
+    codes[codes == codes.max()] += 1
+    codes = np.append(codes[:-1], 2**24 - 1)
+    frames = np.stack([codes & 255, codes >> 8 & 255, codes >> 16], axis=-1).astype(np.uint8)
+    frames = frames.reshape(1, 112, 112, 3)
+    queries = np.array([(0, 0, block) for block in range(WHOLE_VIEW + 1)], np.int32)
+    found = native_gatherer().frequent_colours(frames, queries, "partition")
+    np.testing.assert_array_equal(found, NUMPY.frequent_colours(frames, queries, "partition"))
+
+
+def test_no_views_have_no_labels_but_the_clip_has_its_boundaries():
+    frames, flow = np.zeros((2, 112, 112, 3), np.uint8), np.ones((1, 112, 112, 2), np.float32)
+    statistics = mas_labels.labels.compute.clip_statistics(frames, flow, np.empty((0, 3), int))
+    assert statistics.labels.shape == (0, 27)
+    assert statistics.mu.shape == (112, 112, 2)
+    assert statistics.motion.tolist() == [[0, 0]]
+
+
+def test_without_the_extension_nothing_is_done_silently(monkeypatch):
+    frames, flow = np.zeros((2, 112, 112, 3), np.uint8), np.zeros((1, 112, 112, 2), np.float32)
+    expected = mas_labels.compute_labels(frames, flow)
+    monkeypatch.setitem(sys.modules, "mas_labels._labels", None)
+    with pytest.raises(MissingDependencyError, match=f"C\\+\\+17 compiler.*Or set {WAY_VARIABLE}=numpy"):
+        mas_labels.compute_labels(frames, flow)
+    monkeypatch.setenv(WAY_VARIABLE, "numpy")
+    assert gatherer() is NUMPY
+    np.testing.assert_array_equal(mas_labels.compute_labels(frames, flow), expected)
+
+
+def test_an_unknown_way_is_refused(monkeypatch):
+    monkeypatch.setenv(WAY_VARIABLE, "cuda")
+    with pytest.raises(ConfigError, match="MAS_LABELS=cuda: expected numpy, or unset it"):
+        gatherer()
+
+
+@pytest.mark.parametrize("crop", [(-1, 0), (0, -1), (17, 0), (0, 60)])
+def test_the_compiled_passes_never_read_outside_of_a_frame(crop):
+    """What the checks before them let through by mistake is still refused."""
+    way, crops = native_gatherer(), np.array([crop], np.int32)
+    frames, flow = np.zeros((2, 128, 171, 3), np.uint8), np.zeros((1, 128, 171, 2), np.float32)
+    bins, votes = np.zeros((1, 128, 171), np.uint8), np.zeros((1, 128, 171), np.int64)
+    for call in (
+        lambda: way.field_sums(flow, "central", crops),
+        lambda: way.vote_sums(bins, votes, crops, "partition"),
+        lambda: way.colour_sums(frames, crops, "partition"),
+        lambda: way.frequent_colours(frames, np.array([(*crop, 0)], np.int32), "partition"),
+        lambda: way.vote_sums(bins + np.uint8(8), votes, np.zeros((1, 2), np.int32), "partition"),
+        lambda: way.vote_sums(bins, votes[:, 1:], np.zeros((1, 2), np.int32), "partition"),
+    ):
+        with pytest.raises(ValueError, match=r"leaves the frame|no orientation 8|do not fit"):
+            call()

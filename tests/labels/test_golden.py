@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import json
+
+from helpers.brute_force import labels_of_view
+from helpers.make_golden import GOLDEN, VIEWS, golden_clip, golden_labels
+
+
+def test_labels_are_those_of_the_golden_file():
+    """A difference means that shards made before and after do not go together: raise the schema's version."""
+    assert golden_labels() == json.loads((GOLDEN / "labels.json").read_text())
+
+
+def test_the_golden_file_is_right():
+    frames, flow = golden_clip()
+    for convention, views in json.loads((GOLDEN / "labels.json").read_text()).items():
+        for view, labels in zip(VIEWS, views, strict=True):
+            assert list(labels.values()) == labels_of_view(frames, flow, *view, convention)

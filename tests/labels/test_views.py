@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mas_labels.labels.views import centre_view, view_table
+
+
+def test_the_centre_comes_first_and_no_view_twice():
+    for stride in (1, 4, 8, 59):
+        table = view_table(stride)
+        assert table[0].tolist() == centre_view()[0].tolist() == [8, 29, 0]
+        assert len(np.unique(table, axis=0)) == len(table)
+
+
+@pytest.mark.parametrize(
+    ("stride", "mirrored", "views"), [(8, True, 50), (8, False, 25), (1, True, 2040), (59, True, 6)]
+)
+def test_number_of_views(stride, mirrored, views):
+    """17 x 60 crops at stride 1, the centre among them; 3 x 8 at stride 8, the centre beside them."""
+    assert len(view_table(stride, mirrored)) == views
+
+
+def test_the_grid_by_hand():
+    assert view_table(59).tolist() == [[8, 29, 0], [8, 29, 1], [0, 0, 0], [0, 0, 1], [0, 59, 0], [0, 59, 1]]

@@ -1,0 +1,180 @@
+"""What is trained and as what: the paper's rows, codes by hand and back, losses, the best constant."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mas_labels.errors import DatasetError
+from mas_labels.schema import APPEARANCE_NAMES, LABEL_MAX, LABEL_NAMES, MOTION_NAMES
+from mas_train.model.heads import Predictions
+from mas_train.model.loss import constant_losses, mean_label_losses, pretext_loss
+from mas_train.model.targets import BranchCode, TargetCode, count_labels
+from mas_train.recipe import ORIENTATION_CODES, TARGETS, is_orientation, make_recipe
+
+CODES = [(scale, orientation) for scale in ("raw", "standard") for orientation in ORIENTATION_CODES]
+LABEL_ROWS = arrays(np.uint8, (7, 3, 27), elements=st.integers(1, 255)).map(
+    lambda drawn: (drawn % np.array(LABEL_MAX, np.uint8) + 1).astype(np.uint8)
+)
+"""(7, 3, 27): labels of 7 clips of 3 views, each from 1 to its largest value."""
+
+
+def make_code(
+    scale: str, orientation: str, counts: torch.Tensor | None = None, targets: str = "joint"
+) -> TargetCode:
+    return TargetCode(
+        make_recipe("ucf101", targets=targets, target_scale=scale, orientation=orientation), counts
+    )
+
+
+def test_targets_are_the_rows_of_the_papers_tables() -> None:
+    sizes = {name: len(labels) for name, labels in TARGETS.items()}
+    by_hand = {"joint": 27, "motion": 14, "appearance": 13, "motion-local": 12, "motion-global": 2}
+    assert sizes == by_hand | {"motion-grid": 4, "motion-rings": 4, "motion-triangles": 4}
+    assert TARGETS["motion-rings"] == ("rings_ul", "rings_uo", "rings_vl", "rings_vo")
+    assert set(TARGETS["motion-local"]) | set(TARGETS["motion-global"]) == set(MOTION_NAMES)
+    assert all(list(labels) == sorted(labels, key=LABEL_NAMES.index) for labels in TARGETS.values())
+    assert sum(map(is_orientation, LABEL_NAMES)) == 6
+
+
+def test_loss_by_hand() -> None:
+    predictions = Predictions(torch.full((2, 14), 3.0), torch.full((2, 13), 1.0))
+    labels = torch.ones((2, 27), dtype=torch.uint8)
+    labels[0, 0] = 10  # (3 - 10)^2 = 49 once, (3 - 1)^2 = 4 for the other 27 motion labels
+    labels[1, 26] = 5  # (1 - 5)^2 = 16 once, 0 for the other 25 appearance labels
+    code = make_code("raw", "number")
+    losses = pretext_loss(predictions, labels, code, motion_weight=1.0, appearance_weight=0.1)
+    motion, appearance = (49 + 27 * 4) / 28, 16 / 26
+    assert losses.motion.item() == pytest.approx(motion)
+    assert losses.appearance.item() == pytest.approx(appearance)
+    assert losses.total.item() == pytest.approx(motion + 0.1 * appearance)
+
+
+def test_codes_by_hand() -> None:
+    names = ("grid_ul", "grid_uo", "ui")
+    labels = torch.zeros(1, 27, dtype=torch.uint8)
+    labels[0, 0], labels[0, 1], labels[0, 12] = 16, 3, 7  # bin 3 is 90 to 135 degrees: its middle 112.5
+    half = np.deg2rad(112.5)
+    numbers, pairs, classes = (BranchCode(names, orientation) for orientation in ORIENTATION_CODES)
+    assert numbers.encode(labels).tolist() == [[16, 3, 7]]
+    assert pairs.encode(labels)[0].tolist() == pytest.approx([16, 7, np.sin(half), np.cos(half)])
+    assert (numbers.outputs, pairs.outputs, classes.outputs) == (3, 4, 10)
+    at_zero = pairs.losses(torch.zeros(1, 4), labels)[0].tolist()
+    assert at_zero == pytest.approx([256, 0.5, 49])  # (sin^2 + cos^2) / 2, in the order of the names
+    even = classes.losses(torch.zeros(1, 10), labels)[0].tolist()
+    assert even == pytest.approx([256, np.log(8), 49])
+
+
+def test_neighbours_on_the_circle_are_near_as_sine_and_cosine_alone() -> None:
+    labels = torch.ones(3, 27, dtype=torch.uint8)
+    labels[:, 1] = torch.tensor([1, 8, 5])
+    for orientation, near in (("number", False), ("sin-cos", True)):
+        first, eighth, fifth = BranchCode(["grid_uo"], orientation).encode(labels)
+        assert ((first - eighth).norm() < (first - fifth).norm()).item() is near
+
+
+def test_a_motionless_grid_of_the_authors_is_bin_one() -> None:
+    still, one = torch.zeros(1, 27), torch.ones(1, 27)
+    for orientation in ("sin-cos", "classes"):
+        code = BranchCode(["grid_uo"], orientation)
+        outputs = torch.randn(1, code.outputs)
+        assert torch.equal(code.losses(outputs, still), code.losses(outputs, one))
+
+
+@settings(max_examples=20, deadline=None)
+@given(LABEL_ROWS, st.sampled_from(CODES))
+def test_decoding_gives_the_labels_back(labels: np.ndarray, coded_as: tuple[str, str]) -> None:
+    code = make_code(*coded_as, counts=count_labels([labels]))
+    rows = torch.from_numpy(labels.reshape(-1, 27))
+    for branch in code.branches:
+        scores = torch.nn.functional.one_hot(rows[:, branch.columns].long() - 1, 16)[..., :8]
+        special = [
+            place for place, name in enumerate(branch.names) if branch.classified and is_orientation(name)
+        ]
+        outputs = torch.cat([branch.encode(rows), scores[:, special].flatten(1).float()], dim=1)
+        assert outputs.shape[1] == branch.outputs
+        assert torch.equal(branch.decode(outputs), rows[:, branch.columns].long())
+
+
+def test_what_is_decoded_is_a_label() -> None:
+    for orientation in ORIENTATION_CODES:
+        for branch in make_code("raw", orientation).branches:
+            decoded = branch.decode(torch.randn(50, branch.outputs) * 100)
+            largest = torch.tensor(LABEL_MAX)[branch.columns]
+            assert (decoded >= 1).all() and (decoded <= largest).all() and (decoded == largest).any()
+
+
+@settings(max_examples=20, deadline=None)
+@given(LABEL_ROWS)
+def test_standard_targets_have_mean_0_and_deviation_1(labels: np.ndarray) -> None:
+    code = make_code("standard", "number", count_labels([labels]))
+    rows = torch.from_numpy(labels.reshape(-1, 27))
+    targets = torch.cat([branch.encode(rows) for branch in code.branches], dim=1).double()
+    varies = (rows != rows[0]).any(dim=0)
+    torch.testing.assert_close(targets.mean(dim=0), torch.zeros(27).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(targets.std(dim=0, correction=0), varies.double(), atol=1e-4, rtol=0)
+
+
+def test_mean_label_loss_by_hand() -> None:
+    labels = np.ones((2, 2, 27), np.uint8)
+    labels[:, :, 0] = [[1, 3], [5, 7]]  # variance 5
+    labels[0, 0, 14] = 3  # mean 1.5, variance 0.75
+    counts = count_labels([labels[0], labels[1:]])
+    losses = mean_label_losses(make_code("raw", "number"), counts, appearance_weight=2.0)
+    assert losses.motion.item() == pytest.approx(5 / 14)
+    assert losses.appearance.item() == pytest.approx(0.75 / 13)
+    assert losses.total.item() == pytest.approx(5 / 14 + 2 * 0.75 / 13)
+    standard = mean_label_losses(make_code("standard", "number", counts), counts)
+    assert standard.motion.item() == pytest.approx(1 / 14)  # one label varies, by 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(LABEL_ROWS, st.sampled_from(CODES), st.integers(0, 99))
+def test_mean_label_loss_is_the_loss_of_the_best_constant(
+    labels: np.ndarray, coded_as: tuple[str, str], seed: int
+) -> None:
+    counts = count_labels(iter(labels))
+    code = make_code(*coded_as, counts=counts)
+    rows = torch.from_numpy(labels.reshape(-1, 27))
+    constants = [branch.best_constant(counts) for branch in code.branches]
+    noise = torch.Generator().manual_seed(seed)
+    best = pretext_loss(Predictions(*(c.expand(len(rows), -1) for c in constants)), rows, code)
+    assert mean_label_losses(code, counts).total.item() == pytest.approx(
+        best.total.item(), rel=1e-4, abs=1e-5
+    )
+    for branch, constant in zip(code.branches, constants, strict=True):
+        moved = constant + 0.3 * torch.randn(constant.shape, generator=noise)
+        there, here = (constant_losses(branch, at, counts) for at in (moved, constant))
+        assert (there >= here - 1e-5).all()
+
+
+def test_motion_alone_and_appearance_alone() -> None:
+    labels = np.random.default_rng(0).integers(1, 5, (20, 2, 27), np.uint8)
+    counts = count_labels([labels])
+    joint = mean_label_losses(make_code("raw", "number"), counts)
+    motion = mean_label_losses(make_code("raw", "number", targets="motion"), counts)
+    appearance = mean_label_losses(make_code("raw", "number", targets="appearance"), counts)
+    assert motion.motion == joint.motion and motion.appearance == 0 and motion.total == joint.motion
+    assert appearance.appearance == joint.appearance and appearance.motion == 0
+    assert [len(branch.names) for branch in make_code("raw", "number", targets="appearance").branches] == [
+        *(0, len(APPEARANCE_NAMES))
+    ]
+
+
+def test_losses_of_16_bit_outputs_are_taken_in_32() -> None:
+    code = make_code("raw", "classes")
+    predictions = Predictions(*(torch.zeros(2, b.outputs, dtype=torch.bfloat16) for b in code.branches))
+    assert pretext_loss(predictions, torch.ones(2, 27), code).total.dtype == torch.float32
+
+
+def test_labels_that_cannot_be_counted_are_refused() -> None:
+    with pytest.raises(DatasetError, match="no clips"):
+        count_labels([])
+    labels = np.ones((1, 27), np.uint8)
+    labels[0, 4] = 5  # rings_ul is 4 at most
+    with pytest.raises(DatasetError, match="rings_ul is larger than it can be"):
+        count_labels([labels])

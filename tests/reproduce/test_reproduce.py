@@ -1,0 +1,316 @@
+"""Experiments as plans: what they hold, how they run and resume, what their pages say."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mas_labels.datasets.demo import make_demo
+from mas_labels.errors import ConfigError, InputError
+from mas_train.evaluation.probe import classify, leave_group_out
+from mas_train.model.backbones import make_backbone
+from mas_train.reproduce.full import REHEARSAL, kinetics_plan, row_targets, ucf101_plan
+from mas_train.reproduce.measure import Cell, compare
+from mas_train.reproduce.page import BEGIN, END
+from mas_train.reproduce.pilots import PILOTS, make_pilot_plan, with_options, write_pilots
+from mas_train.reproduce.plan import FORWARD_FLOP, Step, check_plan, estimate, real_command
+from mas_train.reproduce.run import StepError, read_mark, run_plan, write_mark
+from mas_train.reproduce.small import CONDITIONS, Experiment, make_plan
+
+ROOT = Path(__file__).parents[2]
+ALL = ("$UCF101", "$HMDB51", "$ASLAN", "$VIEW2", "$YUPENN", "$KINETICS400")
+
+
+def version_step(name: str, *after: str) -> Step:
+    return Step(name, ("mas-labels", "--help"), after)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        make_plan(Experiment()),
+        make_pilot_plan(Experiment()),
+        ucf101_plan(ALL),
+        kinetics_plan(ALL),
+        ucf101_plan(("$UCF101",), REHEARSAL),
+    ],
+)
+def test_plans_can_be_run(steps: list[Step]) -> None:
+    check_plan(steps)
+    outs = [step.command[step.command.index("--out") + 1] for step in steps]
+    assert not [out for out in outs if out.startswith("/")]
+    written = {out for step, out in zip(steps, outs, strict=True) if step.command[0] != "mas-eval"}
+    for step in steps:  # what a step reads from the folder of the work, another has written before
+        read = {word for word in step.command if re.match(r"(labels|runs|finetuned)/", word)}
+        assert read <= written
+
+
+def test_the_small_plan_has_every_condition_and_seed() -> None:
+    names = {step.name for step in make_plan(Experiment())}
+    for condition in CONDITIONS:
+        for seed in (0, 1, 2):
+            assert {
+                f"pretrain-split1-{condition}-seed{seed}",
+                f"probe-split1-{condition}-seed{seed}",
+            } <= names
+    assert "finetune-few-split1-motion-seed2" in names
+    assert "probe-split2-joint-seed2" in names
+    assert "probe-split1-pixels" in names
+
+
+def test_pilots_change_one_choice_of_the_recipe_and_share_its_networks() -> None:
+    plain = ("--lr", "0.01", "--epochs", "5")
+    assert with_options(plain, {"--epochs": "2", "--dropout": "0.5"}) == (
+        *("--lr", "0.01", "--epochs", "2"),
+        *("--dropout", "0.5"),
+    )
+    small = {step.name: step for step in make_plan(Experiment())}
+    pilots = {step.name: step for step in make_pilot_plan(Experiment())}
+    for name in ("label-ucf101-train1", "pretrain-split1-joint-seed0", "probe-split1-raw-seed0"):
+        assert pilots[name] == small[name]  # so that the folder of `small` is used
+    recipe, faster = (pilots[f"pretrain-{name}"].command for name in ("split1-joint-seed0", "pilot-lr-0.03"))
+    assert [(a, b) for a, b in zip(recipe, faster, strict=True) if a != b] == [
+        ("runs/split1-joint-seed0", "runs/pilot-lr-0.03"),
+        ("0.01", "0.03"),
+    ]
+
+
+def test_pilots_that_are_not_done_are_said(tmp_path: Path) -> None:
+    page = write_pilots(Experiment(), make_pilot_plan(Experiment()), tmp_path / "work", tmp_path / "page")
+    rows = [line for line in page.read_text().splitlines() if "not done" in line]
+    assert len(rows) == len(PILOTS)
+
+
+@pytest.mark.slow
+def test_rehearsal_of_the_pilots(tmp_path: Path) -> None:
+    make_demo(tmp_path / "videos")
+    args = ("--root", tmp_path / "videos", "--work", tmp_path / "work", "--out", tmp_path)
+    finish("pilots", "--rehearsal", *args)
+    page = (tmp_path / "pilots.md").read_text()
+    assert page.count("| length |") == 2 and "not done" not in page
+
+
+def test_full_plans_fill_every_row_of_ours() -> None:
+    assert row_targets("ucf101")[:3] == ["motion-grid", "motion-rings", "motion-triangles"]
+    steps = {step.name for step in ucf101_plan(ALL)}
+    assert {f"finetune-ucf101-{targets}" for targets in row_targets("ucf101")} <= steps
+    assert {"finetune-hmdb51-scratch", "aslan-finetuned-ucf101-joint", "yupenn-runs-joint"} <= steps
+    assert not [name for name in (s.name for s in ucf101_plan(("$UCF101",))) if "hmdb51" in name]
+
+
+def test_estimate_by_hand() -> None:
+    label, train = ucf101_plan(("$UCF101",))[0], ucf101_plan(("$UCF101",))[2]
+    assert train.name == "pretrain-motion-grid"
+    labels, networks = estimate([label, train], cores=2, gpu_tflops=1)
+    assert labels.startswith(f"labels: {106_000 / 4.1 / 3600:.0f} hours of one core")
+    hours = 3 * 20 * 106_000 * 38.4e9 / 1e12 / 3600
+    assert networks.startswith(f"networks: {hours:.0f} hours")
+
+
+def test_forward_work_is_counted_from_the_network() -> None:
+    network, work = make_backbone("c3d", width=1 / 64), 0
+    shapes: list[int] = []
+    for conv in network.convs:
+        conv.register_forward_hook(lambda layer, clips, maps: shapes.append(maps[0, 0].numel()))
+    network.features(torch.zeros(1, 3, 16, 112, 112))
+    channels = (3, 64, 128, 256, 256, 256)
+    for positions, inputs, outputs in zip(shapes, channels, channels[1:], strict=False):
+        work += 2 * positions * inputs * outputs * 27
+    assert work == pytest.approx(FORWARD_FLOP, rel=0.01)
+
+
+def test_bad_plans_are_refused() -> None:
+    with pytest.raises(ConfigError, match="two steps are called 'a'"):
+        check_plan([version_step("a"), version_step("a")])
+    with pytest.raises(ConfigError, match="comes before 'b'"):
+        check_plan([version_step("a", "b"), version_step("b")])
+    with pytest.raises(ConfigError, match="runs 'rm'"):
+        check_plan([Step("a", ("rm", "-r"))])
+    with pytest.raises(ConfigError, match=r"needs \$ROOT: give --root"):
+        real_command(Step("a", ("mas-labels", "$ROOT")), {}, Path(), "python")
+
+
+def test_places_are_filled_in_and_interrupted_steps_resumed(tmp_path: Path) -> None:
+    step = Step("a", ("mas-train", "--shards", "$ROOT/x"), resumes_from="runs/a/*.pt")
+    words = real_command(step, {"$ROOT": Path("/data")}, tmp_path, "python")
+    assert words == ["python", "-m", "mas_train", "--shards", "/data/x"]
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "runs" / "a" / "last.pt").touch()
+    assert real_command(step, {"$ROOT": Path("/data")}, tmp_path, "python")[-1] == "--resume"
+
+
+def test_a_run_keeps_what_is_done_and_tells_what_failed(tmp_path: Path) -> None:
+    good, bad = version_step("good"), Step("bad", ("mas-labels", "nothing-of-this-name"), ("good",))
+    never = version_step("never", "bad")
+    with pytest.raises(StepError, match=r"step bad ended with status 2(.|\n)*nothing-of-this-name"):
+        run_plan([good, bad, never], tmp_path, {})
+    assert read_mark(tmp_path, good) is not None
+    assert read_mark(tmp_path, bad) is None
+    (tmp_path / "logs" / "good.log").unlink()
+    said: list[str] = []
+    run_plan([good], tmp_path, {}, say=said.append)
+    assert said == ["1 steps, 1 of them done"]
+    assert not (tmp_path / "logs" / "good.log").exists()
+
+
+def test_marks_of_another_plan_are_refused(tmp_path: Path) -> None:
+    write_mark(tmp_path, version_step("a"), 1.0, 0)
+    with pytest.raises(ConfigError, match="left by another plan"):
+        run_plan([Step("a", ("mas-labels", "--version"))], tmp_path, {})
+
+
+def cell(condition: str, *values: float, split: str = "1") -> Cell:
+    return Cell(split, condition, "probe", values, 3, 50)
+
+
+def test_spread_and_differences_by_hand() -> None:
+    joint, random = cell("joint", 0.7, 0.8, 0.9), cell("random", 0.6, 0.6, 0.9)
+    assert joint.mean == pytest.approx(0.8)
+    assert joint.spread == pytest.approx(0.1)
+    assert joint.standard_error == pytest.approx(math.sqrt(0.8 * 0.2 / 50))
+    ((ours, theirs, ratio),) = compare([joint, random, cell("random", 0.1, split="2")], "joint", "random")
+    assert (ours, theirs) == (joint, random)
+    assert ratio == pytest.approx((0.8 - 0.7) / math.sqrt((0.01 + 0.03) / 2))
+    ((_, _, unknown),) = compare([cell("joint", 0.5), cell("random", 0.4)], "joint", "random")
+    assert math.isnan(unknown)
+
+
+def test_probe_finds_planted_classes_and_no_others() -> None:
+    rng = np.random.default_rng(0)
+    classes = np.arange(40) % 4
+    planted = np.eye(4)[classes] + 0.1 * rng.normal(size=(40, 4))
+    assert (classify(planted[:20], classes[:20], planted[20:]) == classes[20:]).all()
+    assert (leave_group_out(planted, classes, np.arange(40) // 8) == classes).all()
+    noise = rng.normal(size=(400, 20))
+    many = np.arange(400) % 4
+    assert (classify(noise[:200], many[:200], noise[200:]) == many[200:]).mean() < 0.4
+
+
+def test_a_group_is_never_in_its_own_training() -> None:
+    groups = np.repeat(np.arange(6), 2)
+    classes = np.tile([0, 1], 6)
+    # the only feature that tells the class turns its sign in the last group
+    features = np.where(classes == 1, 1.0, -1.0)[:, None] * np.where(groups == 5, -1.0, 1.0)[:, None]
+    assert (leave_group_out(features, classes, groups) == classes).tolist() == [True] * 10 + [False] * 2
+
+
+@pytest.mark.parametrize(
+    ("train", "classes", "message"),
+    [
+        (np.zeros((4, 3)), np.zeros(4, int), "two different ones"),
+        (np.full((4, 2), np.nan), np.arange(4) % 2, "finite"),
+        (np.zeros((4, 3)), np.arange(4) % 2, "expected features"),
+    ],
+)
+def test_probe_refuses(train: np.ndarray, classes: np.ndarray, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        classify(train, classes, np.zeros((2, 2 if "features" in message or "finite" in message else 3)))
+
+
+def start(*args: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "mas_train.cli.reproduce", *map(str, args)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(*args: object) -> str:
+    process = start(*args)
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    return output
+
+
+def test_small_reproduction_stops_and_goes_on(tmp_path: Path) -> None:
+    make_demo(tmp_path / "videos")
+    work, readme = tmp_path / "work", tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    args = ["small", "--rehearsal", "--root", tmp_path / "videos", "--work", work, "--out", tmp_path / "page"]
+    process = start(*args)
+    while not list(work.glob("done/label-*.json")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGHUP)
+    assert "stopped by SIGHUP" in process.communicate()[0]
+    assert process.returncode == 129
+    marks = {path: path.stat().st_mtime_ns for path in work.glob("done/*.json")}
+    assert marks and not (tmp_path / "page").exists()
+
+    output = finish(*args, "--readme", readme)
+    assert f"{len(marks)} of them done" in output
+    assert marks == {path: path.stat().st_mtime_ns for path in marks}
+    results = json.loads((tmp_path / "page" / "results.json").read_text())
+    assert results["steps"]["done"] == results["steps"]["planned"]
+    values = {(c["condition"], c["measure"]): c["values"] for c in results["cells"]}
+    assert all(0 <= value <= 1 for cells in values.values() for value in cells)
+    assert len(values["joint", "probe, all labels"]) == 1
+    assert {fit["label"] for fit in results["labels"]} >= {"grid_ul", "C", "motion"}
+    text = readme.read_text()
+    assert (
+        text.startswith("before\n") and text.endswith("after\n") and "| joint |" in text and "old" not in text
+    )
+    assert str(tmp_path) not in "".join(
+        path.read_text() for path in (tmp_path / "page").glob("*") if path.suffix != ".png"
+    )
+
+
+def ucf_layout(videos: Path, root: Path) -> None:
+    """Put demo videos where UCF101's would be: two classes, groups of the training and the test part."""
+    for name in ("move_left", "grow"):
+        (root / name).mkdir(parents=True)
+        for number, path in enumerate(sorted((videos / "train" / name).iterdir())[:4]):
+            shutil.copy(path, root / name / f"v_{name}_g{(8, 9, 1, 2)[number]:02}_c01.avi")
+
+
+def hmdb_layout(videos: Path, root: Path) -> None:
+    for name in ("move_left", "grow"):
+        (root / name).mkdir(parents=True)
+        files = sorted((videos / "train" / name).iterdir())[:4]
+        for path in files:
+            shutil.copy(path, root / name / f"{path.stem}.avi")
+        lines = [f"{path.stem}.avi {1 + number // 2}\n" for number, path in enumerate(files)]
+        (root / f"{name}_test_split1.txt").write_text("".join(lines))
+
+
+@pytest.mark.slow
+def test_rehearsal_of_the_full_plans(tmp_path: Path) -> None:
+    from test_rehearsal import numbered_copies, write_pairs
+
+    videos = tmp_path / "videos"
+    make_demo(videos)
+    ucf_layout(videos, tmp_path / "ucf")
+    hmdb_layout(videos, tmp_path / "hmdb")
+    write_pairs(
+        numbered_copies(sorted((videos / "test").rglob("*.*")), tmp_path / "aslan"), tmp_path / "V.mat"
+    )
+    shutil.copytree(tmp_path / "ucf", tmp_path / "yupenn")
+    for number, path in enumerate(sorted((videos / "train" / "grow").iterdir())):
+        place = tmp_path / "k400" / "train" / "growing" / f"abcdefghij{number}_000000_000010.mp4"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    others = ["--hmdb51", tmp_path / "hmdb", "--aslan", tmp_path / "aslan", "--view2", tmp_path / "V.mat"]
+    others += ["--yupenn", tmp_path / "yupenn", "--rehearsal", "--jobs", 2]
+    output = tmp_path / "u"
+    finish("ucf101", "--root", tmp_path / "ucf", "--work", tmp_path / "uw", "--out", output, *others)
+    tables = (output / "tables.md").read_text()
+    for row in ("Motion pattern 1", "Motion global", "Appearance", "MAS, pre-trained on UCF101"):
+        assert re.search(rf"^\| {re.escape(row)} \|.*\(\d", tables, re.MULTILINE), row
+    args = ["--root", tmp_path / "k400", "--ucf101", tmp_path / "ucf", "--work", tmp_path / "kw"]
+    finish("kinetics", *args, "--out", tmp_path / "k", *others)
+    assert re.search(r"Kinetics-400 \|.*\(\d", (tmp_path / "k" / "tables.md").read_text())

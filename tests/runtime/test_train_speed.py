@@ -1,0 +1,255 @@
+"""What makes training faster or smaller leaves what is learnt as it is, but for rounding."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mas_labels.errors import ConfigError, ShardError
+from mas_train.data import loader
+from mas_train.data.prefetch import DeviceCopy, run_ahead
+from mas_train.model.backbones import TORCHVISION, make_backbone
+from mas_train.model.heads import make_model
+from mas_train.model.targets import TargetCode
+from mas_train.recipe import BACKBONES, Recipe, make_recipe
+from mas_train.runtime.performance import autocast, choose_memory_format
+from mas_train.training.metrics import read_metrics
+from mas_train.training.pretrain import pretrain
+from mas_train.training.run import RunOptions
+from mas_train.weights.checkpoint import list_checkpoints, load_checkpoint
+
+SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)  # 12 clips: batches of 5, 5 and 2
+
+
+def losses(recipe: Recipe, shards: list[Path], out: Path, **options: object) -> list[float]:
+    settings = {"workers": 0, "threads": 1, "log_steps": 1, "max_steps": 3, "curves": False, **options}
+    pretrain(recipe, RunOptions(shards, out, "cpu", **settings))
+    return [row["loss"] for row in read_metrics(out)]
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    return losses(SMALL, tiny_shards, tmp_path_factory.mktemp("plain"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"accumulate": 2}, {"accumulate": 5}, {"memory_format": "contiguous"}, {"fused": True}],
+    ids=str,
+)
+def test_parts_and_formats_change_the_last_digits_alone(
+    options: dict[str, object], plain: list[float], tiny_shards: list[Path], tmp_path: Path
+) -> None:
+    assert losses(SMALL, tiny_shards, tmp_path, **options) == pytest.approx(plain, rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precision_stays_close(
+    precision: str, plain: list[float], tiny_shards: list[Path], tmp_path: Path
+) -> None:
+    found = losses(replace(SMALL, precision=precision), tiny_shards, tmp_path)
+    assert found == pytest.approx(plain, rel=0.03) and found != plain
+    content = load_checkpoint(list_checkpoints(tmp_path)[-1])
+    assert all(weight.dtype == torch.float32 for weight in content["model"].values())
+    assert ("scale" in content["scaler"]) == (precision == "fp16")
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_convolutions_over_too_few_frames_stay_in_float32(name: str) -> None:
+    """Fewer than their kernel is deep: on some CPUs their gradients in bf16 are wrong, at random."""
+    pytest.importorskip("torchvision") if name in TORCHVISION else None
+    seen: list[tuple[bool, torch.dtype]] = []
+
+    def note(conv: torch.nn.Conv3d, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        seen.append((inputs[0].shape[2] < conv.kernel_size[0], output.dtype))
+
+    for settings in (
+        [{}] if name in TORCHVISION else [{"width": 1 / 64}, {"width": 1 / 64, "input_stride": 2}]
+    ):
+        backbone = make_backbone(name, **settings).eval()
+        for module in backbone.modules():
+            if isinstance(module, torch.nn.Conv3d):
+                module.register_forward_hook(note)
+        with torch.no_grad(), autocast("bf16", torch.device("cpu")):
+            backbone(torch.zeros(1, 3, 16, 112, 112))
+    short = {dtype for is_short, dtype in seen if is_short}
+    others = {dtype for is_short, dtype in seen if not is_short}
+    assert (short, others) == ({torch.float32}, {torch.bfloat16})
+
+
+@pytest.mark.parametrize(("size", "kernel"), [((2, 7, 7), 3), ((8, 1, 4), 3), ((8, 4, 2), (1, 3, 3))])
+def test_convolutions_over_less_than_their_kernel_stay_in_float32(size: tuple[int, ...], kernel: Any) -> None:
+    """In any direction: oneDNN's in bf16 not only come out wrong, but write beyond their memory."""
+    with torch.no_grad(), autocast("bf16", torch.device("cpu")):
+        small = torch.nn.Conv3d(3, 4, kernel, padding=1)(torch.zeros(1, 3, *size))
+        whole = torch.nn.Conv3d(3, 4, kernel, padding=1)(torch.zeros(1, 3, 8, 4, 4))
+    assert (small.dtype, whole.dtype) == (torch.float32, torch.bfloat16)
+
+
+@pytest.mark.parametrize("instructions", ["AVX512_CORE", "AVX512_CORE_BF16", "DEFAULT"])
+def test_gradients_of_bf16_are_those_of_float32_but_for_rounding(instructions: str) -> None:
+    """With the convolutions of other processors as well, over memory that was used before."""
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+        pytest.skip("this processor has no AVX-512")
+    code = """
+import torch
+from mas_train.model.backbones import make_backbone
+from mas_train.runtime.performance import autocast
+
+torch.manual_seed(0)
+torch.set_num_threads(1)
+views = torch.randn(2, 3, 16, 112, 112)
+for settings in ({}, {"input_stride": 2}):
+    network = make_backbone("c3d", 1 / 16, "he", **settings)
+
+    def gradients(precision):
+        network.zero_grad()
+        used = [torch.full((1 << size,), float("nan")) for size in range(10, 21)]
+        del used
+        with autocast(precision, torch.device("cpu")):
+            features = network(views)
+        features.float().square().sum().backward()
+        return [weight.grad for weight in network.parameters() if weight.ndim == 5]
+
+    exact = gradients("float32")
+    for _ in range(5):
+        for found, wanted in zip(gradients("bf16"), exact):
+            print(((found - wanted).norm() / wanted.norm()).item())
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": instructions},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    errors = [float(line) for line in found.stdout.split()]
+    assert len(errors) == 50 and all(error < 0.25 for error in errors), errors
+
+
+def test_fp16_gradients_that_overflow_skip_the_step(tiny_shards: list[Path], tmp_path: Path) -> None:
+    """A scale of 65536 makes the gradients of these raw labels overflow: it is halved until they fit."""
+    recipe = replace(SMALL, precision="fp16", motion_weight=300.0)
+    losses(recipe, tiny_shards, tmp_path, max_steps=4)
+    first, *_, last = (
+        load_checkpoint(path) for path in (list_checkpoints(tmp_path)[0], list_checkpoints(tmp_path)[-1])
+    )
+    assert last["scaler"]["scale"] < first["scaler"]["scale"]
+    assert all(torch.isfinite(weight).all() for weight in last["model"].values())
+
+
+def test_the_memory_format_is_measured_and_said(tiny_shards: list[Path], tmp_path: Path) -> None:
+    said: list[str] = []
+    options = RunOptions(tiny_shards, tmp_path, "cpu", workers=0, threads=1, max_steps=1, curves=False)
+    pretrain(SMALL, replace(options, memory_format="auto"), said.append)
+    (line,) = (line for line in said if line.startswith("memory format "))
+    assert "channels_last_3d" in line and "contiguous" in line and "ms a clip" in line
+
+
+def test_nothing_is_measured_on_a_cpu_unless_asked_for() -> None:
+    network = make_model(SMALL, TargetCode(SMALL))
+    assert choose_memory_format(None, network, "float32", torch.device("cpu"), 2) == ("channels_last_3d", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "rounding"), [("float32", 1e-3), ("bf16", 0.03)])
+def test_a_compiled_network_learns_the_same(
+    precision: str, rounding: float, plain: list[float], tiny_shards: list[Path], tmp_path: Path
+) -> None:
+    found = losses(replace(SMALL, precision=precision), tiny_shards, tmp_path, compile=True)
+    assert found == pytest.approx(plain, rel=rounding)
+
+
+def test_items_are_taken_ahead_of_their_use() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(6):
+            taken.append(number)
+            yield number
+
+    ready = run_ahead(items())
+    assert next(ready) == 0
+    deadline = time.monotonic() + 10
+    while len(taken) < 3:  # one waits, one is in the thread's hands
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert len(taken) == 3
+    assert list(ready) == [1, 2, 3, 4, 5] and taken == [0, 1, 2, 3, 4, 5]
+
+
+def test_an_error_comes_where_its_item_would_and_no_thread_stays() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise ShardError("gone bad")
+
+    before = threading.active_count()
+    ready = run_ahead(items())
+    assert next(ready) == 1
+    with pytest.raises(ShardError, match="gone bad"):
+        next(ready)
+    given_up = run_ahead(iter(range(100)))
+    next(given_up)
+    given_up.close()
+    assert threading.active_count() == before
+
+
+def test_copies_to_the_device_it_is_on_are_the_same_memory() -> None:
+    frames = torch.arange(4)
+    (copy,), wait = DeviceCopy(torch.device("cpu")).begin((frames,))
+    wait()
+    assert copy.data_ptr() == frames.data_ptr()
+
+
+def test_too_little_shared_memory_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_shards
+) -> None:
+    class NoRoom:
+        f_bavail, f_frsize = 3, 1 << 20
+
+    monkeypatch.setattr(loader.os, "statvfs", lambda path: NoRoom)
+    with pytest.raises(ConfigError, match=r"need \d+ MB of shared memory, .* has 3 MB: give fewer --workers"):
+        losses(SMALL, tiny_shards, tmp_path, workers=1)
+    NoRoom.f_bavail = 1000
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "100")  # all processes of a machine share it
+    with pytest.raises(ConfigError, match="has 1000 MB"):
+        losses(SMALL, tiny_shards, tmp_path / "many", workers=1)
+
+
+def test_freed_memory_is_kept() -> None:
+    """Page faults of arrays that come and go, in a process of its own: its settings would stay."""
+    code = """
+import resource, sys
+from mas_train.runtime.performance import keep_pages
+if sys.argv[1] == "keep" and not keep_pages():
+    sys.exit(9)
+for turn in range(20):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    arrays = [bytearray(1 << 24) for _ in range(4)]
+    for array in arrays:
+        array[::4096] = bytes(len(array) // 4096)
+    del array, arrays
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+    def faults(how: str) -> int:
+        found = subprocess.run(
+            [sys.executable, "-c", code, how], cwd=Path(__file__).parents[2], capture_output=True, text=True
+        )
+        if found.returncode == 9:
+            pytest.skip("this C library has no mallopt")
+        return int(found.stdout)
+
+    assert faults("keep") < 100 < 10_000 < faults("default")

@@ -1,0 +1,120 @@
+"""Damaged shards and checkpoints, read in a process of their own so that a crash is seen as one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from test_shard import write_shard
+
+from mas_labels.errors import ShardError
+from mas_labels.shards.digests import SEAL_BYTES, check_seal
+
+HERE = Path(__file__).parents[1]
+
+
+def read_mutants(kind, path, seed, count, positions=()):
+    """Return how often each thing happened; fails if the reader crashed or raised what is not ours."""
+    command = [sys.executable, HERE / "read_mutants.py", kind, path, str(seed), str(count)]
+    command += [",".join(map(str, positions))] if len(positions) else []
+    environment = {**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent}"}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=3600, check=False)
+    seen = run.stdout.split()
+    assert run.returncode == 0, f"after {len(seen)}: status {run.returncode}\n{run.stderr[-2000:]}"
+    assert len(seen) == (len(positions) or count)
+    return Counter(seen)
+
+
+@pytest.fixture(scope="module")
+def small_shard(tmp_path_factory):
+    return write_shard(tmp_path_factory.mktemp("shard") / "a.h5", clips=2, jpeg_quality=1)
+
+
+def structural_bytes(path):
+    """Positions of all bytes that belong to no chunk of data: HDF5's tables, padding, the seal."""
+    whole, table = path.read_bytes(), np.ones(path.stat().st_size, bool)
+    with h5py.File(path) as file:
+
+        def forget(name, item):
+            if isinstance(item, h5py.Dataset) and item.chunks:
+                for number in range(item.id.get_num_chunks()):
+                    chunk = item.id.get_chunk_info(number)
+                    stored = item.id.read_direct_chunk(chunk.chunk_offset)[1]
+                    # HDF5's versions do not agree on where offsets count from
+                    at = next(a for a in (0, SEAL_BYTES) if whole[chunk.byte_offset + a :].startswith(stored))
+                    table[chunk.byte_offset + at :][: chunk.size] = False
+
+        file.visititems(forget)
+    return np.flatnonzero(table)
+
+
+def test_structural_bytes_are_what_is_left_of_the_chunks(small_shard):
+    positions = structural_bytes(small_shard)
+    assert set(range(SEAL_BYTES)) < set(positions.tolist())
+    assert 5_000 < len(positions) < 60_000 < small_shard.stat().st_size
+
+
+@pytest.mark.parametrize("every", [37, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_flipped_bit_anywhere_breaks_the_seal(small_shard, tmp_path, every):
+    """Every `every`th byte of the tables and some of the data; all bits of the seal itself."""
+    whole = small_shard.read_bytes()
+    structural = structural_bytes(small_shard)
+    rng = np.random.default_rng(every)
+    data = rng.integers(0, len(whole), 50)
+    flips = [(int(at), int(rng.integers(8))) for at in [*structural[SEAL_BYTES::every], *data]]
+    flips += [(at, bit) for at in range(0, SEAL_BYTES, min(every, 7)) for bit in range(8)]
+    path = tmp_path / "a.h5"
+    path.write_bytes(whole)
+    check_seal(path)
+    with path.open("r+b", buffering=0) as file:
+        for at, bit in flips:
+            os.pwrite(file.fileno(), bytes([whole[at] ^ 1 << bit]), at)
+            with pytest.raises(ShardError, match="not those that were sealed"):
+                check_seal(path)
+            os.pwrite(file.fileno(), whole[at : at + 1], at)
+    check_seal(path)
+
+
+@pytest.mark.parametrize("every", [211, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_flipped_bit_in_the_tables_never_gives_wrong_data(small_shard, every):
+    """What no checksum covers is what decides nothing: the reader refuses, or reads the same."""
+    seen = read_mutants(
+        "shard", small_shard, every, 0, structural_bytes(small_shard)[SEAL_BYTES::every].tolist()
+    )
+    assert seen["WRONG"] == 0, seen
+    assert seen["refused"] > seen["same"] > 0
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(5000, marks=pytest.mark.slow)])
+def test_damaged_shards_are_refused_or_read_the_same(small_shard, count):
+    seen = read_mutants("shard", small_shard, 1, count)
+    assert seen["WRONG"] == 0, seen
+    assert seen["refused"] > count / 2
+
+
+@pytest.fixture(scope="module")
+def small_checkpoint(tiny_shards, tmp_path_factory):
+    """That of one step of a small network."""
+    pytest.importorskip("torch")
+    from mas_train.recipe import make_recipe
+    from mas_train.training.pretrain import pretrain
+    from mas_train.training.run import RunOptions
+    from mas_train.weights.checkpoint import list_checkpoints
+
+    out = tmp_path_factory.mktemp("run")
+    recipe = make_recipe("ucf101", width=1 / 32, fc_width=4, batch_size=2)
+    pretrain(recipe, RunOptions(tiny_shards, out, "cpu", workers=0, threads=1, max_steps=1))
+    return list_checkpoints(out)[-1]
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.slow)])
+def test_damaged_checkpoints_are_refused_or_read_the_same(small_checkpoint, count):
+    seen = read_mutants("checkpoint", small_checkpoint, 2, count)
+    assert seen["WRONG"] == 0, seen
+    assert seen["refused"] > count / 2

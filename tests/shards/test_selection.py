@@ -1,0 +1,257 @@
+"""Sets of shards in a notebook: filters, slices, tables, and the index of what was opened before."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mas_labels.errors import InputError, MissingDependencyError, ShardError
+from mas_labels.schema import LABEL_NAMES
+from mas_labels.shards.cache import ShardIndex, index_entry
+from mas_labels.shards.columns import count_labels
+from mas_labels.shards.reader import Shard
+from mas_labels.shards.shard_set import ShardSet, open_shards
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def shards(tiny_shards: list[Path]) -> ShardSet:
+    return open_shards(tiny_shards)
+
+
+def test_clips_are_chosen_by_all_that_is_asked(shards: ShardSet) -> None:
+    rings_ul = LABEL_NAMES.index("rings_ul")
+    ring = int(shards[0].view_labels[7, rings_ul])  # another with another OpenCV, whose flow it is
+    for asked, holds in (
+        ({"video": "pan/*"}, lambda clip: clip.video.startswith("pan/")),
+        ({"video": "zoom out/#[é].mp4"}, lambda clip: clip.video == "zoom out/#[é].mp4"),
+        ({"class_name": "zoom*"}, lambda clip: clip.class_name == "zoom out"),
+        ({"min_motion": 0.001}, lambda clip: clip.motion.mean() >= 0.001),
+        ({"max_motion": 0.0}, lambda clip: not clip.motion.any()),
+        ({"grid_ul": (1, 2, 3, 4, 5, 6, 7, 8)}, lambda clip: clip.labels["grid_ul"] <= 8),
+        ({"rings_ul": ring, "view": 7}, lambda clip: clip.view_labels[7, rings_ul] == ring),
+    ):
+        expected = [clip.index for clip in shards if holds(clip)]
+        assert shards.where(**asked).indices.tolist() == expected, asked
+        assert 0 < len(expected) < len(shards), asked
+    both = shards.where(video="pan/*").where(min_motion=0.001)
+    assert both.indices.tolist() == shards.where(video="pan/*", min_motion=0.001).indices.tolist()
+    assert repr(both) == f"{len(both)} of 12 clips: video='pan/*', min_motion=0.001"
+    assert len(shards.where(video="nothing")) == 0
+
+
+def test_what_cannot_be_asked_for_is_refused(shards: ShardSet) -> None:
+    for asked, says in (
+        ({"grid_xx": 1}, "expected a label, one of grid_ul"),
+        ({"grid_ul": 17}, "up to 16"),
+        ({"grid_ul": 1, "view": 50}, "from 0 to 49"),
+    ):
+        with pytest.raises(InputError, match=says):
+            shards.where(**asked)
+
+
+def test_slices_and_places(shards: ShardSet) -> None:
+    some = shards[2:9:3]
+    assert [clip.index for clip in some] == [2, 5, 8] and some[-1].index == 8
+    assert [clip.index for clip in some[1:]] == [5, 8]
+    with pytest.raises(IndexError):
+        some[3]
+
+
+def test_columns_are_those_of_the_clips(shards: ShardSet) -> None:
+    columns = shards[3:8].columns(view=4)
+    for row, clip in enumerate(shards[3:8]):
+        assert columns["index"][row] == clip.index and columns["video"][row] == clip.video
+        assert columns["class_name"][row] == clip.class_name
+        assert columns["start_frame"][row] == clip.start_frame
+        assert columns["motion"][row] == pytest.approx(clip.motion.mean())
+        assert [columns[name][row] for name in LABEL_NAMES] == clip.view_labels[4].tolist()
+
+
+def test_a_table_in_pandas(shards: ShardSet) -> None:
+    pytest.importorskip("pandas")
+    table = shards.table()
+    assert table.shape == (12, 4 + 27) and table.index.name == "clip"
+    assert table.loc[5, "video"] == shards[5].video and table.loc[5, "C"] == shards[5].labels["C"]
+    assert shards.where(video="nothing").table().empty
+
+
+def test_notebooks_show_names_as_text(shards: ShardSet) -> None:
+    shown = shards._repr_html_() + shards.clips._repr_html_() + shards.where(video="<b>")._repr_html_()
+    assert "12 clips in 2 shards" in shown and "&lt;b&gt;" in shown and "<b>'" not in shown
+
+
+def test_shares_are_those_of_all_views(shards: ShardSet) -> None:
+    labels = np.concatenate([clip.view_labels for clip in shards])
+    counted = shards.label_counts
+    assert counted.clips == counted.of_clips == 12
+    for number, name in enumerate(LABEL_NAMES):
+        shares = counted.shares(name)
+        assert sum(shares.values()) == pytest.approx(1)
+        assert all(share == pytest.approx((labels[:, number] == v).mean()) for v, share in shares.items())
+    assert count_labels(shards, most_shards=1).clips == shards.lengths[0]
+
+
+@pytest.fixture
+def many(tiny_shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of four shards, whose index is kept from the second one on."""
+    monkeypatch.setenv("MAS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("mas_labels.shards.cache.FEWEST_SHARDS", 2)
+    (tmp_path / "many").mkdir()
+    for number in range(4):
+        shutil.copy(tiny_shards[number % 2], tmp_path / "many" / f"{number}.h5")
+    return tmp_path / "many"
+
+
+def count_openings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    opened: list[str] = []
+    begin = Shard.__init__
+    monkeypatch.setattr(
+        Shard, "__init__", lambda self, path: (opened.append(Path(path).name), begin(self, path))[1]
+    )
+    return opened
+
+
+def test_a_folder_is_opened_from_its_index(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_shards(many)
+    opened = count_openings(monkeypatch)
+    again = open_shards(many)
+    assert opened == ["0.h5"]
+    assert (again.lengths, again.content_hashes) == (first.lengths, first.content_hashes)
+    frames = again[-1].frames
+    assert opened == ["0.h5", "3.h5"]
+    np.testing.assert_array_equal(frames, first[-1].frames)
+    assert again.failure_count == first.failure_count == len(first.failures) > 0
+
+
+def test_columns_of_a_folder_are_read_once_and_remembered(
+    many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_shards(many)
+    expected = {name: column.tolist() for name, column in first.clips.columns(view=3).items()}
+    again = open_shards(many)
+    opened = count_openings(monkeypatch)
+    found = again.where(video="pan/*", view=3, grid_ul=range(1, 17)).columns(view=3)
+    assert opened == []
+    chosen = [row for row, video in enumerate(expected["video"]) if video.startswith("pan/")]
+    assert chosen and found["index"].tolist() == chosen
+    for name, column in found.items():
+        assert column.tolist() == [expected[name][row] for row in chosen], name
+
+
+@pytest.mark.parametrize("harm", ["other shards", "cut", "text"])
+def test_remembered_columns_of_other_shards_are_not_believed(many: Path, tmp_path: Path, harm: str) -> None:
+    before = open_shards(many).clips.columns()["video"].tolist()
+    (kept,) = (tmp_path / "cache").glob("columns-*.npz")
+    if harm == "other shards":  # the last two change places
+        (many / "2.h5").rename(many / "4.h5")
+    else:
+        kept.write_bytes(kept.read_bytes()[:-300] if harm == "cut" else b"no columns")
+    again = open_shards(many)
+    assert again.clips.columns()["video"].tolist() == [clip.video for clip in again]
+    assert ([clip.video for clip in again] == before) == (harm != "other shards")
+
+
+def test_a_shard_that_changed_is_looked_at_again(many: Path) -> None:
+    open_shards(many)
+    (many / "2.h5").write_bytes((many / "2.h5").read_bytes()[:20000])
+    with pytest.raises(ShardError, match=r"2\.h5"):
+        open_shards(many)
+
+
+def test_a_shard_of_other_options_is_refused_from_the_index(many: Path, tmp_path: Path) -> None:
+    open_shards(many)
+    index = next((tmp_path / "cache").glob("index-*.json"))
+    content = json.loads(index.read_text())
+    content["shards"][str(many / "3.h5")][1][3] = "another digest"
+    index.write_text(json.dumps(content))
+    with pytest.raises(ShardError, match="different options"):
+        open_shards(many)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"layout": [1, 2], "shards": {"a": 3}}', '{"layout": 7, "shards": {}}']
+)
+def test_a_damaged_index_is_as_good_as_none(many: Path, tmp_path: Path, text: str) -> None:
+    lengths = open_shards(many).lengths
+    next((tmp_path / "cache").glob("index-*.json")).write_text(text)
+    assert open_shards(many).lengths == lengths
+
+
+def test_without_a_place_for_the_index_all_works(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAS_CACHE", os.devnull)
+    assert len(open_shards(many)) == 24
+
+
+def test_small_sets_leave_no_index(
+    tiny_shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAS_CACHE", str(tmp_path / "cache"))
+    open_shards(tiny_shards)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_entries_say_what_the_shard_says(tiny_shards: list[Path]) -> None:
+    with Shard(tiny_shards[0]) as shard:
+        entry = index_entry(shard)
+        assert (entry.clips, entry.content_hash) == (len(shard), shard.content_hash)
+    assert ShardIndex(tiny_shards).find(tiny_shards[0]) is None
+
+
+BLOCKED = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("matplotlib", "pandas"):
+            raise ImportError(f"{name} is blocked")
+sys.meta_path.insert(0, Block())
+import mas_labels
+from mas_labels import cli
+from mas_labels.errors import MissingDependencyError
+import mas_labels.inspect, mas_labels.report
+shards = mas_labels.open_shards(sys.argv[1:])
+assert len(shards.where(min_motion=0.0)) == len(shards) and shards[0].labels and shards.clips.columns()
+for ask in (shards[0].show, shards.table):
+    try:
+        ask()
+    except MissingDependencyError as error:
+        print(error)
+try:
+    import mas_train.training.engine
+except ImportError as error:
+    assert "torch" in str(error)
+"""
+
+
+def test_without_the_extras_all_but_pictures_and_tables_works(tiny_shards: list[Path]) -> None:
+    command = [sys.executable, "-c", BLOCKED, *map(str, tiny_shards)]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    pictures, tables = shown.stdout.splitlines()
+    assert "pictures need matplotlib" in pictures and "tables need pandas" in tables
+    assert all('pip install "mas-video[inspect]"' in line for line in (pictures, tables))
+
+
+def test_labelling_runs_without_the_extras(tiny_videos: Path, tmp_path: Path) -> None:
+    block = BLOCKED.split("import mas_labels\n")[0]
+    run = "from mas_labels.cli.main import main; main()"
+    options = ["make", "--manifest", "folder", "--root", tiny_videos, "--out", tmp_path, "--flow", "dis"]
+    options += ["--limit", "1", "--workers", "1"]
+    command = [sys.executable, "-c", block + run, *map(str, options)]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert shown.returncode in (0, 3), shown.stderr
+    assert list(tmp_path.glob("*.h5"))
+
+
+def test_the_error_for_tables_is_of_the_tree(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingDependencyError, match="columns"):
+        shards.table()

@@ -1,0 +1,330 @@
+"""A machine's trouble is told as what it is: never as damage, never with advice to remove a file."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+from helpers.coloured import SMALL, WIDTH
+from conftest import make_command
+from helpers.faults import with_fault
+from test_shard import write_shard
+from test_verify import mas
+
+from mas_labels import config
+from mas_labels.errors import ShardError, UnavailableError, VideoError, system_error, unavailable
+from mas_labels.pipeline import label_video, make_shard
+from mas_labels.shards import frames, hdf5_file
+from mas_labels.shards.reader import Shard
+from mas_labels.shards.shard_set import find_shards, open_shards
+from mas_labels.verify.run import Checks, verify_shard
+from mas_labels.video import reader, video_file
+
+READ = "read,pread64,preadv,readv"
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "mas_labels", *map(str, arguments)]
+
+
+def require_no_advice_to_remove(text: str) -> None:
+    assert (
+        "remove" not in text and "make it again" not in text and "damaged" not in text and "BAD" not in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("calls", "error", "when", "reason"),
+    [
+        ("openat", "EIO", "", "Input/output error"),
+        ("openat", "EACCES", "", "Permission denied"),
+        ("openat", "EMFILE", "2+", "Too many open files"),
+        (READ, "ESTALE", "", "Stale file handle"),
+        (READ, "EIO", "9+", "Input/output error"),
+    ],
+)
+def test_verify_of_a_sound_shard_that_cannot_be_read_now(tiny_shards, calls, error, when, reason):
+    shown = with_fault(command("verify", tiny_shards[0]), calls, error, tiny_shards[0], when)
+    assert shown.returncode == 6, shown
+    assert (
+        f"CANNOT READ {tiny_shards[0]}" in shown.stdout and f"cannot be read now ({reason})" in shown.stdout
+    )
+    require_no_advice_to_remove(shown.stdout + shown.stderr)
+
+
+def test_what_could_not_be_read_is_not_known_in_json(tiny_shards):
+    shown = with_fault(command("verify", "--json", *tiny_shards), READ, "EIO", tiny_shards[1])
+    found = json.loads(shown.stdout)
+    assert (shown.returncode, found["sound"]) == (6, None)
+    assert [shard["sound"] for shard in found["shards"]] == [True, None]
+    assert "Input/output error" in found["shards"][1]["unavailable"] and not found["shards"][1]["problems"]
+
+
+def test_status_tells_of_a_shard_that_cannot_be_read_now(tiny_shards):
+    for as_json in ([], ["--json"]):
+        shown = with_fault(
+            command("status", tiny_shards[0].parent, *as_json), "openat", "ESTALE", tiny_shards[0]
+        )
+        assert shown.returncode == 6 and "cannot be read now (Stale file handle)" in shown.stdout
+        if as_json:
+            assert json.loads(shown.stdout)["damaged"] == []
+        else:
+            require_no_advice_to_remove(shown.stdout + shown.stderr)
+
+
+def test_a_run_over_shards_that_cannot_be_read_stops_before_work(tiny_videos, tiny_shards, tmp_path):
+    for path in tiny_shards:
+        shutil.copy(path, tmp_path)
+    target = tmp_path / tiny_shards[0].name
+    shown = with_fault(make_command(tiny_videos, tmp_path), READ, "EIO", target)
+    assert shown.returncode == 1 and "cannot be read now (Input/output error)" in shown.stderr
+    require_no_advice_to_remove(shown.stderr)
+    assert target.read_bytes() == tiny_shards[0].read_bytes()
+
+
+@pytest.mark.parametrize("when", ["5+", "30+", "45+"])
+def test_no_moment_of_reading_turns_trouble_into_damage(tiny_shards, when):
+    """Opening, the tables, the seal, frames: HDF5 words its errors differently at each."""
+    code = (
+        "import sys; from mas_labels.shards.shard_set import open_shards\n"
+        "from mas_labels.errors import UnavailableError\n"
+        "try:\n"
+        "    shards = open_shards(sys.argv[1])\n"
+        "    [(shards.read_labels(i), shards.read_frames(i)) for i in range(len(shards))]\n"
+        "    shards.shard(0).verify()\n"
+        "except UnavailableError as error: print('unavailable', error)\n"
+    )
+    shown = with_fault([sys.executable, "-c", code, str(tiny_shards[0])], READ, "EIO", tiny_shards[0], when)
+    assert shown.stdout.startswith("unavailable"), shown
+    assert "(Input/output error)" in shown.stdout
+    require_no_advice_to_remove(shown.stdout)
+
+
+def test_a_shard_that_is_cut_short_or_no_hdf5_is_still_damaged(tiny_shards, tmp_path):
+    for size in (0, 100, 5000, -5000):
+        path = tmp_path / "a.h5"
+        path.write_bytes(tiny_shards[0].read_bytes()[:size])
+        with pytest.raises(ShardError, match="remove it and make it again"):
+            Shard(path)
+
+
+def test_want_of_memory_is_told_apart_by_the_seal(tiny_shards, tmp_path):
+    assert isinstance(hdf5_file.explain(tiny_shards[0], MemoryError(), "is damaged"), UnavailableError)
+    no_memory = OSError("memory allocation failed for chunk")
+    assert isinstance(hdf5_file.explain(tiny_shards[0], no_memory, "is damaged"), UnavailableError)
+    path = tmp_path / "a.h5"
+    path.write_bytes(tiny_shards[0].read_bytes()[:-1] + b"?")
+    assert isinstance(hdf5_file.explain(path, MemoryError(), "is damaged"), ShardError)
+
+
+def test_verify_in_want_of_memory_knows_nothing(tiny_shards, monkeypatch):
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Shard, "verify_content", no_memory)
+    report = verify_shard(tiny_shards[0], Checks())
+    assert report.is_sound is None and "Cannot allocate memory" in str(report.unavailable)
+
+
+@pytest.mark.parametrize("name", ["preadv", "fstat"])
+def test_raw_frames_that_cannot_be_read_now(tmp_path, monkeypatch, name):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with Shard(write_shard(tmp_path / "a.h5", frames="raw")) as shard:
+        shard.read_frames(0)
+        with monkeypatch.context() as patch, pytest.raises(UnavailableError, match="Input/output error"):
+            patch.setattr(frames.os, name, refuse)
+            shard.read_frames(0)
+
+
+def test_missing_files_are_not_called_damaged(tmp_path):
+    with pytest.raises(UnavailableError, match="No such file or directory"):
+        Shard(tmp_path / "none.h5")
+
+
+def test_a_folder_of_shards_that_cannot_be_listed_says_so(tiny_shards, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for path in (tiny_shards[0].parent, tiny_shards[0].parent / "*.h6"):
+        with pytest.raises(UnavailableError, match="Permission denied"):
+            find_shards(path)
+
+
+def test_h5py_and_ours_open_the_same_file_in_either_order(tiny_shards):
+    """HDF5 compares the settings of the locks of a file that is open twice."""
+    shards = open_shards(tiny_shards[:1])
+    clip = shards.read_frames(0)
+    for locking in (None, True, False, "best-effort"):
+        with h5py.File(tiny_shards[0], locking=locking) as plain:
+            assert len(plain["clips/video"]) == len(shards)
+    shards.close()
+    for locking in (None, True, False, "best-effort"):
+        with h5py.File(tiny_shards[0], locking=locking) as plain, Shard(tiny_shards[0]) as ours:
+            assert (ours.read_frames(0) == clip).all() and len(plain["clips/video"]) == len(ours)
+
+
+def test_ours_reads_while_another_process_holds_h5pys_lock_and_without_locks(tiny_shards):
+    code = "import sys; from mas_labels.shards.shard_set import open_shards; open_shards(sys.argv[1]).read_frames(0)"
+    with h5py.File(tiny_shards[0], locking=True):
+        shown = with_fault([sys.executable, "-c", code, str(tiny_shards[0])], "flock", "EINVAL")
+    assert shown.returncode == 0, shown
+
+
+@pytest.mark.parametrize(
+    ("calls", "error", "when", "stage"),
+    [
+        ("openat", "EACCES", "", "open"),
+        ("openat", "EMFILE", "", "open"),
+        (READ, "EIO", "1+", "open"),
+        (READ, "EIO", "9+", "decode"),
+        (READ, "ESTALE", "11+", "decode"),
+        ("lseek", "EIO", "1+", None),
+        ("lseek", "EIO", "2+", None),
+    ],
+)
+def test_a_video_that_cannot_be_read_is_a_row_of_its_own_code(tiny_videos, calls, error, when, stage):
+    path = tiny_videos / "pan/right.avi"
+    code = (
+        "import sys; from pathlib import Path; from mas_labels.video.video_file import VideoReader\n"
+        "from mas_labels.errors import VideoError\n"
+        "reader = VideoReader(Path(sys.argv[1]))\n"
+        "try: [None for _ in reader]\n"
+        "except VideoError as error: print(error.stage, error.code, error)\n"
+    )
+    shown = with_fault([sys.executable, "-c", code, str(path)], calls, error, path, when)
+    found = shown.stdout.split(maxsplit=2)
+    assert found[1] == "unreadable" and found[0] == (stage or found[0]), shown
+    assert os.strerror(getattr(errno, error)) in found[2] and "--retry-failed" in found[2]
+    assert "cut short" not in found[2] and "damaged" not in found[2]
+
+
+@pytest.mark.parametrize(("name", "when"), [("a.zip", "1+"), ("a.zip", "5+"), ("a.tar", "3+")])
+def test_an_archive_of_frames_that_cannot_be_read_is_not_called_damaged(tmp_path, name, when):
+    for number in range(20):
+        cv2.imwrite(str(tmp_path / f"img_{number:05}.jpg"), np.full((48, 64, 3), number, np.uint8))
+    shutil.make_archive(str(tmp_path / "a"), Path(name).suffix[1:], tmp_path, ".")
+    code = (
+        "import sys; from pathlib import Path; from mas_labels.video.pictures import open_video\n"
+        "from mas_labels.errors import VideoError\n"
+        "try: [None for _ in open_video(Path(sys.argv[1]))]\n"
+        "except VideoError as error: print(error.stage, error.code, error)\n"
+    )
+    path = tmp_path / name
+    shown = with_fault([sys.executable, "-c", code, str(path)], READ, "EIO", path, when)
+    assert shown.stdout.split()[1] == "unreadable" and "Input/output error" in shown.stdout, shown
+
+
+def test_one_unreadable_video_is_a_row_and_retried(tiny_videos, tmp_path):
+    root = tmp_path / "root"
+    for name in ("right.avi", "down.avi"):
+        (root / "pan").mkdir(parents=True, exist_ok=True)
+        shutil.copy(tiny_videos / "pan" / name, root / "pan")
+    target = root / "pan/right.avi"
+    shown = with_fault(make_command(root, tmp_path / "out", "--workers", "1"), READ, "EIO", target, "1+")
+    assert shown.returncode == 3, shown
+    assert (
+        "'pan/right.avi': open/unreadable: the machine could not read the file (Input/output error)"
+        in shown.stdout
+    )
+    assert mas("make", *make_command(root, tmp_path / "out", "--retry-failed")[4:]).exit_code == 0
+
+
+def test_a_disk_that_is_away_leaves_no_shard_of_failures(tiny_videos, tmp_path):
+    shown = with_fault(
+        make_command(tiny_videos / "pan", tmp_path / "out", "--workers", "1"),
+        "openat",
+        "EIO",
+        tiny_videos / "pan",
+    )
+    assert shown.returncode != 0
+
+
+def test_memory_is_no_damage_of_a_video(tiny_videos, monkeypatch):
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("mas_labels.pipeline.label_video.label_clip", no_memory)
+    right = video_file.VideoReader(tiny_videos / "pan/right.avi")
+    with pytest.raises(VideoError) as caught:
+        list(label_video.label_video(right, config.LabelConfig(flow="dis")))
+    assert caught.value.code == "no_memory"
+
+
+def test_a_shard_of_machine_trouble_alone_is_not_kept():
+    facts = reader.VideoFacts()
+    lost = make_shard.VideoOutcome(0, facts, VideoError("open", "unreadable", "Input/output error"))
+    bad = make_shard.VideoOutcome(0, facts, VideoError("open", "cannot_open", "no video"))
+    with pytest.raises(UnavailableError, match="none of its 2 videos"):
+        make_shard._require_a_readable_video([lost, lost], Path("root"))
+    make_shard._require_a_readable_video([lost, bad], Path("root"))
+    make_shard._require_a_readable_video([lost], Path("root"))
+
+
+def test_videos_that_are_away_make_no_shard_unsound(tiny_shards, tmp_path):
+    shown = mas("verify", tiny_shards[0], "--recompute", "100%", "--root", tmp_path)
+    assert shown.exit_code == 6 and "videos could not be read now" in shown.output
+    require_no_advice_to_remove(shown.output)
+
+
+def test_few_open_files_are_enough_or_said(tiny_shards, tmp_path):
+    """Also where the hard limit is low: shards are closed in time, and too few files end in one line."""
+    for name in map(str, range(12)):
+        shutil.copy(tiny_shards[0], tmp_path / f"{name}.h5")
+    words = ["--shards", tmp_path, "--out", tmp_path / "run", "--no-curves", *SMALL, "--width", WIDTH]
+    words += ["--fc-width", 16, "--batch-size", 4, "--max-steps", 1]
+    for limit, workers, status in ((24, 0, 0), (32, 2, 1)):
+        train = [sys.executable, "-m", "mas_train", *map(str, words), "--workers", str(workers)]
+        limited = ["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", *train]
+        shown = subprocess.run(limited, capture_output=True, text=True, check=False, timeout=120)
+        assert shown.returncode == status, shown
+        assert "Traceback" not in shown.stderr and "remove" not in shown.stderr
+        shutil.rmtree(tmp_path / "run")
+    assert "Too many open files" in shown.stderr and "ulimit -n" in shown.stderr
+
+
+def test_the_limit_of_open_files_is_raised_at_start(tiny_shards):
+    code = (
+        "import resource; from mas_labels.system.process import begin_process\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "begin_process(); soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE); print(soft == hard)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert shown.stdout == "True\n", shown
+
+
+def test_a_set_of_shards_reads_on_when_others_have_taken_the_files(tiny_shards, tmp_path):
+    for name in map(str, range(12)):
+        shutil.copy(tiny_shards[0], tmp_path / f"{name}.h5")
+    code = (
+        "import os, resource, sys; from mas_labels.shards.shard_set import open_shards\n"
+        "shards = open_shards(sys.argv[1]); taken = []\n"
+        "for number in range(8): shards.shard(number)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
+        "try:\n"
+        "    while True: taken.append(os.open(os.devnull, os.O_RDONLY))\n"
+        "except OSError: pass\n"
+        "print(sum(len(shards.shard(number)) > 0 for number in range(12)))\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert shown.stdout == "12\n", shown
+
+
+def test_errors_name_the_systems_reason():
+    assert system_error(KeyError("read failed: errno = 116, error message")) == errno.ESTALE
+    assert system_error(OSError(errno.EINVAL, "an offset that a corrupt file leads to")) is None
+    assert "ulimit -n" in str(unavailable("a.h5", OSError(errno.EMFILE, "")))
+    assert cv2.Error.StsNoMem == -4

@@ -1,0 +1,112 @@
+"""Fine-tuning: which clips are taken, resuming, and steps computed in other ways."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mas_labels.errors import CheckpointError, ConfigError, TrainingError
+from mas_labels.shards.shard_set import ShardSet
+from mas_train.data.clips import clip_videos
+from mas_train.data.few_labels import label_clips
+from mas_train.data.views import draw_crops
+from mas_train.recipe import make_recipe
+from mas_train.training.finetune import finetune
+from mas_train.training.finetune_state import FinetuneJob, FinetuneOptions
+from mas_train.weights.load import SCRATCH, fingerprint, load_weights
+from mas_train.weights.tensor_file import write_atomically
+
+CPU = torch.device("cpu")
+WIDTH = 0.03125
+
+
+def test_crops_are_any_crop_and_follow_seed_and_epoch() -> None:
+    drawn = draw_crops(0, 0, torch.arange(20_000))
+    assert drawn.min(dim=0).values.tolist() == [0, 0, 0] and drawn.max(dim=0).values.tolist() == [16, 59, 1]
+    assert len(torch.unique(drawn, dim=0)) == 17 * 60 * 2
+    torch.testing.assert_close(drawn[5:9], draw_crops(0, 0, torch.arange(5, 9)))
+    assert not torch.equal(drawn, draw_crops(0, 1, torch.arange(20_000)))
+
+
+def test_a_share_of_the_labels_is_stratified_seeded_and_nested(train: ShardSet) -> None:
+    taken = {share: label_clips(train, share, seed=3) for share in (0.01, 0.5, 1.0)}
+    assert [taken[share].videos for share in taken] == [2, 4, 8]
+    assert set(taken[0.01].clips) < set(taken[0.5].clips) < set(taken[1.0].clips) == set(range(len(train)))
+    videos = clip_videos(train)
+    half = [train.videos[v].class_index for v in set(videos[taken[0.5].clips])]
+    assert np.bincount(half).tolist() == [2, 2]
+    for clip, number in zip(taken[0.5].clips, taken[0.5].classes, strict=True):
+        assert train[int(clip)].class_name == train.classes[number]
+    assert label_clips(train, 0.5, seed=4).clips.tolist() != taken[0.5].clips.tolist()
+    for share in (0, 1.01, float("nan")):
+        with pytest.raises(ConfigError, match="more than 0 and at most 100%"):
+            label_clips(train, share, 0)
+
+
+def job(train: ShardSet, out: Path, **options: object) -> FinetuneJob:
+    recipe = make_recipe("ucf101", width=WIDTH, fc_width=16, batch_size=5, epochs=2, dropout=0.5)
+    return FinetuneJob(recipe, FinetuneOptions(**options), train, out, CPU, 0)
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+def test_a_resumed_run_ends_in_the_same_weights(train: ShardSet, tmp_path: Path) -> None:
+    weights = [load_weights(SCRATCH, WIDTH) for _ in range(3)]
+    whole = job(train, tmp_path / "whole")
+    straight, _ = finetune(whole, weights[0], say=quiet)
+    part = job(train, tmp_path / "part")
+    finetune(replace(part, recipe=replace(part.recipe, epochs=1)), weights[1], say=quiet)
+    with pytest.raises(CheckpointError, match=r"other options or shards \(recipe\)"):
+        finetune(part, load_weights(SCRATCH, WIDTH), resume=True, say=quiet)
+    content = torch.load(part.out / "finetuned.pt", weights_only=True)
+    content["recipe"]["epochs"] = 2
+    write_atomically(part.out / "finetuned.pt", content)
+    resumed, _ = finetune(part, weights[2], resume=True, say=quiet)
+    assert fingerprint(resumed) == fingerprint(straight)
+    rows = (part.out / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 3 and rows[0].startswith("epoch,learning_rate,loss")
+
+
+def test_faster_steps_learn_the_same_but_for_rounding(train: ShardSet, tmp_path: Path) -> None:
+    def last_loss(name: str, **how: object) -> float:
+        work = replace(job(train, tmp_path / name), **how)
+        finetune(work, load_weights(SCRATCH, WIDTH), say=quiet)
+        return float((work.out / "metrics.csv").read_text().splitlines()[-1].split(",")[2])
+
+    plain = last_loss("plain")
+    for how in ({"fused": True}, {"memory_format": "contiguous"}, {"workers": 1}):
+        assert last_loss(str(how), **how) == pytest.approx(plain, rel=1e-4)
+    recipe = job(train, tmp_path).recipe
+    for precision in ("bf16", "fp16"):
+        found = last_loss(precision, recipe=replace(recipe, precision=precision))
+        assert found == pytest.approx(plain, rel=0.05) and found != plain
+
+
+def test_a_frozen_backbone_keeps_its_weights_and_others_do_not(train: ShardSet, tmp_path: Path) -> None:
+    before = fingerprint(load_weights(SCRATCH, WIDTH).backbone)
+    probe, _ = finetune(job(train, tmp_path / "probe", frozen=True), load_weights(SCRATCH, WIDTH), say=quiet)
+    tuned, _ = finetune(job(train, tmp_path / "tuned"), load_weights(SCRATCH, WIDTH), say=quiet)
+    assert fingerprint(probe.backbone) == before != fingerprint(tuned.backbone)
+    assert isinstance(probe.head, torch.nn.Linear)
+
+
+def test_runs_are_not_mixed_up_and_a_loss_that_is_not_finite_ends_one(
+    train: ShardSet, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        finetune(job(train, tmp_path / "run"), load_weights(SCRATCH, WIDTH), resume=True, say=quiet)
+    wild = job(train, tmp_path / "run")
+    wild = replace(wild, recipe=replace(wild.recipe, learning_rate=1e30))
+    with pytest.raises(TrainingError, match="give a lower --lr"):
+        finetune(wild, load_weights(SCRATCH, WIDTH), say=quiet)
+    with pytest.raises(ConfigError, match="already holds a run"):
+        finetune(job(train, tmp_path / "run"), load_weights(SCRATCH, WIDTH), say=quiet)
+
+
+# the commands

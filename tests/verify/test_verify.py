@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import FOLDER_MANIFEST, children
+from test_shard import write_shard
+
+from mas_labels.cli.main import main
+from mas_labels.config import LabelConfig
+from mas_labels.datasets.find_videos import find_videos, load_manifest
+from mas_labels.errors import UnavailableError
+from mas_labels.labels.conventions import get_convention
+from mas_labels.pipeline.run import run
+from mas_labels.pipeline.supervisor import borrowed_labeller, close_idle_labellers
+from mas_labels.plan.plan import make_plan
+from mas_labels.schema import LABEL_NAMES
+from mas_labels.shards.reader import Shard
+from mas_labels.verify.consistency import find_contradictions, wrong_motion_labels
+from mas_labels.verify.recompute import find_differences, sample_clips
+from mas_labels.verify.run import Checks, verify_shard, verify_shards
+
+
+def mas(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def copy(tiny_shards, tmp_path):
+    """A shard of the pipeline that may be changed."""
+    return shutil.copy(tiny_shards[0], tmp_path / tiny_shards[0].name)
+
+
+@pytest.fixture(scope="module")
+def authors_shard(tiny_videos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("authors")
+    (tmp_path := out / "videos").mkdir()
+    for name in ("pan/down.avi", "zoom out/still.avi"):
+        shutil.copy(tiny_videos / name, tmp_path)
+    plan = make_plan(find_videos(load_manifest(FOLDER_MANIFEST), tmp_path), "all", 5)
+    config = LabelConfig(
+        flow="dis", convention="authors", view_stride_pixels=30, frames="raw", store_flow=True
+    )
+    run(plan, config, tmp_path, out)
+    return out / plan[0].name
+
+
+def test_sound_shards_are_sound_and_a_sample_is_made_again(tiny_shards, tiny_videos):
+    shown = mas("verify", *tiny_shards, "--deep", "--recompute", "30%", "--root", tiny_videos, "--workers", 2)
+    assert shown.exit_code == 0, shown.output
+    assert "2 of 2 shards are sound; 5 clips made again" in shown.output
+
+
+def test_nothing_runs_on_after_the_last_report(tiny_shards):
+    before = threading.active_count()
+    assert all(report.is_sound for report in verify_shards([tiny_shards[0]], Checks()))
+    assert threading.active_count() == before
+
+
+def test_the_authors_convention_verifies_too(authors_shard):
+    root = authors_shard.parent / "videos"
+    report = verify_shard(authors_shard, Checks(deep=True, recompute=0.5, root=root))
+    assert (report.problems, report.recomputed, report.clips) == ((), 2, 4)
+
+
+def test_damage_is_told_shard_by_shard_with_its_own_status(tiny_shards, copy, tmp_path):
+    damaged = bytearray(copy.read_bytes())
+    damaged[5000] ^= 1
+    copy.write_bytes(damaged)
+    shown = mas("verify", copy, tiny_shards[1], "--json")
+    assert shown.exit_code == 5
+    found = json.loads(shown.output)
+    assert [shard["sound"] for shard in found["shards"]] == [False, True]
+    assert "not those that were sealed" in found["shards"][0]["problems"][0]["message"]
+    shown = mas("verify", tmp_path, tiny_shards[1])
+    assert shown.exit_code == 5
+    assert "1 of 2 shards are sound" in shown.output
+
+
+def test_nothing_to_verify_and_wrong_usage_have_their_statuses(tmp_path, tiny_shards):
+    assert mas("verify", tmp_path / "none.h5").exit_code == 1
+    assert mas("verify", *tiny_shards, "--recompute", "1%").exit_code == 2
+    assert mas("verify", *tiny_shards, "--recompute", "much", "--root", tmp_path).exit_code == 2
+    assert mas("verify", *tiny_shards, "--recompute", "101%", "--root", tmp_path).exit_code == 2
+
+
+def test_a_shard_that_crashes_its_reader_is_one_line(tiny_shards, tmp_path, monkeypatch):
+    """The child process is told to die by a signal when it imports the reader, for one shard's name."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "import os, sys, builtins, io\n"
+        "import pathlib\n"
+        "real = pathlib.Path.open\n"
+        "def deadly(self, *a, **k):\n"
+        "    if self.name == 'deadly.h5': os.abort()\n"
+        "    return real(self, *a, **k)\n"
+        "pathlib.Path.open = deadly\n"
+    )
+    shutil.copy(tiny_shards[0], tmp_path / "deadly.h5")
+    shutil.copy(tiny_shards[1], tmp_path / "sound.h5")
+    monkeypatch.setenv("PYTHONPATH", f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    reports = list(verify_shards([tmp_path / "deadly.h5", tmp_path / "sound.h5"], Checks(), 2))
+    assert [bool(report.problems) for report in reports] == [True, False]
+    assert "crashed the process that read it" in str(reports[0].problems[0])
+
+
+def change(path, column, row, value):
+    with h5py.File(path, "a") as file:
+        file[column][row] = value
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value", "message"),
+    [
+        ("clips/start_frame", 1, 17, "is 17, expected 16"),
+        ("videos/clips", 0, 3, "does not follow the numbers of clips"),
+        ("videos/frames", 0, 64, "has 2 clips of 64 frames, expected 4"),
+        ("videos/fps", 0, np.nan, "is not a number of frames per second"),
+        ("views", 3, (1, 1, 0), "is not the table that the options stand for"),
+        ("classes", 0, b"pam", "are not those of the plan"),
+        ("clips/motion", 0, np.inf, "clips/motion, clip 0: is not finite"),
+        ("clips/mu", 1, np.inf, "clips/mu, clip 1: is not finite"),
+        ("clips/labels", (0, 0, 0), 99, "out of its range"),
+        ("clips/labels", (0, 0, 26), 0, "out of its range"),
+        ("frames/jpeg", slice(2, 30), 0, "frames, clip 0: "),
+    ],
+)
+def test_contradictions_are_named(copy, column, row, value, message):
+    with Shard(copy) as shard:
+        assert list(find_contradictions(shard)) == []
+    change(copy, column, row, value)
+    with Shard(copy) as shard:
+        assert any(message in str(problem) for problem in find_contradictions(shard))
+
+
+def test_labels_that_do_not_follow_from_the_boundaries_are_named(copy):
+    """Each location moved to the block of least motion, each orientation turned by half a turn."""
+    with Shard(copy) as shard:
+        views, labels, paper = shard.views, shard.read("clips/labels", 0), get_convention("paper")
+        for component, (letter, column) in enumerate((("u", "clips/mu"), ("v", "clips/mv"))):
+            boundary = shard.read(column, 0).astype(np.float32)
+            assert wrong_motion_labels(boundary, component, letter, labels, views, paper) == []
+            for name in (f"grid_{letter}l", f"rings_{letter}l", f"triangles_{letter}o", f"grid_{letter}o"):
+                at, wrong = LABEL_NAMES.index(name), labels.copy()
+                half = 2 if name.startswith("rings") else 4
+                wrong[:, at] = 1 + (labels[:, at] - 1 + half) % (2 * half)
+                found = wrong_motion_labels(boundary, component, letter, wrong, views, paper)
+                assert name in found, name
+            mirrored_without_negation = wrong_motion_labels(
+                boundary, 1 - component, letter, labels, views, paper
+            )
+            assert mirrored_without_negation, "mirroring with the wrong sign must show"
+
+
+def test_recomputing_names_the_column_and_the_clip(copy, tiny_videos):
+    change(copy, "clips/labels", (3, 7, 26), 1)
+    change(copy, "clips/labels", (3, 8, 26), 2)
+    with Shard(copy) as shard:
+        found = list(find_differences(shard, tiny_videos, [2, 3]))
+    assert [(problem.column, problem.clip) for problem in found] == [("clips/labels", 3)]
+    assert "values are others now" in found[0].message
+
+
+def test_recomputing_tells_another_video(copy, tiny_videos, tmp_path):
+    root = tmp_path / "videos"
+    shutil.copytree(tiny_videos, root)
+    with Shard(copy) as shard:
+        names = shard.read_texts("videos/path")
+        shutil.copy(root / names[1], root / names[0])
+        (root / names[1]).unlink()
+        found = []
+        with pytest.raises(UnavailableError, match=r"1 videos could not .* a regular file"):
+            found.extend(find_differences(shard, root, list(range(len(shard)))))
+    columns = {problem.column for problem in found if problem.clip in (0, 1, None)}
+    assert {"clips/labels", "clips/mu", "frames/jpeg", "videos/bytes"} <= columns
+
+
+def test_recomputing_a_video_that_hangs_its_decoder_ends_at_the_deadline(tiny_shards, tiny_videos):
+    """The process that decodes is stopped; the next video gets another one."""
+    close_idle_labellers()
+    with borrowed_labeller(lambda: None):
+        (pid,) = children(os.getpid(), "label_process")
+    os.kill(pid, signal.SIGSTOP)
+    with Shard(tiny_shards[0]) as shard:
+        found = list(find_differences(shard, tiny_videos, [0, len(shard) - 1], timeout_seconds=1.0))
+    close_idle_labellers()
+    assert [(problem.column, problem.clip) for problem in found] == [("videos/path", 0)]
+    assert "cannot be labelled again: no frame decoded and no clip finished in 1 s" in found[0].message
+
+
+def test_the_sample_is_the_same_for_the_same_seed(tiny_shards):
+    with Shard(tiny_shards[0]) as shard:
+        assert sample_clips(shard, 0.5, 3) == sample_clips(shard, 0.5, 3)
+        assert sample_clips(shard, 0.01, 0), "one clip at least"
+        assert sample_clips(shard, 1.0, 0) == list(range(len(shard)))
+        assert len({tuple(sample_clips(shard, 0.5, seed)) for seed in range(9)}) > 1
+
+
+def test_recomputing_does_not_leave_the_root(tmp_path, tiny_videos):
+    shutil.copy(tiny_videos / "pan/right.avi", tmp_path / "right.avi")
+    (tmp_path / "root" / "a").mkdir(parents=True)
+    (tmp_path / "root" / "a" / "b é.avi").symlink_to(tmp_path / "right.avi")
+    path = write_shard(tmp_path / "a.h5")
+    with Shard(path) as shard:
+        (problem,) = find_differences(shard, tmp_path / "root", [0, 1])
+    assert "leads out of" in problem.message
+
+
+def test_failures_are_a_table_and_json(tiny_shards):
+    shown = mas("failures", *tiny_shards)
+    assert shown.exit_code == 0
+    assert "'pan/short.avi': clips/too_short: 9 frames decoded, a clip needs 16 [" in shown.output
+    assert "     2 open/cannot_open" in shown.output
+    assert "     3 videos failed" in shown.output
+    found = json.loads(mas("failures", *tiny_shards, "--json").output)
+    assert found["counts"] == {"clips/too_short": 1, "open/cannot_open": 2}
+    assert {row["video"] for row in found["failures"]} == {
+        "pan/short.avi",
+        "zoom out/text.avi",
+        "zoom out/empty.mp4",
+    }
+    assert set(found["failures"][0]) == {"video", "stage", "code", "message", "shard"}
+    assert mas("failures", tiny_shards[0].parent / "none.h5").exit_code == 1
+
+
+def test_the_seal_can_be_checked_without_us(tiny_shards):
+    """As `mas_labels.shards.digests` says: with two commands of any Unix."""
+    text = tiny_shards[0].read_bytes()[:512].decode("ascii")
+    tail = subprocess.run(["tail", "-c", "+513", tiny_shards[0]], capture_output=True, check=True).stdout
+    digest = subprocess.run(["sha256sum"], input=tail, capture_output=True, check=True).stdout.split()[0]
+    assert f"sha256 of the HDF5: {digest.decode()}\n" in text
+    with h5py.File(tiny_shards[0], locking=False) as file:
+        assert file.userblock_size == 512
+
+
+def test_the_real_command_verifies(tiny_shards):
+    command = [sys.executable, "-m", "mas_labels", "verify", *map(str, tiny_shards)]
+    run_once = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (run_once.returncode, run_once.stderr) == (0, "")

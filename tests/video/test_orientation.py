@@ -1,0 +1,124 @@
+"""Frames are turned and mirrored as a player shows them: all eight ways, known answers, ffmpeg's output."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+
+import cv2
+import numpy as np
+import pytest
+from conftest import write_video
+
+from mas_labels.video.video_file import VideoReader
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+STORED = ["red green", "blue white"]
+WAYS = {  # a, b, c, d of the matrix; the corners as they are to be shown; the EXIF number of the same
+    (1, 0, 0, 1): (["red green", "blue white"], 1),
+    (-1, 0, 0, 1): (["green red", "white blue"], 2),
+    (-1, 0, 0, -1): (["white blue", "green red"], 3),
+    (1, 0, 0, -1): (["blue white", "red green"], 4),
+    (0, 1, 1, 0): (["red blue", "green white"], 5),
+    (0, 1, -1, 0): (["blue red", "white green"], 6),
+    (0, -1, -1, 0): (["white green", "blue red"], 7),
+    (0, -1, 1, 0): (["green white", "red blue"], 8),
+}
+
+
+def quarters(rows=48, cols=64):
+    """Return a picture of four colours, RGB."""
+    picture = np.empty((rows, cols, 3), np.uint8)
+    for row, col, colour in ((0, 0, RED), (0, 1, GREEN), (1, 0, BLUE), (1, 1, WHITE)):
+        picture[row * rows // 2 :, col * cols // 2 :] = colour
+    return picture
+
+
+def corners(frame):
+    """Name the colours of a BGR frame's four quarters."""
+    names = {(1, 0, 0): "red", (0, 1, 0): "green", (0, 0, 1): "blue", (1, 1, 1): "white"}
+    rows, cols = frame.shape[0] // 4, frame.shape[1] // 4
+    return [
+        " ".join(names[tuple(int(v > 127) for v in frame[row, col, ::-1])] for col in (cols, 3 * cols))
+        for row in (rows, 3 * rows)
+    ]
+
+
+def with_matrix(path, a, b, c, d):
+    """Write a video of four colours and put a matrix into its track's header."""
+    write_video(path, np.stack([quarters()] * 3), "mp4v")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 44
+    data[at : at + 36] = struct.pack(">9i", *(round(v * 65536) for v in (a, b, 0, c, d, 0, 0, 0)), 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def shown_by_ffmpeg(path, shape):
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("the command ffmpeg is not on this machine")
+    command = ["ffmpeg", "-v", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "bgr24", "-"]
+    return np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.uint8).reshape(
+        shape
+    )
+
+
+@pytest.mark.parametrize(("matrix", "shown"), [(matrix, shown) for matrix, (shown, _) in WAYS.items()])
+@pytest.mark.parametrize("scale", [1, 2.5])
+def test_all_eight_ways_are_shown(tmp_path, matrix, shown, scale):
+    path = with_matrix(tmp_path / "a.mp4", *(scale * value for value in matrix))
+    frames = np.stack(list(VideoReader(path)))
+    assert frames.shape[1:] == ((48, 64, 3) if matrix[0] else (64, 48, 3))
+    assert [corners(frame) for frame in frames] == [shown] * 3
+
+
+@pytest.mark.parametrize("matrix", WAYS)
+def test_frames_are_those_of_ffmpeg(tmp_path, matrix):
+    path = with_matrix(tmp_path / "a.mp4", *matrix)
+    ours = np.stack(list(VideoReader(path)))
+    assert np.abs(shown_by_ffmpeg(path, ours.shape).astype(int) - ours).mean() < 1
+
+
+@pytest.mark.parametrize("matrix", WAYS)
+def test_opencv_turns_and_does_not_mirror(tmp_path, matrix):
+    """OpenCV shows mirrored videos otherwise than players do, and so otherwise than we."""
+    path = with_matrix(tmp_path / "a.mp4", *matrix)
+    theirs = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).read()[1]
+    a, b, c, d = matrix
+    turned_only = a * d - b * c == 1
+    assert (corners(theirs) == WAYS[matrix][0]) == turned_only
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [(0.7, 0.7, -0.7, 0.7), (1, 0, 0.5, 1), (1, 1, 1, 1), (0, 0, 0, 0), (0, 1, 0, 1), (0.99, 0.02, 0, 1)],
+)
+def test_other_matrices_are_left_alone(tmp_path, matrix):
+    frame = next(iter(VideoReader(with_matrix(tmp_path / "a.mp4", *matrix))))
+    assert frame.shape == (48, 64, 3)
+    assert corners(frame) == STORED
+
+
+def jpeg_with_exif(path, orientation):
+    """Write a JPEG file whose EXIF says how it is to be shown."""
+    coded = cv2.imencode(".jpg", quarters()[..., ::-1])[1].tobytes()
+    entry = struct.pack("<HHIHHI", 0x0112, 3, 1, orientation, 0, 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry
+    path.write_bytes(coded[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + coded[2:])
+    return path
+
+
+@pytest.mark.parametrize(("shown", "orientation"), WAYS.values())
+def test_exif_counts_as_a_matrix_does(tmp_path, shown, orientation):
+    """FFmpeg hands EXIF on as side data of a kind that PyAV cannot name: it hides nothing."""
+    path = jpeg_with_exif(tmp_path / "a.jpg", orientation)
+    assert corners(next(iter(VideoReader(path)))) == corners(cv2.imread(str(path))) == shown
+
+
+@pytest.mark.parametrize(("name", "red_row", "red_col"), [("plain", 0, 0), ("hflip", 0, 1), ("vflip", 1, 0)])
+def test_the_shared_cases_are_shown_as_players_do(shared_cases, name, red_row, red_col):
+    frame = next(iter(VideoReader(shared_cases / f"{name}.mp4"))).astype(int)
+    red = frame[..., 2] - frame[..., :2].max(axis=-1) > 100
+    rows, cols = np.nonzero(red)
+    assert (rows.mean() > 64, cols.mean() > 88) == (red_row, red_col)

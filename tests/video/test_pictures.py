@@ -1,0 +1,372 @@
+"""Frames that were extracted before are videos, too: as people lay them out, and with all that goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import FOLDER_MANIFEST, moving_texture, write_video
+
+import mas_labels
+from mas_labels.cli.main import main
+from mas_labels.config import LabelConfig
+from mas_labels.datasets.find_videos import find_videos, load_manifest
+from mas_labels.datasets.leakage import find_leaks
+from mas_labels.errors import DatasetError, MasError, VideoError
+from mas_labels.pipeline.run import run
+from mas_labels.plan.plan import make_plan
+from mas_labels.verify.run import Checks, verify_shard
+from mas_labels.video import pictures
+from mas_labels.video.frame_names import is_frame_name
+from mas_labels.video.pictures import PictureReader, open_video, stored_bytes
+from mas_labels.video.reader import MACHINE_CODES
+from mas_labels.video.video_file import VideoReader
+
+UCF101 = FOLDER_MANIFEST.with_name("ucf101.yaml")
+
+
+def write_frames(folder, frames, name="img_{:05d}.jpg", first=1):
+    """Write (T, H, W, 3) RGB frames as numbered pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, frame in enumerate(frames, first):
+        assert cv2.imwrite(str(folder / name.format(number)), frame[..., ::-1])
+    return folder
+
+
+def greys(count, rows=48, cols=64):
+    """Return frames of which number n is of grey 10 n."""
+    return np.stack([np.full((rows, cols, 3), 10 * n, np.uint8) for n in range(count)])
+
+
+def read(reader):
+    """Return the greys that a reader gives, and the code of what ended it."""
+    found = []
+    try:
+        for frame in reader:
+            found.append(round(float(frame.mean()) / 10))
+    except VideoError as error:
+        return found, error.code
+    return found, None
+
+
+@pytest.mark.parametrize(
+    ("name", "is_frame"),
+    [
+        ("img_00001.jpg", True),
+        ("frame000001.jpg", True),
+        ("000001.PNG", True),
+        ("1.jpeg", True),
+        ("v_Archery_g01_c01_0012.jpg", True),
+        ("image-7.webp", True),
+        ("flow_x_00001.jpg", False),
+        ("flow_y_00001.jpg", False),
+        ("x_0001.jpg", False),
+        ("lava_flow_0001.jpg", True),
+        ("poster.jpg", False),
+        ("._img_00001.jpg", False),
+        ("img_00001.txt", False),
+        (".jpg", False),
+    ],
+)
+def test_names_of_frames(name, is_frame):
+    assert is_frame_name(name) == is_frame
+
+
+@pytest.mark.parametrize("name", ["img_{:05d}.jpg", "frame{:06d}.jpg", "{}.png", "a.b-{}.JPG", "i{:02d}.bmp"])
+@pytest.mark.parametrize("first", [0, 1, 95])
+def test_frames_come_in_the_order_of_their_numbers(tmp_path, name, first):
+    folder = write_frames(tmp_path / "a.b", greys(20), name, first)
+    write_frames(folder, greys(20), "flow_x_{:05d}.jpg")
+    (folder / "notes 1.txt").write_text("no picture")
+    reader = open_video(folder)
+    assert read(reader) == (list(range(20)), None)
+    sizes = [path.stat().st_size for path in folder.iterdir() if is_frame_name(path.name)]
+    assert reader.file_bytes == stored_bytes(folder) == sum(sizes)
+    assert (reader.frames, reader.promised_frames, reader.fps, reader.rows, reader.cols) == (
+        20,
+        20,
+        0.0,
+        48,
+        64,
+    )
+    assert read(reader) == (list(range(20)), None)
+
+
+def remove(folder, number):
+    (folder / f"img_{number:05d}.jpg").unlink()
+
+
+def cut(folder, number, keep=0.5):
+    path = folder / f"img_{number:05d}.jpg"
+    path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+
+
+TROUBLE = {  # what is done to 20 frames, how many still come, the code
+    "gap": (lambda folder: remove(folder, 8), 7, "frames_missing"),
+    "double": (lambda folder: write_frames(folder, greys(1), "img_{:02d}.jpg", 8), 0, "frames_double"),
+    "mixed prefixes": (lambda folder: write_frames(folder, greys(3), "frame{:05d}.jpg"), 0, "frames_mixed"),
+    "mixed kinds": (lambda folder: write_frames(folder, greys(3), "img_{:05d}.png", 21), 0, "frames_mixed"),
+    "other size": (lambda folder: write_frames(folder, greys(1, 50), first=18), 17, "size_changes"),
+    "cut short": (lambda folder: cut(folder, 10), 9, "broken_frame"),
+    "empty": (lambda folder: cut(folder, 10, 0), 9, "broken_frame"),
+    "no picture": (lambda folder: (folder / "img_00003.jpg").write_text("text"), 2, "broken_frame"),
+    "folder": (lambda folder: (remove(folder, 5), (folder / "img_00005.jpg").mkdir()), 4, "no_file"),
+}
+
+
+@pytest.mark.parametrize("kind", TROUBLE)
+def test_what_is_wrong_with_frames_is_told(tmp_path, kind):
+    spoil, whole, code = TROUBLE[kind]
+    folder = write_frames(tmp_path / "a", greys(20))
+    spoil(folder)
+    assert read(open_video(folder)) == (list(range(whole)), code)
+
+
+def test_without_frames_there_is_no_video(tmp_path):
+    write_frames(tmp_path / "flow", greys(3), "flow_x_{:05d}.jpg")
+    assert read(open_video(tmp_path / "flow")) == ([], "no_frames")
+    assert read(PictureReader(tmp_path / "none")) == ([], "no_file")
+
+
+def test_a_picture_that_the_machine_cannot_read_is_not_damaged(tmp_path, monkeypatch):
+    folder = write_frames(tmp_path / "a", greys(20))
+
+    class Disk(io.BytesIO):
+        def read(self, *_):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(pictures.os, "fdopen", lambda descriptor, mode: Disk())
+    count, code = read(open_video(folder))
+    assert count == [] and code in MACHINE_CODES
+
+
+def pack(folder, path):
+    """Put a folder of frames into an archive, last frame first."""
+    files = sorted(folder.iterdir(), reverse=True)
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in files:
+                archive.write(file, f"{folder.name}/{file.name}")
+            archive.writestr(f"__MACOSX/{folder.name}/._img_00001.jpg", b"no picture")
+    else:
+        with tarfile.open(path, "w:" if path.suffix == ".tar" else "w:gz") as archive:
+            for file in files:
+                archive.add(file, f"./{folder.name}/{file.name}")
+    return path
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar", ".tar.gz", ".tgz", ".ZIP"])
+def test_an_archive_is_a_video(tmp_path, ending):
+    folder = write_frames(tmp_path / "a", greys(20))
+    path = pack(folder, tmp_path / f"b{ending.lower()}").rename(tmp_path / f"c{ending}")
+    reader = open_video(path)
+    assert read(reader) == (list(range(20)), None)
+    assert reader.file_bytes == stored_bytes(path) == path.stat().st_size
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    count, code = read(open_video(path))
+    assert count == [] and code == "cannot_open"
+    path.write_bytes(b"")
+    assert read(open_video(path))[1] == "cannot_open"
+
+
+def test_archives_are_never_unpacked_beyond_bounds(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "MAX_PICTURE_BYTES", 1 << 20)
+    monkeypatch.setattr(pictures, "MAX_TAR_BYTES", 1 << 20)
+    big = bytes(1 << 24)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("img_00001.jpg", big)
+    assert read(open_video(tmp_path / "a.zip")) == ([], "broken_frame")
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as archive:
+        member = tarfile.TarInfo("img_00001.jpg")
+        member.size = len(big)
+        archive.addfile(member, io.BytesIO(big))
+    assert read(open_video(tmp_path / "a.tgz")) == ([], "too_large")
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("../../img_00001.jpg", b"out of its folder")
+    assert read(open_video(tmp_path / "c.zip")) == ([], "no_frames")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        for number in (1, 2):
+            archive.writestr(f"{number}/img_{number:05d}.jpg", b"other folders are other videos")
+    assert read(open_video(tmp_path / "b.zip")) == ([], "frames_mixed")
+
+
+def paths(listing):
+    return [video.path for video in listing.videos]
+
+
+def test_folders_of_frames_fit_the_official_lists(tmp_path):
+    """As mmaction2 and denseflow lay them out; a dot in a folder's name is no extension."""
+    root = tmp_path / "rawframes"
+    for name in ("v_Archery_g08_c01", "v_Archery_g01_c02", "v_Archery_g02.x_c03", "v_Archery_g09_c04.avi"):
+        write_frames(root / "Archery" / name, greys(2))
+    lists = tmp_path / "ucfTrainTestlist"
+    lists.mkdir()
+    (lists / "classInd.txt").write_text("1 Archery\n")
+    (lists / "trainlist01.txt").write_text(
+        "Archery/v_Archery_g08_c01.avi 1\nArchery/v_Archery_g09_c04.avi 1\n"
+    )
+    (lists / "testlist01.txt").write_text("Archery/v_Archery_g01_c02.avi\n")
+    listing = find_videos(load_manifest(UCF101), root, lists)
+    assert {video.path: (video.splits, video.group) for video in listing.videos} == {
+        "Archery/v_Archery_g01_c02": (("test1",), "01"),
+        "Archery/v_Archery_g08_c01": (("train1",), "08"),
+        "Archery/v_Archery_g09_c04.avi": (("train1",), "09"),
+    }
+    assert listing.extracted and listing.missing == ()
+    notes = " ".join(listing.notes)
+    assert "no video files: 4 folders of numbered pictures are taken for one video each" in notes
+    assert "Archery/v_Archery_g02.x_c03" in notes
+
+
+def test_video_files_come_first_and_pictures_are_told_of(tmp_path):
+    write_video(tmp_path / "a" / "b.avi", greys(3))
+    write_frames(tmp_path / "a", greys(1), "poster{}.jpg")
+    write_frames(tmp_path / "a" / "c", greys(3))
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), tmp_path)
+    assert (paths(listing), listing.extracted, dict(listing.ignored)) == (["a/b.avi"], False, {".jpg": 4})
+    assert "4 numbered pictures in 2 folders are not taken for frames" in " ".join(listing.notes)
+
+
+def test_archives_come_last(tmp_path):
+    frames = write_frames(tmp_path / "made" / "v", greys(3))
+    root = tmp_path / "root"
+    (root / "A").mkdir(parents=True)
+    pack(frames, root / "A" / "one.tar.gz")
+    pack(frames, root / "A" / "two.zip")
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), root)
+    assert paths(listing) == ["A/one.tar.gz", "A/two.zip"] and listing.extracted
+    assert "2 archives" in " ".join(listing.notes)
+    write_frames(root / "A" / "three", greys(3))
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), root)
+    assert paths(listing) == ["A/three"]
+    assert dict(listing.ignored) == {".gz": 1, ".zip": 1}
+
+
+def test_one_archive_of_something_else_hides_no_others(tmp_path):
+    (tmp_path / "A").mkdir()
+    pack(write_frames(tmp_path / ".made" / "v", greys(3)), tmp_path / "A" / "two.zip")
+    (tmp_path / "A" / "annotations.zip").write_bytes(b"PK")
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), tmp_path)
+    assert paths(listing) == ["A/annotations.zip", "A/two.zip"]
+
+
+@pytest.mark.parametrize("flow", ["flow_x", "tvl1_flow/u", "Flow", "flow-y"])
+def test_folders_of_flow_beside_frames_are_no_videos(tmp_path, flow):
+    write_frames(tmp_path / "A" / "v" / "rgb", greys(3))
+    write_frames(tmp_path / "A" / "v" / flow, greys(3))
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), tmp_path)
+    assert paths(listing) == ["A/v/rgb"]
+    assert f"1 folders of pictures hold flow by their names and were left out: A/v/{flow}" in listing.notes
+
+
+def test_what_is_no_data_set_of_frames_is_still_refused(tmp_path):
+    write_frames(tmp_path, greys(3))
+    with pytest.raises(DatasetError, match=r"found 3 [.]jpg.*3 numbered pictures lie in the root itself"):
+        find_videos(load_manifest(FOLDER_MANIFEST), tmp_path)
+    (tmp_path / "other").mkdir()
+    with zipfile.ZipFile(tmp_path / "other" / "videos.zip", "w") as archive:
+        archive.writestr("a.avi", b"a video that is not unpacked")
+    with pytest.raises(DatasetError, match=r"found 1 [.]zip"):
+        find_videos(load_manifest(FOLDER_MANIFEST), tmp_path / "other")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Frames of two videos, one of which has a gap, and of one that is too short."""
+    folder = tmp_path_factory.mktemp("frames")
+    frames = moving_texture(34, 120, 160, 1, 1)
+    write_frames(folder / "a" / "whole", frames, "frame{:06d}.png")
+    write_frames(folder / "a" / "gap", frames)
+    remove(folder / "a" / "gap", 30)
+    write_frames(folder / "b" / "short.video", frames[:5])
+    return folder
+
+
+def label(root, out):
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), root)
+    return run(make_plan(listing, "all", 8), LabelConfig(flow="dis", view_stride_pixels=59), root, out)
+
+
+def test_frames_take_the_road_of_videos(root, tmp_path):
+    label(root, tmp_path / "out")
+    shards = mas_labels.open_shards(tmp_path / "out")
+    videos = {video.path: (video.class_name, video.frames, video.clips, video.fps) for video in shards.videos}
+    assert videos == {"a/gap": ("a", 29, 1, 0.0), "a/whole": ("a", 34, 2, 0.0)}
+    failures = {row.video: (row.stage, row.code) for row in shards.failures}
+    assert failures == {"a/gap": ("decode", "frames_missing"), "b/short.video": ("clips", "too_short")}
+    write_video(tmp_path / "v" / "a" / "whole.avi", moving_texture(34, 120, 160, 1, 1), "FFV1")
+    label(tmp_path / "v", tmp_path / "of video")
+    (clip, *_) = (clip for clip in shards if clip.video == "a/whole")
+    same = mas_labels.open_shards(tmp_path / "of video")[0]
+    assert np.abs(clip.frames.astype(int) - same.frames).mean() < 3
+    (shard,) = (tmp_path / "out").glob("*.h5")
+    report = verify_shard(shard, Checks(deep=True, recompute=1.0, root=root))
+    assert (report.problems, report.recomputed) == ((), 3)
+
+
+def test_a_folder_that_changed_is_noticed(root, tmp_path):
+    copy = tmp_path / "videos"
+    for name in ("one", "two"):
+        write_frames(copy / "a" / name, moving_texture(17, 60, 80, 1, 1))
+    label(copy, tmp_path / "out")
+    label(copy, tmp_path / "out")
+    write_frames(copy / "a" / "two", moving_texture(17, 60, 80, 1, 1, seed=3))
+    with pytest.raises(MasError, match="a/two"):
+        label(copy, tmp_path / "out")
+
+
+def test_copies_are_found_by_content(tmp_path):
+    for part, name in (("train", "a"), ("test", "b")):
+        write_frames(tmp_path / part / "A" / name, greys(3))
+        write_frames(tmp_path / part / "A" / f"other {part}", greys(3 if part == "train" else 4)[::-1])
+    listing = find_videos(load_manifest(FOLDER_MANIFEST.with_name("split_folders.yaml")), tmp_path)
+    (leak,) = find_leaks(listing)
+    assert leak.kind == "content" and leak.shared == ("test/A/b = train/A/a",)
+
+
+def test_the_flow_of_frames(root, tmp_path):
+    command = ["flow", str(root / "b" / "short.video"), "--out", str(tmp_path / "a.npz"), "--flow", "dis"]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert np.load(tmp_path / "a.npz")["flow"].shape == (4, 120, 160, 2)
+
+
+def test_frames_have_no_rate_to_change(root, tmp_path):
+    """Refused before any work; a reader says the same."""
+    out = tmp_path / "out"
+    command = [
+        "make",
+        "--manifest",
+        str(FOLDER_MANIFEST),
+        "--root",
+        str(root),
+        "--out",
+        str(out),
+        "--fps",
+        "25",
+    ]
+    done = CliRunner().invoke(main, command)
+    assert (done.exit_code, out.exists()) == (1, False)
+    assert "extracted frames have no time stamps" in done.output
+    assert read(open_video(root / "a" / "whole", LabelConfig(fps="25").frame_rate)) == ([], "time_stamps")
+
+
+def test_exif_turns_pictures(tmp_path):
+    from test_orientation import WAYS, corners, jpeg_with_exif
+
+    for shown, orientation in WAYS.values():
+        folder = tmp_path / str(orientation)
+        folder.mkdir()
+        jpeg_with_exif(folder / "img_1.jpg", orientation)
+        assert corners(next(iter(open_video(folder)))) == shown
+
+
+def test_a_video_file_has_its_own_reader(tmp_path):
+    assert isinstance(open_video(write_video(tmp_path / "a1.avi", greys(3))), VideoReader)
+    assert isinstance(open_video(Path("nowhere")), VideoReader)

@@ -1,0 +1,222 @@
+"""A backbone leaves for other programs and public ones come in: names, values, refusals."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mas_labels.errors import CheckpointError
+from mas_train.cli.export import main
+from mas_train.model.backbones import make_backbone
+from mas_train.model.heads import make_model
+from mas_train.model.targets import TargetCode
+from mas_train.recipe import make_recipe
+from mas_train.runtime.performance import generator_states
+from mas_train.training.optimizer import make_optimizer
+from mas_train.weights import export
+from mas_train.weights.backbone_file import load_backbone
+from mas_train.weights.checkpoint import TrainingState, save_checkpoint
+from mas_train.weights.export import export_backbone, make_extractor
+from mas_train.weights.public_layouts import public_names, to_public
+
+ROOT = Path(__file__).parents[2]
+CLIPS = torch.rand(2, 3, 16, 112, 112, generator=torch.Generator().manual_seed(1)) * 255
+CPU = torch.device("cpu")
+
+
+def write_checkpoint(run: Path, backbone: str) -> torch.Tensor:
+    """Write a run's first checkpoint; return the features its backbone gives for `CLIPS`."""
+    torch.manual_seed(0)
+    recipe = make_recipe("ucf101", backbone=backbone, width=1 / 32, fc_width=4, initialisation="he")
+    code = TargetCode(recipe)
+    model = make_model(recipe, code)
+    model.train()
+    model.backbone(CLIPS - 100)  # batch norm has now running statistics of its own
+    save_checkpoint(
+        run, TrainingState(model, make_optimizer(model, recipe), code), recipe, [], [generator_states(CPU)]
+    )
+    with torch.inference_mode():
+        return make_extractor(model.backbone.eval(), recipe.pixel_mean)(CLIPS)
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Tensor]:
+    run = tmp_path_factory.mktemp("run")
+    return run, write_checkpoint(run, "c3d")
+
+
+@pytest.fixture(scope="module")
+def bn_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Tensor]:
+    run = tmp_path_factory.mktemp("run")
+    return run, write_checkpoint(run, "c3d-bn")
+
+
+def test_the_lines_of_the_documentation_need_nothing_of_ours(
+    small_run: tuple[Path, torch.Tensor], tmp_path: Path
+) -> None:
+    pytest.importorskip("safetensors")
+    run, features = small_run
+    export_backbone(run, tmp_path / "features", ["safetensors"])
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "evaluation.md").read_text(), flags=re.S)
+    (lines,) = [block for block in blocks if "backbone.safetensors" in block]
+    torch.save(CLIPS, tmp_path / "clips.pt")
+    code = (
+        "import sys, torch; sys.modules['mas_train'] = sys.modules['mas_labels'] = None\n"
+        f"clips = torch.load('clips.pt')\n{lines}\ntorch.save(maps, 'maps.pt')"
+    )
+    subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True)
+    torch.testing.assert_close(torch.load(tmp_path / "maps.pt"), features, rtol=1e-3, atol=1e-4)
+    assert sum(not line.startswith(("import", "from")) for line in lines.splitlines() if line) <= 5
+
+
+def test_safetensors_hold_weights_and_configuration(
+    bn_run: tuple[Path, torch.Tensor], tmp_path: Path
+) -> None:
+    safetensors = pytest.importorskip("safetensors")
+    path, config = export_backbone(bn_run[0], tmp_path, ["safetensors"])
+    described = json.loads(config.read_text())
+    assert (
+        described["source"] == "step-00000000.pt"
+        and described["backbone"] == "c3d-bn"
+        and described["pixel_mean"] == [102, 98, 90]
+    )
+    with safetensors.safe_open(path, framework="pt") as file:
+        names = set(file.keys())
+        assert json.loads(file.metadata()["mas_backbone"]) == described
+    assert {"conv1.weight", "conv5.bias", "bn3.running_mean", "bn5.weight"} < names and len(names) == 35
+    backbone, found = load_backbone(path)
+    assert found.backbone == "c3d-bn" and found.step == 0 and not backbone.training
+    with torch.inference_mode():
+        features = make_extractor(backbone, found.pixel_mean)(CLIPS)
+    assert torch.equal(features, bn_run[1])
+
+
+def test_torchscript_gives_the_same_features(bn_run: tuple[Path, torch.Tensor], tmp_path: Path) -> None:
+    path, _ = export_backbone(bn_run[0], tmp_path, ["torchscript"])
+    code = (
+        "import sys, torch; sys.modules['mas_train'] = None\n"
+        f"torch.save(torch.jit.load({str(path)!r})(torch.load('clips.pt')), 'maps.pt')"
+    )
+    torch.save(CLIPS, tmp_path / "clips.pt")
+    subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True)
+    torch.testing.assert_close(torch.load(tmp_path / "maps.pt").detach(), bn_run[1], rtol=1e-3, atol=1e-4)
+
+
+def test_onnx_gives_the_same_features_of_any_number_of_clips(
+    bn_run: tuple[Path, torch.Tensor], tmp_path: Path
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    path, _ = export_backbone(bn_run[0], tmp_path, ["onnx"])
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    for count in (1, 2):
+        (found,) = session.run(None, {"clips": CLIPS[:count].numpy()})
+        np.testing.assert_allclose(found, bn_run[1][:count].numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_file_that_gives_other_features_is_refused(
+    small_run: tuple[Path, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        export._WRITERS, "torchscript", lambda path, extractor, config, clips: extractor(clips).detach() * 1.1
+    )
+    with pytest.raises(CheckpointError, match=r"features that differ by 0\.1"):
+        export_backbone(small_run[0], tmp_path, ["torchscript"])
+
+
+def layouts(original: dict[str, torch.Tensor], backbone: str) -> dict[str, dict[str, torch.Tensor]]:
+    """The weights of a backbone under the names of other programs."""
+    size = "large" if "large" in backbone else "small"
+    plain = to_public(original, size)
+    fc = {"fc6.weight": torch.zeros(2, 2), "fc8.bias": torch.zeros(2)}
+    made = {"plain": plain | fc, "parallel": {f"module.{key}": weight for key, weight in plain.items()}}
+    wrapped = {}
+    for key, weight in plain.items():
+        kind, stage, letter, rest = re.fullmatch(r"(conv|bn)(\d)([ab]?)\.(.*)", key).groups()
+        wrapped[f"backbone.conv{stage}{letter or 'a'}.{kind}.{rest}"] = weight
+    made["wrapped"] = wrapped | {"cls_head.fc_cls.weight": torch.zeros(2)}
+    if "bn" not in backbone:
+        steps = [0, 3, 6, 8, 11, 13, 16, 18] if size == "large" else [0, 3, 6, 9, 12]
+        names = dict(zip(public_names(size), steps, strict=True))
+        numbered = {
+            re.sub(r"conv(\w+)\.", lambda m: f"features.{names[m[1]]}.", key): w for key, w in plain.items()
+        }
+        made["numbered"] = numbered | {"classifier.0.weight": torch.zeros(2)}
+    return made
+
+
+@pytest.mark.parametrize("backbone", ["c3d", "c3d-bn", "c3d-large", "c3d-large-bn"])
+def test_public_layouts_are_recognised(backbone: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    original = make_backbone(backbone, 1 / 32).state_dict()
+    for name, weights in layouts(original, backbone).items():
+        torch.save({"state_dict": weights, "epoch": 3}, tmp_path / "public.pth")
+        found, config = load_backbone(tmp_path / "public.pth")
+        assert (config.backbone, config.width) == (backbone, 1 / 32), name
+        assert len(config.left_out) == len(weights) - len(original)
+        assert all(torch.equal(weight, original[key]) for key, weight in found.state_dict().items())
+
+
+def test_the_names_are_those_in_public_use() -> None:
+    assert public_names("small") == ["1", "2", "3", "4", "5"]
+    assert public_names("large") == ["1", "2", "3a", "3b", "4a", "4b", "5a", "5b"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"transformer.weight": torch.zeros(1)},
+            r"no C3D in a layout that is known: it has transformer.weight",
+        ),
+        ({"conv6.weight": torch.zeros(1)}, r"it has conv6.weight"),
+        ({"conv5.weight": torch.zeros(8, 8, 3, 3, 1)}, r"does not fit a c3d: .*convs.4.weight"),
+        (
+            {"conv3b.weight": torch.zeros(8, 8, 3, 3, 3)},
+            r"convolutions 1a, 2a, 3a, 3b, 4a, 5a; expected 1, 2, 3",
+        ),
+        ({"conv2.bias": None}, r"does not fit a c3d: .*convs.1.bias"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(
+    change: dict[str, torch.Tensor | None], message: str, tmp_path: Path
+) -> None:
+    weights = layouts(make_backbone("c3d", 1 / 32).state_dict(), "c3d")["plain"] | change
+    torch.save({key: weight for key, weight in weights.items() if weight is not None}, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_backbone(tmp_path / "odd.pth")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"text", [1, 2], {"state_dict": {"a": "b"}}])
+def test_files_that_hold_no_weights_are_refused(content: object, tmp_path: Path) -> None:
+    path = tmp_path / "file.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"file\.pth"):
+        load_backbone(path)
+    with pytest.raises(CheckpointError, match="holds no checkpoint"):
+        load_backbone(tmp_path)
+
+
+def test_the_command_writes_and_says_what(
+    small_run: tuple[Path, torch.Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for source, status in ((small_run[0], 0), (tmp_path, 1)):
+        with pytest.raises(SystemExit) as caught:
+            main([str(source), "--out", str(tmp_path / "out"), "--format", "torchscript"])
+        assert caught.value.code == status
+    out, err = capsys.readouterr()
+    assert out.split() == [
+        str(tmp_path / "out" / name) for name in ("features.torchscript.pt", "backbone.json")
+    ]
+    assert err.startswith("error: ") and err.count("\n") == 1

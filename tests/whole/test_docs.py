@@ -1,0 +1,58 @@
+"""The documentation: generated parts are fresh, links lead somewhere, and it builds without a warning."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)]
+REFERENCE = runpy.run_path(str(DOCS / "reference.py"))
+
+
+@pytest.mark.parametrize("name", REFERENCE["PARTS"])
+def test_generated_pages_are_fresh(name):
+    fresh = {path.name: text for path, text in REFERENCE["fresh_pages"]()}
+    assert (DOCS / name).read_text(encoding="utf-8") == fresh[name], "stale: run make docs-reference"
+
+
+def test_the_reference_has_every_command():
+    text = REFERENCE["commands_part"]()
+    for name in (
+        "mas-labels make",
+        "mas-labels verify",
+        "mas-train",
+        "mas-finetune",
+        "mas-eval aslan",
+        "mas-export",
+    ):
+        assert f" {name}\n\n```text\nUsage: {name} " in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_pictures_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_picture_of_the_notebook_is_on_the_page():
+    shown = set(re.findall(r"pictures/([\w-]+)\.png", (DOCS / "labels.md").read_text(encoding="utf-8")))
+    assert shown == {path.stem for path in (DOCS / "pictures").glob("*.png")}
+
+
+def test_the_documentation_builds_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", DOCS, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    equations = re.findall(r"<math.*?</math>", (tmp_path / "labels.html").read_text(encoding="utf-8"), re.S)
+    assert len(equations) > 10
+    assert [equation for equation in equations if "\\" in equation] == [], "LaTeX that MathML does not know"
+    for html in tmp_path.rglob("*.html"):
+        loads = re.findall(r'(?:src|<link[^>]*href)="(https?://[^"]+)"', html.read_text(encoding="utf-8"))
+        assert loads == [], "a page loads something from elsewhere"

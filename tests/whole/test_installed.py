@@ -1,0 +1,99 @@
+"""The source distribution and the wheel are whole: what they install works from any folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import venv
+from pathlib import Path
+
+import pytest
+
+from mas_labels.datasets.manifest import packaged_manifests
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*command: object, cwd: Path, **environment: str) -> str:
+    """Run a command outside of the checkout; return what it printed."""
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of this tree, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    run(sys.executable, "setup.py", "-q", "egg_info", "-e", folder, "sdist", "-d", folder, cwd=ROOT)
+    (archive,) = folder.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    return folder / archive.name.removesuffix(".tar.gz")
+
+
+def build_python(tree: Path, folder: Path) -> set[Path]:
+    """Build what a wheel of `tree` would hold besides the extensions; return the files."""
+    egg_info = ("egg_info", "-e", folder)
+    run(sys.executable, "setup.py", "-q", *egg_info, "build_py", "-d", folder / "lib", cwd=tree)
+    return {path.relative_to(folder / "lib") for path in folder.glob("lib/**/*") if path.is_file()}
+
+
+def test_the_source_has_what_it_is_built_and_tested_with(source):
+    for name in ("LICENSE", "Makefile", "constraints.txt", "examples/label_array.sbatch"):
+        assert (source / name).read_bytes() == (ROOT / name).read_bytes()
+    built = {"_build", "benchmarks"}  # by `make docs`
+    for pattern in ("mas_labels/native/*", "tests/**/*.py", "docs/**/*.md", "notebooks/*"):
+        expected = {path.relative_to(ROOT) for path in ROOT.glob(pattern) if built.isdisjoint(path.parts)}
+        assert {path.relative_to(source) for path in source.glob(pattern)} == expected
+
+
+def test_tree_and_source_install_the_same_and_the_manifests(source, tmp_path):
+    (tmp_path / "lib").mkdir()
+    installed = build_python(source, tmp_path)
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    assert build_python(ROOT, elsewhere) == installed
+    assert {Path("mas_labels/py.typed"), Path("mas_train/py.typed")} <= installed
+    assert {path.stem for path in installed if path.suffix == ".yaml"} == set(packaged_manifests())
+
+    python = (sys.executable, "-m")
+    environment = {"PYTHONPATH": str(tmp_path / "lib")}
+    listed = run(*python, "mas_labels", "recipes", cwd=elsewhere, **environment)
+    assert [line.split()[0] for line in listed.splitlines()] == list(packaged_manifests())
+    plan = ("mas_train.cli.reproduce", "small", "--root", tmp_path, "--dry-run")
+    commands = run(*python, *plan, cwd=elsewhere, **environment)
+    assert commands.startswith("mas-labels make --manifest ucf101 --root $ROOT")
+
+
+@pytest.mark.slow
+def test_the_wheel_of_the_source_works_from_any_folder(source, tmp_path):
+    """`make test-matrix` does the same with other versions of all that is needed."""
+    run(sys.executable, "setup.py", "-q", "bdist_wheel", "-d", tmp_path, cwd=source, MAS_REQUIRE_NATIVE="1")
+    venv.create(tmp_path / "venv", symlinks=True)
+    commands = tmp_path / "venv" / "bin"
+    pip = (sys.executable, "-m", "pip", "--python", commands / "python", "install", "--quiet")
+    run(*pip, "--no-deps", "--no-index", *tmp_path.glob("*.whl"), cwd=tmp_path)
+    (packages,) = tmp_path.glob("venv/lib/python3*/site-packages")
+    needed = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "needed.pth").write_text("\n".join(needed) + "\n")
+
+    where = run(commands / "python", "-c", "import mas_labels; print(mas_labels.__file__)", cwd=tmp_path)
+    assert where.startswith(str(packages))
+    run(commands / "mas-labels", "demo", "--out", "videos", cwd=tmp_path)
+    make = ("make", "--manifest", "demo", "--root", "videos", "--split", "train", "--limit", "2")
+    run(commands / "mas-labels", *make, "--out", "labels", cwd=tmp_path)
+    size = ("--width", "0.125", "--fc-width", "16", "--batch-size", "2", "--max-steps", "1")
+    shards = list(tmp_path.glob("labels/*.h5"))
+    run(commands / "mas-train", "--shards", *shards, "--out", "run", *size, "--device", "cpu", cwd=tmp_path)
+    plan = ("small", "--root", "videos", "--rehearsal", "--dry-run")
+    assert "--manifest demo" in run(commands / "mas-reproduce", *plan, cwd=tmp_path)

@@ -1,0 +1,62 @@
+"""The notebooks are stored without outputs, and run on the demo data from their first cell to their last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from mas_labels.config import LabelConfig
+from mas_labels.datasets.demo import make_demo
+from mas_labels.datasets.find_videos import find_videos, load_manifest
+from mas_labels.pipeline.run import run
+from mas_labels.plan.plan import make_plan
+from mas_train.recipe import make_recipe
+from mas_train.training.pretrain import pretrain
+from mas_train.training.run import RunOptions
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="session")
+def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make demo` leaves, made faster: DIS flow, few views, two steps of training."""
+    root = tmp_path_factory.mktemp("notebooks")
+    demo = root / "demo"
+    make_demo(demo / "videos")
+    listing = find_videos(load_manifest("demo"), demo / "videos")
+    labelled = LabelConfig(flow="dis", view_stride_pixels=16, store_boundaries=True)
+    frames_only = LabelConfig(frames_only=True, store_boundaries=False)
+    for split, config, out in (("train", labelled, "labels"), ("test", frames_only, "tests")):
+        run(make_plan(listing, split, 8), config, demo / "videos", demo / out)
+    recipe = make_recipe("ucf101", width=0.125, fc_width=16, batch_size=4)
+    how = {"device": "cpu", "workers": 0, "threads": 1, "curves": False}
+    pretrain(recipe, RunOptions([demo / "labels"], demo / "run", max_steps=2, **how))
+    (root / "notebooks").mkdir()
+    return root
+
+
+def test_all_three_are_there():
+    assert {path.stem for path in NOTEBOOKS} == {"labels_of_one_clip", "label_folder", "features"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_stored_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert [cell.id for cell in notebook.cells if cell.get("outputs") or cell.get("execution_count")] == []
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_on_the_demo(path, demo_root, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    notebook = nbformat.read(path, as_version=4)
+    folder = {"metadata": {"path": str(demo_root / "notebooks")}}
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=folder).execute()
+    pictures = [cell.id for cell in notebook.cells if "image/png" in str(cell.get("outputs"))]
+    assert len(pictures) >= 2
