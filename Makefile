@@ -27,7 +27,7 @@ DEMO := demo
 help: ## List the targets.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
 
-$(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard mas_labels/native/*)
+$(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard mas_labels/native/*/*)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,docs,dev]'
 	@touch $@
@@ -127,7 +127,7 @@ test-sanitize: $(VENV)/installed ## The tests of the compiled parts under the ad
 		tests/labels/test_gather.py tests/labels/test_labels.py tests/native/test_checksum.py
 
 test-avx512: $(VENV)/installed ## AVX-512 against AVX2 in an emulated processor (Bochs): five minutes.
-	$(BIN)/python tests/avx512/run_emulated.py
+	$(BIN)/python tests/native/avx512/run_emulated.py
 
 golden: $(VENV)/installed ## Make the golden files of the tests anew; look at the difference before you commit it.
 	$(BIN)/python tests/helpers/make_golden.py

@@ -12,7 +12,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 NATIVE = Path("mas_labels") / "native"
-HEADERS = [str(path) for path in sorted(NATIVE.glob("*.h"))]
+INCLUDES = [str(NATIVE / "common")]
+HEADERS = [str(path) for path in sorted(NATIVE.glob("*/*.h"))]
 
 # No -ffast-math and no contraction: every build must give the same bits.
 COMMON_FLAGS = [
@@ -68,9 +69,10 @@ class BuildKernels(build_ext):
             if isa == "portable" or on_x86:
                 names = [f"-DMAS_KERNEL={kernel}_{isa}", f'-DMAS_ISA_NAME="{isa}"']
                 objects += self.compiler.compile(
-                    [str(NATIVE / f"{kernel}.cpp")],
+                    [str(NATIVE / kernel / f"{kernel}.cpp")],
                     output_dir=str(Path(self.build_temp) / isa),
                     extra_postargs=[*COMMON_FLAGS, *flags, *names, *self.sanitize],
+                    include_dirs=INCLUDES,
                     depends=HEADERS,
                 )
         return objects
@@ -79,7 +81,8 @@ class BuildKernels(build_ext):
 extensions = [
     Extension(
         f"mas_labels._{kernel}",
-        sources=[str(NATIVE / f"{kernel}_binding.cpp")],
+        sources=[str(NATIVE / kernel / f"{kernel}_binding.cpp")],
+        include_dirs=INCLUDES,
         depends=HEADERS,
         extra_compile_args=[*COMMON_FLAGS, *BuildKernels.sanitize],
         extra_link_args=BuildKernels.sanitize,

@@ -6,11 +6,11 @@ load OpenCV and HDF5.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mas_labels.errors import explain_import_error
+from mas_labels.lazy import load_lazily
 from mas_labels.schema import LABEL_NAMES
+from mas_labels.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from mas_labels.flow.estimators import compute_flow
@@ -18,8 +18,18 @@ if TYPE_CHECKING:
     from mas_labels.labels.motion_boundary import motion_boundaries
     from mas_labels.labels.patterns import block_maps
     from mas_labels.shards.shard_set import open_shards
+else:
+    __getattr__, __dir__ = load_lazily(
+        __name__,
+        {
+            "block_maps": "mas_labels.labels.patterns",
+            "compute_flow": "mas_labels.flow.estimators",
+            "compute_labels": "mas_labels.labels.compute",
+            "motion_boundaries": "mas_labels.labels.motion_boundary",
+            "open_shards": "mas_labels.shards.shard_set",
+        },
+    )
 
-__version__ = "0.1.0"
 __all__ = [
     "LABEL_NAMES",
     "block_maps",
@@ -28,24 +38,3 @@ __all__ = [
     "motion_boundaries",
     "open_shards",
 ]
-
-_HOMES = {
-    "block_maps": "patterns",
-    "compute_flow": "flow",
-    "compute_labels": "labels",
-    "motion_boundaries": "motion_boundary",
-    "open_shards": "shard",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    except ImportError as error:
-        raise explain_import_error(error) from error
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

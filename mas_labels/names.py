@@ -1,4 +1,4 @@
-"""TODO."""
+"""Names of files and classes: shown, shortened, sorted, and matched however they are spelled."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from mas_labels.datasets.split_table import sort_key
 
 
 def printable(name: str) -> str:
@@ -25,6 +23,11 @@ def first_names(names: Sequence[str], count: int = 3) -> str:
     return ", ".join(printable(name) for name in names[:count]) + (", ..." if len(names) > count else "")
 
 
+def sort_key(name: str) -> tuple[str, str]:
+    """Return what class names are sorted by: case and underscores for spaces come last."""
+    return name.lower().replace("_", " "), name
+
+
 def fold_name(name: str) -> str:
     """Return a class name for comparing: case, Unicode form, and spaces or underscores do not count.
 
@@ -32,9 +35,6 @@ def fold_name(name: str) -> str:
     'playing guitar'
     """
     return " ".join(unicodedata.normalize("NFC", sort_key(name)[0]).split())
-
-
-__all__ = ["CommonClasses", "fold_name", "match_names", "unite_classes"]
 
 
 def match_names(names: Sequence[str], known: Sequence[str]) -> list[int]:

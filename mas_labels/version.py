@@ -1,18 +1,20 @@
-"""TODO."""
+"""The version of this package, and those of what decides the bytes of a shard."""
 
 from __future__ import annotations
 
-import av
-import cv2
-import numpy as np
+from typing import Final
 
-import mas_labels
+__version__: Final = "0.1.0"
 
 
 def versions() -> dict[str, str]:
     """Return the versions that decide a shard's bytes."""
+    import av
+    import cv2
+    import numpy as np
+
     return {
-        "mas_labels": mas_labels.__version__,
+        "mas_labels": __version__,
         "numpy": np.__version__,
         "opencv": cv2.__version__,
         "pyav": av.__version__,

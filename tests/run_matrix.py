@@ -115,8 +115,8 @@ def choose_tests(source: Path, with_torch: bool, names: list[str]) -> list[str]:
     """Return the test files to run: none of the tree's, and without torch those of mas_labels alone."""
     torch = re.compile("mas_train|torch|coloured|rehearsing")
     return [
-        f"tests/{path.name}"
-        for path in sorted((source / "tests").glob("test_*.py"))
+        str(path.relative_to(source))
+        for path in sorted((source / "tests").rglob("test_*.py"))
         if path.name not in OF_THE_TREE
         and (with_torch or not torch.search(path.read_text(encoding="utf-8")))
         and (not names or path.name in names)

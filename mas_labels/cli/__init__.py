@@ -1,0 +1,1 @@
+"""The commands of `mas-labels`: they parse; the library does."""

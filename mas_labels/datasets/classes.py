@@ -10,10 +10,9 @@ from pathlib import Path
 
 from mas_labels.datasets.list_files import read_lines
 from mas_labels.datasets.manifest import Manifest
-from mas_labels.datasets.split_table import sort_key
 from mas_labels.datasets.splits import is_file
 from mas_labels.errors import DatasetError
-from mas_labels.names import first_names, fold_name, printable
+from mas_labels.names import first_names, fold_name, printable, sort_key
 
 
 @dataclass(frozen=True)

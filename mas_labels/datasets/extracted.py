@@ -1,8 +1,4 @@
-"""Data sets of frames that were extracted from videos: what their files are called, and what is a video.
-
-Video files come first: only where there are none, each folder that holds numbered pictures is a video; only
-where there are none of these either, each archive is one, if any of them holds numbered pictures.
-"""
+"""Videos extracted to frames, found among the files of a data set."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """A manifest and a folder -> the videos, each with its class, splits and group.
 
-The manifest itself (the YAML file) is `mas_labels.datasets.manifest`; splits are read by `mas_labels.datasets.splits`.
+The manifest itself (the YAML file) is `mas_labels.datasets.manifest`; splits are read by
+`mas_labels.datasets.splits`.
 """
 
 from __future__ import annotations

@@ -84,8 +84,8 @@ def video_stem(path: str, extensions: Collection[str] = ()) -> str:
 def walk_folder(root: Path, extensions: tuple[str, ...], follow_links: bool = False) -> FolderContents:
     """Find the videos under `root`: the files that end in one of `extensions`, ignoring case.
 
-    If there are none, they are extracted frames: see `mas_labels.datasets.extracted`. Hidden files and folders and the
-    `lost+found` of a disk are skipped; videos and folders that are hidden are told.
+    If there are none, they are extracted frames: see `mas_labels.datasets.extracted`. Hidden files and
+    folders and the `lost+found` of a disk are skipped; videos and folders that are hidden are told.
 
     Parameters
     ----------

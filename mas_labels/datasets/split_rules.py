@@ -1,6 +1,6 @@
 """The rules by which a manifest reads splits: one class a rule, made from its mapping in the YAML file.
 
-What each rule does is in `mas_labels.datasets.splits`, `mas_labels.datasets.split_lists` and `mas_labels.datasets.split_lists`.
+What each rule does is in `mas_labels.datasets.splits` and `mas_labels.datasets.split_lists`.
 """
 
 from __future__ import annotations

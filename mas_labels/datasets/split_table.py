@@ -54,11 +54,6 @@ class Splits:
         return self.classes.get(path, parts.class_name if parts else None)
 
 
-def sort_key(name: str) -> tuple[str, str]:
-    """Return what class names are sorted by: case and underscores for spaces come last."""
-    return name.lower().replace("_", " "), name
-
-
 def path_key(path: str) -> PathKey:
     """Return a path as paths are compared: folders as class names are, the file's name without extension.
 

@@ -1,6 +1,6 @@
 """Train and test splits: from official list files, group numbers, or the path itself.
 
-Each rule of a manifest (`mas_labels.datasets.split_rules`) has one reader: here, in `mas_labels.datasets.split_lists` or in
+Each rule of a manifest (`mas_labels.datasets.split_rules`) has one reader: here or in
 `mas_labels.datasets.split_lists`.
 """
 

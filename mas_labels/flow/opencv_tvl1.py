@@ -1,4 +1,4 @@
-"""TODO."""
+"""TV-L1 under the names of OpenCV's contrib module, for programs that call it there."""
 
 from __future__ import annotations
 

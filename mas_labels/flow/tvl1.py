@@ -1,7 +1,7 @@
 """TV-L1 optical flow (Zach, Pock, Bischof 2007), compiled: OpenCV's algorithm and defaults, but faster.
 
-The numerics are in ``mas_labels/native/tvl1/tvl1.cpp``. The result is the same bits whatever the instruction set,
-the number of processes or the caller's floating-point state.
+The numerics are in ``mas_labels/native/tvl1/tvl1.cpp``. The result is the same bits whatever the instruction
+set, the number of processes or the caller's floating-point state.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What labels are decided by: sums over blocks of crops, and what gathers them (`mas_labels.labels.block_sums_native`)."""
+"""The per-block sums that the labels are computed from, and the interface of their backends."""
 
 from __future__ import annotations
 

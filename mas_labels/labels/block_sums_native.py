@@ -1,4 +1,4 @@
-"""Gathering compiled: hands arrays to ``mas_labels/native/labels/labels.cpp``; see `mas_labels.labels.block_sums_native`.
+"""The per-block sums, compiled: hands arrays to ``mas_labels/native/labels/labels.cpp``.
 
 The GIL is released; one call uses one thread, and its memory lives for the call.
 """

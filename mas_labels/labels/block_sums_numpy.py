@@ -1,4 +1,4 @@
-"""Gathering in plain NumPy: slow, and written to be read; see `mas_labels.labels.block_sums_native`."""
+"""Gathering in plain NumPy: slow, and written to be read; see `mas_labels.labels.block_sums`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The labelling run: planned videos to finished shards, in many processes."""

@@ -1,4 +1,4 @@
-"""The process in which videos are decoded and labelled: one that can be killed (`mas_labels.pipeline.supervisor` does).
+"""The process in which videos are decoded and labelled; `mas_labels.pipeline.supervisor` may kill it.
 
 Decoders hang and crash on broken files, and nothing inside their own process can stop that. So this process
 owns nothing: no lock, no file that is written to. It is asked to label a video and hands back its clips.

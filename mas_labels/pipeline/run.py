@@ -42,8 +42,8 @@ def run(
     Parameters
     ----------
     plan
-        From `mas_labels.plan.plan.make_plan`, the whole of it on every rank. What `out` was planned for before
-        stays so; videos that are new since are labelled into more shards.
+        From `mas_labels.plan.plan.make_plan`, the whole of it on every rank. What `out` was planned for
+        before stays so; videos that are new since are labelled into more shards.
     config
         All options that decide what is in a shard.
     root

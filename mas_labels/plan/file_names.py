@@ -1,4 +1,4 @@
-"""TODO."""
+"""Names of the files in a folder of shards."""
 
 from __future__ import annotations
 

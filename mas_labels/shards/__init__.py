@@ -1,0 +1,50 @@
+"""The file that labelling writes and training reads: one HDF5 file, a shard, and sets of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mas_labels.lazy import load_lazily
+
+if TYPE_CHECKING:
+    from mas_labels.names import fold_name, match_names
+    from mas_labels.shards.clip import Clip
+    from mas_labels.shards.paths import find_shards
+    from mas_labels.shards.pool import ShardPool
+    from mas_labels.shards.reader import Shard
+    from mas_labels.shards.selection import ClipSelection
+    from mas_labels.shards.shard_set import ShardSet, open_shards
+    from mas_labels.shards.tables import Failure, Video, read_failures
+else:
+    __getattr__, __dir__ = load_lazily(
+        __name__,
+        {
+            "Clip": "mas_labels.shards.clip",
+            "ClipSelection": "mas_labels.shards.selection",
+            "Failure": "mas_labels.shards.tables",
+            "Shard": "mas_labels.shards.reader",
+            "ShardPool": "mas_labels.shards.pool",
+            "ShardSet": "mas_labels.shards.shard_set",
+            "Video": "mas_labels.shards.tables",
+            "fold_name": "mas_labels.names",
+            "match_names": "mas_labels.names",
+            "find_shards": "mas_labels.shards.paths",
+            "open_shards": "mas_labels.shards.shard_set",
+            "read_failures": "mas_labels.shards.tables",
+        },
+    )
+
+__all__ = [
+    "Clip",
+    "ClipSelection",
+    "Failure",
+    "Shard",
+    "ShardPool",
+    "ShardSet",
+    "Video",
+    "find_shards",
+    "fold_name",
+    "match_names",
+    "open_shards",
+    "read_failures",
+]

@@ -1,4 +1,8 @@
-"""TODO."""
+"""Files written whole or not at all, locks, and what a file system does not offer.
+
+File systems differ in what they offer. What one does not offer is done without, and said once a run
+(`missing_services`); what one fails at raises.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Services of the machine for both programs: signals, open files, locks, files written as a whole.
-
-File systems differ in what they offer. What one does not offer is done without, and said once a run
-(`missing_services`); what one fails at raises.
-"""
+"""The process of a command: its streams, warnings, limits and progress bars."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ import warnings
 from typing import Any, Final, TextIO
 
 from mas_labels.errors import ConfigError, IncompleteWarning, reason_of
-from mas_labels.system.signals import _return_dropped_signal
+from mas_labels.system.signals import return_dropped_signal
 from mas_labels.system.streams import guard_streams
 
 LOG_SECONDS: Final = 10.0
@@ -30,7 +26,7 @@ def begin_process() -> None:
     # told in `require_semaphores`, where it matters
     warnings.filterwarnings("ignore", "(?s).*joblib will operate in serial mode")
     warnings.showwarning = _show_warning
-    sys.unraisablehook = _return_dropped_signal
+    sys.unraisablehook = return_dropped_signal
     _shown_warnings.clear()
     with contextlib.suppress(OSError, ValueError):  # ValueError: a limit that this system does not grant
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -56,9 +52,6 @@ def _show_warning(
         _shown_warnings.add(str(message))
     else:
         _show_other_warning(message, category, filename, lineno, file, line)
-
-
-_report_unraisable = sys.unraisablehook
 
 
 def require_semaphores(remedy: str) -> None:

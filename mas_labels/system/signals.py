@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from mas_labels.system.process import _report_unraisable
 from mas_labels.system.streams import guard_streams
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -139,7 +138,10 @@ def _send_again(number: int) -> None:
     again.start()
 
 
-def _return_dropped_signal(dropped: sys.UnraisableHookArgs) -> None:
+_report_unraisable = sys.unraisablehook
+
+
+def return_dropped_signal(dropped: sys.UnraisableHookArgs) -> None:
     """Deliver a signal again whose exception Python dropped, as it does in destructors; report other ones."""
     error = dropped.exc_value
     number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else getattr(error, "number", None)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Names of extracted frames: of pictures, of archives of them, and of flow, which lies beside them."""
 
 from __future__ import annotations
 

@@ -61,7 +61,8 @@ class FrameReader(VideoFacts, ABC):
     path
         The file, or the folder of pictures.
     rate
-        Frames per second to give out, by the file's time stamps (`mas_labels.video.frame_rate`); None: all frames.
+        Frames per second to give out, by the file's time stamps (`mas_labels.video.frame_rate`); None: all
+        frames.
     remedy_of_sizes
         What to do about frames of several sizes.
     """

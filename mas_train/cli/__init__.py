@@ -1,0 +1,1 @@
+"""The commands of the trainer: they parse; the library does."""

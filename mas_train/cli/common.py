@@ -1,4 +1,4 @@
-"""TODO."""
+"""Run a command of the trainer: errors become one line, signals an exit status."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def accuracy(
 ) -> None:
     """Video-level accuracy of a fine-tuned model: top-1, top-5, per class, confusion matrix."""
     evaluation = _prepare(checkpoint, out, kind="pooled", baseline=False, **how)
-    from mas_labels.shards.shard_set import open_shards
+    from mas_labels.shards import open_shards
     from mas_train.evaluation.accuracy import measure_accuracy
 
     click.echo(measure_accuracy(evaluation, open_shards(list(shards)), scratch_run))
@@ -97,7 +97,7 @@ def retrieval(
 ) -> None:
     """Nearest-neighbour retrieval: how often one of the k nearest training videos is of the class."""
     evaluation = _prepare(checkpoint, out, **how)
-    from mas_labels.shards.shard_set import open_shards
+    from mas_labels.shards import open_shards
     from mas_train.evaluation.protocol import finish
     from mas_train.evaluation.retrieval import evaluate_retrieval
 
@@ -130,7 +130,7 @@ def probe(
 ) -> None:
     """Linear classifier on frozen features: all labels and few; or leaving out groups, such as persons."""
     evaluation = _prepare(checkpoint, out, **how)
-    from mas_labels.shards.shard_set import open_shards
+    from mas_labels.shards import open_shards
     from mas_train.evaluation.probe import evaluate_groups, evaluate_probe
     from mas_train.evaluation.protocol import finish
 
@@ -172,7 +172,7 @@ def aslan(
             "name the pairs: either --view2 View2.mat or --view1 train_pairs.mat test_pairs.mat"
         )
     evaluation = _prepare(checkpoint, out, **how)
-    from mas_labels.shards.shard_set import open_shards
+    from mas_labels.shards import open_shards
     from mas_train.evaluation.aslan import evaluate_aslan
     from mas_train.evaluation.aslan_pairs import read_view1, read_view2
     from mas_train.evaluation.protocol import finish
@@ -192,7 +192,7 @@ def aslan(
 def yupenn(checkpoint: str, shards: tuple[str, ...], svm_c: float, out: Path, **how: Any) -> None:
     """Dynamic scene recognition on YUPENN: linear SVM, leaving one video out."""
     evaluation = _prepare(checkpoint, out, **how)
-    from mas_labels.shards.shard_set import open_shards
+    from mas_labels.shards import open_shards
     from mas_train.evaluation.protocol import finish
     from mas_train.evaluation.yupenn import evaluate_yupenn
 
@@ -217,7 +217,7 @@ def attention(
     threads: int | None,
 ) -> None:
     """Draw where the last convolution is active, beside the motion boundaries (figure 6)."""
-    from mas_labels.shards.shard_set import open_shards
+    from mas_labels.shards import open_shards
     from mas_train.evaluation.attention import save_attention
     from mas_train.weights.load import load_weights
 
@@ -240,7 +240,7 @@ def attention(
 def look(run: Path, shards: tuple[str, ...], queries: tuple[str, ...], clips: int, **how: Any) -> None:
     """Draw into a run's folder what its page shows: attention maps and nearest neighbours."""
     evaluation = _prepare(str(run), run, kind="mean", baseline=False, **how)
-    from mas_labels.shards.shard_set import open_shards
+    from mas_labels.shards import open_shards
     from mas_train.evaluation.attention import look as draw
 
     searching = open_shards(list(queries)) if queries else None

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The command line of `mas-export`."""
 
 from __future__ import annotations
 

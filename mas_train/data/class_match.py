@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import DatasetError
-from mas_labels.shards.shard_set import ShardSet, match_names
+from mas_labels.shards import ShardSet, match_names
 from mas_train.data.few_labels import failed_videos
 
 

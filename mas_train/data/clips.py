@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mas_labels.errors import DatasetError
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS, LABELS
-from mas_labels.shards.shard_set import ShardSet
+from mas_labels.shards import ShardSet
 from mas_train.data.subset import clip_rows
 
 LABEL_BLOCK_CLIPS: Final = 256

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError, DatasetError
-from mas_labels.shards.shard_set import ShardSet, match_names
+from mas_labels.shards import ShardSet, match_names
 from mas_train.data.clips import clip_videos
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
-from mas_labels.shards.shard_set import ShardSet, Video, fold_name
+from mas_labels.shards import ShardSet, Video, fold_name
 from mas_train.data.clips import clip_videos
 
 BLOCK: Final = 8

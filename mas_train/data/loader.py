@@ -22,7 +22,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mas_labels.errors import ConfigError, MasError, TrainingError, reason_of, unavailable
-from mas_labels.shards.shard_set import ShardSet
+from mas_labels.shards import ShardSet
 from mas_labels.system.process import guard_streams, require_semaphores
 from mas_train.data.clips import ClipBatch, FrameDataset
 from mas_train.data.order import Batches, ListedBatches

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError
-from mas_labels.shards.shard_set import Shard, ShardPool, ShardSet
+from mas_labels.shards import Shard, ShardPool, ShardSet
 
 
 class ShardSubset(ShardSet):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mas_labels.errors import DatasetError, IncompleteWarning
-from mas_labels.shards.shard_set import ShardSet, open_shards
+from mas_labels.shards import ShardSet, open_shards
 
 
 def open_training_shards(paths: Sequence[str | Path], is_incomplete_allowed: bool) -> ShardSet:

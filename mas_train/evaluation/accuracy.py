@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError, InputError, reason_of
-from mas_labels.shards.shard_set import ShardSet
+from mas_labels.shards import ShardSet
 from mas_labels.system.files import write_text
 from mas_train.data.class_match import match_classes
 from mas_train.data.leakage import VideoNames, shared_names

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import DatasetError, InputError
-from mas_labels.shards.shard_set import ShardSet
+from mas_labels.shards import ShardSet
 from mas_train.evaluation.aslan_pairs import Pairs
 from mas_train.evaluation.features import VideoFeatures
 from mas_train.evaluation.figures import draw_roc

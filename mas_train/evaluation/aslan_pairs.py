@@ -1,4 +1,4 @@
-"""TODO."""
+"""The pairs of videos of ASLAN's protocol, read from its files (paper, section 4.4)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from mas_labels.errors import ConfigError, InputError
 from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
-from mas_labels.shards.shard_set import Clip, ShardSet
+from mas_labels.shards import Clip, ShardSet
 from mas_train.data.views import CENTRE_VIEW, take_views
 from mas_train.evaluation.figures import AttentionRow, draw_attention
 from mas_train.evaluation.protocol import Evaluation

@@ -20,7 +20,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from mas_labels.errors import ConfigError, DatasetError, InputError, reason_of, unavailable
-from mas_labels.shards.shard_set import ShardSet
+from mas_labels.shards import ShardSet
 from mas_labels.system.files import atomic_path
 from mas_labels.system.process import bar_settings
 from mas_train.data.class_match import ClassMatch

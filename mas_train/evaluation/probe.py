@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import DatasetError, InputError
-from mas_labels.shards.shard_set import ShardSet
+from mas_labels.shards import ShardSet
 from mas_train.data.class_match import match_classes
 from mas_train.data.few_labels import choose_videos
 from mas_train.data.leakage import find_leaks

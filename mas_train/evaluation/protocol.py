@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError, DatasetError, MissingDependencyError, reason_of
-from mas_labels.shards.shard_set import ShardSet
+from mas_labels.shards import ShardSet
 from mas_train.evaluation.features import Extraction, VideoFeatures, backbone_features, extract
 from mas_train.evaluation.results import Result, save_result, show_result
 from mas_train.weights.load import SCRATCH, Weights, load_weights

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import InputError
 from mas_labels.schema import CLIP_FRAMES
-from mas_labels.shards.shard_set import ShardSet, match_names
+from mas_labels.shards import ShardSet, match_names
 from mas_train.data.class_match import match_classes
 from mas_train.data.leakage import find_leaks
 from mas_train.evaluation.features import VideoFeatures

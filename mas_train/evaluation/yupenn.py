@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import InputError
-from mas_labels.shards.shard_set import ShardSet
+from mas_labels.shards import ShardSet
 from mas_train.evaluation.protocol import C, Evaluation, make_result, require_sklearn, shards_of, with_classes
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.retrieval import normalise_rows

@@ -10,8 +10,8 @@ What the paper leaves open, and what is taken here:
 - *Dropout.* C3D trains with 0.5; the authors' released code pre-trains without. The default is 0, because a
   regression of raw numbers has its targets' scale disturbed by dropout; a rate is an option.
 - *Initialisation.* As in the authors' released code: fully connected weights from N(0, 0.005) with biases of
-  1, output weights from N(0, 0.01) with biases of 0. Narrower layers are drawn wider, as in `mas_train.model.c3d`.
-  ``he`` draws the hidden layers as He et al. do; the output layer stays.
+  1, output weights from N(0, 0.01) with biases of 0. Narrower layers are drawn wider, as in
+  `mas_train.model.c3d`. ``he`` draws the hidden layers as He et al. do; the output layer stays.
 - *Other targets.* A branch has as many outputs as `mas_train.model.targets.BranchCode` says, 14 and 13 in the
   paper. A kind of label of which none is trained has no branch.
 """
@@ -40,7 +40,7 @@ OUTPUT_STD: Final = 0.01
 
 
 class Predictions(NamedTuple):
-    """What the network says of each view, coded as `mas_train.model.targets` says; in the paper raw labels."""
+    """The network's outputs for each view, coded as in `mas_train.model.targets`; in the paper raw labels."""
 
     motion: Tensor
     """Shape (B, 14), in the order of `mas_labels.schema.MOTION_NAMES`."""

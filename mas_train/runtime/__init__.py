@@ -1,0 +1,1 @@
+"""Where and how steps are computed: devices, processes, memory, signals, files."""

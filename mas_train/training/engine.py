@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from mas_labels.errors import TrainingError
-from mas_labels.shards.shard_set import ShardSet
+from mas_labels.shards import ShardSet
 from mas_train.data.clips import ClipBatch, ClipDataset
 from mas_train.data.loader import load_batches
 from mas_train.data.order import RunOrder

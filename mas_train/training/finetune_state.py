@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 
 from mas_labels.errors import CheckpointError, ConfigError, reason_of
-from mas_labels.shards.shard_set import ShardSet
+from mas_labels.shards import ShardSet
 from mas_labels.system.files import write_text
 from mas_train.data.leakage import VideoNames
 from mas_train.model.classifier import Classifier

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.schema import LABEL_NAMES
-from mas_labels.shards.shard_set import Clip, ShardSet
+from mas_labels.shards import Clip, ShardSet
 from mas_train.data.views import take_views
 from mas_train.model.loss import constant_losses
 from mas_train.model.targets import BranchCode, TargetCode, count_labels

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The optimiser of pre-training: SGD with the recipe's rates and weight decay (paper, section 4.1)."""
 
 from __future__ import annotations
 

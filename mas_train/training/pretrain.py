@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mas_labels.errors import MissingDependencyError, TrainingError, reason_of
-from mas_labels.shards.shard_set import ShardSet
+from mas_labels.shards import ShardSet
 from mas_labels.system.files import missing_services
 from mas_labels.system.process import require_semaphores
 from mas_train.data.clips import ClipDataset, label_blocks, shuffled_clips

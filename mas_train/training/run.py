@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from mas_labels.errors import ConfigError, reason_of, unavailable
-from mas_labels.shards.shard_set import ShardSet
+from mas_labels.shards import ShardSet
 from mas_labels.system.files import write_text
 from mas_train.recipe import TARGETS, Recipe
 from mas_train.weights.checkpoint import TrainingState, list_checkpoints, save_checkpoint
@@ -151,8 +151,8 @@ class RunOptions:
     accumulate
         Parts that a batch is taken in, for devices with little memory.
     memory_format
-        A key of `mas_train.runtime.performance.MEMORY_FORMATS`, or ``"auto"`` for the faster one of a short measurement;
-        None leaves the choice to `mas_train.runtime.performance.choose_memory_format`.
+        A key of `mas_train.runtime.performance.MEMORY_FORMATS`, or ``"auto"`` for the faster one of a short
+        measurement; None leaves the choice to `mas_train.runtime.performance.choose_memory_format`.
     compile
         Whether to have torch compile the network.
     fused

@@ -1,0 +1,1 @@
+"""Weights in files: checkpoints, backbones, public layouts, export."""

@@ -47,8 +47,8 @@ def load_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
     ----------
     source
         A run's folder (its best checkpoint, or else its last), a checkpoint, a file of `mas-export`, or the
-        weights of a C3D in a layout of `mas_train.weights.public_layouts`. The last do not say what was subtracted
-        from their pixels, so `pixel_mean` is 0: set it to what their makers used.
+        weights of a C3D in a layout of `mas_train.weights.public_layouts`. The last do not say what was
+        subtracted from their pixels, so `pixel_mean` is 0: set it to what their makers used.
 
     Raises
     ------

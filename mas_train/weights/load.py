@@ -97,8 +97,8 @@ def load_weights(
     Parameters
     ----------
     source
-        `SCRATCH`, the folder of a run of `mas-finetune`, or whatever `mas_train.weights.backbone_file.load_backbone`
-        takes.
+        `SCRATCH`, the folder of a run of `mas-finetune`, or whatever
+        `mas_train.weights.backbone_file.load_backbone` takes.
     width, seed, backbone, input_stride
         Of a backbone from scratch.
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import FOLDER_MANIFEST, moving_texture, write_video
+from helpers.shards import VIEWS, made_up_clip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_shard import VIEWS, made_up_clip
 
 import mas_labels
 from mas_labels.config import LabelConfig

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from helpers.mutations import mutate
 
+from helpers.mutations import mutate
 from mas_labels.errors import MasError
 
 

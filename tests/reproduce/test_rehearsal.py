@@ -6,7 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.rehearsing import COMPUTE, EVALUATE, FINETUNE, PRETRAIN, make, numbered_copies, result, run, write_pairs
+from helpers.rehearsing import (
+    COMPUTE,
+    EVALUATE,
+    FINETUNE,
+    PRETRAIN,
+    make,
+    numbered_copies,
+    result,
+    run,
+    write_pairs,
+)
 
 from mas_labels.datasets.demo import make_demo
 

@@ -290,7 +290,7 @@ def hmdb_layout(videos: Path, root: Path) -> None:
 
 @pytest.mark.slow
 def test_rehearsal_of_the_full_plans(tmp_path: Path) -> None:
-    from test_rehearsal import numbered_copies, write_pairs
+    from helpers.rehearsing import numbered_copies, write_pairs
 
     videos = tmp_path / "videos"
     make_demo(videos)

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from test_shard import write_shard
+from helpers.shards import write_shard
 
 from mas_labels.errors import ShardError
 from mas_labels.shards.digests import SEAL_BYTES, check_seal
@@ -21,7 +21,7 @@ HERE = Path(__file__).parents[1]
 
 def read_mutants(kind, path, seed, count, positions=()):
     """Return how often each thing happened; fails if the reader crashed or raised what is not ours."""
-    command = [sys.executable, HERE / "read_mutants.py", kind, path, str(seed), str(count)]
+    command = [sys.executable, HERE / "helpers" / "read_mutants.py", kind, path, str(seed), str(count)]
     command += [",".join(map(str, positions))] if len(positions) else []
     environment = {**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent}"}
     run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=3600, check=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from test_shard import write_shard
+from helpers.shards import write_shard
 
 import mas_labels
 from mas_labels.config import LabelConfig

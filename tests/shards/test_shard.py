@@ -9,46 +9,16 @@ from collections import deque
 import h5py
 import numpy as np
 import pytest
+from helpers.shards import VIEWS, made_up_clip, write_shard
 
 import mas_labels
 from mas_labels import schema
 from mas_labels.config import LabelConfig
-from mas_labels.datasets.find_videos import VideoRecord
 from mas_labels.errors import ConfigError, DatasetError, ShardError
-from mas_labels.labels.compute import ClipStatistics
 from mas_labels.labels.views import view_table
 from mas_labels.shards.frames import StoredFrames
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.writer import ShardWriter
-from mas_labels.video.reader import VideoFacts
-
-VIEWS = view_table(59)
-
-
-def made_up_clip(seed: int):
-    """Random content of a clip: frames, statistics, flow."""
-    rng = np.random.default_rng(seed)
-    frames = rng.integers(0, 256, (16, 128, 171, 3), dtype=np.uint8)
-    statistics = ClipStatistics(
-        labels=rng.integers(1, 5, (len(VIEWS), 27), dtype=np.uint8),
-        mu=rng.normal(0, 5, (128, 171, 2)).astype(np.float32),
-        mv=rng.normal(0, 5, (128, 171, 2)).astype(np.float32),
-        motion=rng.uniform(0, 1, (15, 2)).astype(np.float32),
-    )
-    return frames, statistics, rng.normal(0, 3, (15, 128, 171, 2)).astype(np.float32)
-
-
-def write_shard(path, clips=2, **options):
-    """Write a shard of one video with `clips` clips and one failure."""
-    config = LabelConfig(flow="dis", view_stride_pixels=59, **options)
-    with ShardWriter(path, config, {"index": 0}, VIEWS, ("run", "jump é"), {"numpy": "2"}) as writer:
-        for number in range(clips):
-            writer.add_clip(16 * number, *made_up_clip(number))
-        facts = VideoFacts(file_bytes=4321, fps=25.0, frames=16 * clips, rows=240, cols=320)
-        record = VideoRecord("a/b é.avi", "jump é", 1, ("train1", "test2"), "07")
-        writer.add_video(record, facts, clips)
-        writer.add_failure("c.avi", mas_labels.errors.VideoError("open", "cannot_open", "no stream"))
-    return path
 
 
 @pytest.mark.parametrize("frames", ["raw", "jpeg"])

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.coloured import SMALL, WIDTH
 from conftest import contents, make_command
+from helpers.coloured import SMALL, WIDTH
 from helpers.faults import SHARED_MEMORY, with_fault, with_shared_memory
 
 from mas_labels.plan.heartbeat import Heartbeat, read_beat

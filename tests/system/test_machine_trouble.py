@@ -14,11 +14,11 @@ import cv2
 import h5py
 import numpy as np
 import pytest
-from helpers.coloured import SMALL, WIDTH
 from conftest import make_command
+from helpers.coloured import SMALL, WIDTH
+from helpers.commands import mas
 from helpers.faults import with_fault
-from test_shard import write_shard
-from test_verify import mas
+from helpers.shards import write_shard
 
 from mas_labels import config
 from mas_labels.errors import ShardError, UnavailableError, VideoError, system_error, unavailable
@@ -176,7 +176,7 @@ def test_h5py_and_ours_open_the_same_file_in_either_order(tiny_shards):
 
 
 def test_ours_reads_while_another_process_holds_h5pys_lock_and_without_locks(tiny_shards):
-    code = "import sys; from mas_labels.shards.shard_set import open_shards; open_shards(sys.argv[1]).read_frames(0)"
+    code = "import sys; from mas_labels import open_shards; open_shards(sys.argv[1]).read_frames(0)"
     with h5py.File(tiny_shards[0], locking=True):
         shown = with_fault([sys.executable, "-c", code, str(tiny_shards[0])], "flock", "EINVAL")
     assert shown.returncode == 0, shown

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.coloured import SMALL, WIDTH
 from conftest import make_command
+from helpers.coloured import SMALL, WIDTH
 
 CLOSED = ("2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-")
 FULL = (">/dev/full", "2>/dev/full", ">/dev/full 2>&1")

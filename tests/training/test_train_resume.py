@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.equal import assert_same
 
 from mas_labels.errors import CheckpointError, ConfigError
 from mas_train.recipe import make_recipe
@@ -37,23 +38,6 @@ def uninterrupted(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFact
     out = tmp_path_factory.mktemp("whole")
     assert pretrain(RECIPE, options(tiny_shards, out)).steps == STEPS
     return out
-
-
-def assert_same(one: Any, other: Any) -> None:
-    """Equal to the last bit, through dictionaries and lists."""
-    assert type(one) is type(other)
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            assert_same(a, b)
-    else:
-        assert one == other
 
 
 def assert_same_run(out: Path, whole: Path) -> None:

@@ -11,11 +11,10 @@ import threading
 import h5py
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from conftest import FOLDER_MANIFEST, children
-from test_shard import write_shard
+from helpers.commands import mas
+from helpers.shards import write_shard
 
-from mas_labels.cli.main import main
 from mas_labels.config import LabelConfig
 from mas_labels.datasets.find_videos import find_videos, load_manifest
 from mas_labels.errors import UnavailableError
@@ -28,10 +27,6 @@ from mas_labels.shards.reader import Shard
 from mas_labels.verify.consistency import find_contradictions, wrong_motion_labels
 from mas_labels.verify.recompute import find_differences, sample_clips
 from mas_labels.verify.run import Checks, verify_shard, verify_shards
-
-
-def mas(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -358,7 +358,7 @@ def test_frames_have_no_rate_to_change(root, tmp_path):
 
 
 def test_exif_turns_pictures(tmp_path):
-    from test_orientation import WAYS, corners, jpeg_with_exif
+    from helpers.orientation import WAYS, corners, jpeg_with_exif
 
     for shown, orientation in WAYS.values():
         folder = tmp_path / str(orientation)

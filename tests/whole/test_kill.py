@@ -80,7 +80,7 @@ def test_labelling_killed_at_random_moments(tiny_videos, tmp_path, kills):
 def test_training_killed_at_random_moments(tiny_shards, tmp_path, kills):
     """Killed while it starts, trains or writes a checkpoint; resumed, and no bit of the weights differs."""
     pytest.importorskip("torch")
-    from test_train_resume import assert_same
+    from helpers.equal import assert_same
 
     from mas_train.weights.checkpoint import list_checkpoints, load_checkpoint
 

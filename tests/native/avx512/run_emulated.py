@@ -1,6 +1,6 @@
 """Run the AVX-512 kernels where no processor has AVX-512: in Bochs, which emulates one.
 
-    python tests/avx512/run_emulated.py
+    python tests/native/avx512/run_emulated.py
 
 builds ``compare.cpp`` with the AVX-512 and AVX2 kernels as the only program of a small Linux machine, starts
 it, and passes on what it says. Needs Debian's packages g++, bochs, bochsbios, vgabios, xorriso, isolinux,
@@ -22,7 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NATIVE = ROOT / "mas_labels" / "native"
 ISOLINUX = Path("/usr/lib/ISOLINUX/isolinux.bin")
 LDLINUX = Path("/usr/lib/syslinux/modules/bios/ldlinux.c32")
@@ -78,10 +78,18 @@ def build_program(program: Path) -> None:
         for isa in ("avx2", "avx512"):
             objects.append(str(program.with_name(f"{kernel}_{isa}.o")))
             names = [f"-DMAS_KERNEL={kernel}_{isa}", f'-DMAS_ISA_NAME="{isa}"']
-            flags = [*setup["COMMON_FLAGS"], *setup["INSTRUCTION_SETS"][isa], *names]
-            subprocess.run(["g++", *flags, "-c", NATIVE / f"{kernel}.cpp", "-o", objects[-1]], check=True)
+            source = NATIVE / kernel / f"{kernel}.cpp"
+            flags = [
+                "-I",
+                str(NATIVE / "common"),
+                *setup["COMMON_FLAGS"],
+                *setup["INSTRUCTION_SETS"][isa],
+                *names,
+            ]
+            subprocess.run(["g++", *flags, "-c", source, "-o", objects[-1]], check=True)
     source = Path(__file__).with_name("compare.cpp")
-    flags = ["-std=c++17", "-O1", "-static", "-s", "-I", str(NATIVE)]
+    folders = [f"-I{NATIVE / folder}" for folder in ("common", "tvl1", "labels", "checksum")]
+    flags = ["-std=c++17", "-O1", "-static", "-s", *folders]
     subprocess.run(["g++", *flags, source, *objects, "-o", program], check=True)
 
 

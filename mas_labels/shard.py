@@ -1,0 +1,5 @@
+"""The old path of `mas_labels.shards`, for notebooks; it goes with the next release."""
+
+from mas_labels.shards import Clip, Failure, Shard, ShardSet, Video, find_shards, open_shards
+
+__all__ = ["Clip", "Failure", "Shard", "ShardSet", "Video", "find_shards", "open_shards"]
