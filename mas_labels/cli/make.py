@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mas_labels.plan.plan import Plan
 
 
-MOST_FAILURES_SHOWN = 20
+MAX_FAILURES_SHOWN = 20
 
 
 @click.command()
@@ -206,7 +206,7 @@ def _list_failures(results: Sequence[ShardResult], out: Path) -> None:
     from mas_labels.shards.reader import Shard
     from mas_labels.shards.tables import read_failures
 
-    left = MOST_FAILURES_SHOWN
+    left = MAX_FAILURES_SHOWN
     for result in results:
         if result.failures and left > 0:
             with Shard(out / result.name) as shard:

@@ -43,7 +43,7 @@ from mas_labels.datasets.split_rules import (
 )
 from mas_labels.errors import ConfigError, reason_of
 
-MANIFESTS: Final = Path(__file__).parent / "data_manifests"
+MANIFESTS: Final = Path(__file__).parents[1] / "data_manifests"
 """Folder of the manifests that are installed with the package; in a checkout a link to those at its top."""
 NOT_YAML: Final = (
     *(yaml.YAMLError, RecursionError),

@@ -14,7 +14,7 @@ from mas_labels.errors import ConfigError
 
 ALL: Final = "all"
 """The split that every manifest has: all videos."""
-MOST_GROUPS: Final = 1_000_000
+MAX_GROUPS: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -116,13 +116,13 @@ def _numbers(text: str, where: str) -> frozenset[int]:
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", part)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
-        if not 0 <= last - first < MOST_GROUPS:
+        if not 0 <= last - first < MAX_GROUPS:
             raise ConfigError(f"{where}: expected group numbers such as 1-7, 15-25; found {text[:80]!r}")
         numbers.update(range(first, last + 1))
     return frozenset(numbers)
 
 
-LONGEST_NAME: Final = 80
+MAX_NAME_LENGTH: Final = 80
 """Of data sets and splits: two of them and more make the name of a file."""
 
 
@@ -170,14 +170,14 @@ class Keys:
 
 def is_file_name(name: str) -> bool:
     """Return whether a name may become part of a shard's file name."""
-    return len(name) <= LONGEST_NAME and re.fullmatch(r"\w[\w.-]*", name) is not None
+    return len(name) <= MAX_NAME_LENGTH and re.fullmatch(r"\w[\w.-]*", name) is not None
 
 
 def file_name(name: str, where: str) -> str:
     """Return a name that becomes part of shards' file names, or raise `ConfigError`."""
     if not is_file_name(name):
         raise ConfigError(
-            f"{where}: names of data sets and splits are at most {LONGEST_NAME} letters, digits, '_', '.' "
+            f"{where}: names of data sets and splits are at most {MAX_NAME_LENGTH} letters, digits, '_', '.' "
             f"and '-', found {name!r}"
         )
     return name

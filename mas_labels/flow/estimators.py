@@ -49,7 +49,7 @@ def _farneback() -> PairEstimator:
     return lambda first, second: cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 5, 15, 3, 5, 1.2, 0)
 
 
-SMALLEST_SIDE: Final = 16
+MIN_SIDE: Final = 16
 """Rows and columns below which some estimators fail."""
 BROX_SCALE: Final = 0.8
 BROX_WARPS: Final = 3
@@ -65,7 +65,7 @@ def _brox() -> PairEstimator:
     def of_pair(first: Grey, second: Grey) -> Field:
         rows, cols = first.shape
         scales = [1.0]
-        while min(rows, cols) * scales[-1] * BROX_SCALE >= SMALLEST_SIDE:
+        while min(rows, cols) * scales[-1] * BROX_SCALE >= MIN_SIDE:
             scales.append(scales[-1] * BROX_SCALE)
         flow: Field | None = None
         for scale in reversed(scales):
@@ -132,9 +132,9 @@ def compute_flow(frames: NDArray[np.uint8], method: str = "tvl1") -> NDArray[np.
     check_frames(frames)
     if method not in ESTIMATORS:
         raise ConfigError(f"no flow method {method!r}: choose one of {', '.join(ESTIMATORS)}")
-    if min(frames.shape[1:3]) < SMALLEST_SIDE:
+    if min(frames.shape[1:3]) < MIN_SIDE:
         found = " x ".join(map(str, frames.shape[1:3]))
-        raise InputError(f"frames: expected at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, found {found}")
+        raise InputError(f"frames: expected at least {MIN_SIDE} x {MIN_SIDE} pixels, found {found}")
     if len(frames) < 2:
         raise InputError(f"frames: expected at least 2 to have a flow between them, found {len(frames)}")
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])

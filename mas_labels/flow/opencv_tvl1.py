@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mas_labels.errors import InputError
-from mas_labels.flow.tvl1 import LARGEST_SIDE, Flow, Tvl1Options, _check_frames, _solve
+from mas_labels.flow.tvl1 import MAX_SIDE, Flow, Tvl1Options, _check_frames, _solve
 
 
 class DualTVL1OpticalFlow:
@@ -114,5 +114,5 @@ def _check_flow(flow: Flow, shape: tuple[int, ...]) -> None:
     if not isinstance(flow, np.ndarray) or flow.shape != (*shape, 2) or flow.dtype != np.float32:
         found = f"{flow.shape} {flow.dtype}" if isinstance(flow, np.ndarray) else type(flow).__name__
         raise InputError(f"flow: expected float32 of shape {(*shape, 2)}, found {found}")
-    if not (np.abs(flow) <= LARGEST_SIDE).all():
-        raise InputError(f"flow: expected finite values, at most {LARGEST_SIDE}, found NaN or larger ones")
+    if not (np.abs(flow) <= MAX_SIDE).all():
+        raise InputError(f"flow: expected finite values, at most {MAX_SIDE}, found NaN or larger ones")

@@ -20,8 +20,8 @@ from mas_labels.errors import ConfigError, InputError, MissingDependencyError
 Flow = NDArray[np.float32]
 
 ISA_VARIABLE: Final = "MAS_TVL1_ISA"
-SMALLEST_SIDE, LARGEST_SIDE = 3, 16384
-LARGEST_GREY: Final = 1e6  # far beyond any picture, and no sum of products overflows
+MIN_SIDE, MAX_SIDE = 3, 16384
+MAX_GREY: Final = 1e6  # far beyond any picture, and no sum of products overflows
 MAX_SCALES: Final = 32
 
 
@@ -180,14 +180,12 @@ def _check_frames(frames: NDArray[Any]) -> NDArray[Any]:
     """Give `frames` as a contiguous array; raise `InputError` unless it is what `tvl1_flow` takes."""
     if frames.ndim != 3 or len(frames) < 2:
         raise InputError(f"frames: expected shape (T >= 2, rows, cols), found {frames.shape}")
-    if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in frames.shape[1:]):
-        raise InputError(
-            f"frames: expected sides {SMALLEST_SIDE} to {LARGEST_SIDE}, found {frames.shape[1:]}"
-        )
+    if not all(MIN_SIDE <= side <= MAX_SIDE for side in frames.shape[1:]):
+        raise InputError(f"frames: expected sides {MIN_SIDE} to {MAX_SIDE}, found {frames.shape[1:]}")
     if frames.dtype not in (np.uint8, np.float32):
         raise InputError(f"frames: expected uint8, or float32 in [0, 1], found {frames.dtype}")
-    if frames.dtype == np.float32 and not (np.abs(frames) <= LARGEST_GREY).all():  # false for NaN as well
-        raise InputError(f"frames: expected finite values to {LARGEST_GREY:g}, found NaN or larger ones")
+    if frames.dtype == np.float32 and not (np.abs(frames) <= MAX_GREY).all():  # false for NaN as well
+        raise InputError(f"frames: expected finite values to {MAX_GREY:g}, found NaN or larger ones")
     return np.ascontiguousarray(frames)
 
 

@@ -16,7 +16,7 @@ from mas_labels.labels.motion_boundary import check_flow
 from mas_labels.labels.views import centre_view, check_views
 from mas_labels.video.clips import check_frames
 
-MOST_FRAMES = 256
+MAX_FRAMES = 256
 """Most frames of a clip, since labels number fields in uint8."""
 
 
@@ -96,8 +96,8 @@ def clip_statistics(
     frames = np.asarray(frames)
     check_frames(frames)
     flow = check_flow(flow)
-    if len(frames) > MOST_FRAMES:
-        raise InputError(f"frames: expected at most {MOST_FRAMES}, found {len(frames)}: cut them into clips")
+    if len(frames) > MAX_FRAMES:
+        raise InputError(f"frames: expected at most {MAX_FRAMES}, found {len(frames)}: cut them into clips")
     if flow.shape[:3] != (len(frames) - 1, *frames.shape[1:3]):
         expected = (len(frames) - 1, *frames.shape[1:3], 2)
         raise InputError(f"flow: expected shape {expected} to go with the frames, found {flow.shape}")

@@ -20,7 +20,7 @@ def magnitudes(gradient: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.rint(length * UNITS_PER_PIXEL).astype(np.int64)
 
 
-LARGEST_FLOW = 16384.0
+MAX_FLOW = 16384.0
 """Pixels per frame: more than any frame is wide. Sums of magnitudes stay far below what 64 bits hold."""
 
 
@@ -62,9 +62,9 @@ def check_flow(flow: ArrayLike) -> NDArray[np.float32]:
         raise InputError(f"flow: expected floating point pixels per frame, found dtype {flow.dtype}")
     with np.errstate(over="ignore"):  # what float32 cannot hold is told of in the next line
         single = flow.astype(np.float32, copy=False)
-    if not (single.max() <= LARGEST_FLOW and single.min() >= -LARGEST_FLOW):  # false for NaN as well
+    if not (single.max() <= MAX_FLOW and single.min() >= -MAX_FLOW):  # false for NaN as well
         raise InputError(
-            f"flow: expected finite values of at most {LARGEST_FLOW:g} pixels, found NaN or larger ones: "
+            f"flow: expected finite values of at most {MAX_FLOW:g} pixels, found NaN or larger ones: "
             "mend or drop the clip"
         )
     return single

@@ -33,7 +33,7 @@ SIGN_SECONDS = 0.1
 """Between two signs of life."""
 PR_SET_PDEATHSIG = 1
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-MOST_KEPT_BYTES = 32 << 20
+MAX_KEPT_BYTES = 32 << 20
 OOM_SCORE = "500"
 """Who is killed first when memory runs out: this process, from which a run recovers."""
 
@@ -121,8 +121,8 @@ def _keep_freed_memory() -> None:
     """
     with contextlib.suppress(AttributeError):  # another C library
         c_library = ctypes.CDLL(None)
-        c_library.mallopt(M_MMAP_THRESHOLD, MOST_KEPT_BYTES)
-        c_library.mallopt(M_TRIM_THRESHOLD, MOST_KEPT_BYTES)
+        c_library.mallopt(M_MMAP_THRESHOLD, MAX_KEPT_BYTES)
+        c_library.mallopt(M_TRIM_THRESHOLD, MAX_KEPT_BYTES)
 
 
 def _die_with(parent: int) -> None:

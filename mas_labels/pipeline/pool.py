@@ -15,7 +15,7 @@ from joblib.externals.loky.backend import resource_tracker
 from mas_labels.errors import ConfigError, MissingDependencyError, StorageError, WorkerError
 from mas_labels.pipeline.make_shard import RunContext, make_shard
 from mas_labels.pipeline.resume import ShardResult
-from mas_labels.plan.heartbeat import MOST_DEATHS, read_beats
+from mas_labels.plan.heartbeat import MAX_DEATHS, read_beats
 from mas_labels.plan.plan import ShardPlan
 from mas_labels.system import signals
 from mas_labels.system.process import require_semaphores
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future, as_completed
 
 
-MOST_FRUITLESS_POOLS = 3
+MAX_FAILED_STARTS = 3
 """Pools in a row that may break before a shard was even begun."""
 CONNECT_SECONDS = 30.0
 LOOK_SECONDS = 0.1
@@ -63,7 +63,7 @@ def _on_this_machine(todo: Sequence[ShardPlan], run: RunContext, workers: int) -
     deaths = dict.fromkeys(waiting, 0)
     fruitless = 0
     while waiting:
-        together = [plan for name, plan in waiting.items() if deaths[name] < MOST_DEATHS - 1]
+        together = [plan for name, plan in waiting.items() if deaths[name] < MAX_DEATHS - 1]
         batch = together or list(waiting.values())[:1]
         left = len(waiting)
         try:
@@ -93,7 +93,7 @@ def _in_a_pool(batch: Sequence[ShardPlan], run: RunContext, workers: int) -> Ite
 
 
 def _tell_of_death(begun: int, fruitless: int) -> None:
-    if fruitless == MOST_FRUITLESS_POOLS:
+    if fruitless == MAX_FAILED_STARTS:
         raise WorkerError(
             "worker processes die before they begin a shard, killed or out of memory; finished shards are "
             "kept: run the same command again, with fewer --workers if memory is short"

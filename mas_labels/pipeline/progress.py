@@ -16,7 +16,7 @@ from mas_labels.plan.heartbeat import Beat, read_beats
 from mas_labels.system.process import bar_settings
 
 POLL_SECONDS = 0.5
-LEAST_PAUSE = 50
+MIN_PAUSE = 50
 """Between two looks, in times of what a look takes."""
 
 
@@ -76,7 +76,7 @@ class ProgressBar:
             start = time.monotonic()
             self._show()
             # listing a folder of very many shards, far away, must not become the work
-            pause = max(POLL_SECONDS, LEAST_PAUSE * (time.monotonic() - start))
+            pause = max(POLL_SECONDS, MIN_PAUSE * (time.monotonic() - start))
 
     def _show(self, running: bool = True) -> None:
         beats: list[Beat] = []

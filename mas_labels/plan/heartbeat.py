@@ -34,7 +34,7 @@ LEFTOVERS = re.compile(
     r"\..+\.h5\.(progress|partial)|\..+\.plan\.json\.\d+-\d+|\.lock(-\d+-of-\d+)?", re.DOTALL
 )
 """Names of heartbeats; names of all that a run may leave behind."""
-MOST_DEATHS = 3
+MAX_DEATHS = 3
 """Workers a shard may cost before it is given up."""
 
 
@@ -94,7 +94,7 @@ class Heartbeat:
     ConfigError
         On entering, if another process is at the shard.
     WorkerError
-        On entering, if the run has lost `MOST_DEATHS` workers on the shard.
+        On entering, if the run has lost `MAX_DEATHS` workers on the shard.
     """
 
     def __init__(self, out: Path, name: str, planned: int, run: str) -> None:
@@ -108,7 +108,7 @@ class Heartbeat:
         self._descriptor = lock_file(self._path, busy)
         try:
             self._beat.deaths = self._deaths_before(busy)
-            if self._beat.deaths >= MOST_DEATHS:
+            if self._beat.deaths >= MAX_DEATHS:
                 raise WorkerError(
                     f"its worker process died {self._beat.deaths} times, killed or out of memory: label with "
                     "fewer --workers, or look for what kills them"

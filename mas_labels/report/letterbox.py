@@ -16,14 +16,14 @@ LOOKED_AT: Final = (0, CLIP_FRAMES // 2, CLIP_FRAMES - 1)
 """Frames of a clip that are looked at."""
 BRIGHTEST: Final = 40
 """Largest value of red, green or blue in a bar: black in video is 16, and JPEG adds a little."""
-THINNEST: Final = 4
+MIN_BAR: Final = 4
 """Fewest rows or columns of a bar."""
-MOST: Final = 0.6
+MAX_SHARE: Final = 0.6
 """Share of the frame that bars may take: where there is more, the picture itself is dark."""
 RULE: Final = (
-    f"A clip counts as letterboxed if at least {THINNEST} rows at the top and at the bottom, or {THINNEST} "
+    f"A clip counts as letterboxed if at least {MIN_BAR} rows at the top and at the bottom, or {MIN_BAR} "
     f"columns at the left and at the right, hold no value above {BRIGHTEST} of 255 in its first, middle and "
-    f"last frame, and these bars take at most {MOST:.0%} of the frame."
+    f"last frame, and these bars take at most {MAX_SHARE:.0%} of the frame."
 )
 
 
@@ -44,8 +44,8 @@ def is_letterboxed(frames: NDArray[np.uint8]) -> bool:
     """Whether (frames, rows, cols, 3) uint8 have bars by `RULE`."""
     top, bottom, left, right = dark_bars(frames)
     rows, cols = frames.shape[1:3]
-    lying = min(top, bottom) >= THINNEST and top + bottom <= MOST * rows
-    standing = min(left, right) >= THINNEST and left + right <= MOST * cols
+    lying = min(top, bottom) >= MIN_BAR and top + bottom <= MAX_SHARE * rows
+    standing = min(left, right) >= MIN_BAR and left + right <= MAX_SHARE * cols
     return lying or standing
 
 

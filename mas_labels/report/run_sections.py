@@ -29,8 +29,8 @@ PICTURES: Final = {
     "roc": "Action similarity: ROC curves",
 }
 """How the names of pictures begin, and what they show."""
-MOST_PICTURES: Final = 12
-MOST_PICTURE_BYTES: Final = 4 << 20
+MAX_PICTURES: Final = 12
+MAX_PICTURE_BYTES: Final = 4 << 20
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 RESULT_FORMAT: Final = "mas-eval-result"
 
@@ -184,7 +184,7 @@ def _pictures(folders: Sequence[Path]) -> str:
     """Return the pictures that `mas-eval` drew."""
     found = sorted({path for folder in folders for path in folder.rglob("[!.]*.png")})
     parts = []
-    each = MOST_PICTURES // len(PICTURES)
+    each = MAX_PICTURES // len(PICTURES)
     for beginning, words in PICTURES.items():
         files = [path for path in found if path.name.startswith(beginning)]
         for path in files[:each]:
@@ -202,7 +202,7 @@ def _pictures(folders: Sequence[Path]) -> str:
 
 def _picture(path: Path) -> str:
     try:
-        if path.stat().st_size > MOST_PICTURE_BYTES:
+        if path.stat().st_size > MAX_PICTURE_BYTES:
             return f"<p>{html.escape(printable(path.name))} is too large to be shown here.</p>"
         data = path.read_bytes()
     except OSError as error:

@@ -24,7 +24,7 @@ FAILURES_SHOWN: Final = 50
 """Failures that are listed; all of them are counted."""
 CLIPS_SHOWN: Final = 8
 """Motionless, letterboxed and liveliest clips that are shown."""
-MOST_BOXES: Final = 2000
+MAX_BOXES: Final = 2000
 """Clips whose frames are searched for dark bars: of more, as many evenly spread ones."""
 MOTION_EDGES: Final[tuple[float, ...]] = tuple(float(10 ** (exponent / 4)) for exponent in range(-16, 5))
 """Edges in pixels of the bins of motion magnitude, four a factor of ten; the outer bins hold all beyond."""
@@ -149,7 +149,7 @@ def _add_motion(summary: Summary, shard: Shard, start: int) -> None:
 
 def _add_boxes(summary: Summary, shards: ShardSet, shard: Shard, start: int) -> None:
     """Search some clips of a shard for dark bars."""
-    every = max(1, -(-len(shards) // MOST_BOXES))
+    every = max(1, -(-len(shards) // MAX_BOXES))
     for clip in range(-start % every, len(shard), every):
         summary.searched += 1
         if is_letterboxed(read_some_frames(shard, clip, LOOKED_AT)):

@@ -20,7 +20,7 @@ from mas_labels.schema import SCHEMA_VERSION
 from mas_labels.shards.reader import Shard
 from mas_labels.system.files import atomic_path
 
-FEWEST_SHARDS: Final = 32
+MIN_SHARDS: Final = 32
 """Smaller sets are opened in less than half a second: nothing is kept of them."""
 LAYOUT: Final = 2
 """Of the index; another one is as good as none."""
@@ -59,7 +59,7 @@ class ShardIndex:
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._file = _index_path(paths) if len(paths) >= FEWEST_SHARDS else None
+        self._file = _index_path(paths) if len(paths) >= MIN_SHARDS else None
         self._known = _read(self._file) if self._file is not None else {}
         self._kept: dict[str, list[Any]] = {}
 
@@ -94,7 +94,7 @@ def cache_folder() -> Path:
 
 def column_path(paths: Sequence[Path], view: int) -> Path | None:
     """Return where the columns of clips are kept, with one view's labels; None for a few shards."""
-    if len(paths) < FEWEST_SHARDS:
+    if len(paths) < MIN_SHARDS:
         return None
     return cache_folder() / f"columns-{_folder_digest(paths)}-{LAYOUT}-{SCHEMA_VERSION}-{view}.npz"
 

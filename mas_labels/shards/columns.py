@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from mas_labels.shards.reader import Shard
     from mas_labels.shards.shard_set import ShardSet
 
-
-from typing import Final
-
-from mas_labels.shards.shard_set import ShardSet
 
 SHOW_PROGRESS_AFTER_SECONDS = 2.0
 
@@ -140,11 +136,11 @@ def _save(file: Path, digest: str, columns: ClipColumns) -> None:
             np.savez(hidden, digest=np.array(digest), **columns._asdict())
 
 
-MOST_SHARDS: Final = 200
+MAX_SHARDS_COUNTED: Final = 200
 """Shards that are read for the shares beside a picture; of more, as many evenly spread ones."""
 
 
-def count_labels(shards: ShardSet, most_shards: int = MOST_SHARDS) -> LabelCounts:
+def count_labels(shards: ShardSet, most_shards: int = MAX_SHARDS_COUNTED) -> LabelCounts:
     """Count the labels of all views of all clips, in at most `most_shards` evenly spread shards.
 
     Raises

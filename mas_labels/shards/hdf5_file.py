@@ -1,4 +1,9 @@
-"""A shard's HDF5 file opened for reading, and what its errors mean: corruption, or trouble of the machine."""
+"""A shard's HDF5 file: opened for reading, and written under its final name only when it is complete.
+
+Errors of reading are corruption or trouble of the machine, and told as what they are. A file that is written
+grows in a hidden file next to its final name, locked while its writer lives. Space on the disk is reserved
+before it is written to, since HDF5 cannot be trusted, nor even closed, once one of its writes has failed.
+"""
 
 from __future__ import annotations
 

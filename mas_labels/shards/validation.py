@@ -19,11 +19,11 @@ import numpy as np
 from mas_labels import schema
 from mas_labels.errors import ShardError
 
-GREATEST_DEFLATION = 1100
+MAX_DEFLATION = 1100
 """A little more than deflate can shrink anything: a data set that claims more was never written."""
-MOST_CHUNK_BYTES = 4 << 20
+MAX_CHUNK_BYTES = 4 << 20
 """Largest chunk of rows: one that was made to be small and grow large when it is read is refused."""
-MOST_ATTRIBUTE_BYTES = 1 << 20
+MAX_ATTRIBUTE_BYTES = 1 << 20
 FILTERS = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32}
 """The filters that every HDF5 library has; none of them runs foreign code."""
 REMEDY = "remove it and make it again"
@@ -62,7 +62,7 @@ def _attribute(file: h5py.File, name: str, path: Path) -> Any:
     stored = file.attrs.get_id(name)
     kind = "i" if name == "schema_version" else "S"
     dtype = stored.dtype
-    if stored.shape != () or dtype.kind != kind or dtype.itemsize > MOST_ATTRIBUTE_BYTES:
+    if stored.shape != () or dtype.kind != kind or dtype.itemsize > MAX_ATTRIBUTE_BYTES:
         raise ShardError(f"{path}: attribute {name} is {dtype} {stored.shape}: {REMEDY}")
     value = np.empty((), dtype)
     stored.read(value)
@@ -122,7 +122,7 @@ def _check_dataset(column: schema.Column, dataset: h5py.Dataset, path: Path) -> 
     if dataset.is_virtual or dataset.external:
         raise ShardError(f"{path}: {column.path} points to data outside of the file: do not trust it")
     claimed = math.prod(dataset.shape) * dataset.dtype.itemsize  # dataset.nbytes may overflow
-    if claimed > GREATEST_DEFLATION * dataset.id.get_storage_size():
+    if claimed > MAX_DEFLATION * dataset.id.get_storage_size():
         raise ShardError(f"{path}: {column.path} claims {claimed} bytes that are not in the file")
     if claimed:
         _check_chunks(dataset, column.path, path)
@@ -133,7 +133,7 @@ def _check_chunks(dataset: h5py.Dataset, name: str, path: Path) -> None:
     if dataset.chunks is None:
         raise ShardError(f"{path}: {name} is not in chunks, so it has no checksums: {REMEDY}")
     row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
-    if math.prod(dataset.chunks) * dataset.dtype.itemsize > max(MOST_CHUNK_BYTES, row_bytes):
+    if math.prod(dataset.chunks) * dataset.dtype.itemsize > max(MAX_CHUNK_BYTES, row_bytes):
         raise ShardError(f"{path}: {name} is in chunks of {dataset.chunks}, too large: do not trust it")
     plan = dataset.id.get_create_plist()
     filters = {plan.get_filter(number)[0] for number in range(plan.get_nfilters())}

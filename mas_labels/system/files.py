@@ -1,7 +1,8 @@
 """Files written whole or not at all, locks, and what a file system does not offer.
 
 File systems differ in what they offer. What one does not offer is done without, and said once a run
-(`missing_services`); what one fails at raises.
+(`missing_services`); what one fails at raises. Locks end with the process that holds them, however it ends;
+where there are none every lock is given, and heartbeats alone keep runs apart.
 """
 
 from __future__ import annotations

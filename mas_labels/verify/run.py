@@ -26,7 +26,7 @@ from mas_labels.system.signals import blocked, live_with_parent
 from mas_labels.verify.consistency import Problem, find_contradictions
 from mas_labels.verify.recompute import find_differences, sample_clips
 
-MOST_PROBLEMS = 20
+MAX_PROBLEMS = 20
 """After so many of one shard no more are looked for."""
 
 
@@ -131,7 +131,7 @@ def verify_shard(path: Path, checks: Checks) -> ShardReport:
 
 
 def _first(problems: Iterator[Problem]) -> Iterator[Problem]:
-    return itertools.islice(problems, MOST_PROBLEMS)
+    return itertools.islice(problems, MAX_PROBLEMS)
 
 
 def verify_shards(paths: Sequence[Path], checks: Checks, workers: int = 1) -> Iterator[ShardReport]:

@@ -11,11 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mas_train.cli.common import repeat_option
-
-if TYPE_CHECKING:
-    import torch
-
-
 from mas_train.recipe import (
     BACKBONES,
     DECAYED,
@@ -27,6 +22,10 @@ from mas_train.recipe import (
     TARGET_SCALES,
     TARGETS,
 )
+
+if TYPE_CHECKING:
+    import torch
+
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

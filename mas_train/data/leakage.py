@@ -16,7 +16,7 @@ from mas_train.data.clips import clip_videos
 
 BLOCK: Final = 8
 """Side of the blocks whose mean brightness is compared, in pixels: JPEG keeps it, whatever else it loses."""
-LARGEST_DIFFERENCE: Final = 4.0
+MAX_DIFFERENCE: Final = 4.0
 """Between the block means of one video stored twice, of 255. Raw and JPEG of quality 90 differ by 1.9 at most
 (629 clips of UCF101), neighbouring clips by 112 (median)."""
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
@@ -115,7 +115,7 @@ def _measures(video: Video) -> tuple[int, ...]:
 def _look_alike(train: ShardSet, train_clip: int, test: ShardSet, test_clip: int, frames: int) -> bool:
     difference = _block_means(train.read_frames(train_clip)) - _block_means(test.read_frames(test_clip))
     difference = difference[:frames]
-    return bool(np.abs(difference).max() <= LARGEST_DIFFERENCE)
+    return bool(np.abs(difference).max() <= MAX_DIFFERENCE)
 
 
 def _block_means(frames: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ from mas_train.evaluation.results import Result
 from mas_train.evaluation.retrieval import normalise_rows
 from mas_train.weights.load import Weights
 
-LEAST: Final = 1e-10
+MIN_PROBABILITY: Final = 1e-10
 """Below this a value is taken for it inside of a logarithm."""
 SIMILARITIES: Final = 12
 
@@ -91,7 +91,7 @@ def similarities(first: NDArray[np.floating], second: NDArray[np.floating]) -> N
         raise InputError("expected finite features that are not negative: take them after the ReLU")
     p1, p2 = _to_sum_1(x1), _to_sum_1(x2)
     dot = (x1 * x2).sum(axis=1)
-    log_ratio = np.log(np.maximum(p1, LEAST) / np.maximum(p2, LEAST))
+    log_ratio = np.log(np.maximum(p1, MIN_PROBABILITY) / np.maximum(p2, MIN_PROBABILITY))
     columns = (
         dot,
         np.sqrt(dot),

@@ -63,7 +63,7 @@ def folders(tmp_path_factory):
 def test_shards_of_other_classes_are_one_set(folders, monkeypatch, tmp_path):
     paths = [*folders["one"].paths, *folders["two"].paths]
     monkeypatch.setenv("MAS_CACHE", str(tmp_path))
-    monkeypatch.setattr("mas_labels.shards.cache.FEWEST_SHARDS", 2)
+    monkeypatch.setattr("mas_labels.shards.cache.MIN_SHARDS", 2)
     for _ in range(2):  # the second time from the index
         shards = open_shards(paths)
         assert shards.classes == ["blue", "red", "aqua"]

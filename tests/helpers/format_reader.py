@@ -44,7 +44,7 @@ OPTIONAL = {
     "frames/offsets": ("u8", "offsets", ()),
     "frames/raw": ("u1", "clips", (16, 128, 171, 3)),
 }
-LARGEST = [16, 8, 16, 8, 4, 8, 4, 8, 8, 8, 8, 8, 15, 15, 16, 8, 16, 8, 4, 8, 4, 8, 8, 8, 8, 8, 8]
+MAX_LABELS = [16, 8, 16, 8, 4, 8, 4, 8, 8, 8, 8, 8, 15, 15, 16, 8, 16, 8, 4, 8, 4, 8, 8, 8, 8, 8, 8]
 
 
 class FormatReader:
@@ -128,7 +128,7 @@ class FormatReader:
         authors = self.config["convention"] == "authors"
         least = [0 if authors and column < 4 else 1 for column in range(27)]
         labels = self.data["clips/labels"]
-        assert ((labels >= least) & (labels <= LARGEST)).all()
+        assert ((labels >= least) & (labels <= MAX_LABELS)).all()
         if "clips/flow" in self.data:
             for clip, flow in enumerate(self.data["clips/flow"].astype(np.float64)):
                 for axis, name in enumerate(("mu", "mv")):

@@ -50,7 +50,12 @@ def test_the_page_is_enough_to_read_a_shard(videos, tmp_path, kind):
     shards = mas_labels.open_shards(tmp_path)
     videos_found, failures, frames = [], [], []
     for path in sorted(tmp_path.glob("*.h5")):
-        command = [sys.executable, "-I", str(Path(__file__).parents[1] / "helpers" / "format_reader.py"), str(path)]
+        command = [
+            sys.executable,
+            "-I",
+            str(Path(__file__).parents[1] / "helpers" / "format_reader.py"),
+            str(path),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)

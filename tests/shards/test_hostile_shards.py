@@ -19,7 +19,7 @@ import mas_labels
 from mas_labels.config import LabelConfig
 from mas_labels.errors import ShardError, VideoError
 from mas_labels.pipeline.channel import Channel
-from mas_labels.shards.validation import MOST_CHUNK_BYTES
+from mas_labels.shards.validation import MAX_CHUNK_BYTES
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,7 +73,7 @@ def not_in_chunks(file):
 
 
 def chunk_that_grows(file):
-    size = 2 * MOST_CHUNK_BYTES
+    size = 2 * MAX_CHUNK_BYTES
     replace_column(
         file,
         "frames/jpeg",

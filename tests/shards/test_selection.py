@@ -104,7 +104,7 @@ def test_shares_are_those_of_all_views(shards: ShardSet) -> None:
 def many(tiny_shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of four shards, whose index is kept from the second one on."""
     monkeypatch.setenv("MAS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mas_labels.shards.cache.FEWEST_SHARDS", 2)
+    monkeypatch.setattr("mas_labels.shards.cache.MIN_SHARDS", 2)
     (tmp_path / "many").mkdir()
     for number in range(4):
         shutil.copy(tiny_shards[number % 2], tmp_path / "many" / f"{number}.h5")
