@@ -10,7 +10,7 @@ import pickle
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 WAIT_SECONDS = 0.2
 """How long to wait before looking after other things."""
@@ -25,6 +25,12 @@ OURS = ("mas_labels.", "numpy.", "pathlib")
 MAKE_ARRAYS = ("_frombuffer", "_reconstruct", "scalar")
 """NumPy's functions that unpickle arrays and numbers."""
 HARMLESS = {("builtins", "range"), ("numpy", "ndarray"), ("numpy", "dtype")}
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles messages the same way whatever other packages registered, such as tblib for exceptions."""
+
+    dispatch_table: ClassVar[dict[type, Any]] = {}  # type: ignore[misc]
 
 
 class _Messages(pickle.Unpickler):
@@ -65,7 +71,9 @@ class Channel:
         PeerGoneError
             If nobody will read it.
         """
-        data = pickle.dumps(message, protocol=5)
+        buffer = io.BytesIO()
+        _Pickler(buffer, protocol=5).dump(message)
+        data = buffer.getbuffer()
         self._socket.settimeout(None)
         try:
             self._socket.sendall(LENGTH.pack(len(data)))

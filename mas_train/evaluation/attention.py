@@ -96,7 +96,7 @@ def look(evaluation: Evaluation, shards: ShardSet, queries: ShardSet | None, cli
 def save_attention(
     weights: Weights, shards: ShardSet, clips: Sequence[int], device: torch.device, path: Path
 ) -> None:
-    """Draw figure 6 for some clips: frame, attention, |Mu| and |Mv|, all as the centre view sees them.
+    """Draw figure 6 for some clips: frame, attention, Mu and Mv of the centre view.
 
     Raises
     ------

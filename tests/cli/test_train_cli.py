@@ -17,8 +17,9 @@ from pathlib import Path
 import click
 import pytest
 
-from mas_labels.system import signals
 from mas_labels.system.process import begin_process
+from mas_labels.system.signals import Interrupted
+from mas_labels.system.signals import signals_raise as signals_raise_in_labelling
 from mas_train.cli.common import repeat_option, run_command
 from mas_train.cli.pretrain import main
 from mas_train.runtime.console import Request, SignalRequests, Stopped, signals_raise
@@ -175,17 +176,17 @@ def test_a_folder_that_cannot_be_written_is_one_line(
 @pytest.mark.parametrize(
     ("module", "command"),
     [
-        ("cli", "--shards a.h5 --out run"),
-        ("finetune_cli", "--shards a.h5 --init run --out tuned"),
-        ("evaluation.cli", "table ."),
-        ("evaluation.cli", "probe --checkpoint run --shards a.h5"),
+        ("pretrain", "--shards a.h5 --out run"),
+        ("finetune", "--shards a.h5 --init run --out tuned"),
+        ("evaluate", "table ."),
+        ("evaluate", "probe --checkpoint run --shards a.h5"),
         ("export", "."),
-        ("reproduce.cli", "pilots --root . --dry-run"),
-        ("reproduce.cli", "small --root ."),
+        ("reproduce", "pilots --root . --dry-run"),
+        ("reproduce", "small --root ."),
     ],
 )
 def test_torch_missing_is_one_line(module: str, command: str) -> None:
-    code = f"import sys; sys.modules['torch'] = None; from mas_train.{module} import main; main(sys.argv[1:])"
+    code = f"import sys; sys.modules['torch'] = None; from mas_train.cli.{module} import main; main()"
     args = [sys.executable, "-c", code, *command.split()]
     result = subprocess.run(args, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 1
@@ -195,7 +196,7 @@ def test_torch_missing_is_one_line(module: str, command: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("signals", [signals_raise, signals.signals_raise])
+@pytest.mark.parametrize("signals", [signals_raise, signals_raise_in_labelling])
 def test_a_signal_during_an_import_waits_for_its_end(
     signals: Callable[[], AbstractContextManager[None]], number: signal.Signals, tmp_path: Path, monkeypatch
 ) -> None:
@@ -206,12 +207,12 @@ def test_a_signal_during_an_import_waits_for_its_end(
         "except BaseException:\n    pass\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises((KeyboardInterrupt, Stopped, signals.Interrupted)), signals():
+    with pytest.raises((KeyboardInterrupt, Stopped, Interrupted)), signals():
         importlib.import_module(name)
         time.sleep(30)
 
 
-@pytest.mark.parametrize("signals", [signals_raise, signals.signals_raise])
+@pytest.mark.parametrize("signals", [signals_raise, signals_raise_in_labelling])
 def test_what_has_nothing_to_save_takes_no_notice_of_sigusr1(
     signals: Callable[[], AbstractContextManager[None]],
 ) -> None:
@@ -223,7 +224,7 @@ def test_what_has_nothing_to_save_takes_no_notice_of_sigusr1(
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
 
 
-@pytest.mark.parametrize("signals", [signals_raise, signals.signals_raise])
+@pytest.mark.parametrize("signals", [signals_raise, signals_raise_in_labelling])
 def test_a_signal_during_a_destructor_is_not_lost(
     signals: Callable[[], AbstractContextManager[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +235,7 @@ def test_a_signal_during_a_destructor_is_not_lost(
 
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # put back what `begin_process` changes
     begin_process()
-    with pytest.raises((Stopped, signals.Interrupted)), signals():
+    with pytest.raises((Stopped, Interrupted)), signals():
         Destroyed()
         time.sleep(30)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from conftest import moving_texture, needs_opencv_5
 
+from mas_labels import tvl1
 from mas_labels.errors import InputError
-from mas_labels.flow import tvl1
 
 OPENCV_ONLY = {"clear", "empty", "getDefaultName", "read", "save", "write", "create"}  # cv2.Algorithm's
 

@@ -54,7 +54,7 @@ def long_video(tmp_path_factory):
 
 
 def process_of():
-    (pid,) = children(os.getpid(), "label_process")
+    (pid,) = children(os.getpid(), "pipeline.child")
     return pid
 
 
@@ -194,7 +194,7 @@ def test_nothing_outlives_a_killed_run(tiny_videos, tmp_path):
     begun = next(out.glob(".*.partial")).name
     at_work = next(beat.pid for beat in read_beats(out) if f".{beat.name}.partial" == begun)
     workers = children(process.pid, "LokyProcess")
-    (labelling,) = children(at_work, "label_process")
+    (labelling,) = children(at_work, "pipeline.child")
     assert at_work in workers
     os.kill(labelling, signal.SIGSTOP)  # it could not end by itself
     process.kill()

@@ -200,9 +200,10 @@ def test_a_cluster_that_is_not_there_is_told(tiny_videos, tmp_path):
     pytest.importorskip("distributed")
     code = """
 import sys
-from mas_labels import cli, workers
-workers.CONNECT_SECONDS = 0.5
-cli.main(sys.argv[1:])
+from mas_labels.cli import main
+from mas_labels.pipeline import pool
+pool.CONNECT_SECONDS = 0.5
+main.main(sys.argv[1:])
 """
     command = make_command(tiny_videos, tmp_path / "out", "--backend", "dask")[3:]
     scheduler = ["--scheduler", "tcp://127.0.0.1:9"]

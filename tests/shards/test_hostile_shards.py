@@ -247,7 +247,7 @@ def dangers(tree):
                 yield node.lineno, called
 
 
-BETWEEN_OUR_PROCESSES = {("channel.py", "pickle.dumps"), ("channel.py", "pickle.Unpickler")}
+BETWEEN_OUR_PROCESSES = {("channel.py", "pickle.Pickler"), ("channel.py", "pickle.Unpickler")}
 """No file: messages of a process to its child, read by an unpickler that makes nothing but our data."""
 
 

@@ -15,7 +15,7 @@ from helpers.coloured import SMALL, WIDTH
 from helpers.faults import SHARED_MEMORY, with_fault, with_shared_memory
 
 from mas_labels.plan.heartbeat import Heartbeat, read_beat
-from mas_labels.system import process
+from mas_labels.system import files
 from mas_train.weights.checkpoint import BEST, FOLDER, LAST, _link
 
 
@@ -130,12 +130,12 @@ def test_a_copy_stands_for_a_checkpoint_where_there_are_no_links(tmp_path, monke
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "a.json"
-    process.write_text(path, "before")
-    with pytest.raises(ZeroDivisionError), process.atomic_path(path) as hidden:
+    files.write_text(path, "before")
+    with pytest.raises(ZeroDivisionError), files.atomic_path(path) as hidden:
         hidden.write_text("half")
         raise ZeroDivisionError
     assert contents(tmp_path) == {"a.json": b"before"}
-    with process.atomic_path(path, is_shared=True) as hidden:
+    with files.atomic_path(path, is_shared=True) as hidden:
         hidden.write_text("after")
         assert hidden.suffix == ".json" and str(os.getpid()) in hidden.name
     assert contents(tmp_path) == {"a.json": b"after"}
@@ -149,8 +149,8 @@ def test_space_is_reserved_by_zeros_behind_the_end(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_bytes(b"data")
     with path.open("rb+") as file:
-        process.reserve(file.fileno(), 3 << 20)
-        process.reserve(file.fileno(), 1 << 20)
+        files.reserve(file.fileno(), 3 << 20)
+        files.reserve(file.fileno(), 1 << 20)
     assert path.read_bytes() == b"data".ljust(3 << 20, b"\0")
 
 

@@ -72,8 +72,8 @@ def test_training_whose_streams_fail_is_done_all_the_same(tiny_shards, tmp_path,
     assert (tmp_path / "run/checkpoints/step-00000001.pt").exists()
 
 
-@pytest.mark.parametrize("module", ["finetune_cli", "export", "evaluation.cli", "reproduce.cli"])
+@pytest.mark.parametrize("module", ["finetune", "export", "evaluate", "reproduce"])
 def test_the_other_commands_too(module):
     for redirection in (">/dev/full", "| true", ">&- 2>&-"):
-        shown = shell([sys.executable, "-m", f"mas_train.{module}", "--help"], redirection)
+        shown = shell([sys.executable, "-m", f"mas_train.cli.{module}", "--help"], redirection)
         assert shown.returncode == 0 and "Traceback" not in shown.stderr, shown

@@ -184,7 +184,7 @@ def test_recomputing_a_video_that_hangs_its_decoder_ends_at_the_deadline(tiny_sh
     """The process that decodes is stopped; the next video gets another one."""
     close_idle_labellers()
     with borrowed_labeller(lambda: None):
-        (pid,) = children(os.getpid(), "label_process")
+        (pid,) = children(os.getpid(), "pipeline.child")
     os.kill(pid, signal.SIGSTOP)
     with Shard(tiny_shards[0]) as shard:
         found = list(find_differences(shard, tiny_videos, [0, len(shard) - 1], timeout_seconds=1.0))

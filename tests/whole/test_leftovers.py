@@ -28,7 +28,7 @@ def run(*args: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_what_tests_leave_behind_fails_the_run(line: str, named: str) -> None:
-    found = run("-c", f"import leftovers, socket, subprocess, sys\n{line}")
+    found = run("-c", f"import helpers.leftovers, socket, subprocess, sys\n{line}")
     assert found.returncode == 1
     assert "left behind by the tests:" in found.stderr and named in found.stderr
 
