@@ -4,38 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import ConfigError, MissingDependencyError, reason_of
-from mas_labels.system.files import atomic_path
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-def new_figure(size: tuple[float, float]) -> Figure:
-    """Make a figure without pyplot: nothing global is touched, no display is needed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'pictures need matplotlib, which does not load ({error}): pip install "mas-video[inspect]"'
-        ) from error
-    return Figure(figsize=size, layout="constrained", facecolor="white")
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, the same bytes for the same figure."""
-    try:
-        with atomic_path(path) as hidden:
-            figure.savefig(hidden, format="png", dpi=120, metadata={"Software": None})
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write the picture {path}: {reason_of(error)}. Give a writable place"
-        ) from error
+from mas_train.runtime.figures import make_figure, save_figure
 
 
 def draw_confusion(confusion: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
@@ -58,7 +32,7 @@ def draw_confusion(confusion: NDArray[np.int64], classes: Sequence[str], path: P
         matplotlib is not installed.
     """
     side = max(4.0, 0.16 * len(classes) + 2.5)
-    figure = new_figure((side, side))
+    figure = make_figure((side, side))
     axes = figure.add_subplot()
     shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -87,7 +61,7 @@ def draw_roc(curves: dict[str, NDArray[np.float64]], path: Path) -> None:
     MissingDependencyError
         matplotlib is not installed.
     """
-    figure = new_figure((5, 5))
+    figure = make_figure((5, 5))
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="#999999", linestyle="--", label="chance")
     for name, rates in curves.items():
@@ -121,7 +95,7 @@ def draw_attention(rows: Sequence[AttentionRow], path: Path) -> None:
     MissingDependencyError
         matplotlib is not installed.
     """
-    figure = new_figure((9.2, 2.5 * len(rows)))
+    figure = make_figure((9.2, 2.5 * len(rows)))
     grid = figure.subplots(len(rows), 4, squeeze=False)
     for row, axes in zip(rows, grid, strict=True):
         for panel, name in zip(axes, ("frame", "attention", "|Mu|", "|Mv|"), strict=True):
@@ -169,7 +143,7 @@ def draw_thumbnails(rows: Sequence[NeighbourRow], path: Path) -> None:
         matplotlib is not installed.
     """
     columns = 1 + max(len(row.neighbours) for row in rows)
-    figure = new_figure((1.75 * columns, 1.62 * len(rows)))
+    figure = make_figure((1.75 * columns, 1.62 * len(rows)))
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for row, axes in zip(rows, grid, strict=True):
         for panel in axes:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from mas_labels.schema import LABEL_NAMES
-from mas_train.evaluation.figures import new_figure, save_figure
 from mas_train.reproduce.measure import MEASURES, Cell, LabelFit
+from mas_train.runtime.figures import make_figure, save_figure
 
 PANELS_A_ROW = 4
 COLOURS = ("#999999", "#bbbbbb", "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee")
@@ -28,7 +28,7 @@ def draw_accuracies(cells: Sequence[Cell], titles: dict[str, str], path: Path) -
     measures = [measure.title for measure in MEASURES if any(c.measure == measure.title for c in cells)]
     cols = min(PANELS_A_ROW, len(measures))
     rows = -(-len(measures) // cols)
-    figure = new_figure((3 * cols + 2, 2.6 * rows + 0.4))
+    figure = make_figure((3 * cols + 2, 2.6 * rows + 0.4))
     panels = figure.subplots(rows, cols, squeeze=False, sharey=True).ravel()
     for unused in panels[len(measures) :]:
         unused.set_axis_off()
@@ -63,7 +63,7 @@ def draw_labels(fits: Sequence[LabelFit], titles: dict[str, str], path: Path) ->
         matplotlib is not installed.
     """
     conditions = [name for name in titles if name != "random" and any(fit.condition == name for fit in fits)]
-    figure = new_figure((12, 4))
+    figure = make_figure((12, 4))
     axes = figure.add_subplot()
     width = 0.8 / max(1, len(conditions))
     for number, condition in enumerate(conditions):

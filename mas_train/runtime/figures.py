@@ -1,0 +1,48 @@
+"""Figures without pyplot: no display is needed, no global state is touched (extra `[inspect]`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mas_labels.errors import ConfigError, MissingDependencyError, reason_of
+from mas_labels.system.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 120
+
+
+def make_figure(size_inches: tuple[float, float]) -> Figure:
+    """Make an empty white figure, (width, height) inches.
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError(
+            f'pictures need matplotlib, which does not load ({error}): pip install "mas-video[inspect]"'
+        ) from error
+    return Figure(figsize=size_inches, layout="constrained", facecolor="white")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG file, atomically; the same figure gives the same bytes.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be written.
+    """
+    try:
+        with atomic_path(path) as hidden:
+            figure.savefig(hidden, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write the picture {path}: {reason_of(error)}. Give a writable place"
+        ) from error
