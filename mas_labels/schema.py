@@ -1,7 +1,8 @@
-"""The contract between labelling and training: the 27 labels and the layout of a shard.
+"""The contract between labelling and training: the 27 labels, the layout of a shard, the files of a run.
 
 This module imports nothing but the standard library, so that both programs, and anybody else's, can read
-the contract without the machinery behind it.
+the contract without the machinery behind it. Shards are written by `mas_labels` and read by `mas_train`; the
+files of a training run are written by `mas_train` and read by the report of `mas_labels`.
 
 The order and the ranges of the labels are those of figure 5 of the paper (Wang et al., CVPR 2019,
 sections 3.2 and 3.3): for each of the three patterns, motion statistics first, then appearance.
@@ -209,3 +210,58 @@ ATTRIBUTES: Final = {
     "content_hash": "SHA-256 over the attributes above and every data set, in hexadecimal",
 }
 """Attributes of a shard's root. Texts are fixed-length bytes."""
+
+
+METRICS_FILE: Final = "metrics.csv"
+"""Table of the losses of pre-training, in the run's folder."""
+METRICS_COLUMNS: Final = (
+    "step",
+    "epoch",
+    "learning_rate",
+    "loss_motion",
+    "loss_appearance",
+    "loss",
+    "mean_label_loss_motion",
+    "mean_label_loss_appearance",
+    "mean_label_loss",
+    "grad_norm",
+    "clips_per_second",
+    "waiting_share",
+)
+"""Columns of `METRICS_FILE`. Losses, gradient norm and speed are means over the steps since the previous row;
+`step` is the number of steps done, `epoch` counts from 0, `mean_label_*` is the loss of always predicting the
+mean label (the baseline), `waiting_share` is the share of the time spent waiting for data."""
+
+HELDOUT_FILE: Final = "heldout.csv"
+"""Table of the scores on held-out clips, in the run's folder; missing if no clips were held out."""
+HELDOUT_COLUMNS: Final = (
+    "step",
+    "label",
+    "loss",
+    "mean_label_loss",
+    "r2",
+    "accuracy",
+    "mode_accuracy",
+    "clips",
+)
+"""Columns of `HELDOUT_FILE`. Each measurement has one row per label, then the rows of `LABEL_KINDS` (means
+over their labels) and `TOTAL_LABEL` (weighted as in training). `loss` is in the units of training;
+`mean_label_loss` is that of predicting the training clips' mean; `r2` is 1 - loss / the loss of the best
+constant for the held-out clips (of a regressed number: the coefficient of determination); `accuracy` is the
+share of clips whose label is the nearest to the prediction; `mode_accuracy` that of always naming the
+training clips' most frequent label. R^2 and accuracies of the last three rows are means over labels."""
+LABEL_KINDS: Final = ("motion", "appearance")
+"""The two kinds of labels, one branch of the network each."""
+TOTAL_LABEL: Final = "total"
+
+RESULT_FORMAT: Final = "mas-eval-result"
+"""Value of ``"format"`` in the JSON file of an evaluation's result. Its other keys that the report reads:
+``"protocol"``, ``"dataset"`` and ``"split"`` (texts), ``"figures"`` and ``"random_initialisation"`` (name ->
+number; the second one, with random weights, may be missing or empty)."""
+RESULT_PICTURES: Final = {
+    "attention": "Attention: where the last convolution is active, next to |Mu| and |Mv| (figure 6)",
+    "neighbours": "Retrieval: videos, and the training videos nearest to them",
+    "confusion": "Accuracy: classes, and what they are recognised as",
+    "roc": "Action similarity: ROC curves",
+}
+"""How the names of the PNG files of evaluations begin, and what the pictures show."""

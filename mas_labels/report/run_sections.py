@@ -1,7 +1,8 @@
-"""What the page says of a training run; each function returns HTML.
+"""Sections of the page about a training run; each function returns HTML.
 
-A run is known by its files alone: `metrics.csv` and `heldout.csv`, and the results and pictures that
-`mas-eval` wrote into its folder or another one. Nothing of the trainer is needed to read them.
+A run is known by its files alone, whose names and columns are part of `mas_labels.schema`: `METRICS_FILE` and
+`HELDOUT_FILE`, and the results and pictures that `mas-eval` wrote into its folder or another one. Nothing of
+the trainer is needed to read them.
 """
 
 from __future__ import annotations
@@ -19,22 +20,25 @@ from mas_labels.errors import DatasetError, unavailable
 from mas_labels.names import printable
 from mas_labels.report.charts import Points, line_chart, score_chart
 from mas_labels.report.page import picture, table
-from mas_labels.schema import LABEL_NAMES
+from mas_labels.schema import (
+    HELDOUT_FILE,
+    LABEL_KINDS,
+    LABEL_NAMES,
+    METRICS_FILE,
+    RESULT_FORMAT,
+    RESULT_PICTURES,
+    TOTAL_LABEL,
+)
 
-KINDS: Final = (("motion", "Motion"), ("appearance", "Appearance"))
-PICTURES: Final = {
-    "attention": "Attention: where the last convolution is active, beside |Mu| and |Mv| (figure 6)",
-    "neighbours": "Retrieval: videos, and the training videos nearest to them",
-    "confusion": "Accuracy: classes, and what they are recognised as",
-    "roc": "Action similarity: ROC curves",
-}
-"""How the names of pictures begin, and what they show."""
 MAX_PICTURES: Final = 12
 MAX_PICTURE_BYTES: Final = 4 << 20
 PNG: Final = b"\x89PNG\r\n\x1a\n"
-RESULT_FORMAT: Final = "mas-eval-result"
 
-Rows = list[dict[str, str]]
+REQUIRED_METRICS: Final = frozenset({"step", "loss_motion"})
+"""Columns without which a table of metrics is not read; curves of others are drawn where they are known."""
+REQUIRED_HELDOUT: Final = frozenset({"step", "label", "loss", "r2"})
+
+Rows = list[dict[str, Any]]
 
 
 def run_sections(run: Path, results: Sequence[Path] = ()) -> list[str]:
@@ -52,36 +56,52 @@ def run_sections(run: Path, results: Sequence[Path] = ()) -> list[str]:
     DatasetError
         If there are no metrics, or a file is damaged.
     """
-    metrics, held_out = read_metrics(run / "metrics.csv"), _read_held_out(run / "heldout.csv")
+    metrics, heldout = _read_metrics(run / METRICS_FILE), _read_heldout(run / HELDOUT_FILE)
     folders = [run, *results]
     return [
-        _head(run, metrics),
-        _curves(metrics, held_out),
-        _scores(held_out),
+        _summary(run, metrics),
+        _curves(metrics, heldout),
+        _scores(heldout),
         _results(folders),
         _pictures(folders),
     ]
 
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Read the metrics of a run, a dictionary a row.
+def _read_metrics(path: Path) -> Rows:
+    """Read the metrics of a run, one dictionary per row.
 
     Raises
     ------
     DatasetError
         If there are none.
     """
-    rows = _numbers(path, _read_csv(path))
-    if not rows or "loss_motion" not in rows[0] or "step" not in rows[0]:
+    rows = _read_table(path)
+    if not rows or not rows[0].keys() >= REQUIRED_METRICS:
         raise DatasetError(f"{path} holds no losses: has the run made a step yet?")
     return rows
 
 
-def _read_csv(path: Path) -> Rows:
+def _read_heldout(path: Path) -> Rows:
+    """Read the scores on held-out clips, one dictionary per row; none if no clips were held out."""
+    if not path.exists():
+        return []
+    rows = _read_table(path)
+    if any(not row.keys() >= REQUIRED_HELDOUT for row in rows):
+        raise DatasetError(f"{path} is no table of a training run: remove it, or give another --run")
+    return rows
+
+
+def _read_table(path: Path) -> Rows:
+    """Read a CSV file; all columns but ``label`` are numbers, empty cells are left out."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return [
-                {name: value for name, value in row.items() if name and value} for row in csv.DictReader(file)
+                {
+                    name: cell if name == "label" else float(cell)
+                    for name, cell in row.items()
+                    if name and cell
+                }
+                for row in csv.DictReader(file)
             ]
     except FileNotFoundError as error:
         raise DatasetError(f"expected the metrics of a training run in {path}, found: {error}") from error
@@ -91,61 +111,42 @@ def _read_csv(path: Path) -> Rows:
         raise DatasetError(f"expected the metrics of a training run in {path}, found: {error}") from error
 
 
-def _numbers(path: Path, rows: Rows) -> list[dict[str, float]]:
-    try:
-        return [{name: float(value) for name, value in row.items() if name != "label"} for row in rows]
-    except ValueError as error:
-        raise DatasetError(f"expected the metrics of a training run in {path}, found: {error}") from error
-
-
-def _read_held_out(path: Path) -> list[dict[str, Any]]:
-    """Read what was measured on held-out clips; none if nothing was."""
-    if not path.exists():
-        return []
-    rows = _read_csv(path)
-    if any(not {"step", "label", "loss", "r2"} <= row.keys() for row in rows):
-        raise DatasetError(f"{path} is no table of a training run: remove it, or give another --run")
-    return [{**row, "label": text["label"]} for row, text in zip(_numbers(path, rows), rows, strict=True)]
-
-
-def _head(run: Path, rows: list[dict[str, float]]) -> str:
-    speed = rows[-1].get("clips_per_second", math.nan)
-    words = f" The last row: {speed:.3g} clips a second." if math.isfinite(speed) else ""
+def _summary(run: Path, metrics: Rows) -> str:
+    speed = metrics[-1].get("clips_per_second", math.nan)
+    sentence = f" The last row: {speed:.3g} clips a second." if math.isfinite(speed) else ""
     name = html.escape(printable(run.resolve().name))
-    return f"<h2>Training</h2><p>Run <code>{name}</code>, {rows[-1]['step']:g} steps.{words}</p>"
+    return f"<h2>Training</h2><p>Run <code>{name}</code>, {metrics[-1]['step']:g} steps.{sentence}</p>"
 
 
-def _curves(rows: list[dict[str, float]], held_out: list[dict[str, Any]]) -> str:
+def _curves(metrics: Rows, heldout: Rows) -> str:
     """Return the curves of both losses, each with the loss of always predicting the mean label."""
     charts = []
-    for kind, words in KINDS:
+    for kind in LABEL_KINDS:
         column = f"loss_{kind}"
-        level = rows[-1].get(f"mean_label_{column}")
-        if level == 0:  # none of these labels were trained
+        baseline = metrics[-1].get(f"mean_label_{column}")
+        if baseline == 0:  # none of these labels were trained
             continue
-        line = [(row["step"], row.get(column, math.nan)) for row in rows]
-        known = level is not None and math.isfinite(level)
-        caption = f"<b>{words}</b>: mean squared error {line[-1][1]:.3g} at step {line[-1][0]:g}" + (
-            f"; always predicting the mean label gives {level:.3g} (dashed)" if known else ""
+        line: Points = [(row["step"], row.get(column, math.nan)) for row in metrics]
+        known = baseline is not None and math.isfinite(baseline)
+        caption = f"<b>{kind.title()}</b>: mean squared error {line[-1][1]:.3g} at step {line[-1][0]:g}" + (
+            f"; always predicting the mean label gives {baseline:.3g} (dashed)" if known else ""
         )
-        measured: Points = [(row["step"], row["loss"]) for row in held_out if row["label"] == kind]
+        measured: Points = [(row["step"], row["loss"]) for row in heldout if row["label"] == kind]
         if measured:
             caption += f"; {measured[-1][1]:.3g} on held-out clips (dots)"
-        chart = line_chart(line, level if known else None, f"{words} loss over steps", measured)
+        chart = line_chart(line, baseline if known else None, f"{kind.title()} loss over steps", measured)
         charts.append(f'<figure class="card"><figcaption>{caption}</figcaption>{chart}</figure>')
     return f'<div class="wide">{"".join(charts)}</div>'
 
 
-def _scores(held_out: list[dict[str, Any]]) -> str:
+def _scores(heldout: Rows) -> str:
     """Return R^2 of each label at the last measurement."""
-    if not held_out:
+    if not heldout:
         return "<p>No clips were held out: <code>mas-train --holdout 5%</code> measures each label.</p>"
-    step = held_out[-1]["step"]
-    last = {row["label"]: row["r2"] for row in held_out if row["step"] == step}
-    chart = score_chart([(name, last[name]) for name in LABEL_NAMES if name in last], "R^2 of each label")
-    means = ", ".join(
-        f"{name} {last[name]:.3f}" for name in ("motion", "appearance", "total") if name in last
-    )
+    step = heldout[-1]["step"]
+    r2 = {row["label"]: row["r2"] for row in heldout if row["step"] == step}
+    chart = score_chart([(name, r2[name]) for name in LABEL_NAMES if name in r2], "R^2 of each label")
+    means = ", ".join(f"{name} {r2[name]:.3f}" for name in (*LABEL_KINDS, TOTAL_LABEL) if name in r2)
     return (
         f"<h2>What is learnt</h2><p>R<sup>2</sup> of each label on held-out clips at step {step:g}: 1 is "
         f"perfect, 0 is no better than a constant. Means: {means}.</p>"
@@ -154,19 +155,20 @@ def _scores(held_out: list[dict[str, Any]]) -> str:
 
 
 def _results(folders: Sequence[Path]) -> str:
-    """Return the figures of every result."""
+    """Return a table of the figures of every result."""
     rows = []
     for path, content in _read_results(folders):
         random = content.get("random_initialisation") or {}
-        for name, value in content["figures"].items():
-            without = f"{random[name]:.4f}" if name in random else "-"
-            words = [printable(str(content.get(key))) for key in ("protocol", "dataset", "split")]
-            rows.append((*words, printable(str(name)), f"{value:.4f}", without, printable(path.name)))
+        tested = [printable(str(content.get(key))) for key in ("protocol", "dataset", "split")]
+        for name, figure in content["figures"].items():
+            of_random = f"{random[name]:.4f}" if name in random else "-"
+            rows.append((*tested, printable(str(name)), f"{figure:.4f}", of_random, printable(path.name)))
     heads = ("protocol", "data set", "split", "figure", "ours", "random weights", "file")
     return f"<h2>Measured</h2>{table(heads, rows)}" if rows else ""
 
 
 def _read_results(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Read the results in folders and below them, sorted by path; other JSON files are passed over."""
     for path in sorted({path for folder in folders for path in folder.rglob("[!.]*.json")}):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -176,28 +178,27 @@ def _read_results(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any
         except OSError as error:
             raise unavailable(path, error) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DatasetError(f"{path} is no result that can be read ({error}): make it again") from error
+            raise DatasetError(f"{path} is not a readable result ({error}): evaluate again") from error
         yield path, content
 
 
 def _pictures(folders: Sequence[Path]) -> str:
     """Return the pictures that `mas-eval` drew."""
-    found = sorted({path for folder in folders for path in folder.rglob("[!.]*.png")})
-    parts = []
-    each = MAX_PICTURES // len(PICTURES)
-    for beginning, words in PICTURES.items():
-        files = [path for path in found if path.name.startswith(beginning)]
-        for path in files[:each]:
-            parts.append(f"<h3>{html.escape(words)}</h3>{_picture(path)}")
-        if len(files) > each:
-            parts.append(f"<p>{len(files) - each} more pictures of this kind are left out.</p>")
-    if not all(any(path.name.startswith(kind) for path in found) for kind in ("attention", "neighbours")):
+    files = sorted({path for folder in folders for path in folder.rglob("[!.]*.png")})
+    kinds = {kind: [path for path in files if path.name.startswith(kind)] for kind in RESULT_PICTURES}
+    limit = MAX_PICTURES // len(kinds)
+    parts = ["<h2>What it sees</h2>"]
+    for kind, paths in kinds.items():
+        parts += [f"<h3>{html.escape(RESULT_PICTURES[kind])}</h3>{_picture(path)}" for path in paths[:limit]]
+        if len(paths) > limit:
+            parts.append(f"<p>{len(paths) - limit} more pictures of this kind are left out.</p>")
+    if not (kinds["attention"] and kinds["neighbours"]):
         name = html.escape(printable(shlex.quote(str(folders[0]))))
         parts.append(
             f"<p>Attention and nearest neighbours are drawn by <code>mas-eval look --run {name} --shards "
-            "LABELS/*.h5 --queries TESTS/*.h5</code>, with your own shards; then make this page again.</p>"
+            "LABELS/*.h5 --queries TESTS/*.h5</code>, with your own shards; then write this page again.</p>"
         )
-    return "".join(["<h2>What it sees</h2>", *parts])
+    return "".join(parts)
 
 
 def _picture(path: Path) -> str:

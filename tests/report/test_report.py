@@ -283,7 +283,7 @@ def test_a_page_about_a_run_alone(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="expected a PNG"):
         write_report(None, tmp_path / "run.html", run)
     (run / "retrieval" / "retrieval.json").write_text('{"format": "mas-eval-result"}')
-    with pytest.raises(DatasetError, match="make it again"):
+    with pytest.raises(DatasetError, match="evaluate again"):
         write_report(None, tmp_path / "run.html", run)
     with pytest.raises(ConfigError, match="nothing to report"):
         write_report(None, tmp_path / "run.html")

@@ -1,0 +1,33 @@
+"""The report reads the files of a training run as the trainer writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mas_labels.report.run_sections import REQUIRED_HELDOUT, REQUIRED_METRICS, run_sections
+from mas_labels.schema import HELDOUT_COLUMNS, HELDOUT_FILE, METRICS_COLUMNS, METRICS_FILE
+
+pytest.importorskip("torch")
+
+from mas_train.evaluation.results import Result, save_result
+from mas_train.runtime.files import CsvTable
+
+
+def test_the_report_asks_for_columns_of_the_contract() -> None:
+    assert set(METRICS_COLUMNS) >= REQUIRED_METRICS
+    assert set(HELDOUT_COLUMNS) >= REQUIRED_HELDOUT
+
+
+def test_tables_and_results_of_the_trainer_are_read(tmp_path: Path) -> None:
+    for name, columns in ((METRICS_FILE, METRICS_COLUMNS), (HELDOUT_FILE, HELDOUT_COLUMNS)):
+        table = CsvTable(tmp_path / name, columns)
+        table.cut_back(0)
+        table.append([["grid_ul" if column == "label" else "7" for column in columns]])
+    figures = {"top-1": 0.25}
+    result = Result("retrieval", "ucf101", "test1", figures, {"kind": "checkpoint"}, 4, 8, [], "mas-eval")
+    save_result(result, tmp_path / "retrieval.json")
+    page = "".join(run_sections(tmp_path))
+    for text in ("7 steps", "The last row: 7 clips a second", "mean label gives 7", "at step 7", "0.2500"):
+        assert text in page
