@@ -34,7 +34,7 @@ from mas_train.data.order import ListedBatches, RunOrder
 from mas_train.model.targets import TargetCode
 from mas_train.recipe import Recipe, make_recipe
 from mas_train.runtime.performance import choose_memory_format, keep_pages, set_memory_format
-from mas_train.training.engine import Job, compute_gradients, require_finite, update_weights
+from mas_train.training.engine import PretrainJob, compute_gradients, require_finite, update_weights
 from mas_train.training.pretrain import make_state
 
 CPU = torch.device("cpu")
@@ -119,7 +119,7 @@ class Trainer:
         if "compile" in options:
             self.state.model.compile()
         accumulate = int(options.get("accumulate", 1))
-        self.job = Job(
+        self.job = PretrainJob(
             *(recipe, self.dataset, self.order, self.state.model, CPU, 1, Path(), 1000),
             accumulate=accumulate,
             memory_format=memory_format,

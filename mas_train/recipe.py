@@ -1,7 +1,7 @@
 """Recipes as data: the paper's two, its authors' released code, and every choice an ablation changes.
 
 `Recipe` holds everything that decides the weights. What only decides how a run is carried out (device,
-workers, where to write, when to stop) is in `mas_train.training.run.RunOptions`.
+workers, where to write, when to stop) is in `mas_train.training.options.TrainingOptions`.
 
 Notes
 -----

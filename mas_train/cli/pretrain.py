@@ -91,10 +91,10 @@ def command(preset: str, print_config: bool, **values: Any) -> int:
         return 0
     if not values["shards"]:
         raise click.UsageError("Missing option '--shards': name the shards, such as --shards labels/*.h5")
+    from mas_train.training.options import TrainingOptions
     from mas_train.training.pretrain import pretrain
-    from mas_train.training.run import RunOptions
 
-    options = RunOptions(**{name: value for name, value in values.items() if name not in of_recipe})
+    options = TrainingOptions(**{name: value for name, value in values.items() if name not in of_recipe})
     result = pretrain(recipe, options, say=click.echo)
     return 0 if result.signal_number is None else EXIT_SIGNAL + result.signal_number
 

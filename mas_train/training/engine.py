@@ -30,7 +30,7 @@ from mas_train.weights.checkpoint import TrainingState, checkpoint_path, mark_be
 
 
 @dataclass(frozen=True)
-class Job:
+class PretrainJob:
     """What to train on, how, and where to leave checkpoints."""
 
     recipe: Recipe
@@ -49,7 +49,7 @@ class Job:
 
 
 def train(
-    job: Job, state: TrainingState, log: MetricsLog | None, take_request: Callable[[], Request]
+    job: PretrainJob, state: TrainingState, log: MetricsLog | None, take_request: Callable[[], Request]
 ) -> None:
     """Train from `state` to the end of the job's order, or until asked to stop.
 
@@ -118,12 +118,12 @@ def train(
 
 
 def compute_gradients(
-    state: TrainingState, batch: ClipBatch, views: Tensor, epoch: int, job: Job
+    state: TrainingState, batch: ClipBatch, views: Tensor, epoch: int, job: PretrainJob
 ) -> tuple[Losses, list[Tensor]]:
     """Draw a view of each clip, predict its labels, and differentiate the loss.
 
-    The batch is taken in `Job.accumulate` parts, one after another; each counts by its number of clips, so
-    that losses and gradients are those of the whole batch, of all processes.
+    The batch is taken in `PretrainJob.accumulate` parts, one after another; each counts by its number of clips,
+    so that losses and gradients are those of the whole batch, of all processes.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def compute_gradients(
     return Losses(*job.group.sum(sums)), [weight.grad for weight in weights if weight.grad is not None]
 
 
-def _forward(state: TrainingState, job: Job, clips: Tensor, labels: Tensor) -> Losses:
+def _forward(state: TrainingState, job: PretrainJob, clips: Tensor, labels: Tensor) -> Losses:
     """Losses of some views (n, 3, 16, 112, 112) against their labels (n, 27), in the job's precision."""
     clips = clips.contiguous(memory_format=MEMORY_FORMATS[job.memory_format])
     with autocast(job.recipe.precision, job.device):
@@ -223,7 +223,7 @@ def update_weights(
     state.step += 1
 
 
-def _measure(job: Job, state: TrainingState, log: MetricsLog | None) -> bool:
+def _measure(job: PretrainJob, state: TrainingState, log: MetricsLog | None) -> bool:
     """Measure on held-out clips if it is time to; return whether the loss is the lowest of the run."""
     is_best = False
     if job.heldout is not None and log is not None and job.heldout.is_due(state.step, job.order.end_step):
@@ -232,7 +232,7 @@ def _measure(job: Job, state: TrainingState, log: MetricsLog | None) -> bool:
     return bool(job.group.largest(int(is_best)))
 
 
-def _save(job: Job, state: TrainingState, log: MetricsLog | None) -> None:
+def _save(job: PretrainJob, state: TrainingState, log: MetricsLog | None) -> None:
     """Write a checkpoint, and first all rows up to it: a resumed run keeps these, and no others."""
     generators = job.group.gather(generator_states(job.device))
     with job.group.failing_together():

@@ -98,7 +98,7 @@ class FinetuneJob:
     memory_format: str | None = None
     compile: bool = False
     fused: bool = False
-    """How steps are computed: see `mas_train.training.run.RunOptions`."""
+    """How steps are computed: see `mas_train.training.options.TrainingOptions`."""
 
     @cached_property
     def video_names(self) -> VideoNames:

@@ -33,11 +33,12 @@ from mas_train.runtime.performance import (
 )
 from mas_train.runtime.processes import Group, choose_device, join_group, local_device
 from mas_train.training.curves import draw_curves
-from mas_train.training.engine import Job, train
+from mas_train.training.engine import PretrainJob, train
 from mas_train.training.heldout import HeldOut, choose_clips, require_comparable
 from mas_train.training.metrics import Events, MetricsLog, require_tensorboard
 from mas_train.training.optimizer import make_optimizer
-from mas_train.training.run import RunOptions, RunResult, begin_run, find_checkpoint, note_environment
+from mas_train.training.options import TrainingOptions
+from mas_train.training.run import RunResult, begin_run, find_checkpoint, note_environment
 from mas_train.weights.checkpoint import FOLDER, TrainingState, restore
 
 
@@ -49,7 +50,7 @@ def make_state(recipe: Recipe, device: torch.device, code: TargetCode, fused: bo
     return TrainingState(model, optimizer, code, scaler=make_scaler(recipe.precision, device))
 
 
-def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = print) -> RunResult:
+def pretrain(recipe: Recipe, options: TrainingOptions, say: Callable[[str], None] = print) -> RunResult:
     """Pre-train a network on shards, or go on with a run that was stopped.
 
     Parameters
@@ -81,7 +82,7 @@ def pretrain(recipe: Recipe, options: RunOptions, say: Callable[[str], None] = p
         network, memory_format = _speed_up(run, group, say)
         training = run.dataset.shards
         order = RunOrder(training.lengths, recipe, run.state.step, options.max_steps, group.rank, group.size)
-        job = Job(
+        job = PretrainJob(
             *(recipe, run.dataset, order, network, run.device, options.workers, options.out),
             *(options.checkpoint_steps, run.heldout, group, options.accumulate, memory_format),
         )
@@ -97,7 +98,7 @@ class PreparedRun:
     """All that a run needs, opened and checked; nothing is written yet."""
 
     recipe: Recipe
-    options: RunOptions
+    options: TrainingOptions
     device: torch.device
     checkpoint: Path | None
     dataset: ClipDataset
@@ -107,7 +108,7 @@ class PreparedRun:
     description: str
 
 
-def prepare(recipe: Recipe, options: RunOptions, group: Group) -> PreparedRun:
+def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedRun:
     """Open and check everything before any work; raises as `pretrain` does."""
     device = local_device(choose_device(options.device))
     require_precision(recipe.precision, device)
@@ -182,7 +183,7 @@ def _say_nothing(line: str) -> None:
     """In place of `say` where another process speaks."""
 
 
-def split_data(recipe: Recipe, options: RunOptions) -> tuple[ShardSet, list[ShardSet]]:
+def split_data(recipe: Recipe, options: TrainingOptions) -> tuple[ShardSet, list[ShardSet]]:
     """Open the shards: what to train on, and what to measure on, which may be nothing.
 
     Raises
@@ -201,7 +202,7 @@ def split_data(recipe: Recipe, options: RunOptions) -> tuple[ShardSet, list[Shar
     return training, held_out
 
 
-def _train(job: Job, run: PreparedRun, options: RunOptions) -> RunResult:
+def _train(job: PretrainJob, run: PreparedRun, options: TrainingOptions) -> RunResult:
     """Train with the tables open and the signals caught; one process writes."""
     state, start = run.state, run.state.step
     try:

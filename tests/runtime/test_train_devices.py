@@ -15,8 +15,8 @@ from mas_labels.errors import ConfigError, TrainingError
 from mas_train.recipe import Recipe, make_recipe
 from mas_train.runtime.performance import full_memory_told
 from mas_train.runtime.processes import local_device
+from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import pretrain
-from mas_train.training.run import RunOptions
 from mas_train.weights.checkpoint import list_checkpoints, load_checkpoint
 
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 def weights(recipe: Recipe, shards: list[Path], out: Path, **options: object) -> dict[str, torch.Tensor]:
     """Train; return all weights and momenta at the end."""
     settings = {"workers": 0, "threads": 1, "curves": False, **options}
-    pretrain(recipe, RunOptions(shards, out, "cpu", **settings))
+    pretrain(recipe, TrainingOptions(shards, out, "cpu", **settings))
     content = load_checkpoint(list_checkpoints(out)[-1])
     momenta = {f"momentum {k}": v["momentum_buffer"] for k, v in content["optimizer"]["state"].items()}
     return {**content["model"], **momenta}

@@ -15,8 +15,8 @@ import torch
 
 from mas_train.recipe import make_recipe
 from mas_train.training.metrics import read_metrics
+from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import pretrain
-from mas_train.training.run import RunOptions
 from mas_train.weights.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +66,9 @@ def test_two_processes_learn_what_one_learns(tiny_shards: list[Path], tmp_path: 
         assert status == 0, err
         assert out.count("steps done") == 1 and out.count("2 processes, 5 clips a step in all") == 1
     recipe = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)
-    how = RunOptions(tiny_shards, tmp_path / "one", "cpu", workers=0, threads=1, max_steps=6, log_steps=1)
+    how = TrainingOptions(
+        tiny_shards, tmp_path / "one", "cpu", workers=0, threads=1, max_steps=6, log_steps=1
+    )
     pretrain(recipe, replace(how, curves=False))
     assert len(curve(tmp_path / "one")) == 6
     for alone, together in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):

@@ -24,8 +24,8 @@ from mas_train.model.targets import TargetCode
 from mas_train.recipe import BACKBONES, Recipe, make_recipe
 from mas_train.runtime.performance import autocast, choose_memory_format
 from mas_train.training.metrics import read_metrics
+from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import pretrain
-from mas_train.training.run import RunOptions
 from mas_train.weights.checkpoint import list_checkpoints, load_checkpoint
 
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)  # 12 clips: batches of 5, 5 and 2
@@ -33,7 +33,7 @@ SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)  # 12 cli
 
 def losses(recipe: Recipe, shards: list[Path], out: Path, **options: object) -> list[float]:
     settings = {"workers": 0, "threads": 1, "log_steps": 1, "max_steps": 3, "curves": False, **options}
-    pretrain(recipe, RunOptions(shards, out, "cpu", **settings))
+    pretrain(recipe, TrainingOptions(shards, out, "cpu", **settings))
     return [row["loss"] for row in read_metrics(out)]
 
 
@@ -151,7 +151,7 @@ def test_fp16_gradients_that_overflow_skip_the_step(tiny_shards: list[Path], tmp
 
 def test_the_memory_format_is_measured_and_said(tiny_shards: list[Path], tmp_path: Path) -> None:
     said: list[str] = []
-    options = RunOptions(tiny_shards, tmp_path, "cpu", workers=0, threads=1, max_steps=1, curves=False)
+    options = TrainingOptions(tiny_shards, tmp_path, "cpu", workers=0, threads=1, max_steps=1, curves=False)
     pretrain(SMALL, replace(options, memory_format="auto"), said.append)
     (line,) = (line for line in said if line.startswith("memory format "))
     assert "channels_last_3d" in line and "contiguous" in line and "ms a clip" in line

@@ -103,13 +103,13 @@ def small_checkpoint(tiny_shards, tmp_path_factory):
     """That of one step of a small network."""
     pytest.importorskip("torch")
     from mas_train.recipe import make_recipe
+    from mas_train.training.options import TrainingOptions
     from mas_train.training.pretrain import pretrain
-    from mas_train.training.run import RunOptions
     from mas_train.weights.checkpoint import list_checkpoints
 
     out = tmp_path_factory.mktemp("run")
     recipe = make_recipe("ucf101", width=1 / 32, fc_width=4, batch_size=2)
-    pretrain(recipe, RunOptions(tiny_shards, out, "cpu", workers=0, threads=1, max_steps=1))
+    pretrain(recipe, TrainingOptions(tiny_shards, out, "cpu", workers=0, threads=1, max_steps=1))
     return list_checkpoints(out)[-1]
 
 

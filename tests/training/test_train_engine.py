@@ -21,8 +21,8 @@ from mas_train.runtime.console import Request, SignalRequests
 from mas_train.runtime.processes import choose_device
 from mas_train.training.engine import require_finite
 from mas_train.training.metrics import COLUMNS, MetricsLog, StepRecord, read_metrics
+from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import pretrain
-from mas_train.training.run import RunOptions
 from mas_train.weights.checkpoint import list_checkpoints, load_checkpoint
 
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=4)
@@ -30,7 +30,8 @@ SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=4)
 
 def run(recipe: Recipe, shards: list[Path], out: Path, **options: object) -> list[dict[str, float]]:
     pretrain(
-        recipe, RunOptions(shards, out, "cpu", workers=0, threads=1, log_steps=1, curves=False, **options)
+        recipe,
+        TrainingOptions(shards, out, "cpu", workers=0, threads=1, log_steps=1, curves=False, **options),
     )
     return read_metrics(out)
 

@@ -24,16 +24,16 @@ from mas_train.model.targets import TargetCode, count_labels
 from mas_train.recipe import Recipe, make_recipe
 from mas_train.training.heldout import HeldOut, choose_clips, read_heldout
 from mas_train.training.metrics import read_metrics
+from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import pretrain
-from mas_train.training.run import RunOptions
 from mas_train.weights.checkpoint import BEST, FOLDER, LAST, TrainingState, list_checkpoints, load_checkpoint
 
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=4, holdout=0.3)
 CPU = torch.device("cpu")
 
 
-def options(shards: list[Path], out: Path, **changes: Any) -> RunOptions:
-    how = RunOptions(shards, out, "cpu", workers=0, threads=1, log_steps=1, val_steps=2, curves=False)
+def options(shards: list[Path], out: Path, **changes: Any) -> TrainingOptions:
+    how = TrainingOptions(shards, out, "cpu", workers=0, threads=1, log_steps=1, val_steps=2, curves=False)
     return replace(how, **changes)
 
 

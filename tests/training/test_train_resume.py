@@ -18,8 +18,8 @@ from helpers.equal import assert_same
 from mas_labels.errors import CheckpointError, ConfigError
 from mas_train.recipe import make_recipe
 from mas_train.training.metrics import read_metrics
+from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import pretrain
-from mas_train.training.run import RunOptions
 from mas_train.weights.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
 
 # 12 clips: 3 steps an epoch, the rate falls with each, dropout draws from the generator
@@ -29,8 +29,10 @@ RECIPE = make_recipe(
 STEPS = 9
 
 
-def options(shards: list[Path], out: Path, **changes: Any) -> RunOptions:
-    return replace(RunOptions(shards, out, "cpu", workers=0, threads=1, log_steps=1, curves=False), **changes)
+def options(shards: list[Path], out: Path, **changes: Any) -> TrainingOptions:
+    return replace(
+        TrainingOptions(shards, out, "cpu", workers=0, threads=1, log_steps=1, curves=False), **changes
+    )
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from mas_labels.datasets.find_videos import find_videos, load_manifest
 from mas_labels.pipeline.run import run
 from mas_labels.plan.plan import make_plan
 from mas_train.recipe import make_recipe
+from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import pretrain
-from mas_train.training.run import RunOptions
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -34,7 +34,7 @@ def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(make_plan(listing, split, 8), config, demo / "videos", demo / out)
     recipe = make_recipe("ucf101", width=0.125, fc_width=16, batch_size=4)
     how = {"device": "cpu", "workers": 0, "threads": 1, "curves": False}
-    pretrain(recipe, RunOptions([demo / "labels"], demo / "run", max_steps=2, **how))
+    pretrain(recipe, TrainingOptions([demo / "labels"], demo / "run", max_steps=2, **how))
     (root / "notebooks").mkdir()
     return root
 
