@@ -122,8 +122,8 @@ def compute_gradients(
 ) -> tuple[Losses, list[Tensor]]:
     """Draw a view of each clip, predict its labels, and differentiate the loss.
 
-    The batch is taken in `PretrainJob.accumulate` parts, one after another; each counts by its number of clips,
-    so that losses and gradients are those of the whole batch, of all processes.
+    The batch is taken in `PretrainJob.accumulate` parts, one after another; each counts by its number of
+    clips, so that losses and gradients are those of the whole batch, of all processes.
 
     Returns
     -------
