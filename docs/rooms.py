@@ -44,7 +44,9 @@ def read_rooms(root: Path = ROOT) -> list[Room]:
                 path.rstrip("/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
                 for path in re.findall(r"`([^`]+)`", paths)
             ]
-            rooms.append(Room(tuple(names), tuple(re.findall(r"\w+", takes)), tuple(re.findall(r"\w+", gives))))
+            rooms.append(
+                Room(tuple(names), tuple(re.findall(r"\w+", takes)), tuple(re.findall(r"\w+", gives)))
+            )
     return rooms
 
 

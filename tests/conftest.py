@@ -1,25 +1,14 @@
-"""What the tests share: footage where it is, small videos and shards made on the spot."""
+"""Fixtures of all tests: real footage where there is some, small videos and shards made on the spot."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import helpers.leftovers  # noqa: F401 - looks at exit for what the tests left behind
-import numpy as np
+import helpers.leftovers  # noqa: F401 - checks at exit what the tests left behind
 import pytest
-from numpy.typing import NDArray
+from helpers.videos import FOLDER_MANIFEST, SHARED, moving_texture, write_video
 
-from mas_labels.datasets.manifest import packaged_manifests
 from mas_labels.shards.shard_set import ShardSet
-
-SHARED = Path(os.environ.get("MAS_SHARED", Path(__file__).parents[2] / "shared"))
 
 
 def _shared(name: str) -> Path:
@@ -45,39 +34,6 @@ def shared_splits() -> Path:
 def shared_cases() -> Path:
     """Folder of small files that were once read wrongly; the test is skipped where there is none."""
     return _shared("cases")
-
-
-def moving_texture(frames: int, rows: int, cols: int, u: float, v: float, seed: int = 0) -> NDArray[np.uint8]:
-    """Return (frames, rows, cols, 3) uint8 of a smooth random texture that moves by (u, v) a frame."""
-    margin = int(np.ceil(frames * max(abs(u), abs(v)))) + 2
-    rng = np.random.default_rng(seed)
-    size = (rows + 2 * margin, cols + 2 * margin, 3)
-    texture = cv2.GaussianBlur(rng.uniform(0, 255, size).astype(np.float32), (0, 0), 2.0)
-    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
-    pictures = []
-    for index in range(frames):
-        shift = np.float32([[1, 0, index * u - margin], [0, 1, index * v - margin]])
-        pictures.append(cv2.warpAffine(texture, shift, (cols, rows), flags=cv2.INTER_CUBIC))
-    return np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
-
-
-def write_video(path: Path, frames: NDArray[np.uint8], codec: str = "MJPG", fps: float = 25.0) -> Path:
-    """Write (T, H, W, 3) RGB frames through OpenCV."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, frames.shape[2:0:-1])
-    assert writer.isOpened(), codec
-    for frame in frames:
-        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    writer.release()
-    return path
-
-
-needs_opencv_5 = pytest.mark.skipif(
-    int(cv2.__version__.partition(".")[0]) < 5,
-    reason="OpenCV 4 warps in steps of 1/32 pixel and decodes otherwise",
-)
-
-FOLDER_MANIFEST = packaged_manifests()["folder"]
 
 
 @pytest.fixture(scope="session")
@@ -142,33 +98,3 @@ def pretrained(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory
     from helpers.coloured import pretrain
 
     return pretrain(tiny_shards, tmp_path_factory.mktemp("runs") / "pretrained")
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder, hidden ones too, by name."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def make_command(root: Path, out: Path, *more: str) -> list[str]:
-    """The command line that makes the shards of `tiny_shards`."""
-    options = ["--root", str(root), "--out", str(out), "--flow", "dis", "--videos-per-shard", "5"]
-    return [sys.executable, "-m", "mas_labels", "make", "--manifest", str(FOLDER_MANIFEST), *options, *more]
-
-
-def wait_until(true: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
-    """Wait, at most a minute, until something is so; fail if the process ends before."""
-    deadline = time.monotonic() + 60
-    while not true():
-        assert process is None or process.poll() is None, "the process ended too early"
-        assert time.monotonic() < deadline, "this takes too long"
-        time.sleep(0.01)
-
-
-def children(pid: int, pattern: str = "") -> list[int]:
-    """Process ids of the children of a process whose command line holds a pattern."""
-    if shutil.which("pgrep") is None:
-        pytest.skip("pgrep is not installed (Debian: apt install procps)")
-    found = subprocess.run(
-        ["pgrep", "-P", str(pid), "-f", pattern or "."], capture_output=True, text=True, check=False
-    )
-    return [int(line) for line in found.stdout.split()]

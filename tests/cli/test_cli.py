@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import FOLDER_MANIFEST
+from helpers.videos import FOLDER_MANIFEST
 
 import mas_labels
 from mas_labels.cli.main import main

@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import moving_texture, write_video
 from helpers.coloured import COLOURS, SMALL, WIDTH, label_frames, run
+from helpers.videos import moving_texture, write_video
 
 from mas_labels.errors import DatasetError
 from mas_labels.names import match_names, unite_classes

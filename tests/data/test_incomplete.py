@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import FOLDER_MANIFEST, make_command
 from helpers.coloured import SMALL, WIDTH, run
+from helpers.processes import make_command
+from helpers.videos import FOLDER_MANIFEST
 
 from mas_labels.cli.main import main
 from mas_labels.datasets.find_videos import find_videos, load_manifest

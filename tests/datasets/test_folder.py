@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import FOLDER_MANIFEST, moving_texture, write_video
 from helpers.layouts import grow
+from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 from mas_labels.cli.main import main
 from mas_labels.datasets.find_videos import find_videos, listing_notes, load_manifest

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import FOLDER_MANIFEST, moving_texture, write_video
 from helpers.shards import VIEWS, made_up_clip
+from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import moving_texture, write_video
 from helpers.coloured import label_frames
+from helpers.videos import moving_texture, write_video
 
 from mas_labels.shards.shard_set import ShardSet
 from mas_train.data.leakage import VideoNames, find_leaks, shared_names

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import moving_texture
+from helpers.videos import moving_texture
 
 import mas_labels
 from mas_labels.config import FLOW_METHODS

@@ -6,7 +6,7 @@ import cv2
 import h5py
 import numpy as np
 import pytest
-from conftest import moving_texture, write_video
+from helpers.videos import moving_texture, write_video
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conftest import moving_texture
+from helpers.videos import moving_texture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

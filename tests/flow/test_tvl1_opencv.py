@@ -7,7 +7,7 @@ import itertools
 import cv2
 import numpy as np
 import pytest
-from conftest import moving_texture, needs_opencv_5
+from helpers.videos import moving_texture, needs_opencv_5
 
 from mas_labels import tvl1
 from mas_labels.errors import InputError

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import FOLDER_MANIFEST, moving_texture, write_video
 
+from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 from mas_labels.config import LabelConfig
 from mas_labels.datasets.find_videos import find_videos, load_manifest
 from mas_labels.pipeline.run import run as label_all

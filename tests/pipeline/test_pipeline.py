@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import FOLDER_MANIFEST, contents
+from helpers.processes import contents
+from helpers.videos import FOLDER_MANIFEST
 
 import mas_labels
 from mas_labels.config import LabelConfig

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from conftest import contents, make_command, wait_until
+from helpers.processes import contents, make_command, wait_until
 
 from mas_labels.plan.heartbeat import read_beats
 from mas_labels.shards.reader import Shard

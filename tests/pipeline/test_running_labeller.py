@@ -13,15 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import (
-    FOLDER_MANIFEST,
-    children,
-    contents,
-    make_command,
-    moving_texture,
-    wait_until,
-    write_video,
-)
+from helpers.processes import children, contents, make_command, wait_until
+from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 import mas_labels
 from mas_labels.config import LabelConfig, RunOptions

@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import FOLDER_MANIFEST, contents, moving_texture, write_video
+from helpers.processes import contents
+from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 from mas_labels.cli.main import main
 from mas_labels.config import LabelConfig, RunOptions, canonical_json

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import contents, make_command, wait_until
+from helpers.processes import contents, make_command, wait_until
 
 from mas_labels.cli.main import main
 from mas_labels.errors import ConfigError, DatasetError

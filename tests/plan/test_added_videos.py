@@ -13,7 +13,8 @@ from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
-from conftest import FOLDER_MANIFEST, contents, moving_texture, wait_until, write_video
+from helpers.processes import contents, wait_until
+from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 from mas_labels.cli.main import main
 from mas_labels.config import LabelConfig, RunOptions

@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import FOLDER_MANIFEST, moving_texture, write_video
 from helpers.format_reader import OPTIONAL, TABLES, FormatReader, resized
+from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 import mas_labels
 from mas_labels.config import LabelConfig

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from conftest import FOLDER_MANIFEST
+from helpers.videos import FOLDER_MANIFEST
 
 from mas_labels.cli.main import main
 from mas_labels.config import LabelConfig

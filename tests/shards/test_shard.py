@@ -55,7 +55,7 @@ def test_what_is_not_stored_is_none(tmp_path):
 
 def test_frames_survive_jpeg_within_its_loss():
     """A coloured texture loses some of its colour, nothing else: mixed-up channels would differ far more."""
-    from conftest import moving_texture
+    from helpers.videos import moving_texture
 
     from mas_labels.shards.frames import decode_jpeg, encode_jpeg
 

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import contents, make_command
 from helpers.coloured import SMALL, WIDTH
 from helpers.faults import SHARED_MEMORY, with_fault, with_shared_memory
+from helpers.processes import contents, make_command
 
 from mas_labels.plan.heartbeat import Heartbeat, read_beat
 from mas_labels.system import files

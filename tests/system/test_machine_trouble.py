@@ -14,10 +14,10 @@ import cv2
 import h5py
 import numpy as np
 import pytest
-from conftest import make_command
 from helpers.coloured import SMALL, WIDTH
 from helpers.commands import mas
 from helpers.faults import with_fault
+from helpers.processes import make_command
 from helpers.shards import write_shard
 
 from mas_labels import config

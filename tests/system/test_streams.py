@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import make_command
 from helpers.coloured import SMALL, WIDTH
+from helpers.processes import make_command
 
 CLOSED = ("2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-")
 FULL = (">/dev/full", "2>/dev/full", ">/dev/full 2>&1")

@@ -11,9 +11,10 @@ import threading
 import h5py
 import numpy as np
 import pytest
-from conftest import FOLDER_MANIFEST, children
 from helpers.commands import mas
+from helpers.processes import children
 from helpers.shards import write_shard
+from helpers.videos import FOLDER_MANIFEST
 
 from mas_labels.config import LabelConfig
 from mas_labels.datasets.find_videos import find_videos, load_manifest

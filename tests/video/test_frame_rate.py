@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import FOLDER_MANIFEST
+from helpers.videos import FOLDER_MANIFEST
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FOLDER_MANIFEST, SHARED, moving_texture, write_video
 from helpers.mutations import mutate
+from helpers.videos import FOLDER_MANIFEST, SHARED, moving_texture, write_video
 
 import mas_labels
 

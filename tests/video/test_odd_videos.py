@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import FOLDER_MANIFEST, moving_texture, write_video
+from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 import mas_labels
 from mas_labels.config import LabelConfig

@@ -9,8 +9,8 @@ import subprocess
 import cv2
 import numpy as np
 import pytest
-from conftest import write_video
 from helpers.orientation import WAYS, corners, jpeg_with_exif, quarters
+from helpers.videos import write_video
 
 from mas_labels.video.video_file import VideoReader
 

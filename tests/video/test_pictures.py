@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import FOLDER_MANIFEST, moving_texture, write_video
+from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 import mas_labels
 from mas_labels.cli.main import main

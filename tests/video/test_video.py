@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import moving_texture, needs_opencv_5, write_video
+from helpers.videos import moving_texture, needs_opencv_5, write_video
 
 from mas_labels.errors import VideoError
 from mas_labels.video.video_file import VideoReader

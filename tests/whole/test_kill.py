@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import contents, make_command
+from helpers.processes import contents, make_command
 
 from mas_labels.shards.reader import Shard
 
