@@ -32,6 +32,7 @@ from typing import Final
 import yaml
 
 from mas_labels.datasets.folder import VIDEO_EXTENSIONS
+from mas_labels.datasets.path_match import check_pattern
 from mas_labels.datasets.split_rules import (
     GroupsRule,
     Keys,
@@ -147,7 +148,7 @@ def parse_manifest(data: object, where: str = "manifest") -> Manifest:
     expected.finish()
     if manifest.videos_per_shard < 1:
         raise ConfigError(f"{where}: videos_per_shard must be 1 or more, found {manifest.videos_per_shard}")
-    names = re.compile(manifest.path).groupindex
+    names = check_pattern(manifest.path)
     for kind, group in ((GroupsRule, "group"), (PathRule, "split")):
         if group not in names and any(isinstance(rule, kind) for rule in manifest.splits):
             raise ConfigError(f"{where}: a split rule needs the named group (?P<{group}>...) in `path`")
@@ -156,8 +157,8 @@ def parse_manifest(data: object, where: str = "manifest") -> Manifest:
 
 def _pattern(text: str, where: str) -> str:
     try:
-        names = set(re.compile(text).groupindex)
-    except (re.error, RecursionError, OverflowError) as error:
+        names = set(check_pattern(text))
+    except ValueError as error:
         raise ConfigError(f"{where}: `path` is not a regular expression: {error}") from error
     if names - {"class", "group", "split"}:
         raise ConfigError(

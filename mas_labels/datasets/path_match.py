@@ -1,26 +1,27 @@
-"""Paths matched by a manifest's regular expression, in bounded time, and what it reads from them."""
+"""Matches paths with a manifest's regular expression in bounded time, and reads class, split and group.
+
+A manifest's expression is one of Python's `re`, and is checked as such. It is matched by the package `regex`,
+which gives the same matches but can be stopped, in any thread, when one takes too long.
+"""
 
 from __future__ import annotations
 
+import math
 import re
-import signal
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from types import FrameType
 from typing import Final
+
+import regex
 
 from mas_labels.datasets.folder import video_stem
 from mas_labels.errors import ConfigError
 from mas_labels.names import printable
 
-MATCH_SECONDS: Final = 1.0
-"""Most computing time that one path may take; usual expressions take microseconds."""
-
-
-class _SlowMatchError(Exception):
-    """The time for a path is up."""
+MAX_MATCH_SECONDS: Final = 1.0
+"""Computing time of the process that one path may take; usual expressions take microseconds."""
+MAX_SPELLED_OUT: Final = 100_000
+"""Characters of an expression once its counted repeats, such as ``a{9}``, are spelled out."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def read_paths(pattern: str, paths: Iterable[str], extensions: Collection[str] =
 
 def match_paths(
     pattern: str, paths: Iterable[str], extensions: Collection[str] = ()
-) -> dict[str, re.Match[str]]:
+) -> dict[str, regex.Match[str]]:
     """Match whole paths, without the extensions of videos.
 
     Parameters
@@ -65,7 +66,7 @@ def match_paths(
     paths
         Paths relative to the data set's folder.
     extensions
-        Of videos, beside those that are known; other endings belong to the name.
+        Extensions of videos in addition to the known ones; other endings belong to the name.
 
     Returns
     -------
@@ -74,41 +75,40 @@ def match_paths(
     Raises
     ------
     ConfigError
-        If a path takes longer than `MATCH_SECONDS`: nested repeats may try more ways than there is time for.
-        Only the main thread of a process can be interrupted; in others nothing bounds the time.
+        If one path takes longer than `MAX_MATCH_SECONDS`: there may be exponentially many ways to match it.
     """
-    compiled = re.compile(pattern, re.DOTALL)
+    compiled = regex.compile(pattern, regex.VERSION0 | regex.DOTALL)
     matches = {}
-    path = ""
-    try:
-        with _slow_matches_raise() as start_clock:
-            for path in paths:
-                start_clock()
-                match = compiled.fullmatch(video_stem(path, extensions))
-                if match:
-                    matches[path] = match
-    except _SlowMatchError:
-        raise ConfigError(
-            f"the manifest's `path`, {pattern!r}, takes more than {MATCH_SECONDS:g} s to be compared with "
-            f"{printable(path)!r}: a repeat within a repeat, such as (a+)+, can be tried in too many ways. "
-            "Write it without"
-        ) from None
+    for path in paths:
+        try:
+            match = compiled.fullmatch(video_stem(path, extensions), timeout=MAX_MATCH_SECONDS)
+        except TimeoutError:
+            raise ConfigError(
+                f"the manifest's `path`, {pattern!r}, takes more than {MAX_MATCH_SECONDS:g} s to be compared "
+                f"with {printable(path)!r}: a choice within a repeat, such as (a|aa)+, can match in too many "
+                "ways. Write it without"
+            ) from None
+        if match:
+            matches[path] = match
     return matches
 
 
-@contextmanager
-def _slow_matches_raise() -> Iterator[Callable[[], object]]:
-    """Give what starts the clock; `_SlowMatchError` is raised in the block when its time is up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
+def check_pattern(pattern: str) -> tuple[str, ...]:
+    """Check a manifest's regular expression and return the names of its groups.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise _SlowMatchError
-
-    before = signal.signal(signal.SIGVTALRM, stop)
+    Raises
+    ------
+    ValueError
+        It is not a regular expression of `re`, or its counted repeats multiply to more than
+        `MAX_SPELLED_OUT`: `regex` spells them out when it compiles, which may take all memory.
+    """
     try:
-        yield lambda: signal.setitimer(signal.ITIMER_VIRTUAL, MATCH_SECONDS)
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+        names = tuple(re.compile(pattern).groupindex)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(str(error)) from error
+    counts = [(group, int(count)) for group, count in re.findall(r"(\)?)\{(\d+)", pattern)]
+    of_groups = math.prod(count for group, count in counts if group and count)
+    of_characters = max((count for group, count in counts if not group), default=1)
+    if len(pattern) * of_groups * max(1, of_characters) > MAX_SPELLED_OUT:
+        raise ValueError("its counted repeats, such as (a{9}){9}, multiply to too many")
+    return names
