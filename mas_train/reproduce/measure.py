@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mas_labels.schema import LABEL_NAMES
+from mas_labels.schema import HELDOUT_FILE, LABEL_NAMES
 from mas_train.evaluation.results import Result, read_results
 from mas_train.reproduce.plan import Step
 from mas_train.reproduce.run import read_mark
 from mas_train.reproduce.small import PIXELS, Experiment, Split, network_name
-from mas_train.training.heldout import FILE as HELDOUT_FILE
 from mas_train.training.heldout import read_heldout
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mas_labels.errors import ConfigError, DatasetError
-from mas_labels.schema import LABEL_NAMES
+from mas_labels.schema import HELDOUT_COLUMNS, HELDOUT_FILE, LABEL_KINDS, LABEL_NAMES, TOTAL_LABEL
 from mas_labels.shards import Clip, ShardSet
 from mas_train.data.views import take_views
 from mas_train.model.loss import constant_losses
@@ -29,19 +29,9 @@ from mas_train.runtime.files import CsvTable
 from mas_train.training.metrics import Events
 from mas_train.weights.checkpoint import TrainingState, checkpoint_path, mark_best
 
-FILE: Final = "heldout.csv"
-COLUMNS: Final = ("step", "label", "loss", "mean_label_loss", "r2", "accuracy", "mode_accuracy", "clips")
-"""One row a label and measurement, then rows ``motion``, ``appearance`` (means over their labels) and
-``total`` (weighted as in training). `loss` is in the units of training; `mean_label_loss` is that of
-predicting the training clips' mean; `r2` is 1 - loss / the loss of the best constant for the held-out clips
-(of a regressed number: the coefficient of determination); `accuracy` is the share of clips whose label is the
-nearest to the prediction; `mode_accuracy` that of always naming the training clips' most frequent label. R^2
-and accuracies of the last three rows are means over labels."""
-TOTAL: Final = "total"
-
 
 class LabelScore(NamedTuple):
-    """How well one label, or a kind of labels, is predicted; see `COLUMNS`."""
+    """How well one label, or a kind of labels, is predicted; see `mas_labels.schema.HELDOUT_COLUMNS`."""
 
     label: str
     loss: float
@@ -87,10 +77,12 @@ class HeldOut:
 
     def begin(self, run: Path, start_step: int, events: Events | None = None) -> None:
         """Begin the run's table, or go on with it after `start_step` steps, and with the best checkpoint."""
-        self._table, self._events = CsvTable(run / FILE, COLUMNS), events
+        self._table, self._events = CsvTable(run / HELDOUT_FILE, HELDOUT_COLUMNS), events
         self._table.cut_back(start_step)
         totals = [
-            (float(row["loss"]), int(row["step"])) for row in self._table.read() if row["label"] == TOTAL
+            (float(row["loss"]), int(row["step"]))
+            for row in self._table.read()
+            if row["label"] == TOTAL_LABEL
         ]
         self.best_loss, best_step = min(totals, default=(math.inf, 0))
         if totals and checkpoint_path(run, best_step).exists():  # a kill may have come before the link
@@ -133,7 +125,7 @@ def read_heldout(run: Path) -> list[dict[str, float | str]]:
     TrainingError
         If there is none, or it is not one of ours.
     """
-    rows = CsvTable(run / FILE, COLUMNS).read()
+    rows = CsvTable(run / HELDOUT_FILE, HELDOUT_COLUMNS).read()
     return [{name: text if name == "label" else float(text) for name, text in row.items()} for row in rows]
 
 
@@ -242,7 +234,7 @@ def _scores(
     code: TargetCode, measured: Sequence[Tensor], constants: Sequence[Tensor], recipe: Recipe
 ) -> list[LabelScore]:
     """Put what was measured beside what constants reach: labels, then kinds, then the total."""
-    weights = {"motion": recipe.motion_weight, "appearance": recipe.appearance_weight}
+    weights = dict(zip(LABEL_KINDS, (recipe.motion_weight, recipe.appearance_weight), strict=True))
     scores: list[LabelScore] = []
     kinds: list[LabelScore] = []
     branches = zip(weights, code.branches, measured, constants, strict=True)
@@ -254,7 +246,7 @@ def _scores(
         if of_branch:
             kinds.append(_mean_score(kind, of_branch))
         scores += of_branch
-    total = _mean_score(TOTAL, scores)._replace(
+    total = _mean_score(TOTAL_LABEL, scores)._replace(
         loss=sum(weights[kind.label] * kind.loss for kind in kinds),
         mean_label_loss=sum(weights[kind.label] * kind.mean_label_loss for kind in kinds),
     )

@@ -1,4 +1,4 @@
-"""What a run writes down while it learns: `metrics.csv` and the progress bar."""
+"""Log of a pre-training run: `metrics.csv`, the progress bar and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -11,27 +11,12 @@ from typing import Any, Final, NamedTuple
 from tqdm import tqdm
 
 from mas_labels.errors import MissingDependencyError, TrainingError
+from mas_labels.schema import METRICS_COLUMNS, METRICS_FILE
 from mas_labels.system.process import bar_settings
 from mas_train.model.loss import Losses
 from mas_train.runtime.files import CsvTable
 
-FILE: Final = "metrics.csv"
-COLUMNS: Final = (
-    "step",
-    "epoch",
-    "learning_rate",
-    "loss_motion",
-    "loss_appearance",
-    "loss",
-    "mean_label_loss_motion",
-    "mean_label_loss_appearance",
-    "mean_label_loss",
-    "grad_norm",
-    "clips_per_second",
-    "waiting_share",
-)
-"""Losses, gradient norm and speed are means over the steps since the row before; `step` counts steps done,
-`epoch` is from 0, `waiting_share` is the share of the time spent waiting for data."""
+EVENTS_FOLDER: Final = "tensorboard"
 
 
 class StepRecord(NamedTuple):
@@ -74,7 +59,7 @@ class MetricsLog:
         log_steps: int,
         events: Events | None = None,
     ) -> None:
-        self._table = CsvTable(run / FILE, COLUMNS)
+        self._table = CsvTable(run / METRICS_FILE, METRICS_COLUMNS)
         self._events = events
         self._baseline = [loss.item() for loss in baseline]
         self._log_steps = log_steps
@@ -108,9 +93,11 @@ class MetricsLog:
             return
         values = self._values()
         step, epoch = int(values["step"]), int(values["epoch"])
-        self._table.append([[str(step), str(epoch), *(f"{values[name]:.6g}" for name in COLUMNS[2:])]])
+        self._table.append(
+            [[str(step), str(epoch), *(f"{values[name]:.6g}" for name in METRICS_COLUMNS[2:])]]
+        )
         if self._events is not None:
-            self._events.add(step, {f"train/{name}": values[name] for name in COLUMNS[1:]})
+            self._events.add(step, {f"train/{name}": values[name] for name in METRICS_COLUMNS[1:]})
         self._pending.clear()
 
     def _values(self) -> dict[str, float]:
@@ -127,7 +114,7 @@ class MetricsLog:
             sum(step.clips for step in steps) / seconds,
             sum(step.waiting_seconds for step in steps) / seconds,
         )
-        return dict(zip(COLUMNS, values, strict=True))
+        return dict(zip(METRICS_COLUMNS, values, strict=True))
 
     def note(self, text: str) -> None:
         """Show a line above the bar."""
@@ -152,14 +139,11 @@ def read_metrics(run: Path) -> list[dict[str, float]]:
     TrainingError
         If there is none, or it is not one of ours.
     """
-    table = CsvTable(run / FILE, COLUMNS)
+    table = CsvTable(run / METRICS_FILE, METRICS_COLUMNS)
     try:
         return [{name: float(value) for name, value in row.items()} for row in table.read()]
     except (TypeError, ValueError) as error:
         raise TrainingError(f"{table.path} is not the metrics of a run: {error}") from error
-
-
-FOLDER: Final = "tensorboard"
 
 
 class Events:
@@ -182,7 +166,7 @@ class Events:
         require_tensorboard()
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(run / FOLDER), purge_step=start_step + 1)
+        self._writer = SummaryWriter(str(run / EVENTS_FOLDER), purge_step=start_step + 1)
 
     def add(self, step: int, scalars: Mapping[str, float]) -> None:
         """Write the values of one step."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mas_labels.errors import MissingDependencyError, TrainingError, reason_of
+from mas_labels.errors import ConfigError, MissingDependencyError, TrainingError, reason_of
 from mas_labels.shards import ShardSet
 from mas_labels.system.files import missing_services
 from mas_labels.system.process import require_semaphores
@@ -231,7 +231,7 @@ def _draw(run: Path, say: Callable[[str], None]) -> None:
     """Draw the learning curves, or say in a line why not."""
     try:
         draw_curves(run)
-    except (MissingDependencyError, OSError) as error:
+    except (MissingDependencyError, ConfigError) as error:
         say(f"no learning curves drawn: {error}")
 
 

@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from mas_labels.errors import ConfigError, TrainingError
+from mas_labels.schema import METRICS_COLUMNS
 from mas_labels.shards.shard_set import open_shards
 from mas_train.data.clips import label_blocks
 from mas_train.model.loss import Losses
@@ -20,7 +21,7 @@ from mas_train.recipe import PRESETS, Recipe, make_recipe
 from mas_train.runtime.console import Request, SignalRequests
 from mas_train.runtime.processes import choose_device
 from mas_train.training.engine import require_finite
-from mas_train.training.metrics import COLUMNS, MetricsLog, StepRecord, read_metrics
+from mas_train.training.metrics import MetricsLog, StepRecord, read_metrics
 from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import pretrain
 from mas_train.weights.checkpoint import list_checkpoints, load_checkpoint
@@ -152,7 +153,7 @@ def test_rows_are_means_and_rows_after_a_checkpoint_go(tmp_path: Path) -> None:
     with MetricsLog(tmp_path, baseline, start_step=4, end_step=5, log_steps=2):
         pass
     assert [row["step"] for row in read_metrics(tmp_path)] == [2, 4]
-    assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
+    assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == ",".join(METRICS_COLUMNS)
 
 
 def test_metrics_of_somebody_else_are_refused(tmp_path: Path) -> None:

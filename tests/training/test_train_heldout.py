@@ -286,4 +286,4 @@ def test_extras_that_are_missing_are_one_line(
     assert not (tmp_path / "a").exists()
     said: list[str] = []
     pretrain(SMALL, options(tiny_shards, tmp_path / "b", max_steps=1, curves=True), said.append)
-    assert any(line.startswith("no learning curves drawn: curves.png needs matplotlib") for line in said)
+    assert any(line.startswith("no learning curves drawn: pictures need matplotlib") for line in said)
