@@ -124,7 +124,7 @@ test-sanitize: $(VENV)/installed ## The tests of the compiled parts under the ad
 		ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1 PYTHONPATH="$$(echo "$$PWD"/build/sanitize/lib*)"; \
 		$(BIN)/python tests/native/check_sanitized.py && \
 		$(BIN)/pytest -q -s -p no:cacheprovider tests/flow/test_tvl1.py tests/flow/test_tvl1_opencv.py tests/flow/test_tvl1_truth.py \
-		tests/labels/test_gather.py tests/labels/test_labels.py tests/native/test_checksum.py
+		tests/labels/test_block_sums.py tests/labels/test_labels.py tests/native/test_checksum.py
 
 test-avx512: $(VENV)/installed ## AVX-512 against AVX2 in an emulated processor (Bochs): five minutes.
 	$(BIN)/python tests/native/avx512/run_emulated.py

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.labels.block_sums import ColourSums, Crops, Gatherer
+from mas_labels.labels.block_sums import Backend, ColourSums, Crops
 from mas_labels.labels.conventions import Convention
 from mas_labels.labels.patterns import BLOCK_SLICES, WHOLE_VIEW, mirrored_blocks
 from mas_labels.schema import APPEARANCE_NAMES, PATTERNS
@@ -54,7 +54,7 @@ class AppearanceSums:
 
     @classmethod
     def of_frames(
-        cls, frames: NDArray[np.uint8], crops: Crops, convention: Convention, gatherer: Gatherer
+        cls, frames: NDArray[np.uint8], crops: Crops, convention: Convention, backend: Backend
     ) -> AppearanceSums:
         """Gather the sums of a clip's frames, (T, H, W, 3) uint8 RGB."""
 
@@ -62,9 +62,9 @@ class AppearanceSums:
             asked, row = np.unique(crop * (WHOLE_VIEW + 1) + block, return_inverse=True)
             crop, block = np.divmod(asked, WHOLE_VIEW + 1)
             queries = np.column_stack([crops[crop], block]).astype(np.int32)
-            return gatherer.frequent_colours(frames, queries, convention.diagonals)[row]
+            return backend.frequent_colours(frames, queries, convention.diagonals)[row]
 
-        return cls(gatherer.colour_sums(frames, crops, convention.diagonals), frequent_colours)
+        return cls(backend.colour_sums(frames, crops, convention.diagonals), frequent_colours)
 
     def labels(
         self, crop: NDArray[np.intp], mirrored: NDArray[np.intp], convention: Convention

@@ -9,12 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-WAY_VARIABLE: Final = "MAS_LABELS"
-"""Names the way to gather in the environment."""
-
-UNITS_PER_PIXEL: Final = 2.0**20
-"""Magnitudes are rounded once to multiples of 2**-20 pixels and added up as integers. Such sums do not depend
-on the order of summation: ties are ties, on every machine, in every view."""
+BACKEND_VARIABLE: Final = "MAS_LABELS"
+"""Environment variable that chooses the backend: ``numpy``, or unset for the compiled one."""
 
 Crops = NDArray[np.int32]
 """(C, 2): top, left; ascending, none twice."""
@@ -22,7 +18,7 @@ Crops = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class FieldSums:
-    """What is gathered of a clip's flow.
+    """Sums over a clip's flow.
 
     Attributes
     ----------
@@ -42,7 +38,7 @@ class FieldSums:
 
 @dataclass(frozen=True)
 class ColourSums:
-    """What is gathered of a clip's frames.
+    """Sums over a clip's frames.
 
     Attributes
     ----------
@@ -59,8 +55,8 @@ class ColourSums:
 
 
 @dataclass(frozen=True)
-class Gatherer:
-    """One way to gather.
+class Backend:
+    """The functions that a backend provides.
 
     Attributes
     ----------

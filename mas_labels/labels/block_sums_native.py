@@ -1,29 +1,25 @@
-"""The per-block sums, compiled (``mas_labels/native/labels/labels.cpp``), and the choice of their backend.
+"""The compiled backend of the per-block sums, the default (``mas_labels/native/labels/labels.cpp``).
 
-The compiled backend is the default. The GIL is released; one call uses one thread, and its memory lives for
-the call. `mas_labels.labels.block_sums_numpy` is the reference it is tested against: the same whole numbers,
-many times slower. It is used only when the environment variable ``MAS_LABELS`` is ``numpy``: a machine
-without a compiler can still label, but is never slow unless asked to be.
+The GIL is released; one call uses one thread and frees its memory when it returns.
+`mas_labels.labels.block_sums_numpy` is the reference that it is tested against.
 """
 
 from __future__ import annotations
 
 import importlib
-import os
 from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import ConfigError, MissingDependencyError
-from mas_labels.labels.block_sums import WAY_VARIABLE, ColourSums, Crops, FieldSums, Gatherer
-from mas_labels.labels.block_sums_numpy import NUMPY
+from mas_labels.errors import MissingDependencyError
+from mas_labels.labels.block_sums import BACKEND_VARIABLE, Backend, ColourSums, Crops, FieldSums
 from mas_labels.labels.patterns import ALL_BLOCKS
 from mas_labels.schema import COLOURS, ORIENTATIONS
 
 
-def native_gatherer(isa: str | None = None) -> Gatherer:
-    """Return the compiled way to gather.
+def native_backend(isa: str | None = None) -> Backend:
+    """Return the compiled backend.
 
     Parameters
     ----------
@@ -36,7 +32,7 @@ def native_gatherer(isa: str | None = None) -> Gatherer:
         The extension was not built.
     """
     compiled = _Compiled(_native(), isa or available_isas()[0])
-    return Gatherer(compiled.field_sums, compiled.vote_sums, compiled.colour_sums, compiled.frequent_colours)
+    return Backend(compiled.field_sums, compiled.vote_sums, compiled.colour_sums, compiled.frequent_colours)
 
 
 def available_isas() -> tuple[str, ...]:
@@ -53,13 +49,13 @@ def _native() -> ModuleType:
         raise MissingDependencyError(
             f"the compiled part of the labels is not there ({error}). Install a C++17 compiler, GCC or Clang "
             "(Debian: apt install g++), and build it: python setup.py build_ext --inplace in a checkout, or "
-            f"else pip install --force-reinstall --no-deps this package. Or set {WAY_VARIABLE}=numpy: "
+            f"else pip install --force-reinstall --no-deps this package. Or set {BACKEND_VARIABLE}=numpy: "
             "the same labels, but many times slower"
         ) from error
 
 
 class _Compiled:
-    """The functions of a `Gatherer` on one instruction set."""
+    """The functions of a `Backend` on one instruction set."""
 
     def __init__(self, module: ModuleType, isa: str) -> None:
         self._module, self._isa = module, isa
@@ -102,21 +98,3 @@ class _Compiled:
             self._isa, frames.shape[:3], diagonals == "shared", contiguous, queries, codes
         )
         return codes
-
-
-def gatherer() -> Gatherer:
-    """Return the compiled way to gather, or NumPy's if ``MAS_LABELS=numpy``.
-
-    Raises
-    ------
-    MissingDependencyError
-        The extension was not built, and NumPy was not asked for.
-    ConfigError
-        ``MAS_LABELS`` says anything else.
-    """
-    way = os.environ.get(WAY_VARIABLE, "")
-    if way == "numpy":
-        return NUMPY
-    if way:
-        raise ConfigError(f"{WAY_VARIABLE}={way}: expected numpy, or unset it for the compiled way")
-    return native_gatherer()

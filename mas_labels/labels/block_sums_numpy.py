@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.labels.block_sums import ColourSums, Crops, FieldSums, Gatherer
+from mas_labels.labels.block_sums import Backend, ColourSums, Crops, FieldSums
 from mas_labels.labels.motion_boundary import flow_derivatives, magnitudes, sum_boundaries
 from mas_labels.labels.patterns import ALL_BLOCKS, WHOLE_VIEW, block_masks
 from mas_labels.schema import COLOURS, ORIENTATIONS, VIEW_SIZE
@@ -83,4 +83,4 @@ def frequent_colours(
     return found
 
 
-NUMPY = Gatherer(field_sums, vote_sums, colour_sums, frequent_colours)
+NUMPY_BACKEND = Backend(field_sums, vote_sums, colour_sums, frequent_colours)

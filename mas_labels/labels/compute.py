@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mas_labels.errors import InputError
+from mas_labels.errors import ConfigError, InputError
 from mas_labels.labels.appearance import AppearanceSums
-from mas_labels.labels.block_sums_native import gatherer
+from mas_labels.labels.block_sums import BACKEND_VARIABLE, Backend
+from mas_labels.labels.block_sums_native import native_backend
+from mas_labels.labels.block_sums_numpy import NUMPY_BACKEND
 from mas_labels.labels.conventions import get_convention
 from mas_labels.labels.motion import MotionSums
 from mas_labels.labels.motion_boundary import check_flow
@@ -102,12 +105,32 @@ def clip_statistics(
         expected = (len(frames) - 1, *frames.shape[1:3], 2)
         raise InputError(f"flow: expected shape {expected} to go with the frames, found {flow.shape}")
     table = centre_view(*frames.shape[1:3]) if views is None else check_views(views, *frames.shape[1:3])
-    choices, way = get_convention(convention), gatherer()
+    choices, backend = get_convention(convention), choose_backend()
     offsets, mirrored = table[:, :2].astype(np.int32), table[:, 2]
     crops, crop = np.unique(offsets, axis=0, return_inverse=True)
     crop = crop.reshape(-1)  # NumPy 2.0 gives it another shape
-    motion = MotionSums.of_flow(flow, crops, choices, way)
-    appearance = AppearanceSums.of_frames(frames, crops, choices, way)
+    motion = MotionSums.of_flow(flow, crops, choices, backend)
+    appearance = AppearanceSums.of_frames(frames, crops, choices, backend)
     labels = [each.labels(crop, mirrored, choices) for each in (motion, appearance)]
     mu, mv = motion.fields.boundaries
     return ClipStatistics(np.concatenate(labels, axis=1), mu, mv, motion.field_means())
+
+
+def choose_backend() -> Backend:
+    """Return the compiled backend of the per-block sums, or NumPy's if ``MAS_LABELS=numpy``.
+
+    A machine without a compiler can still compute labels, but is never slow unless asked to be.
+
+    Raises
+    ------
+    MissingDependencyError
+        The extension was not built, and NumPy was not asked for.
+    ConfigError
+        ``MAS_LABELS`` has any other value.
+    """
+    name = os.environ.get(BACKEND_VARIABLE, "")
+    if name == "numpy":
+        return NUMPY_BACKEND
+    if name:
+        raise ConfigError(f"{BACKEND_VARIABLE}={name}: expected numpy, or unset it for the compiled backend")
+    return native_backend()

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.labels.block_sums import UNITS_PER_PIXEL, Crops, FieldSums, Gatherer
+from mas_labels.labels.block_sums import Backend, Crops, FieldSums
 from mas_labels.labels.conventions import Convention
-from mas_labels.labels.motion_boundary import magnitudes
+from mas_labels.labels.motion_boundary import UNITS_PER_PIXEL, magnitudes
 from mas_labels.labels.patterns import BLOCK_SLICES, block_pixels, mirrored_blocks
 from mas_labels.schema import MOTION_NAMES, ORIENTATIONS, PATTERNS
 
@@ -93,16 +93,16 @@ class MotionSums:
 
     @classmethod
     def of_flow(
-        cls, flow: NDArray[np.float32], crops: Crops, convention: Convention, gatherer: Gatherer
+        cls, flow: NDArray[np.float32], crops: Crops, convention: Convention, backend: Backend
     ) -> MotionSums:
         """Gather the sums of a clip's flow, (fields, H, W, 2) in pixels per frame."""
-        fields = gatherer.field_sums(flow, convention.derivative, crops)
+        fields = backend.field_sums(flow, convention.derivative, crops)
         mirrored = fields.boundaries * MIRROR_SIGNS[:, None, None, :]
         lengths = magnitudes(fields.boundaries)
         one_bin = np.zeros((1, *lengths.shape[1:]), np.uint8)
 
         def sums(bins: NDArray[np.uint8], votes: NDArray[np.int64]) -> NDArray[np.int64]:
-            return gatherer.vote_sums(bins, votes, crops, convention.diagonals)
+            return backend.vote_sums(bins, votes, crops, convention.diagonals)
 
         votes = [
             [sums(*orientation_votes(*one, convention)) for one in zip(pair, lengths, strict=True)]

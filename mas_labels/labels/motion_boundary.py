@@ -5,23 +5,19 @@ Spatial derivatives of flow cancel what moves as one, such as a panning camera, 
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mas_labels.errors import InputError
-from mas_labels.labels.block_sums import UNITS_PER_PIXEL
 from mas_labels.labels.conventions import get_convention
 
-
-def magnitudes(gradient: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the length of each vector of (..., 2), rounded to units of 2**-20 pixels."""
-    wide = gradient.astype(np.float64)
-    length = np.sqrt(wide[..., 0] ** 2 + wide[..., 1] ** 2)
-    return np.rint(length * UNITS_PER_PIXEL).astype(np.int64)
-
-
-MAX_FLOW = 16384.0
+MAX_FLOW: Final = 16384.0
 """Pixels per frame: more than any frame is wide. Sums of magnitudes stay far below what 64 bits hold."""
+UNITS_PER_PIXEL: Final = 2.0**20
+"""Magnitudes are rounded once to multiples of 2**-20 pixels and added up as integers. Such sums do not depend
+on the order of summation: ties are ties, on every machine, in every view."""
 
 
 def derivatives(fields: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
@@ -78,6 +74,13 @@ def flow_derivatives(flow: NDArray[np.float32], kind: str) -> NDArray[np.float32
 def sum_boundaries(per_field: NDArray[np.float32]) -> NDArray[np.float32]:
     """Add up the boundaries of all fields: (2, fields, H, W, 2) -> (2, H, W, 2) float32, Mu and Mv."""
     return per_field.sum(axis=1, dtype=np.float64).astype(np.float32)
+
+
+def magnitudes(gradient: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the length of each vector of (..., 2), rounded to units of 2**-20 pixels."""
+    wide = gradient.astype(np.float64)
+    length = np.sqrt(wide[..., 0] ** 2 + wide[..., 1] ** 2)
+    return np.rint(length * UNITS_PER_PIXEL).astype(np.int64)
 
 
 def motion_boundaries(

@@ -16,7 +16,7 @@ from pathlib import Path
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, FailureRateError, reason_of
 from mas_labels.flow.tvl1 import isa as tvl1_isa
-from mas_labels.labels.block_sums_native import gatherer
+from mas_labels.labels.compute import choose_backend
 from mas_labels.pipeline.batches import settle_plan, tell_changes
 from mas_labels.pipeline.make_shard import RunContext
 from mas_labels.pipeline.pool import make_shards
@@ -72,7 +72,7 @@ def run(
     """
     how = how or RunOptions()
     if not config.frames_only:  # what was not built is told of before any work
-        gatherer()
+        choose_backend()
         if config.flow == "tvl1":
             tvl1_isa()
     with _alone_in(out, how):

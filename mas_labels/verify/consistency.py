@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from mas_labels.config import json_hash
 from mas_labels.errors import ShardError
-from mas_labels.labels.block_sums import UNITS_PER_PIXEL, Crops
-from mas_labels.labels.block_sums_native import gatherer
+from mas_labels.labels.block_sums import Crops
+from mas_labels.labels.compute import choose_backend
 from mas_labels.labels.conventions import Convention, get_convention
 from mas_labels.labels.motion import MIRROR_SIGNS, orientation_votes
-from mas_labels.labels.motion_boundary import magnitudes
+from mas_labels.labels.motion_boundary import UNITS_PER_PIXEL, magnitudes
 from mas_labels.labels.patterns import BLOCK_SLICES, block_pixels, mirrored_blocks
 from mas_labels.labels.views import view_table
 from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, ORIENTATIONS, PATTERNS
@@ -167,14 +167,14 @@ class _BlockSums:
         length = magnitudes(boundary)
         one_bin = np.zeros((1, *length.shape), np.uint8)
 
-        def gather(bins: NDArray[np.uint8], votes: NDArray[np.int64]) -> NDArray[np.int64]:
-            return gatherer().vote_sums(bins, votes, crops, convention.diagonals)
+        def sum_votes(bins: NDArray[np.uint8], votes: NDArray[np.int64]) -> NDArray[np.int64]:
+            return choose_backend().vote_sums(bins, votes, crops, convention.diagonals)
 
         doubt = np.ceil(_doubt(boundary, length, convention)).astype(np.int64)
         return cls(
-            length=gather(one_bin, length[None])[..., 0],
-            doubt=gather(one_bin, doubt[None])[..., 0],
-            votes=gather(*orientation_votes(boundary, length, convention)),
+            length=sum_votes(one_bin, length[None])[..., 0],
+            doubt=sum_votes(one_bin, doubt[None])[..., 0],
+            votes=sum_votes(*orientation_votes(boundary, length, convention)),
         )
 
     def wrong(

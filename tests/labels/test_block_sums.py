@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 import mas_labels
 from mas_labels.errors import ConfigError, MissingDependencyError
-from mas_labels.labels.block_sums import WAY_VARIABLE
-from mas_labels.labels.block_sums_native import available_isas, gatherer, native_gatherer
-from mas_labels.labels.block_sums_numpy import NUMPY
+from mas_labels.labels.block_sums import BACKEND_VARIABLE
+from mas_labels.labels.block_sums_native import available_isas, native_backend
+from mas_labels.labels.block_sums_numpy import NUMPY_BACKEND
+from mas_labels.labels.compute import choose_backend
 from mas_labels.labels.patterns import WHOLE_VIEW
 from mas_labels.labels.views import view_table
 
@@ -63,8 +64,8 @@ def assert_same(found, expected):
         assert ours.tobytes() == theirs.tobytes(), field.name
 
 
-def check_all(way, seed, kind, frames, rows, cols, crops, queries):
-    """Compare every function of a `Gatherer` with NumPy's on one random clip, by both conventions' rules."""
+def check_all(backend, seed, kind, frames, rows, cols, crops, queries):
+    """Compare every function of a `Backend` with NumPy's on one random clip, by both conventions' rules."""
     rng = np.random.default_rng(seed)
     crops = random_crops(rng, rows, cols, crops)
     clip = random_frames(rng, kind, frames, rows, cols)
@@ -74,14 +75,20 @@ def check_all(way, seed, kind, frames, rows, cols, crops, queries):
     asked = crops[rng.integers(0, len(crops), queries)]
     asked = np.column_stack([asked, rng.integers(0, WHOLE_VIEW + 1, queries)]).astype(np.int32)
     for derivative in ("central", "prewitt"):
-        assert_same(way.field_sums(flow, derivative, crops), NUMPY.field_sums(flow, derivative, crops))
+        assert_same(
+            backend.field_sums(flow, derivative, crops), NUMPY_BACKEND.field_sums(flow, derivative, crops)
+        )
     for diagonals in ("partition", "shared"):
-        assert_same(way.colour_sums(clip, crops, diagonals), NUMPY.colour_sums(clip, crops, diagonals))
-        np.testing.assert_array_equal(
-            way.vote_sums(bins, votes, crops, diagonals), NUMPY.vote_sums(bins, votes, crops, diagonals)
+        assert_same(
+            backend.colour_sums(clip, crops, diagonals), NUMPY_BACKEND.colour_sums(clip, crops, diagonals)
         )
         np.testing.assert_array_equal(
-            way.frequent_colours(clip, asked, diagonals), NUMPY.frequent_colours(clip, asked, diagonals)
+            backend.vote_sums(bins, votes, crops, diagonals),
+            NUMPY_BACKEND.vote_sums(bins, votes, crops, diagonals),
+        )
+        np.testing.assert_array_equal(
+            backend.frequent_colours(clip, asked, diagonals),
+            NUMPY_BACKEND.frequent_colours(clip, asked, diagonals),
         )
 
 
@@ -91,7 +98,7 @@ sizes = st.tuples(st.integers(112, 140), st.integers(112, 180))
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(ISAS), st.integers(0, 2**32 - 1), st.sampled_from(KINDS), st.integers(1, 4), sizes)
 def test_sums_of_random_clips_equal_the_reference(isa, seed, kind, frames, size):
-    check_all(native_gatherer(isa), seed, kind, frames, *size, crops=3, queries=8)
+    check_all(native_backend(isa), seed, kind, frames, *size, crops=3, queries=8)
 
 
 @pytest.mark.slow
@@ -100,8 +107,8 @@ def test_sums_of_a_thousand_random_clips_equal_the_reference(seed):
     rng = np.random.default_rng(seed)
     for number in range(50):
         rows, cols = rng.integers(112, 150), rng.integers(112, 200)
-        way = native_gatherer(ISAS[number % len(ISAS)])
-        check_all(way, [seed, number], KINDS[number % 5], rng.integers(1, 17), rows, cols, 3, 6)
+        backend = native_backend(ISAS[number % len(ISAS)])
+        check_all(backend, [seed, number], KINDS[number % 5], rng.integers(1, 17), rows, cols, 3, 6)
 
 
 @pytest.mark.parametrize("convention", ["paper", "authors"])
@@ -112,7 +119,7 @@ def test_labels_of_whole_tables_equal_the_reference(convention, monkeypatch):
         views = view_table(20)
         found = mas_labels.compute_labels(frames, flow, views, convention)
         with monkeypatch.context() as patch:
-            patch.setenv(WAY_VARIABLE, "numpy")
+            patch.setenv(BACKEND_VARIABLE, "numpy")
             expected = mas_labels.compute_labels(frames, flow, views, convention)
         np.testing.assert_array_equal(found, expected)
 
@@ -128,7 +135,7 @@ def test_labels_of_real_clips_equal_the_reference(convention, shared_videos, mon
         views = view_table(8)[::11]
         found = mas_labels.compute_labels(frames, flow, views, convention)
         with monkeypatch.context() as patch:
-            patch.setenv(WAY_VARIABLE, "numpy")
+            patch.setenv(BACKEND_VARIABLE, "numpy")
             expected = mas_labels.compute_labels(frames, flow, views, convention)
         np.testing.assert_array_equal(found, expected)
 
@@ -141,8 +148,8 @@ def test_many_colours_as_frequent_as_one_another():
     frames = np.stack([codes & 255, codes >> 8 & 255, codes >> 16], axis=-1).astype(np.uint8)
     frames = frames.reshape(1, 112, 112, 3)
     queries = np.array([(0, 0, block) for block in range(WHOLE_VIEW + 1)], np.int32)
-    found = native_gatherer().frequent_colours(frames, queries, "partition")
-    np.testing.assert_array_equal(found, NUMPY.frequent_colours(frames, queries, "partition"))
+    found = native_backend().frequent_colours(frames, queries, "partition")
+    np.testing.assert_array_equal(found, NUMPY_BACKEND.frequent_colours(frames, queries, "partition"))
 
 
 def test_no_views_have_no_labels_but_the_clip_has_its_boundaries():
@@ -157,32 +164,32 @@ def test_without_the_extension_nothing_is_done_silently(monkeypatch):
     frames, flow = np.zeros((2, 112, 112, 3), np.uint8), np.zeros((1, 112, 112, 2), np.float32)
     expected = mas_labels.compute_labels(frames, flow)
     monkeypatch.setitem(sys.modules, "mas_labels._labels", None)
-    with pytest.raises(MissingDependencyError, match=f"C\\+\\+17 compiler.*Or set {WAY_VARIABLE}=numpy"):
+    with pytest.raises(MissingDependencyError, match=f"C\\+\\+17 compiler.*Or set {BACKEND_VARIABLE}=numpy"):
         mas_labels.compute_labels(frames, flow)
-    monkeypatch.setenv(WAY_VARIABLE, "numpy")
-    assert gatherer() is NUMPY
+    monkeypatch.setenv(BACKEND_VARIABLE, "numpy")
+    assert choose_backend() is NUMPY_BACKEND
     np.testing.assert_array_equal(mas_labels.compute_labels(frames, flow), expected)
 
 
-def test_an_unknown_way_is_refused(monkeypatch):
-    monkeypatch.setenv(WAY_VARIABLE, "cuda")
+def test_an_unknown_backend_is_refused(monkeypatch):
+    monkeypatch.setenv(BACKEND_VARIABLE, "cuda")
     with pytest.raises(ConfigError, match="MAS_LABELS=cuda: expected numpy, or unset it"):
-        gatherer()
+        choose_backend()
 
 
 @pytest.mark.parametrize("crop", [(-1, 0), (0, -1), (17, 0), (0, 60)])
 def test_the_compiled_passes_never_read_outside_of_a_frame(crop):
     """What the checks before them let through by mistake is still refused."""
-    way, crops = native_gatherer(), np.array([crop], np.int32)
+    backend, crops = native_backend(), np.array([crop], np.int32)
     frames, flow = np.zeros((2, 128, 171, 3), np.uint8), np.zeros((1, 128, 171, 2), np.float32)
     bins, votes = np.zeros((1, 128, 171), np.uint8), np.zeros((1, 128, 171), np.int64)
     for call in (
-        lambda: way.field_sums(flow, "central", crops),
-        lambda: way.vote_sums(bins, votes, crops, "partition"),
-        lambda: way.colour_sums(frames, crops, "partition"),
-        lambda: way.frequent_colours(frames, np.array([(*crop, 0)], np.int32), "partition"),
-        lambda: way.vote_sums(bins + np.uint8(8), votes, np.zeros((1, 2), np.int32), "partition"),
-        lambda: way.vote_sums(bins, votes[:, 1:], np.zeros((1, 2), np.int32), "partition"),
+        lambda: backend.field_sums(flow, "central", crops),
+        lambda: backend.vote_sums(bins, votes, crops, "partition"),
+        lambda: backend.colour_sums(frames, crops, "partition"),
+        lambda: backend.frequent_colours(frames, np.array([(*crop, 0)], np.int32), "partition"),
+        lambda: backend.vote_sums(bins + np.uint8(8), votes, np.zeros((1, 2), np.int32), "partition"),
+        lambda: backend.vote_sums(bins, votes[:, 1:], np.zeros((1, 2), np.int32), "partition"),
     ):
         with pytest.raises(ValueError, match=r"leaves the frame|no orientation 8|do not fit"):
             call()
