@@ -19,12 +19,10 @@ from mas_train.cli.options import (
     scratch_run_option,
     shards_option,
 )
+from mas_train.evaluation.options import FEATURE_KINDS, SVM_C, ProbeOptions
 
 if TYPE_CHECKING:
     from mas_train.evaluation.protocol import Evaluation
-
-
-FEATURE_KINDS = ("pooled", "mean", "pixels")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -45,7 +43,7 @@ baseline_option = click.option(
     "--baseline/--no-baseline", default=True, help="Whether random weights are measured, too."
 )
 svm_option = click.option(
-    "--svm-c", type=click.FloatRange(0, min_open=True), default=1.0, help="Weight of errors in the SVM."
+    "--svm-c", type=click.FloatRange(0, min_open=True), default=SVM_C, help="Weight of errors in the SVM."
 )
 
 
@@ -79,9 +77,10 @@ def accuracy(
     """Video-level accuracy of a fine-tuned model: top-1, top-5, per class, confusion matrix."""
     evaluation = _prepare(checkpoint, out, kind="pooled", baseline=False, **how)
     from mas_labels.shards import open_shards
-    from mas_train.evaluation.accuracy import measure_accuracy
+    from mas_train.evaluation.accuracy import evaluate_accuracy
+    from mas_train.evaluation.results import save_and_show
 
-    click.echo(measure_accuracy(evaluation, open_shards(list(shards)), scratch_run))
+    click.echo(save_and_show(evaluate_accuracy(evaluation, open_shards(list(shards)), scratch_run), out))
 
 
 @command.command(cls=PathsCommand)
@@ -98,11 +97,11 @@ def retrieval(
     """Nearest-neighbour retrieval: how often one of the k nearest training videos is of the class."""
     evaluation = _prepare(checkpoint, out, **how)
     from mas_labels.shards import open_shards
-    from mas_train.evaluation.protocol import finish
+    from mas_train.evaluation.results import save_and_show
     from mas_train.evaluation.retrieval import evaluate_retrieval
 
     train, test = open_shards(list(gallery)), open_shards(list(shards))
-    click.echo(finish(evaluate_retrieval(evaluation, train, test), out))
+    click.echo(save_and_show(evaluate_retrieval(evaluation, train, test), out))
 
 
 @command.command(cls=PathsCommand)
@@ -113,8 +112,12 @@ def retrieval(
 )
 @features_option("pooled")
 @click.option("--few", type=Share(), default="10%", help="Share of labels for the second figure.")
-@click.option("--draws", type=click.IntRange(1), default=10, help="Draws of this share, averaged.")
-@click.option("--c", type=click.FloatRange(0, min_open=True), default=10.0, help="Weight of errors.")
+@click.option(
+    "--draws", type=click.IntRange(1), default=ProbeOptions.draws, help="Draws of this share, averaged."
+)
+@click.option(
+    "--c", type=click.FloatRange(0, min_open=True), default=ProbeOptions.c, help="Weight of errors."
+)
 @baseline_option
 @out_option("results/probe")
 @compute_options
@@ -132,14 +135,14 @@ def probe(
     evaluation = _prepare(checkpoint, out, **how)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.probe import evaluate_groups, evaluate_probe
-    from mas_train.evaluation.protocol import finish
+    from mas_train.evaluation.results import save_and_show
 
     test = open_shards(list(shards))
     if train:
-        result = evaluate_probe(evaluation, open_shards(list(train)), test, few, draws, c)
+        result = evaluate_probe(evaluation, open_shards(list(train)), test, ProbeOptions(few, draws, c))
     else:
         result = evaluate_groups(evaluation, test, c)
-    click.echo(finish(result, out))
+    click.echo(save_and_show(result, out))
 
 
 @command.command(cls=PathsCommand)
@@ -175,10 +178,10 @@ def aslan(
     from mas_labels.shards import open_shards
     from mas_train.evaluation.aslan import evaluate_aslan
     from mas_train.evaluation.aslan_pairs import read_view1, read_view2
-    from mas_train.evaluation.protocol import finish
+    from mas_train.evaluation.results import save_and_show
 
     view, pairs = (2, read_view2(view2)) if view2 is not None else (1, read_view1(*(view1 or ())))
-    click.echo(finish(evaluate_aslan(evaluation, open_shards(list(shards)), pairs, view, svm_c), out))
+    click.echo(save_and_show(evaluate_aslan(evaluation, open_shards(list(shards)), pairs, view, svm_c), out))
 
 
 @command.command(cls=PathsCommand)
@@ -193,10 +196,10 @@ def yupenn(checkpoint: str, shards: tuple[str, ...], svm_c: float, out: Path, **
     """Dynamic scene recognition on YUPENN: linear SVM, leaving one video out."""
     evaluation = _prepare(checkpoint, out, **how)
     from mas_labels.shards import open_shards
-    from mas_train.evaluation.protocol import finish
+    from mas_train.evaluation.results import save_and_show
     from mas_train.evaluation.yupenn import evaluate_yupenn
 
-    click.echo(finish(evaluate_yupenn(evaluation, open_shards(list(shards)), svm_c), out))
+    click.echo(save_and_show(evaluate_yupenn(evaluation, open_shards(list(shards)), svm_c), out))
 
 
 @command.command(cls=PathsCommand)
@@ -241,10 +244,10 @@ def look(run: Path, shards: tuple[str, ...], queries: tuple[str, ...], clips: in
     """Draw into a run's folder what its page shows: attention maps and nearest neighbours."""
     evaluation = _prepare(str(run), run, kind="mean", baseline=False, **how)
     from mas_labels.shards import open_shards
-    from mas_train.evaluation.attention import look as draw
+    from mas_train.evaluation.run_pictures import draw_run_pictures
 
     searching = open_shards(list(queries)) if queries else None
-    for path in draw(evaluation, open_shards(list(shards)), searching, clips):
+    for path in draw_run_pictures(evaluation, open_shards(list(shards)), searching, clips):
         click.echo(f"wrote {path}")
     click.echo(f"now: mas-labels report --run {shlex.quote(str(run))} --out run.html")
 

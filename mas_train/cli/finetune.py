@@ -89,8 +89,9 @@ def command(
     from mas_train.data.class_match import match_classes
     from mas_train.data.leakage import find_leaks
     from mas_train.data.training_shards import incomplete_warnings, open_training_shards
-    from mas_train.evaluation.accuracy import load_scratch_run, measure_accuracy
+    from mas_train.evaluation.accuracy import evaluate_accuracy, load_scratch_run
     from mas_train.evaluation.protocol import make_evaluation
+    from mas_train.evaluation.results import save_and_show
     from mas_train.recipe import make_recipe
     from mas_train.training.finetune import finetune
     from mas_train.training.finetune_state import FinetuneJob, FinetuneOptions
@@ -126,7 +127,7 @@ def command(
     if test is not None:
         words = command_line("mas-finetune")
         evaluation = make_evaluation(str(out), out, where, workers, words, "pooled", False)
-        click.echo(measure_accuracy(evaluation, test, scratch_run, leaks))
+        click.echo(save_and_show(evaluate_accuracy(evaluation, test, scratch_run, leaks), out))
     return 0
 
 

@@ -1,5 +1,7 @@
-"""The paper's section 4: features of videos, and one file a protocol.
+"""The protocols of the paper's section 4, one file each.
 
-`accuracy`, `retrieval`, `aslan`, `yupenn` and `attention` are pure functions of arrays; `features` makes the
-arrays, once, from a checkpoint and shards; `published` holds the numbers to compare with.
+`features` computes features of videos, which every protocol begins with; `accuracy`, `retrieval`, `probe`,
+`aslan` (with `aslan_pairs`), `yupenn` and `attention` are the protocols, each read from its features to its
+figures, picture and result; `protocol` and `svm` hold what they share, `options` their options; `results` and
+`published` show a result next to the published figures; `run_pictures` draws for the page about a run.
 """

@@ -1,4 +1,8 @@
-"""Action recognition: video-level accuracy (paper, sections 4.2 and 4.3)."""
+"""Action recognition: video-level accuracy of a fine-tuned model (paper, sections 4.2 and 4.3).
+
+Class scores of each video (the mean over its clips), top-1 and top-5 accuracy, the confusion matrix, and the
+accuracy of the same network trained from random weights as the baseline.
+"""
 
 from __future__ import annotations
 
@@ -18,30 +22,43 @@ from mas_labels.system.files import write_text
 from mas_train.data.class_match import match_classes
 from mas_train.data.leakage import VideoNames, shared_names
 from mas_train.evaluation.features import VideoFeatures, extract
-from mas_train.evaluation.figures import draw_confusion
-from mas_train.evaluation.protocol import Evaluation, finish, make_result, shards_of, with_classes
+from mas_train.evaluation.protocol import Evaluation, dataset_and_split, has_class, make_result
 from mas_train.evaluation.results import Result
+from mas_train.runtime.figures import make_figure, save_figure
 from mas_train.training.finetune_state import load_classifier
 from mas_train.weights.load import Weights, load_weights
 
-TOP = 5
-"""Classes that the lenient accuracy looks at."""
+TOP_K = 5
+"""Number of highest scores of which one must be that of the true class, for top-5 accuracy."""
+CLASSES_FILE: Final = "classes.csv"
+MAY_DIFFER: Final = ("preset", "seed", "initialisation", "pixel_mean")
+"""Entries of a recipe in which the baseline, a run from scratch, may differ from the evaluated run."""
+
+
+def score_videos(evaluation: Evaluation, weights: Weights, shards: ShardSet) -> VideoFeatures:
+    """Compute the class scores of each video: the mean over its clips of the softmax probabilities."""
+    model = load_classifier(weights)
+    match = match_classes(weights.content["classes"], shards)
+    mean = weights.pixel_mean
+    scores = extract(model, model.probabilities, "scores", mean, shards, evaluation.extraction)
+    return scores.in_classes(match)
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How well videos were recognised.
+    """Video-level accuracy of a model on a test set.
 
     Attributes
     ----------
     top1, top5
-        Share of all videos, failed ones included, whose class has the highest score, or is among the five.
+        Share of all videos, failed ones included, whose class has the highest score, or one of the five
+        highest.
     per_class
-        Share of each class's videos that were recognised; NaN for a class without videos.
+        (C,) float64: share of each class's videos that were recognised; NaN for a class without videos.
     confusion
-        (C, C + 1) int64: videos by true class and by class recognised; the last column counts failed ones.
+        (C, C + 1) int64: number of videos by true and by predicted class; the last column counts failed ones.
     videos, failed
-        Videos in all, and how many of them failed.
+        Number of videos in all, and of failed ones among them.
     """
 
     top1: float
@@ -55,47 +72,42 @@ class Accuracy:
 def video_accuracy(
     scores: NDArray[np.floating], truth: NDArray[np.integer], failed_truth: NDArray[np.integer]
 ) -> Accuracy:
-    """Measure accuracy from the scores of videos.
+    """Compute accuracy from the class scores of videos.
 
     Parameters
     ----------
     scores
-        (V, C), the mean of the clips' class scores of each video.
+        (V, C), the mean over each video's clips.
     truth
         (V,), true class of each video.
     failed_truth
-        (F,), true class of each video that gave no clip, -1 if it is not known. They are counted wrong.
-
-    Returns
-    -------
-    Accuracy
+        (F,), true class of each video that has no clip, -1 if it is unknown. Failed videos count as wrong.
 
     Raises
     ------
     InputError
-        A shape is wrong, a score is not finite, a class is out of range, or there is no video at all.
+        If a shape is wrong, a score is not finite, a class is out of range, or there is no video at all.
 
     Notes
     -----
-    Of classes with equal scores the one with the lower number is taken.
+    Of classes with equal scores the one with the lower number ranks higher.
     """
     scores, truth, failed_truth = np.asarray(scores), np.asarray(truth), np.asarray(failed_truth, np.int64)
     _check(scores, truth, failed_truth)
-    classes = scores.shape[1]
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
-    confusion = np.zeros((classes, classes + 1), np.int64)
+    n_classes, n_videos = scores.shape[1], len(truth) + len(failed_truth)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :TOP_K]
+    confusion = np.zeros((n_classes, n_classes + 1), np.int64)
     np.add.at(confusion, (truth, best[:, 0]), 1)
-    np.add.at(confusion, (failed_truth[failed_truth >= 0], classes), 1)
-    videos = len(truth) + len(failed_truth)
-    of_class = confusion.sum(axis=1)
-    per_class = np.full(classes, np.nan)
-    np.divide(confusion.diagonal(), of_class, out=per_class, where=of_class > 0)
+    np.add.at(confusion, (failed_truth[failed_truth >= 0], n_classes), 1)
+    class_sizes = confusion.sum(axis=1)
+    per_class = np.full(n_classes, np.nan)
+    np.divide(confusion.diagonal(), class_sizes, out=per_class, where=class_sizes > 0)
     return Accuracy(
-        top1=float((best[:, 0] == truth).sum() / videos),
-        top5=float((best == truth[:, None]).any(axis=1).sum() / videos),
+        top1=float((best[:, 0] == truth).sum() / n_videos),
+        top5=float((best == truth[:, None]).any(axis=1).sum() / n_videos),
         per_class=per_class,
         confusion=confusion,
-        videos=videos,
+        videos=n_videos,
         failed=len(failed_truth),
     )
 
@@ -103,13 +115,14 @@ def video_accuracy(
 def _check(
     scores: NDArray[np.floating], truth: NDArray[np.integer], failed_truth: NDArray[np.integer]
 ) -> None:
+    """Refuse scores and classes that do not fit together."""
     if scores.ndim != 2 or truth.shape != scores.shape[:1] or failed_truth.ndim != 1:
         raise InputError(
             f"expected scores (V, C), truth (V,) and failed (F,), found {scores.shape}, {truth.shape} and "
             f"{failed_truth.shape}"
         )
     if not len(truth) + len(failed_truth):
-        raise InputError("expected a video or more, found none")
+        raise InputError("expected one or more videos, found none")
     if not np.isfinite(scores).all():
         raise InputError("expected finite scores, found others: the model has diverged")
     known = np.concatenate([truth, failed_truth[failed_truth != -1]])
@@ -120,36 +133,62 @@ def _check(
         )
 
 
-def measure_accuracy(
-    evaluation: Evaluation, test: ShardSet, scratch_run: str | None, leaks: Sequence[str] | None = None
-) -> str:
-    """Test a fine-tuned model, beside one from scratch if that is named; return the result as text.
+def draw_confusion(confusion: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
+    """Draw a confusion matrix, each row as shares of its class, as a PNG file.
+
+    Parameters
+    ----------
+    confusion
+        (C, C + 1) int64, as in `Accuracy`.
+    classes
+        Names of the C classes.
+    path
+        The file.
 
     Raises
     ------
-    CheckpointError
-        If one of the two cannot be read, or has no classes.
     ConfigError
-        If the two were trained otherwise than from other first weights.
-    DatasetError
-        If the shards have no clips, or no class that the model knows.
+        If the file cannot be written.
+    MissingDependencyError
+        If matplotlib is not installed.
     """
-    scratch = None if scratch_run is None else load_scratch_run(scratch_run, evaluation.weights.content)
-    return finish(evaluate_accuracy(evaluation, test, scratch, leaks), evaluation.out)
+    side = max(4.0, 0.16 * len(classes) + 2.5)
+    figure = make_figure((side, side))
+    axes = figure.add_subplot()
+    shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="recognised as", ylabel="class")
+    axes.set_yticks(range(len(classes)), list(classes), fontsize=7, parse_math=False)
+    names = [*classes, "(failed)"]
+    axes.set_xticks(range(len(names)), names, fontsize=7, rotation=90, parse_math=False)
+    figure.colorbar(image, ax=axes, label="share of the class's videos", shrink=0.7)
+    save_figure(figure, path)
 
 
-CLASSES_FILE: Final = "classes.csv"
-MAY_DIFFER: Final = ("preset", "seed", "initialisation", "pixel_mean")
-"""Entries of a recipe in which a run from scratch may differ from the run that it stands beside."""
+def _write_classes(accuracy: Accuracy, classes: Sequence[str], path: Path) -> None:
+    """Write one row per class: videos, recognised ones, and the class most often predicted instead."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("class", "videos", "recognised", "accuracy", "mostly_taken_for"))
+    names = [*classes, "(failed)"]
+    for number, (name, row) in enumerate(zip(classes, accuracy.confusion, strict=True)):
+        mistakes = np.where(np.arange(len(row)) == number, 0, row)
+        mostly = names[int(mistakes.argmax())] if mistakes.any() else ""
+        share = accuracy.per_class[number]
+        writer.writerow((name, row.sum(), row[number], "" if np.isnan(share) else f"{share:.4f}", mostly))
+    try:
+        write_text(path, text.getvalue())
+    except OSError as error:
+        raise ConfigError(f"cannot write {path} ({reason_of(error)}): give another --out") from error
 
 
 def evaluate_accuracy(
     evaluation: Evaluation,
     shards: ShardSet,
-    scratch: Weights | None = None,
+    scratch_run: str | None = None,
     leaks: Sequence[str] | None = None,
 ) -> Result:
-    """Video-level accuracy of a fine-tuned model; draws `confusion.png` and writes `classes.csv`.
+    """Measure video-level accuracy of a fine-tuned model; draws `confusion.png` and writes `classes.csv`.
 
     Parameters
     ----------
@@ -157,27 +196,27 @@ def evaluate_accuracy(
         The model, and where to write.
     shards
         The test videos.
-    scratch
-        The same network fine-tuned from random weights, whose accuracy stands beside; see `load_scratch_run`.
+    scratch_run
+        Folder or checkpoint of the baseline: the same network fine-tuned from random weights.
     leaks
-        What the test shares with the training, if that is known better than by the names of videos and
-        groups that the model keeps.
+        What the training and the test share, if that is known better than by the names of videos and groups
+        that the model keeps.
 
     Raises
     ------
     CheckpointError
-        If the checkpoint has no classes.
+        If a checkpoint cannot be read, or has no classes.
+    ConfigError
+        If the baseline was trained with other options or shards.
     DatasetError
         If the shards have no clips, or no class that the model knows.
-
-    Notes
-    -----
-    Clips' scores are softmax probabilities; a video's are their mean.
     """
     weights = evaluation.weights
-    shards_of(shards)  # refuses before the work
-    found, accuracy = _measure(evaluation, weights, shards)
-    random = {} if scratch is None else _figures(_measure(evaluation, scratch, shards)[1])
+    scratch = None if scratch_run is None else load_scratch_run(scratch_run, weights.content)
+    dataset_and_split(shards)  # refuses mixed shards before the work
+    scores = score_videos(evaluation, weights, shards)
+    accuracy = _measure(scores)
+    random = {} if scratch is None else _figures(_measure(score_videos(evaluation, scratch, shards)))
     classes = [*weights.content["classes"]]
     draw_confusion(accuracy.confusion, classes, evaluation.out / "confusion.png")
     _write_classes(accuracy, classes, evaluation.out / CLASSES_FILE)
@@ -189,16 +228,12 @@ def evaluate_accuracy(
         "left_out": match_classes(classes, shards).left_out,
         "scratch_run": None if scratch is None else scratch.source,
     }
-    return make_result(evaluation, "accuracy", shards, found, _figures(accuracy), random, details)
+    return make_result(evaluation, "accuracy", shards, scores, _figures(accuracy), random, details)
 
 
-def _measure(evaluation: Evaluation, weights: Weights, shards: ShardSet) -> tuple[VideoFeatures, Accuracy]:
-    model = load_classifier(weights)
-    match = match_classes(weights.content["classes"], shards)
-    found = extract(model, model.probabilities, "scores", weights.pixel_mean, shards, evaluation.how)
-    found = found.in_classes(match)
-    known = with_classes(found)
-    return found, video_accuracy(found.values[known], found.classes[known], found.failed_classes)
+def _measure(scores: VideoFeatures) -> Accuracy:
+    known = has_class(scores)
+    return video_accuracy(scores.values[known], scores.classes[known], scores.failed_classes)
 
 
 def _figures(accuracy: Accuracy) -> dict[str, float]:
@@ -206,64 +241,46 @@ def _figures(accuracy: Accuracy) -> dict[str, float]:
 
 
 def _known_leaks(weights: Weights, shards: ShardSet) -> list[str]:
-    """Compare the test videos with those whose names the model keeps."""
+    """Compare the test videos with the training videos whose names the model keeps."""
     content = weights.content
-    learnt = VideoNames(frozenset(content["training_videos"]), frozenset(content["training_groups"]))
-    return shared_names(learnt, VideoNames.of(shards.videos))
+    training = VideoNames(frozenset(content["training_videos"]), frozenset(content["training_groups"]))
+    return shared_names(training, VideoNames.of(shards.videos))
 
 
-def load_scratch_run(source: str, ours: Mapping[str, Any]) -> Weights:
-    """Load a run of `mas-finetune --init scratch`, to be measured beside another.
+def load_scratch_run(source: str, expected: Mapping[str, Any]) -> Weights:
+    """Load the baseline: a run of `mas-finetune --init scratch` that is otherwise like the evaluated one.
 
     Parameters
     ----------
     source
         Its folder or checkpoint.
-    ours
-        What the other one was made from: its checkpoint's content, or `FinetuneJob.origin`.
+    expected
+        How the evaluated run was trained: its checkpoint's content, or `FinetuneJob.origin`.
 
     Raises
     ------
     CheckpointError
         If it cannot be read.
     ConfigError
-        If it did not begin from random weights, or was trained otherwise than the other.
+        If it did not begin from random weights, or was trained with other options or shards.
     """
     weights = load_weights(source)
     if weights.kind != "supervised":
         raise ConfigError(
             f"--scratch-run {source} did not begin from random weights: make it with --init scratch"
         )
-    theirs = weights.content
+    found = weights.content
     differing = [
-        name for name in ("frozen", "label_fraction", "content_hashes") if theirs[name] != ours[name]
+        name for name in ("frozen", "label_fraction", "content_hashes") if found[name] != expected[name]
     ]
-    recipes = theirs["recipe"], ours["recipe"]
-    differing += [name for name in recipes[0] if name not in MAY_DIFFER and _differ(*recipes, name)]
+    differing += [
+        name
+        for name, value in found["recipe"].items()
+        if name not in MAY_DIFFER and name in expected["recipe"] and value != expected["recipe"][name]
+    ]
     if differing:
         raise ConfigError(
             f"--scratch-run {source} was trained otherwise ({', '.join(differing)}), so its accuracy is no "
             "baseline: fine-tune from scratch with the same options and shards"
         )
     return weights
-
-
-def _differ(one: Mapping[str, Any], other: Mapping[str, Any], name: str) -> bool:
-    return name in other and one[name] != other[name]
-
-
-def _write_classes(accuracy: Accuracy, classes: Sequence[str], path: Path) -> None:
-    """Write a row a class: videos, how many were recognised, and for what most of the others were taken."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("class", "videos", "recognised", "accuracy", "mostly_taken_for"))
-    names = [*classes, "(failed)"]
-    for number, (name, row) in enumerate(zip(classes, accuracy.confusion, strict=True)):
-        others = np.where(np.arange(len(row)) == number, 0, row)
-        taken_for = names[int(others.argmax())] if others.any() else ""
-        share = accuracy.per_class[number]
-        writer.writerow((name, row.sum(), row[number], "" if np.isnan(share) else f"{share:.4f}", taken_for))
-    try:
-        write_text(path, text.getvalue())
-    except OSError as error:
-        raise ConfigError(f"cannot write {path} ({reason_of(error)}): give another --out") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,14 +20,12 @@ from mas_labels.errors import ConfigError, InputError
 from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
 from mas_labels.shards import Clip, ShardSet
 from mas_train.data.views import CENTRE_VIEW, take_views
-from mas_train.evaluation.figures import AttentionRow, draw_attention
-from mas_train.evaluation.protocol import Evaluation
-from mas_train.evaluation.retrieval import draw_neighbours, spread_evenly
+from mas_train.runtime.figures import make_figure, save_figure
 from mas_train.weights.load import Weights
 
 
 def attention_maps(activations: Tensor, size: int) -> Tensor:
-    """Turn activations into one map a clip, as large as what the network saw.
+    """Compute one map per clip from activations, as large as the network's input.
 
     Parameters
     ----------
@@ -43,7 +42,7 @@ def attention_maps(activations: Tensor, size: int) -> Tensor:
     Raises
     ------
     InputError
-        The shape is wrong.
+        If the shape is wrong.
 
     Notes
     -----
@@ -57,75 +56,92 @@ def attention_maps(activations: Tensor, size: int) -> Tensor:
     return maps / maps.amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
 
 
-def look(evaluation: Evaluation, shards: ShardSet, queries: ShardSet | None, clips: int) -> list[Path]:
-    """Draw what the page about a run shows: attention, and with `queries` the nearest neighbours.
+class AttentionRow(NamedTuple):
+    """One row of figure 6, all as the centre view shows it."""
 
-    Parameters
-    ----------
-    evaluation
-        Where pictures go, and whose weights they are of.
-    shards
-        Labelled clips, whose videos are found.
-    queries
-        Test shards, whose videos search.
-    clips
-        How many clips of `shards` are shown, evenly spread.
-
-    Returns
-    -------
-    The pictures: attention.png, neighbours.png.
-
-    Raises
-    ------
-    ConfigError
-        If a picture cannot be written.
-    DatasetError
-        If there are no clips.
-    """
-    attention, neighbours = evaluation.out / "attention.png", evaluation.out / "neighbours.png"
-    chosen = spread_evenly(len(shards), clips).tolist()
-    save_attention(evaluation.weights, shards, chosen, evaluation.how.device, attention)
-    if queries is None:
-        return [attention]
-    train, test = (evaluation.features(evaluation.weights, part) for part in (shards, queries))
-    draw_neighbours(train, shards, test, queries, neighbours)
-    return [attention, neighbours]
+    title: str
+    frame: NDArray[np.uint8]
+    """(112, 112, 3): the middle frame."""
+    attention: NDArray[np.float32]
+    """(112, 112), from 0 to 1."""
+    boundaries: tuple[NDArray[np.float32], NDArray[np.float32]] | None
+    """|Mu| and |Mv|, (112, 112) each; None where the shard does not hold them."""
 
 
 @torch.inference_mode()
 def save_attention(
     weights: Weights, shards: ShardSet, clips: Sequence[int], device: torch.device, path: Path
 ) -> None:
-    """Draw figure 6 for some clips: frame, attention, Mu and Mv of the centre view.
+    """Draw figure 6 for some clips: frame, attention, |Mu| and |Mv| of the centre view, as a PNG file.
+
+    Parameters
+    ----------
+    weights
+        The network whose attention is drawn.
+    shards, clips
+        Numbers of clips in a shard set.
+    device
+        Where the network runs.
+    path
+        The picture.
 
     Raises
     ------
     ConfigError
         If there is no such clip, or the picture cannot be written.
     """
-    wrong = [clip for clip in clips if not 0 <= clip < len(shards)]
-    if wrong or not clips:
-        raise ConfigError(f"expected clips from 0 to {len(shards) - 1}, found {wrong or 'none'}")
+    unknown = [clip for clip in clips if not 0 <= clip < len(shards)]
+    if unknown or not clips:
+        raise ConfigError(f"expected clips from 0 to {len(shards) - 1}, found {unknown or 'none'}")
     backbone = weights.backbone.to(device)
     rows = []
     for clip in (shards[number] for number in clips):
         frames = clip.frames
         views = torch.tensor([CENTRE_VIEW], device=device)
-        seen = take_views(torch.from_numpy(frames)[None].to(device), views, weights.pixel_mean)
-        attention = attention_maps(backbone.features(seen), VIEW_SIZE)[0].cpu().numpy()
+        batch = take_views(torch.from_numpy(frames)[None].to(device), views, weights.pixel_mean)
+        attention = attention_maps(backbone.features(batch), VIEW_SIZE)[0].cpu().numpy()
         title = f"{Path(clip.video).name} from {clip.start_frame}"
-        rows.append(AttentionRow(title, _centre(frames[CLIP_FRAMES // 2]), attention, _boundaries(clip)))
+        rows.append(AttentionRow(title, _crop_centre(frames[CLIP_FRAMES // 2]), attention, _boundaries(clip)))
     draw_attention(rows, path)
 
 
 def _boundaries(clip: Clip) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Return the lengths of Mu and Mv in the centre view; None where the shard does not hold them."""
     fields = clip.motion_boundaries
     if fields is None:
         return None
     u, v = (np.hypot(field[..., 0], field[..., 1]) for field in fields)
-    return _centre(u), _centre(v)
+    return _crop_centre(u), _crop_centre(v)
 
 
-def _centre(picture: NDArray) -> NDArray:
+def _crop_centre(image: NDArray) -> NDArray:
     top, left, _ = CENTRE_VIEW
-    return picture[top : top + VIEW_SIZE, left : left + VIEW_SIZE]
+    return image[top : top + VIEW_SIZE, left : left + VIEW_SIZE]
+
+
+def draw_attention(rows: Sequence[AttentionRow], path: Path) -> None:
+    """Draw frames, attention over them, |Mu| and |Mv|, one row per clip, as a PNG file.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be written.
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    figure = make_figure((9.2, 2.5 * len(rows)))
+    grid = figure.subplots(len(rows), 4, squeeze=False)
+    for row, axes in zip(rows, grid, strict=True):
+        for panel, name in zip(axes, ("frame", "attention", "|Mu|", "|Mv|"), strict=True):
+            panel.set_title(name, fontsize=8)
+            panel.set(xticks=[], yticks=[])
+        axes[0].imshow(row.frame)
+        axes[0].set_ylabel(row.title, fontsize=7, parse_math=False)
+        axes[1].imshow(row.frame)
+        axes[1].imshow(row.attention, cmap="inferno", alpha=0.5, vmin=0, vmax=1)
+        for panel, field in zip(axes[2:], row.boundaries or (None, None), strict=True):
+            if field is None:
+                panel.text(0.5, 0.5, "not in this shard", transform=panel.transAxes, ha="center", fontsize=8)
+            else:
+                panel.imshow(field, cmap="magma", vmin=0, vmax=float(np.quantile(field, 0.999)) or 1.0)
+    save_figure(figure, path)

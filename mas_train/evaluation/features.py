@@ -1,7 +1,7 @@
-"""What a network says of each video: features of a backbone, or class scores, averaged over its clips.
+"""Features of videos: the output of a network, averaged over the clips of each video.
 
-The work of a network over a whole data set is done once: what it gave is kept in a folder, under a name made
-of the weights' and the shards' hashes.
+They are the input of every protocol. Running a network over a whole data set takes long, so its features are
+cached in a folder, under a name made from the hashes of weights and shards.
 """
 
 from __future__ import annotations
@@ -28,39 +28,37 @@ from mas_train.data.clips import clip_videos
 from mas_train.data.few_labels import failed_videos
 from mas_train.data.loader import load_frames
 from mas_train.data.views import CENTRE_VIEW, take_views
+from mas_train.evaluation.options import FEATURE_KINDS
 from mas_train.model.backbone import Backbone
 from mas_train.runtime.performance import set_memory_format
 from mas_train.weights.load import fingerprint
 
-KINDS: Final = ("pooled", "mean", "pixels")
-"""``pooled``: the last convolution after the last pooling, flattened, 4096 numbers for C3D: what the fully
-connected layers see. ``mean``: the mean over its time steps, rows and columns, 256 numbers. ``pixels``: a
-control that asks no network, the colours of 4 x 4 blocks averaged over time, 48 numbers."""
 PIXEL_BLOCKS: Final = (1, 4, 4)
-VERSION: Final = 1
-"""Version of what is kept, raised when the same weights and shards would give other numbers."""
+"""Time steps, rows and columns of the control ``pixels``."""
+CACHE_VERSION: Final = 1
+"""Raised whenever the same weights and shards would give other features, so that cached ones are not used."""
 
 
 @dataclass(frozen=True)
 class VideoFeatures:
-    """One row for each video that gave a clip.
+    """Features of the videos of a shard set, one row per video that has a clip.
 
     Attributes
     ----------
     values
         (V, D) float32, the mean over each video's clips.
     paths
-        The videos, relative to the data set's root.
+        Paths of the videos, relative to the data set's root.
     classes
-        (V,) int64, rows of the shards' classes; -1 without a class.
+        (V,) int64, numbers of classes as in the shards; -1 without a class.
     groups
-        What the recipe calls the group of each video; None without one.
+        Group of each video, as the manifest defines it; None without one.
     clip_counts
-        (V,) int64, number of clips of each.
+        (V,) int64, number of clips of each video.
     failed
-        Paths of the videos that gave no clip.
+        Paths of the videos that have no clip.
     failed_classes
-        (F,) int64, their classes, -1 where unknown: the class of the other videos in their folder.
+        (F,) int64, their classes, those of the other videos in their folder; -1 where unknown.
     """
 
     values: NDArray[np.float32]
@@ -77,33 +75,33 @@ class VideoFeatures:
         return int(self.clip_counts.sum())
 
     def in_classes(self, match: ClassMatch) -> VideoFeatures:
-        """Return the same with the classes of those who are tested; those left out count as without class."""
+        """Return the features with the class numbers of `match`; videos of unknown classes have none."""
         classes, failed_classes = match.numbers[self.classes], match.numbers[self.failed_classes]
         left_out = (self.classes >= 0) & (classes < 0)
-        kept = (self.failed_classes < 0) | (failed_classes >= 0)
+        is_kept = (self.failed_classes < 0) | (failed_classes >= 0)
         return replace(
             self,
             classes=classes,
             clip_counts=np.where(left_out, 0, self.clip_counts),
-            failed=tuple(path for path, is_kept in zip(self.failed, kept, strict=True) if is_kept),
-            failed_classes=failed_classes[kept],
+            failed=tuple(path for path, kept in zip(self.failed, is_kept, strict=True) if kept),
+            failed_classes=failed_classes[is_kept],
         )
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """How features are computed: nothing here decides them, but for rounding (on GPUs TF32's).
+    """Options of computing features; apart from rounding (TF32 on GPUs) they do not change the features.
 
     Attributes
     ----------
     device
-        Where.
+        The device that the network runs on.
     workers
-        Processes that read clips.
+        Number of processes that read clips.
     batch_size
-        Clips at a time.
+        Number of clips per batch.
     cache
-        Folder of what was computed before; None keeps nothing.
+        Folder of cached features; None disables the cache.
     """
 
     device: torch.device
@@ -113,14 +111,27 @@ class Extraction:
 
 
 def backbone_features(backbone: Backbone, kind: str) -> Callable[[Tensor], Tensor]:
-    """Return what turns a batch of views into features of one of `KINDS`, (B, 3, 16, 112, 112) -> (B, D)."""
+    """Return the function that computes features from a batch of views, (B, 3, 16, 112, 112) -> (B, D).
+
+    Parameters
+    ----------
+    backbone
+        The network.
+    kind
+        One of `FEATURE_KINDS`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such kind.
+    """
     if kind == "pooled":
         return backbone
     if kind == "mean":
         return lambda clips: backbone.features(clips).mean(dim=(2, 3, 4))
     if kind == "pixels":
         return lambda clips: functional.adaptive_avg_pool3d(clips, PIXEL_BLOCKS).flatten(start_dim=1)
-    raise ConfigError(f"no features {kind!r}: take one of {', '.join(KINDS)}")
+    raise ConfigError(f"expected features {', '.join(FEATURE_KINDS)}, found {kind!r}: use one of them")
 
 
 def extract(
@@ -129,23 +140,23 @@ def extract(
     kind: str,
     pixel_mean: tuple[float, float, float],
     shards: ShardSet,
-    how: Extraction,
+    extraction: Extraction,
 ) -> VideoFeatures:
-    """Compute the features of all videos, or take them from the cache.
+    """Compute the features of all videos, or read them from the cache.
 
     Parameters
     ----------
     model
-        Holds all weights that `output` uses.
+        The module that holds all weights of `output`.
     output
-        From views (B, 3, 16, 112, 112) to rows (B, D).
+        Function from views (B, 3, 16, 112, 112) to features (B, D).
     kind
-        Name of the output.
+        Name of the output, by which the cache tells outputs of the same weights apart.
     pixel_mean
-        What is subtracted from R, G and B.
+        Mean of R, G and B, which is subtracted from the views.
     shards
         The videos.
-    how
+    extraction
         Device, workers, cache.
 
     Raises
@@ -153,10 +164,10 @@ def extract(
     DatasetError
         If there are no clips.
     ShardError
-        If a shard is damaged.
+        If a shard is corrupt.
     """
     parts = [
-        str(VERSION),
+        str(CACHE_VERSION),
         kind,
         fingerprint(model),
         repr(pixel_mean),
@@ -164,10 +175,10 @@ def extract(
         *shards.content_hashes,
     ]
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    values = _read_cache(how.cache, name)
+    values = _read_cache(extraction.cache, name)
     if values is None:
-        values = _compute(model, output, pixel_mean, shards, how)
-        _write_cache(how.cache, name, values)
+        values = _compute(model, output, pixel_mean, shards, extraction)
+        _write_cache(extraction.cache, name, values)
     videos = shards.videos
     failed, failed_classes = failed_videos(shards)
     return VideoFeatures(
@@ -187,53 +198,29 @@ def _compute(
     output: Callable[[Tensor], Tensor],
     pixel_mean: tuple[float, float, float],
     shards: ShardSet,
-    how: Extraction,
+    extraction: Extraction,
 ) -> NDArray[np.float32]:
-    """Run the network over the centre view of every clip."""
-    model.to(how.device).eval()
+    """Run the network on the centre view of every clip; return the mean over each video's clips, (V, D)."""
+    device, size = extraction.device, extraction.batch_size
+    model.to(device).eval()
     set_memory_format(model, "channels_last_3d")  # that of the views
     clips = list(range(len(shards)))
-    batches = [clips[start : start + how.batch_size] for start in range(0, len(clips), how.batch_size)]
+    batches = [clips[start : start + size] for start in range(0, len(clips), size)]
     means = VideoMeans(clip_videos(shards), len(shards.videos))
     with tqdm(total=len(clips), desc="features", unit="clip", **bar_settings()) as bar:
-        for batch in load_frames(shards, batches, how.workers, how.device):
-            views = torch.tensor(CENTRE_VIEW, device=how.device).expand(len(batch.frames), 3)
-            frames = batch.frames.to(how.device, non_blocking=True)
+        for batch in load_frames(shards, batches, extraction.workers, device):
+            views = torch.tensor(CENTRE_VIEW, device=device).expand(len(batch.frames), 3)
+            frames = batch.frames.to(device, non_blocking=True)
             rows = output(take_views(frames, views, pixel_mean)).float().cpu().numpy()
             means.add(batch.clip_indices.tolist(), rows)
             bar.update(len(frames))
     return means.result()
 
 
-def _read_cache(folder: Path | None, name: str) -> NDArray[np.float32] | None:
-    path = None if folder is None else folder / f"{name}.npy"
-    if path is None or not path.exists():
-        return None
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, MemoryError) as error:
-        raise unavailable(path, error) from error
-    except (ValueError, EOFError) as error:
-        raise DatasetError(f"{path} is damaged ({error}): remove it, it is made again") from error
-
-
-def _write_cache(folder: Path | None, name: str, values: NDArray[np.float32]) -> None:
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(folder / f"{name}.npy", is_shared=True) as hidden:
-            np.save(hidden, values, allow_pickle=False)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write features to {folder}: {reason_of(error)}. Give another --out"
-        ) from error
-
-
 class VideoMeans:
-    """Averages what clips give over the clips of each video, some clips at a time.
+    """Running mean of the clips' features over each video, batch by batch.
 
-    What all clips give need not fit into memory: 4096 numbers for each clip of UCF101 are 2.4 GB.
+    The features of all clips need not fit into memory: 4096 numbers for each clip of UCF101 are 2.4 GB.
 
     Parameters
     ----------
@@ -245,7 +232,7 @@ class VideoMeans:
     Raises
     ------
     InputError
-        A video has no clip.
+        If a video has no clip.
     """
 
     def __init__(self, videos: NDArray[np.integer], count: int) -> None:
@@ -258,19 +245,19 @@ class VideoMeans:
         self._sums = np.zeros((count, 0))
 
     def add(self, clips: Sequence[int], values: NDArray[np.floating]) -> None:
-        """Take in what some clips give; every clip once.
+        """Add the features of some clips; each clip must be added exactly once.
 
         Parameters
         ----------
         clips
-            Their numbers.
+            Numbers of the clips.
         values
-            (n, D), a row a clip.
+            (n, D) features, one row per clip.
 
         Raises
         ------
         InputError
-            A shape is wrong.
+            If a shape is wrong.
         """
         if not self._sums.size:
             self._sums = np.zeros((len(self._clips), *values.shape[1:]))
@@ -281,3 +268,37 @@ class VideoMeans:
     def result(self) -> NDArray[np.float32]:
         """Return the means, (count, D)."""
         return (self._sums / self._clips[:, None]).astype(np.float32)
+
+
+def _read_cache(folder: Path | None, name: str) -> NDArray[np.float32] | None:
+    """Return cached features; None if there are none."""
+    path = None if folder is None else folder / f"{name}.npy"
+    if path is None or not path.exists():
+        return None
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, MemoryError) as error:
+        raise unavailable(path, error) from error
+    except (ValueError, EOFError) as error:
+        raise DatasetError(f"{path} is damaged ({error}): remove it, it will be computed again") from error
+
+
+def _write_cache(folder: Path | None, name: str, values: NDArray[np.float32]) -> None:
+    """Cache features, atomically."""
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / f"{name}.npy", is_shared=True) as hidden:
+            np.save(hidden, values, allow_pickle=False)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write features to {folder}: {reason_of(error)}. Give another --out"
+        ) from error
+
+
+def normalise_rows(features: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return features (V, D) with each row scaled to length 1 (L2); a row of zeros stays zero."""
+    features = np.asarray(features, np.float64)
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.where(lengths > 0, lengths, 1.0)

@@ -1,58 +1,64 @@
-"""From weights and shards to results: each protocol, end to end."""
+"""The parts that all protocols share: what is evaluated and how, the random baseline, the result."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mas_labels.errors import ConfigError, DatasetError, MissingDependencyError, reason_of
+from mas_labels.errors import ConfigError, DatasetError, reason_of
 from mas_labels.shards import ShardSet
 from mas_train.evaluation.features import Extraction, VideoFeatures, backbone_features, extract
-from mas_train.evaluation.results import Result, save_result, show_result
+from mas_train.evaluation.results import Result
 from mas_train.weights.load import SCRATCH, Weights, load_weights
+
+FEATURE_FOLDER: Final = "features"
+"""Name of the folder of cached features, next to that of the results: all protocols share it."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What all protocols share.
+    """Options that all protocols share.
 
     Attributes
     ----------
     weights
-        What is tested.
-    how
+        The weights to evaluate.
+    extraction
         How features are computed.
     out
-        Folder of pictures.
+        Folder of the result and its pictures.
     command
         The command line, kept in the result.
-    kind
-        Which features, one of `mas_train.evaluation.features.KINDS`.
+    feature_kind
+        One of `mas_train.evaluation.features.FEATURE_KINDS`.
     baseline
-        Whether random weights of the same backbone are measured, too.
+        True to measure random weights of the same backbone, too.
     """
 
     weights: Weights
-    how: Extraction
+    extraction: Extraction
     out: Path
     command: str
-    kind: str = "pooled"
+    feature_kind: str = "pooled"
     baseline: bool = True
 
     def features(self, weights: Weights, shards: ShardSet) -> VideoFeatures:
-        """Features of all videos in some shards."""
-        output = backbone_features(weights.backbone, self.kind)
-        return extract(weights.backbone, output, self.kind, weights.pixel_mean, shards, self.how)
+        """Compute the features of all videos of a shard set, or read them from the cache."""
+        output = backbone_features(weights.backbone, self.feature_kind)
+        mean = weights.pixel_mean
+        return extract(weights.backbone, output, self.feature_kind, mean, shards, self.extraction)
 
     def random_figures(self, measure: Callable[[Weights], dict[str, float]]) -> dict[str, float]:
-        """Measure random weights of the same backbone, unless that is what is tested."""
+        """Measure random weights of the same backbone; return {} without a baseline.
+
+        Random weights are their own baseline: they are not measured twice.
+        """
         if not self.baseline or self.weights.kind == SCRATCH:
             return {}
         recipe = self.weights.recipe
@@ -62,90 +68,19 @@ class Evaluation:
         )
 
 
-def describe_weights(weights: Weights) -> dict[str, Any]:
-    """Say where weights come from, as results keep it."""
-    content: Mapping[str, Any] = weights.content
-    before = weights.pretraining
-    return {
-        "source": weights.source,
-        "kind": weights.kind,
-        "preset": before.get("preset"),
-        "targets": before.get("targets", "joint") if before else None,
-        "backbone": weights.recipe["backbone"],
-        "width": float(weights.recipe["width"]),
-        "seed": int(weights.recipe["seed"]),
-        "frozen": bool(content.get("frozen", False)),
-        "label_fraction": float(content.get("label_fraction", 1.0)),
-        "epochs": content.get("epoch"),
-    }
-
-
-def shards_of(shards: ShardSet) -> tuple[str, str]:
-    """Return data set and split of shards.
-
-    Raises
-    ------
-    DatasetError
-        If they are of several.
-    """
-    plans = (shards.shard(number).plan for number in range(len(shards.paths)))
-    found = {(str(plan.get("manifest")), str(plan.get("split"))) for plan in plans}
-    if len(found) != 1:
-        names = ", ".join("/".join(pair) for pair in sorted(found))
-        raise DatasetError(f"expected shards of one split of one data set, found {names}: name them apart")
-    return found.pop()
-
-
-def make_result(
-    evaluation: Evaluation,
-    protocol: str,
-    shards: ShardSet,
-    features: VideoFeatures,
-    figures: dict[str, float],
-    random: dict[str, float],
-    details: dict[str, Any],
-) -> Result:
-    """Put figures together with what they were measured on and how."""
-    dataset, split = shards_of(shards)
-    known = int((features.classes >= 0).sum()) or len(features.paths)  # ASLAN's videos have no classes
-    incomplete = [*details.get("incomplete", []), *map(str, shards.incomplete)]
-    return Result(
-        protocol=protocol,
-        dataset=dataset,
-        split=split,
-        figures=figures,
-        weights=describe_weights(evaluation.weights),
-        videos=known + len(features.failed),
-        clips=features.clips,
-        failed=list(features.failed),
-        command=evaluation.command,
-        random_initialisation=random,
-        details=details | {"incomplete": list(dict.fromkeys(incomplete))},
-    )
-
-
-def with_classes(found: VideoFeatures) -> NDArray[np.bool_]:
-    """Return which videos have a class, (V,) bool.
-
-    Raises
-    ------
-    DatasetError
-        If none has.
-    """
-    known = found.classes >= 0
-    if not known.any():
-        raise DatasetError("the videos have no classes: this protocol needs them")
-    return known
-
-
-CACHE = "features"
-"""Folder of features, beside that of the results: the protocols share them."""
-
-
 def make_evaluation(
     source: str, out: Path, device: torch.device, workers: int, command: str, kind: str, baseline: bool
 ) -> Evaluation:
-    """Load weights and prepare the folder of results.
+    """Load the weights to evaluate and create the folder of results.
+
+    Parameters
+    ----------
+    source
+        A run's folder, a checkpoint, or ``"scratch"`` for random weights.
+    out, command, kind, baseline
+        As in `Evaluation`.
+    device, workers
+        As in `mas_train.evaluation.features.Extraction`.
 
     Raises
     ------
@@ -158,27 +93,104 @@ def make_evaluation(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write to {out} ({reason_of(error)}): give another --out") from error
-    how = Extraction(device, workers, cache=out.resolve().parent / CACHE)
-    return Evaluation(load_weights(source), how, out, command, kind, baseline)
+    extraction = Extraction(device, workers, cache=out.resolve().parent / FEATURE_FOLDER)
+    return Evaluation(load_weights(source), extraction, out, command, kind, baseline)
 
 
-def finish(result: Result, out: Path) -> str:
-    """Write a result as `<protocol>.json`, and return it as text."""
-    path = out / f"{result.protocol}.json"
-    save_result(result, path)
-    return f"{show_result(result)}\nwrote {path}"
+def dataset_and_split(shards: ShardSet) -> tuple[str, str]:
+    """Return the name of the data set and of the split that shards were made from.
+
+    Raises
+    ------
+    DatasetError
+        If the shards come from several.
+    """
+    plans = (shards.shard(number).plan for number in range(len(shards.paths)))
+    sources = {(str(plan.get("manifest")), str(plan.get("split"))) for plan in plans}
+    if len(sources) != 1:
+        names = ", ".join("/".join(source) for source in sorted(sources))
+        raise DatasetError(
+            f"expected shards of one split of one data set, found {names}: evaluate one at a time"
+        )
+    return sources.pop()
 
 
-C = 1.0
-"""Weight of errors against the margin."""
+def has_class(features: VideoFeatures) -> NDArray[np.bool_]:
+    """Return which videos have a class, (V,) bool.
+
+    Raises
+    ------
+    DatasetError
+        If no video has one.
+    """
+    known = features.classes >= 0
+    if not known.any():
+        raise DatasetError("the videos have no classes: this protocol needs them")
+    return known
 
 
-def require_sklearn() -> ModuleType:
-    """Import scikit-learn's `svm`, or say how to get it."""
-    try:
-        from sklearn import svm
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'this protocol needs scikit-learn, which does not load ({error}): pip install "mas-video[eval]"'
-        ) from error
-    return svm
+def recognition_rate(
+    predicted: NDArray[np.integer], truth: NDArray[np.integer], features: VideoFeatures
+) -> float:
+    """Return the share of videos whose class was predicted correctly; failed videos count as wrong."""
+    return float((predicted == truth).sum() / (len(truth) + len(features.failed)))
+
+
+def make_result(
+    evaluation: Evaluation,
+    protocol: str,
+    shards: ShardSet,
+    features: VideoFeatures,
+    figures: dict[str, float],
+    random: dict[str, float],
+    details: dict[str, Any],
+) -> Result:
+    """Combine figures with the weights, the test set and the command that they belong to.
+
+    Parameters
+    ----------
+    evaluation
+        The options of the measurement.
+    protocol
+        Name of the protocol.
+    shards, features
+        The test videos.
+    figures, random
+        The figures of the weights, and those of random ones.
+    details
+        Anything else that the protocol reports; ``"incomplete"`` is extended by the test shards.
+    """
+    dataset, split = dataset_and_split(shards)
+    videos = int((features.classes >= 0).sum()) or len(features.paths)  # ASLAN's videos have no classes
+    incomplete = [*details.get("incomplete", []), *map(str, shards.incomplete)]
+    return Result(
+        protocol=protocol,
+        dataset=dataset,
+        split=split,
+        figures=figures,
+        weights=describe_weights(evaluation.weights),
+        videos=videos + len(features.failed),
+        clips=features.clips,
+        failed=list(features.failed),
+        command=evaluation.command,
+        random_initialisation=random,
+        details=details | {"incomplete": list(dict.fromkeys(incomplete))},
+    )
+
+
+def describe_weights(weights: Weights) -> dict[str, Any]:
+    """Return the origin of weights, as `Result.weights` holds it."""
+    content: Mapping[str, Any] = weights.content
+    pretraining = weights.pretraining
+    return {
+        "source": weights.source,
+        "kind": weights.kind,
+        "preset": pretraining.get("preset"),
+        "targets": pretraining.get("targets", "joint") if pretraining else None,
+        "backbone": weights.recipe["backbone"],
+        "width": float(weights.recipe["width"]),
+        "seed": int(weights.recipe["seed"]),
+        "frozen": bool(content.get("frozen", False)),
+        "label_fraction": float(content.get("label_fraction", 1.0)),
+        "epochs": content.get("epoch"),
+    }

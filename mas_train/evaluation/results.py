@@ -1,4 +1,4 @@
-"""Results: one JSON file a measurement, shown beside the published figures."""
+"""Results of the protocols: one JSON file each, shown next to the published figures."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from pathlib import Path
 from typing import Any
 
 from mas_labels.errors import ConfigError, DatasetError, reason_of, unavailable
+from mas_labels.schema import RESULT_FORMAT
 from mas_labels.system.files import write_text
 from mas_train.data.class_match import describe_left_out
 from mas_train.evaluation.published import TABLES, TEST_VIDEOS, Row, Table, published_rows
 
-FORMAT = "mas-eval-result"
-SHOWN_CLASSES = 10
-"""Of many classes so many of the best and of the worst are shown."""
+MAX_SHOWN_CLASSES = 10
+"""Number of the best classes, and of the worst, that are shown where there are more than twice as many."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One measurement.
+    """Result of one protocol.
 
     Attributes
     ----------
     protocol
         ``"accuracy"``, ``"retrieval"``, ``"probe"``, ``"groups"``, ``"aslan"`` or ``"yupenn"``.
     dataset, split
-        What was tested, as the shards name it.
+        The test set, as named in the shards.
     figures
-        Name -> value; shares from 0 to 1. The first is the one that tables show.
+        Name -> value; shares from 0 to 1. Tables show the first one.
     weights
-        Where they come from: source, kind, preset and targets of pre-training, width, share of labels.
+        Origin of the weights: source, kind, preset and targets of pre-training, width, share of labels.
     videos, clips
-        Test videos in all, failed ones included, and clips.
+        Number of test videos in all, failed ones included, and of clips.
     failed
-        Test videos that gave no clip.
+        Paths of the test videos that have no clip.
     command
-        The command that made it.
+        The command that produced the result.
     random_initialisation
         The same figures for random weights (``"accuracy"``: for the network fine-tuned from them); empty
-        where they were not asked for.
+        if they were not measured.
     details
-        Whatever else the protocol tells.
+        Anything else that the protocol reports.
     """
 
     protocol: str
@@ -59,7 +59,7 @@ class Result:
 
 
 def row_key(result: Result) -> str:
-    """Return the row of the published tables that a result belongs in.
+    """Return the key of the row of the published tables that a result belongs to, see `Row.ours`.
 
     ``accuracy/scratch`` or ``accuracy/<preset of pre-training>/<targets>``; ``aslan/<kind>``,
     ``yupenn/<kind>`` with the kinds of `mas_train.weights.load.Weights.kind`.
@@ -73,7 +73,7 @@ def row_key(result: Result) -> str:
 
 
 def save_result(result: Result, path: Path) -> None:
-    """Write a result as JSON, whole or not at all.
+    """Write a result as JSON, atomically.
 
     Raises
     ------
@@ -82,10 +82,23 @@ def save_result(result: Result, path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"format": FORMAT, **asdict(result)}, indent=2)
+        text = json.dumps({"format": RESULT_FORMAT, **asdict(result)}, indent=2)
         write_text(path, text + "\n")
     except OSError as error:
         raise ConfigError(f"cannot write {path} ({reason_of(error)}): give another --out") from error
+
+
+def save_and_show(result: Result, folder: Path) -> str:
+    """Write a result as `<protocol>.json` into a folder; return it as text, with the file's path.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be written.
+    """
+    path = folder / f"{result.protocol}.json"
+    save_result(result, path)
+    return f"{show_result(result)}\nwrote {path}"
 
 
 def read_results(folders: Sequence[Path]) -> list[Result]:
@@ -94,28 +107,28 @@ def read_results(folders: Sequence[Path]) -> list[Result]:
     Raises
     ------
     DatasetError
-        If there are none, or one is damaged.
+        If there are none, or one is corrupt.
     UnavailableError
-        If one cannot be read now.
+        If one cannot be read at the moment.
     """
     results = []
     for path in sorted(path for folder in folders for path in folder.rglob("[!.]*.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(content, dict) and content.pop("format", None) == FORMAT:
+            if isinstance(content, dict) and content.pop("format", None) == RESULT_FORMAT:
                 results.append(Result(**content))
         except OSError as error:
             raise unavailable(path, error) from error
         except (ValueError, TypeError) as error:
-            raise DatasetError(f"{path} is no result that can be read ({error}): make it again") from error
+            raise DatasetError(f"{path} is no result that can be read ({error}): evaluate again") from error
     if not results:
-        looked = ", ".join(map(str, folders))
-        raise DatasetError(f"no results of mas-eval or mas-finetune in {looked}")
+        names = ", ".join(map(str, folders))
+        raise DatasetError(f"no results of mas-eval or mas-finetune in {names}")
     return results
 
 
 def show_result(result: Result) -> str:
-    """Return a result as text: ours, random weights, what was published, and what makes it not comparable."""
+    """Return a result as text, with random weights, published figures and warnings next to it."""
     lines = [
         f"{result.protocol} on {result.dataset}, split {result.split}: {result.videos} videos, "
         f"{result.clips} clips, weights {result.weights['source']} ({result.weights['kind']})"
@@ -130,7 +143,7 @@ def show_result(result: Result) -> str:
     if "per_class" in result.details:
         lines += _class_lines(result.details)
     if result.protocol == "accuracy" and not random and result.weights["kind"] != "supervised":
-        lines.append("  random initialisation: not beside it; --scratch-run names such a run")
+        lines.append("  random initialisation: not measured; --scratch-run names such a run")
     details = result.details
     warnings = [*details.get("incomplete", []), *describe_left_out(details.get("left_out", {}))]
     warnings += details.get("leaks", [])
@@ -145,7 +158,7 @@ def show_result(result: Result) -> str:
 
 
 def _class_lines(details: Mapping[str, Any]) -> list[str]:
-    """Show the classes, the best first; of many only those at both ends."""
+    """Return one line per class, the best first; of many classes only the best and the worst."""
     rows = [
         (share, name, sum(counts))
         for share, name, counts in zip(
@@ -156,27 +169,27 @@ def _class_lines(details: Mapping[str, Any]) -> list[str]:
     rows.sort(key=lambda row: (-row[0], row[1]))
     width = max((len(name) for _, name, _ in rows), default=0)
     lines = [f"    {name:<{width}}  {share:7.4f} of {count} videos" for share, name, count in rows]
-    if len(lines) > 2 * SHOWN_CLASSES:
-        left_out = len(lines) - 2 * SHOWN_CLASSES
-        lines[SHOWN_CLASSES:-SHOWN_CLASSES] = [f"    ... {left_out} more in classes.csv"]
+    if len(lines) > 2 * MAX_SHOWN_CLASSES:
+        left_out = len(lines) - 2 * MAX_SHOWN_CLASSES
+        lines[MAX_SHOWN_CLASSES:-MAX_SHOWN_CLASSES] = [f"    ... {left_out} more in classes.csv"]
     return ["  by class, top-1:", *lines]
 
 
 def show_tables(results: Sequence[Result]) -> str:
-    """Return the paper's tables 1 to 6 with our figures beside the published ones, as Markdown."""
-    parts = [_show_table(number, table, results) for number, table in TABLES.items()]
-    return "\n\n".join(parts)
+    """Return the paper's tables 1 to 6 with our figures next to the published ones, as Markdown."""
+    return "\n\n".join(_show_table(number, table, results) for number, table in TABLES.items())
 
 
 def _show_table(number: int, table: Table, results: Sequence[Result]) -> str:
-    heads = [f"{column}{what}" for column in table.columns for what in (", published", ", ours")]
-    lines = [f"### Table {number}. {table.title}", "", f"| method | {' | '.join(heads)} |"]
-    lines.append("|---" * (len(heads) + 1) + "|")
-    commands: dict[str, str] = {}  # and the row that each made
+    """Return one table, and below it the commands that produced our figures."""
+    headers = [f"{column}, {origin}" for column in table.columns for origin in ("published", "ours")]
+    lines = [f"### Table {number}. {table.title}", "", f"| method | {' | '.join(headers)} |"]
+    lines.append("|---" * (len(headers) + 1) + "|")
+    commands: dict[str, str] = {}  # command -> method
     for row in table.rows:
         cells = []
         for column, figure in zip(table.columns, row.figures, strict=True):
-            ours = [r for r in results if _belongs(r, row, table, column)]
+            ours = [result for result in results if _belongs(result, row, table, column)]
             commands.update({result.command: row.method for result in ours})
             cells += ["-" if figure is None else f"{figure:g}", ", ".join(map(_percent, ours)) or "-"]
         lines.append(f"| {row.method} | {' | '.join(cells)} |")
@@ -185,19 +198,22 @@ def _show_table(number: int, table: Table, results: Sequence[Result]) -> str:
 
 
 def _belongs(result: Result, row: Row, table: Table, dataset: str) -> bool:
-    """Whether a result is one of a row and column: whole convolutions trained with all labels on split 1."""
+    """Return whether a result belongs in a row and column.
+
+    Accuracies must be of networks fine-tuned as a whole with all labels; all must be of split 1.
+    """
     weights: Mapping[str, Any] = result.weights
-    whole = weights.get("label_fraction", 1.0) == 1.0 and not weights.get("frozen", False)
+    is_whole = weights.get("label_fraction", 1.0) == 1.0 and not weights.get("frozen", False)
     return (
         (result.protocol, result.dataset) == (table.protocol, dataset)
         and row_key(result) == row.ours
-        and (whole or table.protocol != "accuracy")
+        and (is_whole or table.protocol != "accuracy")
         and result.split in ("test1", "all")
     )
 
 
 def _percent(result: Result) -> str:
-    """The first figure in percent; in brackets where videos are missing from the test set."""
+    """Return the first figure in percent; in brackets if videos of the test set are missing."""
     text = f"{100 * next(iter(result.figures.values())):.1f}"
     expected = TEST_VIDEOS.get((result.dataset, result.split), result.videos)
     return text if result.videos == expected else f"({text}: {result.videos} of {expected} videos)"

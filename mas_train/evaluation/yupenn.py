@@ -1,4 +1,7 @@
-"""Dynamic scenes of YUPENN, leaving one video out (paper, section 4.5; Derpanis et al., CVPR 2012)."""
+"""Dynamic scene recognition on YUPENN (paper, section 4.5; Derpanis et al., CVPR 2012).
+
+Features of each video, a linear SVM trained on all other videos, and the share that it recognises.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,23 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import InputError
 from mas_labels.shards import ShardSet
-from mas_train.evaluation.protocol import C, Evaluation, make_result, require_sklearn, shards_of, with_classes
+from mas_train.evaluation.features import VideoFeatures, normalise_rows
+from mas_train.evaluation.options import SVM_C
+from mas_train.evaluation.protocol import (
+    Evaluation,
+    dataset_and_split,
+    has_class,
+    make_result,
+    recognition_rate,
+)
 from mas_train.evaluation.results import Result
-from mas_train.evaluation.retrieval import normalise_rows
-from mas_train.weights.load import Weights
+from mas_train.evaluation.svm import require_sklearn
 
 
 def leave_one_out(
-    features: NDArray[np.floating], classes: NDArray[np.integer], c: float = C
+    features: NDArray[np.floating], classes: NDArray[np.integer], c: float = SVM_C
 ) -> NDArray[np.int64]:
-    """Recognise each video by a linear SVM trained on all others.
+    """Predict the class of each video by a linear SVM trained on all others.
 
     Parameters
     ----------
@@ -29,16 +39,30 @@ def leave_one_out(
 
     Returns
     -------
-    (V,) int64: the class recognised.
+    (V,) int64: the predicted classes.
 
     Raises
     ------
     InputError
-        A shape is wrong, a feature is not finite, or a class has only one video.
+        If a shape is wrong, a feature is not finite, or a class has only one video.
     MissingDependencyError
-        scikit-learn is not installed.
+        If scikit-learn is not installed.
     """
     features, classes = np.asarray(features), np.asarray(classes)
+    _check(features, classes)
+    svm = require_sklearn()
+    rows = normalise_rows(features)
+    kernel = rows @ rows.T  # (V, V): computed once, each fit uses a part of it
+    predicted = np.empty(len(classes), np.int64)
+    for video in range(len(classes)):
+        others = np.delete(np.arange(len(classes)), video)
+        machine = svm.SVC(kernel="precomputed", C=c).fit(kernel[np.ix_(others, others)], classes[others])
+        predicted[video] = machine.predict(kernel[video, others][None])[0]
+    return predicted
+
+
+def _check(features: NDArray[np.floating], classes: NDArray[np.integer]) -> None:
+    """Refuse features and classes that no SVM can be trained on."""
     if features.ndim != 2 or classes.shape != features.shape[:1]:
         raise InputError(
             f"expected features (V, D) and classes (V,), found {features.shape}, {classes.shape}"
@@ -48,39 +72,37 @@ def leave_one_out(
     _, counts = np.unique(classes, return_counts=True)
     if len(counts) < 2 or counts.min() < 2:
         raise InputError(
-            f"expected 2 classes or more with 2 videos each or more, found counts {counts.tolist()}"
+            f"expected 2 or more classes with 2 or more videos each, found counts {counts.tolist()}"
         )
-    svm = require_sklearn()
-    rows = normalise_rows(features)
-    kernel = rows @ rows.T  # (V, V): computed once, a fit takes its part
-    recognised = np.empty(len(classes), np.int64)
-    for video in range(len(classes)):
-        others = np.delete(np.arange(len(classes)), video)
-        machine = svm.SVC(kernel="precomputed", C=c).fit(kernel[np.ix_(others, others)], classes[others])
-        recognised[video] = machine.predict(kernel[video, others][None])[0]
-    return recognised
 
 
 def evaluate_yupenn(evaluation: Evaluation, shards: ShardSet, c: float) -> Result:
-    """Leave-one-out recognition by a linear SVM.
+    """Measure leave-one-out recognition by a linear SVM.
+
+    Parameters
+    ----------
+    evaluation
+        The weights, and where to write.
+    shards
+        The videos of YUPENN.
+    c
+        Weight of errors in the SVM.
 
     Raises
     ------
     DatasetError
         If the videos have no classes.
     """
-    shards_of(shards)  # refuses before the work
+    dataset_and_split(shards)  # refuses mixed shards before the work
+    features = evaluation.features(evaluation.weights, shards)
+    figures = _measure(features, c)
+    random = evaluation.random_figures(lambda weights: _measure(evaluation.features(weights, shards), c))
+    details = {"features": evaluation.feature_kind, "svm_c": c}
+    return make_result(evaluation, "yupenn", shards, features, figures, random, details)
 
-    def measure(weights: Weights) -> dict[str, float]:
-        found = evaluation.features(weights, shards)
-        known = with_classes(found)
-        recognised = leave_one_out(found.values[known], found.classes[known], c)
-        right = int((recognised == found.classes[known]).sum())
-        return {"accuracy": right / (int(known.sum()) + len(found.failed))}
 
-    figures = measure(evaluation.weights)
-    details = {"features": evaluation.kind, "svm_c": c}
-    found = evaluation.features(evaluation.weights, shards)
-    return make_result(
-        evaluation, "yupenn", shards, found, figures, evaluation.random_figures(measure), details
-    )
+def _measure(features: VideoFeatures, c: float) -> dict[str, float]:
+    """Return the accuracy of leave-one-out recognition."""
+    known = has_class(features)
+    predicted = leave_one_out(features.values[known], features.classes[known], c)
+    return {"accuracy": recognition_rate(predicted, features.classes[known], features)}

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.coloured import CPU, SMALL, WIDTH, run
+from helpers.coloured import COLOURS, CPU, SMALL, WIDTH, label_frames, run
+from torch.nn.modules.module import register_module_forward_pre_hook
 
+from mas_labels.datasets.manifest import packaged_manifests
 from mas_labels.errors import CheckpointError, DatasetError
 from mas_labels.report.write import write_report
 from mas_labels.shards.shard_set import ShardSet, open_shards
@@ -23,9 +26,15 @@ from mas_train.cli.evaluate import main as eval_main
 from mas_train.cli.finetune import command as finetune_command
 from mas_train.data.clips import clip_videos
 from mas_train.data.views import CENTRE_VIEW, take_views
-from mas_train.evaluation.aslan import by_sample
+from mas_train.evaluation.aslan import by_sample, evaluate_aslan
+from mas_train.evaluation.aslan_pairs import Pairs
 from mas_train.evaluation.features import Extraction, backbone_features, extract
+from mas_train.evaluation.options import ProbeOptions
+from mas_train.evaluation.probe import evaluate_groups, evaluate_probe
+from mas_train.evaluation.protocol import Evaluation, dataset_and_split
 from mas_train.evaluation.results import read_results
+from mas_train.evaluation.retrieval import evaluate_retrieval
+from mas_train.evaluation.yupenn import evaluate_yupenn
 from mas_train.recipe import make_recipe
 from mas_train.weights.load import SCRATCH, fingerprint, load_weights
 
@@ -114,13 +123,68 @@ def test_clips_know_their_videos(train: ShardSet) -> None:
 
 
 def test_shards_of_two_splits_are_refused_before_the_work(train: ShardSet) -> None:
-    from mas_train.evaluation.protocol import shards_of
-
-    assert shards_of(train) == ("folder", "all")
+    assert dataset_and_split(train) == ("folder", "all")
     mixed = open_shards(train.paths)
     mixed.shard(0).plan["split"] = "other"
-    with pytest.raises(DatasetError, match="found folder/all, folder/other: name them apart"):
-        shards_of(mixed)
+    with pytest.raises(DatasetError, match="found folder/all, folder/other: evaluate one at a time"):
+        dataset_and_split(mixed)
+
+
+@pytest.fixture(scope="module")
+def persons(train: ShardSet, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    """Shards whose videos have groups: of each colour two videos by each of two persons."""
+    videos, root = train.paths[0].parents[1] / "videos", tmp_path_factory.mktemp("persons")
+    for name in COLOURS:
+        (root / name).mkdir()
+        for number, path in enumerate(sorted((videos / name).glob("0*.avi"))):
+            shutil.copy(path, root / name / f"{'ab'[number % 2]}_{number}.avi")
+    return label_frames(root, root / "shards", packaged_manifests()["weizmann"])
+
+
+@pytest.fixture
+def forward_clips() -> Iterator[list[int]]:
+    """Number of clips of each forward pass through the first convolution of a network."""
+    counts: list[int] = []
+
+    def count(module: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        if isinstance(module, torch.nn.Conv3d) and module.in_channels == 3:
+            counts.append(len(inputs[0]))
+
+    handle = register_module_forward_pre_hook(count)
+    yield counts
+    handle.remove()
+
+
+@pytest.mark.parametrize("protocol", ["retrieval", "probe", "groups", "yupenn", "aslan"])
+def test_without_a_cache_each_clip_passes_each_network_once(
+    protocol: str,
+    pretrained: Path,
+    train: ShardSet,
+    test: ShardSet,
+    persons: ShardSet,
+    tmp_path: Path,
+    forward_clips: list[int],
+) -> None:
+    weights, extraction = load_weights(pretrained), Extraction(CPU, 0, cache=None)
+    evaluation = Evaluation(weights, extraction, tmp_path, "", feature_kind="mean", baseline=True)
+    if protocol == "retrieval":
+        result = evaluate_retrieval(evaluation, train, test)
+    elif protocol == "probe":
+        result = evaluate_probe(evaluation, train, test, ProbeOptions(few=0.5, draws=2))
+    elif protocol == "groups":
+        result = evaluate_groups(evaluation, persons, 10.0)
+    elif protocol == "yupenn":
+        result = evaluate_yupenn(evaluation, train, 1.0)
+    else:
+        numbers = np.arange(1, 9)
+        first, second = np.repeat(numbers, 8), np.tile(numbers, 8)
+        pairs = Pairs(first, second, (first - 1) // 4 == (second - 1) // 4, np.arange(64) % 2)
+        result = evaluate_aslan(evaluation, train, pairs, 2, 1.0)
+    evaluated = {"retrieval": [train, test], "probe": [train, test], "groups": [persons]}.get(
+        protocol, [train]
+    )
+    assert sum(forward_clips) == 2 * sum(map(len, evaluated))  # the weights, and random ones
+    assert result.random_initialisation.keys() == result.figures.keys()
 
 
 # protocols

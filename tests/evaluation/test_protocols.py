@@ -14,12 +14,11 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from mas_labels.errors import DatasetError, InputError
-from mas_train.evaluation.accuracy import video_accuracy
-from mas_train.evaluation.aslan import evaluate_pairs, similarities
+from mas_train.evaluation.accuracy import draw_confusion, video_accuracy
+from mas_train.evaluation.aslan import draw_roc, evaluate_pairs, similarities
 from mas_train.evaluation.aslan_pairs import Pairs, read_view1, read_view2
-from mas_train.evaluation.attention import attention_maps
+from mas_train.evaluation.attention import AttentionRow, attention_maps, draw_attention
 from mas_train.evaluation.features import VideoMeans
-from mas_train.evaluation.figures import AttentionRow, draw_attention, draw_confusion, draw_roc
 from mas_train.evaluation.retrieval import NEIGHBOURS, nearest_videos, retrieval_accuracy
 from mas_train.evaluation.yupenn import leave_one_out
 

@@ -33,9 +33,9 @@ def coloured_shards(folder: Path, first: int, videos: int) -> ShardSet:
     return label_frames(folder / "videos", folder / "shards")
 
 
-def label_frames(root: Path, out: Path, **options: object) -> ShardSet:
+def label_frames(root: Path, out: Path, manifest: Path = FOLDER_MANIFEST, **options: object) -> ShardSet:
     """Make shards of frames only of whatever videos lie in a folder."""
-    listing = find_videos(load_manifest(FOLDER_MANIFEST), root)
+    listing = find_videos(load_manifest(manifest), root)
     config = LabelConfig(frames_only=True, store_boundaries=False, **options)  # type: ignore[arg-type]
     results = label_all(make_plan(listing, "all", 5), config, root, out)
     assert all(result.error is None for result in results)

@@ -1,0 +1,47 @@
+"""The pictures on the page about a training run: attention maps and nearest neighbours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mas_labels.shards import ShardSet
+from mas_train.evaluation.attention import save_attention
+from mas_train.evaluation.protocol import Evaluation
+from mas_train.evaluation.retrieval import draw_neighbours, spread_evenly
+
+
+def draw_run_pictures(
+    evaluation: Evaluation, shards: ShardSet, queries: ShardSet | None, clips: int
+) -> list[Path]:
+    """Draw attention maps of some clips and, with `queries`, nearest neighbours.
+
+    Parameters
+    ----------
+    evaluation
+        The weights, and the folder of the pictures.
+    shards
+        Labelled clips, whose videos are the gallery.
+    queries
+        Test shards, whose videos search; None draws no neighbours.
+    clips
+        Number of clips of `shards` in the picture of attention, evenly spread over all.
+
+    Returns
+    -------
+    The pictures: attention.png, neighbours.png.
+
+    Raises
+    ------
+    ConfigError
+        If a picture cannot be written.
+    DatasetError
+        If there are no clips.
+    """
+    attention, neighbours = evaluation.out / "attention.png", evaluation.out / "neighbours.png"
+    chosen = spread_evenly(len(shards), clips).tolist()
+    save_attention(evaluation.weights, shards, chosen, evaluation.extraction.device, attention)
+    if queries is None:
+        return [attention]
+    train, test = (evaluation.features(evaluation.weights, part) for part in (shards, queries))
+    draw_neighbours(train, shards, test, queries, neighbours)
+    return [attention, neighbours]
