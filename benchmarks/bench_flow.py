@@ -27,6 +27,7 @@ import mas_labels
 from mas_labels.flow import tvl1
 from mas_labels.flow.estimators import ESTIMATORS
 from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, MOTION_NAMES, PATTERNS, VIEW_SIZE
+from mas_labels.system.extensions import available_isas
 
 REFERENCE = "tvl1-opencv"
 FLOOR = "tvl1-opencv, input + 1e-4"
@@ -79,7 +80,7 @@ def opencv_moved(grey: Clip) -> Flow:
 
 def make_methods() -> dict[str, Callable[[Clip], Flow]]:
     """Return the estimators by the names of the table's rows, the reference first."""
-    fast = [isa for isa in tvl1.available_isas() if isa != "portable"]
+    fast = [isa for isa in available_isas("tvl1") if isa != "portable"]
     ours = {f"tvl1, {isa}": on_isa(isa) for isa in fast or ["portable"]}
     others = {name: ESTIMATORS[name] for name in ESTIMATORS if name not in ("tvl1", REFERENCE)}
     return {REFERENCE: ESTIMATORS[REFERENCE], **ours, FLOOR: opencv_moved, **others}

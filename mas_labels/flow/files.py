@@ -89,11 +89,6 @@ def flow_to_grey(flow: Flow, bound: float = PICTURE_BOUND) -> NDArray[np.uint8]:
     return np.rint((np.clip(flow, -bound, bound) + bound) * (255.0 / (2.0 * bound))).astype(np.uint8)
 
 
-def grey_to_flow(grey: NDArray[np.uint8], bound: float = PICTURE_BOUND) -> Flow:
-    """Undo `flow_to_grey`, to within bound / 255 pixels per frame where nothing was cut off."""
-    return (grey.astype(np.float32) * np.float32(2.0 * bound / 255.0)) - np.float32(bound)
-
-
 def write_flow(
     flow: Iterable[Flow], out: Path, *, dtype: str = "float16", bound: float = PICTURE_BOUND
 ) -> int:

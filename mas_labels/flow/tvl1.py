@@ -6,16 +6,15 @@ set, the number of processes or the caller's floating-point state.
 
 from __future__ import annotations
 
-import importlib
 import os
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mas_labels.errors import ConfigError, InputError, MissingDependencyError
+from mas_labels.errors import ConfigError, InputError
+from mas_labels.system.extensions import available_isas, load_extension
 
 Flow = NDArray[np.float32]
 
@@ -69,21 +68,6 @@ class Tvl1Options:
             raise ConfigError(f"TV-L1: {name}: expected {expected}, found {getattr(self, name)}")
 
 
-def is_built() -> bool:
-    """Say whether the compiled extension is there."""
-    try:
-        _native()
-    except MissingDependencyError:
-        return False
-    return True
-
-
-def available_isas() -> tuple[str, ...]:
-    """Name the instruction sets this machine runs, best first: of "avx512", "avx2", "portable"."""
-    names: tuple[str, ...] = _native().available()
-    return names
-
-
 def isa() -> str:
     """Name the instruction set in use: the best of this machine, or what ``MAS_TVL1_ISA`` says.
 
@@ -94,7 +78,7 @@ def isa() -> str:
     MissingDependencyError
         The extension was not built.
     """
-    available = available_isas()
+    available = available_isas("tvl1")
     wanted = os.environ.get(ISA_VARIABLE) or available[0]
     if wanted not in available:
         raise ConfigError(
@@ -164,18 +148,6 @@ median_filtering
     return _solve(_check_frames(np.asarray(frames)), None, options)
 
 
-def _native() -> ModuleType:
-    """Import the compiled extension, or say how to get it."""
-    try:
-        return importlib.import_module("mas_labels._tvl1")
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"TV-L1's compiled extension is not there ({error}). Install a C++17 compiler, GCC or Clang "
-            "(Debian: apt install g++), and build it: python setup.py build_ext --inplace in a checkout, "
-            "or else pip install --force-reinstall --no-deps this package"
-        ) from error
-
-
 def _check_frames(frames: NDArray[Any]) -> NDArray[Any]:
     """Give `frames` as a contiguous array; raise `InputError` unless it is what `tvl1_flow` takes."""
     if frames.ndim != 3 or len(frames) < 2:
@@ -195,5 +167,5 @@ def _solve(frames: NDArray[Any], initial_flow: Flow | None, options: Tvl1Options
     flow = np.empty((count - 1, rows, cols, 2), np.float32)
     initial = None if initial_flow is None else np.ascontiguousarray(initial_flow)
     numbers = [value for name, value in vars(options).items() if name != "gamma"]
-    _native().solve(isa(), frames, initial, flow, tuple(numbers))
+    load_extension("tvl1").solve(isa(), frames, initial, flow, tuple(numbers))
     return flow

@@ -6,16 +6,15 @@ The GIL is released; one call uses one thread and frees its memory when it retur
 
 from __future__ import annotations
 
-import importlib
 from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import MissingDependencyError
 from mas_labels.labels.block_sums import BACKEND_VARIABLE, Backend, ColourSums, Crops, FieldSums
 from mas_labels.labels.patterns import ALL_BLOCKS
 from mas_labels.schema import COLOURS, ORIENTATIONS
+from mas_labels.system.extensions import available_isas, load_extension
 
 
 def native_backend(isa: str | None = None) -> Backend:
@@ -31,27 +30,9 @@ def native_backend(isa: str | None = None) -> Backend:
     MissingDependencyError
         The extension was not built.
     """
-    compiled = _Compiled(_native(), isa or available_isas()[0])
+    alternative = f". Or set {BACKEND_VARIABLE}=numpy: the same labels, but many times slower"
+    compiled = _Compiled(load_extension("labels", alternative), isa or available_isas("labels")[0])
     return Backend(compiled.field_sums, compiled.vote_sums, compiled.colour_sums, compiled.frequent_colours)
-
-
-def available_isas() -> tuple[str, ...]:
-    """Name the instruction sets this machine runs, best first."""
-    names: tuple[str, ...] = _native().available()
-    return names
-
-
-def _native() -> ModuleType:
-    """Import the compiled extension, or say how to get it or to do without."""
-    try:
-        return importlib.import_module("mas_labels._labels")
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"the compiled part of the labels is not there ({error}). Install a C++17 compiler, GCC or Clang "
-            "(Debian: apt install g++), and build it: python setup.py build_ext --inplace in a checkout, or "
-            f"else pip install --force-reinstall --no-deps this package. Or set {BACKEND_VARIABLE}=numpy: "
-            "the same labels, but many times slower"
-        ) from error
 
 
 class _Compiled:

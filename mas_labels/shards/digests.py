@@ -14,19 +14,18 @@ frames are read straight into the caller's buffer and still compared.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels import schema
-from mas_labels.errors import ShardError, unavailable
+from mas_labels.errors import MissingDependencyError, ShardError, unavailable
+from mas_labels.system.extensions import available_isas, load_extension
 
 SEAL_BYTES: Final = 512
 """The smallest block HDF5 can leave to its user."""
@@ -108,20 +107,6 @@ CHECKSUM_BYTES: Final = 4
 """What HDF5's filter puts after each chunk, the lowest byte first."""
 
 
-def _native() -> ModuleType | None:
-    """Import the compiled extension; that it could not be built was said then."""
-    try:
-        return importlib.import_module("mas_labels._checksum")
-    except ImportError:
-        return None
-
-
-def available_isas() -> tuple[str, ...]:
-    """Instruction sets this processor can compute it with, best first; none if the extension is not built."""
-    native = _native()
-    return () if native is None else native.available()
-
-
 def make_fletcher32(isa: str | None = None) -> Callable[[NDArray[np.uint8]], int] | None:
     """Return the function that computes the checksum of contiguous bytes.
 
@@ -135,8 +120,9 @@ def make_fletcher32(isa: str | None = None) -> Callable[[NDArray[np.uint8]], int
     callable or None
         None if the extension is not built: read through HDF5 then, which compares checksums itself.
     """
-    native = _native()
-    if native is None:
+    try:
+        native = load_extension("checksum")
+    except MissingDependencyError:
         return None
-    chosen = isa or available_isas()[0]
+    chosen = isa or available_isas("checksum")[0]
     return lambda data: native.fletcher32(chosen, data)

@@ -12,12 +12,17 @@ from hypothesis import strategies as st
 
 from mas_labels.errors import ConfigError, InputError, VideoError
 from mas_labels.flow.estimators import ESTIMATORS
-from mas_labels.flow.files import FRAMES_AT_A_TIME, flow_to_grey, grey_to_flow, video_flow, write_flow
+from mas_labels.flow.files import FRAMES_AT_A_TIME, flow_to_grey, video_flow, write_flow
 from mas_labels.video.video_file import VideoReader
 
 
 def fields(count=5, rows=24, cols=32):
     return np.random.default_rng(0).uniform(-15, 15, (count, rows, cols, 2)).astype(np.float32)
+
+
+def grey_to_flow(grey, bound=20.0):
+    """Undo `flow_to_grey`, to within bound / 255 pixels per frame where nothing was clipped."""
+    return (grey.astype(np.float32) * np.float32(2.0 * bound / 255.0)) - np.float32(bound)
 
 
 def test_grey_values_by_hand():

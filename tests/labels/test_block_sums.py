@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 import mas_labels
 from mas_labels.errors import ConfigError, MissingDependencyError
 from mas_labels.labels.block_sums import BACKEND_VARIABLE
-from mas_labels.labels.block_sums_native import available_isas, native_backend
+from mas_labels.labels.block_sums_native import native_backend
 from mas_labels.labels.block_sums_numpy import NUMPY_BACKEND
 from mas_labels.labels.compute import choose_backend
 from mas_labels.labels.patterns import WHOLE_VIEW
 from mas_labels.labels.views import view_table
+from mas_labels.system.extensions import available_isas
 
-ISAS = available_isas()
+ISAS = available_isas("labels")
 KINDS = ("noise", "patches", "few colours", "still", "grey")
 
 
