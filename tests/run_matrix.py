@@ -1,10 +1,11 @@
 """Run the main job and the fast tests with the oldest and the newest versions that setup.cfg allows.
 
-    python tests/run_matrix.py [--python 3.12] [--versions newest] [--extras inspect,dask] [test_video.py ...]
+    python tests/run_matrix.py [--python 3.12] [--versions newest] [--extras inspect,dask] [TEST ...]
 
-For each promised Python that is found a wheel is built from the source distribution, installed by uv beside
-its requirements in an empty environment, and used from a folder that has none of the packages' code. Without
-the extra ``train`` there is no torch, and what needs it is left out. The last lines say what ran.
+For each supported Python on this machine, a wheel is built from the source distribution, installed by uv with
+its requirements into an empty environment, and used from a folder without the packages' source. A TEST is a
+folder or file below tests/, such as ``labels`` or ``video/test_video.py``. Without the extra ``train``, tests
+that need torch are left out. The last lines list what ran.
 """
 
 from __future__ import annotations
@@ -31,19 +32,25 @@ UV = (sys.executable, "-m", "uv")
 RESOLUTIONS = {"oldest": "lowest-direct", "newest": "highest"}
 EXTRAS = "train,inspect,dask,eval,export,onnx,tensorboard"
 TOOLS = ("hypothesis", "ipykernel", "nbclient", "packaging", "pytest")
-OF_THE_TREE = {"test_docs.py", "test_installed.py", "test_reliability_page.py", "test_train_boundaries.py"}
-"""Tests of the checkout, not of what is installed."""
+CHECKOUT_ONLY = {
+    "test_contributing.py",
+    "test_docs.py",
+    "test_installed.py",
+    "test_reliability_page.py",
+    "test_rooms.py",
+}
+"""Tests that read the source tree, which is not installed."""
 UV_NAMES = {
     "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
     "PIP_FIND_LINKS": "UV_FIND_LINKS",
     "PIP_CERT": "SSL_CERT_FILE",
     "PIP_DEFAULT_TIMEOUT": "UV_HTTP_TIMEOUT",
 }
-"""Settings of pip, and what uv calls them."""
+"""uv's name of each setting of pip."""
 
 
 def promised_pythons() -> list[str]:
-    """Versions, such as 3.12, that setup.cfg promises."""
+    """Return the Python versions that setup.cfg promises, such as 3.12."""
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
     promised = SpecifierSet(setup["options"]["python_requires"])
@@ -51,7 +58,7 @@ def promised_pythons() -> list[str]:
 
 
 def find_python(version: str) -> Path | None:
-    """Find a Python that starts: on PATH, else among pyenv's."""
+    """Find a Python interpreter that starts: on PATH, else among pyenv's."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     on_path = shutil.which(f"python{version}")
     for path in (*map(Path, [on_path] if on_path else []), *pyenv.glob(f"{version}.*/bin/python{version}")):
@@ -61,7 +68,7 @@ def find_python(version: str) -> Path | None:
 
 
 def run(*command: object, cwd: Path) -> None:
-    """Run a command that imports nothing of the checkout; raise `CalledProcessError` if it fails."""
+    """Run a command that imports nothing from the checkout; raise `CalledProcessError` if it fails."""
     settings = {uv: os.environ[pip] for pip, uv in UV_NAMES.items() if pip in os.environ}
     environment = {"MAS_SHARED": str(ROOT.parent / "shared"), **settings, **os.environ}
     environment.pop("PYTHONPATH", None)
@@ -71,7 +78,7 @@ def run(*command: object, cwd: Path) -> None:
 
 @cache
 def build(python: Path, folder: Path) -> tuple[Path, Path]:
-    """Build the wheel of the source distribution; return it, and the unpacked source without the packages."""
+    """Build a wheel from the source distribution; return it and the unpacked source without the packages."""
     run(*UV, "build", "--quiet", "--python", python, "--out-dir", folder, ROOT, cwd=folder)
     (wheel,), (archive,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
@@ -83,19 +90,20 @@ def build(python: Path, folder: Path) -> tuple[Path, Path]:
 
 
 def requirements_of(wheel: Path, extras: list[str]) -> list[str]:
-    """Return what a wheel with some of its extras requires."""
+    """Return the requirements of a wheel with some of its extras."""
     with zipfile.ZipFile(wheel) as packed:
         (folder,) = {name.split("/")[0] for name in packed.namelist() if ".dist-info/" in name}
         parsed = map(Requirement, PathDistribution(zipfile.Path(packed, f"{folder}/")).requires or [])
         return [
-            f"{found.name}{found.specifier}"
-            for found in parsed
-            if found.marker is None or any(found.marker.evaluate({"extra": extra}) for extra in extras)
+            f"{requirement.name}{requirement.specifier}"
+            for requirement in parsed
+            if requirement.marker is None
+            or any(requirement.marker.evaluate({"extra": extra}) for extra in extras)
         ]
 
 
 def main_job(commands: Path, folder: Path, with_torch: bool) -> None:
-    """Videos, shards, checks, a short training run and a page, in an empty folder."""
+    """Run the main job in an empty folder: videos, shards, checks, a short training run, a page."""
     folder.mkdir()
     labels = commands / "mas-labels"
     run(labels, "demo", "--out", "videos", cwd=folder)
@@ -112,19 +120,38 @@ def main_job(commands: Path, folder: Path, with_torch: bool) -> None:
 
 
 def choose_tests(source: Path, with_torch: bool, names: list[str]) -> list[str]:
-    """Return the test files to run: none of the tree's, and without torch those of mas_labels alone."""
-    torch = re.compile("mas_train|torch|coloured|rehearsing")
+    """Choose the test files to run.
+
+    Parameters
+    ----------
+    source
+        The unpacked source distribution.
+    with_torch
+        Whether torch is installed; without it, only tests of mas_labels are chosen.
+    names
+        Folders and files below tests/; none: all.
+
+    Raises
+    ------
+    SystemExit
+        If there is no such folder or file.
+    """
+    needs_torch = re.compile("mas_train|torch|coloured|rehearsing")
+    chosen: set[Path] = set()
+    for path in (source / "tests" / name for name in names or ["."]):
+        if not path.exists():
+            sys.exit(f"error: no test folder or file {path.relative_to(source)}: see tests/")
+        chosen |= {path} if path.is_file() else set(path.rglob("test_*.py"))
     return [
         str(path.relative_to(source))
-        for path in sorted((source / "tests").rglob("test_*.py"))
-        if path.name not in OF_THE_TREE
-        and (with_torch or not torch.search(path.read_text(encoding="utf-8")))
-        and (not names or path.name in names)
+        for path in sorted(chosen)
+        if path.name not in CHECKOUT_ONLY
+        and (with_torch or not needs_torch.search(path.read_text(encoding="utf-8")))
     ]
 
 
 def try_versions(python: Path, versions: str, folder: Path, extras: list[str], names: list[str]) -> str:
-    """Run everything in one environment; return what ran and the versions in it."""
+    """Run the main job and the tests in one environment; return a summary with its versions."""
     wheel, source = build(python, folder)
     environment = folder / versions
     run(*UV, "venv", "--quiet", "--python", python, environment, cwd=source)
@@ -139,18 +166,18 @@ def try_versions(python: Path, versions: str, folder: Path, extras: list[str], n
     freeze = (*UV, "pip", "freeze", "--python", environment)
     installed = subprocess.run(freeze, capture_output=True, text=True, check=True).stdout.splitlines()
     direct = {Requirement(line).name.lower() for line in required}
-    found = " ".join(line for line in installed if line.partition("==")[0].lower() in direct)
+    packages = " ".join(line for line in installed if line.partition("==")[0].lower() in direct)
     shutil.rmtree(environment)
-    return f"main job{'' if with_torch else ' without training'}, {len(tests)} files of tests: {found}"
+    return f"main job{'' if with_torch else ' without training'}, {len(tests)} test files: {packages}"
 
 
 def main() -> None:
-    """Run what was asked for; the last lines say what ran, and the status is 1 if anything failed."""
+    """Run the requested combinations and print a summary; the status is 1 if one failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--python", action="append", help="3.12, or latest; more may follow [all]")
-    parser.add_argument("--versions", choices=RESOLUTIONS, help="of what is required [both]")
-    parser.add_argument("--extras", default=EXTRAS, help="of setup.cfg [%(default)s]")
-    parser.add_argument("tests", nargs="*", help="names of test files [all]")
+    parser.add_argument("--python", action="append", help="such as 3.12, or latest; may be repeated [all]")
+    parser.add_argument("--versions", choices=RESOLUTIONS, help="of the requirements [both]")
+    parser.add_argument("--extras", default=EXTRAS, help="extras of setup.cfg to install [%(default)s]")
+    parser.add_argument("tests", nargs="*", metavar="TEST", help="folders and files below tests/ [all]")
     options = parser.parse_args()
     extras, summary = options.extras.split(","), []
     pythons = options.python or promised_pythons()
@@ -159,7 +186,7 @@ def main() -> None:
     for version in pythons:
         python = find_python(version)
         if python is None:
-            summary.append(f"Python {version}: NOT RUN, it is not on this machine")
+            summary.append(f"Python {version}: NOT RUN, not on this machine")
             continue
         with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
             for versions in [options.versions] if options.versions else RESOLUTIONS:

@@ -1,4 +1,4 @@
-"""Makes the golden files of the tests anew: `make golden`. Look at the difference before you commit it."""
+"""Regenerates the golden files of the tests: `make golden`. Review the difference before you commit it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VIEWS = [(8, 29, 0), (8, 29, 1), (0, 0, 0), (16, 59, 1), (3, 41, 0), (3, 41, 1)]
 
 
 def golden_clip() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """A clip made of whole numbers, the same on every machine: (16, 128, 171, 3) and (15, 128, 171, 2)."""
+    """Return frames (16, 128, 171, 3) and flow (15, 128, 171, 2) that are equal on every machine."""
     time, row, col = np.indices((16, 128, 171))
     inside = (abs(row - 40 - 2 * time) < 20) & (abs(col - 50 - 4 * time) < 25)
     red = np.where(inside, 200 + time, (row // 9 * 37) % 256)
@@ -29,7 +29,7 @@ def golden_clip() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
 
 def golden_labels() -> dict[str, list[dict[str, int]]]:
-    """The labels of the golden clip by convention, view and name."""
+    """Return the labels of the golden clip by convention, view and name."""
     frames, flow = golden_clip()
     return {
         convention: [

@@ -1,4 +1,4 @@
-"""The documentation: generated parts are fresh, links lead somewhere, and it builds without a warning."""
+"""The documentation: generated parts are fresh, links and paths exist, and it builds without a warning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts),
+]
 REFERENCE = runpy.run_path(str(DOCS / "reference.py"))
 
 
@@ -39,6 +43,20 @@ def test_the_reference_has_every_command():
 def test_links_and_pictures_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+PATHS = re.compile(
+    r"(?<![\w/.-])((?:mas_labels|mas_train|benchmarks|data_manifests|examples|notebooks)/[\w./*-]*[\w*]"
+    r"|tests/[\w/]+\.py|docs/[\w/]+\.(?:py|md))"
+)
+"""Paths of the project; those below ``tests/`` and ``results/`` may also be a user's folders."""
+NAMING_FILES = [*PAGES, *(ROOT / name for name in ("Makefile", "pyproject.toml", "benchmarks/README.md"))]
+
+
+@pytest.mark.parametrize("file", NAMING_FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_paths_that_pages_and_settings_name_exist(file):
+    named = {path.replace("**", "*") for path in PATHS.findall(file.read_text(encoding="utf-8"))}
+    assert sorted(path for path in named if not [*ROOT.glob(path), *ROOT.glob(f"{path}.*")]) == []
 
 
 def test_every_picture_of_the_notebook_is_on_the_page():
