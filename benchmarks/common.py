@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.schema import CLIP_FRAMES
+from mas_labels.shards import spread_evenly
 
 Clip = NDArray[np.uint8]
 
@@ -32,7 +33,7 @@ def choose_videos(root: Path, count: int) -> list[Path]:
     paths = sorted(path for path in root.rglob("*") if path.suffix in (".avi", ".mp4"))
     if not paths:
         raise SystemExit(f"error: no .avi or .mp4 below {root}")
-    return [paths[index] for index in np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)]
+    return [paths[index] for index in spread_evenly(len(paths), count)]
 
 
 def choose_clips(root: Path, count: int, rows: int, cols: int) -> list[tuple[str, Clip]]:

@@ -78,7 +78,7 @@ def verify(
     if recompute and root is None:
         raise click.UsageError("--recompute needs --root, the folder of the videos")
     from mas_labels.plan.completeness import find_incomplete
-    from mas_labels.shards.shard_set import find_shards
+    from mas_labels.shards.paths import find_shards
     from mas_labels.verify.run import Checks, verify_shards
 
     checks = Checks(deep, recompute, root, seed, video_timeout, follow_links)
@@ -118,8 +118,9 @@ def _overall(reports: Sequence[ShardReport]) -> bool | None:
 @json_option
 def failures(shards: tuple[Path, ...], as_json: bool) -> None:
     """List the videos that SHARDS (files or folders) could not use, and why."""
+    from mas_labels.shards.paths import find_shards
     from mas_labels.shards.reader import Shard
-    from mas_labels.shards.shard_set import find_shards, read_failures
+    from mas_labels.shards.tables import read_failures
 
     rows: list[dict[str, str]] = []
     for path in find_shards(shards):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mas_labels.errors import ConfigError, InputError
 from mas_labels.inspect import panels
 from mas_labels.inspect.pattern_panels import TEXT, draw_appearance, draw_motion
 from mas_labels.inspect.picture import Picture, new_figure
-from mas_labels.inspect.seen_clip import COMPUTED, SeenClip
+from mas_labels.inspect.seen_clip import COMPUTED, SeenClip, SeenSource
 from mas_labels.names import printable
 from mas_labels.schema import CLIP_FRAMES, FIELDS, PATTERNS
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mas_labels.labels.label_counts import LabelCounts
-    from mas_labels.shards.shard_set import Clip, ShardSet
 
 STRIP_FRAMES: Final = (0, 3, 6, 9, 12, 15)
 """Frames of the clip that the film strip shows."""
@@ -26,7 +26,7 @@ MIDDLE_FIELD: Final = FIELDS // 2
 SIZE_INCHES: Final = (12.6, 12.2)
 
 
-def clip_figure(clip: Clip, view: int = 0, counts: LabelCounts | None = None) -> Figure:
+def clip_figure(clip: SeenSource, view: int = 0, counts: LabelCounts | None = None) -> Figure:
     """Draw one clip as one view sees it.
 
     Parameters
@@ -75,7 +75,14 @@ def clip_figure(clip: Clip, view: int = 0, counts: LabelCounts | None = None) ->
     return figure
 
 
-def save_clip_figure(shards: ShardSet, index: int, view: int, out: Path) -> None:
+class ShownClip(Protocol):
+    """A clip that draws itself, such as `mas_labels.shards.Clip`."""
+
+    def show(self, view: int = 0) -> Picture:
+        """Draw the clip as one view sees it."""
+
+
+def save_clip_figure(clips: Sequence[ShownClip], index: int, view: int, out: Path) -> None:
     """Write the picture of clip `index` to a file; its ending says the format.
 
     Raises
@@ -85,10 +92,10 @@ def save_clip_figure(shards: ShardSet, index: int, view: int, out: Path) -> None
     MissingDependencyError
         matplotlib is not installed.
     """
-    if not 0 <= index < len(shards):
-        raise ConfigError(f"expected a clip from 0 to {len(shards) - 1}, found {index}")
+    if not 0 <= index < len(clips):
+        raise ConfigError(f"expected a clip from 0 to {len(clips) - 1}, found {index}")
     try:
-        picture: Picture = shards[index].show(view)
+        picture = clips[index].show(view)
     except InputError as error:
         raise ConfigError(str(error)) from error
     picture.save(out)
@@ -99,7 +106,7 @@ def _write_title(figure: Figure, seen: SeenClip, counts: LabelCounts | None) -> 
     name = printable(clip.video)
     name = name if len(name) <= 90 else f"{name[:44]} ... {name[-41:]}"
     top, left = seen.corner
-    options = clip.shards.config
+    options = clip.options
     details = (
         f"clip {clip.index}, frames {clip.start_frame} to {clip.start_frame + CLIP_FRAMES - 1}   |   "
         f"class {printable(clip.class_name or 'none')}   |   "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,51 @@ from mas_labels.labels.conventions import Convention, get_convention
 from mas_labels.labels.motion_boundary import flow_derivatives, motion_boundaries
 from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, VIEW_SIZE
 
-if TYPE_CHECKING:
-    from mas_labels.shards.shard_set import Clip
+COMPUTED: Final = "computed again from the stored frames"
 
-COMPUTED = "computed again from the stored frames"
+
+class SeenSource(Protocol):
+    """A clip that can be drawn, such as `mas_labels.shards.Clip`."""
+
+    @property
+    def index(self) -> int:
+        """Number of the clip, for its title."""
+
+    @property
+    def video(self) -> str:
+        """Path of its video, relative to the data set's root."""
+
+    @property
+    def class_name(self) -> str | None:
+        """Class of its video, None without one."""
+
+    @property
+    def start_frame(self) -> int:
+        """Number of its first frame in the video, from 0."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options it was labelled with: flow, convention, frames."""
+
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """(16, 128, 171, 3) uint8 RGB."""
+
+    @property
+    def flow(self) -> NDArray[np.float32] | None:
+        """(15, 128, 171, 2) float32, (u, v) in pixels per frame; None if it is not stored."""
+
+    @property
+    def motion_boundaries(self) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Mu and Mv, each (128, 171, 2) float32; None if they are not stored."""
+
+    @property
+    def views(self) -> NDArray[np.int16]:
+        """(V, 3) int16: top, left, mirrored."""
+
+    @property
+    def view_labels(self) -> NDArray[np.uint8]:
+        """(V, 27) uint8: the labels of each view."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +79,11 @@ class SeenClip:
         If the clip has no labels, or no such view.
     """
 
-    clip: Clip
+    clip: SeenSource
     view: int = 0
 
     def __post_init__(self) -> None:
-        if not self.clip.shards.has_labels:
+        if not len(self.clip.views):
             raise InputError(
                 "expected a clip with labels, found frames only: make shards without --frames-only"
             )
@@ -68,7 +109,7 @@ class SeenClip:
     @property
     def convention(self) -> Convention:
         """What the labels' numbers mean."""
-        return get_convention(self.clip.shards.config["convention"])
+        return get_convention(self.clip.options["convention"])
 
     @cached_property
     def labels(self) -> dict[str, int]:
@@ -90,7 +131,7 @@ class SeenClip:
     def flow(self) -> NDArray[np.float32]:
         """(15, 128, 171, 2) float32, (u, v) in pixels per frame, not mirrored; see `flow_source`."""
         stored = self.clip.flow
-        return compute_flow(self.frames, self.clip.shards.config["flow"]) if stored is None else stored
+        return compute_flow(self.frames, self.clip.options["flow"]) if stored is None else stored
 
     @property
     def flow_source(self) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import numpy as np
-
 from mas_labels.inspect.clip_picture import clip_figure
 from mas_labels.inspect.pattern_panels import OCTANT_NAMES, octant_of
 from mas_labels.inspect.picture import figure_png
@@ -20,6 +18,7 @@ from mas_labels.report.letterbox import RULE
 from mas_labels.report.page import picture, table, thumbnails, tile
 from mas_labels.report.summary import FAILURES_SHOWN, MOTION_EDGES, Summary
 from mas_labels.schema import COLUMNS, LABEL_NAMES, PATTERNS
+from mas_labels.shards.selection import spread_evenly
 from mas_labels.shards.shard_set import ShardSet
 
 PICTURES: Final = 3
@@ -44,7 +43,8 @@ MEANINGS: Final = {
 
 def title_of(shards: ShardSet) -> str:
     """Return the page's title, plain text."""
-    names = {str(s.plan.get("manifest")) for _, s in shards.each_shard(_spread(len(shards.paths), 20))}
+    chosen = spread_evenly(len(shards.paths), 20, ends=False).tolist()
+    names = {str(shard.plan.get("manifest")) for _, shard in shards.each_shard(chosen)}
     return f"{'Labels' if shards.has_labels else 'Clips'} of {printable(', '.join(sorted(names)))}"
 
 
@@ -191,15 +191,9 @@ def pictures(shards: ShardSet, summary: Summary) -> str:
         return ""
     shown = [
         picture(figure_png(clip_figure(clip, 0, summary.counts), dpi=90), f"clip {clip.index}")
-        for clip in (shards[place] for place in _spread(len(shards), PICTURES))
+        for clip in (shards[place] for place in spread_evenly(len(shards), PICTURES, ends=False))
     ]
     return f"<h2>Clips</h2><p>Evenly picked, as the centre view sees them.</p>{''.join(shown)}"
-
-
-def _spread(count: int, most: int) -> list[int]:
-    """Return the places of up to `most` of `count` things, in the middle of equal parts."""
-    most = min(most, count)
-    return np.linspace(0, count - 1, 2 * most + 1)[1::2].round().astype(int).tolist() if most else []
 
 
 def classes(summary: Summary) -> str:

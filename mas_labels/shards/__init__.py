@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mas_labels.shards.paths import find_shards
     from mas_labels.shards.pool import ShardPool
     from mas_labels.shards.reader import Shard
-    from mas_labels.shards.selection import ClipSelection
+    from mas_labels.shards.selection import ClipSelection, spread_evenly
     from mas_labels.shards.shard_set import ShardSet, open_shards
     from mas_labels.shards.tables import Failure, Video, read_failures
 else:
@@ -31,6 +31,7 @@ else:
             "find_shards": "mas_labels.shards.paths",
             "open_shards": "mas_labels.shards.shard_set",
             "read_failures": "mas_labels.shards.tables",
+            "spread_evenly": "mas_labels.shards.selection",
         },
     )
 
@@ -47,4 +48,5 @@ __all__ = [
     "match_names",
     "open_shards",
     "read_failures",
+    "spread_evenly",
 ]

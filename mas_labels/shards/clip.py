@@ -4,18 +4,51 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.names import printable
 from mas_labels.schema import LABEL_NAMES
+from mas_labels.shards.reader import Shard
 from mas_labels.shards.tables import Video, read_video
 
 if TYPE_CHECKING:
     from mas_labels.inspect.picture import Picture
-    from mas_labels.shards.shard_set import ShardSet
+    from mas_labels.labels.label_counts import LabelCounts
+    from mas_labels.shards.columns import ClipColumns
+
+
+class ClipSource(Protocol):
+    """The part of `mas_labels.shards.ShardSet` that its clips and selections use; see there."""
+
+    config: dict[str, Any]
+    views: NDArray[np.int16]
+    classes: list[str]
+
+    @property
+    def has_labels(self) -> bool:
+        """True if the shards hold labels."""
+
+    @property
+    def label_counts(self) -> LabelCounts:
+        """Number of times each label has each value."""
+
+    def locate(self, index: int) -> tuple[Shard, int]:
+        """Return the shard that holds a clip, and the clip's row there."""
+
+    def read_frames(self, index: int) -> NDArray[np.uint8]:
+        """Read a clip's frames."""
+
+    def read_labels(self, index: int) -> NDArray[np.uint8]:
+        """Read a clip's labels of all views."""
+
+    def clip_columns(self, view: int = 0) -> ClipColumns:
+        """Read the columns that filters and tables need."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Clip: ...
 
 
 @dataclass(frozen=True)
@@ -30,8 +63,13 @@ class Clip:
         Its place there.
     """
 
-    shards: ShardSet
+    shards: ClipSource
     index: int
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options its shard was made with."""
+        return self.shards.config
 
     @property
     def frames(self) -> NDArray[np.uint8]:

@@ -1,8 +1,7 @@
-"""What filters and tables ask of every clip of a set of shards, read once and remembered.
+"""The columns that filters and tables need of every clip, read once and kept.
 
-A folder of thousands of shards takes a while to go through. What was read is kept in memory, and, of many
-shards, in the user's cache folder beside their index; there it is believed only for the very same shards, by
-content hash.
+Reading them from a folder of thousands of shards takes a while. Of many shards they are also kept in the
+user's cache folder, next to the index, and used again only for the very same shards, by content hash.
 """
 
 from __future__ import annotations
@@ -10,22 +9,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from mas_labels.labels.label_counts import LabelCounts
 from mas_labels.shards.cache import column_path
+from mas_labels.shards.reader import Shard
 from mas_labels.system.files import atomic_path
 from mas_labels.system.process import bar_settings
-
-if TYPE_CHECKING:
-    from mas_labels.shards.reader import Shard
-    from mas_labels.shards.shard_set import ShardSet
-
 
 SHOW_PROGRESS_AFTER_SECONDS = 2.0
 
@@ -46,56 +41,51 @@ class ClipColumns(NamedTuple):
     labels: NDArray[np.uint8]
     """(N, 27) labels of one view; (N, 0) where there are none."""
 
+    def take(self, clips: NDArray[np.int64]) -> ClipColumns:
+        """Return the columns of some of the clips; the videos stay all M."""
+        return self._replace(
+            videos=self.videos[clips],
+            start_frames=self.start_frames[clips],
+            motion=self.motion[clips],
+            labels=self.labels[clips],
+        )
 
-class ColumnReader:
-    """Reads the columns of a set of shards, at most once for each view.
+
+def read_columns(
+    paths: Sequence[Path], content_hashes: Sequence[str], opened: Iterable[Shard], view: int
+) -> ClipColumns:
+    """Read the columns of a set of shards, from the cache folder if they are kept there.
 
     Parameters
     ----------
-    shards
-        The set.
+    paths, content_hashes
+        Of the shards.
+    opened
+        The shards, opened one after another; not begun if the columns are in the cache folder.
+    view
+        Row of the table of views whose labels are read.
+
+    Raises
+    ------
+    ShardError
+        If a shard is damaged, or was replaced since the set was opened.
     """
+    file = column_path(paths, view)
+    digest = hashlib.sha256("\0".join(content_hashes).encode()).hexdigest()
+    columns = _load(file, digest) if file is not None else None
+    if columns is None:
+        columns = _read_shards(opened, len(paths), view)
+        if file is not None:
+            _save(file, digest, columns)
+    return columns
 
-    def __init__(self, shards: ShardSet) -> None:
-        self._shards = shards
-        self._known: dict[int, ClipColumns] = {}
 
-    def read(self, view: int) -> ClipColumns:
-        """Return the columns, with the labels of row `view` of the table of views.
-
-        Raises
-        ------
-        ShardError
-            If a shard is damaged, or was replaced since the set was opened.
-        """
-        if view not in self._known:
-            file = column_path(self._shards.paths, view)
-            digest = hashlib.sha256("\0".join(self._shards.content_hashes).encode()).hexdigest()
-            columns = _load(file, digest) if file is not None else None
-            if columns is None:
-                columns = self._read_shards(view)
-                if file is not None:
-                    _save(file, digest, columns)
-            self._known[view] = columns
-        return self._known[view]
-
-    def _read_shards(self, view: int) -> ClipColumns:
-        parts = []
-        shards = self._shards.each_shard()
-        with tqdm(
-            total=len(self._shards.paths), unit="shard", delay=SHOW_PROGRESS_AFTER_SECONDS, **bar_settings()
-        ) as bar:
-            for _, shard in shards:
-                parts.append(_columns_of(shard, view))
-                bar.update()
-        before = np.cumsum([0, *(len(part.paths) for part in parts)])
-        parts = [
-            part._replace(videos=part.videos + start) for part, start in zip(parts, before, strict=False)
-        ]
-        return ClipColumns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_shards": self._shards, "_known": {}}
+def _read_shards(opened: Iterable[Shard], count: int, view: int) -> ClipColumns:
+    bar = tqdm(opened, total=count, unit="shard", delay=SHOW_PROGRESS_AFTER_SECONDS, **bar_settings())
+    parts = [_columns_of(shard, view) for shard in bar]
+    before = np.cumsum([0, *(len(part.paths) for part in parts)])
+    parts = [part._replace(videos=part.videos + start) for part, start in zip(parts, before, strict=False)]
+    return ClipColumns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def mean_motion(shard: Shard) -> NDArray[np.float32]:
@@ -134,24 +124,3 @@ def _save(file: Path, digest: str, columns: ClipColumns) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(file, is_shared=True) as hidden:
             np.savez(hidden, digest=np.array(digest), **columns._asdict())
-
-
-MAX_SHARDS_COUNTED: Final = 200
-"""Shards that are read for the shares beside a picture; of more, as many evenly spread ones."""
-
-
-def count_labels(shards: ShardSet, most_shards: int = MAX_SHARDS_COUNTED) -> LabelCounts:
-    """Count the labels of all views of all clips, in at most `most_shards` evenly spread shards.
-
-    Raises
-    ------
-    ShardError
-        If a shard is damaged, holds no labels, or a label out of its range.
-    """
-    chosen = np.unique(
-        np.linspace(0, len(shards.paths) - 1, min(most_shards, len(shards.paths))).round().astype(int)
-    )
-    counted = LabelCounts(of_clips=len(shards))
-    for _, shard in shards.each_shard(chosen.tolist()):
-        counted.add(shard.read("clips/labels"), shard.path)
-    return counted

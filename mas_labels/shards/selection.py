@@ -13,19 +13,33 @@ from numpy.typing import NDArray
 from mas_labels.errors import InputError, MissingDependencyError
 from mas_labels.names import printable
 from mas_labels.schema import LABEL_MAX, LABEL_NAMES
+from mas_labels.shards.clip import Clip, ClipSource
+from mas_labels.shards.columns import ClipColumns
 
 if TYPE_CHECKING:
     import pandas
-
-    from mas_labels.shards.columns import ClipColumns
-    from mas_labels.shards.shard_set import Clip, ShardSet
 
 
 CLIPS_SHOWN: Final = 12
 """Clips that a selection lists when a notebook shows it."""
 
 
-class ClipSelection(Sequence["Clip"]):
+def spread_evenly(count: int, most: int, ends: bool = True) -> NDArray[np.int64]:
+    """Choose at most `most` of `count` places, evenly spread: (n,) int64, ascending.
+
+    Parameters
+    ----------
+    count, most
+        Number of places, and how many to choose of them.
+    ends
+        True: the first and the last place are among them; False: the middles of equal parts are chosen.
+    """
+    chosen = min(count, most)
+    places = np.linspace(0, count - 1, chosen if ends else 2 * chosen + 1)
+    return np.unique((places if ends else places[1::2]).round().astype(np.int64))
+
+
+class ClipSelection(Sequence[Clip]):
     """Some clips of a set of shards, in order; nothing is read of a clip before it is asked for.
 
     Attributes
@@ -38,7 +52,7 @@ class ClipSelection(Sequence["Clip"]):
         What was asked for.
     """
 
-    def __init__(self, shards: ShardSet, indices: NDArray[np.int64], words: str = "all clips") -> None:
+    def __init__(self, shards: ClipSource, indices: NDArray[np.int64], words: str = "all clips") -> None:
         self.shards, self.indices, self.words = shards, indices, words
 
     def where(
@@ -80,7 +94,7 @@ class ClipSelection(Sequence["Clip"]):
         """
         wanted = {name: _values(name, value) for name, value in labels.items()}
         _check_view(self.shards, view, bool(wanted))
-        columns = self.shards.columns.read(view)
+        columns = self.shards.clip_columns(view)
         videos = columns.videos[self.indices]
         keep = np.ones(len(self), bool)
         if video is not None:
@@ -109,7 +123,7 @@ class ClipSelection(Sequence["Clip"]):
         pixels; NaN where it is not stored), then the 27 labels of a view by name, unless there are none.
         """
         _check_view(self.shards, view, False)
-        read = self.shards.columns.read(view)
+        read = self.shards.clip_columns(view)
         videos = read.videos[self.indices]
         labels = read.labels[self.indices]
         columns = {
@@ -143,7 +157,7 @@ class ClipSelection(Sequence["Clip"]):
     def _require_motion(self) -> None:
         """Refuse shards that do not hold motion, as all of a set do or none."""
         if len(self.shards):
-            self.shards.shard(0).read("clips/motion", slice(0))
+            self.shards.locate(0)[0].read("clips/motion", slice(0))
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -173,7 +187,7 @@ class ClipSelection(Sequence["Clip"]):
         return f"<p>{html.escape(printable(repr(self)))}</p><table>{head}{rows}</table>{more}"
 
 
-def _class_names(shards: ShardSet, columns: ClipColumns) -> list[str | None]:
+def _class_names(shards: ClipSource, columns: ClipColumns) -> list[str | None]:
     """Return the class of each video."""
     return [shards.classes[number] if number >= 0 else None for number in columns.class_indices.tolist()]
 
@@ -199,7 +213,7 @@ def _values(name: str, value: int | Collection[int]) -> list[int]:
     return values
 
 
-def _check_view(shards: ShardSet, view: int, needed: bool) -> None:
+def _check_view(shards: ClipSource, view: int, needed: bool) -> None:
     if not shards.has_labels and not needed and view == 0:
         return
     if not 0 <= view < len(shards.views):

@@ -1,4 +1,4 @@
-"""A set of shards as one long sequence of clips: what trainers and notebooks read."""
+"""A set of shards as one sequence of clips: what trainers and notebooks read."""
 
 from __future__ import annotations
 
@@ -6,63 +6,48 @@ import html
 import os
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
+from numpy.typing import ArrayLike, NDArray
 
-from mas_labels.errors import IncompleteWarning, ShardError
-from mas_labels.names import CommonClasses, fold_name, match_names, printable, unite_classes
+from mas_labels.errors import IncompleteWarning, InputError
+from mas_labels.labels.label_counts import LabelCounts
+from mas_labels.names import printable
 from mas_labels.plan.completeness import find_incomplete
-from mas_labels.shards.cache import IndexEntry, ShardIndex, index_entry
 from mas_labels.shards.clip import Clip
-from mas_labels.shards.columns import SHOW_PROGRESS_AFTER_SECONDS, ColumnReader
+from mas_labels.shards.columns import ClipColumns, read_columns
+from mas_labels.shards.opening import open_compatible
 from mas_labels.shards.paths import find_shards
 from mas_labels.shards.pool import ShardPool
 from mas_labels.shards.reader import Shard
-from mas_labels.shards.selection import ClipSelection
+from mas_labels.shards.selection import ClipSelection, spread_evenly
 from mas_labels.shards.tables import Failure, Video, read_failures, read_videos
-from mas_labels.system.process import bar_settings
 
 if TYPE_CHECKING:
     import pandas
 
-    from mas_labels.labels.label_counts import LabelCounts
-
-
-__all__ = [
-    "Clip",
-    "Failure",
-    "Shard",
-    "ShardPool",
-    "ShardSet",
-    "Video",
-    "find_shards",
-    "fold_name",
-    "match_names",
-    "open_shards",
-    "read_failures",
-]
-
-FEW_SHARDS = 32
-"""Of a set as small as this, shards stay open while somebody goes through all of them."""
+KEPT_OPEN_SHARDS: Final = 32
+"""Shards of a set of at most this many stay open while all of them are read in turn."""
+MAX_SHARDS_COUNTED: Final = 200
+"""Shards whose labels are counted for `ShardSet.label_counts`; of more, as many evenly spread ones."""
 
 
 class ShardSet(Sequence[Clip]):
-    """Shards read as one sequence of clips.
+    """Shards read as one sequence of clips, or a subset of the clips of such a sequence (see `subset`).
 
-    Files are opened when they are needed, a few at a time, anew in each process; what travels to another
-    process is the list of paths.
+    Files are opened when they are needed, a few at a time, anew in each process; what is pickled for another
+    process is the list of paths, and of a subset the numbers of its clips.
 
     Attributes
     ----------
     paths
-        The shards, in order.
+        The shards, in order; of a subset all shards of the whole set.
     lengths
-        Clips in each.
+        Clips of this set in each.
     content_hashes
         Content hash of each, as stored (`Shard.verify` compares it with the content).
     views
@@ -71,68 +56,56 @@ class ShardSet(Sequence[Clip]):
         The options all shards were made with.
     classes
         Names of the classes of all shards, by index: those of the first shard, then what others add.
-    common_classes
-        The same, with the place of each shard's own classes there.
-    failure_count
-        Videos that could not be used.
-    columns
-        Reads what filters and tables ask of every clip.
     incomplete
-        The folders of the shards that lack others of their plan, whichever of them are in the set.
+        Folders that lack shards of their plan, whether or not the missing ones would be in the set.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = list(paths)
-        with Shard(self.paths[0]) as first:
-            self.config, self.views = first.config, first.views
-            of_first, tables = index_entry(first), {}
-            tables[of_first.classes_digest] = first.class_names
-        index = ShardIndex(self.paths)
-        looked_at = tqdm(self.paths, unit="shard", delay=SHOW_PROGRESS_AFTER_SECONDS, **bar_settings())
-        entries = [index.find(path) or self._look_at(path, index) for path in looked_at]
-        for path, entry in zip(self.paths, entries, strict=True):
-            if entry.options_digest != of_first.options_digest:
-                self._refuse(path)
-        index.save()
-        self.lengths = [entry.clips for entry in entries]
-        self.content_hashes = [entry.content_hash for entry in entries]
-        self.common_classes = self._unite_classes([entry.classes_digest for entry in entries], tables)
-        self.classes = self.common_classes.names
-        self._pool = ShardPool(self.paths, self.content_hashes, self.common_classes)
-        self.failure_count = sum(entry.failures for entry in entries)
-        self.columns = ColumnReader(self)
+        opened = open_compatible(self.paths)
+        self.config, self.views, self.lengths = opened.config, opened.views, opened.lengths
+        self.content_hashes, self.classes = opened.content_hashes, opened.classes.names
         self.incomplete = find_incomplete(self.paths)
-        self._starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
+        self._failures = opened.failures
+        self._pool = ShardPool(self.paths, self.content_hashes, opened.classes)
+        self._file_starts = self._starts = _starts(self.lengths)
+        self._kept: NDArray[np.int64] | None = None
+        self._columns: dict[int, ClipColumns] = {}
 
-    @staticmethod
-    def _look_at(path: Path, index: ShardIndex) -> IndexEntry:
-        """Open a shard, which checks it, and remember what the set needs of it."""
-        with Shard(path) as shard:
-            entry = index_entry(shard)
-        index.add(path, entry)
-        return entry
+    def subset(self, kept: ArrayLike) -> ShardSet:
+        """Return some of the clips as a set of their own, in which they are numbered from 0.
 
-    def _unite_classes(self, digests: Sequence[str], tables: dict[str, list[str]]) -> CommonClasses:
-        """Put the tables of classes of all shards together; each that is not in `tables` is read once."""
-        for path, digest in zip(self.paths, digests, strict=True):
-            if digest not in tables:
-                with Shard(path) as shard:
-                    tables[digest] = shard.class_names
-        names, numbers = unite_classes(tables.values())
-        numbers_of = dict(zip(tables, numbers, strict=True))
-        return CommonClasses(names, [numbers_of[digest] for digest in digests])
+        Its videos are those of its clips, and count these clips only; its failures are those of its videos.
+        It shares the open files with this set.
 
-    def _refuse(self, path: Path) -> None:
-        """Say in what a shard differs from the first."""
-        with Shard(path) as shard:
-            differing = [name for name, value in self.config.items() if shard.config.get(name) != value]
-            differing += [name for name in shard.config if name not in self.config]
-            if not np.array_equal(self.views, shard.views):
-                differing.append("views")
-        raise ShardError(
-            f"{path} and {self.paths[0]} were made with different options ({', '.join(differing)}): "
-            "read them apart, or label one of the folders again"
-        )
+        Parameters
+        ----------
+        kept
+            (n,) int: numbers of the clips in this set, strictly ascending; such as
+            ``shards.where(min_motion=0.1).indices``.
+
+        Raises
+        ------
+        InputError
+            If the numbers are out of range, or not ascending.
+        """
+        chosen = np.asarray(kept, np.int64)
+        if chosen.ndim != 1 or (np.diff(chosen, prepend=-1, append=len(self)) < 1).any():
+            raise InputError(
+                f"expected numbers of clips from 0 to {len(self) - 1}, ascending, found {chosen[:9].tolist()}"
+                ": numpy.unique sorts them and drops repetitions"
+            )
+        part = copy(self)
+        part._columns = self._columns  # of the whole set, so they serve both
+        part._kept = chosen if self._kept is None else self._kept[chosen]
+        part._starts = np.searchsorted(part._kept, self._file_starts)
+        part.lengths = np.diff(part._starts).tolist()
+        return part
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "label_counts"} | {
+            "_columns": {}
+        }
 
     @property
     def has_labels(self) -> bool:
@@ -140,21 +113,28 @@ class ShardSet(Sequence[Clip]):
         return len(self.views) > 0
 
     def shard(self, number: int) -> Shard:
-        """Return shard `number`, opened; it stays open until others push it out."""
+        """Return shard `number`, opened; it stays open until the pool needs its place for another."""
         return self._pool.get(number)
 
-    def locate(self, index: int) -> tuple[Shard, int]:
-        """Return the shard that holds clip `index`, and the clip's number there."""
-        number = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self.shard(number), index - self.start(number)
-
-    def shard_numbers(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return for each clip the number of its shard: (n,) int64."""
-        return np.searchsorted(self._starts, indices, side="right") - 1
-
     def start(self, number: int) -> int:
-        """Return the place of the first clip of shard `number`."""
+        """Return the number, in this set, of its first clip in shard `number`."""
         return int(self._starts[number])
+
+    def rows(self, number: int) -> NDArray[np.int64]:
+        """Return the rows of shard `number` that are clips of this set: (n,) int64, ascending."""
+        if self._kept is None:
+            return np.arange(self.lengths[number])
+        return self._kept[self._starts[number] : self._starts[number + 1]] - self._file_starts[number]
+
+    def _part(self, number: int) -> NDArray[np.int64] | None:
+        """Return `rows`, or None if the set is no subset."""
+        return None if self._kept is None else self.rows(number)
+
+    def locate(self, index: int) -> tuple[Shard, int]:
+        """Return the shard that holds clip `index`, and the clip's row there."""
+        in_files = index if self._kept is None else int(self._kept[index])
+        number = int(np.searchsorted(self._file_starts, in_files, side="right")) - 1
+        return self.shard(number), in_files - int(self._file_starts[number])
 
     def read_frames(self, index: int) -> NDArray[np.uint8]:
         """Read a clip's frames: (16, 128, 171, 3) uint8 RGB."""
@@ -174,12 +154,29 @@ class ShardSet(Sequence[Clip]):
     @property
     def videos(self) -> list[Video]:
         """Every video with clips, shard by shard."""
-        return [video for _, shard in self.each_shard() for video in read_videos(shard)]
+        return [video for n, shard in self.each_shard() for video in read_videos(shard, self._part(n))]
 
     @property
     def failures(self) -> list[Failure]:
-        """Every video that could not be used, shard by shard."""
-        return [failure for _, shard in self.each_shard() for failure in read_failures(shard)]
+        """Every video that could not be used, or not to its end, shard by shard."""
+        return [failure for n, shard in self.each_shard() for failure in read_failures(shard, self._part(n))]
+
+    @property
+    def failure_count(self) -> int:
+        """Number of `failures`."""
+        return self._failures if self._kept is None else len(self.failures)
+
+    def clip_videos(self) -> NDArray[np.int64]:
+        """Return for each clip the number of its video in `videos`: (N,) int64."""
+        numbers, before = [np.empty(0, np.int64)], 0
+        for number, shard in self.each_shard():
+            of_clips, videos = shard.read("clips/video").astype(np.int64), len(shard.read("videos/path"))
+            if self._kept is not None:
+                used, of_clips = np.unique(of_clips[self.rows(number)], return_inverse=True)
+                videos = len(used)
+            numbers.append(of_clips + before)
+            before += videos
+        return np.concatenate(numbers)
 
     @property
     def clips(self) -> ClipSelection:
@@ -213,22 +210,53 @@ class ShardSet(Sequence[Clip]):
         """Return all clips as a pandas table; see `mas_labels.shards.selection.ClipSelection.table`."""
         return self.clips.table(view)
 
+    def clip_columns(self, view: int = 0) -> ClipColumns:
+        """Read the columns that filters and tables need, once per view; see `read_columns`.
+
+        Raises
+        ------
+        ShardError
+            If a shard is damaged, or was replaced since the set was opened.
+        """
+        if view not in self._columns:
+            opened = (shard for _, shard in self._open_each(range(len(self.paths))))
+            self._columns[view] = read_columns(self.paths, self.content_hashes, opened, view)
+        columns = self._columns[view]
+        return columns if self._kept is None else columns.take(self._kept)
+
     @cached_property
     def label_counts(self) -> LabelCounts:
-        """How often each label has each value, in all shards, or in 200 of them if there are more."""
-        from mas_labels.shards.columns import count_labels
+        """Number of times each label has each value, in all shards, or in 200 of them if there are more."""
+        return self.count_labels()
 
-        return count_labels(self)
+    def count_labels(self, max_shards: int = MAX_SHARDS_COUNTED) -> LabelCounts:
+        """Count the labels of all views of all clips, in at most `max_shards` evenly spread shards.
+
+        Raises
+        ------
+        ShardError
+            If a shard is damaged, holds no labels, or a label out of range.
+        """
+        counted = LabelCounts(of_clips=len(self))
+        for number, shard in self.each_shard(spread_evenly(len(self.paths), max_shards).tolist()):
+            counted.add(shard.read("clips/labels")[self.rows(number)], shard.path)
+        return counted
 
     def each_shard(self, numbers: Iterable[int] | None = None) -> Iterator[tuple[int, Shard]]:
-        """Yield each shard, or those of some numbers, opened until the next one is asked for.
+        """Yield each shard, or those of the given numbers, opened until the next one is asked for.
+
+        A subset skips shards that hold none of its clips; which rows of a shard are its clips, `rows` says.
 
         Notes
         -----
-        For whoever goes through all of them: `shard` would keep them open, and HDF5 gets slow with many.
+        To read all shards in turn use this: `shard` would keep them open, and HDF5 gets slow with many.
         """
-        for number in range(len(self.paths)) if numbers is None else numbers:
-            if len(self.paths) <= FEW_SHARDS:
+        chosen = range(len(self.paths)) if numbers is None else numbers
+        yield from self._open_each(n for n in chosen if self._kept is None or self.lengths[n])
+
+    def _open_each(self, numbers: Iterable[int]) -> Iterator[tuple[int, Shard]]:
+        for number in numbers:
+            if len(self.paths) <= KEPT_OPEN_SHARDS:
                 yield number, self.shard(number)
             else:
                 with self._pool.open_anew(number) as shard:
@@ -268,6 +296,11 @@ class ShardSet(Sequence[Clip]):
             f"<p><b>{html.escape(words)}</b><br>{html.escape(printable(where))}</p>"
             f"<p><small>{html.escape(printable(options))}</small></p>"
         )
+
+
+def _starts(lengths: Sequence[int]) -> NDArray[np.int64]:
+    """Return the number of the first clip of each shard, and of all clips: (shards + 1,) int64."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def open_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> ShardSet:

@@ -1,9 +1,12 @@
-"""The videos of a shard, used and failed, a row each."""
+"""The videos of a shard, used and failed, one row each."""
 
 from __future__ import annotations
 
 import os
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mas_labels.shards.reader import Shard
 
@@ -34,9 +37,21 @@ class Failure(NamedTuple):
     message: str
 
 
-def read_videos(shard: Shard) -> list[Video]:
-    """Read a shard's table of videos, column by column: a row at a time takes many times as long."""
-    return _read_rows(shard, slice(None))
+def read_videos(shard: Shard, clips: NDArray[np.int64] | None = None) -> list[Video]:
+    """Read a shard's table of videos.
+
+    Parameters
+    ----------
+    shard
+        The shard.
+    clips : ndarray of int64, optional
+        Rows of some clips of the shard: only their videos are returned, and `Video.clips` counts only these.
+    """
+    videos = _read_rows(shard, slice(None))  # column by column: row by row takes many times as long
+    if clips is None:
+        return videos
+    counts = np.bincount(shard.read("clips/video")[clips], minlength=len(videos)).tolist()
+    return [video._replace(clips=count) for video, count in zip(videos, counts, strict=True) if count]
 
 
 def read_video(shard: Shard, row: int) -> Video:
@@ -68,7 +83,14 @@ def _read_rows(shard: Shard, rows: slice) -> list[Video]:
     ]
 
 
-def read_failures(shard: Shard) -> list[Failure]:
-    """Read the videos of one shard that could not be used."""
+def read_failures(shard: Shard, clips: NDArray[np.int64] | None = None) -> list[Failure]:
+    """Read the videos of a shard that could not be used, or only in part.
+
+    Parameters are those of `read_videos`: with `clips`, only videos of these clips are returned.
+    """
     columns = (shard.read_texts(f"failures/{name}") for name in ("path", "stage", "code", "message"))
-    return [Failure(*row) for row in zip(*columns, strict=True)]
+    failures = [Failure(*row) for row in zip(*columns, strict=True)]
+    if clips is None:
+        return failures
+    used = {video.path for video in read_videos(shard, clips)}
+    return [failure for failure in failures if failure.video in used]

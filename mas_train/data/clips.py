@@ -13,7 +13,6 @@ from torch import Tensor
 from mas_labels.errors import DatasetError
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS, LABELS
 from mas_labels.shards import ShardSet
-from mas_train.data.subset import clip_rows
 
 LABEL_BLOCK_CLIPS: Final = 256
 """Clips whose labels are read at a time for statistics over all of them."""
@@ -127,18 +126,8 @@ def label_blocks(shards: ShardSet) -> Iterator[NDArray[np.uint8]]:
     ndarray, shape (n, V, 27), uint8
     """
     for number in range(len(shards.paths)):
-        rows = clip_rows(shards, number)
+        rows = shards.rows(number)
         for start in range(0, len(rows), LABEL_BLOCK_CLIPS):
             block = rows[start : start + LABEL_BLOCK_CLIPS]
             labels = shards.shard(number).read("clips/labels", slice(block[0], block[-1] + 1))
             yield labels[block - block[0]].reshape(-1, len(shards.views), LABELS)
-
-
-def clip_videos(shards: ShardSet) -> NDArray[np.int64]:
-    """Return the number of each clip's video in `shards.videos`, (N,) int64."""
-    numbers, before = [], 0
-    for number in range(len(shards.paths)):
-        shard = shards.shard(number)
-        numbers.append(shard.read("clips/video").astype(np.int64) + before)
-        before += len(shard.read("videos/path"))
-    return np.concatenate(numbers)

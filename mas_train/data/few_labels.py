@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.shards import ShardSet, match_names
-from mas_train.data.clips import clip_videos
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def label_clips(shards: ShardSet, fraction: float, seed: int) -> LabelledClips:
     if not (classes >= 0).any():
         raise DatasetError(f"the videos in {shards.paths[0]} have no classes: fine-tuning needs them")
     chosen = choose_videos(classes, fraction, seed)
-    videos = clip_videos(shards)
+    videos = shards.clip_videos()
     clips = np.flatnonzero(chosen[videos])
     return LabelledClips(clips, classes[videos[clips]], int(chosen.sum()))
 

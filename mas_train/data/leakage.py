@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
 from mas_labels.shards import ShardSet, Video, fold_name
-from mas_train.data.clips import clip_videos
 
 BLOCK: Final = 8
 """Side of the blocks whose mean brightness is compared, in pixels: JPEG keeps it, whatever else it loses."""
@@ -101,7 +100,7 @@ def _copies(train: ShardSet, test: ShardSet) -> Iterator[tuple[Video, Video]]:
 
 def _first_clips(shards: ShardSet) -> Iterator[tuple[Video, int]]:
     """Yield each video with the number of its first clip, which begins with its first frame."""
-    numbers, first = np.unique(clip_videos(shards), return_index=True)
+    numbers, first = np.unique(shards.clip_videos(), return_index=True)
     videos = shards.videos
     for number, clip in zip(numbers.tolist(), first.tolist(), strict=True):
         yield videos[number], clip

@@ -1,48 +1,15 @@
-"""A set of shards with some of its clips left out: the training part and the held-out part of one set."""
+"""Division of a set of shards, video by video, into a training part and a held-out part."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError
-from mas_labels.shards import Shard, ShardPool, ShardSet
+from mas_labels.shards import Shard, ShardSet
 
 
-class ShardSubset(ShardSet):
-    """Some clips of a set of shards, as a set of its own: its clips are numbered anew.
-
-    Parameters
-    ----------
-    shards
-        The whole set.
-    kept
-        For each shard the numbers of its clips that are kept, ascending.
-    """
-
-    def __init__(self, shards: ShardSet, kept: list[NDArray[np.int64]]) -> None:
-        self.paths, self.content_hashes = shards.paths, shards.content_hashes
-        self.config, self.views, self.classes = shards.config, shards.views, shards.classes
-        self.failure_count = shards.failure_count
-        self.kept = kept
-        self.lengths = [len(clips) for clips in kept]
-        self.common_classes, self.incomplete = shards.common_classes, shards.incomplete
-        self._pool = ShardPool(self.paths, self.content_hashes, self.common_classes)
-        self._starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
-
-    def locate(self, index: int) -> tuple[Shard, int]:
-        """Return the shard that holds clip `index` of this set, and the clip's number in the shard."""
-        number = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self.shard(number), int(self.kept[number][index - int(self._starts[number])])
-
-
-def clip_rows(shards: ShardSet, number: int) -> NDArray[np.int64]:
-    """Numbers, within shard `number`, of its clips that belong to a set: ascending."""
-    return shards.kept[number] if isinstance(shards, ShardSubset) else np.arange(shards.lengths[number])
-
-
-def hold_out(shards: ShardSet, share: float, seed: int) -> tuple[ShardSubset, ShardSubset]:
-    """Part a set of shards by video into clips to train on and clips to measure on.
+def hold_out(shards: ShardSet, share: float, seed: int) -> tuple[ShardSet, ShardSet]:
+    """Divide a set of shards, video by video, into clips to train on and clips to measure on.
 
     Videos of one group and class are cut from one recording in some data sets (UCF101), so they go together.
 
@@ -57,7 +24,7 @@ def hold_out(shards: ShardSet, share: float, seed: int) -> tuple[ShardSubset, Sh
 
     Returns
     -------
-    training, held_out : ShardSubset
+    training, held_out : ShardSet
 
     Raises
     ------
@@ -74,17 +41,16 @@ def hold_out(shards: ShardSet, share: float, seed: int) -> tuple[ShardSubset, Sh
         )
     chosen = np.random.default_rng([seed, len(names)]).permutation(len(names))[:count]
     held = {names[at] for at in chosen}
-    training, held_out = [], []
+    is_held = []
     for number, shard_keys in enumerate(keys):
-        is_held = np.array([key in held for key in shard_keys], bool)
-        of_clip = is_held[shards.shard(number).read("clips/video")]
-        training.append(np.flatnonzero(~of_clip))
-        held_out.append(np.flatnonzero(of_clip))
-    return ShardSubset(shards, training), ShardSubset(shards, held_out)
+        of_video = np.array([key in held for key in shard_keys], bool)
+        is_held.append(of_video[shards.shard(number).read("clips/video")[shards.rows(number)]])
+    of_clip = np.concatenate(is_held)
+    return shards.subset(np.flatnonzero(~of_clip)), shards.subset(np.flatnonzero(of_clip))
 
 
 def _video_keys(shard: Shard) -> list[str]:
-    """What goes together, for each row of a shard's videos: class and group, or the video alone."""
+    """Return for each video of a shard the key of those that stay together: class and group, or its path."""
     columns = (
         shard.read_texts("videos/path"),
         shard.read_class_indices(),

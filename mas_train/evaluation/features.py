@@ -24,7 +24,6 @@ from mas_labels.shards import ShardSet
 from mas_labels.system.files import atomic_path
 from mas_labels.system.process import bar_settings
 from mas_train.data.class_match import ClassMatch
-from mas_train.data.clips import clip_videos
 from mas_train.data.few_labels import failed_videos
 from mas_train.data.loader import load_frames
 from mas_train.data.views import CENTRE_VIEW, take_views
@@ -206,7 +205,7 @@ def _compute(
     set_memory_format(model, "channels_last_3d")  # that of the views
     clips = list(range(len(shards)))
     batches = [clips[start : start + size] for start in range(0, len(clips), size)]
-    means = VideoMeans(clip_videos(shards), len(shards.videos))
+    means = VideoMeans(shards.clip_videos(), len(shards.videos))
     with tqdm(total=len(clips), desc="features", unit="clip", **bar_settings()) as bar:
         for batch in load_frames(shards, batches, extraction.workers, device):
             views = torch.tensor(CENTRE_VIEW, device=device).expand(len(batch.frames), 3)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import InputError
 from mas_labels.schema import CLIP_FRAMES
-from mas_labels.shards import ShardSet, match_names
+from mas_labels.shards import ShardSet, match_names, spread_evenly
 from mas_train.data.class_match import match_classes
 from mas_train.data.leakage import find_leaks
 from mas_train.evaluation.features import VideoFeatures, normalise_rows
@@ -161,7 +161,7 @@ def draw_neighbours(
     MissingDependencyError
         If matplotlib is not installed.
     """
-    drawn = spread_evenly(len(test.paths), DRAWN_QUERIES)
+    drawn = spread_evenly(len(test.paths), DRAWN_QUERIES, ends=False)
     nearest = nearest_videos(train.values, test.values[drawn], DRAWN_NEIGHBOURS)
     test_frames = _middle_frames(queries, {test.paths[row] for row in drawn})
     train_frames = _middle_frames(gallery, {train.paths[row] for row in nearest.ravel()})
@@ -176,12 +176,6 @@ def draw_neighbours(
         query = Thumbnail(test_frames[test.paths[row]], _class_name(queries, test.classes[row]), None)
         rows.append(NeighbourRow(query, thumbnails))
     _draw_thumbnails(rows, path)
-
-
-def spread_evenly(count: int, at_most: int) -> NDArray[np.int64]:
-    """Choose at most `at_most` of `count` places: (n,) int64, the middles of equal parts."""
-    chosen = min(count, at_most)
-    return np.linspace(0, count - 1, 2 * chosen + 1)[1::2].round().astype(np.int64)
 
 
 def _middle_frames(shards: ShardSet, paths: Set[str]) -> dict[str, NDArray[np.uint8]]:

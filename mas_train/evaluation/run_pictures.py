@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mas_labels.shards import ShardSet
+from mas_labels.shards import ShardSet, spread_evenly
 from mas_train.evaluation.attention import save_attention
 from mas_train.evaluation.protocol import Evaluation
-from mas_train.evaluation.retrieval import draw_neighbours, spread_evenly
+from mas_train.evaluation.retrieval import draw_neighbours
 
 
 def draw_run_pictures(
@@ -38,7 +38,7 @@ def draw_run_pictures(
         If there are no clips.
     """
     attention, neighbours = evaluation.out / "attention.png", evaluation.out / "neighbours.png"
-    chosen = spread_evenly(len(shards), clips).tolist()
+    chosen = spread_evenly(len(shards), clips, ends=False).tolist()
     save_attention(evaluation.weights, shards, chosen, evaluation.extraction.device, attention)
     if queries is None:
         return [attention]

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.schema import HELDOUT_COLUMNS, HELDOUT_FILE, LABEL_KINDS, LABEL_NAMES, TOTAL_LABEL
-from mas_labels.shards import Clip, ShardSet
+from mas_labels.shards import Clip, ShardSet, spread_evenly
 from mas_train.data.views import take_views
 from mas_train.model.loss import constant_losses
 from mas_train.model.targets import BranchCode, TargetCode, count_labels
@@ -140,8 +140,7 @@ def choose_clips(sources: Sequence[ShardSet], most: int) -> list[Clip]:
     clips = [clip for shards in sources for clip in shards]
     if not clips:
         raise DatasetError("no clips are held out: give a larger --holdout, or --val-shards with clips")
-    chosen = np.unique(np.linspace(0, len(clips) - 1, min(most, len(clips))).round().astype(int))
-    return [clips[at] for at in chosen]
+    return [clips[index] for index in spread_evenly(len(clips), most)]
 
 
 def require_comparable(held_out: ShardSet, training: ShardSet) -> None:

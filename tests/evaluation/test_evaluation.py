@@ -24,7 +24,6 @@ from mas_labels.shards.shard_set import ShardSet, open_shards
 from mas_train.cli.evaluate import command as eval_command
 from mas_train.cli.evaluate import main as eval_main
 from mas_train.cli.finetune import command as finetune_command
-from mas_train.data.clips import clip_videos
 from mas_train.data.views import CENTRE_VIEW, take_views
 from mas_train.evaluation.aslan import by_sample, evaluate_aslan
 from mas_train.evaluation.aslan_pairs import Pairs
@@ -119,7 +118,7 @@ def test_features_are_computed_once(test: ShardSet, tmp_path: Path, monkeypatch:
 def test_clips_know_their_videos(train: ShardSet) -> None:
     assert len(train.paths) > 1
     videos = train.videos
-    assert [videos[number].path for number in clip_videos(train)] == [clip.video for clip in train]
+    assert [videos[number].path for number in train.clip_videos()] == [clip.video for clip in train]
 
 
 def test_shards_of_two_splits_are_refused_before_the_work(train: ShardSet) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -15,8 +17,8 @@ import pytest
 from mas_labels.errors import InputError, MissingDependencyError, ShardError
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.shards.cache import ShardIndex, index_entry
-from mas_labels.shards.columns import count_labels
 from mas_labels.shards.reader import Shard
+from mas_labels.shards.selection import spread_evenly
 from mas_labels.shards.shard_set import ShardSet, open_shards
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +99,99 @@ def test_shares_are_those_of_all_views(shards: ShardSet) -> None:
         shares = counted.shares(name)
         assert sum(shares.values()) == pytest.approx(1)
         assert all(share == pytest.approx((labels[:, number] == v).mean()) for v, share in shares.items())
-    assert count_labels(shards, most_shards=1).clips == shards.lengths[0]
+    assert shards.count_labels(max_shards=1).clips == shards.lengths[0]
+
+
+def test_a_subset_has_its_own_clips_videos_counts_filters_and_table(shards: ShardSet) -> None:
+    kept = [0, 1, 3, 5, 9, 10]
+    part = shards.subset(kept)
+    assert len(part) == sum(part.lengths) == 6 and part.paths == shards.paths
+    assert [(clip.index, clip.video, clip.start_frame) for clip in part] == [
+        (place, shards[index].video, shards[index].start_frame) for place, index in enumerate(kept)
+    ]
+    for clip, index in zip(part, kept, strict=True):
+        np.testing.assert_array_equal(clip.frames, shards[index].frames)
+        np.testing.assert_array_equal(clip.view_labels, shards[index].view_labels)
+    places = [part.start(number) + place for number in range(2) for place in range(len(part.rows(number)))]
+    assert places == list(range(6))
+    assert sum(video.clips for video in part.videos) == 6
+    assert [part.videos[number].path for number in part.clip_videos()] == [clip.video for clip in part]
+    assert part.label_counts.clips == part.label_counts.of_clips == 6
+    assert part.label_counts.counts[0].sum() == 6 * len(shards.views)
+    columns, expected = part.clips.columns(view=2), shards.clips.columns(view=2)
+    assert columns.pop("index").tolist() == list(range(6))
+    for name, column in columns.items():
+        assert column.tolist() == expected[name][kept].tolist(), name
+    chosen = shards.where(min_motion=0.001).indices.tolist()
+    assert [kept[place] for place in part.where(min_motion=0.001).indices] == sorted({*kept} & {*chosen})
+    assert part.where(grid_ul=1).indices.tolist() == [
+        place for place, clip in enumerate(part) if clip.labels["grid_ul"] == 1
+    ]
+    assert repr(part).startswith("6 clips in 2 shards")
+
+
+def test_a_subset_can_be_shown_as_a_table(shards: ShardSet) -> None:
+    pytest.importorskip("pandas")
+    part = shards.subset([2, 7])
+    assert part.table()["video"].tolist() == [shards[2].video, shards[7].video]
+
+
+def test_subsets_of_subsets_and_of_nothing(shards: ShardSet) -> None:
+    part = shards.subset(np.arange(1, 12, 2)).subset([0, 2, 5])
+    assert [clip.video for clip in part] == [shards[index].video for index in (1, 5, 11)]
+    assert [clip.start_frame for clip in part] == [shards[index].start_frame for index in (1, 5, 11)]
+    assert part.where(video="pan/*").indices.tolist() == [
+        place for place, clip in enumerate(part) if clip.video.startswith("pan/")
+    ]
+    nothing = shards.subset([])
+    assert len(nothing) == 0 and nothing.videos == nothing.failures == [] and nothing.lengths == [0, 0]
+    assert len(nothing.clip_videos()) == 0 and len(nothing.where(video="*")) == 0
+    everything = shards.subset(range(len(shards)))
+    assert everything.videos == shards.videos and everything.lengths == shards.lengths
+    np.testing.assert_array_equal(everything.clip_videos(), shards.clip_videos())
+
+
+def test_failures_of_a_subset_are_those_of_its_videos(shards: ShardSet) -> None:
+    used = {video.path for video in shards.videos}
+    everything = shards.subset(range(len(shards)))
+    assert len(shards.failures) == shards.failure_count > 0
+    assert everything.failures == [failure for failure in shards.failures if failure.video in used]
+    assert everything.failure_count == len(everything.failures)
+
+
+@pytest.mark.parametrize("kept", [[1, 1], [3, 2], [-1], [12], [[0]]])
+def test_a_subset_of_clips_out_of_range_or_order_is_refused(shards: ShardSet, kept: list[int]) -> None:
+    with pytest.raises(InputError, match="expected numbers of clips from 0 to 11, ascending, found"):
+        shards.subset(kept)
+
+
+def test_what_is_pickled_for_another_process_is_small(shards: ShardSet) -> None:
+    part = shards.subset(range(0, 12, 2))
+    part_bytes, whole_bytes = len(pickle.dumps(part)), len(pickle.dumps(shards))
+    assert len(part.where(grid_ul=1)) + part.label_counts.clips and part[0].frames.any()
+    assert shards.label_counts.clips == 12
+    assert len(pickle.dumps(part)) == part_bytes < whole_bytes + 500
+    assert len(pickle.dumps(shards)) == whole_bytes < 6000
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        labels = pool.map(part.read_labels, range(len(part)))
+    np.testing.assert_array_equal(labels, [clip.view_labels for clip in part])
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "ends", "places"),
+    [
+        (10, 3, True, [0, 4, 9]),
+        (10, 3, False, [2, 4, 8]),
+        (3, 5, True, [0, 1, 2]),
+        (3, 5, False, [0, 1, 2]),
+        (5, 1, True, [0]),
+        (5, 1, False, [2]),
+        (0, 4, True, []),
+        (0, 4, False, []),
+    ],
+)
+def test_places_are_spread_evenly(count: int, most: int, ends: bool, places: list[int]) -> None:
+    assert spread_evenly(count, most, ends).tolist() == places
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import torch
 
 from mas_labels.errors import CheckpointError, ConfigError, TrainingError
 from mas_labels.shards.shard_set import ShardSet
-from mas_train.data.clips import clip_videos
 from mas_train.data.few_labels import label_clips
 from mas_train.data.views import draw_crops
 from mas_train.recipe import make_recipe
@@ -36,7 +35,7 @@ def test_a_share_of_the_labels_is_stratified_seeded_and_nested(train: ShardSet) 
     taken = {share: label_clips(train, share, seed=3) for share in (0.01, 0.5, 1.0)}
     assert [taken[share].videos for share in taken] == [2, 4, 8]
     assert set(taken[0.01].clips) < set(taken[0.5].clips) < set(taken[1.0].clips) == set(range(len(train)))
-    videos = clip_videos(train)
+    videos = train.clip_videos()
     half = [train.videos[v].class_index for v in set(videos[taken[0.5].clips])]
     assert np.bincount(half).tolist() == [2, 2]
     for clip, number in zip(taken[0.5].clips, taken[0.5].classes, strict=True):

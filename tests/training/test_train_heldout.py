@@ -14,11 +14,11 @@ import torch
 
 from mas_labels.errors import ConfigError, MissingDependencyError
 from mas_labels.schema import LABEL_NAMES
-from mas_labels.shards.shard_set import open_shards
+from mas_labels.shards.shard_set import ShardSet, open_shards
 from mas_train.data.clips import ClipDataset, label_blocks
 from mas_train.data.loader import load_batches
 from mas_train.data.order import RunOrder
-from mas_train.data.subset import ShardSubset, hold_out
+from mas_train.data.subset import hold_out
 from mas_train.model.heads import Predictions
 from mas_train.model.targets import TargetCode, count_labels
 from mas_train.recipe import Recipe, make_recipe
@@ -37,7 +37,7 @@ def options(shards: list[Path], out: Path, **changes: Any) -> TrainingOptions:
     return replace(how, **changes)
 
 
-def places(part: ShardSubset) -> set[tuple[str, int]]:
+def places(part: ShardSet) -> set[tuple[str, int]]:
     return {(clip.video, clip.start_frame) for clip in part}
 
 

@@ -1,0 +1,98 @@
+"""Checks that shards can be read as one set, and collects the facts that the set needs of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from mas_labels.errors import ShardError
+from mas_labels.names import CommonClasses, unite_classes
+from mas_labels.shards.cache import IndexEntry, ShardIndex, index_entry
+from mas_labels.shards.columns import SHOW_PROGRESS_AFTER_SECONDS
+from mas_labels.shards.reader import Shard
+from mas_labels.system.process import bar_settings
+
+
+class OpenedShards(NamedTuple):
+    """Facts about compatible shards, one entry per shard where it is a list."""
+
+    config: dict[str, Any]
+    """The options all shards were made with."""
+    views: NDArray[np.int16]
+    """(V, 3) int16: the table of views they share."""
+    lengths: list[int]
+    """Clips."""
+    content_hashes: list[str]
+    failures: int
+    """Videos that could not be used, in all shards together."""
+    classes: CommonClasses
+    """Classes of all shards, and how each shard's own numbers map to them."""
+
+
+def open_compatible(paths: Sequence[Path]) -> OpenedShards:
+    """Open each shard once, or find it in the index, and check that all were made with the same options.
+
+    Raises
+    ------
+    ShardError
+        If a shard is damaged or foreign, or two were made with different options.
+    UnavailableError
+        If one cannot be read now.
+    """
+    with Shard(paths[0]) as first:
+        config, views, first_entry = first.config, first.views, index_entry(first)
+        tables = {first_entry.classes_digest: first.class_names}
+    index = ShardIndex(paths)
+    bar = tqdm(paths, unit="shard", delay=SHOW_PROGRESS_AFTER_SECONDS, **bar_settings())
+    entries = [index.find(path) or _read_entry(path, index) for path in bar]
+    for path, entry in zip(paths, entries, strict=True):
+        if entry.options_digest != first_entry.options_digest:
+            _refuse_options(path, paths[0], config, views)
+    index.save()
+    return OpenedShards(
+        config,
+        views,
+        [entry.clips for entry in entries],
+        [entry.content_hash for entry in entries],
+        sum(entry.failures for entry in entries),
+        _unite_classes(paths, [entry.classes_digest for entry in entries], tables),
+    )
+
+
+def _read_entry(path: Path, index: ShardIndex) -> IndexEntry:
+    """Open a shard, which checks it, and add its facts to the index."""
+    with Shard(path) as shard:
+        entry = index_entry(shard)
+    index.add(path, entry)
+    return entry
+
+
+def _unite_classes(
+    paths: Sequence[Path], digests: Sequence[str], tables: dict[str, list[str]]
+) -> CommonClasses:
+    """Unite the class tables of all shards; a table that is not in `tables` yet is read once."""
+    for path, digest in zip(paths, digests, strict=True):
+        if digest not in tables:
+            with Shard(path) as shard:
+                tables[digest] = shard.class_names
+    names, numbers = unite_classes(tables.values())
+    numbers_of = dict(zip(tables, numbers, strict=True))
+    return CommonClasses(names, [numbers_of[digest] for digest in digests])
+
+
+def _refuse_options(path: Path, first: Path, config: dict[str, Any], views: NDArray[np.int16]) -> None:
+    """Raise the error that names the options in which a shard differs from the first."""
+    with Shard(path) as shard:
+        differing = [name for name, value in config.items() if shard.config.get(name) != value]
+        differing += [name for name in shard.config if name not in config]
+        if not np.array_equal(views, shard.views):
+            differing.append("views")
+    raise ShardError(
+        f"{path} and {first} were made with different options ({', '.join(differing)}): "
+        "read them apart, or label one of the folders again"
+    )
