@@ -179,6 +179,9 @@ def storage_error(path: str | os.PathLike[str], error: BaseException) -> Storage
 
 def explain_import_error(error: ImportError) -> MissingDependencyError:
     """Say what to install when a dependency does not load."""
+    if (error.name or "").partition(".")[0] == "torch":
+        found = "is not installed" if isinstance(error, ModuleNotFoundError) else f"does not load ({error})"
+        return MissingDependencyError(f'training needs torch, which {found}: pip install "mas-video[train]"')
     if "cannot open shared object file" in str(error):
         return MissingDependencyError(
             f"OpenCV needs a system library that this machine lacks ({error}): install it (Debian: apt "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mas_labels.cli.common import EXIT_UNAVAILABLE, follow_links_option, video_timeout_option
+from mas_labels.cli.common import follow_links_option, video_timeout_option
+from mas_labels.system.command_line import EXIT_UNAVAILABLE, EXIT_UNSOUND
 
 if TYPE_CHECKING:
     from mas_labels.verify.run import ShardReport
 
 
-EXIT_UNSOUND = 5
-"""Of `verify`: a shard is damaged, contradicts itself or its videos."""
 VERDICTS = {True: "ok ", False: "BAD", None: "CANNOT READ"}
 """By `mas_labels.verify.run.ShardReport.is_sound`."""
 EXIT_STATUS = {True: 0, False: EXIT_UNSOUND, None: EXIT_UNAVAILABLE}
@@ -68,7 +66,7 @@ def verify(
     video_timeout: float,
     workers: int,
     as_json: bool,
-) -> None:
+) -> int:
     """Check that SHARDS (files or folders) are what was written, to the last bit.
 
     Always: the seal over the whole file, the structure, all checksums and the content hash. Exit status: 0
@@ -104,7 +102,7 @@ def verify(
         for text in incomplete:
             click.echo(f"warning: {text}")
         click.echo(f"{len(sound)} of {len(reports)} shards are sound; {made_again} clips made again")
-    sys.exit(EXIT_STATUS[_overall(reports)])
+    return EXIT_STATUS[_overall(reports)]
 
 
 def _overall(reports: Sequence[ShardReport]) -> bool | None:

@@ -1,22 +1,14 @@
-"""What the commands of `mas-labels` share: exit statuses and the options that name a data set."""
+"""What the commands of `mas-labels` share: the options that name a data set, and those of decoding."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from mas_labels.errors import ConfigError
 from mas_labels.video.frame_rate import parse_fps
-
-EXIT_ERROR = 1
-EXIT_FAILURES = 3
-EXIT_FAILURE_RATE = 4
-EXIT_UNAVAILABLE = 6
-"""A shard could not be read now, so nothing is known of it (`verify`, `status`)."""
-EXIT_SIGNAL = 128
 
 manifest_option = click.option(
     "--manifest",
@@ -62,9 +54,3 @@ fps_option = click.option(
     default=None,
     help="Bring each video to this frame rate, by its time stamps: 25, 29.97, 30000/1001.  [default: as is]",
 )
-
-
-def give_up(message: str, status: int) -> NoReturn:
-    """Say what went wrong in one line, and exit."""
-    click.echo(f"error: {message}", err=True)
-    sys.exit(status)

@@ -2,62 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from mas_labels.cli import check
 from mas_labels.cli.common import (
-    EXIT_ERROR,
-    EXIT_FAILURE_RATE,
-    EXIT_SIGNAL,
     follow_links_option,
     fps_option,
-    give_up,
     manifest_option,
     root_option,
     splits_option,
 )
 from mas_labels.cli.make import make, status
 from mas_labels.config import FLOW_METHODS
-from mas_labels.errors import ConfigError, FailureRateError, MasError, explain_import_error, unavailable
-from mas_labels.system import signals
-from mas_labels.system.process import begin_process
-
-GOES_ON = "finished shards are kept, the same command goes on from there"
+from mas_labels.errors import ConfigError
+from mas_labels.system.command_line import SETTINGS, run_command, version_option
 
 
-class Commands(click.Group):
-    """Turns the errors of the library into one line and an exit status."""
+class MasLabels(click.Group):
+    """The group of commands; it starts and ends as the commands of the trainer do."""
 
-    def main(self, *args: Any, **options: Any) -> Any:
-        """Run the command line."""
-        begin_process()
-        return super().main(*args, **options)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        try:
-            with signals.signals_raise():
-                return super().invoke(ctx)
-        except FailureRateError as error:
-            give_up(
-                f"{error}; finished shards are kept: mend the videos, then use --retry-failed",
-                EXIT_FAILURE_RATE,
-            )
-        except MasError as error:
-            give_up(str(error), EXIT_ERROR)
-        except (OSError, MemoryError) as error:
-            give_up(str(unavailable(None, error)), EXIT_ERROR)
-        except ImportError as error:
-            give_up(str(explain_import_error(error)), EXIT_ERROR)
-        except signals.Interrupted as stop:
-            give_up(f"stopped by {stop}; {GOES_ON}", EXIT_SIGNAL + stop.number)
+    def main(
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, *more: Any, **extra: Any
+    ) -> NoReturn:
+        """Run the command line and exit with its status."""
+        kept = "finished shards are kept, the same command goes on from there"
+        run_command(self, prog_name or "mas-labels", args, kept)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.version_option(package_name="mas-video")
+@click.group(cls=MasLabels, context_settings=SETTINGS)
+@version_option
 def main() -> None:
     """Turn videos into shards of labels for self-supervised training.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,20 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mas_labels.cli.common import (
-    EXIT_ERROR,
-    EXIT_FAILURES,
-    EXIT_UNAVAILABLE,
     follow_links_option,
     fps_option,
-    give_up,
     manifest_option,
     root_option,
     splits_option,
     video_timeout_option,
 )
 from mas_labels.config import FLOW_METHODS, LabelConfig, RunOptions
-from mas_labels.errors import ConfigError
+from mas_labels.errors import ConfigError, FailureRateError
 from mas_labels.labels.conventions import CONVENTIONS
+from mas_labels.system.command_line import EXIT_ERROR, EXIT_FAILURE_RATE, EXIT_FAILURES, EXIT_UNAVAILABLE
+from mas_labels.system.process import print_error
 
 if TYPE_CHECKING:
     from mas_labels.pipeline.resume import ShardResult
@@ -105,7 +102,7 @@ def make(
     limit: int | None,
     dry_run: bool,
     **options: Any,
-) -> None:
+) -> int:
     """Label videos: decode, flow, motion boundaries, 27 labels of every view, into HDF5 shards.
 
     Videos that cannot be used are recorded in the shards and counted at the end; the run goes on.
@@ -136,8 +133,12 @@ def make(
     workers = workers or joblib.cpu_count()
     if dry_run:
         _show_plan(plan, config, root, out, how, workers)
-    else:
-        _report(run(plan, config, root, out, workers, how), out)
+        return 0
+    try:
+        return _report(run(plan, config, root, out, workers, how), out)
+    except FailureRateError as error:
+        print_error(f"{error}; finished shards are kept: fix the videos, then use --retry-failed")
+        return EXIT_FAILURE_RATE
 
 
 def _run_options(options: dict[str, Any]) -> RunOptions:
@@ -179,8 +180,8 @@ def _show_plan(plan: Plan, config: LabelConfig, root: Path, out: Path, how: RunO
     click.echo("nothing was written: leave out --dry-run to label")
 
 
-def _report(results: Sequence[ShardResult], out: Path) -> None:
-    """Say how a run ended, last what went wrong, and exit accordingly."""
+def _report(results: Sequence[ShardResult], out: Path) -> int:
+    """Say how a run ended, last what went wrong; return its exit status."""
     broken = [result for result in results if result.error]
     failures = sum(result.failures for result in results)
     click.echo(
@@ -196,9 +197,9 @@ def _report(results: Sequence[ShardResult], out: Path) -> None:
     for result in broken:
         click.echo(f"shard {result.name} was not written: {result.error}", err=True)
     if broken:
-        give_up(f"{len(broken)} shards were not written; the same command tries them again", EXIT_ERROR)
-    if failures:
-        sys.exit(EXIT_FAILURES)
+        print_error(f"{len(broken)} shards were not written; the same command tries them again")
+        return EXIT_ERROR
+    return EXIT_FAILURES if failures else 0
 
 
 def _list_failures(results: Sequence[ShardResult], out: Path) -> None:
@@ -221,7 +222,7 @@ def _list_failures(results: Sequence[ShardResult], out: Path) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def status(folder: Path, as_json: bool) -> None:
+def status(folder: Path, as_json: bool) -> int:
     """Show how far FOLDER is, filled by one machine or more: done, running, failed, left, rates.
 
     Exit status: 0, 1 an error, 2 wrong usage, 6 a shard could not be read now.
@@ -230,4 +231,4 @@ def status(folder: Path, as_json: bool) -> None:
 
     found = read_status(folder)
     click.echo(json.dumps(found.as_dict(), indent=2) if as_json else describe_status(found))
-    sys.exit(EXIT_UNAVAILABLE if found.unavailable else 0)
+    return EXIT_UNAVAILABLE if found.unavailable else 0

@@ -54,6 +54,21 @@ def _show_warning(
         _show_other_warning(message, category, filename, lineno, file, line)
 
 
+def print_error(error: object, after_others: bool = False) -> None:
+    """Write an error's line to stderr at once; an error with an empty message was already reported.
+
+    Parameters
+    ----------
+    error
+        The error or its message.
+    after_others
+        Begin a new line first: another process may have left its progress bar in this one.
+    """
+    if str(error):
+        start = "\n" if after_others else ""
+        print(f"{start}error: {error}", file=sys.stderr, flush=True)
+
+
 def require_semaphores(remedy: str) -> None:
     """Refuse to start processes that could not wait for one another.
 

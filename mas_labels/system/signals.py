@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
@@ -16,6 +16,11 @@ from mas_labels.system.streams import guard_streams
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, a scheduler's end of a job, a terminal that is gone."""
+SAVE_SIGNAL: Final = signal.SIGUSR1
+"""Asks training for a checkpoint: a scheduler may send it some time before it ends a job."""
+EXIT_SIGNAL: Final = 128
+"""Added to a signal's number in an exit status, as shells do: 129 SIGHUP, 130 SIGINT, 143 SIGTERM."""
+Handler = Callable[[int, FrameType | None], object] | int | None
 WATCH_NAME = "watch-parent"
 WATCH_SECONDS = 0.5
 
@@ -33,20 +38,35 @@ class Interrupted(BaseException):
 
 @contextmanager
 def signals_raise() -> Iterator[None]:
-    """Turn `SIGNALS` into `Interrupted` while the block runs; SIGHUP stays ignored under nohup.
+    """Turn the signals that stop a run into `Interrupted` while the block runs.
 
-    SIGUSR1 is ignored, also by the processes started inside: only training has something to save at once.
+    `SAVE_SIGNAL` is ignored, also by the processes started inside: only training has something to save at
+    once.
     """
+    handlers: dict[signal.Signals, Handler] = dict.fromkeys(stopping_signals(), _interrupt)
+    try:
+        with handle_signals({**handlers, SAVE_SIGNAL: signal.SIG_IGN}):
+            yield
+    finally:
+        _pending.clear()
+
+
+def stopping_signals() -> tuple[signal.Signals, ...]:
+    """Return the `SIGNALS` that stop this process: all but SIGHUP under nohup, which had it ignored."""
     is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    numbers = [number for number in SIGNALS if not (is_nohup and number == signal.SIGHUP)]
-    before = {number: signal.signal(number, _interrupt) for number in numbers}
-    before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    return tuple(number for number in SIGNALS if not (is_nohup and number == signal.SIGHUP))
+
+
+@contextmanager
+def handle_signals(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
+    """Install handlers while the block runs; outside the main thread, which alone may, do nothing."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, new) for number, new in handlers.items() if is_main}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        _pending.clear()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -84,8 +104,14 @@ def deferred() -> Iterator[None]:
 
 def check() -> None:
     """Raise `Interrupted` if a signal was noted."""
-    if _pending:
-        raise Interrupted(_pending[0])
+    number = pending_signal()
+    if number is not None:
+        raise Interrupted(number)
+
+
+def pending_signal() -> int | None:
+    """Return the first signal that asked this run to stop and has not ended it; None if there is none."""
+    return next(iter(_pending), None)
 
 
 def live_with_parent(parent: int) -> None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mas_train.cli.common import run_command
+from mas_labels.system.command_line import SETTINGS, PathsCommand, run_command, version_option
 from mas_train.cli.options import (
-    PathsCommand,
     Share,
     choose_compute,
     command_line,
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
     from mas_train.evaluation.protocol import Evaluation
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.version_option(package_name="mas-video")
+@click.group(context_settings=SETTINGS)
+@version_option
 def command() -> None:
     """Measure networks by the protocols of the paper's section 4.
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from mas_train.cli.common import run_command
+from mas_labels.system.command_line import SETTINGS, run_command, version_option
 from mas_train.weights.export import FILES, export_backbone
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(context_settings=SETTINGS)
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--out",
@@ -26,7 +26,7 @@ from mas_train.weights.export import FILES, export_backbone
     default=("safetensors",),
     help="What to write; may be given more than once.",
 )
-@click.version_option(package_name="mas-video")
+@version_option
 def command(source: Path, out: Path, formats: tuple[str, ...]) -> int:
     """Write the backbone of SOURCE for other programs.
 

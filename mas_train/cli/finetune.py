@@ -8,14 +8,13 @@ from typing import Any
 import click
 
 from mas_labels.errors import ConfigError
-from mas_train.cli.common import run_command
+from mas_labels.system.command_line import SETTINGS, PathsCommand, add_options, run_command, version_option
+from mas_labels.system.signals import EXIT_SIGNAL
 from mas_train.cli.options import (
     INCOMPLETE_OPTION,
     SCHEDULE_OPTION,
     SPEED_OPTIONS,
-    PathsCommand,
     Share,
-    add_options,
     choose_compute,
     command_line,
     compute_options,
@@ -24,15 +23,12 @@ from mas_train.cli.options import (
     shards_option,
 )
 from mas_train.recipe import BACKBONES, PRESETS
-from mas_train.runtime.console import EXIT_SIGNAL
 
 DROPOUT = 0.5
 """Of the fully connected layers: C3D's."""
 
 
-@click.command(
-    cls=PathsCommand, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
-)
+@click.command(cls=PathsCommand, context_settings=SETTINGS)
 @shards_option("--shards", "Training shards, folders of shards, or quoted patterns; many paths may follow.")
 @shards_option("--test-shards", "Test shards: with them the model is tested at the end.", required=False)
 @INCOMPLETE_OPTION
@@ -58,7 +54,7 @@ DROPOUT = 0.5
 @click.option("--resume", is_flag=True, help="Go on with the run in --out after its last whole epoch.")
 @compute_options
 @add_options(*SPEED_OPTIONS)
-@click.version_option(package_name="mas-video")
+@version_option
 def command(
     shards: tuple[str, ...],
     test_shards: tuple[str, ...],

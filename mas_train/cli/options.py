@@ -6,11 +6,11 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mas_train.cli.common import repeat_option
+from mas_labels.system.command_line import Function
 from mas_train.recipe import (
     BACKBONES,
     DECAYED,
@@ -25,20 +25,6 @@ from mas_train.recipe import (
 
 if TYPE_CHECKING:
     import torch
-
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class PathsCommand(click.Command):
-    """Lets a shell's glob follow each option that takes many values: ``--shards a b``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat such options before each of their values."""
-        for option in self.params:
-            if isinstance(option, click.Option) and option.multiple:
-                args = repeat_option(option.opts[0], args)
-        return super().parse_args(ctx, args)
 
 
 def shards_option(name: str, help_text: str, required: bool = True) -> Callable[[Function], Function]:
@@ -213,14 +199,3 @@ SPEED_OPTIONS = (
     click.option("--fused", is_flag=True, help="Take steps in one pass over the weights."),
 )
 """How steps are computed, in pre-training and in fine-tuning."""
-
-
-def add_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Decorate a command with options, in the order given."""
-
-    def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate

@@ -9,32 +9,19 @@ from typing import Any
 
 import click
 
-from mas_train.cli.common import repeat_option, run_command
+from mas_labels.system.command_line import SETTINGS, PathsCommand, add_options, run_command, version_option
+from mas_labels.system.signals import EXIT_SIGNAL
 from mas_train.cli.options import (
     INCOMPLETE_OPTION,
     MEASURING_OPTIONS,
     ORDER_OPTIONS,
     RECIPE_OPTIONS,
     SPEED_OPTIONS,
-    add_options,
 )
 from mas_train.recipe import PRESETS, Recipe, make_recipe
-from mas_train.runtime.console import EXIT_SIGNAL
 
 
-class ManyPathsCommand(click.Command):
-    """Lets a shell's glob follow: ``--shards a b`` is read as ``--shards a --shards b``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat the option before each of its paths."""
-        for option in ("--shards", "--val-shards"):
-            args = repeat_option(option, args)
-        return super().parse_args(ctx, args)
-
-
-@click.command(
-    cls=ManyPathsCommand, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
-)
+@click.command(cls=PathsCommand, context_settings=SETTINGS)
 @click.option(
     "--shards",
     multiple=True,
@@ -76,7 +63,7 @@ class ManyPathsCommand(click.Command):
 )
 @add_options(*RECIPE_OPTIONS, *MEASURING_OPTIONS, *ORDER_OPTIONS, *SPEED_OPTIONS)
 @click.option("--print-config", is_flag=True, help="Print the recipe as JSON and exit.")
-@click.version_option(package_name="mas-video")
+@version_option
 def command(preset: str, print_config: bool, **values: Any) -> int:
     """Pre-train a network on SHARDS by predicting the statistics of motion and appearance.
 

@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 
 import click
 
+from mas_labels.system.command_line import SETTINGS, run_command, version_option
 from mas_labels.system.files import write_text
-from mas_train.cli.common import run_command
 from mas_train.reproduce.plan import Step, check_plan, show_command
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.version_option(package_name="mas-video")
+@click.group(context_settings=SETTINGS)
+@version_option
 def command() -> None:
     """Run an experiment from videos to a page of results.
 

@@ -21,7 +21,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mas_labels.errors import ConfigError, MasError, TrainingError
-from mas_train.runtime.console import tell
+from mas_labels.system.process import print_error
 
 Item = TypeVar("Item")
 
@@ -106,7 +106,7 @@ class Group:
         if teller == self.size:
             return
         if teller == self.rank and failed is not None:
-            tell(failed, after_others=True)
+            print_error(failed, after_others=True)
         self.largest(0)  # wait until it is told
         raise ToldError from failed
 
@@ -192,7 +192,7 @@ def _leave_at_once(error: Exception) -> NoReturn:
     The launcher sees that it has ended, and ends the others.
     """
     if isinstance(error, MasError):
-        tell(error, after_others=True)
+        print_error(error, after_others=True)
     else:
         traceback.print_exception(error)
     sys.stderr.flush()

@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from mas_labels.errors import TrainingError
 from mas_labels.shards import ShardSet
+from mas_labels.system.signals import SAVE_SIGNAL
 from mas_train.data.clips import ClipBatch, ClipDataset
 from mas_train.data.loader import load_batches
 from mas_train.data.order import RunOrder
@@ -21,7 +22,7 @@ from mas_train.data.views import draw_views, take_labels, take_views
 from mas_train.model.heads import Predictions
 from mas_train.model.loss import Losses, pretext_loss
 from mas_train.recipe import Recipe
-from mas_train.runtime.console import SAVE_SIGNAL, Request
+from mas_train.runtime.console import Request
 from mas_train.runtime.performance import MEMORY_FORMATS, autocast, full_memory_told, generator_states
 from mas_train.runtime.processes import Group
 from mas_train.training.heldout import HeldOut, summary

@@ -11,18 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
 import pytest
 
+from mas_labels.system.command_line import repeat_option, run_command
 from mas_labels.system.process import begin_process
-from mas_labels.system.signals import Interrupted
-from mas_labels.system.signals import signals_raise as signals_raise_in_labelling
-from mas_train.cli.common import repeat_option, run_command
+from mas_labels.system.signals import Interrupted, signals_raise
 from mas_train.cli.pretrain import main
-from mas_train.runtime.console import Request, SignalRequests, Stopped, signals_raise
+from mas_train.runtime.console import Request, SignalRequests
 from mas_train.weights.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -196,27 +194,23 @@ def test_torch_missing_is_one_line(module: str, command: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("signals", [signals_raise, signals_raise_in_labelling])
 def test_a_signal_during_an_import_waits_for_its_end(
-    signals: Callable[[], AbstractContextManager[None]], number: signal.Signals, tmp_path: Path, monkeypatch
+    number: signal.Signals, tmp_path: Path, monkeypatch
 ) -> None:
     """C code that imports, such as torch's, drops what is raised in it: the run would never end."""
-    name = f"sends_{number.name}_{signals.__module__.replace('.', '_')}"
+    name = f"sends_{number.name}"
     (tmp_path / f"{name}.py").write_text(
         f"import os\ntry:\n    os.kill(os.getpid(), {number:d})\n    [None for _ in range(1000)]\n"
         "except BaseException:\n    pass\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises((KeyboardInterrupt, Stopped, Interrupted)), signals():
+    with pytest.raises(Interrupted), signals_raise():
         importlib.import_module(name)
         time.sleep(30)
 
 
-@pytest.mark.parametrize("signals", [signals_raise, signals_raise_in_labelling])
-def test_what_has_nothing_to_save_takes_no_notice_of_sigusr1(
-    signals: Callable[[], AbstractContextManager[None]],
-) -> None:
-    with signals():
+def test_what_has_nothing_to_save_takes_no_notice_of_sigusr1() -> None:
+    with signals_raise():
         subprocess.run(
             [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGUSR1)"], check=True
         )
@@ -224,10 +218,7 @@ def test_what_has_nothing_to_save_takes_no_notice_of_sigusr1(
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
 
 
-@pytest.mark.parametrize("signals", [signals_raise, signals_raise_in_labelling])
-def test_a_signal_during_a_destructor_is_not_lost(
-    signals: Callable[[], AbstractContextManager[None]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signal_during_a_destructor_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     class Destroyed:
         def __del__(self) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -235,7 +226,7 @@ def test_a_signal_during_a_destructor_is_not_lost(
 
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # put back what `begin_process` changes
     begin_process()
-    with pytest.raises((Stopped, Interrupted)), signals():
+    with pytest.raises(Interrupted), signals_raise():
         Destroyed()
         time.sleep(30)
 

@@ -135,7 +135,7 @@ def test_a_process_of_several_leaves_without_taking_the_interpreter_down() -> No
     """Threads of torch.distributed that still hold tensors would abort it there, now and then."""
     code = """
 import atexit, click
-from mas_train.cli.pretrain import run_command
+from mas_labels.system.command_line import run_command
 
 class Told:
     def __del__(self):

@@ -16,7 +16,8 @@ CONTRACT = {
     "mas_labels.schema",
     "mas_labels.errors",
     "mas_labels.shards",
-    *(f"mas_labels.system.{name}" for name in ("files", "process", "signals", "streams")),
+    "mas_labels.system.command_line",
+    *(f"mas_labels.system.{name}" for name in ("files", "options", "process", "signals", "streams")),
 }
 """All that mas_train may import of mas_labels."""
 

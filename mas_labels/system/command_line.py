@@ -1,0 +1,135 @@
+"""Command lines of both programs: how a command starts, reports an error, ends, and reads its options."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn, TypeVar
+
+import click
+
+from mas_labels.errors import MasError, explain_import_error, unavailable
+from mas_labels.system.process import begin_process, print_error
+from mas_labels.system.signals import EXIT_SIGNAL, Interrupted, signals_raise
+
+EXIT_ERROR: Final = 1
+EXIT_FAILURES: Final = 3
+"""A labelling run is complete, but some videos failed."""
+EXIT_FAILURE_RATE: Final = 4
+"""More videos failed than --max-failure-rate allows."""
+EXIT_UNSOUND: Final = 5
+"""A shard is damaged, or contradicts itself or its videos (`verify`)."""
+EXIT_UNAVAILABLE: Final = 6
+"""A shard could not be read now, so nothing is known of it (`verify`, `status`)."""
+
+SETTINGS: Final = {"help_option_names": ["-h", "--help"], "show_default": True}
+"""`context_settings` of every program."""
+version_option = click.version_option(package_name="mas-video")
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def run_command(
+    command: click.Command, name: str, args: Sequence[str] | None, after_interrupt: str
+) -> NoReturn:
+    """Run a command and exit with its status; errors of the library become one line.
+
+    Parameters
+    ----------
+    command
+        Returns its exit status, None for 0.
+    name
+        The program's name, for messages.
+    args
+        The command line; None: that of this process.
+    after_interrupt
+        Added to the line about a signal that stopped it: what is kept, and how to resume.
+    """
+    begin_process()
+    try:
+        with signals_raise():
+            # of the class: a program's own `main` may be this function
+            status = click.Command.main(command, args=args, prog_name=name, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except MasError as error:
+        print_error(error)
+        status = EXIT_ERROR
+    except ImportError as error:
+        print_error(explain_import_error(error))
+        status = EXIT_ERROR
+    except (OSError, MemoryError) as error:
+        print_error(unavailable(None, error))
+        status = EXIT_ERROR
+    except (KeyboardInterrupt, click.Abort):
+        status = _report_stop(signal.SIGINT, after_interrupt)
+    except Interrupted as stop:
+        status = _report_stop(stop.number, after_interrupt)
+    _leave(status)
+
+
+def _report_stop(number: int, after_interrupt: str) -> int:
+    """Say which signal stopped the command; return its exit status."""
+    click.echo(f"stopped by {signal.Signals(number).name}; {after_interrupt}", err=True)
+    return EXIT_SIGNAL + number
+
+
+def _leave(status: int | None) -> NoReturn:
+    """Exit with a status; one process of several does so without finalising the interpreter.
+
+    Threads of torch.distributed outlive its groups, and one that asks for Python while the interpreter is
+    finalised aborts the process, whose work is done, with SIGABRT.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status or 0)
+    sys.exit(status)
+
+
+class PathsCommand(click.Command):
+    """A command whose options that take many values may be followed by a shell's glob: ``--shards a b``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat such options before each of their values."""
+        for option in self.params:
+            if isinstance(option, click.Option) and option.multiple:
+                args = repeat_option(option.opts[0], args)
+        return super().parse_args(ctx, args)
+
+
+def repeat_option(option: str, args: list[str]) -> list[str]:
+    """Put `option` before each value that follows its first one, up to the next option.
+
+    Raises
+    ------
+    click.UsageError
+        If no value follows it.
+    """
+    repeated: list[str] = []
+    inside = False
+    for arg, following in zip(args, [*args[1:], "-"], strict=False):
+        if arg == option and following.startswith("-"):
+            raise click.UsageError(f"Option '{option}' needs one path or more, such as {option} labels/*.h5")
+        if arg.startswith("-"):
+            inside = arg == option or arg.startswith(f"{option}=")
+        elif inside and repeated[-1] != option:
+            repeated.append(option)
+        repeated.append(arg)
+    return repeated
+
+
+def add_options(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """Decorate a command with options, in the order given."""
+
+    def decorate(command: Function) -> Function:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
