@@ -10,12 +10,13 @@ from fractions import Fraction
 from typing import Any, Final, Literal
 
 from mas_labels.errors import ConfigError
+from mas_labels.flow.methods import METHODS, check_method
 from mas_labels.labels.conventions import get_convention
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS, VIEW_SIZE
 from mas_labels.video.frame_rate import parse_fps
 
-FLOW_METHODS: Final = ("tvl1", "tvl1-opencv", "brox", "dis", "farneback")
-"""Names of the estimators in `mas_labels.flow.estimators`, here so that help texts need not load OpenCV."""
+FLOW_METHODS: Final = tuple(METHODS)
+"""Names of the flow estimators."""
 
 LATER_OPTIONS: Final = ("fps",)
 """Options of which shards say nothing unless they are used: the bytes of those made before stay."""
@@ -89,8 +90,7 @@ class LabelConfig:
                     f"{field.name}: expected {kind}, found {type(found).__name__} {found!r:.40}"
                 )
         get_convention(self.convention)
-        if self.flow not in FLOW_METHODS:
-            raise ConfigError(f"no flow method {self.flow!r}: choose one of {', '.join(FLOW_METHODS)}")
+        check_method(self.flow)
         if self.frames not in ("jpeg", "raw"):
             raise ConfigError(f"frames: expected 'jpeg' or 'raw', found {self.frames!r}")
         if not 1 <= self.jpeg_quality <= 100:

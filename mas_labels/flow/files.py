@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError, InputError
 from mas_labels.flow.estimators import ESTIMATORS
+from mas_labels.flow.methods import check_method
 from mas_labels.system.files import sync, sync_folder
 from mas_labels.video.clips import resize
 from mas_labels.video.pictures import open_video
@@ -63,8 +64,7 @@ def video_flow(
     MissingDependencyError
         If ``"tvl1"`` was not compiled.
     """
-    if method not in ESTIMATORS:
-        raise ConfigError(f"no flow method {method!r}: choose one of {', '.join(ESTIMATORS)}")
+    check_method(method)
     waiting: list[NDArray[np.uint8]] = []
     for frame in open_video(path, rate):
         small = frame if size is None else resize(frame, *size)

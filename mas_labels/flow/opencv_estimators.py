@@ -1,0 +1,89 @@
+"""Estimators of optical flow by OpenCV.
+
+Each makes its OpenCV object once per clip and estimates the flow of one pair of grey frames after another.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Grey = NDArray[np.uint8]
+Field = NDArray[np.float32]
+PairEstimator = Callable[[Grey, Grey], Field]
+
+MIN_SIDE: Final = 16
+"""Rows and columns below which some estimators fail."""
+BROX_SCALE: Final = 0.8
+BROX_WARPS: Final = 3
+
+
+def each_pair(make_estimator: Callable[[], PairEstimator]) -> Callable[[Grey], Field]:
+    """Turn a maker of estimators of one pair into an estimator of clips: (T, H, W) -> (T - 1, H, W, 2)."""
+
+    @functools.wraps(make_estimator)
+    def estimate(grey: Grey) -> Field:
+        of_pair = make_estimator()
+        return np.stack([of_pair(first, second) for first, second in itertools.pairwise(grey)])
+
+    return estimate
+
+
+@each_pair
+def tvl1() -> PairEstimator:
+    """TV-L1 (Zach, Pock, Bischof 2007) of OpenCV with its defaults: the reference for ours."""
+    estimator = cv2.optflow.DualTVL1OpticalFlow_create()
+    return lambda first, second: estimator.calc(first, second, None)
+
+
+@each_pair
+def dis() -> PairEstimator:
+    """Dense inverse search (Kroeger et al. 2016), OpenCV's medium preset."""
+    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return lambda first, second: estimator.calc(first, second, None)
+
+
+@each_pair
+def farneback() -> PairEstimator:
+    """Polynomial expansion (Farneback 2003) with the parameters of OpenCV's tutorial and five levels."""
+    return lambda first, second: cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 5, 15, 3, 5, 1.2, 0)
+
+
+@each_pair
+def brox() -> PairEstimator:
+    """The energy of Brox et al. 2004 (grey value and gradient constancy, robust smoothness), coarse to fine.
+
+    OpenCV minimises that energy around a given flow; the pyramid around it is ours.
+    """
+    refine = cv2.VariationalRefinement_create()
+
+    def of_pair(first: Grey, second: Grey) -> Field:
+        rows, cols = first.shape
+        scales = [1.0]
+        while min(rows, cols) * scales[-1] * BROX_SCALE >= MIN_SIDE:
+            scales.append(scales[-1] * BROX_SCALE)
+        flow: Field | None = None
+        for scale in reversed(scales):
+            size = (round(cols * scale), round(rows * scale))
+            small = [cv2.resize(grey, size, interpolation=cv2.INTER_AREA) for grey in (first, second)]
+            flow = _resize_flow(flow, size)
+            for _ in range(BROX_WARPS):
+                flow = refine.calc(small[0], small[1], flow)
+        assert flow is not None
+        return flow
+
+    return of_pair
+
+
+def _resize_flow(flow: Field | None, size: tuple[int, int]) -> Field:
+    """Carry a flow to a finer level, (cols, rows), its vectors stretched; None: start from zero."""
+    if flow is None:
+        return np.zeros((size[1], size[0], 2), np.float32)
+    stretch = np.array([size[0] / flow.shape[1], size[1] / flow.shape[0]], np.float32)
+    return cv2.resize(flow, size, interpolation=cv2.INTER_LINEAR) * stretch
