@@ -77,8 +77,21 @@ def is_orientation(name: str) -> bool:
     return name.endswith(("_uo", "_vo"))
 
 
-BACKBONES: Final = ("c3d", "c3d-bn", "c3d-large", "c3d-large-bn", "r3d-18", "r2plus1d-18", "s3d")
-"""Names `mas_train.model.backbones.make_backbone` knows. ``c3d`` is the paper's."""
+BACKBONE_BUILDERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "c3d": "mas_train.model.c3d:make_c3d",
+        "c3d-bn": "mas_train.model.c3d:make_c3d",
+        "c3d-large": "mas_train.model.c3d:make_c3d",
+        "c3d-large-bn": "mas_train.model.c3d:make_c3d",
+        "r3d-18": "mas_train.model.torchvision_backbones:make_torchvision",
+        "r2plus1d-18": "mas_train.model.torchvision_backbones:make_torchvision",
+        "s3d": "mas_train.model.torchvision_backbones:make_torchvision",
+    }
+)
+"""Module and function that build each backbone, of name, width, initialisation and input stride (see
+`mas_train.model.backbones.make_backbone`); named here so that ``--help`` loads no torch."""
+BACKBONES: Final = tuple(BACKBONE_BUILDERS)
+"""Names of the backbones. ``c3d`` is the paper's."""
 INITIALISATIONS: Final = ("authors", "he")
 """``authors``: normal weights of fixed deviation, as in the authors' released code. ``he``: normal weights
 whose deviation keeps the signal's variance through ReLUs (He et al., ICCV 2015), biases 0."""

@@ -1,88 +1,25 @@
-"""Backbones by name: C3D of our own, three of torchvision's video networks. All start from nothing.
-
-Notes
------
-torchvision is an extra, imported only when one of its networks is asked for. Its networks end in a mean over
-all positions, and keep torchvision's own initialisation; weights are never downloaded. R3D-18 and R(2+1)D-18:
-Tran et al., CVPR 2018. S3D: Xie et al., ECCV 2018.
-"""
+"""Backbones by name: the paper's C3D and its relatives, and torchvision's video networks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import pkgutil
 
-from torch import Tensor, nn
-from torch.nn import functional
-
-from mas_labels.errors import ConfigError, MissingDependencyError
+from mas_labels.errors import ConfigError
 from mas_train.model.backbone import Backbone
-from mas_train.model.c3d import C3D
-
-C3D_KINDS: dict[str, dict[str, Any]] = {
-    "c3d": {},
-    "c3d-bn": {"batch_norm": True},
-    "c3d-large": {"size": "large"},
-    "c3d-large-bn": {"size": "large", "batch_norm": True},
-}
-"""Arguments of `C3D` under each name."""
-
-
-class TorchvisionBackbone(Backbone):
-    """One of torchvision's video networks without its classifier.
-
-    Parameters
-    ----------
-    layers
-        From clips to the maps of the last convolution, after its ReLU.
-    channels
-        Channels of these maps.
-    """
-
-    def __init__(self, layers: nn.Module, channels: int) -> None:
-        super().__init__()
-        self.layers = layers
-        self.feature_channels = self.output_features = channels
-
-    def features(self, clips: Tensor) -> Tensor:
-        """Activations of the last convolution, after its ReLU (`Backbone.features`)."""
-        return self.layers(clips)
-
-    def pool(self, maps: Tensor) -> Tensor:
-        """Mean over all positions: (B, channels, 1, 1, 1)."""
-        return functional.adaptive_avg_pool3d(maps, 1)
-
-
-def _resnet(network: nn.Module) -> TorchvisionBackbone:
-    """Stem and four stages of torchvision's `VideoResNet`."""
-    names = ("stem", "layer1", "layer2", "layer3", "layer4")
-    layers = nn.Sequential(*(network.get_submodule(name) for name in names))
-    return TorchvisionBackbone(layers, channels=512)
-
-
-def _s3d(network: nn.Module) -> TorchvisionBackbone:
-    return TorchvisionBackbone(network.get_submodule("features"), channels=1024)
-
-
-TORCHVISION: dict[str, tuple[str, Callable[[nn.Module], TorchvisionBackbone]]] = {
-    "r3d-18": ("r3d_18", _resnet),
-    "r2plus1d-18": ("r2plus1d_18", _resnet),
-    "s3d": ("s3d", _s3d),
-}
-"""torchvision's name of each network, and what takes the backbone out of it."""
+from mas_train.recipe import BACKBONE_BUILDERS
 
 
 def make_backbone(
     name: str, width: float = 1.0, initialisation: str = "authors", input_stride: int = 1
 ) -> Backbone:
-    """Build a backbone with first weights.
+    """Build a backbone with random weights.
 
     Parameters
     ----------
     name
         One of `mas_train.recipe.BACKBONES`.
     width
-        Multiplies the channels of a C3D; torchvision's networks have widths of their own.
+        Multiplies the channels of a C3D; torchvision's networks have one width.
     initialisation
         Of a C3D, one of `mas_train.recipe.INITIALISATIONS`.
     input_stride
@@ -95,30 +32,6 @@ def make_backbone(
     MissingDependencyError
         If torchvision is needed and cannot be imported.
     """
-    if name in C3D_KINDS:
-        return C3D(width, initialisation=initialisation, input_stride=input_stride, **C3D_KINDS[name])
-    if name not in TORCHVISION:
-        raise ConfigError(f"no backbone {name!r}: take one of {', '.join((*C3D_KINDS, *TORCHVISION))}")
-    if width != 1:
-        raise ConfigError(
-            f"width {width} asked of {name}, which comes from torchvision in one width: leave --width out, "
-            f"or take one of {', '.join(C3D_KINDS)}"
-        )
-    if input_stride != 1:
-        raise ConfigError(
-            f"--input-stride is for a C3D, not for {name}: leave it out or take one of {', '.join(C3D_KINDS)}"
-        )
-    constructor, take_backbone = TORCHVISION[name]
-    return take_backbone(getattr(_torchvision_video(), constructor)(weights=None))
-
-
-def _torchvision_video() -> Any:
-    try:
-        from torchvision.models import video
-    except (ImportError, RuntimeError) as error:  # the latter where its version does not fit torch's
-        reason = str(error).splitlines()[0]
-        raise MissingDependencyError(
-            f"this backbone comes from torchvision, which does not import here ({reason}): "
-            'pip install "mas-video[train,torchvision]", in the version made for your torch'
-        ) from error
-    return video
+    if name not in BACKBONE_BUILDERS:
+        raise ConfigError(f"no backbone {name!r}: take one of {', '.join(BACKBONE_BUILDERS)}")
+    return pkgutil.resolve_name(BACKBONE_BUILDERS[name])(name, width, initialisation, input_stride)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -135,3 +135,17 @@ def _initialise(conv: nn.Conv3d, full_inputs: int, initialisation: str) -> None:
         nn.init.normal_(conv.weight, std=CONV_STD * math.sqrt(full_inputs / conv.in_channels))
     assert conv.bias is not None
     nn.init.zeros_(conv.bias)
+
+
+C3D_KINDS: Final[dict[str, dict[str, Any]]] = {
+    "c3d": {},
+    "c3d-bn": {"batch_norm": True},
+    "c3d-large": {"size": "large"},
+    "c3d-large-bn": {"size": "large", "batch_norm": True},
+}
+"""Arguments of `C3D` under each name."""
+
+
+def make_c3d(name: str, width: float, initialisation: str, input_stride: int) -> C3D:
+    """Build one of `C3D_KINDS` (`mas_train.model.backbones.make_backbone`)."""
+    return C3D(width, initialisation=initialisation, input_stride=input_stride, **C3D_KINDS[name])

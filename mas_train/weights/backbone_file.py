@@ -12,7 +12,8 @@ from torch import Tensor
 from mas_labels.errors import CheckpointError, MissingDependencyError
 from mas_labels.system.files import atomic_path
 from mas_train.model.backbone import Backbone
-from mas_train.model.backbones import C3D_KINDS, make_backbone
+from mas_train.model.backbones import make_backbone
+from mas_train.model.c3d import C3D_KINDS
 from mas_train.weights.checkpoint import BEST, FOLDER, FORMAT, LAST, load_checkpoint
 from mas_train.weights.public_layouts import from_public, to_public
 from mas_train.weights.tensor_file import read_bytes, read_weights_file

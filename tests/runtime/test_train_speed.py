@@ -18,9 +18,10 @@ import torch
 from mas_labels.errors import ConfigError, ShardError
 from mas_train.data import loader
 from mas_train.data.prefetch import DeviceCopy, run_ahead
-from mas_train.model.backbones import TORCHVISION, make_backbone
+from mas_train.model.backbones import make_backbone
 from mas_train.model.heads import make_model
 from mas_train.model.targets import TargetCode
+from mas_train.model.torchvision_backbones import TORCHVISION
 from mas_train.recipe import BACKBONES, Recipe, make_recipe
 from mas_train.runtime.performance import autocast, choose_memory_format
 from mas_train.training.metrics import read_metrics

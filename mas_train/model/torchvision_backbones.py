@@ -1,0 +1,99 @@
+"""Backbones from torchvision: three of its video networks, with random weights.
+
+Notes
+-----
+torchvision is an extra, imported only when one of its networks is asked for. Its networks end in a mean over
+all positions, and keep torchvision's own initialisation; weights are never downloaded. R3D-18 and R(2+1)D-18:
+Tran et al., CVPR 2018. S3D: Xie et al., ECCV 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mas_labels.errors import ConfigError, MissingDependencyError
+from mas_train.model.backbone import Backbone
+from mas_train.model.c3d import C3D_KINDS
+
+
+class TorchvisionBackbone(Backbone):
+    """One of torchvision's video networks without its classifier.
+
+    Parameters
+    ----------
+    layers
+        From clips to the maps of the last convolution, after its ReLU.
+    channels
+        Channels of these maps.
+    """
+
+    def __init__(self, layers: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.layers = layers
+        self.feature_channels = self.output_features = channels
+
+    def features(self, clips: Tensor) -> Tensor:
+        """Activations of the last convolution, after its ReLU (`Backbone.features`)."""
+        return self.layers(clips)
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """Mean over all positions: (B, channels, 1, 1, 1)."""
+        return functional.adaptive_avg_pool3d(maps, 1)
+
+
+def _resnet(network: nn.Module) -> TorchvisionBackbone:
+    """Stem and four stages of torchvision's `VideoResNet`."""
+    names = ("stem", "layer1", "layer2", "layer3", "layer4")
+    layers = nn.Sequential(*(network.get_submodule(name) for name in names))
+    return TorchvisionBackbone(layers, channels=512)
+
+
+def _s3d(network: nn.Module) -> TorchvisionBackbone:
+    return TorchvisionBackbone(network.get_submodule("features"), channels=1024)
+
+
+TORCHVISION: dict[str, tuple[str, Callable[[nn.Module], TorchvisionBackbone]]] = {
+    "r3d-18": ("r3d_18", _resnet),
+    "r2plus1d-18": ("r2plus1d_18", _resnet),
+    "s3d": ("s3d", _s3d),
+}
+"""torchvision's name of each network, and the function that takes its backbone."""
+
+
+def make_torchvision(name: str, width: float, initialisation: str, input_stride: int) -> Backbone:
+    """Build one of torchvision's networks (`mas_train.model.backbones.make_backbone`).
+
+    Raises
+    ------
+    ConfigError
+        If another width or stride is asked for.
+    MissingDependencyError
+        If torchvision cannot be imported.
+    """
+    if width != 1:
+        raise ConfigError(
+            f"width {width} asked of {name}, which comes from torchvision in one width: leave --width out, "
+            f"or take one of {', '.join(C3D_KINDS)}"
+        )
+    if input_stride != 1:
+        raise ConfigError(
+            f"--input-stride is for a C3D, not for {name}: leave it out or take one of {', '.join(C3D_KINDS)}"
+        )
+    constructor, take_backbone = TORCHVISION[name]
+    return take_backbone(getattr(_torchvision_video(), constructor)(weights=None))
+
+
+def _torchvision_video() -> Any:
+    try:
+        from torchvision.models import video
+    except (ImportError, RuntimeError) as error:  # the latter where its version does not fit torch's
+        reason = str(error).splitlines()[0]
+        raise MissingDependencyError(
+            f"this backbone comes from torchvision, which does not import here ({reason}): "
+            'pip install "mas-video[train,torchvision]", in the version made for your torch'
+        ) from error
+    return video
