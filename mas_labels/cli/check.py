@@ -69,7 +69,7 @@ def verify(
 ) -> int:
     """Check that SHARDS (files or folders) are what was written, to the last bit.
 
-    Always: the seal over the whole file, the structure, all checksums and the content hash. Exit status: 0
+    Always: the digest of the whole file, the structure, all checksums and the content hash. Exit status: 0
     all are sound, 1 nothing could be checked, 2 wrong usage, 5 at least one is not sound, 6 none is known not
     to be sound, but some could not be read now ("CANNOT READ": no permission, an I/O error, a missing video).
     """

@@ -46,7 +46,7 @@ class LabelCounts:
             if len(counts) > largest + 1:
                 raise ShardError(
                     f"{path}: expected {LABEL_NAMES[index]} of at most {largest}, found {len(counts) - 1}: "
-                    f"make the shard again"
+                    f"regenerate the shard"
                 )
             self.counts[index] += counts
 

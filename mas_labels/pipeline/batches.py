@@ -9,7 +9,6 @@ videos they were planned of; where not, the data set says it, as it did then.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +20,7 @@ from mas_labels.datasets.folder import names_in
 from mas_labels.errors import ConfigError, OptionsDifferError
 from mas_labels.names import first_names, fold_name, match_names, printable
 from mas_labels.pipeline.resume import ShardResult, describe_difference, finished_shards
-from mas_labels.plan.file_names import PLAN_SUFFIX
+from mas_labels.plan.file_names import PLAN_SUFFIX, SHARD_NAME
 from mas_labels.plan.plan import Batch, Plan, batch_name, hash_of_videos, renumber
 from mas_labels.plan.plan_file import plan_paths, read_plan_file, write_plan_file
 from mas_labels.shards.reader import Shard
@@ -160,10 +159,10 @@ def _or_remove(out: Path, batch: Batch) -> str:
 
 def _batch_of_shards(out: Path, name: str, plan: Plan, before: Sequence[Batch]) -> Batch | None:
     """Read a batch from its shards, if all of them are there; else None."""
-    pattern = re.compile(rf"{re.escape(name)}-\d{{5,}}-of-(\d{{5,}})\.h5", re.DOTALL)
-    names = (entry.name for entry in os.scandir(out))
-    found = sorted(match.group() for match in map(pattern.fullmatch, names) if match)
-    if not found or len(found) != int(found[0].removesuffix(".h5").rpartition("-")[2]):
+    matches = (SHARD_NAME.fullmatch(entry.name) for entry in os.scandir(out))
+    counts = {match.group(): int(match["count"]) for match in matches if match and match["batch"] == name}
+    found = sorted(counts)
+    if not found or len(found) != counts[found[0]]:
         return None
     parts: list[list[VideoRecord]] = []
     hashes: list[str] = []

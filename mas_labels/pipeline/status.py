@@ -101,8 +101,7 @@ def read_status(out: Path) -> Status:
     status.batches = {name: [there, planned] for (name, planned), there in sorted(counts.items())}
     for path in plan_paths(out):
         status.notes += [note for note in read_plan_file(path).notes if note not in status.notes]
-    shards = [name for name in names if SHARD_NAME.fullmatch(name) and name[0] != "."]
-    _count_done(status, out, sorted(name for name in shards if name.endswith(".h5")))
+    _count_done(status, out, sorted(filter(SHARD_NAME.fullmatch, names)))
     begun = [beat for beat in read_beats(out) if beat.name not in names]
     status.running = [beat for beat in begun if beat.age_seconds < STALE_SECONDS]
     status.silent = [beat for beat in begun if beat.age_seconds >= STALE_SECONDS]

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mas_labels.names import first_names, printable
-from mas_labels.plan.file_names import ADDED_NAME, ALL_SHARDS, PLAN_NAME, SHARD_NAME, added_name
+from mas_labels.plan.file_names import (
+    ADDED_NAME,
+    ALL_SHARDS,
+    PLAN_NAME,
+    SHARD_NAME,
+    SHARD_OR_PARTIAL_NAME,
+    added_name,
+    shard_name,
+)
 from mas_labels.plan.heartbeat import STALE_SECONDS, read_beats
 
 
@@ -46,10 +54,9 @@ def planned_counts(out: Path) -> dict[tuple[str, int], int]:
     """
     names = [entry.name for entry in os.scandir(out)]
     counts: dict[tuple[str, int], int] = {}
-    for match in filter(None, map(SHARD_NAME.fullmatch, names)):
+    for match in filter(None, map(SHARD_OR_PARTIAL_NAME.fullmatch, names)):
         batch = match["batch"], int(match["count"])
-        is_complete = match.group()[0] != "." and match.group().endswith(".h5")
-        counts[batch] = counts.get(batch, 0) + is_complete
+        counts[batch] = counts.get(batch, 0) + bool(SHARD_NAME.fullmatch(match.group()))
     begun = {name for name, _ in counts}
     for match in filter(None, map(PLAN_NAME.fullmatch, names)):
         if match["batch"] not in begun:
@@ -80,7 +87,7 @@ def _look_into(folder: Path) -> IncompleteFolder | None:
     if there >= planned:
         return None
     names = {f"{name}{ALL_SHARDS}" for name in earlier}
-    names |= {f"{name}-{index:05d}-of-{count:05d}.h5" for name, count in counts for index in range(count)}
+    names |= {shard_name(name, index, count) for name, count in counts for index in range(count)}
     missing = tuple(sorted(names.difference(entry.name for entry in os.scandir(folder))))
     in_progress = any(beat.age_seconds < STALE_SECONDS for beat in read_beats(folder))
     return IncompleteFolder(folder, planned, missing, in_progress)

@@ -14,7 +14,7 @@ from typing import Any, overload
 from mas_labels.config import json_hash
 from mas_labels.datasets.find_videos import Listing, VideoRecord, listing_notes
 from mas_labels.names import unite_classes
-from mas_labels.plan.file_names import added_name
+from mas_labels.plan.file_names import added_name, shard_name
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ class ShardPlan:
     @property
     def name(self) -> str:
         """File name of the shard."""
-        name = batch_name(self.manifest, self.split, self.batch)
-        return f"{name}-{self.index:05d}-of-{self.count:05d}.h5"
+        return shard_name(batch_name(self.manifest, self.split, self.batch), self.index, self.count)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what is stored in the shard: enough to know it again."""

@@ -11,6 +11,7 @@ from mas_labels.errors import ShardError
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
 from mas_labels.shards.frames import decode_jpeg
 from mas_labels.shards.reader import Shard
+from mas_labels.shards.validation import REGENERATE
 
 LOOKED_AT: Final = (0, CLIP_FRAMES // 2, CLIP_FRAMES - 1)
 """Frames of a clip that are looked at."""
@@ -68,5 +69,5 @@ def read_some_frames(shard: Shard, clip: int, numbers: tuple[int, ...]) -> NDArr
     frames = np.empty((len(numbers), FRAME_ROWS, FRAME_COLS, 3), np.uint8)
     for number, out in zip(numbers, frames, strict=True):
         if not decode_jpeg(coded[number], out):
-            raise ShardError(f"{shard.path}: a frame of clip {clip} is no JPEG: remove it and make it again")
+            raise ShardError(f"{shard.path}: a frame of clip {clip} is no JPEG: {REGENERATE}")
     return frames

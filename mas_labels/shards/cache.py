@@ -8,7 +8,6 @@ is checked in any case when something is read from it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from mas_labels.errors import unavailable
 from mas_labels.schema import SCHEMA_VERSION
+from mas_labels.shards.digests import text_digest
 from mas_labels.shards.reader import Shard
 from mas_labels.system.files import atomic_path
 
@@ -46,7 +46,7 @@ def index_entry(shard: Shard) -> IndexEntry:
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return text_digest(json.dumps(value, sort_keys=True))
 
 
 class ShardIndex:
@@ -105,7 +105,7 @@ def _index_path(paths: Sequence[Path]) -> Path:
 
 def _folder_digest(paths: Sequence[Path]) -> str:
     folders = sorted({str(path.parent.resolve()) for path in paths})
-    return hashlib.sha256("\0".join(folders).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    return text_digest("\0".join(folders))[:24]
 
 
 def _layout() -> list[int]:

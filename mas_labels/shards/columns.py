@@ -7,7 +7,6 @@ user's cache folder, next to the index, and used again only for the very same sh
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mas_labels.shards.cache import column_path
+from mas_labels.shards.digests import text_digest
 from mas_labels.shards.reader import Shard
 from mas_labels.system.files import atomic_path
 from mas_labels.system.process import bar_settings
@@ -71,7 +71,7 @@ def read_columns(
         If a shard is damaged, or was replaced since the set was opened.
     """
     file = column_path(paths, view)
-    digest = hashlib.sha256("\0".join(content_hashes).encode()).hexdigest()
+    digest = text_digest("\0".join(content_hashes))
     columns = _load(file, digest) if file is not None else None
     if columns is None:
         columns = _read_shards(opened, len(paths), view)

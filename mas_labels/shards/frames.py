@@ -19,6 +19,7 @@ from mas_labels import schema
 from mas_labels.errors import InputError, ShardError, system_error, unavailable
 from mas_labels.shards.digests import CHECKSUM_BYTES, make_fletcher32
 from mas_labels.shards.hdf5_file import UNREADABLE, explain
+from mas_labels.shards.validation import REGENERATE
 
 CLIP_SHAPE: Final = (schema.CLIP_FRAMES, schema.FRAME_ROWS, schema.FRAME_COLS, 3)
 SLOW: Final = (
@@ -74,7 +75,7 @@ class StoredFrames:
             return
         if self._file_state() != self._state:
             raise ShardError(
-                f"{self._path}: was changed while it was in use: verify it, make it again if it is damaged"
+                f"{self._path}: was changed while it was in use: verify it; if it is damaged, {REGENERATE}"
             )
         if not self._read_chunk(clip, out):
             out[...] = self._read("frames/raw", clip)  # through HDF5, which says what is wrong
@@ -92,8 +93,7 @@ class StoredFrames:
         for frame, data in zip(out, self.read_jpegs(clip), strict=True):
             if not decode_jpeg(data, frame):
                 raise ShardError(
-                    f"{self._path}: a frame of clip {clip} is no JPEG of {frame.shape}: "
-                    "remove it and make it again"
+                    f"{self._path}: a frame of clip {clip} is no JPEG of {frame.shape}: {REGENERATE}"
                 )
 
     def read_jpegs(self, clip: int) -> list[NDArray[np.uint8]]:
@@ -102,13 +102,11 @@ class StoredFrames:
         Raises
         ------
         ShardError
-            If they are not stored, damaged, or the offsets lead astray.
+            If they are not stored, damaged, or the offsets are out of range.
         """
         ends = self._ends[clip * schema.CLIP_FRAMES :][: schema.CLIP_FRAMES + 1]
         if ends[0] < 0 or (np.diff(ends) <= 0).any() or ends[-1] > len(self._datasets["frames/jpeg"]):
-            raise ShardError(
-                f"{self._path}: frames/offsets of clip {clip} lead astray: remove it and make it again"
-            )
+            raise ShardError(f"{self._path}: frames/offsets of clip {clip} are out of range: {REGENERATE}")
         data = self._read("frames/jpeg", slice(ends[0], ends[-1]))
         return np.split(data, ends[1:-1] - ends[0])
 

@@ -27,7 +27,8 @@ from mas_labels.errors import (
     system_error,
     unavailable,
 )
-from mas_labels.shards.digests import SEAL_BYTES, check_seal, write_seal
+from mas_labels.shards.digests import FILE_DIGEST_BYTES, check_file_digest, write_file_digest
+from mas_labels.shards.validation import REGENERATE
 from mas_labels.system.files import lock_file, reserve, sync, sync_folder
 
 UNREADABLE: Final = (
@@ -74,7 +75,7 @@ def explain(path: Path, error: BaseException, damage: str) -> MasError:
     -------
     UnavailableError
         If a system call failed, of HDF5 or of our own that read the file once more, or memory was too short
-        for a file that is as it was sealed.
+        for a file whose digest matches.
     ShardError
         If the file is corrupt: it has been read to its end.
     """
@@ -82,14 +83,14 @@ def explain(path: Path, error: BaseException, damage: str) -> MasError:
     if not out_of_memory and system_error(error) is not None:
         return unavailable(path, error)
     try:
-        check_seal(path)
+        check_file_digest(path)
         if out_of_memory:
             return unavailable(path, MemoryError())
     except UnavailableError as trouble:
         return trouble
     except ShardError:
         pass
-    return ShardError(f"{path}: {damage} ({error}): remove it and make it again")
+    return ShardError(f"{path}: {damage} ({error}): {REGENERATE}")
 
 
 class GrowingColumn:
@@ -175,7 +176,9 @@ class PartialFile:
         )
         try:
             self._allocate(SLACK_BYTES)
-            self.hdf5 = h5py.File(self.hidden, "w", libver=LAYOUT, userblock_size=SEAL_BYTES, locking=False)
+            self.hdf5 = h5py.File(
+                self.hidden, "w", libver=LAYOUT, userblock_size=FILE_DIGEST_BYTES, locking=False
+            )
         except BaseException:
             self._forget()
             raise
@@ -200,12 +203,12 @@ class PartialFile:
         self._reserved = size
 
     def close(self) -> None:
-        """Complete the hidden file: sealed, all of it on the disk, and nothing behind its end."""
+        """Complete the hidden file: with its digest, synced to the disk, and cut at its end."""
         self.hdf5.flush()
         size = self.hdf5.id.get_filesize()
         self.hdf5.close()
         os.ftruncate(self._lock, size)
-        write_seal(self._lock)
+        write_file_digest(self._lock)
         sync(self._lock)
 
     def publish(self) -> None:

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from mas_labels import schema
 from mas_labels.config import LabelConfig
 from mas_labels.errors import ConfigError, ShardError
-from mas_labels.shards.digests import DataDigest, check_seal, content_hash
+from mas_labels.shards.digests import DataDigest, check_file_digest, content_hash
 from mas_labels.shards.frames import CLIP_SHAPE, StoredFrames
 from mas_labels.shards.hdf5_file import UNREADABLE, explain, open_hdf5
 from mas_labels.shards.header import parse_attributes
-from mas_labels.shards.validation import check_references, check_rows, checked_datasets
+from mas_labels.shards.validation import REGENERATE, UNTRUSTED, check_references, check_rows, checked_datasets
 
 KEPT_LABEL_BYTES = 1 << 20
 """Most bytes of labels that an open shard keeps: 780 clips of 50 views, and no more than HDF5 would keep."""
@@ -84,7 +84,7 @@ class Shard:
         except ConfigError as error:
             raise ShardError(
                 f"{self.path}: {error}; read it with the mas-labels that made it "
-                f"({self.versions.get('mas_labels')}), or make it again"
+                f"({self.versions.get('mas_labels')}), or regenerate it"
             ) from error
         except UNREADABLE as error:
             raise explain(self.path, error, "its options are damaged") from error
@@ -169,7 +169,7 @@ class Shard:
         wrong = ((labels > schema.LABEL_MAX) | (labels < self._label_min)).any(axis=(1, 2))
         if wrong.any():
             clip = first + int(wrong.argmax())
-            raise ShardError(f"{self.path}: a label of clip {clip} is out of its range: do not trust it")
+            raise ShardError(f"{self.path}: a label of clip {clip} is out of range: {UNTRUSTED}")
 
     def read_jpegs(self, clip: int) -> list[NDArray[np.uint8]]:
         """Read a clip's frames as they are coded: 16 arrays of bytes.
@@ -177,7 +177,7 @@ class Shard:
         Raises
         ------
         ShardError
-            If they are not stored, damaged, or the offsets lead astray.
+            If they are not stored, damaged, or the offsets are out of range.
         """
         return self._stored_frames.read_jpegs(clip)
 
@@ -196,14 +196,14 @@ class Shard:
         return StoredFrames(self.path, self._file.id.get_vfd_handle(), self._datasets, self.read)
 
     def verify(self) -> None:
-        """Compare the file with its seal, and its content with the content hash.
+        """Compare the file with its digest, and its content with the content hash.
 
         Raises
         ------
         ShardError
             If any bit of it differs.
         """
-        check_seal(self.path)
+        check_file_digest(self.path)
         self.verify_content()
 
     def verify_content(self) -> None:
@@ -221,9 +221,7 @@ class Shard:
                 digests[path].update(self.read(path, slice(start, start + step)))
         found = content_hash(self.texts, digests)
         if found != self.content_hash:
-            raise ShardError(
-                f"{self.path}: content hash is not {self.content_hash}: remove it and make it again"
-            )
+            raise ShardError(f"{self.path}: content hash is not {self.content_hash}: {REGENERATE}")
 
     def close(self) -> None:
         """Close the file."""

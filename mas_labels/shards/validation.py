@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -26,7 +26,10 @@ MAX_CHUNK_BYTES = 4 << 20
 MAX_ATTRIBUTE_BYTES = 1 << 20
 FILTERS = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32}
 """The filters that every HDF5 library has; none of them runs foreign code."""
-REMEDY = "remove it and make it again"
+REGENERATE: Final = "remove it and regenerate it"
+"""Remedy for a damaged shard."""
+UNTRUSTED: Final = "it is corrupt or was not written by mas-labels, do not use it"
+"""Remedy for a shard that no writer of ours can have made."""
 
 Datasets = Mapping[str, h5py.Dataset]
 
@@ -47,12 +50,12 @@ def read_attributes(file: h5py.File, path: Path) -> dict[str, bytes]:
     if (form, version) != (schema.FORMAT_NAME.encode(), schema.SCHEMA_VERSION):
         raise ShardError(
             f"{path}: expected {schema.FORMAT_NAME} version {schema.SCHEMA_VERSION}, found "
-            f"{os.fsdecode(form)} version {version}: make it again, or read it with the mas-labels that made "
+            f"{os.fsdecode(form)} version {version}: regenerate it, or read it with the mas-labels that made "
             "it (attribute `versions`)"
         )
     foreign = sorted(found - set(schema.ATTRIBUTES))
     if foreign:
-        raise ShardError(f"{path}: has attributes {foreign}, which are not in the schema: do not trust it")
+        raise ShardError(f"{path}: has attributes {foreign}, which are not in the schema: {UNTRUSTED}")
     others = [name for name in schema.ATTRIBUTES if name not in ("format", "schema_version")]
     return {"format": form, **{name: _attribute(file, name, path) for name in others}}
 
@@ -63,7 +66,7 @@ def _attribute(file: h5py.File, name: str, path: Path) -> Any:
     kind = "i" if name == "schema_version" else "S"
     dtype = stored.dtype
     if stored.shape != () or dtype.kind != kind or dtype.itemsize > MAX_ATTRIBUTE_BYTES:
-        raise ShardError(f"{path}: attribute {name} is {dtype} {stored.shape}: {REMEDY}")
+        raise ShardError(f"{path}: attribute {name} is {dtype} {stored.shape}: {REGENERATE}")
     value = np.empty((), dtype)
     stored.read(value)
     return int(value) if kind == "i" else bytes(value[()])
@@ -81,12 +84,12 @@ def checked_datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
     datasets = {}
     for name, item in _walk(file, path):
         if name not in columns or not isinstance(item, h5py.Dataset):
-            raise ShardError(f"{path}: holds {name!r}, which is not in the schema: do not trust it")
+            raise ShardError(f"{path}: holds {name!r}, which is not in the schema: {UNTRUSTED}")
         _check_dataset(columns[name], item, path)
         datasets[name] = item
     stored = sum(dataset.id.get_storage_size() for dataset in datasets.values())
     if stored > file.id.get_filesize():
-        raise ShardError(f"{path}: claims {stored} bytes of chunks, more than the file has: do not trust it")
+        raise ShardError(f"{path}: claims {stored} bytes of chunks, more than the file has: {UNTRUSTED}")
     return datasets
 
 
@@ -97,16 +100,16 @@ def _walk(
     groups = {column.path.split("/")[0] for column in schema.COLUMNS if "/" in column.path}
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ShardError(f"{path}: {prefix}{name} is a soft or external link: do not trust it")
+            raise ShardError(f"{path}: {prefix}{name} is a soft or external link: {UNTRUSTED}")
         item = group[name]
         if h5py.h5o.get_info(item.id).rc != 1:
-            raise ShardError(f"{path}: {prefix}{name} has a second name: do not trust it")
+            raise ShardError(f"{path}: {prefix}{name} has a second name: {UNTRUSTED}")
         if len(item.attrs):
-            raise ShardError(f"{path}: {prefix}{name} has attributes, not in the schema: do not trust it")
+            raise ShardError(f"{path}: {prefix}{name} has attributes, not in the schema: {UNTRUSTED}")
         if not isinstance(item, h5py.Group):
             yield prefix + name, item
         elif prefix or name not in groups:
-            raise ShardError(f"{path}: the group {prefix}{name} is not in the schema: do not trust it")
+            raise ShardError(f"{path}: the group {prefix}{name} is not in the schema: {UNTRUSTED}")
         else:
             yield from _walk(item, path, f"{name}/")
 
@@ -117,10 +120,10 @@ def _check_dataset(column: schema.Column, dataset: h5py.Dataset, path: Path) -> 
     if kind != column.dtype or dataset.ndim != 1 + len(column.row_shape):
         raise ShardError(
             f"{path}: {column.path} should be {column.dtype} with rows of shape {column.row_shape}, "
-            f"found {dataset.dtype} {dataset.shape}: {REMEDY}"
+            f"found {dataset.dtype} {dataset.shape}: {REGENERATE}"
         )
     if dataset.is_virtual or dataset.external:
-        raise ShardError(f"{path}: {column.path} points to data outside of the file: do not trust it")
+        raise ShardError(f"{path}: {column.path} points to data outside of the file: {UNTRUSTED}")
     claimed = math.prod(dataset.shape) * dataset.dtype.itemsize  # dataset.nbytes may overflow
     if claimed > MAX_DEFLATION * dataset.id.get_storage_size():
         raise ShardError(f"{path}: {column.path} claims {claimed} bytes that are not in the file")
@@ -131,22 +134,22 @@ def _check_dataset(column: schema.Column, dataset: h5py.Dataset, path: Path) -> 
 def _check_chunks(dataset: h5py.Dataset, name: str, path: Path) -> None:
     """Refuse chunks that are missing, too large, unchecked, or coded by an unknown filter."""
     if dataset.chunks is None:
-        raise ShardError(f"{path}: {name} is not in chunks, so it has no checksums: {REMEDY}")
+        raise ShardError(f"{path}: {name} is not in chunks, so it has no checksums: {REGENERATE}")
     row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
     if math.prod(dataset.chunks) * dataset.dtype.itemsize > max(MAX_CHUNK_BYTES, row_bytes):
-        raise ShardError(f"{path}: {name} is in chunks of {dataset.chunks}, too large: do not trust it")
+        raise ShardError(f"{path}: {name} is in chunks of {dataset.chunks}, too large: {UNTRUSTED}")
     plan = dataset.id.get_create_plist()
     filters = {plan.get_filter(number)[0] for number in range(plan.get_nfilters())}
     if not filters <= FILTERS or h5py.h5z.FILTER_FLETCHER32 not in filters:
         raise ShardError(
             f"{path}: {name} passed through the filters {sorted(filters)}, expected fletcher32 and at most "
-            f"{sorted(FILTERS)}: do not trust it"
+            f"{sorted(FILTERS)}: {UNTRUSTED}"
         )
     along = zip(dataset.shape, dataset.chunks, strict=True)
     expected = math.prod(-(-extent // chunk) for extent, chunk in along)
     found = dataset.id.get_num_chunks()
     if found != expected:
-        raise ShardError(f"{path}: {name} has {found} chunks of {expected}, data is missing: {REMEDY}")
+        raise ShardError(f"{path}: {name} has {found} chunks of {expected}, data is missing: {REGENERATE}")
 
 
 def check_rows(datasets: Datasets, path: Path) -> int:
@@ -159,7 +162,7 @@ def check_rows(datasets: Datasets, path: Path) -> int:
     """
     missing = [c.path for c in schema.COLUMNS if not c.optional and c.path not in datasets]
     if missing:
-        raise ShardError(f"{path}: {', '.join(missing)} missing: {REMEDY}")
+        raise ShardError(f"{path}: {', '.join(missing)} missing: {REGENERATE}")
     counts = {
         "views": len(datasets["views"]),
         "classes": len(datasets["classes"]),
@@ -177,7 +180,7 @@ def check_rows(datasets: Datasets, path: Path) -> int:
         if found != expected:
             raise ShardError(f"{path}: {column.path} should have shape {expected}, found {found}")
     if ("clips/labels" in datasets) != (counts["views"] > 0):
-        raise ShardError(f"{path}: views and clips/labels go together, found one of them: do not trust it")
+        raise ShardError(f"{path}: views and clips/labels go together, found one of them: {UNTRUSTED}")
     _check_frames(datasets, path)
     return counts["clips"]
 
@@ -186,7 +189,7 @@ def _check_frames(datasets: Datasets, path: Path) -> None:
     """Refuse a shard whose frames are kept in no way, in two, or in half of one."""
     kept = tuple(name for name in ("frames/jpeg", "frames/offsets", "frames/raw") if name in datasets)
     if kept not in (("frames/jpeg", "frames/offsets"), ("frames/raw",)):
-        raise ShardError(f"{path}: expected frames as JPEG with offsets or raw, found {kept}: {REMEDY}")
+        raise ShardError(f"{path}: expected frames as JPEG with offsets or raw, found {kept}: {REGENERATE}")
 
 
 def check_paths(paths: Sequence[bytes], where: str, path: Path) -> None:
@@ -199,7 +202,7 @@ def check_paths(paths: Sequence[bytes], where: str, path: Path) -> None:
     """
     for name in paths:
         if not name or name.startswith(b"/") or b"\0" in name or b".." in name.split(b"/"):
-            raise ShardError(f"{path}: {where} {name!r} leads out of the data set's folder: do not trust it")
+            raise ShardError(f"{path}: {where} {name!r} leads out of the data set's folder: {UNTRUSTED}")
 
 
 def check_references(datasets: Datasets, path: Path) -> None:
@@ -216,10 +219,10 @@ def check_references(datasets: Datasets, path: Path) -> None:
     ):
         numbers = datasets[name][...]
         if numbers.size and not lowest <= numbers.min() <= numbers.max() < rows:
-            raise ShardError(f"{path}: {name} leads astray: {REMEDY}")
+            raise ShardError(f"{path}: {name} is out of range: {REGENERATE}")
     views = datasets["views"][...]
     largest = np.array((schema.FRAME_ROWS - schema.VIEW_SIZE, schema.FRAME_COLS - schema.VIEW_SIZE, 1))
     if ((views < 0) | (views > largest)).any():
-        raise ShardError(f"{path}: a view leaves the frame: {REMEDY}")
+        raise ShardError(f"{path}: a view leaves the frame: {REGENERATE}")
     for name in ("videos/path", "failures/path"):
         check_paths(datasets[name][...].tolist(), name, path)

@@ -19,8 +19,9 @@ from typing import Any
 
 from mas_labels.config import RunOptions
 from mas_labels.errors import ShardError, UnavailableError, unavailable
-from mas_labels.shards.digests import check_seal
+from mas_labels.shards.digests import check_file_digest
 from mas_labels.shards.reader import Shard
+from mas_labels.shards.validation import UNTRUSTED
 from mas_labels.system.process import require_semaphores
 from mas_labels.system.signals import blocked, live_with_parent
 from mas_labels.verify.consistency import Problem, find_contradictions
@@ -32,7 +33,7 @@ MAX_PROBLEMS = 20
 
 @dataclass(frozen=True)
 class Checks:
-    """What to check beyond the seal, the structure, the checksums and the content hash.
+    """What to check beyond the file digest, the structure, the checksums and the content hash.
 
     Attributes
     ----------
@@ -107,7 +108,7 @@ def verify_shard(path: Path, checks: Checks) -> ShardReport:
     clips, recomputed, trouble = 0, list[int](), None
     try:
         try:
-            check_seal(path)
+            check_file_digest(path)
         except ShardError as error:
             problems.append(Problem("file", None, str(error)))
         with Shard(path) as shard:
@@ -185,7 +186,7 @@ def _verify_alone(path: Path, checks: Checks) -> ShardReport:
     if process.exitcode == -signal.SIGKILL:  # no file does that
         killed = f"{path}: the process that read it was killed, perhaps for want of memory"
         return ShardReport(path, 0, 0, (), killed)
-    message = f"{path}: crashed the process that read it: do not trust it"
+    message = f"{path}: crashed the process that read it: {UNTRUSTED}"
     return ShardReport(path, 0, 0, (Problem("file", None, message),))
 
 

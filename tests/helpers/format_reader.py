@@ -66,13 +66,13 @@ class FormatReader:
         if isinstance(item, h5py.Dataset):
             self.data[name] = item[()]
 
-    def check_seal(self) -> None:
+    def check_file_digest(self) -> None:
         """Compare the first 512 bytes with what follows them."""
         with Path(self.path).open("rb") as file:
-            seal, rest = file.read(512), file.read()
+            block, rest = file.read(512), file.read()
         text = "A shard of mas-labels: 512 bytes of text, then HDF5.\nsha256 of the HDF5: "
         text += hashlib.sha256(rest).hexdigest() + "\n"
-        assert seal == text.encode().ljust(511) + b"\n"
+        assert block == text.encode().ljust(511) + b"\n"
 
     def content_hash(self) -> str:
         """Make the hash of the content anew."""
@@ -190,7 +190,7 @@ def resized(picture: np.ndarray) -> np.ndarray:
 def main(path: str) -> None:
     """Read and check a shard; print what it holds."""
     shard = FormatReader(path)
-    shard.check_seal()
+    shard.check_file_digest()
     shard.check_name()
     shard.check_shapes()
     shard.check_clips()

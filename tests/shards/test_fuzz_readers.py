@@ -14,7 +14,7 @@ import pytest
 from helpers.shards import write_shard
 
 from mas_labels.errors import ShardError
-from mas_labels.shards.digests import SEAL_BYTES, check_seal
+from mas_labels.shards.digests import FILE_DIGEST_BYTES, check_file_digest
 
 HERE = Path(__file__).parents[1]
 
@@ -37,7 +37,7 @@ def small_shard(tmp_path_factory):
 
 
 def structural_bytes(path):
-    """Positions of all bytes that belong to no chunk of data: HDF5's tables, padding, the seal."""
+    """Positions of all bytes that belong to no chunk of data: HDF5's tables, padding, the file digest."""
     whole, table = path.read_bytes(), np.ones(path.stat().st_size, bool)
     with h5py.File(path) as file:
 
@@ -47,7 +47,9 @@ def structural_bytes(path):
                     chunk = item.id.get_chunk_info(number)
                     stored = item.id.read_direct_chunk(chunk.chunk_offset)[1]
                     # HDF5's versions do not agree on where offsets count from
-                    at = next(a for a in (0, SEAL_BYTES) if whole[chunk.byte_offset + a :].startswith(stored))
+                    at = next(
+                        a for a in (0, FILE_DIGEST_BYTES) if whole[chunk.byte_offset + a :].startswith(stored)
+                    )
                     table[chunk.byte_offset + at :][: chunk.size] = False
 
         file.visititems(forget)
@@ -56,36 +58,36 @@ def structural_bytes(path):
 
 def test_structural_bytes_are_what_is_left_of_the_chunks(small_shard):
     positions = structural_bytes(small_shard)
-    assert set(range(SEAL_BYTES)) < set(positions.tolist())
+    assert set(range(FILE_DIGEST_BYTES)) < set(positions.tolist())
     assert 5_000 < len(positions) < 60_000 < small_shard.stat().st_size
 
 
 @pytest.mark.parametrize("every", [37, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_flipped_bit_anywhere_breaks_the_seal(small_shard, tmp_path, every):
-    """Every `every`th byte of the tables and some of the data; all bits of the seal itself."""
+def test_a_flipped_bit_anywhere_breaks_the_file_digest(small_shard, tmp_path, every):
+    """Every `every`th byte of the tables and some of the data; all bits of the file digest itself."""
     whole = small_shard.read_bytes()
     structural = structural_bytes(small_shard)
     rng = np.random.default_rng(every)
     data = rng.integers(0, len(whole), 50)
-    flips = [(int(at), int(rng.integers(8))) for at in [*structural[SEAL_BYTES::every], *data]]
-    flips += [(at, bit) for at in range(0, SEAL_BYTES, min(every, 7)) for bit in range(8)]
+    flips = [(int(at), int(rng.integers(8))) for at in [*structural[FILE_DIGEST_BYTES::every], *data]]
+    flips += [(at, bit) for at in range(0, FILE_DIGEST_BYTES, min(every, 7)) for bit in range(8)]
     path = tmp_path / "a.h5"
     path.write_bytes(whole)
-    check_seal(path)
+    check_file_digest(path)
     with path.open("r+b", buffering=0) as file:
         for at, bit in flips:
             os.pwrite(file.fileno(), bytes([whole[at] ^ 1 << bit]), at)
-            with pytest.raises(ShardError, match="not those that were sealed"):
-                check_seal(path)
+            with pytest.raises(ShardError, match="do not match its file digest"):
+                check_file_digest(path)
             os.pwrite(file.fileno(), whole[at : at + 1], at)
-    check_seal(path)
+    check_file_digest(path)
 
 
 @pytest.mark.parametrize("every", [211, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_flipped_bit_in_the_tables_never_gives_wrong_data(small_shard, every):
     """What no checksum covers is what decides nothing: the reader refuses, or reads the same."""
     seen = read_mutants(
-        "shard", small_shard, every, 0, structural_bytes(small_shard)[SEAL_BYTES::every].tolist()
+        "shard", small_shard, every, 0, structural_bytes(small_shard)[FILE_DIGEST_BYTES::every].tolist()
     )
     assert seen["WRONG"] == 0, seen
     assert seen["refused"] > seen["same"] > 0

@@ -181,7 +181,7 @@ CHANGES = {
     video_above_the_root: "leads out of the data set's folder",
     absolute_video: "leads out of the data set's folder",
     absolute_failure: "leads out of the data set's folder",
-    video_of_no_clip: "leads astray",
+    video_of_no_clip: "is out of range",
     unknown_option: "unknown options time_travel",
     option_of_another_type: "view_stride_pixels: expected int",
     option_out_of_range: "convention",

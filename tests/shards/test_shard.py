@@ -132,7 +132,7 @@ def test_data_elsewhere_is_refused(tmp_path):
         changed = shutil.copy(path, tmp_path / f"{name}.h5")
         with h5py.File(changed, "a") as file:
             change(file)
-        with pytest.raises(ShardError, match=r"do not trust it|not in the schema"):
+        with pytest.raises(ShardError, match=r"do not use it|not in the schema"):
             mas_labels.open_shards(changed)
 
 
@@ -198,7 +198,7 @@ def test_offsets_that_lead_astray_are_refused(tmp_path):
     path = write_shard(tmp_path / "a.h5")
     with h5py.File(path, "a") as file:
         file["frames/offsets"][5] = 10**9
-    with pytest.raises(ShardError, match="lead astray"):
+    with pytest.raises(ShardError, match="are out of range"):
         _ = mas_labels.open_shards(path)[0].frames
 
 
@@ -209,7 +209,7 @@ def test_numbers_that_lead_astray_are_refused(tmp_path, path, value):
     changed = write_shard(tmp_path / "a.h5")
     with h5py.File(changed, "a") as file:
         file[path][0] = value
-    with pytest.raises(ShardError, match=r"leads astray|leaves the frame"):
+    with pytest.raises(ShardError, match=r"is out of range|leaves the frame"):
         mas_labels.open_shards(changed)
 
 

@@ -38,9 +38,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def require_no_advice_to_remove(text: str) -> None:
-    assert (
-        "remove" not in text and "make it again" not in text and "damaged" not in text and "BAD" not in text
-    )
+    assert "remove" not in text and "regenerate" not in text and "damaged" not in text and "BAD" not in text
 
 
 @pytest.mark.parametrize(
@@ -94,7 +92,7 @@ def test_a_run_over_shards_that_cannot_be_read_stops_before_work(tiny_videos, ti
 
 @pytest.mark.parametrize("when", ["5+", "30+", "45+"])
 def test_no_moment_of_reading_turns_trouble_into_damage(tiny_shards, when):
-    """Opening, the tables, the seal, frames: HDF5 words its errors differently at each."""
+    """Opening, the tables, the file digest, frames: HDF5 words its errors differently at each."""
     code = (
         "import sys; from mas_labels.shards.shard_set import open_shards\n"
         "from mas_labels.errors import UnavailableError\n"
@@ -114,11 +112,11 @@ def test_a_shard_that_is_cut_short_or_no_hdf5_is_still_damaged(tiny_shards, tmp_
     for size in (0, 100, 5000, -5000):
         path = tmp_path / "a.h5"
         path.write_bytes(tiny_shards[0].read_bytes()[:size])
-        with pytest.raises(ShardError, match="remove it and make it again"):
+        with pytest.raises(ShardError, match="remove it and regenerate it"):
             Shard(path)
 
 
-def test_want_of_memory_is_told_apart_by_the_seal(tiny_shards, tmp_path):
+def test_want_of_memory_is_told_from_damage_by_the_file_digest(tiny_shards, tmp_path):
     assert isinstance(hdf5_file.explain(tiny_shards[0], MemoryError(), "is damaged"), UnavailableError)
     no_memory = OSError("memory allocation failed for chunk")
     assert isinstance(hdf5_file.explain(tiny_shards[0], no_memory, "is damaged"), UnavailableError)

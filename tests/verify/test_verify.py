@@ -76,7 +76,7 @@ def test_damage_is_told_shard_by_shard_with_its_own_status(tiny_shards, copy, tm
     assert shown.exit_code == 5
     found = json.loads(shown.output)
     assert [shard["sound"] for shard in found["shards"]] == [False, True]
-    assert "not those that were sealed" in found["shards"][0]["problems"][0]["message"]
+    assert "do not match its file digest" in found["shards"][0]["problems"][0]["message"]
     shown = mas("verify", tmp_path, tiny_shards[1])
     assert shown.exit_code == 5
     assert "1 of 2 shards are sound" in shown.output
@@ -229,7 +229,7 @@ def test_failures_are_a_table_and_json(tiny_shards):
     assert mas("failures", tiny_shards[0].parent / "none.h5").exit_code == 1
 
 
-def test_the_seal_can_be_checked_without_us(tiny_shards):
+def test_the_file_digest_can_be_checked_with_unix_tools(tiny_shards):
     """As `mas_labels.shards.digests` says: with two commands of any Unix."""
     text = tiny_shards[0].read_bytes()[:512].decode("ascii")
     tail = subprocess.run(["tail", "-c", "+513", tiny_shards[0]], capture_output=True, check=True).stdout
