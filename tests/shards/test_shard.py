@@ -220,7 +220,7 @@ def test_labels_out_of_range_are_refused(tmp_path, monkeypatch, kept):
     with h5py.File(path, "a") as file:
         stored = file["clips/labels"][...]
         file["clips/labels"][1, 0, 0] = 200
-    with Shard(path) as shard, pytest.raises(ShardError, match="label of clip 1 is out of its range"):
+    with Shard(path) as shard, pytest.raises(ShardError, match="label of clip 1 is out of range"):
         np.testing.assert_array_equal(shard.read_labels(0), stored[0])
         shard.read_labels(1)
 

@@ -126,8 +126,8 @@ def change(path, column, row, value):
         ("classes", 0, b"pam", "are not those of the plan"),
         ("clips/motion", 0, np.inf, "clips/motion, clip 0: is not finite"),
         ("clips/mu", 1, np.inf, "clips/mu, clip 1: is not finite"),
-        ("clips/labels", (0, 0, 0), 99, "out of its range"),
-        ("clips/labels", (0, 0, 26), 0, "out of its range"),
+        ("clips/labels", (0, 0, 0), 99, "out of range"),
+        ("clips/labels", (0, 0, 26), 0, "out of range"),
         ("frames/jpeg", slice(2, 30), 0, "frames, clip 0: "),
     ],
 )
