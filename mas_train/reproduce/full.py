@@ -1,7 +1,7 @@
 """The paper's experiments in full, tables 1 to 6, for a machine with one GPU; and their rehearsal.
 
 A data set whose place is not given is left out, with its columns. The rehearsal is the same plan with tiny
-networks: every step is really carried out, on whatever handful of videos lies in the places.
+networks: every step is really carried out, on whatever few videos the places hold.
 """
 
 from __future__ import annotations
@@ -18,19 +18,23 @@ SCRATCH: Final = "scratch"
 UCF101, HMDB51, KINETICS = "ucf101", "hmdb51", "kinetics400"
 PLACES: Final = {UCF101: "$UCF101", HMDB51: "$HMDB51", KINETICS: "$KINETICS400"}
 """Place of each data set with classes and splits."""
-BARE: Final = ("--frames-only",)
-SCENES: Final = (*BARE, "--clip-stride", "8")
+FRAMES_ONLY: Final = ("--frames-only",)
+OVERLAPPING: Final = (*FRAMES_ONLY, "--clip-stride", "8")
+"""Options for the clips of ASLAN and YUPENN, which overlap by half."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How large everything is.
+    """Options by which the full experiments and their rehearsal differ.
 
     Attributes
     ----------
-    label, train, finetune, scratch, compute
-        Options added to each command of a kind; `scratch` to those of a network from nothing, `compute` to
-        all that use a network.
+    label, train, finetune
+        Options added to each ``mas-labels make``, ``mas-train`` and ``mas-finetune``.
+    scratch
+        Options added to fine-tuning from random weights.
+    compute
+        Options added to all commands that use a network.
     """
 
     label: tuple[str, ...] = ()
@@ -51,25 +55,25 @@ REHEARSAL: Final = Scale(
 
 
 def ucf101_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
-    """Return all of the paper but the network that is pre-trained on Kinetics.
+    """Return the steps of all the paper's experiments except pre-training on Kinetics.
 
     Parameters
     ----------
     places
-        Those that are given: ``$UCF101`` (needed), ``$HMDB51``, ``$ASLAN`` with ``$VIEW2``, ``$YUPENN``.
+        The places that are given: ``$UCF101`` (required), ``$HMDB51``, ``$ASLAN`` with ``$VIEW2``, ``$YUPENN``.
     scale
         `FULL` or `REHEARSAL`.
     """
     pretrained = list(dict.fromkeys(row_targets(UCF101)))
-    steps = [_labels(UCF101, "train1", scale), _labels(UCF101, "test1", scale, BARE)]
+    steps = [_labels(UCF101, "train1", scale), _labels(UCF101, "test1", scale, FRAMES_ONLY)]
     steps += _other_labels(places, scale)
     steps += [_pretrain(UCF101, targets, "train1", scale) for targets in pretrained]
     steps.append(_finetune(UCF101, SCRATCH, scale))
-    steps += [_finetune(UCF101, source, scale, beside_scratch=True) for source in pretrained]
+    steps += [_finetune(UCF101, source, scale, with_baseline=True) for source in pretrained]
     if "$HMDB51" in places:
         steps.append(_finetune(HMDB51, SCRATCH, scale))
         sources = ("appearance", "motion", "joint")
-        steps += [_finetune(HMDB51, source, scale, beside_scratch=True) for source in sources]
+        steps += [_finetune(HMDB51, source, scale, with_baseline=True) for source in sources]
     steps.append(_retrieval(scale))
     weights = {"random": SCRATCH, "supervised": "finetuned/ucf101-scratch", "joint": "runs/joint"}
     weights["joint-tuned"] = "finetuned/ucf101-joint"
@@ -77,17 +81,17 @@ def ucf101_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
 
 
 def kinetics_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
-    """Return the network pre-trained on Kinetics-400, and what it is tested on (table 4's last row).
+    """Return the steps of pre-training on Kinetics-400, and of all tests of this network (table 4, last row).
 
     Parameters
     ----------
     places
-        Those that are given: ``$KINETICS400`` and ``$UCF101`` (needed), and as in `ucf101_plan`.
+        The places that are given: ``$KINETICS400`` and ``$UCF101`` (required); the others as in `ucf101_plan`.
     scale
         `FULL` or `REHEARSAL`.
     """
     steps = [_labels(KINETICS, "train", scale)]
-    steps += [_labels(UCF101, part, scale, BARE) for part in ("train1", "test1")]
+    steps += [_labels(UCF101, part, scale, FRAMES_ONLY) for part in ("train1", "test1")]
     steps += _other_labels(places, scale)
     steps.append(_pretrain(KINETICS, "joint", "train", scale))
     steps.append(_finetune(UCF101, "joint", scale))
@@ -98,28 +102,30 @@ def kinetics_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
 
 
 def row_targets(preset: str) -> list[str]:
-    """Targets of the rows of the published tables that a preset's networks belong in, in their order."""
+    """Return the targets of the published tables' rows of networks pre-trained with a preset, in order."""
     keys = [row.ours.split("/") for table in TABLES.values() for row in table.rows if row.ours]
     return [key[2] for key in keys if len(key) == 3 and key[1] == preset and key[2] in TARGETS]
 
 
 def _labels(dataset: str, split: str, scale: Scale, options: tuple[str, ...] = ()) -> Step:
+    """Return the step that makes the shards of one split."""
     out = f"labels/{dataset}-{split}"
     return label_step(dataset, split, PLACES[dataset], out, *scale.label, *options)
 
 
 def _other_labels(places: Collection[str], scale: Scale) -> list[Step]:
-    """Frames of the data sets that are only tested on, or fine-tuned for."""
+    """Return the steps that make shards of the data sets for fine-tuning and testing only."""
     steps = []
     if "$HMDB51" in places:
-        steps += [_labels(HMDB51, part, scale, BARE) for part in ("train1", "test1")]
+        steps += [_labels(HMDB51, part, scale, FRAMES_ONLY) for part in ("train1", "test1")]
     for place, name in (("$ASLAN", "aslan"), ("$YUPENN", "yupenn")):
         if place in places:
-            steps.append(label_step(name, "all", place, f"labels/{name}", *scale.label, *SCENES))
+            steps.append(label_step(name, "all", place, f"labels/{name}", *scale.label, *OVERLAPPING))
     return steps
 
 
 def _pretrain(dataset: str, targets: str, split: str, scale: Scale) -> Step:
+    """Return the step that pre-trains a network with some targets, by the data set's preset."""
     shards, out = f"labels/{dataset}-{split}", f"runs/{targets}"
     command = (
         *("mas-train", "--preset", dataset, "--shards", shards, "--out", out, "--targets", targets),
@@ -128,47 +134,41 @@ def _pretrain(dataset: str, targets: str, split: str, scale: Scale) -> Step:
     return Step(f"pretrain-{targets}", command, (f"label-{dataset}-{split}",), f"{out}/checkpoints/*.pt")
 
 
-def _finetune(dataset: str, source: str, scale: Scale, beside_scratch: bool = False) -> Step:
-    """Fine-tune for a data set's split 1: table 1 to 4."""
+def _finetune(dataset: str, source: str, scale: Scale, with_baseline: bool = False) -> Step:
+    """Return the step that fine-tunes for a data set's split 1: tables 1 to 4."""
     train, test, out = f"{dataset}-train1", f"{dataset}-test1", f"finetuned/{dataset}-{source}"
     init = SCRATCH if source == SCRATCH else f"runs/{source}"
-    beside = ("--scratch-run", f"finetuned/{dataset}-{SCRATCH}") if beside_scratch else ()
+    baseline = ("--scratch-run", f"finetuned/{dataset}-{SCRATCH}") if with_baseline else ()
+    scratch = scale.scratch if source == SCRATCH else ()
     command = (
         *("mas-finetune", "--init", init, "--shards", f"labels/{train}", "--test-shards", f"labels/{test}"),
-        *(
-            "--out",
-            out,
-            *beside,
-            *scale.finetune,
-            *(scale.scratch if source == SCRATCH else ()),
-            *scale.compute,
-        ),
+        *("--out", out, *baseline, *scale.finetune, *scratch, *scale.compute),
     )
     after = [f"label-{train}", f"label-{test}", *([] if source == SCRATCH else [f"pretrain-{source}"])]
-    after += [f"finetune-{dataset}-{SCRATCH}"] if beside_scratch else []
+    after += [f"finetune-{dataset}-{SCRATCH}"] if with_baseline else []
     return Step(f"finetune-{dataset}-{source}", command, tuple(after), f"{out}/finetuned.pt")
 
 
 def _evaluate(protocol: str, weights: str, scale: Scale, shards: str, *options: str) -> Step:
-    """Measure the weights of a run, or random ones, by one protocol."""
+    """Return the step that measures the weights of a run, or random ones, by one protocol."""
     name = f"{protocol}-{weights.replace('/', '-')}"
     command = (
         *("mas-eval", protocol, "--checkpoint", weights, "--shards", f"labels/{shards}"),
         *("--out", f"results/{name}", *options, "--no-baseline", *scale.compute),
     )
-    before = {"runs": "pretrain", "finetuned": "finetune"}
-    folder, _, rest = weights.partition("/")
-    after = (f"label-{shards}", *((f"{before[folder]}-{rest}",) if rest else ()))
+    kinds = {"runs": "pretrain", "finetuned": "finetune"}
+    folder, _, network = weights.partition("/")
+    after = (f"label-{shards}", *((f"{kinds[folder]}-{network}",) if network else ()))
     return Step(name, command, after)
 
 
 def _retrieval(scale: Scale) -> Step:
-    """Nearest neighbours, as the journal version measures them."""
+    """Return the step of nearest-neighbour retrieval, as in the journal version."""
     return _evaluate("retrieval", "runs/joint", scale, "ucf101-test1", "--gallery", "labels/ucf101-train1")
 
 
 def _similarity_and_scenes(weights: dict[str, str], places: Collection[str], scale: Scale) -> list[Step]:
-    """Tables 5 and 6."""
+    """Return the steps of tables 5 and 6."""
     steps = []
     if {"$ASLAN", "$VIEW2"} <= set(places):
         steps += [

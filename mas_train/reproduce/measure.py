@@ -1,4 +1,4 @@
-"""What the steps of the small experiment left, as numbers: a network's, then mean and spread over seeds."""
+"""Reads the results of the small experiment: figures of each network, their mean and spread over seeds."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from mas_train.training.heldout import read_heldout
 
 @dataclass(frozen=True)
 class Measure:
-    """One column of the tables: an accuracy, in the folder and under the name where a step left it."""
+    """One column of the tables: an accuracy, and where its step writes it."""
 
     title: str
     folder: str
-    """Of the result; ``{name}`` is the network's."""
+    """Folder of the result; ``{name}`` stands for the network's name."""
     protocol: str
     figure: str
     step: str
-    """Name of the step, up to the network's."""
+    """Name of the step without the network's name at its end."""
 
 
 MEASURES: Final = (
@@ -39,23 +39,23 @@ MEASURES: Final = (
     Measure("fine-tuned, all labels", "finetuned/all-{name}", "accuracy", "top-1", "finetune-all-"),
     Measure("fine-tuned, 10 % of labels", "finetuned/few-{name}", "accuracy", "top-1", "finetune-few-"),
 )
-"""Frozen features first."""
+"""Those of frozen features first."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One condition and measure on one split.
+    """Results of one condition and measure on one split.
 
     Attributes
     ----------
     split, condition, measure
-        Which.
+        Names of the split, condition and measure.
     values
-        An accuracy from 0 to 1 for each seed that is done, in the order of seeds.
+        One accuracy from 0 to 1 per seed that is done, in the order of seeds.
     expected
-        How many there should be in the end.
+        Number of values once all seeds are done.
     videos
-        Test videos.
+        Number of test videos.
     """
 
     split: str
@@ -77,28 +77,28 @@ class Cell:
 
     @property
     def standard_error(self) -> float:
-        """Of one of the accuracies, from the number of test videos (binomial)."""
+        """Standard error of one accuracy, from the number of test videos (binomial)."""
         return math.sqrt(self.mean * (1 - self.mean) / self.videos) if self.videos else math.nan
 
 
-def gather(experiment: Experiment, steps: Sequence[Step], work: Path) -> list[Cell]:
-    """Read what is done: a cell for each split, condition and measure of the plan.
+def read_cells(experiment: Experiment, steps: Sequence[Step], work: Path) -> list[Cell]:
+    """Read the results so far: one cell per split, condition and measure of the plan.
 
     Parameters
     ----------
     experiment, steps
-        What was to be done.
+        The experiment and its plan.
     work
-        Folder of the work.
+        The work folder.
 
     Raises
     ------
     ConfigError
         If the folder holds another plan's results.
     DatasetError
-        If a result is damaged.
+        If a result is corrupt.
     """
-    done = {step.name for step in steps if read_mark(work, step) is not None}
+    done = done_steps(steps, work)
     planned = {step.name for step in steps}
     cells = []
     for split in experiment.splits:
@@ -109,64 +109,70 @@ def gather(experiment: Experiment, steps: Sequence[Step], work: Path) -> list[Ce
                     for name in network_names(experiment, split, condition)
                     if f"{measure.step}{name}" in planned
                 ]
-                found = [
+                results = [
                     read_measure(work, measure, name) for name in names if f"{measure.step}{name}" in done
                 ]
-                values = tuple(result.figures[measure.figure] for result in found)
-                videos = found[0].videos if found else 0
+                values = tuple(result.figures[measure.figure] for result in results)
+                videos = results[0].videos if results else 0
                 cells.append(Cell(split.name, condition, measure.title, values, len(names), videos))
     return [cell for cell in cells if cell.expected]
 
 
 def network_names(experiment: Experiment, split: Split, condition: str) -> list[str]:
-    """Names of a condition's networks, one a seed; of the averaged pixels one."""
+    """Return the names of a condition's networks, one per seed; averaged pixels have a single name."""
     if condition == PIXELS:
         return [f"split{split.name}-{PIXELS}"]
     return [network_name(split, condition, seed) for seed in experiment.seeds]
 
 
 def read_measure(work: Path, measure: Measure, name: str) -> Result:
-    """Read what a step left of a network."""
+    """Read the result of one measure of a network."""
     folder = work / measure.folder.format(name=name)
     return next(result for result in read_results([folder]) if result.protocol == measure.protocol)
 
 
 @dataclass(frozen=True)
 class LabelFit:
-    """How well one label of held-out clips is predicted, mean and spread over seeds."""
+    """Scores of one label on held-out clips, by seed."""
 
     condition: str
     label: str
     r2: tuple[float, ...]
     accuracy: tuple[float, ...]
     mode_accuracy: float
-    """Of naming the training clips' most frequent label, always."""
+    """Accuracy of always predicting the training clips' most frequent label."""
 
 
-def gather_labels(experiment: Experiment, steps: Sequence[Step], work: Path) -> list[LabelFit]:
+def read_label_fits(experiment: Experiment, steps: Sequence[Step], work: Path) -> list[LabelFit]:
     """Read R^2 and accuracy of each label, of the networks of the first split, at the end of training."""
     split = experiment.splits[0]
-    done = {step.name for step in steps if read_mark(work, step) is not None}
+    done = done_steps(steps, work)
     fits = []
     for condition in split.conditions:
         names = [n for n in network_names(experiment, split, condition) if f"pretrain-{n}" in done]
-        tables = [last_rows(work / "runs" / name) for name in names]
-        for label in (*LABEL_NAMES, "motion", "appearance"):
-            rows = [table[label] for table in tables if label in table]
-            if rows:
-                columns = {
-                    key: tuple(row[key] for row in rows) for key in ("r2", "accuracy", "mode_accuracy")
-                }
-                fits.append(
-                    LabelFit(
-                        condition, label, columns["r2"], columns["accuracy"], columns["mode_accuracy"][0]
-                    )
-                )
+        runs = [last_scores(work / "runs" / name) for name in names]
+        for label in (*LABEL_NAMES, *LABEL_KINDS):
+            scores = [run[label] for run in runs if label in run]
+            if scores:
+                r2 = tuple(score["r2"] for score in scores)
+                accuracy = tuple(score["accuracy"] for score in scores)
+                fits.append(LabelFit(condition, label, r2, accuracy, scores[0]["mode_accuracy"]))
     return fits
 
 
-def last_rows(run: Path) -> dict[str, dict[str, float]]:
-    """Scores of a run's last measurement by label; none if nothing was held out."""
+def done_steps(steps: Sequence[Step], work: Path) -> set[str]:
+    """Return the names of the steps that are done.
+
+    Raises
+    ------
+    ConfigError
+        If the work folder holds another plan's results.
+    """
+    return {step.name for step in steps if read_mark(work, step) is not None}
+
+
+def last_scores(run: Path) -> dict[str, dict[str, float]]:
+    """Return the scores of a run's last measurement by label; none if no clips were held out."""
     if not (run / HELDOUT_FILE).exists():
         return {}
     rows = read_heldout(run)
@@ -179,9 +185,9 @@ def last_rows(run: Path) -> dict[str, dict[str, float]]:
 
 
 def compare(cells: Sequence[Cell], condition: str, baseline: str) -> list[tuple[Cell, Cell, float]]:
-    """Pair the cells of two conditions: each with the difference of means over the spread of the two.
+    """Pair the cells of two conditions, with the difference of their means in units of their spread.
 
-    The spread is the root of the mean of both variances; the ratio is NaN where a spread is not known.
+    The spread is the square root of the mean of both variances; the ratio is NaN where a spread is unknown.
     """
     by_key: Callable[[Cell], tuple[str, str]] = lambda cell: (cell.split, cell.measure)  # noqa: E731
     others = {by_key(cell): cell for cell in cells if cell.condition == baseline and cell.values}

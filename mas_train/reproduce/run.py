@@ -1,4 +1,4 @@
-"""Running a plan: some steps at a time, each marked when it is done, so that the whole resumes."""
+"""Carries out a plan, several steps at a time; each is marked when done, so that the plan can resume."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from typing import IO, Any, Final
 
 from mas_labels.errors import ConfigError, MasError
 from mas_labels.system.files import try_lock, write_text
-from mas_train.reproduce.plan import Step, check_plan, real_command
+from mas_train.reproduce.plan import Step, check_plan, resolve_command
 
-DONE: Final = "done"
-LOGS: Final = "logs"
+MARK_FOLDER: Final = "done"
+LOG_FOLDER: Final = "logs"
 POLL_SECONDS: Final = 0.1
 GRACE_SECONDS: Final = 60.0
-"""How long a stopped step may take to write what it has."""
+"""Time that a stopped step has to save its state before it is killed."""
 LOG_LINES: Final = 5
+"""Number of last lines of its log that are shown of a failed step."""
 
 
 class StepError(MasError):
@@ -30,25 +31,26 @@ class StepError(MasError):
 
 
 @dataclass(frozen=True)
-class Running:
-    """A step at work."""
+class RunningStep:
+    """A step whose command is running."""
 
     process: subprocess.Popen[bytes]
-    began: float
+    start_seconds: float
+    """When it started, on the monotonic clock."""
 
 
 def mark_path(work: Path, step: Step) -> Path:
-    """The file that says that a step is done."""
-    return work / DONE / f"{step.name}.json"
+    """Return the path of a step's mark: the file that exists once the step is done."""
+    return work / MARK_FOLDER / f"{step.name}.json"
 
 
 def read_mark(work: Path, step: Step) -> dict[str, Any] | None:
-    """Return what is known of a step that is done, None if it is not.
+    """Read a step's mark: its command, seconds and exit status. None if the step is not done.
 
     Raises
     ------
     ConfigError
-        If it was done with another command.
+        If the step was done with another command.
     """
     path = mark_path(work, step)
     if not path.exists():
@@ -63,7 +65,7 @@ def read_mark(work: Path, step: Step) -> dict[str, Any] | None:
 
 
 def write_mark(work: Path, step: Step, seconds: float, status: int) -> None:
-    """Mark a step as done, whole or not at all."""
+    """Mark a step as done, atomically."""
     path = mark_path(work, step)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"command": list(step.command), "seconds": round(seconds, 1), "status": status}
@@ -77,100 +79,102 @@ def run_plan(
     jobs: int = 2,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Run all steps that are not done, `jobs` at a time, in the plan's order as far as their needs allow.
+    """Run all steps that are not done, in the plan's order as far as their dependencies allow.
 
     Parameters
     ----------
     steps
         The plan.
     work
-        Folder of everything that is made; the commands run in it.
+        The work folder: all files are written into it, and the commands run in it.
     places
         Path of each place that commands name, such as ``$ROOT``.
     jobs
-        Steps at a time.
+        Number of steps that run at the same time.
     say
-        Is given a line a step.
+        Called with one line of text per step.
 
     Raises
     ------
     ConfigError
-        If the plan cannot be run, another run is at work in `work`, or it holds another plan's results.
+        If the plan cannot be run, another process runs a plan in `work`, or `work` holds the results of
+        another plan.
     StepError
-        If a step failed; those at work beside it are finished first.
+        If a step failed; the steps that run at the same time are finished first.
     """
     check_plan(steps)
-    for step in steps:  # refuses before any work
-        real_command(step, places, work, sys.executable)
+    for step in steps:  # refuses a missing place before any work
+        resolve_command(step, places, work, sys.executable)
     done = {step.name for step in steps if read_mark(work, step) is not None}
     waiting = [step for step in steps if step.name not in done]
     say(f"{len(steps)} steps, {len(done)} of them done")
-    running: dict[Step, Running] = {}
-    failed: list[str] = []
-    with _alone(work), _stoppable(running):
-        while running or (waiting and not failed):
+    running: dict[Step, RunningStep] = {}
+    failures: list[str] = []
+    with _lock_folder(work), _terminate_on_exit(running):
+        while running or (waiting and not failures):
             ready = [step for step in waiting if done.issuperset(step.after)]
-            for step in [] if failed else ready[: jobs - len(running)]:
+            for step in [] if failures else ready[: jobs - len(running)]:
                 running[step] = _start(step, work, places)
                 waiting.remove(step)
             time.sleep(POLL_SECONDS)
-            for step in [step for step, at_work in running.items() if at_work.process.poll() is not None]:
-                message = _finish(step, running.pop(step), work)
-                failed += [message] if message else []
-                done |= set() if message else {step.name}
-                say(f"{len(done)}/{len(steps)} {step.name}{': failed' if message else ''}")
-    if failed:
-        raise StepError("\n".join(failed))
+            for step in [step for step, run in running.items() if run.process.poll() is not None]:
+                failure = _finish(step, running.pop(step), work)
+                failures += [failure] if failure else []
+                done |= set() if failure else {step.name}
+                say(f"{len(done)}/{len(steps)} {step.name}{': failed' if failure else ''}")
+    if failures:
+        raise StepError("\n".join(failures))
 
 
-def _start(step: Step, work: Path, places: Mapping[str, Path]) -> Running:
-    log = work / LOGS / f"{step.name}.log"
+def _start(step: Step, work: Path, places: Mapping[str, Path]) -> RunningStep:
+    """Start a step's command; its output is appended to the step's log."""
+    log = work / LOG_FOLDER / f"{step.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    modules = os.pathsep.join(map(os.path.abspath, sys.path))  # found from the folder of the work, too
+    modules = os.pathsep.join(map(os.path.abspath, sys.path))  # commands run in another folder
     with log.open("ab") as file:
         process = subprocess.Popen(
-            real_command(step, places, work, sys.executable),
+            resolve_command(step, places, work, sys.executable),
             cwd=work,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONPATH": modules},
         )
-    return Running(process, time.monotonic())
+    return RunningStep(process, time.monotonic())
 
 
-def _finish(step: Step, at_work: Running, work: Path) -> str:
-    """Mark a step that ended well; say what went wrong with another."""
-    status = at_work.process.returncode
+def _finish(step: Step, run: RunningStep, work: Path) -> str:
+    """Mark a step that succeeded and return ""; of a failed one return the end of its log."""
+    status = run.process.returncode
     if status in step.accepted:
-        write_mark(work, step, time.monotonic() - at_work.began, status)
+        write_mark(work, step, time.monotonic() - run.start_seconds, status)
         return ""
-    log = work / LOGS / f"{step.name}.log"
+    log = work / LOG_FOLDER / f"{step.name}.log"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
     return f"step {step.name} ended with status {status}; the end of {log}:\n" + "\n".join(lines)
 
 
 @contextmanager
-def _alone(work: Path) -> Iterator[IO[str]]:
-    """Keep a second run out of the same folder."""
+def _lock_folder(work: Path) -> Iterator[IO[str]]:
+    """Hold the lock of the work folder, so that only one process runs a plan in it."""
     work.mkdir(parents=True, exist_ok=True)
     with (work / ".lock").open("w") as file:
         if not try_lock(file.fileno()):
-            raise ConfigError(f"another run is at work in {work}: wait for it, or give another --work")
+            raise ConfigError(f"another process runs a plan in {work}: wait for it, or give another --work")
         yield file
 
 
 @contextmanager
-def _stoppable(running: Mapping[Step, Running]) -> Iterator[None]:
-    """End the steps at work when this process is interrupted or terminated: they resume later."""
+def _terminate_on_exit(running: Mapping[Step, RunningStep]) -> Iterator[None]:
+    """Terminate the running steps when this process is interrupted or terminated; they resume later."""
     try:
         yield
     except BaseException:
-        for at_work in running.values():
-            at_work.process.terminate()
-        for at_work in running.values():
+        for run in running.values():
+            run.process.terminate()
+        for run in running.values():
             try:
-                at_work.process.wait(GRACE_SECONDS)
+                run.process.wait(GRACE_SECONDS)
             except subprocess.TimeoutExpired:
-                at_work.process.kill()
+                run.process.kill()
         raise

@@ -1,0 +1,72 @@
+"""Cost of a full plan in hours and bytes.
+
+Measured (docs/datasets/README.md): clips per video, clips labelled per second, bytes per clip; ASLAN and
+YUPENN were not at hand. Counted: the multiplications of the paper's network. Assumed, because no GPU was at
+hand: how many floating-point operations a GPU sustains per second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from mas_train.reproduce.plan import Step
+
+CLIPS: Final[Mapping[str, int]] = {
+    "ucf101-train1": 106_000,
+    "ucf101-test1": 42_000,
+    "hmdb51-train1": 27_000,
+    "hmdb51-test1": 11_000,
+    "kinetics400-train": 4_500_000,
+    "aslan": 70_000,
+    "yupenn": 7_000,
+}
+"""Number of clips of each set of shards; that of the last two is a guess from 150 frames per video."""
+LABELLED_PER_SECOND: Final = 4.1
+FRAMES_ONLY_PER_SECOND: Final = 28.0
+"""Clips per second and core, with labels and with ``--frames-only``."""
+LABELLED_BYTES: Final = 118_000
+FRAMES_ONLY_BYTES: Final = 131_000
+"""Bytes per clip, with labels and with ``--frames-only``."""
+FORWARD_FLOP: Final = 38.4e9
+"""Operations of the paper's C3D for one clip: two per multiplication, 19.2e9 of them in its convolutions."""
+EPOCHS: Final = 20
+
+
+def estimate_cost(steps: Sequence[Step], cores: int, gpu_tflops: float) -> list[str]:
+    """Return two lines of text: the hours and bytes of labelling, and the hours of the networks.
+
+    Parameters
+    ----------
+    steps
+        A plan of `mas_train.reproduce.full`.
+    cores
+        Number of CPU cores that label.
+    gpu_tflops
+        Floating-point operations that the GPU sustains, in 1e12 per second.
+    """
+    core_hours = gigabytes = gpu_hours = 0.0
+    for step in steps:
+        command = step.command
+        clips = sum(map(_clips_in, command))
+        if command[0] == "mas-labels":
+            frames_only = "--frames-only" in command
+            core_hours += clips / (FRAMES_ONLY_PER_SECOND if frames_only else LABELLED_PER_SECOND) / 3600
+            gigabytes += clips * (FRAMES_ONLY_BYTES if frames_only else LABELLED_BYTES) / 1e9
+        elif command[0] == "mas-eval":
+            gpu_hours += clips * FORWARD_FLOP / (gpu_tflops * 1e12) / 3600
+        else:
+            train_clips = _clips_in(command[command.index("--shards") + 1])
+            passes = 3 * EPOCHS * train_clips + (clips - train_clips)  # backward costs two forward passes
+            gpu_hours += passes * FORWARD_FLOP / (gpu_tflops * 1e12) / 3600
+    return [
+        f"labels: {core_hours:.0f} hours of one core, {core_hours / cores:.1f} on {cores}; "
+        f"{gigabytes:.0f} GB",
+        f"networks: {gpu_hours:.0f} hours if the GPU sustains {gpu_tflops:g} TFLOP/s (assumed, not "
+        "measured) and reading keeps up",
+    ]
+
+
+def _clips_in(word: str) -> int:
+    """Return the number of clips of the set of shards that a command's word names; 0 if it names none."""
+    return CLIPS.get(word.removeprefix("labels/"), 0)
