@@ -97,13 +97,13 @@ def small(
 
     --root is a folder of UCF101's classes, some or all; with --rehearsal one that `mas-labels demo` made.
     """
-    from mas_train.reproduce.small import REHEARSAL, Experiment, make_plan
+    from mas_train.reproduce.small import REHEARSAL, Experiment, small_plan
 
     if rehearsal:
         experiment = REHEARSAL
     else:
         experiment = Experiment(weizmann=weizmann is not None, has_lists=splits is not None)
-    steps = make_plan(experiment)
+    steps = small_plan(experiment)
     folders = {"$ROOT": root, "$SPLITS": splits, "$WEIZMANN": weizmann}
     if page_only or carry_out(steps, work, folders, jobs, dry_run):
         from mas_train.reproduce.page import write_page
@@ -128,11 +128,11 @@ def pilots(
     page_only: bool,
 ) -> None:
     """Find out what makes the pretext task learn: the recipe of `small` with one choice changed at a time."""
-    from mas_train.reproduce.pilots import make_pilot_plan, write_pilots
+    from mas_train.reproduce.pilots import pilot_plan, write_pilots
     from mas_train.reproduce.small import REHEARSAL, Experiment
 
     experiment = REHEARSAL if rehearsal else Experiment(has_lists=splits is not None)
-    steps = make_pilot_plan(experiment)
+    steps = pilot_plan(experiment)
     if page_only or carry_out(steps, work, {"$ROOT": root, "$SPLITS": splits}, jobs, dry_run):
         click.echo(f"wrote {write_pilots(experiment, steps, work, out)}")
 
@@ -197,15 +197,15 @@ def reproduce_tables(
     **others: Path | None,
 ) -> None:
     """Run a full plan, or print it with what it will cost, and write the paper's tables with ours in them."""
+    from mas_train.reproduce.estimate import estimate_cost
     from mas_train.reproduce.full import FULL, REHEARSAL
-    from mas_train.reproduce.plan import estimate
 
     places = {**places, **{f"${name.upper()}": path for name, path in others.items()}}
     given = [name for name, path in places.items() if path is not None]
     if ("$ASLAN" in given) != ("$VIEW2" in given):
         raise click.UsageError("table 5 needs both --aslan and --view2")
     steps = make_plan(given, REHEARSAL if rehearsal else FULL)
-    for line in [] if rehearsal else estimate(steps, cores, gpu_tflops):
+    for line in [] if rehearsal else estimate_cost(steps, cores, gpu_tflops):
         click.echo(f"# {line}")
     if carry_out(steps, work, places, jobs, dry_run):
         from mas_train.evaluation.results import read_results, show_tables

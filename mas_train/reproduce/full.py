@@ -60,7 +60,7 @@ def ucf101_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
     Parameters
     ----------
     places
-        The places that are given: ``$UCF101`` (required), ``$HMDB51``, ``$ASLAN`` with ``$VIEW2``, ``$YUPENN``.
+        The given places: ``$UCF101`` (required), ``$HMDB51``, ``$ASLAN`` with ``$VIEW2``, ``$YUPENN``.
     scale
         `FULL` or `REHEARSAL`.
     """
@@ -86,7 +86,7 @@ def kinetics_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
     Parameters
     ----------
     places
-        The places that are given: ``$KINETICS400`` and ``$UCF101`` (required); the others as in `ucf101_plan`.
+        The given places: ``$KINETICS400`` and ``$UCF101`` (required); the others as in `ucf101_plan`.
     scale
         `FULL` or `REHEARSAL`.
     """

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mas_labels.schema import HELDOUT_FILE, LABEL_NAMES
+from mas_labels.schema import HELDOUT_FILE, LABEL_KINDS, LABEL_NAMES
 from mas_train.evaluation.results import Result, read_results
 from mas_train.reproduce.plan import Step
-from mas_train.reproduce.run import read_mark
+from mas_train.reproduce.run import done_steps
 from mas_train.reproduce.small import PIXELS, Experiment, Split, network_name
 from mas_train.training.heldout import read_heldout
 
@@ -94,7 +94,7 @@ def read_cells(experiment: Experiment, steps: Sequence[Step], work: Path) -> lis
     Raises
     ------
     ConfigError
-        If the folder holds another plan's results.
+        If the work folder holds another plan's results.
     DatasetError
         If a result is corrupt.
     """
@@ -160,17 +160,6 @@ def read_label_fits(experiment: Experiment, steps: Sequence[Step], work: Path) -
     return fits
 
 
-def done_steps(steps: Sequence[Step], work: Path) -> set[str]:
-    """Return the names of the steps that are done.
-
-    Raises
-    ------
-    ConfigError
-        If the work folder holds another plan's results.
-    """
-    return {step.name for step in steps if read_mark(work, step) is not None}
-
-
 def last_scores(run: Path) -> dict[str, dict[str, float]]:
     """Return the scores of a run's last measurement by label; none if no clips were held out."""
     if not (run / HELDOUT_FILE).exists():
@@ -189,16 +178,18 @@ def compare(cells: Sequence[Cell], condition: str, baseline: str) -> list[tuple[
 
     The spread is the square root of the mean of both variances; the ratio is NaN where a spread is unknown.
     """
-    by_key: Callable[[Cell], tuple[str, str]] = lambda cell: (cell.split, cell.measure)  # noqa: E731
-    others = {by_key(cell): cell for cell in cells if cell.condition == baseline and cell.values}
+    baselines = {
+        (cell.split, cell.measure): cell for cell in cells if cell.condition == baseline and cell.values
+    }
     pairs = [
-        (cell, others[by_key(cell)])
+        (cell, baselines[cell.split, cell.measure])
         for cell in cells
-        if cell.condition == condition and cell.values and by_key(cell) in others
+        if cell.condition == condition and cell.values and (cell.split, cell.measure) in baselines
     ]
-    return [(ours, theirs, _ratio(ours, theirs)) for ours, theirs in pairs]
+    return [(cell, other, _ratio(cell, other)) for cell, other in pairs]
 
 
-def _ratio(ours: Cell, theirs: Cell) -> float:
-    spread = math.sqrt((ours.spread**2 + theirs.spread**2) / 2)
-    return (ours.mean - theirs.mean) / spread if spread > 0 else math.nan
+def _ratio(cell: Cell, other: Cell) -> float:
+    """Return the difference of the means of two cells over their spread; NaN if the spread is unknown."""
+    spread = math.sqrt((cell.spread**2 + other.spread**2) / 2)
+    return (cell.mean - other.mean) / spread if spread > 0 else math.nan

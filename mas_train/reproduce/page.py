@@ -1,4 +1,4 @@
-"""The page of the small experiment: tables, what they say, pictures, commands, versions, machine."""
+"""The page of the small experiment: tables, comparisons, pictures, commands, versions, machine."""
 
 from __future__ import annotations
 
@@ -16,40 +16,45 @@ from typing import Any, Final
 from mas_labels.errors import ConfigError, reason_of
 from mas_labels.system.files import write_text
 from mas_train.evaluation.published import TABLES
-from mas_train.reproduce.measure import MEASURES, Cell, LabelFit, compare, gather, gather_labels
+from mas_train.reproduce.measure import MEASURES, Cell, LabelFit, compare, read_cells, read_label_fits
 from mas_train.reproduce.plan import Step, show_command
 from mas_train.reproduce.plots import draw_accuracies, draw_labels
 from mas_train.reproduce.run import read_mark
 from mas_train.reproduce.small import CONDITIONS, PIXELS, Experiment
 
 PACKAGES: Final = ("torch", "numpy", "opencv-contrib-python", "h5py", "scikit-learn")
-BEGIN: Final = "<!-- results/small: begin -->"
-END: Final = "<!-- results/small: end -->"
+BEGIN_MARK: Final = "<!-- results/small: begin -->"
+END_MARK: Final = "<!-- results/small: end -->"
 TITLES: Final = {PIXELS: "averaged 4 x 4 pixels", **{name: c.title for name, c in CONDITIONS.items()}}
 COMPARED: Final = (
     *((name, "random") for name in ("joint", "motion", "appearance", "raw")),
     *(("joint", name) for name in ("shuffled", PIXELS)),
 )
-"""Rows whose difference is told."""
-PAPER: Final = {"random": "From scratch", "motion": "Motion", "appearance": "Appearance", "joint": "Joint"}
-"""Rows of the paper's table 3."""
+"""Rows that are compared, the second being the baseline."""
+PAPER_ROWS: Final = {
+    "random": "From scratch",
+    "motion": "Motion",
+    "appearance": "Appearance",
+    "joint": "Joint",
+}
+"""Rows of the paper's table 3, by condition."""
 
 
 def write_page(
     experiment: Experiment, steps: Sequence[Step], work: Path, out: Path, readme: Path | None = None
 ) -> Path:
-    """Write the page of what is done so far; what is missing is said on it.
+    """Write the page of the results so far; it lists the steps that are missing.
 
     Parameters
     ----------
     experiment, steps
-        What was to be done.
+        The experiment and its plan.
     work
-        Folder of the work.
+        The work folder.
     out
         Folder of the page: README.md, results.json, commands.txt and pictures.
     readme
-        A file whose lines between `BEGIN` and `END` become the main table.
+        A file in which the main table replaces the lines between `BEGIN_MARK` and `END_MARK`.
 
     Returns
     -------
@@ -60,9 +65,9 @@ def write_page(
     ConfigError
         If a file cannot be written, or `readme` has no such marks.
     DatasetError
-        If a result is damaged.
+        If a result is corrupt.
     """
-    cells, fits = gather(experiment, steps, work), gather_labels(experiment, steps, work)
+    cells, fits = read_cells(experiment, steps, work), read_label_fits(experiment, steps, work)
     marks = {step.name: read_mark(work, step) for step in steps}
     done = [step for step in steps if marks[step.name] is not None]
     minutes = sum(mark["seconds"] for mark in marks.values() if mark is not None) / 60
@@ -89,7 +94,7 @@ def write_page(
 
 
 def describe_machine() -> str:
-    """Name the processor and its cores."""
+    """Return the name of the processor and the number of its cores."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
@@ -99,7 +104,7 @@ def describe_machine() -> str:
 
 
 def describe_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results may depend on."""
+    """Return the versions of Python and of the packages that results may depend on."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -110,6 +115,7 @@ def describe_versions() -> dict[str, str]:
 
 
 def _number(value: float) -> float | None:
+    """Return a number as JSON can hold it: None for NaN."""
     return None if math.isnan(value) else value
 
 
@@ -121,6 +127,7 @@ def _page(
     fits: Sequence[LabelFit],
     facts: dict[str, Any],
 ) -> str:
+    """Return the page as Markdown."""
     parts = [
         "# Does it learn? A small reproduction",
         INTRODUCTION.format(
@@ -133,7 +140,7 @@ def _page(
     missing = [step.name for step in steps if step not in done]
     if missing:
         parts.append(
-            f"**Not complete:** {len(done)} of {len(steps)} steps are done; the same command does the "
+            f"**Not complete:** {len(done)} of {len(steps)} steps are done; the same command runs the "
             f"rest. Missing: {', '.join(missing)}."
         )
     for split in experiment.splits:
@@ -143,7 +150,7 @@ def _page(
             f"## Split {split.name}: trained on `{split.train}`, {videos} test videos of `{split.test}`",
             _main_table(cells, split.name),
         ]
-    parts += ["![accuracies](accuracies.png)", "## What it says", _verdicts(cells)]
+    parts += ["![accuracies](accuracies.png)", "## Comparisons", _comparisons(cells)]
     parts += ["## The pretext task, on held-out clips", _labels_table(fits), "![R^2 by label](labels.png)"]
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     parts += ["## Made by", COMMANDS, f"Machine: {facts['machine']}. Versions: {versions}."]
@@ -181,6 +188,7 @@ where it was stopped. All figures, network by network, are in [results.json](res
 
 
 def _main_table(cells: Sequence[Cell], split: str) -> str:
+    """Return the table of all accuracies on one split, with one row per condition."""
     of_split = [cell for cell in cells if cell.split == split]
     measures = [m.title for m in MEASURES if any(cell.measure == m.title for cell in of_split)]
     lines = [
@@ -191,13 +199,14 @@ def _main_table(cells: Sequence[Cell], split: str) -> str:
     for condition, title in TITLES.items():
         row = {cell.measure: cell for cell in of_split if cell.condition == condition}
         if row:
-            paper = published.get(PAPER.get(condition, ""))
-            shown = [_show(row[name]) if name in row else "" for name in measures]
+            paper = published.get(PAPER_ROWS.get(condition, ""))
+            shown = [_format_cell(row[name]) if name in row else "" for name in measures]
             lines.append(f"| {title} | {' | '.join(shown)} | {'' if paper is None else f'{paper:g}'} |")
     return "\n".join(lines)
 
 
-def _show(cell: Cell) -> str:
+def _format_cell(cell: Cell) -> str:
+    """Return mean and spread in percent, and the number of networks if some are missing."""
     if not cell.values:
         return "not done"
     spread = "" if math.isnan(cell.spread) else f" ± {100 * cell.spread:.1f}"
@@ -205,8 +214,8 @@ def _show(cell: Cell) -> str:
     return f"{100 * cell.mean:.1f}{spread}{count}"
 
 
-def _verdicts(cells: Sequence[Cell]) -> str:
-    """Say for each measure how pre-training compares with random weights and with the controls."""
+def _comparisons(cells: Sequence[Cell]) -> str:
+    """Return the table that compares pre-training with random weights and with the controls."""
     lines = [
         "Difference of means in points, and that difference over the spread of the two rows (below 1 the "
         "networks overlap; with so few networks 2 is a hint, not a proof). In brackets the standard error "
@@ -216,17 +225,16 @@ def _verdicts(cells: Sequence[Cell]) -> str:
         "|---|---|---|---|---|",
     ]
     for condition, baseline in COMPARED:
-        for ours, theirs, ratio in compare(cells, condition, baseline):
-            points = 100 * (ours.mean - theirs.mean)
+        for cell, other, ratio in compare(cells, condition, baseline):
+            points = f"{100 * (cell.mean - other.mean):+.1f} ({100 * cell.standard_error:.1f})"
             shown = "" if math.isnan(ratio) else f"{ratio:+.1f}"
-            error = f"({100 * ours.standard_error:.1f})"
             rows = f"{TITLES[condition]} - {TITLES[baseline]}"
-            lines.append(f"| {rows} | {ours.split} | {ours.measure} | {points:+.1f} {error} | {shown} |")
+            lines.append(f"| {rows} | {cell.split} | {cell.measure} | {points} | {shown} |")
     return "\n".join(lines)
 
 
 def _labels_table(fits: Sequence[LabelFit]) -> str:
-    """R^2 and accuracy by label, mean over seeds."""
+    """Return the table of R^2 and accuracy by label, means over seeds."""
     conditions = [name for name in TITLES if any(fit.condition == name for fit in fits)]
     lines = [
         "R^2 (1 - loss / loss of the best constant; 0 is learning nothing), then the share of clips whose "
@@ -248,8 +256,17 @@ def _labels_table(fits: Sequence[LabelFit]) -> str:
 
 
 def _between_marks(path: Path, table: str) -> str:
+    """Return the text of a file with `table` between its two marks.
+
+    Raises
+    ------
+    ConfigError
+        If the file does not have each mark once.
+    """
     text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ConfigError(f"expected one line {BEGIN} and one {END} in {path}: put them where the table goes")
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END)[1]}"
+    if text.count(BEGIN_MARK) != 1 or text.count(END_MARK) != 1:
+        raise ConfigError(
+            f"expected one line {BEGIN_MARK} and one {END_MARK} in {path}: put them where the table goes"
+        )
+    before, rest = text.split(BEGIN_MARK)
+    return f"{before}{BEGIN_MARK}\n\n{table}\n\n{END_MARK}{rest.split(END_MARK)[1]}"

@@ -18,8 +18,9 @@ from typing import Final
 from mas_labels.errors import ConfigError, reason_of
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.system.files import write_text
-from mas_train.reproduce.measure import MEASURES, done_steps, last_scores, read_measure
+from mas_train.reproduce.measure import MEASURES, last_scores, read_measure
 from mas_train.reproduce.plan import Step
+from mas_train.reproduce.run import done_steps
 from mas_train.reproduce.small import CONDITIONS, Experiment, Split, label_steps, network_name, network_steps
 
 SEED: Final = 0

@@ -57,9 +57,7 @@ def check_plan(steps: list[Step]) -> None:
         if step.name in earlier:
             raise ConfigError(f"two steps are called {step.name!r}: give each its own name")
         if step.command[0] not in MODULES:
-            raise ConfigError(
-                f"step {step.name!r} runs {step.command[0]!r}: use one of {', '.join(MODULES)}"
-            )
+            raise ConfigError(f"step {step.name!r} runs {step.command[0]!r}: use one of {', '.join(MODULES)}")
         missing = set(step.after) - earlier
         if missing:
             raise ConfigError(f"step {step.name!r} comes before {min(missing)!r}, which it needs")

@@ -1,4 +1,4 @@
-"""Pictures of the small experiment: accuracies by condition, R^2 by label."""
+"""Pictures of the small experiment: accuracies by condition, and R^2 by label."""
 
 from __future__ import annotations
 
@@ -11,22 +11,33 @@ from mas_labels.schema import LABEL_NAMES
 from mas_train.reproduce.measure import MEASURES, Cell, LabelFit
 from mas_train.runtime.figures import make_figure, save_figure
 
-PANELS_A_ROW = 4
+PANELS_PER_ROW = 4
 COLOURS = ("#999999", "#bbbbbb", "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee")
 
 
 def draw_accuracies(cells: Sequence[Cell], titles: dict[str, str], path: Path) -> None:
-    """Draw a panel a measure: a bar a condition (mean of split 1), a dot a network, a cross one of split 2.
+    """Draw one panel per measure, with one bar per condition, as a PNG file.
+
+    Bars are means of split 1, dots its networks, crosses those of split 2.
+
+    Parameters
+    ----------
+    cells
+        The results.
+    titles
+        Title of each condition, in the order of the bars.
+    path
+        The file.
 
     Raises
     ------
     ConfigError
-        The file cannot be written.
+        If the file cannot be written.
     MissingDependencyError
-        matplotlib is not installed.
+        If matplotlib is not installed.
     """
     measures = [measure.title for measure in MEASURES if any(c.measure == measure.title for c in cells)]
-    cols = min(PANELS_A_ROW, len(measures))
+    cols = min(PANELS_PER_ROW, len(measures))
     rows = -(-len(measures) // cols)
     figure = make_figure((3 * cols + 2, 2.6 * rows + 0.4))
     panels = figure.subplots(rows, cols, squeeze=False, sharey=True).ravel()
@@ -53,27 +64,36 @@ def draw_accuracies(cells: Sequence[Cell], titles: dict[str, str], path: Path) -
 
 
 def draw_labels(fits: Sequence[LabelFit], titles: dict[str, str], path: Path) -> None:
-    """Draw R^2 of each label on held-out clips, a bar a condition, with the range over seeds.
+    """Draw R^2 of each label on held-out clips, one bar per condition, with the range over seeds, as a PNG file.
+
+    Parameters
+    ----------
+    fits
+        The scores of the labels.
+    titles
+        Title of each condition.
+    path
+        The file.
 
     Raises
     ------
     ConfigError
-        The file cannot be written.
+        If the file cannot be written.
     MissingDependencyError
-        matplotlib is not installed.
+        If matplotlib is not installed.
     """
     conditions = [name for name in titles if name != "random" and any(fit.condition == name for fit in fits)]
     figure = make_figure((12, 4))
     axes = figure.add_subplot()
     width = 0.8 / max(1, len(conditions))
     for number, condition in enumerate(conditions):
-        of = {fit.label: fit.r2 for fit in fits if fit.condition == condition}
-        places = [LABEL_NAMES.index(label) for label in LABEL_NAMES if label in of]
-        values = [of[LABEL_NAMES[place]] for place in places]
+        r2 = {fit.label: fit.r2 for fit in fits if fit.condition == condition}
+        positions = [position for position, label in enumerate(LABEL_NAMES) if label in r2]
+        values = [r2[LABEL_NAMES[position]] for position in positions]
         means = np.array([np.mean(value) for value in values])
         ranges = np.array([[m - min(v), max(v) - m] for m, v in zip(means, values, strict=True)]).T
         axes.bar(
-            np.array(places) + (number + 0.5) * width - 0.4,
+            np.array(positions) + (number + 0.5) * width - 0.4,
             means,
             width,
             yerr=ranges,

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,17 @@ def read_mark(work: Path, step: Step) -> dict[str, Any] | None:
     return mark
 
 
+def done_steps(steps: Sequence[Step], work: Path) -> set[str]:
+    """Return the names of the steps that are done.
+
+    Raises
+    ------
+    ConfigError
+        If a step was done with another command.
+    """
+    return {step.name for step in steps if read_mark(work, step) is not None}
+
+
 def write_mark(work: Path, step: Step, seconds: float, status: int) -> None:
     """Mark a step as done, atomically."""
     path = mark_path(work, step)
@@ -105,7 +116,7 @@ def run_plan(
     check_plan(steps)
     for step in steps:  # refuses a missing place before any work
         resolve_command(step, places, work, sys.executable)
-    done = {step.name for step in steps if read_mark(work, step) is not None}
+    done = done_steps(steps, work)
     waiting = [step for step in steps if step.name not in done]
     say(f"{len(steps)} steps, {len(done)} of them done")
     running: dict[Step, RunningStep] = {}

@@ -21,13 +21,14 @@ from mas_labels.datasets.demo import make_demo
 from mas_labels.errors import ConfigError, InputError
 from mas_train.evaluation.probe import classify, leave_group_out
 from mas_train.model.backbones import make_backbone
+from mas_train.reproduce.estimate import FORWARD_FLOP, estimate_cost
 from mas_train.reproduce.full import REHEARSAL, kinetics_plan, row_targets, ucf101_plan
 from mas_train.reproduce.measure import Cell, compare
-from mas_train.reproduce.page import BEGIN, END
-from mas_train.reproduce.pilots import PILOTS, make_pilot_plan, with_options, write_pilots
-from mas_train.reproduce.plan import FORWARD_FLOP, Step, check_plan, estimate, real_command
+from mas_train.reproduce.page import BEGIN_MARK, END_MARK
+from mas_train.reproduce.pilots import PILOTS, pilot_plan, with_options, write_pilots
+from mas_train.reproduce.plan import Step, check_plan, resolve_command
 from mas_train.reproduce.run import StepError, read_mark, run_plan, write_mark
-from mas_train.reproduce.small import CONDITIONS, Experiment, make_plan
+from mas_train.reproduce.small import CONDITIONS, Experiment, small_plan
 
 ROOT = Path(__file__).parents[2]
 ALL = ("$UCF101", "$HMDB51", "$ASLAN", "$VIEW2", "$YUPENN", "$KINETICS400")
@@ -40,8 +41,8 @@ def version_step(name: str, *after: str) -> Step:
 @pytest.mark.parametrize(
     "steps",
     [
-        make_plan(Experiment()),
-        make_pilot_plan(Experiment()),
+        small_plan(Experiment()),
+        pilot_plan(Experiment()),
         ucf101_plan(ALL),
         kinetics_plan(ALL),
         ucf101_plan(("$UCF101",), REHEARSAL),
@@ -58,7 +59,7 @@ def test_plans_can_be_run(steps: list[Step]) -> None:
 
 
 def test_the_small_plan_has_every_condition_and_seed() -> None:
-    names = {step.name for step in make_plan(Experiment())}
+    names = {step.name for step in small_plan(Experiment())}
     for condition in CONDITIONS:
         for seed in (0, 1, 2):
             assert {
@@ -76,8 +77,8 @@ def test_pilots_change_one_choice_of_the_recipe_and_share_its_networks() -> None
         *("--lr", "0.01", "--epochs", "2"),
         *("--dropout", "0.5"),
     )
-    small = {step.name: step for step in make_plan(Experiment())}
-    pilots = {step.name: step for step in make_pilot_plan(Experiment())}
+    small = {step.name: step for step in small_plan(Experiment())}
+    pilots = {step.name: step for step in pilot_plan(Experiment())}
     for name in ("label-ucf101-train1", "pretrain-split1-joint-seed0", "probe-split1-raw-seed0"):
         assert pilots[name] == small[name]  # so that the folder of `small` is used
     recipe, faster = (pilots[f"pretrain-{name}"].command for name in ("split1-joint-seed0", "pilot-lr-0.03"))
@@ -88,7 +89,7 @@ def test_pilots_change_one_choice_of_the_recipe_and_share_its_networks() -> None
 
 
 def test_pilots_that_are_not_done_are_said(tmp_path: Path) -> None:
-    page = write_pilots(Experiment(), make_pilot_plan(Experiment()), tmp_path / "work", tmp_path / "page")
+    page = write_pilots(Experiment(), pilot_plan(Experiment()), tmp_path / "work", tmp_path / "page")
     rows = [line for line in page.read_text().splitlines() if "not done" in line]
     assert len(rows) == len(PILOTS)
 
@@ -113,7 +114,7 @@ def test_full_plans_fill_every_row_of_ours() -> None:
 def test_estimate_by_hand() -> None:
     label, train = ucf101_plan(("$UCF101",))[0], ucf101_plan(("$UCF101",))[2]
     assert train.name == "pretrain-motion-grid"
-    labels, networks = estimate([label, train], cores=2, gpu_tflops=1)
+    labels, networks = estimate_cost([label, train], cores=2, gpu_tflops=1)
     assert labels.startswith(f"labels: {106_000 / 4.1 / 3600:.0f} hours of one core")
     hours = 3 * 20 * 106_000 * 38.4e9 / 1e12 / 3600
     assert networks.startswith(f"networks: {hours:.0f} hours")
@@ -139,16 +140,16 @@ def test_bad_plans_are_refused() -> None:
     with pytest.raises(ConfigError, match="runs 'rm'"):
         check_plan([Step("a", ("rm", "-r"))])
     with pytest.raises(ConfigError, match=r"needs \$ROOT: give --root"):
-        real_command(Step("a", ("mas-labels", "$ROOT")), {}, Path(), "python")
+        resolve_command(Step("a", ("mas-labels", "$ROOT")), {}, Path(), "python")
 
 
 def test_places_are_filled_in_and_interrupted_steps_resumed(tmp_path: Path) -> None:
     step = Step("a", ("mas-train", "--shards", "$ROOT/x"), resumes_from="runs/a/*.pt")
-    words = real_command(step, {"$ROOT": Path("/data")}, tmp_path, "python")
+    words = resolve_command(step, {"$ROOT": Path("/data")}, tmp_path, "python")
     assert words == ["python", "-m", "mas_train", "--shards", "/data/x"]
     (tmp_path / "runs" / "a").mkdir(parents=True)
     (tmp_path / "runs" / "a" / "last.pt").touch()
-    assert real_command(step, {"$ROOT": Path("/data")}, tmp_path, "python")[-1] == "--resume"
+    assert resolve_command(step, {"$ROOT": Path("/data")}, tmp_path, "python")[-1] == "--resume"
 
 
 def test_a_run_keeps_what_is_done_and_tells_what_failed(tmp_path: Path) -> None:
@@ -240,7 +241,7 @@ def finish(*args: object) -> str:
 def test_small_reproduction_stops_and_goes_on(tmp_path: Path) -> None:
     make_demo(tmp_path / "videos")
     work, readme = tmp_path / "work", tmp_path / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    readme.write_text(f"before\n{BEGIN_MARK}\nold\n{END_MARK}\nafter\n")
     args = ["small", "--rehearsal", "--root", tmp_path / "videos", "--work", work, "--out", tmp_path / "page"]
     process = start(*args)
     while not list(work.glob("done/label-*.json")):
