@@ -178,13 +178,12 @@ def compare(cells: Sequence[Cell], condition: str, baseline: str) -> list[tuple[
 
     The spread is the square root of the mean of both variances; the ratio is NaN where a spread is unknown.
     """
-    baselines = {
-        (cell.split, cell.measure): cell for cell in cells if cell.condition == baseline and cell.values
-    }
+    done = [cell for cell in cells if cell.values]
+    baselines = {(cell.split, cell.measure): cell for cell in done if cell.condition == baseline}
     pairs = [
         (cell, baselines[cell.split, cell.measure])
-        for cell in cells
-        if cell.condition == condition and cell.values and (cell.split, cell.measure) in baselines
+        for cell in done
+        if cell.condition == condition and (cell.split, cell.measure) in baselines
     ]
     return [(cell, other, _ratio(cell, other)) for cell, other in pairs]
 

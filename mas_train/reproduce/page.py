@@ -154,28 +154,30 @@ def _page(
     parts += ["## The pretext task, on held-out clips", _labels_table(fits), "![R^2 by label](labels.png)"]
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     parts += ["## Made by", COMMANDS, f"Machine: {facts['machine']}. Versions: {versions}."]
-    parts += [f"The steps took {facts['minutes']} minutes together (interrupted ones: their last part)."]
+    parts += [
+        f"The steps took {facts['minutes']} minutes in total (of interrupted steps the last part only)."
+    ]
     return "\n\n".join(parts) + "\n"
 
 
 INTRODUCTION: Final = """\
 The claim: a network that learnt to predict the statistics of motion and appearance, without human
 labels, has features that help to recognise actions. Here the claim is tested at a scale that two CPU
-cores can pay, so only the comparison of rows says something; **no figure here can be compared with the
+cores can afford, so only the comparison of rows is meaningful; **no figure here can be compared with the
 paper's**, whose networks are larger, whose data are 101 classes, and whose training is longer.
 
-{seeds} networks a row, by seed. Pre-training takes {epochs} epochs over every second clip of the
-training videos: `{network}`, and by row
+{seeds} networks per row, one per seed. Pre-training takes {epochs} epochs over every second clip of the
+training videos: `{network}`, and per row
 
 {options}
 
 (the first row's rate changes nothing: weights stay random, batch norm learns its statistics). Frozen
 features are the last convolution, pooled, averaged over a video's clips; the probe is a logistic
-regression. *Averaged 4 x 4 pixels* asks no network: it shows how much colour and scene alone tell.
+regression. *Averaged 4 x 4 pixels* uses no network: it shows how far colour and scene alone go.
 *Labels of other clips* is the same training with nothing to learn. Weizmann: 10 actions of 9 persons
-before one wall, each person tested with the other eight as training. The recipe was chosen on split 1,
-with its test videos in view, from a few trial runs; it was fixed before split 2 was looked at. What each
-of its choices does is measured in [pilots.md](pilots.md), by `make reproduce-pilots`.
+in front of one wall, each person tested with the other eight as training. The recipe was chosen on split 1,
+with its test videos in view, from a few trial runs; it was fixed before split 2 was evaluated. The effect
+of each of its choices is measured in [pilots.md](pilots.md), by `make reproduce-pilots`.
 
 Mean ± standard deviation over networks, in percent; the number of networks in brackets where some are
 missing."""
@@ -183,8 +185,8 @@ missing."""
 COMMANDS: Final = """\
     make reproduce-small ROOT=... WEIZMANN=...
 
-which runs the commands in [commands.txt](commands.txt), in that order but for what must wait, and resumes
-where it was stopped. All figures, network by network, are in [results.json](results.json)."""
+which runs the commands in [commands.txt](commands.txt), in that order except where one must wait for another,
+and resumes where it was stopped. The figures of each network are in [results.json](results.json)."""
 
 
 def _main_table(cells: Sequence[Cell], split: str) -> str:
@@ -219,7 +221,7 @@ def _comparisons(cells: Sequence[Cell]) -> str:
     lines = [
         "Difference of means in points, and that difference over the spread of the two rows (below 1 the "
         "networks overlap; with so few networks 2 is a hint, not a proof). In brackets the standard error "
-        "that one accuracy has from the number of test videos.",
+        "of one accuracy that follows from the number of test videos.",
         "",
         "| rows | split | measure | points | over spread |",
         "|---|---|---|---|---|",
@@ -239,7 +241,7 @@ def _labels_table(fits: Sequence[LabelFit]) -> str:
     lines = [
         "R^2 (1 - loss / loss of the best constant; 0 is learning nothing), then the share of clips whose "
         "label is the nearest to the prediction; mean over networks, centre views of split 1's test videos. "
-        "R^2 of an orientation is that of its sine and cosine, but for raw targets.",
+        "R^2 of an orientation is that of its sine and cosine, except for raw targets.",
         "",
         f"| label | most frequent | {' | '.join(TITLES[name] for name in conditions)} |",
         "|---" * (len(conditions) + 2) + "|",

@@ -64,7 +64,7 @@ def draw_accuracies(cells: Sequence[Cell], titles: dict[str, str], path: Path) -
 
 
 def draw_labels(fits: Sequence[LabelFit], titles: dict[str, str], path: Path) -> None:
-    """Draw R^2 of each label on held-out clips, one bar per condition, with the range over seeds, as a PNG file.
+    """Draw R^2 of each label on held-out clips, one bar per condition with the range over seeds, as a PNG.
 
     Parameters
     ----------

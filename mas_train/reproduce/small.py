@@ -1,12 +1,12 @@
-"""The experiment for two CPU cores, the paper's table 3 in small: does predicting statistics teach features?
+"""The experiment for two CPU cores: the paper's table 3 in small.
 
 Notes
 -----
-Departures from the paper, to save time: a quarter of the channels, fully connected layers of 256; every second
-frame and means of 2 x 2 pixels; batch norm and the initialisation of He et al.; targets of mean 0 and
-deviation 1, orientations as sine and cosine; a cosine schedule from ten times the rate, weight decay, half the
-batch, 5 epochs; every second clip of a video. The recipe was chosen on split 1; split 2 confirms it or does
-not. `mas_train.reproduce.pilots` measures the effect of each of these choices.
+Departures from the paper, to save time: a quarter of the channels, fully connected layers of 256; every
+second frame and means of 2 x 2 pixels; batch norm and the initialisation of He et al.; targets of mean 0 and
+deviation 1, orientations as sine and cosine; a cosine schedule from ten times the rate, weight decay, half
+the batch, 5 epochs; every second clip of a video. The recipe was chosen on split 1; split 2 confirms it or
+does not. `mas_train.reproduce.pilots` measures the effect of each of these choices.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
         ("--target-scale", "raw", "--orientation", "number", "--lr", "0.001", "--clip-grad-norm", "10"),
     ),
 }
-"""`random` is one epoch at a rate of almost 0: weights stay random, batch norm gets statistics of real clips."""
+"""`random` trains one epoch at a rate of almost 0: weights stay random, batch norm learns its statistics."""
 PIXELS: Final = "pixels"
 """The control without a network."""
 
@@ -135,7 +135,7 @@ REHEARSAL: Final = Experiment(
 
 
 def small_plan(experiment: Experiment) -> list[Step]:
-    """Return the steps: labels, networks with their frozen measures, fine-tuning; the most important first."""
+    """Return the steps, the most important first: labels, networks with frozen measures, fine-tuning."""
     steps = label_steps(experiment)
     for split in experiment.splits:
         steps += _frozen_measures(experiment, split, PIXELS, ())
