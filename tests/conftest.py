@@ -64,11 +64,11 @@ def tiny_shards(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     from mas_labels.config import LabelConfig
     from mas_labels.datasets.find_videos import find_videos, load_manifest
     from mas_labels.pipeline.run import run
-    from mas_labels.plan.plan import make_plan
+    from mas_labels.plan.plan import plan_shards
 
     out = tmp_path_factory.mktemp("shards")
     listing = find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos)
-    results = run(make_plan(listing, "all", 5), LabelConfig(flow="dis"), tiny_videos, out)
+    results = run(plan_shards(listing, "all", 5), LabelConfig(flow="dis"), tiny_videos, out)
     assert [result.error for result in results] == [None, None]
     return sorted(out.glob("*.h5"))
 

@@ -112,7 +112,7 @@ def make(
 
     from mas_labels.datasets.find_videos import find_videos, listing_notes, load_manifest
     from mas_labels.pipeline.run import run
-    from mas_labels.plan.plan import make_plan
+    from mas_labels.plan.plan import plan_shards
 
     recipe = load_manifest(manifest)
     if options["store_boundaries"] is None:
@@ -129,7 +129,7 @@ def make(
         click.echo(note)
     if config.fps and listing.extracted:
         raise ConfigError("--fps: extracted frames have no time stamps: label the videos, or leave it out")
-    plan = make_plan(listing, split, videos_per_shard or recipe.videos_per_shard, limit)
+    plan = plan_shards(listing, split, videos_per_shard or recipe.videos_per_shard, limit)
     workers = workers or joblib.cpu_count()
     if dry_run:
         _show_plan(plan, config, root, out, how, workers)
@@ -143,12 +143,12 @@ def make(
 
 def _run_options(options: dict[str, Any]) -> RunOptions:
     """Take what says how a run is carried out from the options of the command."""
-    from mas_labels.plan.ranks import find_share
+    from mas_labels.plan.ranks import find_rank_share
 
     backend, scheduler = options.pop("backend"), options.pop("scheduler")
     if (backend == "dask") != (scheduler is not None):
         raise click.UsageError("--backend dask and --scheduler ADDRESS belong together")
-    share = find_share(options.pop("rank"), options.pop("world_size"), os.environ)
+    share = find_rank_share(options.pop("rank"), options.pop("world_size"), os.environ)
     if share.source is not None:
         click.echo(f"rank {share.rank} of {share.world_size}, from {share.source}", err=True)
     return RunOptions(
@@ -163,11 +163,11 @@ def _run_options(options: dict[str, Any]) -> RunOptions:
 
 def _show_plan(plan: Plan, config: LabelConfig, root: Path, out: Path, how: RunOptions, workers: int) -> None:
     """Print what a run would do."""
-    from mas_labels.pipeline.batches import resume_plan, tell_changes
+    from mas_labels.pipeline.batches import print_changes, resume_plan
     from mas_labels.pipeline.estimate import estimate_run
 
     plan, finished = resume_plan(plan, config, root, out, how)
-    tell_changes(plan)
+    print_changes(plan)
     ours = [shard for shard in plan[how.rank :: how.world_size] if shard.name not in finished]
     videos = [video for shard in ours for video in shard.videos]
     classes = len({video.class_name for video in videos} - {None})

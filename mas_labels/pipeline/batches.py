@@ -28,7 +28,7 @@ from mas_labels.shards.tables import read_failures, read_videos
 
 
 def settle_plan(
-    plan: Plan, config: LabelConfig, root: Path, out: Path, how: RunOptions
+    plan: Plan, config: LabelConfig, root: Path, out: Path, options: RunOptions
 ) -> tuple[Plan, dict[str, ShardResult]]:
     """Decide what a folder will hold, and keep it there as plan files.
 
@@ -46,7 +46,7 @@ def settle_plan(
         If a plan file cannot be written.
     """
     while True:
-        settled, finished = resume_plan(plan, config, root, out, how)
+        settled, finished = resume_plan(plan, config, root, out, options)
         if all(write_plan_file(out, batch) for batch in _unwritten(out, settled)):
             return settled, finished
 
@@ -59,7 +59,7 @@ def _unwritten(out: Path, plan: Plan) -> list[Batch]:
 
 
 def resume_plan(
-    plan: Plan, config: LabelConfig, root: Path, out: Path, how: RunOptions
+    plan: Plan, config: LabelConfig, root: Path, out: Path, options: RunOptions
 ) -> tuple[Plan, dict[str, ShardResult]]:
     """Work out the plan of a folder from what it holds and what was asked for; nothing is written.
 
@@ -89,7 +89,7 @@ def resume_plan(
             "root, or choose another --out (shards of several folders can be read together)"
         )
     try:
-        return settled, finished_shards(out, settled, config, root, how)
+        return settled, finished_shards(out, settled, config, root, options)
     except OptionsDifferError as error:
         first = batch_name(plan.listing.manifest_name, plan.split, 0)
         if settled.known or not any(name.startswith(f"{first}-0") for name in names_in(out)):
@@ -115,7 +115,7 @@ def describe_changes(plan: Plan) -> list[str]:
     return lines
 
 
-def tell_changes(plan: Plan) -> None:
+def print_changes(plan: Plan) -> None:
     """Tell the user of a run which videos came and went."""
     for line in describe_changes(plan):
         print(line, file=sys.stderr)

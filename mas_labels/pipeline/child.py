@@ -23,8 +23,8 @@ from threadpoolctl import threadpool_limits
 
 from mas_labels.config import LabelConfig
 from mas_labels.errors import MasError
-from mas_labels.pipeline.channel import Channel, PeerGoneError
 from mas_labels.pipeline.label_video import label_video
+from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
 from mas_labels.system.streams import guard_streams
 from mas_labels.version import versions
 from mas_labels.video.pictures import open_video
@@ -39,7 +39,7 @@ OOM_SCORE = "500"
 
 
 @dataclass(frozen=True)
-class Job:
+class LabelJob:
     """A video to label: its file, the options, and the numbers of the clips that are wanted."""
 
     path: Path
@@ -78,40 +78,40 @@ def main(descriptor: int, parent: int) -> None:
     """
     _die_with(parent)
     guard_streams()
-    channel = Channel(socket.socket(fileno=descriptor))
+    pipe = MessagePipe(socket.socket(fileno=descriptor))
     cv2.setNumThreads(1)  # others work beside us
     _keep_freed_memory()
     with threadpool_limits(1), contextlib.suppress(PeerGoneError):
-        channel.send(Ready(versions()))
+        pipe.send(Ready(versions()))
         while True:
-            job = channel.receive()
-            assert isinstance(job, Job)
-            _serve(channel, job)
+            job = pipe.receive()
+            assert isinstance(job, LabelJob)
+            _serve(pipe, job)
 
 
-def _serve(channel: Channel, job: Job) -> None:
+def _serve(pipe: MessagePipe, job: LabelJob) -> None:
     """Label one video: send its clips, its facts, and how it ended."""
     last = time.monotonic()
 
     def sign_of_life() -> None:
         nonlocal last
         if time.monotonic() - last >= SIGN_SECONDS:
-            channel.send(Alive())
+            pipe.send(Alive())
             last = time.monotonic()
 
     error: MasError | str | None = None
     reader = open_video(job.path, job.config.frame_rate)
     try:
         for clip in label_video(reader, job.config, job.wanted, sign_of_life):
-            channel.send(clip)
+            pipe.send(clip)
     except MasError as ours:
         error = ours
     except PeerGoneError:
         raise
     except Exception:
         error = traceback.format_exc()
-    channel.send(reader.facts)
-    channel.send(Done(error))
+    pipe.send(reader.facts)
+    pipe.send(Done(error))
 
 
 def _keep_freed_memory() -> None:

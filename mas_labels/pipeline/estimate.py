@@ -78,7 +78,7 @@ class Estimate:
         )
 
 
-def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, how: RunOptions) -> Estimate:
+def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, options: RunOptions) -> Estimate:
     """Label a few clips of videos spread over the plan, into a folder that is removed again.
 
     Raises
@@ -100,7 +100,7 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, how
                 for video in sample:
                     estimate.add(
                         add_video(
-                            writer, video, root, labeller, how.video_timeout_seconds, range(CLIPS_EACH)
+                            writer, video, root, labeller, options.video_timeout_seconds, range(CLIPS_EACH)
                         ),
                         config.clip_stride_frames,
                     )

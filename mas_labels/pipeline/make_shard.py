@@ -27,7 +27,7 @@ from mas_labels.plan.heartbeat import Heartbeat
 from mas_labels.plan.plan import ShardPlan
 from mas_labels.shards.header import read_header
 from mas_labels.shards.writer import ShardWriter
-from mas_labels.system import signals
+from mas_labels.system.signals import signals_deferred
 from mas_labels.video.reader import MACHINE_CODES, VideoFacts
 
 PROCESS_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
@@ -42,7 +42,7 @@ class RunContext:
     ----------
     name
         Name of the run, for its heartbeats.
-    config, how
+    config, options
         All options.
     root, out
         Folders of the videos and of the shards, absolute.
@@ -52,7 +52,7 @@ class RunContext:
 
     name: str
     config: LabelConfig
-    how: RunOptions
+    options: RunOptions
     root: Path
     out: Path
     versions: dict[str, str]
@@ -72,8 +72,8 @@ def make_shard(plan: ShardPlan, run: RunContext) -> ShardResult:
     try:
         if not run.out.is_dir():
             raise ConfigError(f"this worker does not see the folder {run.out}: share it with all machines")
-        with signals.deferred(), Heartbeat(run.out, plan.name, len(plan.videos), run.name) as beat:
-            if run.how.retry_failed or not path.exists():  # else somebody else was faster
+        with signals_deferred(), Heartbeat(run.out, plan.name, len(plan.videos), run.name) as beat:
+            if run.options.retry_failed or not path.exists():  # else somebody else was faster
                 _write_shard(path, plan, run, beat)
             header = read_header(path)
             check_same_run(header, plan, run.config)
@@ -92,14 +92,14 @@ def make_shard(plan: ShardPlan, run: RunContext) -> ShardResult:
 
 
 def _write_shard(path: Path, plan: ShardPlan, run: RunContext, beat: Heartbeat) -> None:
-    views = views_of(run.config)
+    views, timeout_seconds = views_of(run.config), run.options.video_timeout_seconds
     with borrowed_labeller(beat.touch) as labeller:
         _check_versions(labeller, run)
         with ShardWriter(
-            path, run.config, plan.as_dict(), views, plan.classes, run.versions, run.how.retry_failed
+            path, run.config, plan.as_dict(), views, plan.classes, run.versions, run.options.retry_failed
         ) as writer:
             outcomes = [
-                add_video(writer, record, run.root, labeller, run.how.video_timeout_seconds, count=beat.count)
+                add_video(writer, record, run.root, labeller, timeout_seconds, count=beat.count)
                 for record in plan.videos
             ]
             _require_a_readable_video(outcomes, run.root)

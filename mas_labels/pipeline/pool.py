@@ -17,8 +17,8 @@ from mas_labels.pipeline.make_shard import RunContext, make_shard
 from mas_labels.pipeline.resume import ShardResult
 from mas_labels.plan.heartbeat import MAX_DEATHS, read_beats
 from mas_labels.plan.plan import ShardPlan
-from mas_labels.system import signals
 from mas_labels.system.process import require_semaphores
+from mas_labels.system.signals import end_with_parent, signals_blocked
 
 if TYPE_CHECKING:
     from distributed import Client, Future, as_completed
@@ -45,8 +45,8 @@ def make_shards(todo: Sequence[ShardPlan], run: RunContext, workers: int) -> Ite
     ConfigError
         If the cluster cannot be reached, or processes of this machine cannot work together.
     """
-    if run.how.scheduler is not None:
-        return _on_cluster(todo, run, run.how.scheduler)
+    if run.options.scheduler is not None:
+        return _on_cluster(todo, run, run.options.scheduler)
     if min(workers, len(todo)) <= 1:
         return (make_shard(plan, run) for plan in todo)
     require_semaphores("give --workers 1")
@@ -79,7 +79,7 @@ def _on_this_machine(todo: Sequence[ShardPlan], run: RunContext, workers: int) -
 
 def _in_a_pool(batch: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
     tasks = (joblib.delayed(make_shard)(plan, run) for plan in batch)
-    with signals.blocked():  # loky's own helper would die of SIGHUP to the group, and say so at length
+    with signals_blocked():  # loky's own helper would die of SIGHUP to the group, and say so at length
         resource_tracker.ensure_running()
     jobs = max(2, min(workers, len(batch)))  # with 1, joblib would work in this process, which must not die
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
@@ -87,7 +87,7 @@ def _in_a_pool(batch: Sequence[ShardPlan], run: RunContext, workers: int) -> Ite
             n_jobs=jobs,
             return_as="generator_unordered",
             batch_size=1,
-            initializer=signals.live_with_parent,  # before any work: a worker may never get some
+            initializer=end_with_parent,  # before any work: a worker may never get some
             initargs=(os.getpid(),),
         )(tasks)
 

@@ -50,7 +50,7 @@ def finished_shards(
     plan: Sequence[ShardPlan],
     config: LabelConfig,
     root: Path,
-    how: RunOptions,
+    options: RunOptions,
 ) -> dict[str, ShardResult]:
     """Find the shards of our share of the plan that are already in the folder, by name.
 
@@ -64,8 +64,8 @@ def finished_shards(
     ShardError
         If a shard there is damaged.
     """
-    ours = {shard.name: shard for shard in plan[how.rank :: how.world_size]}
-    others = {shard.name: shard for shard in plan} if how.world_size > 1 else {}
+    ours = {shard.name: shard for shard in plan[options.rank :: options.world_size]}
+    others = {shard.name: shard for shard in plan} if options.world_size > 1 else {}
     finished, seen_others, kept = {}, False, list[str]()
     names = (entry.name for entry in os.scandir(out))
     for name in sorted(name for name in names if name.endswith(".h5") and name[0] != "."):
@@ -77,8 +77,8 @@ def finished_shards(
         if name not in ours:
             seen_others = True
             continue
-        gone = _check_same_files(shard, root, how.retry_failed)
-        retried = how.retry_failed and bool(shard.failures)
+        gone = _check_same_files(shard, root, options.retry_failed)
+        retried = options.retry_failed and bool(shard.failures)
         if not retried or gone:
             finished[name] = shard_result(shard, shard_plan)
             kept += gone if retried else []

@@ -17,7 +17,7 @@ from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, FailureRateError, reason_of
 from mas_labels.flow.tvl1 import isa as tvl1_isa
 from mas_labels.labels.compute import choose_backend
-from mas_labels.pipeline.batches import settle_plan, tell_changes
+from mas_labels.pipeline.batches import print_changes, settle_plan
 from mas_labels.pipeline.make_shard import RunContext
 from mas_labels.pipeline.pool import make_shards
 from mas_labels.pipeline.progress import ProgressBar
@@ -35,14 +35,14 @@ def run(
     root: Path,
     out: Path,
     workers: int = 1,
-    how: RunOptions | None = None,
+    options: RunOptions | None = None,
 ) -> list[ShardResult]:
     """Make all shards of our share of a plan that are not there yet.
 
     Parameters
     ----------
     plan
-        From `mas_labels.plan.plan.make_plan`, the whole of it on every rank. What `out` was planned for
+        From `mas_labels.plan.plan.plan_shards`, the whole of it on every rank. What `out` was planned for
         before stays so; videos that are new since are labelled into more shards.
     config
         All options that decide what is in a shard.
@@ -52,7 +52,7 @@ def run(
         Folder of the shards; made if missing. Many ranks may fill it at the same time.
     workers
         Processes on this machine.
-    how
+    options
         How the run is carried out; None: `RunOptions`' defaults.
 
     Returns
@@ -64,34 +64,34 @@ def run(
     ConfigError, OptionsDifferError
         If the folder cannot be written, is being written, or holds shards that differ; before any work.
     FailureRateError
-        If more videos failed than `how` allows, as soon as that is certain.
+        If more videos failed than `options` allow, as soon as that is certain.
     StorageError
         If the disk is full.
     WorkerError
         If worker processes die before they begin.
     """
-    how = how or RunOptions()
+    options = options or RunOptions()
     if not config.frames_only:  # what was not built is told of before any work
         choose_backend()
         if config.flow == "tvl1":
             tvl1_isa()
-    with _alone_in(out, how):
-        plan, results = settle_plan(plan, config, root, out, how)
-        tell_changes(plan)
-        ours = plan[how.rank :: how.world_size]
+    with _alone_in(out, options):
+        plan, results = settle_plan(plan, config, root, out, options)
+        print_changes(plan)
+        ours = plan[options.rank :: options.world_size]
         _tell_found(results.values(), len(ours))
         todo = [shard for shard in ours if shard.name not in results]
-        context = RunContext(uuid.uuid4().hex, config, how, root.absolute(), out.absolute(), versions())
+        context = RunContext(uuid.uuid4().hex, config, options, root.absolute(), out.absolute(), versions())
         videos = sum(len(shard.videos) for shard in ours)
         failures = sum(result.failures for result in results.values())
-        _check_failure_rate(failures, videos, how)
+        _check_failure_rate(failures, videos, options)
         names = [shard.name for shard in todo]
         with ProgressBar(out, videos, results.values(), names) as bar, _made(todo, context, workers) as made:
             for result in made:
                 results[result.name] = result
                 bar.add(result)
                 failures += result.failures
-                _check_failure_rate(failures, videos, how)
+                _check_failure_rate(failures, videos, options)
     return [results[shard.name] for shard in ours]
 
 
@@ -118,19 +118,19 @@ def _tell_found(finished: Iterable[ShardResult], count: int) -> None:
         )
 
 
-def _check_failure_rate(failures: int, videos: int, how: RunOptions) -> None:
+def _check_failure_rate(failures: int, videos: int, options: RunOptions) -> None:
     """Raise as soon as more videos have failed than may fail in all."""
-    if how.max_failure_rate is not None and failures > how.max_failure_rate * videos:
+    if options.max_failure_rate is not None and failures > options.max_failure_rate * videos:
         raise FailureRateError(
             f"{failures} of {videos} videos failed, "
-            f"more than --max-failure-rate {how.max_failure_rate:g} allows"
+            f"more than --max-failure-rate {options.max_failure_rate:g} allows"
         )
 
 
 @contextmanager
-def _alone_in(out: Path, how: RunOptions) -> Iterator[None]:
+def _alone_in(out: Path, options: RunOptions) -> Iterator[None]:
     """Make the folder if missing, keep the same rank's other runs out, and remove what killed runs left."""
-    rank = "" if how.world_size == 1 else f"-{how.rank}-of-{how.world_size}"
+    rank = "" if options.world_size == 1 else f"-{options.rank}-of-{options.world_size}"
     lock = out / f".lock{rank}"
     try:
         out.mkdir(parents=True, exist_ok=True)

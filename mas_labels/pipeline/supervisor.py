@@ -19,10 +19,10 @@ from pathlib import Path
 
 from mas_labels.config import LabelConfig
 from mas_labels.errors import VideoError, WorkerError, unavailable
-from mas_labels.pipeline.channel import Channel, PeerGoneError
-from mas_labels.pipeline.child import Done, Job, Ready
+from mas_labels.pipeline.child import Done, LabelJob, Ready
 from mas_labels.pipeline.label_video import ALL_CLIPS, LabelledClip
-from mas_labels.system import signals
+from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
+from mas_labels.system.signals import signals_blocked
 from mas_labels.video.reader import VideoFacts
 
 START_SECONDS = 120.0
@@ -51,21 +51,21 @@ class Labeller:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        self._channel = Channel(ours)
+        self._pipe = MessagePipe(ours)
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; from mas_labels.pipeline.child import main; "
             f"main({theirs.fileno()}, {os.getpid()})"
         )
-        with theirs, signals.blocked():  # none ends it half started, and later its parent decides
+        with theirs, signals_blocked():  # none ends it half started, and later its parent decides
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
                 )
             except OSError as error:
-                self._channel.close()
+                self._pipe.close()
                 raise unavailable(None, error) from error
         try:
-            ready = self._channel.receive(START_SECONDS, self.on_wait)
+            ready = self._pipe.receive(START_SECONDS, self.on_wait)
         except PeerGoneError as error:
             ending = self._ended()
             self._kill()
@@ -113,7 +113,7 @@ class Labeller:
         """
         clips, deaths = 0, 0
         while True:
-            job = Job(path, config, wanted[clips:])
+            job = LabelJob(path, config, wanted[clips:])
             try:
                 for item in self._ask(job, timeout_seconds):
                     clips += isinstance(item, LabelledClip)
@@ -133,15 +133,15 @@ class Labeller:
                     raise VideoError("worker", "died", message) from None
                 print(f"labelling {str(path)!r} died ({ending}): trying it once more", file=sys.stderr)
 
-    def _ask(self, job: Job, timeout_seconds: float) -> Iterator[LabelledClip | VideoFacts]:
+    def _ask(self, job: LabelJob, timeout_seconds: float) -> Iterator[LabelledClip | VideoFacts]:
         """Hand out a job and yield what comes back; a job that is given up half-way ends the process."""
         done: object = None
         try:
             if self._process.poll() is not None:  # died or killed since the last video: none is to blame
-                self._channel.close()
+                self._pipe.close()
                 self._start()
-            self._channel.send(job)
-            while not isinstance(done := self._channel.receive(timeout_seconds, self.on_wait), Done):
+            self._pipe.send(job)
+            while not isinstance(done := self._pipe.receive(timeout_seconds, self.on_wait), Done):
                 if isinstance(done, LabelledClip | VideoFacts):
                     yield done
         except PeerGoneError:
@@ -155,7 +155,7 @@ class Labeller:
             raise done.error
 
     def _kill(self) -> None:
-        self._channel.close()
+        self._pipe.close()
         self._process.kill()
         self._ended()
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 
 from mas_labels.errors import ConfigError, WorkerError
-from mas_labels.system import signals
 from mas_labels.system.files import lock_file, take_lock
+from mas_labels.system.signals import raise_pending_signal
 
 BEAT_SECONDS = 0.5
 """Between two writes of a worker."""
@@ -126,7 +126,7 @@ class Heartbeat:
                 return last.deaths + 1 if last.run == self._beat.run else 0
             if time.time() - self._beat.started > STALE_SECONDS + RETRY_SECONDS:
                 raise ConfigError(f"{busy} (on {last.host})")
-            signals.check()
+            raise_pending_signal()
             time.sleep(RETRY_SECONDS)
         return 0
 
@@ -139,7 +139,7 @@ class Heartbeat:
 
     def touch(self) -> None:
         """Show that we live, now and then, and end here if the run was asked to end."""
-        signals.check()
+        raise_pending_signal()
         if time.monotonic() - self._written < BEAT_SECONDS:
             return
         self._written = time.monotonic()

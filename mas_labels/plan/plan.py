@@ -144,7 +144,7 @@ class Plan(Sequence[ShardPlan]):
     Attributes
     ----------
     listing, split, videos_per_shard, limit
-        What was asked for; see `make_plan`.
+        What was asked for; see `plan_shards`.
     batches
         The batches, in order.
     known
@@ -176,7 +176,7 @@ class Plan(Sequence[ShardPlan]):
 
     def after(self, known: Sequence[Batch]) -> Plan:
         """Return the plan for a folder that has some batches already."""
-        return make_plan(self.listing, self.split, self.videos_per_shard, self.limit, known)
+        return plan_shards(self.listing, self.split, self.videos_per_shard, self.limit, known)
 
     def __len__(self) -> int:
         return len(self._shards)
@@ -189,7 +189,7 @@ class Plan(Sequence[ShardPlan]):
         return self._shards[index]
 
 
-def make_plan(
+def plan_shards(
     listing: Listing,
     split: str,
     videos_per_shard: int,

@@ -20,7 +20,7 @@ class RankShare(NamedTuple):
     """Source of rank and world size, for people; None if the share is the whole."""
 
 
-def find_share(rank: int | None, world_size: int | None, environment: Mapping[str, str]) -> RankShare:
+def find_rank_share(rank: int | None, world_size: int | None, environment: Mapping[str, str]) -> RankShare:
     """Return the share of the plan that this run makes.
 
     Parameters

@@ -23,7 +23,7 @@ _VALUES: Final = max(LABEL_MAX) + 1
 
 
 @dataclass
-class Steadiness:
+class LabelStability:
     """Counted agreement of the centre view's labels with others.
 
     Attributes
@@ -95,7 +95,7 @@ class Steadiness:
 TURNS: Final = ("0\u00b0", "45\u00b0", "90\u00b0", "135\u00b0", "180\u00b0")
 
 
-def steadiness_section(found: Steadiness) -> str:
+def stability_section(found: LabelStability) -> str:
     """Return the agreement of labels with near views and with next clips, and how orientations turn."""
     if not found.near_pairs and not found.next_pairs:
         return ""

@@ -14,7 +14,7 @@ from mas_labels.names import printable
 from mas_labels.plan.completeness import planned_counts
 from mas_labels.report.examples import ExamplePicker
 from mas_labels.report.letterbox import LOOKED_AT, is_letterboxed, read_some_frames
-from mas_labels.report.stability import Steadiness
+from mas_labels.report.stability import LabelStability
 from mas_labels.shards.columns import mean_motion
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.shard_set import ShardSet
@@ -52,7 +52,7 @@ class Summary:
         Clips that were searched for dark bars, that have some, the first few of these.
     counts
         How often each label has each value, over all views of all clips.
-    steadiness
+    stability
         How often the centre view's labels are those of near views, and of the video's next clip.
     examples
         A clip for each value of each label.
@@ -76,7 +76,7 @@ class Summary:
     letterboxed: int = 0
     letterboxed_clips: list[int] = field(default_factory=list)
     counts: LabelCounts = field(default_factory=LabelCounts)
-    steadiness: Steadiness = field(default_factory=Steadiness)
+    stability: LabelStability = field(default_factory=LabelStability)
     examples: ExamplePicker = field(default_factory=ExamplePicker)
     classes: Counter[str] = field(default_factory=Counter)
     frames: int = 0
@@ -111,7 +111,7 @@ def summarise(shards: ShardSet) -> Summary:
             labels = shard.read("clips/labels")
             summary.counts.add(labels, shard.path)
             summary.examples.add(labels[:, 0], start)
-            summary.steadiness.add(labels, shard.views, shard.read("clips/video"))
+            summary.stability.add(labels, shard.views, shard.read("clips/video"))
     summary.finished = (min(times), max(times))
     folders = {path.parent for path in shards.paths}
     summary.planned = sum(count for folder in folders for _, count in planned_counts(folder))

@@ -12,7 +12,7 @@ from mas_labels.names import printable
 from mas_labels.report import shard_sections
 from mas_labels.report.page import page
 from mas_labels.report.run_sections import run_sections
-from mas_labels.report.stability import steadiness_section
+from mas_labels.report.stability import stability_section
 from mas_labels.report.summary import summarise
 from mas_labels.shards.shard_set import ShardSet
 from mas_labels.system.files import atomic_path
@@ -77,7 +77,7 @@ def _text(shards: ShardSet | None, run: list[str], run_dir: Path | None) -> str:
             shard_sections.failures(summary),
             shard_sections.motion(shards, summary),
             shard_sections.distributions(shards, summary),
-            steadiness_section(summary.steadiness),
+            stability_section(summary.stability),
             shard_sections.letterboxes(shards, summary),
             shard_sections.pictures(shards, summary),
             shard_sections.classes(summary),

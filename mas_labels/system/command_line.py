@@ -13,7 +13,7 @@ import click
 
 from mas_labels.errors import MasError, explain_import_error, unavailable
 from mas_labels.system.process import begin_process, print_error
-from mas_labels.system.signals import EXIT_SIGNAL, Interrupted, signals_raise
+from mas_labels.system.signals import EXIT_SIGNAL, Interrupted, raise_on_signals
 
 EXIT_ERROR: Final = 1
 EXIT_FAILURES: Final = 3
@@ -50,7 +50,7 @@ def run_command(
     """
     begin_process()
     try:
-        with signals_raise():
+        with raise_on_signals():
             # of the class: a program's own `main` may be this function
             status = click.Command.main(command, args=args, prog_name=name, standalone_mode=False)
     except click.ClickException as error:

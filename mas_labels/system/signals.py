@@ -37,7 +37,7 @@ class Interrupted(BaseException):
 
 
 @contextmanager
-def signals_raise() -> Iterator[None]:
+def raise_on_signals() -> Iterator[None]:
     """Turn the signals that stop a run into `Interrupted` while the block runs.
 
     `SAVE_SIGNAL` is ignored, also by the processes started inside: only training has something to save at
@@ -78,7 +78,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def blocked() -> Iterator[None]:
+def signals_blocked() -> Iterator[None]:
     """Start processes that the signals do not end when they reach the whole group: their parent decides."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
@@ -88,8 +88,8 @@ def blocked() -> Iterator[None]:
 
 
 @contextmanager
-def deferred() -> Iterator[None]:
-    """Only note signals while the block runs; `check` in it raises, and so does its end.
+def signals_deferred() -> Iterator[None]:
+    """Only note signals while the block runs; `raise_pending_signal` in it raises, and so does its end.
 
     Python prints and drops what a signal handler raises while a destructor runs, and HDF5's objects have many
     of those.
@@ -99,10 +99,10 @@ def deferred() -> Iterator[None]:
         yield
     finally:
         _deferring.pop()
-    check()
+    raise_pending_signal()
 
 
-def check() -> None:
+def raise_pending_signal() -> None:
     """Raise `Interrupted` if a signal was noted."""
     number = pending_signal()
     if number is not None:
@@ -114,7 +114,7 @@ def pending_signal() -> int | None:
     return next(iter(_pending), None)
 
 
-def live_with_parent(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
     """In a worker: let the parent, which gets the terminal's signals too, end the run; and end with it.
 
     Parameters

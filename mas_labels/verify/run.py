@@ -23,7 +23,7 @@ from mas_labels.shards.digests import check_file_digest
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.validation import UNTRUSTED
 from mas_labels.system.process import require_semaphores
-from mas_labels.system.signals import blocked, live_with_parent
+from mas_labels.system.signals import end_with_parent, signals_blocked
 from mas_labels.verify.consistency import Problem, find_contradictions
 from mas_labels.verify.recompute import find_differences, sample_clips
 
@@ -196,7 +196,7 @@ def _send_report(pipe: Connection, path: Path, checks: Checks, parent: int) -> N
 
 
 def _processes(workers: int) -> ProcessPoolExecutor:
-    with blocked():  # also the helper that multiprocessing starts here
+    with signals_blocked():  # also the helper that multiprocessing starts here
         return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
 
 
@@ -204,7 +204,7 @@ def _begin(parent: int) -> None:
     """In a worker: end with the parent, and use one thread, since others work beside us."""
     import cv2
 
-    live_with_parent(parent)
+    end_with_parent(parent)
     cv2.setNumThreads(1)
     logging = getattr(cv2.utils, "logging", cv2)  # OpenCV before 4.13 has it at its top
     logging.setLogLevel(0)  # silent

@@ -18,7 +18,7 @@ import pytest
 
 from mas_labels.system.command_line import repeat_option, run_command
 from mas_labels.system.process import begin_process
-from mas_labels.system.signals import Interrupted, signals_raise
+from mas_labels.system.signals import Interrupted, raise_on_signals
 from mas_train.cli.pretrain import main
 from mas_train.runtime.console import Request, SignalRequests
 from mas_train.weights.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
@@ -204,13 +204,13 @@ def test_a_signal_during_an_import_waits_for_its_end(
         "except BaseException:\n    pass\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(Interrupted), signals_raise():
+    with pytest.raises(Interrupted), raise_on_signals():
         importlib.import_module(name)
         time.sleep(30)
 
 
 def test_what_has_nothing_to_save_takes_no_notice_of_sigusr1() -> None:
-    with signals_raise():
+    with raise_on_signals():
         subprocess.run(
             [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGUSR1)"], check=True
         )
@@ -226,19 +226,19 @@ def test_a_signal_during_a_destructor_is_not_lost(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # put back what `begin_process` changes
     begin_process()
-    with pytest.raises(Interrupted), signals_raise():
+    with pytest.raises(Interrupted), raise_on_signals():
         Destroyed()
         time.sleep(30)
 
 
 def test_a_signal_that_somebody_dropped_stops_the_training() -> None:
-    with signals_raise():
+    with raise_on_signals():
         with contextlib.suppress(BaseException):
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(30)
         with SignalRequests() as requests:
             assert (requests.take(), requests.signal_number) == (Request.STOP, signal.SIGTERM)
-    with signals_raise(), SignalRequests() as requests:
+    with raise_on_signals(), SignalRequests() as requests:
         assert requests.take() == Request.NOTHING
 
 
@@ -319,7 +319,7 @@ def test_a_signal_before_or_beside_training_ends_a_command_with_one_line(
 def test_under_nohup_a_hangup_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it
     try:
-        with signals_raise(), SignalRequests() as requests:
+        with raise_on_signals(), SignalRequests() as requests:
             os.kill(os.getpid(), signal.SIGHUP)
             assert requests.take() == Request.NOTHING
     finally:

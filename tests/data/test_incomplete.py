@@ -22,7 +22,7 @@ from mas_labels.datasets.find_videos import find_videos, load_manifest
 from mas_labels.errors import IncompleteWarning
 from mas_labels.plan.completeness import find_incomplete
 from mas_labels.plan.heartbeat import Heartbeat
-from mas_labels.plan.plan import make_plan
+from mas_labels.plan.plan import plan_shards
 from mas_labels.plan.plan_file import write_plan_file
 from mas_labels.shards.shard_set import ShardSet, open_shards
 from mas_train.cli.evaluate import main as eval_main
@@ -53,7 +53,7 @@ def test_readers_warn_once_a_folder_and_say_it_of_themselves(part, tiny_shards):
 
 
 def test_plan_files_tell_of_batches_without_a_shard(part, tiny_videos):
-    plan = make_plan(find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos), "all", 5)
+    plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos), "all", 5)
     (first,) = plan.batches
     write_plan_file(part, first)
     added = type(first)(**{**vars(first), "number": 1, "count": 3})

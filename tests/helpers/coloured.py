@@ -12,7 +12,7 @@ from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 from mas_labels.config import LabelConfig
 from mas_labels.datasets.find_videos import find_videos, load_manifest
 from mas_labels.pipeline.run import run as label_all
-from mas_labels.plan.plan import make_plan
+from mas_labels.plan.plan import plan_shards
 from mas_labels.shards.shard_set import ShardSet, open_shards
 from mas_train.cli.pretrain import main as train_main
 
@@ -37,7 +37,7 @@ def label_frames(root: Path, out: Path, manifest: Path = FOLDER_MANIFEST, **opti
     """Make shards of frames only of whatever videos lie in a folder."""
     listing = find_videos(load_manifest(manifest), root)
     config = LabelConfig(frames_only=True, store_boundaries=False, **options)  # type: ignore[arg-type]
-    results = label_all(make_plan(listing, "all", 5), config, root, out)
+    results = label_all(plan_shards(listing, "all", 5), config, root, out)
     assert all(result.error is None for result in results)
     return open_shards(out)
 

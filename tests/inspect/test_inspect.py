@@ -20,7 +20,7 @@ from mas_labels.labels.conventions import AUTHORS, PAPER
 from mas_labels.labels.label_counts import LabelCounts
 from mas_labels.labels.motion_boundary import motion_boundaries
 from mas_labels.pipeline.run import run
-from mas_labels.plan.plan import make_plan
+from mas_labels.plan.plan import plan_shards
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.shards.shard_set import ShardSet, open_shards
 
@@ -138,7 +138,7 @@ def test_names_with_dollars_and_without_end_and_clips_without_boundaries(tmp_pat
     write_video(tmp_path / "videos" / name, moving_texture(16, 120, 160, 2, 0))
     config = LabelConfig(flow="dis", store_boundaries=False, view_stride_pixels=59)
     listing = find_videos(load_manifest(FOLDER_MANIFEST), tmp_path / "videos")
-    run(make_plan(listing, "all", 5), config, tmp_path / "videos", tmp_path / "out", 1)
+    run(plan_shards(listing, "all", 5), config, tmp_path / "videos", tmp_path / "out", 1)
     figure = clip_figure(open_shards(tmp_path / "out")[0])
     title = figure.texts[0].get_text()
     assert title.startswith("a $x^$ long") and " ... " in title and len(title) < 95

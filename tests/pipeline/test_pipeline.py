@@ -14,7 +14,7 @@ from mas_labels.config import LabelConfig
 from mas_labels.datasets.find_videos import find_videos, load_manifest
 from mas_labels.errors import ConfigError, OptionsDifferError
 from mas_labels.pipeline.run import run
-from mas_labels.plan.plan import make_plan
+from mas_labels.plan.plan import plan_shards
 from mas_labels.system.files import lock_file
 from mas_labels.video.clips import cut_clips
 from mas_labels.video.video_file import VideoReader
@@ -24,7 +24,7 @@ DIS = LabelConfig(flow="dis")
 
 @pytest.fixture(scope="module")
 def plan(tiny_videos):
-    return make_plan(find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos), "all", 5)
+    return plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos), "all", 5)
 
 
 def test_the_plan_deals_out_every_video_once(plan, tiny_videos):
@@ -95,17 +95,17 @@ def test_another_plan_in_the_folder_is_refused(tiny_videos, tiny_shards):
     with pytest.raises(
         OptionsDifferError, match=r"number of shards, by --videos-per-shard .* was 2, is now 3"
     ):
-        run(make_plan(listing, "all", 3), DIS, tiny_videos, tiny_shards[0].parent)
+        run(plan_shards(listing, "all", 3), DIS, tiny_videos, tiny_shards[0].parent)
     other = replace(listing, manifest_name="other")
     with pytest.raises(OptionsDifferError, match="plans split 'all' of folder, this run is for split"):
-        run(make_plan(other, "all", 5), DIS, tiny_videos, tiny_shards[0].parent)
+        run(plan_shards(other, "all", 5), DIS, tiny_videos, tiny_shards[0].parent)
 
 
 def test_another_copy_of_the_data_set_is_refused(tiny_videos, tiny_shards, tmp_path):
     shutil.copytree(tiny_videos, tmp_path / "copy")
     with (tmp_path / "copy" / "pan" / "right.avi").open("ab") as file:
         file.write(b"more")
-    plan = make_plan(find_videos(load_manifest(FOLDER_MANIFEST), tmp_path / "copy"), "all", 5)
+    plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), tmp_path / "copy"), "all", 5)
     with pytest.raises(OptionsDifferError, match=r"'pan/right.avi' of \d+ bytes, under .* it has"):
         run(plan, DIS, tmp_path / "copy", tiny_shards[0].parent)
 
@@ -136,7 +136,7 @@ def test_a_video_that_may_not_be_read_is_a_failure(tiny_videos, tmp_path):
     path.parent.mkdir()
     path.write_bytes((tiny_videos / "pan" / "right.avi").read_bytes())
     path.chmod(0)
-    plan = make_plan(find_videos(load_manifest(FOLDER_MANIFEST), path.parent), "all", 5)
+    plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), path.parent), "all", 5)
     run(plan, DIS, path.parent, tmp_path / "out")
     (failure,) = mas_labels.open_shards(tmp_path / "out").failures
     assert (failure.code, failure.message) == ("unreadable", "cannot read the file: Permission denied")

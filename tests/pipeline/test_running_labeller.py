@@ -20,12 +20,12 @@ import mas_labels
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.datasets.find_videos import find_videos, load_manifest
 from mas_labels.errors import VideoError
-from mas_labels.pipeline.channel import Channel, PeerGoneError
 from mas_labels.pipeline.label_video import LabelledClip, label_video
+from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
 from mas_labels.pipeline.run import run
 from mas_labels.pipeline.supervisor import Labeller
 from mas_labels.plan.heartbeat import read_beats
-from mas_labels.plan.plan import make_plan
+from mas_labels.plan.plan import plan_shards
 from mas_labels.shards.writer import ShardWriter
 from mas_labels.video.reader import VideoFacts
 from mas_labels.video.video_file import VideoReader
@@ -155,7 +155,7 @@ def test_hanging_and_dying_processes_become_rows_of_a_shard(tmp_path, monkeypatc
     for number in range(3):
         frames = moving_texture(100 if number < 2 else 40, 120, 160, 1, 0)
         write_video(tmp_path / "videos" / f"{number}.avi", frames)
-    plan = make_plan(find_videos(load_manifest(FOLDER_MANIFEST), tmp_path / "videos"), "all", 3)
+    plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), tmp_path / "videos"), "all", 3)
     add_clip, first_clips, signals = ShardWriter.add_clip, [], [signal.SIGKILL, signal.SIGKILL]
 
     def sabotage(writer, start_frame, *clip):
@@ -209,16 +209,16 @@ def test_a_message_that_stops_half_way_does_not_stop_us():
         theirs.sendall((1000).to_bytes(8, "big") + b"part")
         looked = []
         with pytest.raises(TimeoutError):
-            Channel(ours).receive(0.4, lambda: looked.append(1))
+            MessagePipe(ours).receive(0.4, lambda: looked.append(1))
         assert len(looked) == 2
         theirs.close()
         with pytest.raises(PeerGoneError):
-            Channel(ours).receive(60)
+            MessagePipe(ours).receive(60)
 
 
 def test_a_process_that_cannot_be_started_is_not_told_as_a_full_disk(tiny_videos, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", str(tmp_path))  # a folder: permission denied
-    plan = make_plan(find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos), "all", 16)
+    plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos), "all", 16)
     [shard] = run(plan, DIS, tiny_videos, tmp_path / "out", 1, RunOptions())
     assert shard.error is not None and f"{tmp_path}: the machine refused (Permission denied)" in shard.error
 
@@ -228,6 +228,6 @@ def test_the_library_is_found_from_any_folder(tiny_videos, tiny_shards, tmp_path
     (tmp_path / "cv2.py").write_text("raise RuntimeError('the wrong one')")
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_videos, tmp_path / "videos")
-    plan = make_plan(find_videos(load_manifest(FOLDER_MANIFEST), tmp_path / "videos"), "all", 5)
+    plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), tmp_path / "videos"), "all", 5)
     run(plan, LabelConfig(flow="dis"), tmp_path / "videos", tmp_path / "out")
     assert contents(tmp_path / "out") == contents(tiny_shards[0].parent)

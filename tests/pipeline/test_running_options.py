@@ -25,13 +25,13 @@ from mas_labels.datasets.folder import FolderContents
 from mas_labels.errors import ConfigError, OptionsDifferError
 from mas_labels.pipeline.resume import finished_shards
 from mas_labels.pipeline.run import run
-from mas_labels.plan.plan import make_plan
+from mas_labels.plan.plan import plan_shards
 
 DIS = LabelConfig(flow="dis", view_stride_pixels=59)
 
 
 def plan_of(root, videos_per_shard=5, limit=None):
-    return make_plan(find_videos(load_manifest(FOLDER_MANIFEST), root), "all", videos_per_shard, limit)
+    return plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), root), "all", videos_per_shard, limit)
 
 
 def make(root, out, *options):
@@ -85,7 +85,7 @@ def test_failed_shards_are_made_again_others_kept(mendable, tmp_path, capsys):
     assert (
         "3 of 3 shards were finished before and are kept: 1 clips, 2 failed videos" in capsys.readouterr().err
     )
-    mended = run(plan, DIS, mendable, out, how=RunOptions(retry_failed=True))
+    mended = run(plan, DIS, mendable, out, options=RunOptions(retry_failed=True))
     assert [result.failures for result in mended] == [0, 0, 0]
     assert (out / plan[0].name).stat().st_ino == kept
     run(plan, DIS, mendable, tmp_path / "afresh")
@@ -99,10 +99,10 @@ def test_a_failed_shard_gives_way_only_when_the_new_one_is_complete(mendable, tm
     mend(mendable)
     with monkeypatch.context() as patch:
         patch.setattr("mas_labels.shards.writer.ShardWriter.publish", lambda self: 1 / 0)
-        (broken,) = run(plan, DIS, mendable, out, how=RunOptions(retry_failed=True))
+        (broken,) = run(plan, DIS, mendable, out, options=RunOptions(retry_failed=True))
     assert "ZeroDivisionError" in broken.error
     assert contents(out) == before
-    (result,) = run(plan, DIS, mendable, out, how=RunOptions(retry_failed=True))
+    (result,) = run(plan, DIS, mendable, out, options=RunOptions(retry_failed=True))
     assert (result.videos, result.clips, result.failures) == (3, 4, 0)
 
 
@@ -114,7 +114,7 @@ def test_a_mended_video_whose_clips_are_kept_needs_the_option(mendable, tmp_path
     with (mendable / "a.avi").open("ab") as file:
         file.write(b"more")
     with pytest.raises(OptionsDifferError, match="another data set"):
-        run(plan, DIS, mendable, out, how=RunOptions(retry_failed=True))
+        run(plan, DIS, mendable, out, options=RunOptions(retry_failed=True))
 
 
 @pytest.mark.parametrize(("rate", "status"), [("0.7", 3), ("0.66", 4), ("0.3", 4)])
@@ -177,7 +177,7 @@ def resident_bytes():
 def test_300_000_videos_are_planned_in_seconds(many):
     listing, listed = many
     start, resident = time.process_time(), resident_bytes()
-    plan = make_plan(listing, "all", 16)
+    plan = plan_shards(listing, "all", 16)
     assert len(plan) == 18_750
     assert len({video.path for shard in plan for video in shard.videos}) == 300_000
     assert listed + time.process_time() - start < 30  # 3 s of a quiet core
@@ -185,7 +185,7 @@ def test_300_000_videos_are_planned_in_seconds(many):
 
 
 def test_what_travels_to_a_worker_does_not_grow_with_the_plan(many):
-    large, small = make_plan(many[0], "all", 16), make_plan(many[0], "all", 16, limit=800)
+    large, small = plan_shards(many[0], "all", 16), plan_shards(many[0], "all", 16, limit=800)
     assert len(pickle.dumps(large[7])) < 1.2 * len(pickle.dumps(small[7])) < 20_000
 
 
@@ -194,8 +194,8 @@ def test_finished_shards_are_looked_at_in_milliseconds_each(mendable, tmp_path):
     config = replace(DIS, store_boundaries=False)
     listing = find_videos(load_manifest(FOLDER_MANIFEST), mendable)
     many = replace(listing, videos=listing.videos * 500)
-    (result,) = run(make_plan(listing, "all", 3), config, mendable, tmp_path / "out")
-    plan, folder = make_plan(many, "all", 3), tmp_path / "many"
+    (result,) = run(plan_shards(listing, "all", 3), config, mendable, tmp_path / "out")
+    plan, folder = plan_shards(many, "all", 3), tmp_path / "many"
     folder.mkdir()
     for shard in plan:
         shutil.copy(tmp_path / "out" / result.name, folder / shard.name)

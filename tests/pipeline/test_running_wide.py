@@ -20,7 +20,7 @@ from mas_labels.cli.main import main
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.pipeline.status import read_status
 from mas_labels.plan.heartbeat import Beat, Heartbeat, read_beats, remove_leftovers
-from mas_labels.plan.ranks import find_share
+from mas_labels.plan.ranks import find_rank_share
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,8 +42,8 @@ def slurm(task, count, first, last, step=1):
     ],
 )
 def test_ranks_follow_from_slurms_array(environment, expected):
-    assert find_share(None, None, environment)[:2] == expected
-    assert find_share(1, 3, environment) == (1, 3, "--rank")
+    assert find_rank_share(None, None, environment)[:2] == expected
+    assert find_rank_share(1, 3, environment) == (1, 3, "--rank")
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_ranks_follow_from_slurms_array(environment, expected):
 )
 def test_an_array_with_gaps_is_refused(environment, message):
     with pytest.raises(ConfigError, match=message):
-        find_share(None, None, environment)
+        find_rank_share(None, None, environment)
 
 
 @pytest.mark.parametrize(("rank", "world_size"), [(None, 2), (0, None), (2, 2), (-1, 2)])
 def test_half_a_rank_is_refused(rank, world_size):
     with pytest.raises(ConfigError, match="--rank"):
-        find_share(rank, world_size, {})
+        find_rank_share(rank, world_size, {})
 
 
 def start(command, **more):

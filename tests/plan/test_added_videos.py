@@ -22,7 +22,7 @@ from mas_labels.datasets.find_videos import find_videos, load_manifest
 from mas_labels.errors import ConfigError, OptionsDifferError, StorageError
 from mas_labels.pipeline.run import run
 from mas_labels.plan.heartbeat import remove_leftovers
-from mas_labels.plan.plan import Batch, make_plan
+from mas_labels.plan.plan import Batch, plan_shards
 from mas_labels.plan.plan_file import read_plan_file, write_plan_file
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.tables import read_failures, read_videos
@@ -54,10 +54,10 @@ def add(root, name, video):
     shutil.copy(video, root / name)
 
 
-def label(root, out, videos_per_shard=2, limit=None, split="all", manifest=FOLDER_MANIFEST, **how):
+def label(root, out, videos_per_shard=2, limit=None, split="all", manifest=FOLDER_MANIFEST, **options):
     listing = find_videos(load_manifest(manifest), root)
-    plan = make_plan(listing, split, videos_per_shard, limit)
-    results = run(plan, FRAMES, root, out, how=RunOptions(**how))
+    plan = plan_shards(listing, split, videos_per_shard, limit)
+    results = run(plan, FRAMES, root, out, options=RunOptions(**options))
     assert [result.error for result in results] == [None] * len(results)
     return results
 
@@ -327,7 +327,7 @@ def batch(*videos, **changes):
 
 def test_a_plan_file_gives_back_what_was_planned(root, tmp_path):
     (root / os.fsdecode(b"b/\xff\x01 \"'.avi")).write_text("no UTF-8, no video")
-    for made in make_plan(find_videos(load_manifest(FOLDER_MANIFEST), root), "all", 2).batches:
+    for made in plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), root), "all", 2).batches:
         assert write_plan_file(tmp_path, made)
         assert read_plan_file(tmp_path / "folder-all.plan.json") == made
         assert write_plan_file(tmp_path, made)
@@ -373,7 +373,7 @@ ROW = ["b/0.avi", 0, [], None]
 def test_a_damaged_or_foreign_plan_file_is_refused_with_a_remedy(root, tmp_path, change):
     out = tmp_path / "out"
     out.mkdir()
-    plan = make_plan(find_videos(load_manifest(FOLDER_MANIFEST), root), "all", 2)
+    plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), root), "all", 2)
     write_plan_file(out, plan.batches[0])
     path = out / "folder-all.plan.json"
     path.write_bytes(change(path.read_bytes()))
@@ -450,7 +450,7 @@ def test_a_claim_of_a_dead_process_is_told(root, tmp_path, monkeypatch):
     monkeypatch.setattr("mas_labels.plan.plan_file.os.link", refuse_link)
     monkeypatch.setattr("mas_labels.plan.plan_file.WAIT_SECONDS", 0.0)
     (tmp_path / ".folder-all.plan.json.claim").touch()
-    plan = make_plan(find_videos(load_manifest(FOLDER_MANIFEST), root), "all", 2)
+    plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), root), "all", 2)
     with pytest.raises(StorageError, match=r"remove .*\.claim and run again"):
         write_plan_file(tmp_path, plan.batches[0])
 

@@ -14,7 +14,7 @@ from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 from mas_labels.config import LabelConfig
 from mas_labels.datasets.find_videos import find_videos, load_manifest
 from mas_labels.pipeline.run import run
-from mas_labels.plan.plan import make_plan
+from mas_labels.plan.plan import plan_shards
 from mas_labels.report import write_report
 from mas_labels.shards.shard_set import open_shards
 
@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "run").mkdir()
     (root / "run" / "metrics.csv").write_text(METRICS)
     listing = find_videos(load_manifest(FOLDER_MANIFEST), root / "videos")
-    run(make_plan(listing, "all", 5), LabelConfig(flow="dis"), root / "videos", root / "out", 1)
+    run(plan_shards(listing, "all", 5), LabelConfig(flow="dis"), root / "videos", root / "out", 1)
     write_report(open_shards(root / "out"), root / "report.html", root / "run")
     return root
 

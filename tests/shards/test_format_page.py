@@ -19,7 +19,7 @@ import mas_labels
 from mas_labels.config import LabelConfig
 from mas_labels.datasets.find_videos import find_videos, load_manifest
 from mas_labels.pipeline.run import run
-from mas_labels.plan.plan import make_plan
+from mas_labels.plan.plan import plan_shards
 from mas_labels.video.clips import resize_frame
 
 PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
@@ -46,7 +46,7 @@ def videos(tmp_path_factory):
 def test_the_page_is_enough_to_read_a_shard(videos, tmp_path, kind):
     listing = find_videos(load_manifest(FOLDER_MANIFEST), videos)
     options = LabelConfig(flow="dis", view_stride_pixels=59, **KINDS[kind])
-    run(make_plan(listing, "all", 2), options, videos, tmp_path)
+    run(plan_shards(listing, "all", 2), options, videos, tmp_path)
     shards = mas_labels.open_shards(tmp_path)
     videos_found, failures, frames = [], [], []
     for path in sorted(tmp_path.glob("*.h5")):
@@ -72,7 +72,7 @@ def test_a_view_is_cut_as_the_page_says(videos, tmp_path):
     """Appearance labels are those of the view's pixels alone."""
     listing = find_videos(load_manifest(FOLDER_MANIFEST), videos)
     options = LabelConfig(flow="dis", view_stride_pixels=30, frames="raw")
-    run(make_plan(listing, "all", 9, limit=1), options, videos, tmp_path)
+    run(plan_shards(listing, "all", 9, limit=1), options, videos, tmp_path)
     (path,) = tmp_path.glob("*.h5")
     reader = FormatReader(str(path))
     still = np.zeros((15, 112, 112, 2), np.float32)

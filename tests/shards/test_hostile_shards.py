@@ -18,7 +18,7 @@ from helpers.shards import write_shard
 import mas_labels
 from mas_labels.config import LabelConfig
 from mas_labels.errors import ShardError, VideoError
-from mas_labels.pipeline.channel import Channel
+from mas_labels.pipeline.message_pipe import MessagePipe
 from mas_labels.shards.validation import MAX_CHUNK_BYTES
 
 ROOT = Path(__file__).parents[2]
@@ -247,7 +247,7 @@ def dangers(tree):
                 yield node.lineno, called
 
 
-BETWEEN_OUR_PROCESSES = {("channel.py", "pickle.Pickler"), ("channel.py", "pickle.Unpickler")}
+BETWEEN_OUR_PROCESSES = {("message_pipe.py", "pickle.Pickler"), ("message_pipe.py", "pickle.Unpickler")}
 """No file: messages of a process to its child, read by an unpickler that makes nothing but our data."""
 
 
@@ -270,7 +270,7 @@ class Command:
 def channels():
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        yield Channel(ours), Channel(theirs)
+        yield MessagePipe(ours), MessagePipe(theirs)
 
 
 @pytest.mark.parametrize("message", [Command(), LabelConfig.from_dict, getattr])

@@ -22,7 +22,7 @@ from mas_labels.errors import UnavailableError
 from mas_labels.labels.conventions import get_convention
 from mas_labels.pipeline.run import run
 from mas_labels.pipeline.supervisor import borrowed_labeller, close_idle_labellers
-from mas_labels.plan.plan import make_plan
+from mas_labels.plan.plan import plan_shards
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.shards.reader import Shard
 from mas_labels.verify.consistency import find_contradictions, wrong_motion_labels
@@ -42,7 +42,7 @@ def authors_shard(tiny_videos, tmp_path_factory):
     (tmp_path := out / "videos").mkdir()
     for name in ("pan/down.avi", "zoom out/still.avi"):
         shutil.copy(tiny_videos / name, tmp_path)
-    plan = make_plan(find_videos(load_manifest(FOLDER_MANIFEST), tmp_path), "all", 5)
+    plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), tmp_path), "all", 5)
     config = LabelConfig(
         flow="dis", convention="authors", view_stride_pixels=30, frames="raw", store_flow=True
     )

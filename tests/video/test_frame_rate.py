@@ -21,7 +21,7 @@ from mas_labels.config import LabelConfig
 from mas_labels.datasets.find_videos import find_videos, load_manifest
 from mas_labels.errors import ConfigError, MasError, VideoError
 from mas_labels.pipeline.run import run
-from mas_labels.plan.plan import make_plan
+from mas_labels.plan.plan import plan_shards
 from mas_labels.shards.reader import Shard
 from mas_labels.verify.run import Checks, verify_shard
 from mas_labels.video.frame_rate import Clock, Span, at_rate, parse_fps
@@ -199,7 +199,7 @@ def footage(tmp_path_factory):
 def label(root, out, **options):
     listing = find_videos(load_manifest(FOLDER_MANIFEST), root)
     config = LabelConfig(flow="dis", view_stride_pixels=59, **options)
-    run(make_plan(listing, "all", 8), config, root, out)
+    run(plan_shards(listing, "all", 8), config, root, out)
     return mas_labels.open_shards(out)
 
 

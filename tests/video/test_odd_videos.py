@@ -10,7 +10,7 @@ import mas_labels
 from mas_labels.config import LabelConfig
 from mas_labels.datasets.find_videos import find_videos, load_manifest
 from mas_labels.pipeline.run import run
-from mas_labels.plan.plan import make_plan
+from mas_labels.plan.plan import plan_shards
 
 CLIPS = {  # decoded frames and clips of those that can be used
     "UPPER.AVI": (187, 11),
@@ -62,7 +62,7 @@ MOTIONLESS = {"black.avi", "static.avi"}
 def shards(shared_videos, tmp_path_factory):
     out = tmp_path_factory.mktemp("odd")
     listing = find_videos(load_manifest(FOLDER_MANIFEST), shared_videos / "odd")
-    run(make_plan(listing, "all", 9), LabelConfig(flow="dis", view_stride_pixels=59), listing.root, out, 2)
+    run(plan_shards(listing, "all", 9), LabelConfig(flow="dis", view_stride_pixels=59), listing.root, out, 2)
     return mas_labels.open_shards(out)
 
 
@@ -95,7 +95,7 @@ def test_letterboxed_and_black_clips_have_labels(tmp_path):
     write_video(tmp_path / "videos" / "boxed.avi", boxed)
     write_video(tmp_path / "videos" / "dark.avi", np.zeros_like(boxed))
     listing = find_videos(load_manifest(FOLDER_MANIFEST), tmp_path / "videos")
-    run(make_plan(listing, "all", 2), LabelConfig(flow="dis"), listing.root, tmp_path / "out")
+    run(plan_shards(listing, "all", 2), LabelConfig(flow="dis"), listing.root, tmp_path / "out")
     made = mas_labels.open_shards(tmp_path / "out")
     assert made.failures == []
     assert [(clip.video, bool(clip.motion.max() > 0)) for clip in made] == [

@@ -21,7 +21,7 @@ from mas_labels.datasets.find_videos import find_videos, load_manifest
 from mas_labels.datasets.leakage import find_leaks
 from mas_labels.errors import DatasetError, MasError, VideoError
 from mas_labels.pipeline.run import run
-from mas_labels.plan.plan import make_plan
+from mas_labels.plan.plan import plan_shards
 from mas_labels.verify.run import Checks, verify_shard
 from mas_labels.video import pictures
 from mas_labels.video.frame_names import is_frame_name
@@ -291,7 +291,7 @@ def root(tmp_path_factory):
 
 def label(root, out):
     listing = find_videos(load_manifest(FOLDER_MANIFEST), root)
-    return run(make_plan(listing, "all", 8), LabelConfig(flow="dis", view_stride_pixels=59), root, out)
+    return run(plan_shards(listing, "all", 8), LabelConfig(flow="dis", view_stride_pixels=59), root, out)
 
 
 def test_frames_take_the_road_of_videos(root, tmp_path):

@@ -12,7 +12,7 @@ from mas_labels.config import LabelConfig
 from mas_labels.datasets.demo import make_demo
 from mas_labels.datasets.find_videos import find_videos, load_manifest
 from mas_labels.pipeline.run import run
-from mas_labels.plan.plan import make_plan
+from mas_labels.plan.plan import plan_shards
 from mas_train.recipe import make_recipe
 from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import pretrain
@@ -31,7 +31,7 @@ def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labelled = LabelConfig(flow="dis", view_stride_pixels=16, store_boundaries=True)
     frames_only = LabelConfig(frames_only=True, store_boundaries=False)
     for split, config, out in (("train", labelled, "labels"), ("test", frames_only, "tests")):
-        run(make_plan(listing, split, 8), config, demo / "videos", demo / out)
+        run(plan_shards(listing, split, 8), config, demo / "videos", demo / out)
     recipe = make_recipe("ucf101", width=0.125, fc_width=16, batch_size=4)
     how = {"device": "cpu", "workers": 0, "threads": 1, "curves": False}
     pretrain(recipe, TrainingOptions([demo / "labels"], demo / "run", max_steps=2, **how))

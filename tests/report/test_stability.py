@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mas_labels.report.stability import TURNED_NAMES, Steadiness, steadiness_section
+from mas_labels.report.stability import TURNED_NAMES, LabelStability, stability_section
 from mas_labels.schema import LABEL_MAX, LABEL_NAMES
 
 VIEWS = np.array([[8, 29, 0], [8, 29, 1], [0, 37, 0], [16, 29, 0], [8, 12, 0]], np.int16)
@@ -17,7 +17,7 @@ def test_pairs_are_counted_by_hand() -> None:
     uo = LABEL_NAMES.index("grid_uo")
     labels[:, 0, uo] = [8, 1, 5]  # an eighth of a turn on; then, in another video, half of one
     labels[0, 2, uo] = 8  # one of the two near views agrees
-    found = Steadiness()
+    found = LabelStability()
     found.add(labels, VIEWS, np.array([4, 4, 7]))
     assert (found.near_pairs, found.next_pairs) == (6, 1)
     assert found.near_same[uo] == 1 + 2 and found.near_same[0] == 6  # the second clip's views are all 1
@@ -29,7 +29,7 @@ def test_pairs_are_counted_by_hand() -> None:
 
 def test_shards_add_up_to_what_a_loop_finds() -> None:
     rng = np.random.default_rng(0)
-    found, near, following, turned, pairs = Steadiness(), 0, 0, [0] * 5, 0
+    found, near, following, turned, pairs = LabelStability(), 0, 0, [0] * 5, 0
     place, row = LABEL_NAMES.index("rings_vo"), TURNED_NAMES.index("rings_vo")
     for _ in range(3):
         labels = rng.integers(0, np.array(LABEL_MAX) + 1, (20, 5, 27)).astype(np.uint8)
@@ -50,10 +50,10 @@ def test_shards_add_up_to_what_a_loop_finds() -> None:
 
 
 def test_the_page_says_it_only_where_there_is_something_to_compare() -> None:
-    assert steadiness_section(Steadiness()) == ""
-    found = Steadiness()
+    assert stability_section(LabelStability()) == ""
+    found = LabelStability()
     found.add(np.ones((1, 5, 27), np.uint8), VIEWS, np.array([0]))
-    text = steadiness_section(found)
+    text = stability_section(found)
     assert "<td>100%</td><td>100%</td><td>-</td>" in text and "turned" not in text
     found.add(np.ones((2, 5, 27), np.uint8), VIEWS, np.array([0, 0]))
-    assert "<td>rings_uo</td><td>100%</td><td>0%</td>" in steadiness_section(found)
+    assert "<td>rings_uo</td><td>100%</td><td>0%</td>" in stability_section(found)

@@ -51,7 +51,7 @@ class _Messages(pickle.Unpickler):
         return found
 
 
-class Channel:
+class MessagePipe:
     """One end of a pipe between a process and its child.
 
     Parameters
