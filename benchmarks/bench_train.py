@@ -30,7 +30,7 @@ from mas_labels.labels.views import view_table
 from mas_labels.shards.shard_set import ShardSet, open_shards
 from mas_train.data.clips import ClipBatch, ClipDataset
 from mas_train.data.loader import load_batches
-from mas_train.data.order import ListedBatches, RunOrder
+from mas_train.data.order import RunOrder
 from mas_train.model.targets import TargetCode
 from mas_train.recipe import Recipe, make_recipe
 from mas_train.runtime.performance import choose_memory_format, keep_pages, set_memory_format
@@ -74,11 +74,10 @@ def reading_rows(name: str, shards: ShardSet, clips: int) -> list[tuple[str, flo
     """Of each way to read: name, CPU seconds a clip, clips a second by the clock."""
     dataset, batch = ClipDataset(shards), 25
     chosen = np.random.default_rng(0).permutation(len(shards))[:clips].tolist()
-    memory = dataset.empty_batch(1)
     for clip in chosen:
-        dataset.read_into(memory, [clip])  # from here on, files are in the system's cache
-    cost = seconds_a_clip(lambda clip: dataset.read_into(memory, [clip]), chosen)
-    batches = ListedBatches([chosen[at : at + batch] for at in range(0, len(chosen), batch)] * 4)
+        dataset[clip]  # from here on, files are in the system's cache
+    cost = seconds_a_clip(dataset.__getitem__, chosen)
+    batches = [chosen[at : at + batch] for at in range(0, len(chosen), batch)] * 4
     ready = load_batches(dataset, batches, 1, CPU)
     sizes = [len(next(ready).frames) for _ in range(len(batches) // 4)]  # the worker starts
     began = time.perf_counter()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from mas_labels.errors import DatasetError
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS, LABELS
@@ -19,27 +20,27 @@ LABEL_BLOCK_CLIPS: Final = 256
 
 
 class ClipBatch(NamedTuple):
-    """Clips as they are stored; views are drawn later, on the device."""
+    """Clips as they are stored; a view of each is drawn later, on the device.
+
+    An item of a dataset is one clip, without the dimension B.
+    """
 
     frames: Tensor
-    """Shape (B, 16, 128, 171, 3), uint8 RGB."""
+    """Shape (B, 16, 128, 171, 3), uint8, RGB."""
     view_labels: Tensor
-    """Shape (B, V, 27), uint8: the labels of every view."""
+    """Shape (B, V, 27), uint8: the labels of all views."""
     clip_indices: Tensor
-    """Shape (B,), int64: numbers of the clips in the set of shards."""
+    """Shape (B,), int64: number of each clip in the set of shards."""
 
 
-class FrameDataset:
-    """Frames of a set of shards, by number of the clip; labels are neither needed nor read.
+class FrameDataset(Dataset[ClipBatch]):
+    """Frames of the clips of a set of shards; labels are neither needed nor read (V is 0).
 
     Raises
     ------
     DatasetError
         If the shards hold no clips.
     """
-
-    views = 0
-    """Views whose labels are read."""
 
     def __init__(self, shards: ShardSet) -> None:
         if len(shards) == 0:
@@ -49,37 +50,25 @@ class FrameDataset:
     def __len__(self) -> int:
         return len(self.shards)
 
-    def empty_batch(self, clips: int) -> ClipBatch:
-        """Memory for a batch of so many clips."""
-        return ClipBatch(
-            torch.from_numpy(np.empty((clips, CLIP_FRAMES, FRAME_ROWS, FRAME_COLS, 3), np.uint8)),
-            torch.empty((clips, self.views, LABELS), dtype=torch.uint8),
-            torch.empty(clips, dtype=torch.int64),
-        )
-
-    def read_into(self, batch: ClipBatch, clips: list[int]) -> None:
-        """Read clips into the first rows of a batch.
-
-        Parameters
-        ----------
-        batch
-            On the CPU, with room for `clips`, or more.
-        clips
-            Numbers of the clips.
+    def __getitem__(self, clip: int) -> ClipBatch:
+        """Read one clip.
 
         Raises
         ------
         ShardError
-            If a shard is damaged.
+            If its shard is damaged.
         """
-        frames = batch.frames.numpy()
-        for row, clip in enumerate(clips):
-            self.shards.read_frames_into(clip, frames[row])
-        batch.clip_indices.numpy()[: len(clips)] = clips
+        labels = self._read_labels(clip)  # first: reading frames displaces all else from the cache
+        frames = np.empty((CLIP_FRAMES, FRAME_ROWS, FRAME_COLS, 3), np.uint8)
+        self.shards.read_frames_into(clip, frames)
+        return ClipBatch(torch.from_numpy(frames), torch.tensor(labels), torch.tensor(clip))
+
+    def _read_labels(self, clip: int) -> NDArray[np.uint8]:
+        return np.empty((0, LABELS), np.uint8)
 
 
 class ClipDataset(FrameDataset):
-    """Clips of a set of shards with the labels of all their views, by number of the clip.
+    """Clips of a set of shards with the labels of all their views.
 
     Parameters
     ----------
@@ -102,15 +91,9 @@ class ClipDataset(FrameDataset):
                 f"{shards.paths[0]} holds frames without labels: pre-train on shards that "
                 f"`mas-labels make` made without --frames-only"
             )
-        self.views = len(shards.views)
 
-    def read_into(self, batch: ClipBatch, clips: list[int]) -> None:
-        """Read clips and labels into the first rows of a batch; see `FrameDataset.read_into`."""
-        labels = batch.view_labels.numpy()
-        for row, clip in enumerate(clips):  # before the frames, which leave nothing else in the cache
-            source = clip if self.label_sources is None else int(self.label_sources[clip])
-            labels[row] = self.shards.read_labels(source)
-        super().read_into(batch, clips)
+    def _read_labels(self, clip: int) -> NDArray[np.uint8]:
+        return self.shards.read_labels(clip if self.label_sources is None else self.label_sources[clip])
 
 
 def shuffled_clips(clips: int, seed: int) -> NDArray[np.int64]:

@@ -1,84 +1,59 @@
-"""Batches read by worker processes, ahead of their use.
+"""Batches of clips, read by worker processes ahead of their use (torch's `DataLoader`).
 
-Workers are spawned, never forked: HDF5 and OpenCV do not survive a fork. One iterator serves the whole
-run, so workers start once and no epoch begins with an empty queue. They write into a ring of slots of shared
-memory that is used again and again: new memory would cost more than reading a raw clip does.
+Workers are spawned, never forked: HDF5 and OpenCV do not survive a fork. One iterator serves the whole run,
+so workers start once and no epoch begins with an empty queue.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Sampler
 
-from mas_labels.errors import ConfigError, MasError, TrainingError, reason_of, unavailable
+from mas_labels.errors import ConfigError, MasError, TrainingError, unavailable
 from mas_labels.shards import ShardSet
 from mas_labels.system.process import guard_streams, require_semaphores
 from mas_train.data.clips import ClipBatch, FrameDataset
-from mas_train.data.order import Batches, ListedBatches
-from mas_train.data.prefetch import AHEAD, DeviceCopy, run_ahead
 
-BATCHES_A_WORKER: Final = 2
-"""Batches that a worker is told to read, ahead of their use."""
-FILES_A_WORKER: Final = 12
-"""Pipes to a worker, and what starting it takes besides."""
+PREFETCHED_BATCHES: Final = 2
+"""Batches prefetched per worker."""
+FILES_PER_WORKER: Final = 18
+"""Files that are open for a worker: its pipes, what starting it takes, and the memory of its batches."""
 SHARED_MEMORY: Final = Path("/dev/shm")
 
-
-class Task(NamedTuple):
-    """What a worker is told to read, and where to put it."""
-
-    slot: int
-    clips: list[int]
+Order = Sampler[list[int]] | Sequence[Sequence[int]]
+"""Batches in the order of their use, each the numbers of its clips."""
 
 
-class SlotReader(Dataset[tuple[int, int]]):
-    """Reads a task's clips into its slot: what each worker runs.
+def load_frames(
+    shards: ShardSet, order: Sequence[Sequence[int]], workers: int, device: torch.device
+) -> Iterator[ClipBatch]:
+    """Read batches of clips without their labels; see `load_batches`.
 
-    Parameters
-    ----------
-    dataset
-        Where clips come from.
-    slots
-        One batch's memory for each slot, shared by all processes.
+    Raises
+    ------
+    DatasetError
+        If there are no clips.
     """
-
-    def __init__(self, dataset: FrameDataset, slots: list[ClipBatch]) -> None:
-        self.dataset, self.slots = dataset, slots
-
-    def __getitem__(self, task: Task) -> tuple[int, int]:
-        """Read; return the slot and how many clips are in it."""
-        self.dataset.read_into(self.slots[task.slot], task.clips)
-        return task.slot, len(task.clips)
-
-
-class Tasks:
-    """The batches of an order as tasks; slots take turns."""
-
-    def __init__(self, order: Batches, slots: int) -> None:
-        self.order, self.slots = order, slots
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __iter__(self) -> Iterator[Task]:
-        return (Task(number % self.slots, clips) for number, clips in enumerate(self.order))
+    return load_batches(FrameDataset(shards), order, workers, device)
 
 
 def load_batches(
-    dataset: FrameDataset, order: Batches, workers: int, device: torch.device
+    dataset: FrameDataset, order: Order, workers: int, device: torch.device
 ) -> Iterator[ClipBatch]:
-    """Read the batches of `order` and bring them to the device, ahead of their use if there are workers.
+    """Read the batches of `order` and bring them to the device, prefetched if there are workers.
 
     Parameters
     ----------
@@ -92,12 +67,11 @@ def load_batches(
     Yields
     ------
     ClipBatch
-        On the CPU its memory is used again: it holds until the next batch is asked for.
 
     Raises
     ------
     ShardError
-        If a shard went bad; the message names it.
+        If a shard is damaged; the message names it.
     ConfigError
         If there is no shared memory for the workers, or too little.
     UnavailableError
@@ -105,40 +79,24 @@ def load_batches(
     TrainingError
         If a worker died.
     """
-    # written or waiting in workers; one in the hands of the thread, the waiting ones, one of the user
-    count = workers * BATCHES_A_WORKER + AHEAD + 2 if workers else 1
-    slots = [dataset.empty_batch(order.largest_part) for _ in range(count)]
     if workers:
         require_semaphores("give --workers 0")
-        _share(slots)
+        _require_shared_memory(dataset, order, workers)
     try:
-        batches = _read(SlotReader(dataset, slots), Tasks(order, count), workers)
+        batches = _start_loader(dataset, order, workers, device)
     except OSError as error:
         raise unavailable(None, error) from error
-    if device.type != "cuda":  # nothing is gained by copying beside the work, and MPS does not bear it
-        return (batch for batch, _ in _to_device(run_ahead(batches) if workers else batches, device))
-    copies = _to_device(batches, device)
-    return (_arrived(*item) for item in (run_ahead(copies) if workers else copies))
+    return (_to_device(batch, device) for batch in batches)
 
 
-def _share(slots: list[ClipBatch]) -> None:
-    """Move the slots into shared memory."""
-    _require_shared_memory(slots)
-    try:
-        for tensor in (tensor for slot in slots for tensor in slot):
-            tensor.share_memory_()
-    except (OSError, RuntimeError) as error:
-        raise ConfigError(
-            f"the workers get no shared memory ({reason_of(error)}): give fewer --workers, or 0"
-        ) from error
-
-
-def _require_shared_memory(slots: list[ClipBatch]) -> None:
-    """Refuse what would end in a bus error."""
-    needed = sum(tensor.nbytes for slot in slots for tensor in slot)
-    needed *= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's processes share it
+def _require_shared_memory(dataset: FrameDataset, order: Order, workers: int) -> None:
+    """Refuse what would end in a bus error: the prefetched batches, and one in use, lie in shared memory."""
     if not SHARED_MEMORY.is_dir():
         return
+    clips = max(map(len, itertools.islice(order, 2)), default=0)  # the last one of an epoch may be smaller
+    bytes_per_clip = sum(tensor.nbytes for tensor in dataset[0])
+    needed = (workers * PREFETCHED_BATCHES + 1) * clips * bytes_per_clip
+    needed *= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's processes share it
     status = os.statvfs(SHARED_MEMORY)
     free = status.f_bavail * status.f_frsize
     if needed > free:
@@ -148,34 +106,35 @@ def _require_shared_memory(slots: list[ClipBatch]) -> None:
         )
 
 
-def _read(reader: SlotReader, tasks: Tasks, workers: int) -> Iterator[ClipBatch]:
-    """Have the tasks done; start the workers now, in the main thread."""
-    options: dict[str, Any] = {}
+def _start_loader(
+    dataset: FrameDataset, order: Order, workers: int, device: torch.device
+) -> Iterator[ClipBatch]:
+    """Start the workers now, in the main thread; return the iterator over their batches."""
+    worker_options: dict[str, Any] = {}
     if workers:
-        options = {
+        worker_options = {
             "multiprocessing_context": "spawn",
             "worker_init_fn": _leave_signals_to_parent,
-            "prefetch_factor": BATCHES_A_WORKER,
+            "prefetch_factor": PREFETCHED_BATCHES,
         }
-    loader: DataLoader[tuple[int, int]] = DataLoader(
-        reader,
-        batch_size=None,
-        sampler=tasks,
+    loader: DataLoader[ClipBatch] = DataLoader(
+        dataset,
+        batch_sampler=order,  # type: ignore[arg-type]
         num_workers=workers,
-        generator=torch.Generator().manual_seed(0),  # of its own: the global one belongs to dropout
-        **options,
+        pin_memory=device.type == "cuda",  # from there the device copies while it computes
+        generator=torch.Generator().manual_seed(0),  # the global one belongs to dropout
+        **worker_options,
     )
     _require_files(workers)
     others = set(multiprocessing.active_children())
     try:
         with _signals_for_children():
-            done = iter(loader)
+            batches = iter(loader)
     except BaseException:  # such as too many open files, after the first of them
-        _kill_left_over(set(multiprocessing.active_children()) - others)
+        _kill_workers(set(multiprocessing.active_children()) - others)
         raise
-    atexit.register(_kill_left_over, set(multiprocessing.active_children()) - others)
-    filled = _one_line_errors(done)
-    return (ClipBatch(*(tensor[:clips] for tensor in reader.slots[slot])) for slot, clips in filled)
+    atexit.register(_kill_workers, set(multiprocessing.active_children()) - others)
+    return _one_line_errors(batches)
 
 
 def _require_files(workers: int) -> None:
@@ -185,26 +144,19 @@ def _require_files(workers: int) -> None:
     """
     opened: list[int] = []
     try:
-        for _ in range(workers * FILES_A_WORKER):
+        for _ in range(workers * FILES_PER_WORKER):
             opened.append(os.open(os.devnull, os.O_RDONLY))
     finally:
         for descriptor in opened:
             os.close(descriptor)
 
 
-def _to_device(batches: Iterator[ClipBatch], device: torch.device) -> Iterator[tuple[ClipBatch, Any]]:
-    """Begin to copy each batch to the device; what follows it says when it has arrived."""
-    copy = DeviceCopy(device)
-    for batch in batches:
-        (frames, labels), wait = copy.begin((batch.frames, batch.view_labels))
-        indices = batch.clip_indices.clone()
-        yield ClipBatch(frames, labels, indices), wait
-
-
-def _arrived(batch: ClipBatch, wait: Any) -> ClipBatch:
-    """Wait for a batch."""
-    wait()
-    return batch
+def _to_device(batch: ClipBatch, device: torch.device) -> ClipBatch:
+    """Bring frames and labels to the device; the host does not wait for a copy from pinned memory."""
+    frames, labels = (
+        tensor.to(device, non_blocking=device.type == "cuda") for tensor in (batch.frames, batch.view_labels)
+    )
+    return ClipBatch(frames, labels, batch.clip_indices)
 
 
 SIGNALS_OF_PARENT: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
@@ -218,7 +170,7 @@ def _leave_signals_to_parent(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _kill_left_over(workers: Iterable[BaseProcess]) -> None:
+def _kill_workers(workers: Iterable[BaseProcess]) -> None:
     """At exit: Python would send SIGTERM, which they ignore, and then wait for them for ever."""
     for worker in workers:
         worker.kill()
@@ -243,13 +195,14 @@ def _signals_for_children() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _one_line_errors(batches: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _one_line_errors(batches: Iterator[ClipBatch]) -> Iterator[ClipBatch]:
     """Take the traceback out of errors that come from a worker: the message is the last of its lines."""
     try:
         yield from batches
         return
     except MasError as error:
         kind, text = type(error), str(error)
+        traceback.clear_frames(error.__traceback__)  # torch's hold the error itself, and so the iterator
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
@@ -257,20 +210,3 @@ def _one_line_errors(batches: Iterator[tuple[int, int]]) -> Iterator[tuple[int, 
         kind, text = TrainingError, f"{reason}: go on with --resume and fewer --workers"
     del batches  # and, outside of `except`, the traceback that holds them too: workers end here
     raise kind(text.strip().rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2])
-
-
-def load_frames(
-    shards: ShardSet, batches: Sequence[Sequence[int]], workers: int, device: torch.device
-) -> Iterator[ClipBatch]:
-    """Read batches of clips, each a sequence of clips' numbers, ahead of their use if there are workers.
-
-    The batches have no labels, and on the CPU each holds until the next one is asked for.
-
-    Raises
-    ------
-    DatasetError
-        If there are no clips.
-    ShardError
-        If a shard went bad.
-    """
-    return load_batches(FrameDataset(shards), ListedBatches(batches), workers, device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,32 +41,6 @@ def epoch_order(
     shards = generator.permutation(len(lengths))
     windows = [shards[at : at + window_shards] for at in range(0, len(shards), window_shards)]
     return np.concatenate([generator.permutation(np.concatenate([clips[s] for s in w])) for w in windows])
-
-
-class Batches(Protocol):
-    """Which clips come together, and when."""
-
-    @property
-    def largest_part(self) -> int:
-        """Most clips of a batch."""
-        ...
-
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[list[int]]: ...
-
-
-class ListedBatches:
-    """Batches of clips given one by one, each a sequence of clips' numbers."""
-
-    def __init__(self, batches: Sequence[Sequence[int]]) -> None:
-        self._batches = [list(batch) for batch in batches]
-        self.largest_part = max(map(len, self._batches), default=0)
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self._batches)
 
 
 class RunOrder(Sampler[list[int]]):
@@ -125,11 +98,6 @@ class RunOrder(Sampler[list[int]]):
         self.end_step = max(start_step, whole_run if max_steps is None else min(max_steps, whole_run))
         self._drawn: tuple[int, NDArray[np.int64]] | None = None
 
-    @property
-    def largest_part(self) -> int:
-        """Most clips of a batch that this process takes."""
-        return -(-self.recipe.batch_size // self.ranks)
-
     def batch(self, step: int) -> list[int]:
         """The whole batch of a step, of all processes."""
         epoch, number = divmod(step, self.steps_per_epoch)
@@ -159,25 +127,3 @@ class RunOrder(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         return (self.part(step)[0] for step in range(self.start_step, self.end_step))
-
-
-class ChosenOrder:
-    """The batches of a run over chosen clips, by the clips' numbers among all.
-
-    Parameters
-    ----------
-    order
-        Of the chosen ones, counted from 0.
-    clips
-        (N,) int64, their numbers.
-    """
-
-    def __init__(self, order: RunOrder, clips: NDArray[np.int64]) -> None:
-        self._order, self._clips = order, clips
-        self.largest_part = order.largest_part
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return (self._clips[batch].tolist() for batch in self._order)

@@ -15,17 +15,20 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import get_total_norm
+from torch.utils.data import Sampler
 
 from mas_labels.errors import ConfigError, DatasetError, TrainingError
 from mas_labels.system.files import missing_services
 from mas_train.data.clips import ClipBatch, FrameDataset
 from mas_train.data.few_labels import LabelledClips, label_clips
 from mas_train.data.loader import load_batches
-from mas_train.data.order import ChosenOrder, RunOrder
+from mas_train.data.order import RunOrder
 from mas_train.data.views import draw_crops, take_views
 from mas_train.model.classifier import Classifier
 from mas_train.runtime.console import Request, SignalRequests
@@ -102,7 +105,7 @@ def finetune(
     with SignalRequests() as signals:
         # one loader for all epochs: its processes start once
         batches = load_batches(
-            FrameDataset(job.shards), ChosenOrder(order, labelled.clips), job.workers, job.device
+            FrameDataset(job.shards), _ChosenOrder(order, labelled.clips), job.workers, job.device
         )
         for epoch in range(state.epoch, job.recipe.epochs):
             row = train_epoch(step, itertools.islice(batches, order.steps_per_epoch), epoch, signals.take)
@@ -125,6 +128,19 @@ def _require_fresh(job: FinetuneJob, resume: bool) -> None:
         )
     if len(job.shards) == 0:
         raise DatasetError(f"no clips in the {len(job.shards.paths)} shards: see what `mas-labels make` said")
+
+
+class _ChosenOrder(Sampler[list[int]]):
+    """The batches of an order over chosen clips, as the clips' numbers in the set of shards."""
+
+    def __init__(self, order: RunOrder, clips: NDArray[np.int64]) -> None:
+        self._order, self._clips = order, clips
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (self._clips[batch].tolist() for batch in self._order)
 
 
 class _Step:

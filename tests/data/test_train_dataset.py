@@ -103,7 +103,7 @@ def test_processes_share_the_batches_of_one(
         parts = [order.part(step) for order in orders]
         assert [clip for clips, weight in parts if weight for clip in clips] == batch == alone.batch(step)
         assert sum(weight for _, weight in parts) == pytest.approx(1)
-        assert all(0 < len(clips) <= orders[0].largest_part for clips, _ in parts)
+        assert all(0 < len(clips) <= -(-how.batch_size // ranks) for clips, _ in parts)
 
 
 @settings(max_examples=40, deadline=None)

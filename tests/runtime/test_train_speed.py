@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from mas_labels.errors import ConfigError, ShardError
+from mas_labels.shards import ShardSet, open_shards
 from mas_train.data import loader
-from mas_train.data.prefetch import DeviceCopy, run_ahead
+from mas_train.data.clips import ClipBatch, FrameDataset
 from mas_train.model.backbones import make_backbone
 from mas_train.model.heads import make_model
 from mas_train.model.targets import TargetCode
@@ -29,6 +30,7 @@ from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import pretrain
 from mas_train.weights.checkpoint import list_checkpoints, load_checkpoint
 
+CPU = torch.device("cpu")
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)  # 12 clips: batches of 5, 5 and 2
 
 
@@ -172,46 +174,56 @@ def test_a_compiled_network_learns_the_same(
     assert found == pytest.approx(plain, rel=rounding)
 
 
-def test_items_are_taken_ahead_of_their_use() -> None:
-    taken: list[int] = []
+class LoggedReads(FrameDataset):
+    """Notes each clip that is read in a folder; reading the clips in `damaged` fails."""
 
-    def items() -> Iterator[int]:
-        for number in range(6):
-            taken.append(number)
-            yield number
+    def __init__(self, shards: ShardSet, folder: Path, damaged: tuple[int, ...] = ()) -> None:
+        super().__init__(shards)
+        self.folder, self.damaged = folder, damaged
 
-    ready = run_ahead(items())
-    assert next(ready) == 0
-    deadline = time.monotonic() + 10
-    while len(taken) < 3:  # one waits, one is in the thread's hands
+    def __getitem__(self, clip: int) -> ClipBatch:
+        (self.folder / str(clip)).touch()
+        if clip in self.damaged:
+            raise ShardError("gone bad")
+        return super().__getitem__(clip)
+
+    @property
+    def read(self) -> list[int]:
+        return sorted(int(path.name) for path in self.folder.iterdir())
+
+
+def test_batches_are_read_ahead_of_their_use(tiny_shards: list[Path], tmp_path: Path) -> None:
+    dataset = LoggedReads(open_shards(tiny_shards), tmp_path)
+    ready = loader.load_batches(dataset, [[clip] for clip in range(6)], 1, CPU)
+    assert next(ready).clip_indices.tolist() == [0]
+    deadline = time.monotonic() + 60
+    while len(dataset.read) < 1 + loader.PREFETCHED_BATCHES:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     time.sleep(0.05)
-    assert len(taken) == 3
-    assert list(ready) == [1, 2, 3, 4, 5] and taken == [0, 1, 2, 3, 4, 5]
+    assert dataset.read == [0, 1, 2]
+    assert [batch.clip_indices.tolist() for batch in ready] == [[1], [2], [3], [4], [5]]
+    assert dataset.read == [0, 1, 2, 3, 4, 5]
 
 
-def test_an_error_comes_where_its_item_would_and_no_thread_stays() -> None:
-    def items() -> Iterator[int]:
-        yield 1
-        raise ShardError("gone bad")
-
-    before = threading.active_count()
-    ready = run_ahead(items())
-    assert next(ready) == 1
-    with pytest.raises(ShardError, match="gone bad"):
+def test_an_error_comes_where_its_batch_would_and_no_process_or_thread_stays(
+    tiny_shards: list[Path], tmp_path: Path
+) -> None:
+    before = threading.active_count(), len(multiprocessing.active_children())
+    dataset = LoggedReads(open_shards(tiny_shards), tmp_path, damaged=(1,))
+    ready = loader.load_batches(dataset, [[0], [1]], 1, CPU)
+    assert next(ready).clip_indices.tolist() == [0]
+    with pytest.raises(ShardError, match=r"^gone bad$"):
         next(ready)
-    given_up = run_ahead(iter(range(100)))
-    next(given_up)
-    given_up.close()
-    assert threading.active_count() == before
+    abandoned = loader.load_batches(dataset, [[clip] for clip in (0, 2, 3, 4)], 1, CPU)
+    next(abandoned)
+    abandoned.close()
+    assert (threading.active_count(), len(multiprocessing.active_children())) == before
 
 
-def test_copies_to_the_device_it_is_on_are_the_same_memory() -> None:
-    frames = torch.arange(4)
-    (copy,), wait = DeviceCopy(torch.device("cpu")).begin((frames,))
-    wait()
-    assert copy.data_ptr() == frames.data_ptr()
+def test_copies_to_the_device_it_is_on_are_the_same_memory(tiny_shards: list[Path]) -> None:
+    clip = FrameDataset(open_shards(tiny_shards))[0]
+    assert loader._to_device(clip, CPU).frames.data_ptr() == clip.frames.data_ptr()
 
 
 def test_too_little_shared_memory_is_said(
