@@ -28,14 +28,13 @@ from common import processor
 import mas_labels
 from mas_labels.labels.views import view_table
 from mas_labels.shards.shard_set import ShardSet, open_shards
-from mas_train.data.clips import ClipBatch, ClipDataset
+from mas_train.data.clips import ClipBatch, ClipDataset, RunOrder
 from mas_train.data.loader import load_batches
-from mas_train.data.order import RunOrder
 from mas_train.model.targets import TargetCode
 from mas_train.recipe import Recipe, make_recipe
 from mas_train.runtime.performance import choose_memory_format, keep_pages, set_memory_format
 from mas_train.training.engine import PretrainJob, compute_gradients, require_finite, update_weights
-from mas_train.training.pretrain import make_state
+from mas_train.training.pretrain import make_training_state
 
 CPU = torch.device("cpu")
 OPTIONS: dict[str, dict[str, str]] = {
@@ -111,7 +110,7 @@ class Trainer:
     def __init__(self, shards: ShardSet, recipe: Recipe, options: dict[str, str]) -> None:
         code = TargetCode(recipe)
         self.recipe, self.dataset = recipe, ClipDataset(shards)
-        self.state = make_state(recipe, CPU, code, "fused" in options)
+        self.state = make_training_state(recipe, CPU, code, "fused" in options)
         self.order = RunOrder(shards.lengths, recipe)
         memory_format = options.get("memory_format", "channels_last_3d")
         set_memory_format(self.state.model, memory_format)

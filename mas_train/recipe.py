@@ -155,7 +155,7 @@ class Recipe:
     pixel_mean
         What is subtracted from R, G and B, on the scale of 0 to 255.
     shuffle
-        One of `SHUFFLES`: how the order of clips is drawn, see `mas_train.data.order.epoch_order`.
+        One of `SHUFFLES`: how the order of clips is drawn, see `mas_train.data.clips.epoch_order`.
     shuffle_window
         Shards that are open at a time when `shuffle` is ``"window"``.
     precision

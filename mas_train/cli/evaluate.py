@@ -221,7 +221,7 @@ def attention(
     """Draw where the last convolution is active, beside the motion boundaries (figure 6)."""
     from mas_labels.shards import open_shards
     from mas_train.evaluation.attention import save_attention
-    from mas_train.weights.load import load_weights
+    from mas_train.weights.backbone_weights import load_weights
 
     where = choose_compute(device, threads)
     save_attention(load_weights(checkpoint), open_shards(list(shards)), clips or (0,), where, out)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mas_labels.system.command_line import SETTINGS, run_command, version_option
-from mas_train.weights.export import FILES, export_backbone
+from mas_train.weights.export import EXPORT_FILES, export_backbone
 
 
 @click.command(context_settings=SETTINGS)
@@ -21,7 +21,7 @@ from mas_train.weights.export import FILES, export_backbone
 @click.option(
     "--format",
     "formats",
-    type=click.Choice(list(FILES)),
+    type=click.Choice(list(EXPORT_FILES)),
     multiple=True,
     default=("safetensors",),
     help="What to write; may be given more than once.",

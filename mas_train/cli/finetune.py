@@ -83,7 +83,7 @@ def command(
     0 done, 1 an error, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM; --resume goes on.
     """
     from mas_train.data.class_match import match_classes
-    from mas_train.data.leakage import find_leaks
+    from mas_train.data.leakage import find_shard_leaks
     from mas_train.data.training_shards import incomplete_warnings, open_training_shards
     from mas_train.evaluation.accuracy import evaluate_accuracy, load_scratch_run
     from mas_train.evaluation.protocol import make_evaluation
@@ -91,7 +91,7 @@ def command(
     from mas_train.recipe import make_recipe
     from mas_train.training.finetune import finetune
     from mas_train.training.finetune_state import FinetuneJob, FinetuneOptions
-    from mas_train.weights.load import SCRATCH, backbone_entries, known_recipe, load_weights
+    from mas_train.weights.backbone_weights import SCRATCH, backbone_entries, known_recipe, load_weights
 
     if (width is not None or backbone is not None) and init != SCRATCH:
         raise ConfigError(
@@ -104,7 +104,7 @@ def command(
         click.echo(warning, err=True)
     leaks: list[str] = []
     if test is not None:
-        leaks = find_leaks(train, test)
+        leaks = find_shard_leaks(train, test)
         for warning in (*match_classes(train.classes, test).warnings(), *leaks):
             click.echo(f"warning: {warning}", err=True)
     weights = load_weights(init, width or 1.0, changes["seed"], backbone or "c3d")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
 from mas_labels.shards import ShardSet, Video, fold_name
 
-BLOCK: Final = 8
+BLOCK_PIXELS: Final = 8
 """Side of the blocks whose mean brightness is compared, in pixels: JPEG keeps it, whatever else it loses."""
 MAX_DIFFERENCE: Final = 4.0
 """Between the block means of one video stored twice, of 255. Raw and JPEG of quality 90 differ by 1.9 at most
@@ -58,7 +58,7 @@ def shared_names(train: VideoNames, test: VideoNames) -> list[str]:
     ]
 
 
-def find_leaks(train: ShardSet, test: ShardSet) -> list[str]:
+def find_shard_leaks(train: ShardSet, test: ShardSet) -> list[str]:
     """Say what training and test shards share: videos, groups within a class, and contents.
 
     Returns
@@ -119,6 +119,6 @@ def _look_alike(train: ShardSet, train_clip: int, test: ShardSet, test_clip: int
 
 def _block_means(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Mean brightness of the whole blocks of a clip: (16, 16, 21) float32."""
-    rows, cols = FRAME_ROWS // BLOCK, FRAME_COLS // BLOCK
-    whole = frames[:, : rows * BLOCK, : cols * BLOCK] @ LUMA
-    return whole.reshape(CLIP_FRAMES, rows, BLOCK, cols, BLOCK).mean(axis=(2, 4))
+    rows, cols = FRAME_ROWS // BLOCK_PIXELS, FRAME_COLS // BLOCK_PIXELS
+    whole = frames[:, : rows * BLOCK_PIXELS, : cols * BLOCK_PIXELS] @ LUMA
+    return whole.reshape(CLIP_FRAMES, rows, BLOCK_PIXELS, cols, BLOCK_PIXELS).mean(axis=(2, 4))

@@ -26,7 +26,7 @@ from mas_train.evaluation.protocol import Evaluation, dataset_and_split, has_cla
 from mas_train.evaluation.results import Result
 from mas_train.runtime.figures import make_figure, save_figure
 from mas_train.training.finetune_state import load_classifier
-from mas_train.weights.load import Weights, load_weights
+from mas_train.weights.backbone_weights import Weights, load_weights
 
 TOP_K = 5
 """Number of highest scores of which one must be that of the true class, for top-5 accuracy."""

@@ -25,7 +25,7 @@ from mas_train.evaluation.protocol import Evaluation, dataset_and_split, make_re
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.svm import require_sklearn
 from mas_train.runtime.figures import make_figure, save_figure
-from mas_train.weights.load import Weights
+from mas_train.weights.backbone_weights import Weights
 
 N_SIMILARITIES: Final = 12
 MIN_PROBABILITY: Final = 1e-10

@@ -21,7 +21,7 @@ from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
 from mas_labels.shards import Clip, ShardSet
 from mas_train.data.views import CENTRE_VIEW, take_views
 from mas_train.runtime.figures import make_figure, save_figure
-from mas_train.weights.load import Weights
+from mas_train.weights.backbone_weights import Weights
 
 
 def attention_maps(activations: Tensor, size: int) -> Tensor:

@@ -30,7 +30,7 @@ from mas_train.data.views import CENTRE_VIEW, take_views
 from mas_train.evaluation.options import FEATURE_KINDS
 from mas_train.model.backbone import Backbone
 from mas_train.runtime.performance import set_memory_format
-from mas_train.weights.load import fingerprint
+from mas_train.weights.backbone_weights import weights_digest
 
 PIXEL_BLOCKS: Final = (1, 4, 4)
 """Time steps, rows and columns of the control ``pixels``."""
@@ -168,7 +168,7 @@ def extract(
     parts = [
         str(CACHE_VERSION),
         kind,
-        fingerprint(model),
+        weights_digest(model),
         repr(pixel_mean),
         repr(CENTRE_VIEW),
         *shards.content_hashes,

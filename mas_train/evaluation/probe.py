@@ -18,7 +18,7 @@ from mas_labels.errors import DatasetError, InputError
 from mas_labels.shards import ShardSet
 from mas_train.data.class_match import match_classes
 from mas_train.data.few_labels import choose_videos
-from mas_train.data.leakage import find_leaks
+from mas_train.data.leakage import find_shard_leaks
 from mas_train.evaluation.features import VideoFeatures
 from mas_train.evaluation.options import ProbeOptions
 from mas_train.evaluation.protocol import (
@@ -30,7 +30,7 @@ from mas_train.evaluation.protocol import (
 )
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.svm import require_sklearn
-from mas_train.weights.load import Weights
+from mas_train.weights.backbone_weights import Weights
 
 MAX_ITERATIONS = 2000
 
@@ -130,7 +130,7 @@ def evaluate_probe(evaluation: Evaluation, train: ShardSet, test: ShardSet, opti
     """
     match = match_classes(train.classes, test)
     dataset_and_split(test)  # refuses mixed shards before the work
-    leaks = find_leaks(train, test)
+    leaks = find_shard_leaks(train, test)
 
     def features_of(weights: Weights) -> tuple[VideoFeatures, VideoFeatures]:
         return evaluation.features(weights, train), evaluation.features(weights, test).in_classes(match)

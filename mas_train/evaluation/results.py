@@ -62,7 +62,7 @@ def row_key(result: Result) -> str:
     """Return the key of the row of the published tables that a result belongs to, see `Row.ours`.
 
     ``accuracy/scratch`` or ``accuracy/<preset of pre-training>/<targets>``; ``aslan/<kind>``,
-    ``yupenn/<kind>`` with the kinds of `mas_train.weights.load.Weights.kind`.
+    ``yupenn/<kind>`` with the kinds of `mas_train.weights.backbone_weights.Weights.kind`.
     """
     weights = result.weights
     if result.protocol != "accuracy":

@@ -17,7 +17,7 @@ from mas_labels.errors import InputError
 from mas_labels.schema import CLIP_FRAMES
 from mas_labels.shards import ShardSet, match_names, spread_evenly
 from mas_train.data.class_match import match_classes
-from mas_train.data.leakage import find_leaks
+from mas_train.data.leakage import find_shard_leaks
 from mas_train.evaluation.features import VideoFeatures, normalise_rows
 from mas_train.evaluation.protocol import Evaluation, dataset_and_split, has_class, make_result
 from mas_train.evaluation.results import Result
@@ -235,7 +235,7 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
     """
     match = match_classes(gallery.classes, queries)
     dataset_and_split(queries)  # refuses mixed shards before the work
-    leaks = find_leaks(gallery, queries)
+    leaks = find_shard_leaks(gallery, queries)
     train = evaluation.features(evaluation.weights, gallery)
     test = evaluation.features(evaluation.weights, queries)
     tested = test.in_classes(match)

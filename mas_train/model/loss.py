@@ -73,7 +73,7 @@ def constant_losses(branch: BranchCode, constant: Tensor, counts: Tensor) -> Ten
     constant : Tensor, shape (outputs,)
         What is predicted, such as `BranchCode.best_constant` of the training labels.
     counts : Tensor, shape (17, 27), int64
-        The labels it is compared with (`mas_train.model.targets.count_labels`).
+        The labels it is compared with (`mas_train.model.targets.count_label_values`).
 
     Returns
     -------
@@ -97,7 +97,7 @@ def mean_label_losses(
     code
         Which labels are trained, and as what.
     counts : Tensor, shape (17, 27), int64
-        `mas_train.model.targets.count_labels` of the training clips.
+        `mas_train.model.targets.count_label_values` of the training clips.
     motion_weight, appearance_weight
         As in `pretext_loss`.
 

@@ -31,7 +31,7 @@ VALUES: Final = max(LABEL_MAX) + 1
 """Values a label may have: 0 to 16."""
 
 
-def count_labels(view_labels: Iterable[NDArray[np.uint8]]) -> Tensor:
+def count_label_values(view_labels: Iterable[NDArray[np.uint8]]) -> Tensor:
     """Count how often each label has each value, over all clips and all their views.
 
     Parameters
@@ -111,7 +111,7 @@ class BranchCode(nn.Module):
         self.register_buffer("deviation", torch.ones(self.regressed))
 
     def standardise(self, counts: Tensor) -> None:
-        """Take mean and deviation of the regressed numbers from `count_labels`' table.
+        """Take mean and deviation of the regressed numbers from `count_label_values`' table.
 
         A number that is always the same keeps its deviation of 1.
         """
@@ -243,7 +243,7 @@ class TargetCode(nn.Module):
             self.standardise(counts)
 
     def standardise(self, counts: Tensor) -> None:
-        """Take mean and deviation of the training clips' labels (`count_labels`), unless targets are raw."""
+        """Set mean and deviation from the counts of the training labels, unless targets are raw."""
         for branch in self.branches if self.is_standard else ():
             branch.standardise(counts)
 

@@ -214,7 +214,7 @@ def keep_pages() -> bool:
 
 
 @contextlib.contextmanager
-def full_memory_told(device: torch.device) -> Iterator[None]:
+def oom_as_training_error(device: torch.device) -> Iterator[None]:
     """Say in one line that a device's memory does not hold the work, and what needs less.
 
     Raises

@@ -26,7 +26,7 @@ from mas_labels.system.process import print_error
 Item = TypeVar("Item")
 
 
-class ToldError(TrainingError):
+class ReportedError(TrainingError):
     """One process failed and has said why; the message is empty, the cause is the error in that process."""
 
 
@@ -46,7 +46,7 @@ class Group:
         """The largest value of all processes."""
         if self.size == 1:
             return value
-        with lost_processes_told():
+        with peer_loss_as_training_error():
             values = torch.tensor([value])
             distributed.all_reduce(values, distributed.ReduceOp.MAX)
             return int(values.item())
@@ -55,7 +55,7 @@ class Group:
         """The sum of the values of all processes."""
         if self.size == 1:
             return values
-        with lost_processes_told():
+        with peer_loss_as_training_error():
             values = values.clone()
             distributed.all_reduce(values)
             return values
@@ -64,7 +64,7 @@ class Group:
         """What each process gives, by rank."""
         if self.size == 1:
             return [item]
-        with lost_processes_told():
+        with peer_loss_as_training_error():
             items: list[Item | None] = [None] * self.size
             distributed.all_gather_object(items, item)
             return items  # type: ignore[return-value]
@@ -80,7 +80,7 @@ class Group:
             yield
             return
         assert isinstance(network, DistributedDataParallel)
-        with lost_processes_told(), contextlib.nullcontext() if is_last else network.no_sync():
+        with peer_loss_as_training_error(), contextlib.nullcontext() if is_last else network.no_sync():
             yield
 
     @contextlib.contextmanager
@@ -92,7 +92,7 @@ class Group:
 
         Raises
         ------
-        ToldError
+        ReportedError
             In all processes.
         """
         failed: MasError | None = None
@@ -108,7 +108,7 @@ class Group:
         if teller == self.rank and failed is not None:
             print_error(failed, after_others=True)
         self.largest(0)  # wait until it is told
-        raise ToldError from failed
+        raise ReportedError from failed
 
     def fail_together(self, items: Iterator[Item]) -> Iterator[Item]:
         """Yield `items`; an error while one is made ends all processes."""
@@ -122,7 +122,7 @@ class Group:
 
 
 @contextlib.contextmanager
-def lost_processes_told() -> Iterator[None]:
+def peer_loss_as_training_error() -> Iterator[None]:
     """Say in one line that another process is gone, whatever torch says of it."""
     try:
         yield
@@ -176,7 +176,7 @@ def join_group() -> Iterator[Group]:
         ) from error
     try:
         yield Group(distributed.get_rank(), distributed.get_world_size())
-    except ToldError:
+    except ReportedError:
         raise  # all processes are on their way here
     except Exception as error:
         if torch.cuda.is_available():

@@ -15,17 +15,16 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from mas_labels.errors import TrainingError
 from mas_labels.shards import ShardSet
 from mas_labels.system.signals import SAVE_SIGNAL
-from mas_train.data.clips import ClipBatch, ClipDataset
+from mas_train.data.clips import ClipBatch, ClipDataset, RunOrder
 from mas_train.data.loader import load_batches
-from mas_train.data.order import RunOrder
 from mas_train.data.views import draw_views, take_labels, take_views
 from mas_train.model.heads import Predictions
 from mas_train.model.loss import Losses, pretext_loss
 from mas_train.recipe import Recipe
 from mas_train.runtime.console import Request
-from mas_train.runtime.performance import MEMORY_FORMATS, autocast, full_memory_told, generator_states
+from mas_train.runtime.performance import MEMORY_FORMATS, autocast, generator_states, oom_as_training_error
 from mas_train.runtime.processes import Group
-from mas_train.training.heldout import HeldOut, summary
+from mas_train.training.heldout import HeldOutMonitor, summary
 from mas_train.training.metrics import MetricsLog, StepRecord
 from mas_train.weights.checkpoint import TrainingState, checkpoint_path, mark_best, save_checkpoint
 
@@ -43,7 +42,7 @@ class PretrainJob:
     workers: int
     run: Path
     checkpoint_steps: int
-    heldout: HeldOut | None = None
+    heldout: HeldOutMonitor | None = None
     group: Group = field(default_factory=Group)
     accumulate: int = 1
     memory_format: str = "channels_last_3d"
@@ -81,7 +80,7 @@ def train(
         arrived = time.perf_counter()
         epoch = state.step // job.order.steps_per_epoch
         clips = job.order.batch(state.step)
-        with full_memory_told(job.device):
+        with oom_as_training_error(job.device):
             losses, gradients = compute_gradients(state, batch, views, epoch, job)
         with job.group.failing_together():
             norm = require_finite(
@@ -222,6 +221,35 @@ def update_weights(
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.step += 1
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.SGD:
+    """Stochastic gradient descent with a group of weights for each rate and decay.
+
+    A group's ``lr_scale`` multiplies the recipe's learning rate: 1, or `Recipe.bias_rate` for biases. `fused`
+    takes torch's step in one pass over the weights, which rounds in another order.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for module in model.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            lr_scale = recipe.bias_rate if name == "bias" else 1.0
+            decays = recipe.weight_decay_on == "all" or (isinstance(module, nn.Linear) and name == "weight")
+            decay = recipe.weight_decay if decays else 0.0
+            groups.setdefault((lr_scale, decay), []).append(weight)
+    return torch.optim.SGD(
+        [
+            {
+                "params": weights,
+                "lr": recipe.learning_rate * lr_scale,
+                "lr_scale": lr_scale,
+                "weight_decay": decay,
+            }
+            for (lr_scale, decay), weights in groups.items()
+        ],
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        fused=fused or None,  # None: torch takes the fastest of its plain ways
+    )
 
 
 def _measure(job: PretrainJob, state: TrainingState, log: MetricsLog | None) -> bool:

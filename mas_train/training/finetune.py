@@ -25,10 +25,9 @@ from torch.utils.data import Sampler
 
 from mas_labels.errors import ConfigError, DatasetError, TrainingError
 from mas_labels.system.files import missing_services
-from mas_train.data.clips import ClipBatch, FrameDataset
+from mas_train.data.clips import ClipBatch, FrameDataset, RunOrder
 from mas_train.data.few_labels import LabelledClips, label_clips
 from mas_train.data.loader import load_batches
-from mas_train.data.order import RunOrder
 from mas_train.data.views import draw_crops, take_views
 from mas_train.model.classifier import Classifier
 from mas_train.runtime.console import Request, SignalRequests
@@ -36,21 +35,21 @@ from mas_train.runtime.performance import (
     MEMORY_FORMATS,
     autocast,
     choose_memory_format,
-    full_memory_told,
+    oom_as_training_error,
     require_precision,
     set_memory_format,
 )
 from mas_train.training.finetune_state import (
-    COLUMNS,
-    METRICS_FILE,
+    FINETUNE_COLUMNS,
+    FINETUNE_METRICS_FILE,
     FinetuneJob,
     FinetuneState,
     log_epoch,
-    make_state,
-    restore,
-    save,
+    make_finetune_state,
+    restore_finetuning,
+    save_finetuning,
 )
-from mas_train.weights.load import FINETUNED_FILE, Weights
+from mas_train.weights.backbone_weights import FINETUNED_FILE, Weights
 
 
 def finetune(
@@ -89,11 +88,11 @@ def finetune(
     require_precision(job.recipe.precision, job.device)
     labelled = label_clips(job.shards, job.options.label_fraction, job.recipe.seed)
     order = RunOrder([len(labelled.clips)], job.recipe)
-    state = make_state(weights, job)
+    state = make_finetune_state(weights, job)
     if resume:
-        restore(path, state, job)
+        restore_finetuning(path, state, job)
     else:
-        save(path, state, job)  # that it cannot be written shows before the work
+        save_finetuning(path, state, job)  # that it cannot be written shows before the work
     if missing := missing_services(job.out, is_labelling=False):
         say(missing)
     say(
@@ -112,8 +111,8 @@ def finetune(
             if row is None:
                 return state.model, signals.signal_number
             state.epoch = epoch + 1
-            save(path, state, job)
-            log_epoch(job.out / METRICS_FILE, row)
+            save_finetuning(path, state, job)
+            log_epoch(job.out / FINETUNE_METRICS_FILE, row)
             say(f"epoch {state.epoch}: loss {row['loss']:.4f}, clips right {row['clip_accuracy']:.1%}")
     return state.model, None
 
@@ -171,7 +170,7 @@ class _Step:
         state = self.state
         numbers = [self.class_of[clip] for clip in batch.clip_indices.tolist()]
         classes = torch.tensor(numbers, device=self.job.device)  # (B,)
-        with full_memory_told(self.job.device):
+        with oom_as_training_error(self.job.device):
             loss, scores = self._differentiate(batch, classes, epoch)
         state.scaler.unscale_(state.optimizer)
         _require_finite(loss.item(), state.model, epoch, may_skip=state.scaler.get_scale() > 1)
@@ -229,4 +228,4 @@ def train_epoch(
         if take_request() == Request.STOP:
             return None
     values = (epoch + 1, recipe.epoch_learning_rate(epoch), total_loss / count, right / count)
-    return dict(zip(COLUMNS, (*values, time.perf_counter() - began), strict=True))
+    return dict(zip(FINETUNE_COLUMNS, (*values, time.perf_counter() - began), strict=True))

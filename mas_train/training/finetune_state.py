@@ -19,10 +19,17 @@ from mas_train.data.leakage import VideoNames
 from mas_train.model.classifier import Classifier
 from mas_train.recipe import Recipe
 from mas_train.runtime.performance import make_scaler
-from mas_train.training.optimizer import make_optimizer
+from mas_train.training.engine import make_optimizer
+from mas_train.weights.backbone_weights import (
+    FINETUNED,
+    FINETUNED_VERSION,
+    SCRATCH,
+    Weights,
+    known_recipe,
+    part_of,
+)
 from mas_train.weights.checkpoint import load_checkpoint, load_optimizer
-from mas_train.weights.load import FINETUNED, FINETUNED_VERSION, SCRATCH, Weights, known_recipe, part_of
-from mas_train.weights.tensor_file import write_atomically
+from mas_train.weights.tensor_file import write_tensors
 
 
 def load_classifier(weights: Weights) -> Classifier:
@@ -48,8 +55,8 @@ def load_classifier(weights: Weights) -> Classifier:
     return model.eval()
 
 
-METRICS_FILE: Final = "metrics.csv"
-COLUMNS: Final = ("epoch", "learning_rate", "loss", "clip_accuracy", "seconds")
+FINETUNE_METRICS_FILE: Final = "metrics.csv"
+FINETUNE_COLUMNS: Final = ("epoch", "learning_rate", "loss", "clip_accuracy", "seconds")
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ class FinetuneJob:
         }
 
 
-def make_state(weights: Weights, job: FinetuneJob) -> FinetuneState:
+def make_finetune_state(weights: Weights, job: FinetuneJob) -> FinetuneState:
     """Put fresh layers, drawn by the recipe's seed, on a backbone, and bring all to the job's device."""
     torch.manual_seed(job.recipe.seed)
     model = Classifier(weights.backbone, len(job.shards.classes), job.recipe, job.options.frozen)
@@ -126,7 +133,7 @@ def make_state(weights: Weights, job: FinetuneJob) -> FinetuneState:
     return FinetuneState(model, optimizer, scaler=make_scaler(job.recipe.precision, job.device))
 
 
-def save(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
+def save_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
     """Write `finetuned.pt`, whole or not at all.
 
     Raises
@@ -147,12 +154,12 @@ def save(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+        write_tensors(path, content)
     except (OSError, RuntimeError) as error:
         raise ConfigError(f"cannot write {path} ({reason_of(error)}): give another --out") from error
 
 
-def restore(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
+def restore_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
     """Put the content of `finetuned.pt` into `state`.
 
     Raises
@@ -186,7 +193,7 @@ def log_epoch(path: Path, row: dict[str, float]) -> None:
     text = io.StringIO()
     try:
         rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines()) if path.exists() else []
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, FINETUNE_COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows([*(old for old in rows if int(float(old["epoch"])) < row["epoch"]), row])
         write_text(path, text.getvalue())

@@ -23,7 +23,7 @@ from mas_labels.schema import HELDOUT_COLUMNS, HELDOUT_FILE, LABEL_KINDS, LABEL_
 from mas_labels.shards import Clip, ShardSet, spread_evenly
 from mas_train.data.views import take_views
 from mas_train.model.loss import constant_losses
-from mas_train.model.targets import BranchCode, TargetCode, count_labels
+from mas_train.model.targets import BranchCode, TargetCode, count_label_values
 from mas_train.recipe import Recipe
 from mas_train.runtime.files import CsvTable
 from mas_train.training.metrics import Events
@@ -41,7 +41,7 @@ class LabelScore(NamedTuple):
     mode_accuracy: float
 
 
-class HeldOut:
+class HeldOutMonitor:
     """Measures a network on held-out clips every so many steps, and keeps the table.
 
     Parameters
@@ -68,7 +68,7 @@ class HeldOut:
     ) -> None:
         self.clips = clips
         self.recipe = recipe
-        counts = count_labels(clip.view_labels[:1] for clip in clips)
+        counts = count_label_values(clip.view_labels[:1] for clip in clips)
         self._constants = [_constant_scores(branch, counts, training_counts) for branch in code.branches]
         self.every_steps = every_steps
         self.best_loss = math.inf
@@ -129,7 +129,7 @@ def read_heldout(run: Path) -> list[dict[str, float | str]]:
     return [{name: text if name == "label" else float(text) for name, text in row.items()} for row in rows]
 
 
-def choose_clips(sources: Sequence[ShardSet], most: int) -> list[Clip]:
+def choose_heldout_clips(sources: Sequence[ShardSet], most: int) -> list[Clip]:
     """Take clips to measure on, spread evenly if there are more than `most`.
 
     Raises

@@ -14,13 +14,12 @@ from mas_labels.errors import ConfigError, MissingDependencyError, TrainingError
 from mas_labels.shards import ShardSet
 from mas_labels.system.files import missing_services
 from mas_labels.system.process import require_semaphores
-from mas_train.data.clips import ClipDataset, label_blocks, shuffled_clips
-from mas_train.data.order import RunOrder
-from mas_train.data.subset import hold_out
+from mas_train.data.clips import ClipDataset, RunOrder, label_blocks, shuffled_clips
+from mas_train.data.holdout import hold_out
 from mas_train.data.training_shards import incomplete_warnings, open_training_shards
 from mas_train.model.heads import make_model
 from mas_train.model.loss import Losses, mean_label_losses
-from mas_train.model.targets import TargetCode, count_labels
+from mas_train.model.targets import TargetCode, count_label_values
 from mas_train.recipe import Recipe
 from mas_train.runtime.console import SignalRequests
 from mas_train.runtime.performance import (
@@ -33,21 +32,32 @@ from mas_train.runtime.performance import (
 )
 from mas_train.runtime.processes import Group, choose_device, join_group, local_device
 from mas_train.training.curves import draw_curves
-from mas_train.training.engine import PretrainJob, train
-from mas_train.training.heldout import HeldOut, choose_clips, require_comparable
+from mas_train.training.engine import PretrainJob, make_optimizer, train
+from mas_train.training.heldout import HeldOutMonitor, choose_heldout_clips, require_comparable
 from mas_train.training.metrics import Events, MetricsLog, require_tensorboard
-from mas_train.training.optimizer import make_optimizer
 from mas_train.training.options import TrainingOptions
-from mas_train.training.run import RunResult, begin_run, find_checkpoint, note_environment
-from mas_train.weights.checkpoint import FOLDER, TrainingState, restore
+from mas_train.training.run_folder import begin_run, find_checkpoint, note_environment
+from mas_train.weights.checkpoint import CHECKPOINT_FOLDER, TrainingState, restore_training
 
 
-def make_state(recipe: Recipe, device: torch.device, code: TargetCode, fused: bool = False) -> TrainingState:
+def make_training_state(
+    recipe: Recipe, device: torch.device, code: TargetCode, fused: bool = False
+) -> TrainingState:
     """Seed torch, and build the first weights and their optimiser."""
     torch.manual_seed(recipe.seed)
     model = make_model(recipe, code).to(device)
     optimizer = make_optimizer(model, recipe, fused)
     return TrainingState(model, optimizer, code, scaler=make_scaler(recipe.precision, device))
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended."""
+
+    steps: int
+    end_step: int
+    signal_number: int | None
+    """The signal that stopped it early, if one did."""
 
 
 def pretrain(recipe: Recipe, options: TrainingOptions, say: Callable[[str], None] = print) -> RunResult:
@@ -104,7 +114,7 @@ class PreparedRun:
     dataset: ClipDataset
     state: TrainingState
     baseline: Losses
-    heldout: HeldOut | None
+    heldout: HeldOutMonitor | None
     description: str
 
 
@@ -126,17 +136,19 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
     dataset = ClipDataset(training, sources)
     order = RunOrder(training.lengths, recipe, ranks=group.size)  # refuses before any work
     code = TargetCode(recipe)
-    state = make_state(recipe, device, code, options.fused)  # so does this, where a backbone is not to be had
-    counts = count_labels(label_blocks(training))
+    state = make_training_state(
+        recipe, device, code, options.fused
+    )  # so does this, where a backbone is not to be had
+    counts = count_label_values(label_blocks(training))
     code.standardise(counts)
     baseline = mean_label_losses(code, counts, recipe.motion_weight, recipe.appearance_weight)
-    clips = choose_clips(held_out, options.val_clips) if held_out else []
-    heldout = HeldOut(clips, recipe, code, counts, options.val_steps) if clips else None
+    clips = choose_heldout_clips(held_out, options.val_clips) if held_out else []
+    heldout = HeldOutMonitor(clips, recipe, code, counts, options.val_steps) if clips else None
     code.to(device)
     if group.rank:
         torch.manual_seed(recipe.seed + group.rank)  # dropout of its own
     if checkpoint is not None:
-        restore(checkpoint, state, recipe, training.content_hashes, device, group.rank)
+        restore_training(checkpoint, state, recipe, training.content_hashes, device, group.rank)
     lines = incomplete_warnings([training, *held_out])
     description = "\n".join([*lines, _describe(state, training, order, device, baseline)])
     return PreparedRun(recipe, options, device, checkpoint, dataset, state, baseline, heldout, description)
@@ -154,7 +166,7 @@ def _begin(run: PreparedRun, group: Group, say: Callable[[str], None]) -> None:
         else:
             say(f"resuming after step {run.state.step}")
             note_environment(out, run.state.step, run.device, say)
-    if missing := missing_services(out / FOLDER, is_labelling=False):
+    if missing := missing_services(out / CHECKPOINT_FOLDER, is_labelling=False):
         say(missing)
     if clips:
         say(f"{len(clips)} held-out clips, measured every {run.options.val_steps} steps")

@@ -14,11 +14,17 @@ from mas_labels.system.files import atomic_path
 from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
 from mas_train.model.c3d import C3D_KINDS
-from mas_train.weights.checkpoint import BEST, FOLDER, FORMAT, LAST, load_checkpoint
+from mas_train.weights.checkpoint import (
+    BEST_CHECKPOINT,
+    CHECKPOINT_FOLDER,
+    CHECKPOINT_FORMAT,
+    LAST_CHECKPOINT,
+    load_checkpoint,
+)
 from mas_train.weights.public_layouts import from_public, to_public
-from mas_train.weights.tensor_file import read_bytes, read_weights_file
+from mas_train.weights.tensor_file import read_bytes, read_tensors
 
-METADATA: Final = "mas_backbone"
+METADATA_KEY: Final = "mas_backbone"
 """Key of the configuration in a safetensors file's header."""
 
 
@@ -82,16 +88,16 @@ def find_checkpoint_file(source: Path) -> Path:
     """
     if not source.is_dir():
         return source
-    for name in (BEST, LAST):
-        if (source / FOLDER / name).exists():
-            return (source / FOLDER / name).resolve()  # the step is in the file's name
+    for name in (BEST_CHECKPOINT, LAST_CHECKPOINT):
+        if (source / CHECKPOINT_FOLDER / name).exists():
+            return (source / CHECKPOINT_FOLDER / name).resolve()  # the step is in the file's name
     raise CheckpointError(f"{source} holds no checkpoint: name a run's folder, or a file of weights")
 
 
 def _read_torch(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
     """Read a file of `torch.save`: ours, or somebody's."""
-    content = read_weights_file(path)
-    if isinstance(content, dict) and content.get("format") == FORMAT:
+    content = read_tensors(path)
+    if isinstance(content, dict) and content.get("format") == CHECKPOINT_FORMAT:
         content = load_checkpoint(path)
         recipe = content["recipe"]
         prefix = "backbone."
@@ -123,9 +129,9 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dictionary
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path} is no safetensors file that can be read ({error})") from error
-    if METADATA not in header:
+    if METADATA_KEY not in header:
         return _read_public(path, weights)
-    fields = json.loads(header[METADATA])
+    fields = json.loads(header[METADATA_KEY])
     config = BackboneConfig(**{**fields, "pixel_mean": tuple(fields["pixel_mean"])})
     if config.backbone in C3D_KINDS:
         weights = from_public(weights, str(path))[2]
@@ -139,7 +145,7 @@ def write_safetensors(path: Path, backbone: Backbone, config: BackboneConfig) ->
     if config.backbone in C3D_KINDS:
         weights = to_public(weights, C3D_KINDS[config.backbone].get("size", "small"))
     contiguous = {name: weight.contiguous() for name, weight in weights.items()}
-    header = {METADATA: json.dumps(asdict(config)), "format": "pt"}
+    header = {METADATA_KEY: json.dumps(asdict(config)), "format": "pt"}
     with atomic_path(path) as hidden:
         hidden.write_bytes(safetensors.torch.save(contiguous, header))
 

@@ -25,16 +25,16 @@ from mas_train.model.heads import PretextModel
 from mas_train.model.targets import TargetCode
 from mas_train.recipe import Recipe
 from mas_train.runtime.performance import set_generator_states
-from mas_train.weights.tensor_file import check_digest, read_weights_file, write_atomically
+from mas_train.weights.tensor_file import check_digest, read_tensors, write_tensors
 
-FORMAT: Final = "mas-train-checkpoint"
-VERSION: Final = 2
-FORMATS: Final = {FORMAT: VERSION}
-FOLDER: Final = "checkpoints"
-LAST: Final = "last.pt"
-BEST: Final = "best.pt"
+CHECKPOINT_FORMAT: Final = "mas-train-checkpoint"
+CHECKPOINT_VERSION: Final = 2
+CHECKPOINT_FORMATS: Final = {CHECKPOINT_FORMAT: CHECKPOINT_VERSION}
+CHECKPOINT_FOLDER: Final = "checkpoints"
+LAST_CHECKPOINT: Final = "last.pt"
+BEST_CHECKPOINT: Final = "best.pt"
 """Links to the newest checkpoint, and to that of the lowest held-out loss."""
-KEPT: Final = 2
+KEPT_CHECKPOINTS: Final = 2
 """Newest checkpoints kept in a run's folder; the best is kept besides."""
 
 
@@ -54,7 +54,7 @@ class TrainingState:
 
 def checkpoint_path(run: Path, step: int) -> Path:
     """Where the checkpoint after `step` steps of a run lies."""
-    return run / FOLDER / f"step-{step:08d}.pt"
+    return run / CHECKPOINT_FOLDER / f"step-{step:08d}.pt"
 
 
 def list_checkpoints(run: Path) -> list[Path]:
@@ -65,7 +65,7 @@ def list_checkpoints(run: Path) -> list[Path]:
     UnavailableError
         If the folder cannot be read now.
     """
-    folder = run / FOLDER
+    folder = run / CHECKPOINT_FOLDER
     try:
         names = [entry.name for entry in os.scandir(folder)]
     except (FileNotFoundError, NotADirectoryError):
@@ -106,8 +106,8 @@ def save_checkpoint(
         If it cannot be written; those before it are untouched.
     """
     content = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": CHECKPOINT_FORMAT,
+        "version": CHECKPOINT_VERSION,
         "recipe": asdict(recipe),
         "content_hashes": content_hashes,
         "step": state.step,
@@ -120,8 +120,8 @@ def save_checkpoint(
     path = checkpoint_path(run, state.step)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-        _link(path, LAST)
+        write_tensors(path, content)
+        _link(path, LAST_CHECKPOINT)
     except (OSError, RuntimeError) as error:
         raise _not_written(path, error) from error
     _remove_old(run)
@@ -130,8 +130,8 @@ def save_checkpoint(
 
 def _remove_old(run: Path) -> None:
     """Keep the newest checkpoints and the best."""
-    best = (run / FOLDER / BEST).resolve()
-    for old in list_checkpoints(run)[:-KEPT]:
+    best = (run / CHECKPOINT_FOLDER / BEST_CHECKPOINT).resolve()
+    for old in list_checkpoints(run)[:-KEPT_CHECKPOINTS]:
         if old.resolve() != best:
             old.unlink()
 
@@ -146,9 +146,9 @@ def mark_best(run: Path, step: int) -> None:
     """
     path = checkpoint_path(run, step)
     try:
-        _link(path, BEST)
+        _link(path, BEST_CHECKPOINT)
     except OSError as error:
-        raise _not_written(path.with_name(BEST), error) from error
+        raise _not_written(path.with_name(BEST_CHECKPOINT), error) from error
     _remove_old(run)
 
 
@@ -172,7 +172,7 @@ def _link(path: Path, name: str) -> None:
     temporary.replace(path.with_name(name))
 
 
-def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[str, Any]:
+def load_checkpoint(path: Path, formats: Mapping[str, int] = CHECKPOINT_FORMATS) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
 
     Parameters
@@ -189,7 +189,7 @@ def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[st
     UnavailableError
         If it cannot be read now.
     """
-    content = read_weights_file(path, ": remove it to go on from the one before")
+    content = read_tensors(path, ": remove it to go on from the one before")
     if not isinstance(content, dict) or content.get("format") not in formats:
         raise CheckpointError(f"{path} is not a checkpoint of mas-train")
     version = formats[content["format"]]
@@ -201,7 +201,7 @@ def load_checkpoint(path: Path, formats: Mapping[str, int] = FORMATS) -> dict[st
     return content
 
 
-def restore(
+def restore_training(
     path: Path,
     state: TrainingState,
     recipe: Recipe,

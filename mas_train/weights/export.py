@@ -12,13 +12,13 @@ from typing import Any
 from mas_labels.errors import CheckpointError, ConfigError, MissingDependencyError, reason_of
 from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
 
-FILES = {
+EXPORT_FILES = {
     "safetensors": "backbone.safetensors",
     "torchscript": "features.torchscript.pt",
     "onnx": "features.onnx",
 }
 """File of each format."""
-CONFIG_FILE = "backbone.json"
+EXPORT_CONFIG_FILE = "backbone.json"
 TOLERANCE = 1e-3
 """Largest difference allowed between what was written and the original, relative to the largest feature."""
 
@@ -65,16 +65,16 @@ def export_backbone(source: Path, out: Path, formats: Sequence[str]) -> list[Pat
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name in formats:
-            path = out / FILES[name]
+            path = out / EXPORT_FILES[name]
             found = _WRITERS[name](path, extractor, config, clips)
             difference = ((found - expected).abs().max() / expected.abs().max().clamp(min=1e-12)).item()
             if not difference <= TOLERANCE:
                 raise CheckpointError(f"{path} gives features that differ by {difference:.2g}: do not use it")
             written.append(path)
-        (out / CONFIG_FILE).write_text(json.dumps(asdict(config), indent=2) + "\n")
+        (out / EXPORT_CONFIG_FILE).write_text(json.dumps(asdict(config), indent=2) + "\n")
     except OSError as error:
         raise ConfigError(f"cannot write to {out} ({reason_of(error)}): give another --out") from error
-    return [*written, out / CONFIG_FILE]
+    return [*written, out / EXPORT_CONFIG_FILE]
 
 
 def make_extractor(backbone: Any, pixel_mean: Sequence[float]) -> Any:

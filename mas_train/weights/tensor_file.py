@@ -28,7 +28,7 @@ class _File(io.FileIO):
             raise
 
 
-def write_atomically(path: Path, content: dict[str, Any]) -> None:
+def write_tensors(path: Path, content: dict[str, Any]) -> None:
     """Write tensors with the digest of them all to a file that is there whole or not at all.
 
     Raises
@@ -40,7 +40,7 @@ def write_atomically(path: Path, content: dict[str, Any]) -> None:
         raw = _File(hidden, "wb")
         try:
             with io.BufferedWriter(raw) as file:  # type: ignore[type-var]
-                torch.save({**content, DIGEST: content_digest(content)}, file)
+                torch.save({**content, DIGEST_KEY: content_digest(content)}, file)
         except RuntimeError as error:
             raise raw.trouble or error from error
 
@@ -59,7 +59,7 @@ def read_bytes(path: Path) -> bytes:
         raise unavailable(path, error) from error
 
 
-def read_weights_file(path: Path, remedy: str = "") -> Any:
+def read_tensors(path: Path, remedy: str = "") -> Any:
     """Read a file of `torch.save` onto the CPU; it cannot run code.
 
     Raises
@@ -79,14 +79,14 @@ def read_weights_file(path: Path, remedy: str = "") -> Any:
         raise CheckpointError(f"{path} is no checkpoint that can be read ({reason}){remedy}") from error
 
 
-DIGEST: Final = "sha256"
+DIGEST_KEY: Final = "sha256"
 """The key of a checkpoint that holds its digest."""
 
 
 def content_digest(content: Mapping[str, Any]) -> str:
     """Return the SHA-256 of everything in a checkpoint but its digest, in hexadecimal."""
     sha = hashlib.sha256()
-    for part in _parts({key: value for key, value in content.items() if key != DIGEST}):
+    for part in _parts({key: value for key, value in content.items() if key != DIGEST_KEY}):
         sha.update(part)
     return sha.hexdigest()
 
@@ -120,7 +120,7 @@ def check_digest(content: Mapping[str, Any], name: str) -> None:
         If it has none, or another content; the message begins with `name`.
     """
     try:
-        same = content.get(DIGEST) == content_digest(content)
+        same = content.get(DIGEST_KEY) == content_digest(content)
     except (RuntimeError, TypeError, ValueError):  # tensors of a kind that we never write
         same = False
     if not same:

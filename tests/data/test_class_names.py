@@ -17,7 +17,7 @@ from mas_train.cli.evaluate import main as eval_main
 from mas_train.cli.finetune import main as finetune_main
 from mas_train.data.class_match import match_classes
 from mas_train.data.few_labels import label_clips
-from mas_train.data.subset import hold_out
+from mas_train.data.holdout import hold_out
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from mas_labels.errors import ConfigError, ShardError
 from mas_labels.shards.shard_set import ShardSet, open_shards
-from mas_train.data.clips import ClipBatch, ClipDataset, label_blocks
+from mas_train.data.clips import ClipBatch, ClipDataset, RunOrder, epoch_order, label_blocks
 from mas_train.data.loader import load_batches
-from mas_train.data.order import RunOrder, epoch_order
 from mas_train.recipe import Recipe, make_recipe
 
 CPU = torch.device("cpu")
@@ -159,7 +158,7 @@ def test_workers_left_over_at_exit_do_not_hang_it(tiny_shards: list[Path]) -> No
     from mas_labels.shards.shard_set import open_shards
     from mas_train.data.clips import ClipDataset
     from mas_train.data.loader import load_batches
-    from mas_train.data.order import RunOrder
+    from mas_train.data.clips import RunOrder
     from mas_train.recipe import make_recipe
     dataset = ClipDataset(open_shards(sys.argv[1:]))
     order = RunOrder(dataset.shards.lengths, make_recipe("ucf101", batch_size=2, epochs=50))

@@ -35,7 +35,7 @@ from mas_train.evaluation.results import read_results
 from mas_train.evaluation.retrieval import evaluate_retrieval
 from mas_train.evaluation.yupenn import evaluate_yupenn
 from mas_train.recipe import make_recipe
-from mas_train.weights.load import SCRATCH, fingerprint, load_weights
+from mas_train.weights.backbone_weights import SCRATCH, load_weights, weights_digest
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,7 +53,7 @@ def test_weights_from_a_run_are_those_it_saved(pretrained: Path) -> None:
 
 
 def test_weights_from_scratch_follow_the_seed() -> None:
-    prints = [fingerprint(load_weights(SCRATCH, WIDTH, seed).backbone) for seed in (0, 0, 1)]
+    prints = [weights_digest(load_weights(SCRATCH, WIDTH, seed).backbone) for seed in (0, 0, 1)]
     assert prints[0] == prints[1] != prints[2]
 
 

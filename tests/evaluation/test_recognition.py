@@ -14,7 +14,7 @@ from mas_train.cli.evaluate import main as eval_main
 from mas_train.cli.finetune import main as finetune_main
 from mas_train.data.few_labels import failed_videos
 from mas_train.evaluation.results import read_results, row_key, show_result
-from mas_train.weights.load import load_weights
+from mas_train.weights.backbone_weights import load_weights
 
 SCHEDULE = ["--fc-width", 32, "--dropout", 0, "--lr", 0.02, "--epochs", 5, "--batch-size", 3, *SMALL]
 

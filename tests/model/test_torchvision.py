@@ -13,7 +13,8 @@ VARIABLE = "MAS_TORCHVISION_PYTHON"
 CODE = """
 import torch
 from mas_train.model.backbones import make_backbone
-from mas_train.model.heads import make_model, make_optimizer
+from mas_train.model.heads import make_model
+from mas_train.training.engine import make_optimizer
 from mas_train.recipe import make_recipe
 from mas_train.model.targets import TargetCode
 import torchvision.models.video as video

@@ -13,7 +13,7 @@ from mas_train.model.c3d import C3D
 from mas_train.model.heads import PretextModel, make_model
 from mas_train.model.targets import TargetCode
 from mas_train.recipe import make_recipe
-from mas_train.training.optimizer import make_optimizer
+from mas_train.training.engine import make_optimizer
 
 
 def test_full_width_is_the_papers() -> None:

@@ -13,7 +13,7 @@ from mas_labels.errors import DatasetError
 from mas_labels.schema import APPEARANCE_NAMES, LABEL_MAX, LABEL_NAMES, MOTION_NAMES
 from mas_train.model.heads import Predictions
 from mas_train.model.loss import constant_losses, mean_label_losses, pretext_loss
-from mas_train.model.targets import BranchCode, TargetCode, count_labels
+from mas_train.model.targets import BranchCode, TargetCode, count_label_values
 from mas_train.recipe import ORIENTATION_CODES, TARGETS, is_orientation, make_recipe
 
 CODES = [(scale, orientation) for scale in ("raw", "standard") for orientation in ORIENTATION_CODES]
@@ -88,7 +88,7 @@ def test_a_motionless_grid_of_the_authors_is_bin_one() -> None:
 @settings(max_examples=20, deadline=None)
 @given(LABEL_ROWS, st.sampled_from(CODES))
 def test_decoding_gives_the_labels_back(labels: np.ndarray, coded_as: tuple[str, str]) -> None:
-    code = make_code(*coded_as, counts=count_labels([labels]))
+    code = make_code(*coded_as, counts=count_label_values([labels]))
     rows = torch.from_numpy(labels.reshape(-1, 27))
     for branch in code.branches:
         scores = torch.nn.functional.one_hot(rows[:, branch.columns].long() - 1, 16)[..., :8]
@@ -111,7 +111,7 @@ def test_what_is_decoded_is_a_label() -> None:
 @settings(max_examples=20, deadline=None)
 @given(LABEL_ROWS)
 def test_standard_targets_have_mean_0_and_deviation_1(labels: np.ndarray) -> None:
-    code = make_code("standard", "number", count_labels([labels]))
+    code = make_code("standard", "number", count_label_values([labels]))
     rows = torch.from_numpy(labels.reshape(-1, 27))
     targets = torch.cat([branch.encode(rows) for branch in code.branches], dim=1).double()
     varies = (rows != rows[0]).any(dim=0)
@@ -123,7 +123,7 @@ def test_mean_label_loss_by_hand() -> None:
     labels = np.ones((2, 2, 27), np.uint8)
     labels[:, :, 0] = [[1, 3], [5, 7]]  # variance 5
     labels[0, 0, 14] = 3  # mean 1.5, variance 0.75
-    counts = count_labels([labels[0], labels[1:]])
+    counts = count_label_values([labels[0], labels[1:]])
     losses = mean_label_losses(make_code("raw", "number"), counts, appearance_weight=2.0)
     assert losses.motion.item() == pytest.approx(5 / 14)
     assert losses.appearance.item() == pytest.approx(0.75 / 13)
@@ -137,7 +137,7 @@ def test_mean_label_loss_by_hand() -> None:
 def test_mean_label_loss_is_the_loss_of_the_best_constant(
     labels: np.ndarray, coded_as: tuple[str, str], seed: int
 ) -> None:
-    counts = count_labels(iter(labels))
+    counts = count_label_values(iter(labels))
     code = make_code(*coded_as, counts=counts)
     rows = torch.from_numpy(labels.reshape(-1, 27))
     constants = [branch.best_constant(counts) for branch in code.branches]
@@ -154,7 +154,7 @@ def test_mean_label_loss_is_the_loss_of_the_best_constant(
 
 def test_motion_alone_and_appearance_alone() -> None:
     labels = np.random.default_rng(0).integers(1, 5, (20, 2, 27), np.uint8)
-    counts = count_labels([labels])
+    counts = count_label_values([labels])
     joint = mean_label_losses(make_code("raw", "number"), counts)
     motion = mean_label_losses(make_code("raw", "number", targets="motion"), counts)
     appearance = mean_label_losses(make_code("raw", "number", targets="appearance"), counts)
@@ -173,8 +173,8 @@ def test_losses_of_16_bit_outputs_are_taken_in_32() -> None:
 
 def test_labels_that_cannot_be_counted_are_refused() -> None:
     with pytest.raises(DatasetError, match="no clips"):
-        count_labels([])
+        count_label_values([])
     labels = np.ones((1, 27), np.uint8)
     labels[0, 4] = 5  # rings_ul is 4 at most
     with pytest.raises(DatasetError, match="rings_ul is larger than it can be"):
-        count_labels([labels])
+        count_label_values([labels])

@@ -13,7 +13,7 @@ import torch
 
 from mas_labels.errors import ConfigError, TrainingError
 from mas_train.recipe import Recipe, make_recipe
-from mas_train.runtime.performance import full_memory_told
+from mas_train.runtime.performance import oom_as_training_error
 from mas_train.runtime.processes import local_device
 from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import pretrain
@@ -65,7 +65,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
 def test_a_full_gpu_is_told_in_one_line() -> None:
     with (
         pytest.raises(TrainingError, match=r"cuda:1 has too little memory \(no room\): give a smaller"),
-        full_memory_told(torch.device("cuda:1")),
+        oom_as_training_error(torch.device("cuda:1")),
     ):
         raise torch.OutOfMemoryError("no room\nand much more")
 

@@ -16,7 +16,7 @@ from helpers.processes import contents, make_command
 
 from mas_labels.plan.heartbeat import Heartbeat, read_beat
 from mas_labels.system import files
-from mas_train.weights.checkpoint import BEST, FOLDER, LAST, _link
+from mas_train.weights.checkpoint import BEST_CHECKPOINT, CHECKPOINT_FOLDER, LAST_CHECKPOINT, _link
 
 
 def training(shards: list[Path], out: Path, workers: int = 0) -> list[str]:
@@ -107,9 +107,9 @@ def test_training_where_fsync_and_links_are_not_offered(tiny_shards, tmp_path):
     shown = with_fault(command, "fsync,symlink,symlinkat", 524)
     assert shown.returncode == 0, shown
     assert shown.stdout.count("does without") == 1
-    folder = tmp_path / "run" / FOLDER
-    assert not (folder / LAST).is_symlink()
-    assert (folder / LAST).read_bytes() == (folder / "step-00000002.pt").read_bytes()
+    folder = tmp_path / "run" / CHECKPOINT_FOLDER
+    assert not (folder / LAST_CHECKPOINT).is_symlink()
+    assert (folder / LAST_CHECKPOINT).read_bytes() == (folder / "step-00000002.pt").read_bytes()
 
 
 def test_training_on_a_disk_that_fails_stops_in_one_line(tiny_shards, tmp_path):
@@ -124,8 +124,8 @@ def test_a_copy_stands_for_a_checkpoint_where_there_are_no_links(tmp_path, monke
         raise PermissionError(errno.EPERM, "FAT has no links")
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
-    _link(tmp_path / "step-00000001.pt", BEST)
-    assert contents(tmp_path) == {"step-00000001.pt": b"weights", BEST: b"weights"}
+    _link(tmp_path / "step-00000001.pt", BEST_CHECKPOINT)
+    assert contents(tmp_path) == {"step-00000001.pt": b"weights", BEST_CHECKPOINT: b"weights"}
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):

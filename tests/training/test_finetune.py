@@ -16,8 +16,8 @@ from mas_train.data.views import draw_crops
 from mas_train.recipe import make_recipe
 from mas_train.training.finetune import finetune
 from mas_train.training.finetune_state import FinetuneJob, FinetuneOptions
-from mas_train.weights.load import SCRATCH, fingerprint, load_weights
-from mas_train.weights.tensor_file import write_atomically
+from mas_train.weights.backbone_weights import SCRATCH, load_weights, weights_digest
+from mas_train.weights.tensor_file import write_tensors
 
 CPU = torch.device("cpu")
 WIDTH = 0.03125
@@ -65,9 +65,9 @@ def test_a_resumed_run_ends_in_the_same_weights(train: ShardSet, tmp_path: Path)
         finetune(part, load_weights(SCRATCH, WIDTH), resume=True, say=quiet)
     content = torch.load(part.out / "finetuned.pt", weights_only=True)
     content["recipe"]["epochs"] = 2
-    write_atomically(part.out / "finetuned.pt", content)
+    write_tensors(part.out / "finetuned.pt", content)
     resumed, _ = finetune(part, weights[2], resume=True, say=quiet)
-    assert fingerprint(resumed) == fingerprint(straight)
+    assert weights_digest(resumed) == weights_digest(straight)
     rows = (part.out / "metrics.csv").read_text().splitlines()
     assert len(rows) == 3 and rows[0].startswith("epoch,learning_rate,loss")
 
@@ -88,10 +88,10 @@ def test_faster_steps_learn_the_same_but_for_rounding(train: ShardSet, tmp_path:
 
 
 def test_a_frozen_backbone_keeps_its_weights_and_others_do_not(train: ShardSet, tmp_path: Path) -> None:
-    before = fingerprint(load_weights(SCRATCH, WIDTH).backbone)
+    before = weights_digest(load_weights(SCRATCH, WIDTH).backbone)
     probe, _ = finetune(job(train, tmp_path / "probe", frozen=True), load_weights(SCRATCH, WIDTH), say=quiet)
     tuned, _ = finetune(job(train, tmp_path / "tuned"), load_weights(SCRATCH, WIDTH), say=quiet)
-    assert fingerprint(probe.backbone) == before != fingerprint(tuned.backbone)
+    assert weights_digest(probe.backbone) == before != weights_digest(tuned.backbone)
     assert isinstance(probe.head, torch.nn.Linear)
 
 

@@ -15,18 +15,24 @@ import torch
 from mas_labels.errors import ConfigError, MissingDependencyError
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.shards.shard_set import ShardSet, open_shards
-from mas_train.data.clips import ClipDataset, label_blocks
+from mas_train.data.clips import ClipDataset, RunOrder, label_blocks
+from mas_train.data.holdout import hold_out
 from mas_train.data.loader import load_batches
-from mas_train.data.order import RunOrder
-from mas_train.data.subset import hold_out
 from mas_train.model.heads import Predictions
-from mas_train.model.targets import TargetCode, count_labels
+from mas_train.model.targets import TargetCode, count_label_values
 from mas_train.recipe import Recipe, make_recipe
-from mas_train.training.heldout import HeldOut, choose_clips, read_heldout
+from mas_train.training.heldout import HeldOutMonitor, choose_heldout_clips, read_heldout
 from mas_train.training.metrics import read_metrics
 from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import pretrain
-from mas_train.weights.checkpoint import BEST, FOLDER, LAST, TrainingState, list_checkpoints, load_checkpoint
+from mas_train.weights.checkpoint import (
+    BEST_CHECKPOINT,
+    CHECKPOINT_FOLDER,
+    LAST_CHECKPOINT,
+    TrainingState,
+    list_checkpoints,
+    load_checkpoint,
+)
 
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=4, holdout=0.3)
 CPU = torch.device("cpu")
@@ -115,10 +121,10 @@ class Oracle(torch.nn.Module):
 
 def measure(answers: Predictions, recipe: Recipe, shards: list[Path]) -> dict[str, Any]:
     training, held_out = hold_out(open_shards(shards), 0.5, seed=0)
-    counts = count_labels(label_blocks(training))
+    counts = count_label_values(label_blocks(training))
     code = TargetCode(recipe, counts)
     state = TrainingState(Oracle(answers), None, code)  # type: ignore[arg-type]
-    heldout = HeldOut(choose_clips([held_out], 1000), recipe, code, counts, every_steps=1)
+    heldout = HeldOutMonitor(choose_heldout_clips([held_out], 1000), recipe, code, counts, every_steps=1)
     scores, is_best = heldout.measure(state, CPU)
     assert is_best and state.model.training
     return {score.label: score for score in scores}
@@ -157,7 +163,7 @@ def test_scores_by_hand(tiny_shards: list[Path]) -> None:
 def test_a_perfect_answer_and_the_mean_label(orientation: str, tiny_shards: list[Path]) -> None:
     recipe = make_recipe("ucf101", target_scale="standard", orientation=orientation, batch_size=4)
     training, held_out = hold_out(open_shards(tiny_shards), 0.5, seed=0)
-    counts = count_labels(label_blocks(training))
+    counts = count_label_values(label_blocks(training))
     code = TargetCode(recipe, counts)
     rows = torch.from_numpy(np.array([clip.view_labels[0] for clip in held_out]))
     exact = []
@@ -189,9 +195,9 @@ def test_a_runs_folder_tells_what_was_learnt(tiny_shards: list[Path], tmp_path: 
         assert len(list(csv.DictReader(file))) == 90
     totals = {row["step"]: row["loss"] for row in rows if row["label"] == "total"}
     best = min(totals, key=totals.get)
-    checkpoints = tmp_path / FOLDER
-    assert load_checkpoint(checkpoints / BEST)["step"] == best
-    assert load_checkpoint(checkpoints / LAST)["step"] == 5
+    checkpoints = tmp_path / CHECKPOINT_FOLDER
+    assert load_checkpoint(checkpoints / BEST_CHECKPOINT)["step"] == best
+    assert load_checkpoint(checkpoints / LAST_CHECKPOINT)["step"] == 5
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     training, held_out = hold_out(open_shards(tiny_shards), 0.3, 0)
     assert f"{len(training)} clips in 2 shards" in said[0] and f"{len(held_out)} held-out clips" in said[1]
@@ -210,7 +216,7 @@ def test_measuring_changes_no_weight(tiny_shards: list[Path], tmp_path: Path) ->
 def test_a_resumed_run_goes_on_with_its_table_and_its_best(tiny_shards: list[Path], tmp_path: Path) -> None:
     recipe = replace(SMALL, target_scale="standard", orientation="sin-cos", backbone="c3d-bn")
     pretrain(recipe, options(tiny_shards, tmp_path / "whole", max_steps=4), str)
-    link = tmp_path / "parts" / FOLDER / BEST
+    link = tmp_path / "parts" / CHECKPOINT_FOLDER / BEST_CHECKPOINT
     for steps, resume in ((3, False), (3, True), (4, True)):
         pretrain(recipe, options(tiny_shards, tmp_path / "parts", max_steps=steps, resume=resume), str)
         assert load_checkpoint(link)["step"] == steps  # the loss falls with each
@@ -224,7 +230,7 @@ def test_a_resumed_run_goes_on_with_its_table_and_its_best(tiny_shards: list[Pat
     assert content[0]["targets"]["motion.deviation"].min() > 0
     rows = read_heldout(tmp_path / "parts")
     best = min((row["loss"], row["step"]) for row in rows if row["label"] == "total")[1]
-    assert load_checkpoint(tmp_path / "parts" / FOLDER / BEST)["step"] == best
+    assert load_checkpoint(tmp_path / "parts" / CHECKPOINT_FOLDER / BEST_CHECKPOINT)["step"] == best
 
 
 def test_the_best_checkpoint_is_kept(tiny_shards: list[Path], tmp_path: Path) -> None:
@@ -234,7 +240,11 @@ def test_the_best_checkpoint_is_kept(tiny_shards: list[Path], tmp_path: Path) ->
     totals = [row["loss"] for row in read_heldout(tmp_path) if row["label"] == "total"]
     best = int(np.argmin(totals)) + 1
     kept = [int(path.stem[5:]) for path in list_checkpoints(tmp_path)]
-    assert best < 4 and kept == [best, 4, 5] and load_checkpoint(tmp_path / FOLDER / BEST)["step"] == best
+    assert (
+        best < 4
+        and kept == [best, 4, 5]
+        and load_checkpoint(tmp_path / CHECKPOINT_FOLDER / BEST_CHECKPOINT)["step"] == best
+    )
 
 
 def test_other_shards_to_measure_on(tiny_shards: list[Path], tmp_path: Path) -> None:

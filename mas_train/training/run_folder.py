@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from mas_labels.system.files import write_text
 from mas_train.recipe import TARGETS, Recipe
 from mas_train.weights.checkpoint import TrainingState, list_checkpoints, save_checkpoint
 
-CONFIG_FILE: Final = "config.yaml"
+RUN_CONFIG_FILE: Final = "config.yaml"
 
 
 def find_checkpoint(run: Path, resume: bool) -> Path | None:
@@ -85,7 +85,7 @@ def note_environment(run: Path, step: int, device: torch.device, say: Callable[[
     UnavailableError
         If it cannot be read now.
     """
-    path = run / CONFIG_FILE
+    path = run / RUN_CONFIG_FILE
     try:
         config: dict[str, Any] = yaml.safe_load(path.read_text())
         before = dict(config["environments"][-1])
@@ -104,7 +104,7 @@ def note_environment(run: Path, step: int, device: torch.device, say: Callable[[
 
 
 def _write_config(run: Path, config: dict[str, Any]) -> None:
-    write_text(run / CONFIG_FILE, yaml.safe_dump(config, sort_keys=False))
+    write_text(run / RUN_CONFIG_FILE, yaml.safe_dump(config, sort_keys=False))
 
 
 def _environment(device: torch.device) -> dict[str, Any]:
@@ -116,13 +116,3 @@ def _environment(device: torch.device) -> dict[str, Any]:
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """How a run ended."""
-
-    steps: int
-    end_step: int
-    signal_number: int | None
-    """The signal that stopped it early, if one did."""

@@ -16,8 +16,8 @@ from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
 from mas_train.recipe import Recipe, make_recipe
 from mas_train.weights.backbone_file import find_checkpoint_file, load_backbone
-from mas_train.weights.checkpoint import FORMATS, load_checkpoint
-from mas_train.weights.tensor_file import read_weights_file
+from mas_train.weights.checkpoint import CHECKPOINT_FORMATS, load_checkpoint
+from mas_train.weights.tensor_file import read_tensors
 
 SCRATCH: Final = "scratch"
 """Stands for first weights, drawn at random, in place of a checkpoint."""
@@ -25,7 +25,7 @@ FINETUNED: Final = "mas-finetune-checkpoint"
 FINETUNED_VERSION: Final = 2
 FINETUNED_FILE: Final = "finetuned.pt"
 """Name of a fine-tuned model in its run's folder."""
-ALL_FORMATS: Final = {**FORMATS, FINETUNED: FINETUNED_VERSION}
+ALL_CHECKPOINT_FORMATS: Final = {**CHECKPOINT_FORMATS, FINETUNED: FINETUNED_VERSION}
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def load_weights(
         return Weights(network.eval(), asdict(recipe), SCRATCH, {})
     path = Path(source)
     path = path / FINETUNED_FILE if (path / FINETUNED_FILE).is_file() else find_checkpoint_file(path)
-    content = {} if path.suffix == ".safetensors" else read_weights_file(path)
-    if not isinstance(content, dict) or content.get("format") not in ALL_FORMATS:
+    content = {} if path.suffix == ".safetensors" else read_tensors(path)
+    if not isinstance(content, dict) or content.get("format") not in ALL_CHECKPOINT_FORMATS:
         network, config = load_backbone(path)  # of a file from elsewhere its own words are all that is known
         names = ("backbone", "width", "pixel_mean", "input_stride")
         known = {name: getattr(config, name) for name in names}
@@ -144,7 +144,7 @@ def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
-def fingerprint(model: torch.nn.Module) -> str:
+def weights_digest(model: torch.nn.Module) -> str:
     """Return the SHA-256 of a model's weights and buffers, names and shapes included."""
     digest = hashlib.sha256()
     for name, value in model.state_dict().items():
