@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
-import inspect
 import json
-import re
 from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
@@ -18,6 +15,7 @@ import click
 
 from mas_labels.config import LATER_OPTIONS, LabelConfig
 from mas_labels.schema import ATTRIBUTES, COLUMNS, LABEL_MAX, LABEL_NAMES, Column
+from mas_labels.system.options import option_fields, option_texts
 
 DOCS = Path(__file__).parent
 BEGIN = "<!-- written by docs/reference.py from here on: run `make docs-reference` -->"
@@ -65,13 +63,17 @@ def describe_shape(column: Column) -> str:
 
 
 def options() -> Iterator[tuple[str, object, str]]:
-    """Find each option's name, default and meaning; a default that is left out of shards says so."""
-    text = inspect.getdoc(LabelConfig) or ""
-    meanings = dict(re.findall(r"^(\w+)\n((?:    .*\n?)+)", text, re.M))
-    for field in dataclasses.fields(LabelConfig):
-        meaning = " ".join(meanings[field.name].split()).replace("``", "`")
-        left_out = " Absent at its default." if field.name in LATER_OPTIONS else ""
-        yield field.name, field.default, meaning + left_out
+    """Yield the name, default and meaning of each option; a default that shards leave out says so."""
+    meanings = option_texts(LabelConfig)
+    for name, field in option_fields(LabelConfig).items():
+        sentences = [" ".join(meanings[name].split()).replace("``", "`")]
+        if field.choices:
+            sentences.append(f"One of {', '.join(f'`{json.dumps(choice)}`' for choice in field.choices)}.")
+        if field.bounds is not None:
+            sentences.append(f"{str(field.bounds).capitalize()}.")
+        if name in LATER_OPTIONS:
+            sentences.append("Absent at its default.")
+        yield name, field.default, " ".join(sentences)
 
 
 def format_part() -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mas_labels.cli.common import follow_links_option, video_timeout_option
-from mas_labels.system.command_line import EXIT_UNAVAILABLE, EXIT_UNSOUND
+from mas_labels.cli.common import follow_links_option, json_option, shards_argument, video_timeout_option
+from mas_labels.system.command_line import EXIT_UNAVAILABLE, EXIT_UNSOUND, field_option
+from mas_labels.verify.options import Checks
 
 if TYPE_CHECKING:
     from mas_labels.verify.run import ShardReport
@@ -20,52 +22,21 @@ if TYPE_CHECKING:
 VERDICTS = {True: "ok ", False: "BAD", None: "CANNOT READ"}
 """By `mas_labels.verify.run.ShardReport.is_sound`."""
 EXIT_STATUS = {True: 0, False: EXIT_UNSOUND, None: EXIT_UNAVAILABLE}
-
-shards_argument = click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
-
-
-class Share(click.ParamType):
-    """A share of the clips: ``1%``, ``100%`` or ``0.01``."""
-
-    name = "share"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return it as a number from 0 to 1."""
-        text = str(value).strip()
-        try:
-            share = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
-        except ValueError:
-            share = -1.0
-        if not 0.0 <= share <= 1.0:
-            self.fail(f"{text!r} is not a share of the clips, such as 1% or 0.01", param, ctx)
-        return share
+checks_option = partial(field_option, Checks)
 
 
 @click.command()
 @shards_argument
-@click.option("--deep", is_flag=True, help="Decode every frame; compare labels and tables with one another.")
-@click.option(
-    "--recompute", type=Share(), default=0.0, help="Share of the clips to make again from their videos: 1%."
-)
-@click.option(
-    "--root", type=click.Path(path_type=Path, file_okay=False), help="The data set's folder, for --recompute."
-)
+@checks_option("deep")
+@checks_option("recompute")
+@checks_option("root")
 @follow_links_option
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of the draw of the clips to make again.")
+@checks_option("seed")
 @video_timeout_option
-@click.option("--workers", type=click.IntRange(1), default=1, help="Processes.")
+@click.option("--workers", type=click.IntRange(1), default=1, help="Number of processes.")
 @json_option
 def verify(
-    shards: tuple[Path, ...],
-    deep: bool,
-    recompute: float,
-    root: Path | None,
-    follow_links: bool,
-    seed: int,
-    video_timeout: float,
-    workers: int,
-    as_json: bool,
+    shards: tuple[Path, ...], workers: int, as_json: bool, video_timeout_seconds: float, **values: Any
 ) -> int:
     """Check that SHARDS (files or folders) are what was written, to the last bit.
 
@@ -73,13 +44,13 @@ def verify(
     all are sound, 1 nothing could be checked, 2 wrong usage, 5 at least one is not sound, 6 none is known not
     to be sound, but some could not be read now ("CANNOT READ": no permission, an I/O error, a missing video).
     """
-    if recompute and root is None:
+    checks = Checks(**values, timeout_seconds=video_timeout_seconds)
+    if checks.recompute and checks.root is None:
         raise click.UsageError("--recompute needs --root, the folder of the videos")
     from mas_labels.plan.completeness import find_incomplete
     from mas_labels.shards.paths import find_shards
-    from mas_labels.verify.run import Checks, verify_shards
+    from mas_labels.verify.run import verify_shards
 
-    checks = Checks(deep, recompute, root, seed, video_timeout, follow_links)
     paths = find_shards(shards)
     reports = []
     for report in verify_shards(paths, checks, workers):

@@ -1,4 +1,4 @@
-"""What the commands of `mas-labels` share: the options that name a data set, and those of decoding."""
+"""Options that several commands of `mas-labels` share."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any
 
 import click
 
+from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError
+from mas_labels.system.command_line import field_option
 from mas_labels.video.frame_rate import parse_fps
 
 manifest_option = click.option(
     "--manifest",
     type=click.Path(path_type=Path),
     required=True,
-    help="How the data set lies on disk: a YAML file, or a name of `mas-labels recipes`.",
+    help="The data set's manifest: a YAML file, or a name that `mas-labels recipes` lists.",
 )
 root_option = click.option(
     "--root", type=click.Path(path_type=Path), required=True, help="The data set's folder."
@@ -27,12 +29,9 @@ follow_links_option = click.option(
     is_flag=True,
     help="Follow symbolic links to folders, and to files outside of the root.",
 )
-video_timeout_option = click.option(
-    "--video-timeout",
-    type=click.FloatRange(0, min_open=True),
-    default=60.0,
-    help="Seconds without a frame decoded or a clip finished after which a video has failed.",
-)
+shards_argument = click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+video_timeout_option = field_option(RunOptions, "video_timeout_seconds", "--video-timeout")
 
 
 class FrameRate(click.ParamType):
@@ -48,9 +47,4 @@ class FrameRate(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-fps_option = click.option(
-    "--fps",
-    type=FrameRate(),
-    default=None,
-    help="Bring each video to this frame rate, by its time stamps: 25, 29.97, 30000/1001.  [default: as is]",
-)
+fps_option = field_option(LabelConfig, "fps", type=FrameRate(), unset="each video's own frames")

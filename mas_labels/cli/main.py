@@ -17,9 +17,9 @@ from mas_labels.cli.common import (
     splits_option,
 )
 from mas_labels.cli.make import make, status
-from mas_labels.config import FLOW_METHODS
+from mas_labels.config import LabelConfig
 from mas_labels.errors import ConfigError
-from mas_labels.system.command_line import SETTINGS, run_command, version_option
+from mas_labels.system.command_line import SETTINGS, field_option, run_command, version_option
 
 
 class MasLabels(click.Group):
@@ -143,7 +143,7 @@ def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
     click.echo(f"wrote {out}")
 
 
-@main.command()
+@main.command("flow")
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -151,7 +151,7 @@ def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
     required=True,
     help="A file .npz or .h5, or a folder for 8-bit pictures.",
 )
-@click.option("--flow", "method", type=click.Choice(FLOW_METHODS), default="tvl1", help="The estimator.")
+@field_option(LabelConfig, "flow")
 @click.option(
     "--size", type=click.IntRange(16), nargs=2, help="Rows and columns to resize to first.  [default: none]"
 )
@@ -162,10 +162,10 @@ def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
 @click.option(
     "--bound", type=float, default=20.0, help="Pixels per frame that a picture's 0 and 255 stand for."
 )
-def flow(
+def write_flow_command(
     video: Path,
     out: Path,
-    method: str,
+    flow: str,
     size: tuple[int, int] | None,
     fps: str | None,
     dtype: str,
@@ -175,7 +175,7 @@ def flow(
     from mas_labels.flow.files import video_flow, write_flow
     from mas_labels.video.frame_rate import parse_fps
 
-    fields = video_flow(video, method, size, parse_fps(fps) if fps else None)
+    fields = video_flow(video, flow, size, parse_fps(fps) if fps else None)
     count = write_flow(fields, out, dtype=dtype, bound=bound)
     click.echo(f"wrote {count} flow fields to {out}")
 

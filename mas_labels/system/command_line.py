@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING
+from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
 from mas_labels.errors import MasError, explain_import_error, unavailable
+from mas_labels.system.options import Bounds, OptionField, option_fields
 from mas_labels.system.process import begin_process, print_error
 from mas_labels.system.signals import EXIT_SIGNAL, Interrupted, raise_on_signals
 
@@ -122,6 +126,98 @@ def repeat_option(option: str, args: list[str]) -> list[str]:
             repeated.append(option)
         repeated.append(arg)
     return repeated
+
+
+class Share(click.ParamType):
+    """A share as a number, such as ``0.05``, or in per cent, such as ``5%``, within bounds."""
+
+    name = "share"
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the share as a number."""
+        text = str(value).strip()
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            share = math.nan
+        if share not in self.bounds:
+            self.fail(
+                f"expected a share, {self.bounds}, found {text!r}: give one such as 5% or 0.05", param, ctx
+            )
+        return share
+
+
+def field_option(
+    options: type, name: str, *flags: str, unset: str = "", **changes: Any
+) -> Callable[[Function], Function]:
+    """Make a command's option from the field of a dataclass that holds it.
+
+    Parameters
+    ----------
+    options
+        The dataclass, whose fields are read by `mas_labels.system.options.option_fields`.
+    name
+        The field's name, under which the command gets the value.
+    flags
+        The option's names; none: the field's, and for what is on by default ``--no-`` and that, too.
+    unset
+        What a command does without the option, as --help says it; then the command gets None.
+    **changes
+        Settings of `click.option` that differ from what the field states, such as another default.
+    """
+    field = option_fields(options)[name]
+    flag = f"--{name.replace('_', '-')}"
+    if not flags:
+        flags = (f"{flag}/--no-{flag[2:]}",) if field.default is True else (flag,)
+    settings = {**_settings(field), **changes}
+    if unset:
+        settings.update(default=None, help=f"{settings['help']}  [default: {unset}]")
+    return click.option(*flags, name, **settings)
+
+
+def _settings(field: OptionField) -> dict[str, Any]:
+    """Return the settings of `click.option` that follow from a field."""
+    settings: dict[str, Any] = {"help": field.help}
+    if field.default is MISSING:
+        settings["required"] = True
+    else:
+        settings["default"] = field.default
+    bounds = field.bounds
+    if field.choices:
+        settings["type"] = click.Choice(field.choices)
+    elif bounds is not None and bounds.is_share:
+        settings["type"] = Share(bounds)
+        settings["default"] = None if field.default is None else f"{100 * field.default:g}%"
+    elif bounds is not None:
+        settings["type"] = _range_type(field.kind, bounds)
+    elif field.kind is bool:
+        settings["is_flag"] = True
+    elif issubclass(field.kind, Sequence) and field.kind is not str:
+        settings.update(multiple=True, metavar="PATH...")
+    elif field.kind is Path:
+        settings["type"] = click.Path(path_type=Path, file_okay=False)
+    else:
+        settings["type"] = field.kind
+    return settings
+
+
+def _range_type(kind: type, bounds: Bounds) -> click.ParamType:
+    """Return click's type of numbers within bounds."""
+    make: Any = click.IntRange if kind is int else click.FloatRange
+    return make(
+        min=bounds.above if bounds.at_least is None else bounds.at_least,
+        max=bounds.below if bounds.at_most is None else bounds.at_most,
+        min_open=bounds.above is not None,
+        max_open=bounds.below is not None,
+    )
+
+
+def take_fields(options: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a dataclass's fields that a command was given; those not given keep defaults."""
+    return {name: values[name] for name in option_fields(options) if values.get(name) is not None}
 
 
 def add_options(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:

@@ -17,7 +17,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from mas_labels.config import RunOptions
 from mas_labels.errors import ShardError, UnavailableError, unavailable
 from mas_labels.shards.digests import check_file_digest
 from mas_labels.shards.reader import Shard
@@ -25,38 +24,11 @@ from mas_labels.shards.validation import UNTRUSTED
 from mas_labels.system.process import require_semaphores
 from mas_labels.system.signals import end_with_parent, signals_blocked
 from mas_labels.verify.consistency import Problem, find_contradictions
+from mas_labels.verify.options import Checks
 from mas_labels.verify.recompute import find_differences, sample_clips
 
 MAX_PROBLEMS = 20
 """After so many of one shard no more are looked for."""
-
-
-@dataclass(frozen=True)
-class Checks:
-    """What to check beyond the file digest, the structure, the checksums and the content hash.
-
-    Attributes
-    ----------
-    deep
-        Whether every frame is decoded, and tables and labels are compared with one another.
-    recompute
-        Share of the clips, 0 to 1, that are made again from their videos.
-    root
-        The data set's folder, for `recompute`.
-    seed
-        Of the draw of those clips.
-    timeout_seconds
-        Longest time that a video may take for a frame or a clip.
-    follow_links
-        Whether links in `root` may lead out of it.
-    """
-
-    deep: bool = False
-    recompute: float = 0.0
-    root: Path | None = None
-    seed: int = 0
-    timeout_seconds: float = RunOptions.video_timeout_seconds
-    follow_links: bool = False
 
 
 @dataclass(frozen=True)
