@@ -1,4 +1,4 @@
-"""The classes of a data set, one for each name however it is spelled, in order."""
+"""The classes of a data set in order, where different spellings of a name are one class."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mas_labels.datasets.folder import is_file
 from mas_labels.datasets.list_files import read_lines
 from mas_labels.datasets.manifest import Manifest
-from mas_labels.datasets.splits import is_file
 from mas_labels.errors import DatasetError
 from mas_labels.names import first_names, fold_name, printable, sort_key
 
@@ -22,11 +22,11 @@ class Classes:
     Attributes
     ----------
     names
-        In order.
+        Names of the classes, in order.
     index_of
-        Place of each name in `names`, by `fold_name` of it.
+        Index of each class in `names`, by the `fold_name` of its name.
     notes
-        Sentences on what does not fit.
+        Sentences for people on names that differ from the class list or among one another.
     """
 
     names: tuple[str, ...]
@@ -34,29 +34,32 @@ class Classes:
     notes: tuple[str, ...]
 
     def find(self, name: str | None) -> tuple[str | None, int]:
-        """Return a class's name as it is spelled here, and its place; -1 if it has none."""
+        """Return the spelling of a class that is used here, and its index, -1 for an unknown class."""
         index = -1 if name is None else self.index_of.get(fold_name(name), -1)
         return (self.names[index] if index >= 0 else name), index
 
 
 def order_classes(
-    manifest: Manifest, here: Collection[str | None], labels: Collection[str | None], folders: Sequence[Path]
+    manifest: Manifest,
+    on_disk: Collection[str | None],
+    in_lists: Collection[str | None],
+    folders: Sequence[Path],
 ) -> Classes:
-    """Put classes in order: those of the manifest's class list first, then the others, alphabetically.
+    """Order the classes: those of the manifest's class list first, then the others alphabetically.
 
-    Names that differ only in case, in underscores for spaces or in their Unicode form are one class. It is
-    spelled as in the class list, else as in the splits' files, else as the first in the alphabet.
+    Names that differ only in case, underscores for spaces or Unicode form are one class. Its spelling is that
+    of the class list, else that of the list files, else the alphabetically first.
 
     Parameters
     ----------
     manifest
         The manifest.
-    here
-        Names of classes of the videos on disk; None counts as none.
-    labels
-        Names of classes in the splits' files.
+    on_disk
+        Names of the classes of the videos on disk; None is ignored.
+    in_lists
+        Names of the classes in the list files.
     folders
-        Where the class list is looked for.
+        Folders to search for the class list.
 
     Raises
     ------
@@ -65,7 +68,7 @@ def order_classes(
     """
     listed, notes = _find_class_list(manifest, folders)
     spelled = {fold_name(name): name for name in listed}
-    named = [sorted(filter(None, names), key=sort_key) for names in (labels, here)]
+    named = [sorted(filter(None, names), key=sort_key) for names in (in_lists, on_disk)]
     for name in itertools.chain(*named):
         spelled.setdefault(fold_name(name), name)
     others = sorted(list(spelled.values())[len(listed) :], key=sort_key)
@@ -78,7 +81,7 @@ def order_classes(
     if variants:
         first = variants[0]
         notes.append(
-            f"{len(variants)} class names are other spellings of a class and taken for it: "
+            f"{len(variants)} class names are other spellings of a class and were merged with it: "
             f"{printable(first)} is {printable(spelled[fold_name(first)])}"
             f"{', ...' if len(variants) > 1 else ''}"
         )
@@ -87,22 +90,24 @@ def order_classes(
 
 
 def _find_class_list(manifest: Manifest, folders: Sequence[Path]) -> tuple[list[str], list[str]]:
-    """Return the classes of the manifest's class list, and notes."""
+    """Return the classes in the manifest's class list, and notes."""
     if manifest.class_list is None:
         return [], []
     path = next((f / manifest.class_list for f in folders if is_file(f / manifest.class_list)), None)
     if path is None:
-        return [], [f"no {manifest.class_list} found: classes are numbered as they lie on disk"]
+        return [], [f"no {manifest.class_list} found: the classes on disk are numbered alphabetically"]
     return _read_class_list(path), []
 
 
 def _read_class_list(path: Path) -> list[str]:
-    """Read `number name` lines (ordered by number) or `name` lines (in their order)."""
+    """Read a class list: lines of `number name` (ordered by number) or of `name` (in their order)."""
     lines = read_lines(path)
     numbered = [match for line in lines if (match := re.fullmatch(r"(\d+)[ \t]+(.+)", line))]
     names = lines
     if len(numbered) == len(lines):
         names = [match[2] for match in sorted(numbered, key=lambda match: int(match[1]))]
     if not names or len({fold_name(name) for name in names}) < len(names):
-        raise DatasetError(f"expected a list of different classes in {path}, found {len(names)}, some twice")
+        raise DatasetError(
+            f"expected a list of different classes in {path}, found {len(names)}, some twice: fix the list"
+        )
     return names

@@ -1,15 +1,15 @@
-"""The demo data set: 40 short videos of eight motions, made by the program, with known ground truth.
+"""Makes the demo data set: 40 short synthetic videos of eight motions, with known ground truth.
 
 In each video a textured shape moves over a textured background that pans. The class is the motion of the
-shape: it moves right, left, up or down, turns to the left or right, grows or shrinks. The pan is drawn for
-each video and tells nothing of the class. Half of the videos are Motion JPEG in .avi, half MPEG-4 in .mp4,
-written through OpenCV, so that the real decoder runs.
+shape: it moves right, left, up or down, turns to the left or right, grows or shrinks. The pan is random for
+each video and independent of the class. Half of the videos are Motion JPEG in .avi, half MPEG-4 in .mp4,
+written by OpenCV, so that the real decoder is exercised.
 
 ::
 
-    <root>/train/<class>/<class>_<n>.avi|mp4     4 a class
-    <root>/test/<class>/<class>_<n>.avi|mp4      1 a class
-    <root>/ground_truth.csv                      the motion of each video; written last
+    <root>/train/<class>/<class>_<n>.avi|mp4     4 per class
+    <root>/test/<class>/<class>_<n>.avi|mp4      1 per class
+    <root>/ground_truth.csv                      the motion in each video; written last
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ MOTIONS: Final[dict[str, tuple[float, float, float, float]]] = {
 
 @dataclass(frozen=True)
 class DemoVideo:
-    """What is known of one demo video; one row of ``ground_truth.csv``.
+    """The ground truth of one demo video; one row of ``ground_truth.csv``.
 
     Attributes
     ----------
@@ -67,15 +67,15 @@ class DemoVideo:
     foreground_u, foreground_v
         Motion of the shape's centre, pixels per frame.
     turn_degrees
-        Turn of the shape about its centre, degrees per frame, counter-clockwise as seen on the screen.
+        Rotation of the shape about its centre, degrees per frame, counter-clockwise as seen on the screen.
     scale
         Factor by which the shape grows from frame to frame.
     start_row, start_col
         The shape's centre in frame 0.
     start_radius
-        Half the shape's width in frame 0, pixels.
+        Half the width of the shape in frame 0, pixels.
     seed
-        Seed of its textures.
+        Seed of the textures.
     """
 
     path: str
@@ -91,43 +91,42 @@ class DemoVideo:
     seed: int
 
     def centre(self, frame: int) -> tuple[float, float]:
-        """Return row and column of the shape's centre in a frame."""
+        """Return the row and column of the shape's centre in a frame."""
         return self.start_row + frame * self.foreground_v, self.start_col + frame * self.foreground_u
 
 
 def make_demo(root: Path) -> None:
-    """Make the demo data set; a complete one is left alone.
+    """Make the demo data set, unless it is complete.
 
-    Videos are written under a hidden name and renamed, and the ground truth is written last, so that what a
-    killed run left is made again.
+    Videos are written atomically and the ground truth last, so that a killed run can be repeated.
 
     Parameters
     ----------
     root
-        Folder to make; it may exist.
+        The folder; it may exist.
 
     Raises
     ------
     DatasetError
         The folder cannot be written, or a video cannot be read back.
     MissingDependencyError
-        This OpenCV has not the encoders.
+        This OpenCV lacks the encoders.
     """
     root = Path(root)
     plan = demo_videos()
     table = _ground_truth(plan)
-    mark = root / GROUND_TRUTH_NAME
+    ground_truth = root / GROUND_TRUTH_NAME
     try:
         if (
-            mark.is_file()
-            and mark.read_bytes() == table.encode()
+            ground_truth.is_file()
+            and ground_truth.read_bytes() == table.encode()
             and all((root / v.path).is_file() for v in plan)
         ):
             return
-        mark.unlink(missing_ok=True)
+        ground_truth.unlink(missing_ok=True)
         for video in plan:
             _write_video(root / video.path, render(video))
-        write_text(mark, table)
+        write_text(ground_truth, table)
     except OSError as error:
         raise DatasetError(
             f"cannot make the demo data set in {root}: {reason_of(error)}. Give a writable folder"
@@ -135,7 +134,7 @@ def make_demo(root: Path) -> None:
 
 
 def demo_videos() -> tuple[DemoVideo, ...]:
-    """Return what the demo data set consists of."""
+    """Return the videos of the demo data set."""
     return tuple(
         _draw_video(class_index, name, number)
         for class_index, name in enumerate(MOTIONS)
@@ -144,7 +143,7 @@ def demo_videos() -> tuple[DemoVideo, ...]:
 
 
 def _draw_video(class_index: int, name: str, number: int) -> DemoVideo:
-    """Draw pan, place and size for one video of a class."""
+    """Draw the random pan, position and size for one video of a class."""
     seed = 1000 * class_index + number
     rng = np.random.default_rng(seed)
     u, v, turn, scale = MOTIONS[name]
@@ -188,7 +187,7 @@ def render(video: DemoVideo) -> NDArray[np.uint8]:
 
 
 def _texture(rng: np.random.Generator, rows: int, cols: int, contrast: float) -> NDArray[np.float32]:
-    """Return noise of three grain sizes about a random colour, (rows, cols, 3)."""
+    """Return noise of three grain sizes around a random colour, (rows, cols, 3) float32."""
     texture = np.zeros((rows, cols, 3), np.float32)
     for grain, weight in ((5, 0.6), (14, 1.0), (40, 1.0)):
         noise = rng.standard_normal((rows // grain + 2, cols // grain + 2, 3)).astype(np.float32)
@@ -197,21 +196,21 @@ def _texture(rng: np.random.Generator, rows: int, cols: int, contrast: float) ->
 
 
 def _outline(side: int, round_shape: bool) -> NDArray[np.float32]:
-    """Return the opacity of a disc or a square that fills (side, side), with an edge two pixels soft."""
+    """Return the opacity of a disc or square that fills (side, side), with a soft edge of two pixels."""
     rows, cols = np.mgrid[:side, :side] - (side - 1) / 2
     distance = np.hypot(rows, cols) if round_shape else np.maximum(abs(rows), abs(cols))
     return np.clip((side / 2 - 2 - distance) / 2, 0, 1).astype(np.float32)
 
 
 def _shifted(canvas: NDArray[np.float32], u: float, v: float) -> NDArray[np.float32]:
-    """Return the middle of a canvas whose content has moved by (u, v)."""
+    """Return the centre (ROWS, COLS) of a canvas after its content has moved by (u, v) pixels."""
     rows, cols = canvas.shape[:2]
     middle = ((cols - 1) / 2 - u, (rows - 1) / 2 - v)
     return cv2.getRectSubPix(canvas, (COLS, ROWS), middle).astype(np.float32, copy=False)
 
 
 def _placed(shape: NDArray[np.float32], video: DemoVideo, frame: int) -> NDArray[np.float32]:
-    """Return the shape, colours and opacity, at its place in a frame, (ROWS, COLS, 4)."""
+    """Return the shape, as colours and opacity, at its position in a frame, (ROWS, COLS, 4)."""
     side = shape.shape[0]
     zoom = 2 * video.start_radius * video.scale**frame / side
     middle = (side - 1) / 2
@@ -223,29 +222,32 @@ def _placed(shape: NDArray[np.float32], video: DemoVideo, frame: int) -> NDArray
 
 
 def _write_video(path: Path, frames: NDArray[np.uint8]) -> None:
+    """Write a video atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as hidden:
         _encode(hidden, frames)
 
 
 def _encode(path: Path, frames: NDArray[np.uint8]) -> None:
+    """Encode a video with OpenCV and check that all frames can be read back."""
     code = dict(CODECS)[path.suffix]
     writer = cv2.VideoWriter(os.fspath(path), cv2.VideoWriter.fourcc(*code), 25.0, (COLS, ROWS))
     if not writer.isOpened():
-        path.touch()  # says what is wrong with the place, if anything is
+        path.touch()  # raises the error of the file system, if that is the reason
         raise MissingDependencyError(
-            f"expected an OpenCV that writes {code}, found {cv2.__version__}, which does not. "
+            f"expected an OpenCV that encodes {code}, found {cv2.__version__}, which does not. "
             f"Install opencv-contrib-python"
         )
     for frame in frames:
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     writer.release()
-    # OpenCV reports neither a full disk nor a failed encoder
+    # OpenCV reports neither a full disk nor a failed encoder:
     if _count_frames(path) != FRAMES:
         raise DatasetError(f"expected {FRAMES} frames in {path}, found fewer. Is the disk full?")
 
 
 def _count_frames(path: Path) -> int:
+    """Return the number of frames of a video; 0 if it cannot be decoded."""
     try:
         return sum(1 for _ in VideoReader(path))
     except VideoError:
@@ -253,6 +255,7 @@ def _count_frames(path: Path) -> int:
 
 
 def _ground_truth(videos: tuple[DemoVideo, ...]) -> str:
+    """Return the ground truth of the videos as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(DemoVideo)], lineterminator="\n")
     writer.writeheader()

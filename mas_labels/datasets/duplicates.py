@@ -1,4 +1,4 @@
-"""Several files of one video, where list files know videos by their names: one of them is taken."""
+"""Keeps one file of each video, where list files name videos and several files have the same name."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mas_labels.datasets.split_table import Splits
 from mas_labels.names import first_names, printable
 
 
-def blank_replacements(manifest: Manifest, videos: Mapping[str, PathParts]) -> dict[str, PathParts]:
-    """Return the videos; those in a folder of replacements have neither class nor split by their path."""
+def clear_replacements(manifest: Manifest, videos: Mapping[str, PathParts]) -> dict[str, PathParts]:
+    """Remove class, split and group, as read from the path, from videos in a folder of replacements."""
     folders = {rule.replacements for rule in manifest.splits if isinstance(rule, CsvRule)} - {None}
     return {
         path: PathParts(None, None, None, parts.name) if folders.intersection(path.split("/")[:-1]) else parts
@@ -23,19 +23,19 @@ def blank_replacements(manifest: Manifest, videos: Mapping[str, PathParts]) -> d
     }
 
 
-def take_one_file_each(
+def drop_duplicates(
     manifest: Manifest, videos: Mapping[str, PathParts], splits: Splits
 ) -> tuple[dict[str, PathParts], Splits, list[str]]:
-    """Leave out all files of a video but one.
+    """Keep one file of each video.
 
-    If the manifest reads lists, files are of one video if they have the same name (`PathParts.name`; where
-    there may be CSV files, the name without any folder). A file that a list names with its extension stays.
-    Else the one taken is that in a folder of replacements, else the one whose extension comes first in the
-    manifest, else the one in the fewest folders, else the first by its path. It belongs to the splits of all.
+    If the manifest reads list files, files with the same name are one video (`PathParts.name`; with a rule
+    for CSV files, the name without any folder). A file that a list names with its extension is kept.
+    Otherwise the one in a folder of replacements is kept, else the one whose extension comes first in the
+    manifest, else the least nested one, else the first by its path. It gets the splits of all of them.
 
     Returns
     -------
-    The videos, their splits, and notes.
+    videos, splits, notes
     """
     by_csv = any(isinstance(rule, CsvRule) for rule in manifest.splits)
     if not by_csv and not any(isinstance(rule, ListsRule | MarkedListsRule) for rule in manifest.splits):
@@ -72,7 +72,7 @@ def take_one_file_each(
         return kept, splits, []
     first = min(left_out)
     note = (
-        f"{len(left_out)} files are other copies of a video and left out: {first_names(sorted(left_out))} "
+        f"{len(left_out)} files are duplicates of a video and left out: {first_names(sorted(left_out))} "
         f"({printable(left_out[first])} is used instead of the first)"
     )
     return kept, replace(splits, by_path=by_path), [note]

@@ -1,4 +1,4 @@
-"""Videos extracted to frames, found among the files of a data set."""
+"""Finds videos that were extracted to frames: folders or archives of numbered pictures."""
 
 from __future__ import annotations
 
@@ -10,44 +10,52 @@ from mas_labels.video.frame_names import FLOW_FOLDER, is_archive_name
 
 
 def find_extracted(root: Path, files: Iterable[str], pictures: Counter[str]) -> list[str]:
-    """Return the videos of a data set without video files; folders of flow beside those of frames are none.
+    """Return the folders or archives of frames in a data set without video files; those of flow do not count.
 
     Parameters
     ----------
     root
         The data set's folder.
     files
-        Paths of its files, without numbered pictures.
+        Paths of its files, other than numbered pictures.
     pictures
-        Number of numbered pictures by their folder, which ends in ``/``; the root is empty.
+        Number of numbered pictures by folder; a folder ends in ``/``, the root is the empty string.
     """
     if folders := [folder[:-1] for folder in pictures if folder]:
-        return [folder for folder in folders if not _is_of_flow(folder)] or folders
+        return [folder for folder in folders if not _holds_flow(folder)] or folders
     from mas_labels.video.pictures import holds_frames
 
     archives = sorted(filter(is_archive_name, files))
     return archives if any(holds_frames(root / archive) for archive in archives) else []
 
 
-def _is_of_flow(folder: str) -> bool:
-    """Return whether a folder of pictures holds flow, by its name or by that of a folder it lies in."""
+def _holds_flow(folder: str) -> bool:
+    """Return whether a folder of pictures holds flow, by its name or by that of a folder above it."""
     return any(FLOW_FOLDER.fullmatch(part) for part in folder.split("/"))
 
 
 def note_pictures(pictures: Counter[str], videos: int, extracted: int) -> list[str]:
-    """Say what numbered pictures were taken for; `videos` and `extracted` are the numbers of either kind."""
+    """Return sentences on how numbered pictures were treated.
+
+    Parameters
+    ----------
+    pictures
+        As in `find_extracted`.
+    videos, extracted
+        Number of video files, and of videos extracted to frames.
+    """
     if videos and pictures:
         return [
-            f"{pictures.total()} numbered pictures in {len(pictures)} folders are not taken for frames: "
-            "there are video files, and frames need a root of their own"
+            f"{pictures.total()} numbered pictures in {len(pictures)} folders are not read as frames: "
+            "there are video files too; frames need another root"
         ]
     notes = []
     if extracted:
-        what = "folders" if pictures.total() > pictures[""] else "archives"
-        notes.append(f"no video files: {extracted} {what} of numbered pictures are taken for one video each")
+        kind = "folders" if pictures.total() > pictures[""] else "archives"
+        notes.append(f"no video files: {extracted} {kind} of numbered pictures are read as one video each")
     if pictures[""]:
         notes.append(
             f"{pictures['']} numbered pictures lie in the root itself and are not used: if they are a video, "
-            "the root is the folder above"
+            "give the folder above as the root"
         )
     return notes

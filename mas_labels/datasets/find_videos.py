@@ -1,8 +1,4 @@
-"""A manifest and a folder -> the videos, each with its class, splits and group.
-
-The manifest itself (the YAML file) is `mas_labels.datasets.manifest`; splits are read by
-`mas_labels.datasets.splits`.
-"""
+"""Finds the videos of a data set by its manifest, each with its class, splits and group."""
 
 from __future__ import annotations
 
@@ -11,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mas_labels.datasets.classes import Classes, order_classes
-from mas_labels.datasets.duplicates import blank_replacements, take_one_file_each
+from mas_labels.datasets.duplicates import clear_replacements, drop_duplicates
 from mas_labels.datasets.folder import FolderContents, file_mode, walk_folder
-from mas_labels.datasets.layout_hints import hint_root, note_level, note_lists, note_split_folders
+from mas_labels.datasets.layout_hints import note_level, note_lists, note_split_folders, suggest_root
 from mas_labels.datasets.listing import (
     Listing,
     VideoRecord,
@@ -54,16 +50,16 @@ def find_videos(
     root
         The data set's folder.
     splits_dir
-        Folder of list files; without it they are looked for in and beside `root`.
+        Folder of list files; without it they are searched for in and next to `root`.
     follow_links
-        Whether links to folders, and to files outside of `root`, are followed.
+        Whether to follow symbolic links to folders, and to files outside of `root`.
 
     Raises
     ------
     DatasetError
-        `root` is not a folder, cannot be read, holds no videos, or none where the manifest expects them.
+        `root` is not a folder, cannot be read, or has no videos that match the manifest.
     ConfigError
-        `splits_dir` makes no sense for this manifest.
+        `splits_dir` is given, but the manifest reads no list files.
     """
     root = Path(root)
     mode = file_mode(root)
@@ -84,7 +80,7 @@ def find_videos(
 def list_videos(
     manifest: Manifest, contents: FolderContents, root: Path, splits_dir: Path | None = None
 ) -> Listing:
-    """Give names their class, splits and group; no video file is touched.
+    """Assign classes, splits and groups to the videos of a folder; no video file is opened.
 
     Raises
     ------
@@ -92,19 +88,19 @@ def list_videos(
         As `find_videos`.
     """
     videos = read_paths(manifest.path, contents.videos, manifest.extensions)
-    strangers = [path for path in contents.videos if path not in videos]
+    unmatched = [path for path in contents.videos if path not in videos]
     if not videos:
         raise DatasetError(
-            f"none of the {len(strangers)} videos in {root} lies where the manifest {manifest.name} says: "
-            f"expected {manifest.path}, found for example {printable(strangers[0])}"
-            f"{hint_root(manifest, root, strangers, alone=True)}{as_sentences(contents.notes)}"
+            f"none of the {len(unmatched)} videos in {root} matches the path in the manifest "
+            f"{manifest.name}: expected {manifest.path}, found for example {printable(unmatched[0])}"
+            f"{suggest_root(manifest, root, unmatched, none_match=True)}{as_sentences(contents.notes)}"
         )
-    videos = blank_replacements(manifest, videos)
+    videos = clear_replacements(manifest, videos)
     folders = list_folders(manifest, root, splits_dir)
     splits = read_splits(manifest, videos, folders)
-    videos, splits, copies = take_one_file_each(manifest, videos, splits)
-    here = {splits.class_of(path, parts) for path, parts in videos.items()}
-    classes = order_classes(manifest, here, set(splits.classes.values()), folders)
+    videos, splits, duplicates = drop_duplicates(manifest, videos, splits)
+    on_disk = {splits.class_of(path, parts) for path, parts in videos.items()}
+    classes = order_classes(manifest, on_disk, set(splits.classes.values()), folders)
     missing = read_paths(manifest.path, splits.missing, manifest.extensions)
     return Listing(
         manifest_name=manifest.name,
@@ -121,36 +117,37 @@ def list_videos(
             *contents.notes,
             *splits.notes,
             *note_lists(videos, splits),
-            *copies,
+            *duplicates,
             *classes.notes,
             *([] if splits.classes else note_split_folders(root, videos)),
             *([] if splits.classes else note_level(manifest, root, videos)),
-            *_note_strangers(manifest, root, strangers),
+            *_note_unmatched(manifest, root, unmatched),
             *_note_expected(manifest, len(videos), len(classes.names)),
         ),
     )
 
 
 def _record(path: str, parts: PathParts | None, splits: Splits, classes: Classes) -> VideoRecord:
-    # a class that is only in a list of missing videos has no number
+    # a class that only missing videos have is not numbered
     class_name, index = classes.find(splits.class_of(path, parts))
     return VideoRecord(path, class_name, index, splits.of(path), parts.group if parts else None)
 
 
-def _note_strangers(manifest: Manifest, root: Path, strangers: Sequence[str]) -> list[str]:
-    if not strangers:
+def _note_unmatched(manifest: Manifest, root: Path, unmatched: Sequence[str]) -> list[str]:
+    """Return a sentence on the videos that the manifest does not match, if any."""
+    if not unmatched:
         return []
     return [
-        f"{len(strangers)} videos do not lie where the manifest {manifest.name} expects them and are left "
-        f"out: {first_names(strangers)}{hint_root(manifest, root, strangers, alone=False)}"
+        f"{len(unmatched)} videos do not match the path in the manifest {manifest.name} and are left out: "
+        f"{first_names(unmatched)}{suggest_root(manifest, root, unmatched, none_match=False)}"
     ]
 
 
 def _note_expected(manifest: Manifest, videos: int, classes: int) -> list[str]:
-    """Say where the counts are not those of the whole data set."""
+    """Return sentences on counts that differ from those of the whole data set."""
     counts = (("videos", manifest.expected_videos, videos), ("classes", manifest.expected_classes, classes))
     return [
-        f"the whole data set has {expected} {what}, here are {found}"
-        for what, expected, found in counts
+        f"the whole data set has {expected} {kind}, found {found}"
+        for kind, expected, found in counts
         if expected not in (None, found)
     ]

@@ -1,4 +1,4 @@
-"""The files of a folder, fast enough for hundreds of thousands: no `stat` per file."""
+"""Finds the videos in a folder, with no `stat` per file: fast enough for hundreds of thousands of files."""
 
 from __future__ import annotations
 
@@ -16,32 +16,18 @@ from mas_labels.errors import DatasetError
 from mas_labels.names import first_names, printable
 from mas_labels.video.frame_names import ARCHIVE_EXTENSIONS, is_frame_name
 
-NOWHERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
-"""Why nothing is at a path, whoever looks; other errors say that it could not be seen now, or not by us."""
-
+NOT_FOUND_ERRORS: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Errors that mean that a path does not exist; any other means that it cannot be examined now, or by us."""
 VIDEO_EXTENSIONS: Final = (
-    *(
-        ".avi",
-        ".mp4",
-        ".mkv",
-        ".mov",
-        ".webm",
-        ".m4v",
-        ".mpg",
-        ".mpeg",
-        ".ts",
-        ".wmv",
-        ".flv",
-        ".ogv",
-        ".3gp",
-    ),
+    *(".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg"),
+    *(".ts", ".wmv", ".flv", ".ogv", ".3gp"),
 )
-"""Endings of video files, the ones that most data sets come with first."""
+"""Extensions of video files, those of most data sets first."""
 
 
 @dataclass(frozen=True)
 class FolderContents:
-    """What a walk over a folder found.
+    """The videos of a folder, and notes on everything else in it.
 
     Attributes
     ----------
@@ -50,7 +36,7 @@ class FolderContents:
     ignored
         Number of files that do not look like videos, by extension.
     notes
-        Sentences on what was left out, such as symbolic links, and on pictures.
+        Sentences for people on what was left out, such as symbolic links, and on pictures.
     extracted
         Whether each video is a folder of frames, or an archive of one, instead of a video file.
     """
@@ -84,8 +70,8 @@ def video_stem(path: str, extensions: Collection[str] = ()) -> str:
 def walk_folder(root: Path, extensions: tuple[str, ...], follow_links: bool = False) -> FolderContents:
     """Find the videos under `root`: the files that end in one of `extensions`, ignoring case.
 
-    If there are none, they are extracted frames: see `mas_labels.datasets.extracted`. Hidden files and
-    folders and the `lost+found` of a disk are skipped; videos and folders that are hidden are told.
+    If there are none, the videos are extracted frames: see `mas_labels.datasets.extracted`. Hidden files and
+    folders and the `lost+found` of a disk are skipped; the notes name the hidden videos and folders.
 
     Parameters
     ----------
@@ -94,59 +80,59 @@ def walk_folder(root: Path, extensions: tuple[str, ...], follow_links: bool = Fa
     extensions
         Lower case, with their dot.
     follow_links
-        Whether links that lead out of `root` or to folders are followed. Each real folder is read once: under
-        its own name if it lies under `root`, else under the first of the links to it in the fewest folders.
-        Folders that `root` lies in are not read. A link to a file inside `root` is that file's second name in
-        any case.
+        Whether to follow symbolic links to folders, and to files outside of `root`. Each real folder is read
+        once: under its own path if it lies under `root`, else under the least nested of the links to it.
+        Folders that contain `root` are not read. A link to a file inside `root` always counts as a second
+        name of that file.
 
     Raises
     ------
     DatasetError
-        A folder cannot be read: what is found would depend on who looks.
+        A folder cannot be read: the result would depend on the permissions of the user.
     """
     walk = _Walk(root, extensions, follow_links)
     try:
         walk.read_all()
     except OSError as error:
         raise DatasetError(
-            f"cannot read {printable(os.fsdecode(error.filename or root))}: {error.strerror}. What it holds "
-            f"belongs to the data set, so nothing is done without it: make it readable, or move it elsewhere"
+            f"cannot read {printable(os.fsdecode(error.filename or root))}: {error.strerror}. Its contents "
+            f"belong to the data set, so nothing is done without them: make it readable, or move it elsewhere"
         ) from error
     videos = [path for path in walk.files if split_extension(path)[1] in extensions]
     extracted = [] if videos else find_extracted(root, walk.files, walk.pictures)
-    taken = set(videos or extracted)
+    found = set(videos or extracted)
     if extracted:
-        walk.leave_out_flow(taken)
-    others = (path for path in walk.files if path not in taken)
+        walk.leave_out_flow(found)
+    others = (path for path in walk.files if path not in found)
     ignored = Counter(split_extension(path)[1] or "without extension" for path in others)
     if not walk.pictures.keys() & {f"{path}/" for path in extracted}:
         ignored.update(walk.picture_kinds)
     notes = (*walk.notes(), *note_pictures(walk.pictures, len(videos), len(extracted)))
-    return FolderContents(tuple(sorted(taken)), dict(sorted(ignored.items())), notes, bool(extracted))
+    return FolderContents(tuple(sorted(found)), dict(sorted(ignored.items())), notes, bool(extracted))
 
 
 class _Walk:
-    """Collects the files of a folder; an `OSError` goes up to the caller."""
+    """Collects the files of a folder; errors of the file system are raised as `OSError`."""
 
     def __init__(self, root: Path, extensions: tuple[str, ...], follow_links: bool) -> None:
         self._root, self._extensions, self._follow = root, extensions, follow_links
         self._real_root = Path(os.path.realpath(root))
-        self._read: set[Path] = set()  # real folders
-        self.files: list[str] = []  # but for numbered pictures, which may be millions
-        self.pictures: Counter[str] = Counter()  # by their folder
-        self.picture_kinds: Counter[str] = Counter()  # by their extension
+        self._folders_read: set[Path] = set()  # real paths
+        self.files: list[str] = []  # without numbered pictures, of which there may be millions
+        self.pictures: Counter[str] = Counter()  # numbered pictures by folder
+        self.picture_kinds: Counter[str] = Counter()  # numbered pictures by extension
         self._folder_links: list[str] = []
-        self._left_out: dict[str, list[str]] = {}  # paths, by what they are
+        self._left_out: dict[str, list[str]] = {}  # paths by reason
 
     def read_all(self) -> None:
-        """Read what lies under the root first, then what links lead to: those in the fewest folders first."""
+        """Read the root first, then the targets of links to folders, the least nested links first."""
         self._read_tree("", self._real_root)
         while self._folder_links:
             links = sorted(self._folder_links, key=lambda link: (link.count("/"), link))
             self._folder_links = []
             for link in links:
                 real = Path(os.path.realpath(self._root / link))
-                if real in self._read:
+                if real in self._folders_read:
                     self._leave_out("symbolic links lead to folders that are listed already", link)
                 elif real in self._real_root.parents:
                     self._leave_out("symbolic links lead to folders that the root lies in", link)
@@ -154,16 +140,16 @@ class _Walk:
                     self._read_tree(f"{link}/", real)
 
     def _read_tree(self, prefix: str, real: Path) -> None:
-        """Read a folder and those in it; `prefix` is its path relative to the root, `real` its own."""
+        """Read a folder and its subfolders; `prefix` is its path under the root, `real` its real path."""
         folders = [(prefix, real)]
         while folders:
             prefix, real = folders.pop()
-            if real in self._read:
+            if real in self._folders_read:
                 continue
-            self._read.add(real)
+            self._folders_read.add(real)
             with os.scandir(self._root / prefix) as scan:
                 entries = [entry for entry in scan if entry.name != "lost+found"]
-            for entry in entries:  # the type comes with the entry
+            for entry in entries:  # which knows its type: no `stat`
                 if entry.name[0] == ".":
                     self._skip_hidden(prefix, entry)
                 elif entry.is_dir(follow_symlinks=False):
@@ -173,10 +159,10 @@ class _Walk:
                 elif entry.is_file(follow_symlinks=False):
                     self._add_file(prefix, entry.name)
                 else:
-                    self._leave_out("pipes, sockets or devices are no videos", prefix + entry.name)
+                    self._leave_out("pipes, sockets or devices are not videos", prefix + entry.name)
 
     def _skip_hidden(self, prefix: str, entry: os.DirEntry[str]) -> None:
-        """Note a hidden folder or video; what macOS writes beside a file is neither (``._one.mp4``)."""
+        """Note a hidden folder or video; a file of metadata that macOS adds (``._one.mp4``) is neither."""
         is_video = split_extension(entry.name)[1] in self._extensions and not entry.name.startswith("._")
         if is_video or entry.is_dir(follow_symlinks=False):
             self._leave_out("hidden folders or videos were skipped", prefix + entry.name)
@@ -189,15 +175,15 @@ class _Walk:
             self.files.append(prefix + name)
 
     def _sort_link(self, path: str) -> None:
-        """Take a link for a file, keep it for later, or leave it out."""
+        """Add the target of a link as a file, keep a link to a folder for later, or leave the link out."""
         real = Path(os.path.realpath(self._root / path))
         inside = real.is_relative_to(self._real_root)
         try:
             mode = real.stat().st_mode
         except OSError as error:
-            if error.errno not in NOWHERE and (inside or self._follow):
+            if error.errno not in NOT_FOUND_ERRORS and (inside or self._follow):
                 raise
-            mode = 0 if error.errno in NOWHERE else stat.S_IFREG  # it is there, outside, whatever it is
+            mode = 0 if error.errno in NOT_FOUND_ERRORS else stat.S_IFREG  # it exists, outside of the root
         if stat.S_ISREG(mode) and (inside or self._follow):
             folder, slash, name = path.rpartition("/")
             self._add_file(folder + slash, name)
@@ -210,41 +196,47 @@ class _Walk:
         else:
             self._leave_out("symbolic links lead to no file or folder", path)
 
-    def leave_out_flow(self, taken: Collection[str]) -> None:
-        """Note the folders of pictures that were not taken for videos."""
+    def leave_out_flow(self, videos: Collection[str]) -> None:
+        """Note the folders of pictures that are not among the videos: they hold flow."""
         for folder in self.pictures:
-            if folder and folder[:-1] not in taken:
-                self._leave_out("folders of pictures hold flow by their names and were left out", folder[:-1])
+            if folder and folder[:-1] not in videos:
+                reason = "folders of pictures hold flow, by their names, and were left out"
+                self._leave_out(reason, folder[:-1])
 
-    def _leave_out(self, what: str, path: str) -> None:
-        self._left_out.setdefault(what, []).append(path)
+    def _leave_out(self, reason: str, path: str) -> None:
+        self._left_out.setdefault(reason, []).append(path)
 
     def notes(self) -> tuple[str, ...]:
-        """Return one sentence on each kind of what was left out."""
+        """Return one sentence for each reason why paths were left out."""
         return tuple(
-            f"{len(paths)} {what}: {first_names(sorted(paths))}"
-            for what, paths in sorted(self._left_out.items(), reverse=True)
+            f"{len(paths)} {reason}: {first_names(sorted(paths))}"
+            for reason, paths in sorted(self._left_out.items(), reverse=True)
         )
 
 
 def file_mode(path: Path) -> int:
-    """Return the mode of what is at a path, as `os.stat` does; 0 if nothing is there.
+    """Return the mode of a file or folder, as `os.stat` has it; 0 if the path does not exist.
 
     Raises
     ------
     DatasetError
-        It cannot be seen.
+        It cannot be examined.
     """
     try:
         return path.stat().st_mode
     except OSError as error:
-        if error.errno in NOWHERE:
+        if error.errno in NOT_FOUND_ERRORS:
             return 0
-        raise DatasetError(f"cannot look at {path}: {error.strerror}. Make it readable") from error
+        raise DatasetError(f"cannot examine {path}: {error.strerror}. Make it readable") from error
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is a regular file; raise `DatasetError` if it cannot be examined."""
+    return stat.S_ISREG(file_mode(path))
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the names in a folder, sorted; none if there is no such folder.
+    """Return the names of the files in a folder, sorted; none if there is no such folder.
 
     Raises
     ------
@@ -255,13 +247,13 @@ def names_in(folder: Path) -> list[str]:
         with os.scandir(folder) as scan:
             return sorted(entry.name for entry in scan)
     except OSError as error:
-        if error.errno in NOWHERE:
+        if error.errno in NOT_FOUND_ERRORS:
             return []
         raise DatasetError(f"cannot read {folder}: {error.strerror}. Make it readable") from error
 
 
 def resolve_inside(root: Path, path: str, follow_links: bool = False) -> Path:
-    """Return the file that a shard's or a list's relative path names, only if it lies under `root`.
+    """Return the file at a relative path from a shard or a list, if it lies under `root`.
 
     Parameters
     ----------
@@ -279,15 +271,15 @@ def resolve_inside(root: Path, path: str, follow_links: bool = False) -> Path:
     """
     parts = path.split("/")
     if not path or "\0" in path or path.startswith("/") or ".." in parts:
-        inside, remedy = False, "do not trust where it comes from"
+        inside, remedy = False, "the file that names it may be corrupt or not ours"
     else:
         inside = follow_links or (root / path).resolve().is_relative_to(root.resolve())
         remedy = (
-            "do not trust where it comes from, or, if the links in that folder are yours, use --follow-links"
+            "the file that names it may be corrupt or not ours; if the links in that folder are yours, use "
+            "--follow-links"
         )
     if not inside:
         raise DatasetError(
-            f"{printable(path)!r} leads out of {root}: paths of videos lie inside the data set's folder; "
-            f"{remedy}"
+            f"{printable(path)!r} leads out of {root}: expected paths inside the data set's folder; {remedy}"
         )
     return root / path

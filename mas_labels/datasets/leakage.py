@@ -1,4 +1,4 @@
-"""Leaks: what the training and the test part of a split share and must not (the same video, or its group)."""
+"""Finds leaks between the training and test parts of a split: a common video, group, or file content."""
 
 from __future__ import annotations
 
@@ -6,28 +6,29 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from mas_labels.datasets.find_videos import Listing, VideoRecord
 from mas_labels.names import first_names
 from mas_labels.video.pictures import stored_bytes, video_files
 
-BLOCK_BYTES = 1 << 16
-"""Files are compared block by block, up to the first that differs."""
+COMPARED_BYTES: Final = 1 << 16
+"""Size of the blocks in which two files are compared, up to the first difference."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Something that two splits share.
+    """Videos or groups that two splits share.
 
     Attributes
     ----------
     train, test
         The two splits.
     kind
-        ``"video"`` (a path is in both), ``"group"`` (a group of one class is in both) or ``"content"`` (two
-        files are equal, byte for byte).
+        ``"video"``: a path is in both. ``"group"``: a group of one class is in both. ``"content"``: two files
+        are equal byte for byte.
     shared
-        What they share, as texts, sorted.
+        The shared paths, groups or pairs of files as texts, sorted.
     """
 
     train: str
@@ -36,17 +37,17 @@ class Leak:
     shared: tuple[str, ...]
 
     def __str__(self) -> str:
-        what = {
+        finding = {
             "video": "videos are in both",
             "group": "groups are in both",
             "content": "videos of the second are copies of videos of the first",
         }[self.kind]
-        head = f"leak between {self.train} and {self.test}"
-        return f"{head}: {len(self.shared)} {what}: {first_names(self.shared)}"
+        splits = f"leak between {self.train} and {self.test}"
+        return f"{splits}: {len(self.shared)} {finding}: {first_names(self.shared)}"
 
 
 def split_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the splits to compare: train(ing) with test(ing) and val(idation) of the same number.
+    """Return the pairs of splits to compare: train(ing) with test(ing) and val(idation) of the same number.
 
     >>> split_pairs(["train1", "test1", "train2", "test2"])
     [('train1', 'test1'), ('train2', 'test2')]
@@ -63,19 +64,18 @@ def split_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def find_leaks(listing: Listing, contents: bool = True) -> list[Leak]:
-    """Find what the training and the test parts of a data set share.
+    """Find what the training and test parts of a data set share.
 
     Parameters
     ----------
     listing
         The data set.
     contents
-        Whether files are compared, too. Only files of equal size in both parts are read, up to the first
-        difference.
+        Whether to compare the files as well. Only files of equal size are read, up to the first difference.
 
     Returns
     -------
-    The leaks; none if all is well. Files that cannot be read are no leak: labelling reports them.
+    The leaks. Files that cannot be read are not counted: labelling reports them.
     """
     sizes = _file_sizes(listing) if contents else {}
     leaks = []
@@ -94,12 +94,12 @@ def find_leaks(listing: Listing, contents: bool = True) -> list[Leak]:
 
 
 def _groups(videos: Iterable[VideoRecord]) -> set[str]:
-    """Groups as `class group`: their numbers count within a class only."""
+    """Return the groups of videos with their class: group numbers count within a class only."""
     return {f"{video.class_name} group {video.group}" for video in videos if video.group is not None}
 
 
 def _file_sizes(listing: Listing) -> dict[str, int]:
-    """Size of every video in a split that is compared."""
+    """Return the size in bytes of every video in a split that is compared."""
     compared = {name for pair in split_pairs(listing.split_names) for name in pair}
     sizes = {}
     for video in listing.videos:
@@ -114,7 +114,7 @@ def _file_sizes(listing: Listing) -> dict[str, int]:
 def _copies(
     root: Path, train: Sequence[VideoRecord], test: Sequence[VideoRecord], sizes: Mapping[str, int]
 ) -> Iterator[str]:
-    """Yield each test video with the equal training video; empty files are equal to none."""
+    """Yield `test = train` for each test video that equals a training video; empty files do not count."""
     of_size: dict[int, list[str]] = {}
     for video in train:
         of_size.setdefault(sizes.get(video.path, 0), []).append(video.path)
@@ -127,19 +127,19 @@ def _copies(
 
 
 def _equal_videos(first: Path, second: Path) -> bool:
-    """Compare two files, or two folders of pictures in the order of their names."""
+    """Return whether two files, or two folders of pictures in the order of their names, are equal."""
     try:
-        ours, theirs = video_files(first), video_files(second)
+        files, other_files = video_files(first), video_files(second)
     except OSError:
         return False
-    return len(ours) == len(theirs) and all(map(_equal, ours, theirs))
+    return len(files) == len(other_files) and all(map(_equal_files, files, other_files))
 
 
-def _equal(first: Path, second: Path) -> bool:
-    """Compare two files byte for byte, a block at a time."""
+def _equal_files(first: Path, second: Path) -> bool:
+    """Return whether two files are equal byte for byte; False if one cannot be read."""
     try:
         with first.open("rb") as one, second.open("rb") as other:
-            while (block := one.read(BLOCK_BYTES)) == other.read(BLOCK_BYTES):
+            while (block := one.read(COMPARED_BYTES)) == other.read(COMPARED_BYTES):
                 if not block:
                     return True
     except OSError:

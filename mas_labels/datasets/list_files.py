@@ -1,4 +1,4 @@
-"""The text of list files, whatever program wrote them, and the names in their lines."""
+"""Reads list files in any encoding, and the names in their lines."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mas_labels.errors import DatasetError
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a list file without its byte order mark; bytes that are not UTF-8 survive.
+    """Return the text of a list file without its byte order mark.
 
-    Zero bytes are in no list but of UTF-16.
+    UTF-16 is recognised by its mark or by zero bytes; bytes that are not UTF-8 become surrogate escapes.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the lines of a list file that are not empty.
+    """Return the lines of a list file, without empty ones.
 
     Raises
     ------
@@ -50,15 +50,15 @@ def unquote(name: str) -> str:
 
 
 def split_number(line: str) -> tuple[str, str] | None:
-    """Return what a line holds before its last number, and the number; None if it does not end in one."""
+    """Split a line into the text before its last number, and the number; None if it ends in no number."""
     found = re.fullmatch(r"(.+?)[ \t,;]+(\d+)", line)
     return (found[1], found[2]) if found else None
 
 
 def names_in_line(line: str, extensions: Collection[str]) -> list[str]:
-    """Return the names that a line of a list may hold, the likeliest first; names may hold spaces.
+    """Return the names that a line of a list may mean, the likeliest first; names may contain spaces.
 
-    Numbers after the name, such as that of the class, are not read: the class comes from the path.
+    Numbers after the name, such as the number of the class, are ignored: the class comes from the path.
 
     >>> names_in_line("Yo Yo/v 1.avi 3", (".avi",)), names_in_line("Yo Yo/v 1 3", (".avi",))
     (['Yo Yo/v 1.avi'], ['Yo Yo/v 1 3', 'Yo Yo/v 1', 'Yo Yo/v'])

@@ -1,4 +1,4 @@
-"""The videos of a data set, with their classes and splits, and what a listing tells people."""
+"""The videos of a data set with their classes and splits, and the listing as text."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class VideoRecord:
     Attributes
     ----------
     path
-        Relative to the data set's root, `/` between folders, exactly as on disk (names that are not UTF-8
-        hold surrogate escapes: `os.fsencode` gives their bytes back).
+        Relative to the data set's root, `/` between folders, exactly as on disk (bytes that are not UTF-8 are
+        surrogate escapes: `os.fsencode` gives the bytes back).
     class_name, class_index
-        Its class and the class's place in `Listing.classes`; None and -1 without a class.
+        Its class and the index of the class in `Listing.classes`; None and -1 without a class.
     splits
-        The splits it belongs to.
+        Names of its splits.
     group
         The manifest's `group`, such as the number in UCF101's `g07`; it counts within a class only.
     """
@@ -49,17 +49,17 @@ class Listing:
     classes
         Names of the classes; `classes[record.class_index] == record.class_name`.
     split_names, split_source
-        The splits there are (without "all"), and where they come from, for people.
+        Names of the splits (without "all"), and where they come from, for people.
     missing
-        Records of the videos in a list file that are not on disk.
+        Records of the videos in list files that are not on disk.
     unlisted
         Paths of the videos on disk that are in no split, if there are splits.
     ignored
-        Files that do not look like videos: extension -> count.
+        Number of files that do not look like videos, by extension.
     notes
-        Sentences for people on what does not fit.
+        Sentences for people on what was decided, left out, or differs from the manifest.
     extracted
-        Whether the videos are folders of frames, or archives of them, and no video files.
+        Whether the videos are folders or archives of frames instead of video files.
     """
 
     manifest_name: str
@@ -87,48 +87,48 @@ class Listing:
         if split == ALL:
             return self.videos
         if split not in self.split_names:
-            there = ", ".join((ALL, *self.split_names))
-            raise ConfigError(f"{self.manifest_name} has no split {split!r}; there are: {there}")
+            known = ", ".join((ALL, *self.split_names))
+            raise ConfigError(f"{self.manifest_name} has no split {split!r}; there are: {known}")
         videos = tuple(video for video in self.videos if split in video.splits)
         if not videos:
             missing = sum(split in video.splits for video in self.missing)
             raise DatasetError(
                 f"expected videos of split {split} in {self.root}, found none ({missing} are in its list). "
-                f"`mas-labels list` shows what there is{as_sentences(listing_notes(self))}"
+                f"`mas-labels list` shows all videos{as_sentences(listing_notes(self))}"
             )
         return videos
 
 
 def count_extensions(ignored: Mapping[str, int]) -> str:
-    """Return the number of files of each extension as text."""
+    """Return the number of files by extension as text."""
     return ", ".join(f"{count} {printable(extension)}" for extension, count in ignored.items()) or "no files"
 
 
 def describe(listing: Listing) -> str:
-    """Return what a manifest found as text: a table of videos by class and split, then what does not fit."""
-    here = {video.class_name for video in listing.videos} - {None}
-    of = f" of {len(listing.classes)}" if len(here) < len(listing.classes) else ""
-    head = (
-        f"{listing.manifest_name}: {len(listing.videos)} videos, {len(here)}{of} classes, "
+    """Return a listing as text: a table of videos by class and split, then notes."""
+    on_disk = {video.class_name for video in listing.videos} - {None}
+    of_all = f" of {len(listing.classes)}" if len(on_disk) < len(listing.classes) else ""
+    header = (
+        f"{listing.manifest_name}: {len(listing.videos)} videos, {len(on_disk)}{of_all} classes, "
         f"in {printable(str(listing.root))}\n"
         f"splits: {', '.join(listing.split_names) or 'none'} ({listing.split_source})"
     )
-    parts = [head, _table(listing), *listing_notes(listing)]
+    parts = [header, _table(listing), *listing_notes(listing)]
     return "\n\n".join(parts[:2]) + "".join(f"\n{part}" for part in parts[2:])
 
 
 def listing_notes(listing: Listing) -> list[str]:
-    """Return lines on all that a listing leaves out or decides; none if everything fits."""
-    return [*_gaps(listing), *(f"note: {note}" for note in listing.notes)]
+    """Return lines on all that a listing leaves out or decides; none if everything matches."""
+    return [*_describe_gaps(listing), *(f"note: {note}" for note in listing.notes)]
 
 
 def as_sentences(notes: Sequence[str]) -> str:
-    """Return notes as the end of an error's message."""
+    """Return notes as sentences at the end of an error's message."""
     return "".join(f". {note.strip()}" for note in notes)
 
 
 def _table(listing: Listing) -> str:
-    """Return one row a class, one column a split."""
+    """Return the table of videos, with one row per class and one column per split."""
     columns = (ALL, *listing.split_names)
     counts: dict[str, Counter[str]] = {}
     for video in listing.videos:
@@ -144,18 +144,20 @@ def _table(listing: Listing) -> str:
     return "\n".join(lines)
 
 
-def _gaps(listing: Listing) -> list[str]:
-    """Return sentences on videos that are missing, in no list, or no videos."""
+def _describe_gaps(listing: Listing) -> list[str]:
+    """Return lines on listed videos that are missing, videos in no split, and files that are not videos."""
     gaps = []
     if listing.missing:
-        here = {video.class_name for video in listing.videos}
-        gone = sorted({v.class_name or "(no class)" for v in listing.missing if v.class_name not in here})
-        single = [video.path for video in listing.missing if video.class_name in here]
+        on_disk = {video.class_name for video in listing.videos}
+        classes = sorted(
+            {v.class_name or "(no class)" for v in listing.missing if v.class_name not in on_disk}
+        )
+        single = [video.path for video in listing.missing if video.class_name in on_disk]
         gaps.append(f"missing: {len(listing.missing)} listed videos are not on disk")
-        if gone:
-            gaps.append(f"  {len(gone)} whole classes: {first_names(gone)}")
+        if classes:
+            gaps.append(f"  {len(classes)} whole classes: {first_names(classes)}")
         if single:
-            gaps.append(f"  {len(single)} videos of the classes that are here: {first_names(single)}")
+            gaps.append(f"  {len(single)} videos of the classes on disk: {first_names(single)}")
     if listing.unlisted:
         gaps.append(f"in no split: {len(listing.unlisted)} videos: {first_names(listing.unlisted)}")
     if listing.ignored:

@@ -1,25 +1,26 @@
-r"""A recipe: how a data set lies on disk, as plain data read from a small YAML file.
+r"""A manifest: how a data set is stored on disk, read from a small YAML file.
 
 ::
 
     name: ucf101
     description: one line for people
-    path: (?P<class>[^/]+)/v_[^/]+_g(?P<group>\d+)_c\d+        # the relative path without its extension
-    extensions: [.avi]                                       # any case; without this key all of videos
-    list_folders: [".", ucfTrainTestlist]                    # where list files are looked for
-    class_list: classInd.txt                                 # order of the classes; else alphabetical
-    splits:                                                  # the first rule that applies is taken
+    path: (?P<class>[^/]+)/v_[^/]+_g(?P<group>\d+)_c\d+        # relative path without extension
+    extensions: [.avi]                                       # in any case; default: all video files
+    list_folders: [".", ucfTrainTestlist]                    # where list files are searched for
+    class_list: classInd.txt                                 # order of classes; else alphabetical
+    splits:                                                  # the first rule that applies is used
       - {by: lists, files: {train1: trainlist01.txt, test1: testlist01.txt}}
       - {by: groups, groups: {train1: 8-25, test1: 1-7}}
       - {by: path}
       - {by: marked_lists, files: "{class}_test_split{number}.txt", marks: {train: 1, test: 2}}
       - {by: csv, files: {train: "*train*.csv"}, name: "{youtube_id}_{time_start:06d}", class: label}
-    expected: {videos: 13320, classes: 101}                  # of the whole data set; what differs is told
+    expected: {videos: 13320, classes: 101}                  # of the whole data set; else a note
     videos_per_shard: 16
     store_boundaries: true
 
 `path` is a regular expression for the whole relative path, with `/` between folders. Its named groups
-`class`, `group` and `split` say what a video belongs to; each of them may be absent.
+`class`, `group` and `split` give a video's class, group and split; each of them is optional. A literal brace
+is written ``\{``.
 """
 
 from __future__ import annotations
@@ -38,45 +39,46 @@ from mas_labels.datasets.split_rules import (
     Keys,
     PathRule,
     SplitRule,
-    file_name,
+    check_file_name,
+    check_path_inside,
     parse_split_rule,
-    path_inside,
 )
 from mas_labels.errors import ConfigError, reason_of
 
 MANIFESTS: Final = Path(__file__).parents[1] / "data_manifests"
 """Folder of the manifests that are installed with the package; in a checkout a link to those at its top."""
-NOT_YAML: Final = (
+YAML_ERRORS: Final = (
     *(yaml.YAMLError, RecursionError),
-    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),  # PyYAML's, on tags like !!int
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
 )
+"""What PyYAML raises on text that is not YAML; the second line on tags such as ``!!int``."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """How one data set lies on disk.
+    """How one data set is stored on disk.
 
     Attributes
     ----------
     name, description
-        For people, and to name shards by.
+        The name, which becomes part of the names of shards, and one line for people.
     path
         Regular expression for a video's whole relative path without its extension.
     extensions
-        Endings of video files, lower case with their dot; files are compared ignoring case. Of two files of
-        one video the first of these is taken, where list files know videos by their names.
+        Extensions of video files, lower case with their dot; files are compared ignoring case. Where list
+        files name videos, of two files of one video the one with the first of these extensions is used.
     splits
-        Rules for splits, the first that applies is taken; none: only "all" exists.
+        Rules for splits; the first that applies is used. Without rules only "all" exists.
     list_folders
-        Folders in which list files are looked for, relative to the data set and to the folder of lists.
+        Folders to search for list files, relative to the data set and to the folder of lists.
     class_list
         Name of the file with the order of the classes, if the data set has one.
     videos_per_shard
         Videos that share one shard.
     store_boundaries
-        Whether Mu and Mv are stored beside the labels.
+        Whether shards store Mu and Mv as well as the labels.
     expected_videos, expected_classes
-        Of the whole data set, if that is known.
+        Numbers of the whole data set, if known.
     """
 
     name: str
@@ -93,17 +95,17 @@ class Manifest:
 
 
 def packaged_manifests() -> dict[str, Path]:
-    """The manifests that are installed with the package, by name."""
+    """Return the paths of the manifests that are installed with the package, by name."""
     return {path.stem: path for path in sorted(MANIFESTS.glob("*.yaml"))}
 
 
 def load_manifest(path: str | Path) -> Manifest:
-    """Read a manifest: a file, or, where there is no such file, the packaged one of that name.
+    """Read a manifest from a file or, if there is no such file, the packaged manifest of that name.
 
     Raises
     ------
     ConfigError
-        There is neither, the file is not YAML, or a key is unknown, absent or of the wrong kind.
+        There is neither, the file is not YAML, or a key is unknown, missing or of the wrong type.
     """
     path, packaged = Path(path), packaged_manifests()
     try:
@@ -116,29 +118,31 @@ def load_manifest(path: str | Path) -> Manifest:
             f"cannot read the manifest {path}: {reason_of(error)}. YAML files in its folder: {there}. "
             f"Known by name: {', '.join(packaged)}"
         ) from error
-    except NOT_YAML as error:
+    except YAML_ERRORS as error:
         raise ConfigError(f"the manifest {path} is not YAML: {error}") from error
     return parse_manifest(data, str(path))
 
 
 def parse_manifest(data: object, where: str = "manifest") -> Manifest:
-    """Make a `Manifest` of what a YAML file held; `where` names it in errors.
+    """Make a `Manifest` from the content of a YAML file; `where` names the file in errors.
 
     Raises
     ------
     ConfigError
-        A key is unknown, absent or of the wrong kind.
+        A key is unknown, missing or of the wrong type.
     """
     keys = Keys(data, where)
     expected = Keys(keys.get("expected", dict, {}), f"{where}: expected")
     manifest = Manifest(
-        name=file_name(keys.text("name"), where),
+        name=check_file_name(keys.text("name"), where),
         description=keys.text("description"),
         path=_pattern(keys.text("path"), where),
         extensions=tuple(_extension(text, where) for text in keys.texts("extensions", VIDEO_EXTENSIONS)),
         splits=tuple(parse_split_rule(rule, f"{where}: splits") for rule in keys.get("splits", list, [])),
-        list_folders=tuple(path_inside(text, where, up=1) for text in keys.texts("list_folders", ["."])),
-        class_list=path_inside(name, where) if (name := keys.get("class_list", str, None)) else None,
+        list_folders=tuple(
+            check_path_inside(text, where, up=1) for text in keys.texts("list_folders", ["."])
+        ),
+        class_list=check_path_inside(name, where) if (name := keys.get("class_list", str, None)) else None,
         videos_per_shard=keys.get("videos_per_shard", int, 16),
         store_boundaries=keys.get("store_boundaries", bool, True),
         expected_videos=expected.get("videos", int, None),

@@ -26,15 +26,15 @@ MAX_SPELLED_OUT: Final = 100_000
 
 @dataclass(frozen=True)
 class PathParts:
-    """Parts of a video's path.
+    """The parts of a video's path that a manifest reads.
 
     Attributes
     ----------
     class_name, split, group
         The named groups of the manifest's `path`, None where absent.
     name
-        By which list files know the video: the path from the folder of its class on, without extension; the
-        whole path where there is no class.
+        The name that list files use: the path from the class folder on, without extension; the whole path
+        if there is no class.
     """
 
     class_name: str | None

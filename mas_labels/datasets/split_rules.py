@@ -1,6 +1,6 @@
-"""The rules by which a manifest reads splits: one class a rule, made from its mapping in the YAML file.
+"""The rules for splits in a manifest: one class per rule, and the validation of their keys.
 
-What each rule does is in `mas_labels.datasets.splits` and `mas_labels.datasets.split_lists`.
+`mas_labels.datasets.splits` and `mas_labels.datasets.split_lists` apply the rules.
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ from mas_labels.errors import ConfigError
 ALL: Final = "all"
 """The split that every manifest has: all videos."""
 MAX_GROUPS: Final = 1_000_000
+MAX_NAME_LENGTH: Final = 80
+"""Of the names of data sets and splits: two or more of them make the name of a file."""
 
 
 @dataclass(frozen=True)
 class ListsRule:
-    """Splits from list files, one a split; lines are `path` or `path class`."""
+    """Splits from list files, one per split; lines are `path` or `path class`."""
 
     files: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class GroupsRule:
-    """Splits from the number in the path's `group`; each split is a set of numbers."""
+    """Splits from the number in the path's `group`; each split is a set of group numbers."""
 
     groups: tuple[tuple[str, frozenset[int]], ...]
 
 
 @dataclass(frozen=True)
 class PathRule:
-    """Splits from the path's own `split` group."""
+    """Splits from the `split` group of the path."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class MarkedListsRule:
     """Splits from one list file for each class and number; lines are `name mark` (HMDB51).
 
     `marks` are pairs of a split's name and its mark: with ("train", "1") a video marked 1 in the file whose
-    {number} is 2 belongs to the split train2. Other marks mean that it is not used there.
+    {number} is 2 belongs to the split train2. With any other mark the video is not used in those splits.
     """
 
     files: str
@@ -50,10 +52,10 @@ class MarkedListsRule:
 
 @dataclass(frozen=True)
 class CsvRule:
-    """Splits from one CSV file a split, found by a pattern; a row names a video and its class (Kinetics).
+    """Splits from one CSV file per split, found by a pattern; a row names a video and its class (Kinetics).
 
-    `name` is a format of the columns that gives the video's file name without folder and extension. Videos in
-    folders called `replacements` are taken instead of others of the same name.
+    `name` is a format string of the columns that gives the video's file name without folder and extension.
+    Videos in folders called `replacements` are used instead of others of the same name.
     """
 
     files: tuple[tuple[str, str], ...]
@@ -66,13 +68,19 @@ SplitRule = ListsRule | GroupsRule | PathRule | MarkedListsRule | CsvRule
 
 
 def parse_split_rule(data: object, where: str) -> SplitRule:
-    """Make one rule; the place where a new way to read splits gets its name."""
+    """Make a rule from its mapping in the manifest; a new kind of rule is named here.
+
+    Raises
+    ------
+    ConfigError
+        A key is unknown, missing or of the wrong type.
+    """
     keys = Keys(data, where)
     by = keys.text("by")
     rule: SplitRule
     if by == "lists":
         named = _named(keys.get("files", dict), where)
-        rule = ListsRule(tuple((split, path_inside(name, where)) for split, name in named))
+        rule = ListsRule(tuple((split, check_path_inside(name, where)) for split, name in named))
     elif by == "groups":
         named = _named(keys.get("groups", dict), where)
         rule = GroupsRule(tuple((split, _numbers(text, where)) for split, text in named))
@@ -80,7 +88,7 @@ def parse_split_rule(data: object, where: str) -> SplitRule:
         rule = PathRule()
     elif by == "marked_lists":
         rule = MarkedListsRule(
-            _places(keys.text("files"), where), tuple(_named(keys.get("marks", dict), where))
+            _check_placeholders(keys.text("files"), where), tuple(_named(keys.get("marks", dict), where))
         )
     elif by == "csv":
         rule = CsvRule(
@@ -95,14 +103,16 @@ def parse_split_rule(data: object, where: str) -> SplitRule:
     return rule
 
 
-def _places(text: str, where: str) -> str:
+def _check_placeholders(text: str, where: str) -> str:
+    """Return the name of marked lists if it has both placeholders, or raise `ConfigError`."""
     if text.count("{class}") != 1 or text.count("{number}") != 1:
         raise ConfigError(f"{where}: `files` needs {{class}} and {{number}}, once each; found {text!r}")
     return text
 
 
 def _named(data: Mapping[object, object], where: str) -> list[tuple[str, str]]:
-    named = [(file_name(str(split), where), str(value)) for split, value in data.items()]
+    """Return the pairs of split and value of a mapping, or raise `ConfigError`."""
+    named = [(check_file_name(str(split), where), str(value)) for split, value in data.items()]
     if not named or ALL in dict(named):
         raise ConfigError(
             f"{where}: expected one split or more, none of them called {ALL!r}; found {dict(named)}"
@@ -111,7 +121,7 @@ def _named(data: Mapping[object, object], where: str) -> list[tuple[str, str]]:
 
 
 def _numbers(text: str, where: str) -> frozenset[int]:
-    """Numbers of a text such as `1-7, 15-25`."""
+    """Return the numbers in a text such as `1-7, 15-25`."""
     numbers: set[int] = set()
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", part)
@@ -122,12 +132,8 @@ def _numbers(text: str, where: str) -> frozenset[int]:
     return frozenset(numbers)
 
 
-MAX_NAME_LENGTH: Final = 80
-"""Of data sets and splits: two of them and more make the name of a file."""
-
-
 class Keys:
-    """The keys of one mapping, handed out by kind; what is left over at the end is unknown."""
+    """Reads the keys of one mapping with their types; `finish` refuses all keys that were not read."""
 
     def __init__(self, data: object, where: str) -> None:
         if not isinstance(data, Mapping):
@@ -135,23 +141,23 @@ class Keys:
         self._data, self._where, self._known = data, where, list[str]()
 
     def get(self, key: str, kind: type, default: Any = ...) -> Any:
-        """Return the value of a key, which must be of this kind; without a default it must be there."""
+        """Return the value of a key, which must be of type `kind`; without a default the key is required."""
         self._known.append(key)
         if key not in self._data and default is not ...:
             return default
         value = self._data.get(key)
-        # bool is an int in Python, not in a recipe
+        # bool is an int in Python, but not in a manifest
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             found = repr(value) if key in self._data else "nothing"
             raise ConfigError(f"{self._where}: `{key}` must be {kind.__name__}, found {found}")
         return value
 
     def text(self, key: str) -> str:
-        """Return a key's text."""
+        """Return the text of a key, which is required."""
         return self.get(key, str)
 
     def texts(self, key: str, default: Any = ...) -> tuple[str, ...]:
-        """Return a key's texts, one or more."""
+        """Return the list of one or more texts of a key."""
         values = self.get(key, list, default)
         if not values or not all(isinstance(value, str) for value in values):
             raise ConfigError(
@@ -160,7 +166,7 @@ class Keys:
         return tuple(values)
 
     def finish(self) -> None:
-        """Refuse keys that nobody asked for."""
+        """Raise `ConfigError` if there are keys that were not read."""
         unknown = [str(key) for key in self._data if key not in self._known]
         if unknown:
             raise ConfigError(
@@ -173,8 +179,8 @@ def is_file_name(name: str) -> bool:
     return len(name) <= MAX_NAME_LENGTH and re.fullmatch(r"\w[\w.-]*", name) is not None
 
 
-def file_name(name: str, where: str) -> str:
-    """Return a name that becomes part of shards' file names, or raise `ConfigError`."""
+def check_file_name(name: str, where: str) -> str:
+    """Return `name` if it may become part of a shard's file name, or raise `ConfigError`."""
     if not is_file_name(name):
         raise ConfigError(
             f"{where}: names of data sets and splits are at most {MAX_NAME_LENGTH} letters, digits, '_', '.' "
@@ -183,9 +189,9 @@ def file_name(name: str, where: str) -> str:
     return name
 
 
-def path_inside(path: str, where: str, up: int = 0) -> str:
-    """Return the path of a list file or their folder if it leads at most `up` folders out of the data set."""
+def check_path_inside(path: str, where: str, up: int = 0) -> str:
+    """Return `path` if it leads at most `up` folders out of the data set, or raise `ConfigError`."""
     if not path or path.startswith("/") or "\0" in path or ".." in path.split("/")[up:]:
-        beside = " or beside" if up else ""
-        raise ConfigError(f"{where}: expected a path in{beside} the data set's folder, found {path!r}")
+        where_to = "in or next to" if up else "in"
+        raise ConfigError(f"{where}: expected a path {where_to} the data set's folder, found {path!r}")
     return path

@@ -1,4 +1,4 @@
-"""Which video belongs to which splits, and how the names in a list file are matched with those on disk."""
+"""The splits of each video, and the matching of names in list files with paths on disk."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from mas_labels.datasets.path_match import PathParts
 from mas_labels.names import first_names, fold_name, printable
 
 PathKey = tuple[str, ...]
-"""The parts of a path as they are compared."""
+"""The normalised parts of a path, for comparison."""
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Which video belongs to which splits.
+    """The splits of each video.
 
     Attributes
     ----------
     names
         The splits there are, in the manifest's order.
     by_path
-        Splits of each relative path; of videos on disk and, with list files, of those missing too.
+        Splits of each relative path: of videos on disk and, with list files, of missing ones.
     missing
         Paths in a list file that are not on disk, sorted.
     source
@@ -31,10 +31,10 @@ class Splits:
     notes
         Sentences on what does not fit.
     classes
-        Class of each relative path (None: it has none), where the splits' files decide it; else the path
-        does.
+        Class of each relative path (None: it has none), if the list files give the classes; otherwise the
+        class comes from the path.
     exact
-        Paths that a list file names as they are on disk, extension included.
+        Paths that a list file names exactly as on disk, extension included.
     """
 
     names: tuple[str, ...] = ()
@@ -50,12 +50,12 @@ class Splits:
         return self.by_path.get(path, ())
 
     def class_of(self, path: str, parts: PathParts | None) -> str | None:
-        """Return the name of a video's class, as the splits' files or its path have it."""
+        """Return the name of a video's class by the list files or else by its path."""
         return self.classes.get(path, parts.class_name if parts else None)
 
 
 def path_key(path: str) -> PathKey:
-    """Return a path as paths are compared: folders as class names are, the file's name without extension.
+    """Return the normalised parts of a path: folders like class names, the file's name without extension.
 
     >>> path_key("Brush_Hair/April_09.AVI")
     ('brush hair', 'april_09')
@@ -66,7 +66,7 @@ def path_key(path: str) -> PathKey:
 
 
 def clean_path(listed: str) -> str:
-    r"""Return a listed path as paths on disk are written, whatever system wrote it.
+    r"""Return a listed path with ``/`` between folders and without ``.`` and empty parts.
 
     >>> clean_path("./Archery/v.avi"), clean_path("UCF-101\\Archery\\v.avi")
     ('Archery/v.avi', 'UCF-101/Archery/v.avi')
@@ -75,11 +75,11 @@ def clean_path(listed: str) -> str:
 
 
 class SplitTable:
-    """Collects the splits of listed names, and finds the videos that they mean.
+    """Collects the splits of listed names, and finds the videos with these names.
 
-    A name means the video at its path. If there is none, case and extension do not count, and either may have
-    more folders in front: the path on disk, or the name in the list, which then must name the class, too. A
-    name that fits different videos, or videos that different names fit, are not matched.
+    A name means the video at its path. If there is none, case and extension are ignored, and either may have
+    more leading folders: the path on disk, or the name in the list, which then must include the class. A name
+    that matches different videos, and names that match the same video, are ambiguous and not used.
 
     Parameters
     ----------
@@ -99,13 +99,13 @@ class SplitTable:
             self._by_name.setdefault(key[-1 - parts.name.count("/") :], []).append(path)
 
     def add(self, listed: Sequence[str], split: str | None) -> None:
-        """Note that a list names a video; with None it belongs to no split there.
+        """Add a name from a list to a split; None: to no split.
 
         Parameters
         ----------
         listed
-            Names that the line may mean, the likeliest first; the first one that fits a video is taken. If
-            none does, it is the second, which is without the number of a class.
+            Names that the line may mean, the likeliest first; the first that matches a video is used. If none
+            does, it is the second, which is without the number of a class.
         split
             The split.
         """
@@ -116,7 +116,7 @@ class SplitTable:
             splits.append(split)
 
     def _find(self, name: str) -> list[str]:
-        """Return the paths that a name may mean: of one video, or of several."""
+        """Return the paths of the videos that a name may mean."""
         if name in self._videos:
             return [name]
         key = path_key(name)
@@ -127,25 +127,33 @@ class SplitTable:
         return found
 
     def result(self, names: Sequence[str], source: str, notes: Sequence[str]) -> Splits:
-        """Return what was collected."""
+        """Return the collected splits of the videos.
+
+        Parameters
+        ----------
+        names, source, notes
+            As in `Splits`; notes on the matching are added.
+        """
         found = {name: self._find(name) for name in self._splits_of}
-        unclear = self._unclear(found)
+        ambiguous = self._find_ambiguous(found)
         by_path: dict[str, list[str]] = {}
         for name, splits in self._splits_of.items():
-            for path in found[name] if name not in unclear and found[name] else [name]:
+            for path in found[name] if name not in ambiguous and found[name] else [name]:
                 by_path.setdefault(path, []).extend(splits)
-        spelled = sorted({p for name in found if name not in unclear for p in found[name] if p not in found})
+        respelled = sorted(
+            {p for name in found if name not in ambiguous for p in found[name] if p not in found}
+        )
         notes = list(notes)
-        if spelled:
+        if respelled:
             notes.append(
-                f"{len(spelled)} videos differ from the lists in case, extension or folders in front only, "
-                f"and were taken for them: {first_names(spelled)}"
+                f"{len(respelled)} videos differ from the lists only in case, extension or leading folders, "
+                f"and were matched with them: {first_names(respelled)}"
             )
-        if unclear:
-            example = min(unclear)
+        if ambiguous:
+            example = min(ambiguous)
             notes.append(
-                f"{len(unclear)} listed names fit several videos, or several of them one, and are not used: "
-                f"{printable(example)} ({first_names(found[example])})"
+                f"{len(ambiguous)} listed names match several videos, or several of them one, and are not "
+                f"used: {printable(example)} ({first_names(found[example])})"
             )
         return Splits(
             names=tuple(names),
@@ -156,9 +164,9 @@ class SplitTable:
             exact=frozenset(self._splits_of.keys() & self._videos.keys()),
         )
 
-    def _unclear(self, found: Mapping[str, Sequence[str]]) -> set[str]:
-        """Return the names that fit several videos, or one video that a name with other folders fits."""
-        unclear = {name for name, paths in found.items() if len({self._videos[p].name for p in paths}) > 1}
+    def _find_ambiguous(self, found: Mapping[str, Sequence[str]]) -> set[str]:
+        """Return the names that match several videos, or a video that a name in another folder matches."""
+        ambiguous = {name for name, paths in found.items() if len({self._videos[p].name for p in paths}) > 1}
         names_of: dict[str, list[str]] = {}
         for name, paths in found.items():
             for path in paths if name not in self._videos else ():
@@ -166,5 +174,5 @@ class SplitTable:
         for names in names_of.values():
             keys = sorted(map(path_key, names), key=len)
             if any(keys[-1][-len(key) :] != key for key in keys):
-                unclear.update(names)
-        return unclear
+                ambiguous.update(names)
+        return ambiguous

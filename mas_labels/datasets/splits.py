@@ -1,21 +1,24 @@
-"""Train and test splits: from official list files, group numbers, or the path itself.
+"""Assigns videos to train and test splits by the first rule of a manifest that applies.
 
-Each rule of a manifest (`mas_labels.datasets.split_rules`) has one reader: here or in
-`mas_labels.datasets.split_lists`.
+The rules are `mas_labels.datasets.split_rules`; those that read list files are applied in
+`mas_labels.datasets.split_lists`, group numbers and paths here.
 """
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mas_labels.datasets.folder import file_mode
-from mas_labels.datasets.list_files import names_in_line, read_lines
+from mas_labels.datasets.folder import is_file
 from mas_labels.datasets.manifest import Manifest
 from mas_labels.datasets.path_match import PathParts
-from mas_labels.datasets.split_lists import find_csv, find_marked_lists, read_csv_lists, read_marked_lists
+from mas_labels.datasets.split_lists import (
+    find_csv,
+    find_marked_lists,
+    read_csv_lists,
+    read_marked_lists,
+    read_plain_lists,
+)
 from mas_labels.datasets.split_rules import (
     ALL,
     CsvRule,
@@ -26,38 +29,38 @@ from mas_labels.datasets.split_rules import (
     SplitRule,
     is_file_name,
 )
-from mas_labels.datasets.split_table import Splits, SplitTable
+from mas_labels.datasets.split_table import Splits
 from mas_labels.errors import ConfigError, DatasetError
-from mas_labels.names import first_names, printable
+from mas_labels.names import first_names
 
 
 def list_folders(manifest: Manifest, root: Path, splits_dir: Path | None) -> list[Path]:
-    """Return the folders in which list files are looked for, the best first.
+    """Return the folders to search for list files, those of `splits_dir` first.
 
     Raises
     ------
     ConfigError
-        `splits_dir` was given to a manifest that reads no list files.
+        `splits_dir` is given, but the manifest reads no list files.
     DatasetError
-        `splits_dir` was given and has none of the manifest's list files.
+        `splits_dir` has none of the manifest's list files.
     """
     near_root = [root / folder for folder in manifest.list_folders]
     if splits_dir is None:
         return near_root
-    wanted = [name for rule in manifest.splits for name in _list_names(rule)]
-    if not wanted:
+    names = [name for rule in manifest.splits for name in _list_names(rule)]
+    if not names:
         raise ConfigError(f"the manifest {manifest.name} reads no list files; leave out the folder of splits")
     near_splits = [splits_dir / folder for folder in manifest.list_folders]
     if not any(_has_lists(rule, folder) for folder in near_splits for rule in manifest.splits):
         raise DatasetError(
-            f"expected list files such as {wanted[0]} in {splits_dir}, found none. Give the folder they lie "
+            f"expected list files such as {names[0]} in {splits_dir}, found none. Give the folder they lie "
             f"in, or leave it out"
         )
     return near_splits + near_root
 
 
 def read_splits(manifest: Manifest, videos: Mapping[str, PathParts], folders: Sequence[Path]) -> Splits:
-    """Apply the first rule of the manifest that can be applied.
+    """Apply the first rule of the manifest that applies.
 
     Raises
     ------
@@ -69,7 +72,7 @@ def read_splits(manifest: Manifest, videos: Mapping[str, PathParts], folders: Se
             return _read_groups(rule, videos)
         if isinstance(rule, PathRule):
             return _read_path(videos)
-        # the first folder with any of the lists: lists of two folders are never mixed
+        # only the first folder that has any of the lists: lists of two folders are never mixed
         folder = next((folder for folder in folders if _has_lists(rule, folder)), None)
         if folder is None:
             continue
@@ -77,13 +80,13 @@ def read_splits(manifest: Manifest, videos: Mapping[str, PathParts], folders: Se
             return read_marked_lists(rule, videos, folder)
         if isinstance(rule, CsvRule):
             return read_csv_lists(rule, manifest.extensions, videos, folder)
-        return _read_lists(rule, manifest, videos, folder)
+        return read_plain_lists(rule, manifest.extensions, videos, folder)
     if not manifest.splits:
         return Splits()
     names = [name for rule in manifest.splits for name in _list_names(rule)]
-    looked = ", ".join(str(folder) for folder in folders)
+    searched = ", ".join(str(folder) for folder in folders)
     raise DatasetError(
-        f"{manifest.name}: found none of {', '.join(names)} in {looked}. Give their folder with --splits"
+        f"{manifest.name}: found none of {', '.join(names)} in {searched}. Give their folder with --splits"
     )
 
 
@@ -95,7 +98,7 @@ def _list_names(rule: SplitRule) -> list[str]:
 
 
 def _has_lists(rule: SplitRule, folder: Path) -> bool:
-    """Say whether a folder holds any list file of a rule."""
+    """Return whether a folder has any list file of a rule."""
     if isinstance(rule, MarkedListsRule):
         return bool(find_marked_lists(rule, folder))
     if isinstance(rule, CsvRule):
@@ -103,24 +106,8 @@ def _has_lists(rule: SplitRule, folder: Path) -> bool:
     return any(is_file(folder / name) for name in _list_names(rule))
 
 
-def is_file(path: Path) -> bool:
-    """Return whether there is a file; raise `DatasetError` if that cannot be seen."""
-    return stat.S_ISREG(file_mode(path))
-
-
-def _read_lists(rule: ListsRule, manifest: Manifest, videos: Mapping[str, PathParts], folder: Path) -> Splits:
-    absent = [name for _, name in rule.files if not is_file(folder / name)]
-    present = [(split, name) for split, name in rule.files if name not in absent]
-    table = SplitTable(videos)
-    for split, name in present:
-        for line in read_lines(folder / name):
-            table.add(names_in_line(line, manifest.extensions), split)
-    notes = [f"list files not found in {folder}: {', '.join(absent)}"] if absent else []
-    source = f"list files in {printable(os.fspath(folder))}"
-    return table.result([split for split, _ in present], source, notes)
-
-
 def _read_groups(rule: GroupsRule, videos: Mapping[str, PathParts]) -> Splits:
+    """Read each video's splits from its group number."""
     by_path = {
         path: tuple(split for split, members in rule.groups if int(parts.group) in members)
         for path, parts in videos.items()
@@ -130,14 +117,14 @@ def _read_groups(rule: GroupsRule, videos: Mapping[str, PathParts]) -> Splits:
 
 
 def _read_path(videos: Mapping[str, PathParts]) -> Splits:
-    """Take each video's split from its path; raise `DatasetError` if it cannot name a file."""
+    """Read each video's split from its path; raise `DatasetError` if its name cannot be part of a file's."""
     by_path = {path: (parts.split,) for path, parts in videos.items() if parts.split is not None}
     names = sorted({split for splits in by_path.values() for split in splits})
-    bad = [name for name in names if not is_file_name(name) or name == ALL]
-    if bad:
+    unusable = [name for name in names if not is_file_name(name) or name == ALL]
+    if unusable:
         raise DatasetError(
             f"the name of a split becomes part of shards' file names: expected letters, digits, '_', '.' and "
-            f"'-', not {ALL} (every video), found {first_names(bad)}. Change the manifest's `path`, "
+            f"'-', not {ALL} (every video), found {first_names(unusable)}. Change the manifest's `path`, "
             f"or rename the folder"
         )
     return Splits(tuple(names), by_path, source="folder names")

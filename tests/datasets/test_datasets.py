@@ -1,4 +1,4 @@
-"""The recipes of HMDB51, Kinetics-400, ASLAN and YUPENN on trees laid out like the originals; leaks.
+"""The manifests of HMDB51, Kinetics-400, ASLAN and YUPENN on trees laid out like the originals; leaks.
 
 Most files are empty, since a listing reads names alone.
 """
@@ -31,7 +31,7 @@ from mas_labels.errors import ConfigError, DatasetError
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-def recipe(name: str) -> Manifest:
+def packaged(name: str) -> Manifest:
     return load_manifest(name)
 
 
@@ -59,7 +59,7 @@ ODD = "#437_How_To_Ride_[A] Bike! & more_f_cm_np1.avi"
 
 
 @pytest.mark.parametrize("end", [" \n", "\n", " \r\n"])
-def test_hmdb51_lists_mark_train_test_and_unused(tmp_path: Path, end: str) -> None:
+def test_hmdb51_lists_mark_train_test_and_unused_videos(tmp_path: Path, end: str) -> None:
     root = grow(tmp_path / "hmdb51", f"sword/{ODD}", "sword/b.avi", "sword/c.avi", "sword_exercise/b.avi")
     lists = {
         "sword_test_split1.txt": [f"{ODD} 1", "b.avi 2", "c.avi 0", "gone.avi 2"],
@@ -68,7 +68,7 @@ def test_hmdb51_lists_mark_train_test_and_unused(tmp_path: Path, end: str) -> No
     }
     texts = {name: end.join([*lines, ""]) for name, lines in lists.items()}
     write(tmp_path / "testTrainMulti_7030_splits", texts)
-    listing = find_videos(recipe("hmdb51"), root)
+    listing = find_videos(packaged("hmdb51"), root)
     assert listing.split_names == ("train1", "test1", "train2", "test2")
     assert splits_of(listing) == {
         f"sword/{ODD}": ("train1", "test2"),
@@ -85,12 +85,12 @@ def test_hmdb51_lists_mark_train_test_and_unused(tmp_path: Path, end: str) -> No
     )
 
 
-def test_hmdb51_needs_its_lists_and_says_which(tmp_path: Path) -> None:
+def test_hmdb51_without_its_lists_is_refused_with_their_names(tmp_path: Path) -> None:
     root = grow(tmp_path / "data", "wave/a.avi")
     with pytest.raises(DatasetError, match=r"found none of \{class\}_test_split\{number\}\.txt"):
-        find_videos(recipe("hmdb51"), root)
+        find_videos(packaged("hmdb51"), root)
     with pytest.raises(DatasetError, match="Give the folder they lie in"):
-        find_videos(recipe("hmdb51"), root, grow(tmp_path / "empty", "other.txt"))
+        find_videos(packaged("hmdb51"), root, grow(tmp_path / "empty", "other.txt"))
 
 
 @pytest.mark.parametrize("line", ["a.avi", "a.avi x", " 1"])
@@ -98,7 +98,7 @@ def test_a_line_without_a_mark_is_refused_with_its_file(tmp_path: Path, line: st
     root = grow(tmp_path / "data", "wave/a.avi")
     lists = write(tmp_path / "lists", {"wave_test_split1.txt": f"{line}\n"})
     with pytest.raises(DatasetError, match=r"wave_test_split1\.txt, found"):
-        find_videos(recipe("hmdb51"), root, lists)
+        find_videos(packaged("hmdb51"), root, lists)
 
 
 def test_hmdb51_official_lists(shared_splits: Path) -> None:
@@ -109,7 +109,7 @@ def test_hmdb51_official_lists(shared_splits: Path) -> None:
         for line in read_lines(path)
     }
     contents = FolderContents(tuple(sorted(names)), {}, ())
-    listing = list_videos(recipe("hmdb51"), contents, Path("not-here"), folder)
+    listing = list_videos(packaged("hmdb51"), contents, Path("not-here"), folder)
     assert (len(listing.videos), len(listing.classes)) == (6766, 51)
     assert listing.missing == () and listing.notes == ()
     for number in "123":
@@ -132,11 +132,11 @@ VAL = HEAD + "abseiling,0wR5jVB-WPk,417,427,val,0\n"
 VIDEOS = ("air_drumming/-abcdef_123_000007_000017", "air_drumming/00000000001_000000_000010")
 
 
-def test_kinetics_folders_are_splits_where_there_is_no_csv(tmp_path: Path) -> None:
+def test_kinetics_folders_are_splits_without_csv_files(tmp_path: Path) -> None:
     root = grow(
         tmp_path, *(f"train/{name}.mp4" for name in VIDEOS), "val/abseiling/0wR5jVB-WPk_000417_000427.webm"
     )
-    listing = find_videos(recipe("kinetics400"), root)
+    listing = find_videos(packaged("kinetics400"), root)
     assert listing.split_names == ("train", "val")
     assert [(v.class_name, v.splits) for v in listing.videos] == [
         ("air_drumming", ("train",)),
@@ -146,7 +146,7 @@ def test_kinetics_folders_are_splits_where_there_is_no_csv(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("place", ["class folders", "split folders", "no class folders"])
-def test_kinetics_csv_files_name_splits_and_classes_and_missing_videos(tmp_path: Path, place: str) -> None:
+def test_kinetics_csv_files_give_splits_classes_and_missing_videos(tmp_path: Path, place: str) -> None:
     before = {"class folders": "", "split folders": "train/"}
     paths = [
         f"{before[place]}{name}.mp4" if place in before else f"flat/{name.split('/')[1]}.mp4"
@@ -154,7 +154,7 @@ def test_kinetics_csv_files_name_splits_and_classes_and_missing_videos(tmp_path:
     ]
     root = grow(tmp_path / "k400", *paths)
     write(tmp_path / "annotations", {"kinetics-400_train.csv": TRAIN, "validate.csv": VAL})
-    listing = find_videos(recipe("kinetics400"), root)
+    listing = find_videos(packaged("kinetics400"), root)
     assert listing.split_names == ("train", "val")
     assert listing.classes == ("abseiling", "air drumming", "waxing")
     assert {(v.class_name, v.class_index, v.splits) for v in listing.videos} == {
@@ -171,25 +171,23 @@ def test_kinetics_csv_files_name_splits_and_classes_and_missing_videos(tmp_path:
 def test_kinetics_ids_that_differ_in_case_are_two_videos(tmp_path: Path) -> None:
     root = grow(tmp_path, "waxing/ABCDEF_1234_000001_000011.mp4")
     write(root, {"train.csv": HEAD + "waxing,abcdef_1234,1,11,train,0\n"})
-    listing = find_videos(recipe("kinetics400"), root)
+    listing = find_videos(packaged("kinetics400"), root)
     assert len(listing.missing) == 1 and listing.unlisted == ("waxing/ABCDEF_1234_000001_000011.mp4",)
 
 
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ({"train.csv": TRAIN, "old_train.csv": TRAIN}, r"found old_train\.csv, train\.csv\. Leave one"),
+        ({"train.csv": TRAIN, "old_train.csv": TRAIN}, r"found old_train\.csv, train\.csv\. Keep one"),
         ({"train.csv": "label,id\nwaxing,a\n"}, r"expected columns for .*train\.csv, found in line 2"),
         ({"train.csv": HEAD + "waxing,abc,one,2,train,0\n"}, "could not convert"),
     ],
 )
-def test_kinetics_csv_files_that_do_not_fit_are_refused(
-    tmp_path: Path, files: dict[str, str], says: str
-) -> None:
+def test_invalid_kinetics_csv_files_are_refused(tmp_path: Path, files: dict[str, str], says: str) -> None:
     root = grow(tmp_path, *(f"{name}.mp4" for name in VIDEOS))
     write(root, files)
     with pytest.raises(DatasetError, match=says):
-        find_videos(recipe("kinetics400"), root)
+        find_videos(packaged("kinetics400"), root)
 
 
 def test_kinetics_official_rows_and_file_names(shared_splits: Path) -> None:
@@ -198,7 +196,7 @@ def test_kinetics_official_rows_and_file_names(shared_splits: Path) -> None:
     names = [f"{row[0].replace(' ', '_')}/{row[1]}_{row[2]:0>6}_{row[3]:0>6}.mp4" for row in rows]
     others = [line.rpartition(" ")[0] for line in read_lines(folder / "paddle_val_small_videos.list")]
     contents = FolderContents(tuple(sorted(names[::2] + others)), {}, ())
-    listing = list_videos(recipe("kinetics400"), contents, Path("not-here"), folder)
+    listing = list_videos(packaged("kinetics400"), contents, Path("not-here"), folder)
     assert listing.split_names == ("val",)
     assert {video.path for video in listing.select("val")} == set(names[::2])
     assert {video.path.replace(" ", "_") for video in listing.missing} == set(names[1::2])
@@ -209,31 +207,31 @@ def test_kinetics_official_rows_and_file_names(shared_splits: Path) -> None:
 # ASLAN and YUPENN
 
 
-def test_aslan_samples_are_four_digits_anywhere(tmp_path: Path) -> None:
+def test_aslan_samples_have_names_of_four_digits_in_any_folder(tmp_path: Path) -> None:
     root = grow(tmp_path, "avi/0001.avi", "avi/3697.avi", "0002.MP4", "View2.mat", "readme.avi")
-    listing = find_videos(recipe("aslan"), root)
+    listing = find_videos(packaged("aslan"), root)
     assert [(v.path, v.class_name) for v in listing.videos] == [
         ("0002.MP4", None),
         ("avi/0001.avi", None),
         ("avi/3697.avi", None),
     ]
-    assert any("whole data set has 3697 videos, here are 3" in note for note in listing.notes)
+    assert any("whole data set has 3697 videos, found 3" in note for note in listing.notes)
 
 
-def test_yupenn_is_a_folder_a_class_and_says_what_is_missing(tmp_path: Path) -> None:
+def test_yupenn_has_one_folder_per_class_and_a_note_on_missing_videos(tmp_path: Path) -> None:
     classes = (
         "Beach,Elevator,Forest Fire,Fountain,Highway,Lightning Storm,Ocean,Railway,Rushing River,Sky-Clouds"
     )
     classes += ",Snowing,Street,Waterfall,Windmill Farm"
     root = grow(tmp_path, *(f"{name}/video {n}.mov" for name in classes.split(",") for n in range(30)))
-    listing = find_videos(recipe("yupenn"), root)
+    listing = find_videos(packaged("yupenn"), root)
     assert (len(listing.videos), listing.notes, listing.split_names) == (420, (), ())
     assert ",".join(listing.classes) == classes
     (root / "Beach" / "video 3.mov").unlink()
-    assert "the whole data set has 420 videos, here are 419" in describe(find_videos(recipe("yupenn"), root))
+    assert "the whole data set has 420 videos, found 419" in describe(find_videos(packaged("yupenn"), root))
 
 
-# recipes that are wrong
+# manifests that are wrong
 
 
 @pytest.mark.parametrize(
@@ -245,7 +243,7 @@ def test_yupenn_is_a_folder_a_class_and_says_what_is_missing(tmp_path: Path) -> 
         ({"expected": {"videos": "many"}}, "`videos` must be int"),
     ],
 )
-def test_a_wrong_recipe_is_refused_with_its_key(change: dict[str, object], says: str) -> None:
+def test_an_invalid_manifest_is_refused_with_its_key(change: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         parse_manifest({"name": "mine", "description": "d", "path": ".+", "extensions": [".avi"], **change})
 
@@ -278,7 +276,7 @@ def leaky(tmp_path: Path) -> Path:
 
 
 def test_leaks_of_videos_groups_and_contents_are_found(tmp_path: Path) -> None:
-    listing = find_videos(recipe("ucf101"), leaky(tmp_path))
+    listing = find_videos(packaged("ucf101"), leaky(tmp_path))
     assert find_leaks(listing) == [
         Leak("train1", "test1", "video", ("YoYo/v_YoYo_g11_c01.avi",)),
         Leak("train1", "test1", "group", ("YoYo group 09", "YoYo group 11")),
@@ -288,9 +286,9 @@ def test_leaks_of_videos_groups_and_contents_are_found(tmp_path: Path) -> None:
     assert [leak.kind for leak in find_leaks(listing)] == ["video", "group"]
 
 
-def test_empty_files_are_no_copies_of_one_another(tmp_path: Path) -> None:
+def test_empty_files_are_not_copies_of_one_another(tmp_path: Path) -> None:
     root = grow(tmp_path, "YoYo/v_YoYo_g01_c01.avi", "YoYo/v_YoYo_g10_c01.avi")
-    assert find_leaks(find_videos(recipe("ucf101"), root)) == []
+    assert find_leaks(find_videos(packaged("ucf101"), root)) == []
 
 
 @pytest.mark.parametrize(("options", "contents"), [([], True), (["--no-contents"], False)])
@@ -306,7 +304,7 @@ def test_the_official_splits_of_ucf101_have_no_leak(shared_splits: Path) -> None
     lists = shared_splits / "ucf101"
     names = {line.split(" ")[0] for k in (1, 2, 3) for line in read_lines(lists / f"trainlist0{k}.txt")}
     listing = list_videos(
-        recipe("ucf101"), FolderContents(tuple(sorted(names)), {}, ()), Path("nowhere"), lists
+        packaged("ucf101"), FolderContents(tuple(sorted(names)), {}, ()), Path("nowhere"), lists
     )
     assert find_leaks(listing) == []
 
@@ -329,7 +327,7 @@ def test_every_data_set_has_a_page() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_commands_of_the_pages_are_understood(page: Path) -> None:
+def test_the_commands_on_the_pages_are_valid(page: Path) -> None:
     from mas_train.cli.evaluate import command as evaluate
     from mas_train.cli.finetune import command as finetune
     from mas_train.cli.pretrain import command as train

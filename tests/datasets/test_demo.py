@@ -35,7 +35,7 @@ def grey(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     return cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.float32)
 
 
-def test_the_recipe_finds_forty_videos_of_eight_classes_in_two_splits(demo_root: Path) -> None:
+def test_the_manifest_finds_forty_videos_of_eight_classes_in_two_splits(demo_root: Path) -> None:
     listing = find_videos(load_manifest("demo"), demo_root)
     assert len(listing.videos) == 40
     assert listing.classes == tuple(sorted(MOTIONS))
@@ -47,7 +47,7 @@ def test_the_recipe_finds_forty_videos_of_eight_classes_in_two_splits(demo_root:
     assert listing.notes == () and listing.unlisted == ()
 
 
-def test_two_makes_decode_to_the_same_frames(
+def test_the_demo_made_twice_decodes_to_the_same_frames(
     demo_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "demo_videos", lambda: tuple(BY_PATH[path] for path in TEST_VIDEOS))
@@ -58,7 +58,7 @@ def test_two_makes_decode_to_the_same_frames(
         np.testing.assert_array_equal(first, second)
 
 
-def test_the_ground_truth_file_says_what_was_drawn(demo_root: Path) -> None:
+def test_the_ground_truth_file_describes_the_videos(demo_root: Path) -> None:
     with (demo_root / "ground_truth.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == list(BY_PATH)
@@ -73,7 +73,7 @@ def test_the_ground_truth_file_says_what_was_drawn(demo_root: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TEST_VIDEOS)
-def test_the_pan_is_found_again_in_the_decoded_frames(demo_root: Path, path: str) -> None:
+def test_the_pan_can_be_measured_in_the_decoded_frames(demo_root: Path, path: str) -> None:
     """Corners that the shape never reaches are aligned over three frames.
 
     By maximising their correlation (ECC, Evangelidis and Psarakis, 2008): phase correlation is off by up to
@@ -136,7 +136,7 @@ def test_backgrounds_pan_and_foregrounds_differ_from_them() -> None:
         assert np.ptp(render(BY_PATH[path])[0].reshape(-1, 3), axis=0).min() > 60
 
 
-def test_a_complete_demo_is_left_alone_and_an_incomplete_one_made_again(
+def test_a_complete_demo_is_kept_and_an_incomplete_one_is_regenerated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = TEST_VIDEOS[:2]
@@ -151,7 +151,7 @@ def test_a_complete_demo_is_left_alone_and_an_incomplete_one_made_again(
     assert [p.name for p in tmp_path.rglob(".*")] == []
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DatasetError, match="Give a writable folder"):
         make_demo(tmp_path / "file" / "demo")

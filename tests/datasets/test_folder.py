@@ -1,4 +1,4 @@
-"""Folders as people have them: links, folders that cannot be read; and that whatever is left out is told."""
+"""Real-world folders: links, unreadable folders, and notes on all that is left out."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def linked(tmp_path: Path) -> Path:
     return root
 
 
-def test_classes_that_are_links_are_followed_if_asked(linked: Path) -> None:
+def test_class_folders_that_are_links_are_followed_on_request(linked: Path) -> None:
     assert found(linked, follow_links=False) == ["A/a.avi"]
     listing = find_videos(load_manifest(FOLDER_MANIFEST), linked, None, follow_links=True)
     assert [(video.path, video.class_name) for video in listing.videos] == [
@@ -47,7 +47,7 @@ def test_classes_that_are_links_are_followed_if_asked(linked: Path) -> None:
 
 
 def test_a_cache_of_links_to_blobs_is_read(tmp_path: Path) -> None:
-    """As Hugging Face keeps data sets: the link has the ending, the blob has none."""
+    """As in the cache of Hugging Face: the link has the extension, the blob has none."""
     grow(tmp_path, "blobs/0123abcd", "blobs/4567cdef")
     link(tmp_path / "snapshots" / "rev" / "A" / "a.avi", "../../../blobs/0123abcd")
     link(tmp_path / "snapshots" / "rev" / "B" / "b.avi", "../../../blobs/4567cdef")
@@ -56,7 +56,7 @@ def test_a_cache_of_links_to_blobs_is_read(tmp_path: Path) -> None:
         found(tmp_path / "snapshots" / "rev", follow_links=False)
 
 
-def test_loops_end_and_each_real_folder_is_read_once_whatever_the_order(tmp_path: Path) -> None:
+def test_loops_end_and_each_real_folder_is_read_once_in_any_order(tmp_path: Path) -> None:
     root = grow(tmp_path / "root", "A/a.avi", "A/deep/b.avi")
     outside = grow(tmp_path / "outside", "x.avi", "inner/y.avi")
     link(root / "B", root / "A")  # is listed already, as A
@@ -74,7 +74,7 @@ def test_loops_end_and_each_real_folder_is_read_once_whatever_the_order(tmp_path
 
 
 def test_a_folder_of_many_levels_is_read(tmp_path: Path) -> None:
-    """Deeper than Python calls functions."""
+    """Deeper than Python's limit of recursion."""
     folders = [tmp_path / "/".join("d" * depth) for depth in range(1, 1200)]
     for folder in folders:
         folder.mkdir()
@@ -88,7 +88,7 @@ def test_a_folder_of_many_levels_is_read(tmp_path: Path) -> None:
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
-    """Let folders of a name be unreadable, for the superuser, too."""
+    """Make folders of a name unreadable, even for the superuser."""
     scandir = os.scandir
 
     def scan(folder: str | Path) -> object:
@@ -114,9 +114,7 @@ def test_a_folder_that_cannot_be_read_stops_every_command(
     assert not (tmp_path / "out").exists()
 
 
-def test_what_root_alone_may_read_on_a_disk_does_not_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lost_and_found_of_a_disk_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = grow(tmp_path, "A/a.avi", "lost+found/b.avi")
     refuse(monkeypatch, "lost+found", errno.EACCES)
     assert found(root) == ["A/a.avi"]
@@ -136,7 +134,7 @@ def run(*words: object) -> tuple[int, str]:
     return shown.exit_code, shown.output
 
 
-def test_make_tells_all_that_list_tells_and_links_are_followed_to_the_end(
+def test_make_prints_the_notes_of_list_and_follows_links_in_every_command(
     one_video_and_a_link: Path, tmp_path: Path
 ) -> None:
     root, out = one_video_and_a_link, tmp_path / "out"
@@ -163,13 +161,13 @@ def test_make_tells_all_that_list_tells_and_links_are_followed_to_the_end(
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../a", "a/../../b", "", "a\0b"])
-def test_paths_from_shards_never_lead_out_by_their_names(tmp_path: Path, path: str) -> None:
+def test_paths_from_shards_that_lead_out_are_refused(tmp_path: Path, path: str) -> None:
     with pytest.raises(DatasetError, match="leads out of"):
         resolve_inside(tmp_path, path, follow_links=True)
 
 
-def test_links_in_few_folders_come_first_and_none_leads_above_the_root(tmp_path: Path) -> None:
-    """Else a link to a folder above would give all that lies beside the root its own class."""
+def test_the_least_nested_link_is_followed_and_none_above_the_root(tmp_path: Path) -> None:
+    """Otherwise a link to a folder above would give everything next to the root a class."""
     root = grow(tmp_path / "home" / "root", "A/a.avi")
     grow(tmp_path / "home" / "disk", "B/b.avi", "C/c.avi")
     link(root / "A" / "up", tmp_path)
@@ -183,12 +181,12 @@ def test_links_in_few_folders_come_first_and_none_leads_above_the_root(tmp_path:
     )
 
 
-def test_what_is_hidden_or_no_file_is_told(tmp_path: Path) -> None:
+def test_hidden_videos_and_special_files_are_noted(tmp_path: Path) -> None:
     root = grow(tmp_path, "A/a.avi", ".hidden/b.avi", "A/.c.avi", "A/._a.avi", "A/.DS_Store", ".part.txt")
     os.mkfifo(root / "A" / "pipe.avi")
     contents = walk_folder(root, (".avi",))
     assert contents.videos == ("A/a.avi",)
     assert contents.notes == (
-        "1 pipes, sockets or devices are no videos: A/pipe.avi",
+        "1 pipes, sockets or devices are not videos: A/pipe.avi",
         "2 hidden folders or videos were skipped: .hidden, A/.c.avi",
     )

@@ -1,4 +1,4 @@
-"""Names, recipes, list files and options of any kind: clips, or one of our errors."""
+"""Names, manifests, list files and options of any kind: clips, or one of our errors."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ AWKWARD = [
 ]
 
 
-def test_the_real_command_takes_every_name(tmp_path):
+def test_the_command_accepts_every_name(tmp_path):
     """Labelled, verified against the videos, and listed; one class a name, too."""
     root = tmp_path / "root '#[\n"
     made = write_video(tmp_path / "made.avi", moving_texture(17, 48, 64, 1, 0))
@@ -117,7 +117,7 @@ KEYS = st.sampled_from(
 
 @QUICK
 @given(st.dictionaries(KEYS, VALUES, max_size=3), st.booleans())
-def test_any_mapping_is_a_recipe_or_refused(changes, on_top):
+def test_any_mapping_is_a_manifest_or_refused(changes, on_top):
     try:
         assert isinstance(parse_manifest({**GOOD, **changes} if on_top else changes), Manifest)
     except ConfigError as error:
@@ -126,7 +126,7 @@ def test_any_mapping_is_a_recipe_or_refused(changes, on_top):
 
 @QUICK
 @given(st.one_of(st.binary(max_size=60), st.text("[]{}:!-&*#|>'\"\n ab1", max_size=40).map(str.encode)))
-def test_any_bytes_are_a_recipe_or_refused(tmp_path, data):
+def test_any_bytes_are_a_manifest_or_refused(tmp_path, data):
     path = tmp_path / "a.yaml"
     path.write_bytes(data)
     with pytest.raises(ConfigError):
@@ -146,7 +146,7 @@ def test_any_bytes_are_a_recipe_or_refused(tmp_path, data):
         "9" * 5000,
     ],
 )
-def test_yaml_that_trips_its_parser_is_refused(tmp_path, text):
+def test_yaml_that_crashes_its_parser_is_refused(tmp_path, text):
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(ConfigError):
         load_manifest(tmp_path / "a.yaml")
@@ -170,7 +170,7 @@ def test_yaml_that_trips_its_parser_is_refused(tmp_path, text):
         {"path": "((a{1000}){1000}){1000}"},
     ],
 )
-def test_a_recipe_that_leads_out_or_asks_for_too_much_is_refused(changes):
+def test_a_manifest_that_leads_out_or_asks_for_too_much_is_refused(changes):
     with pytest.raises(ConfigError):
         parse_manifest({**GOOD, **changes})
 
@@ -180,7 +180,7 @@ def test_a_recipe_that_leads_out_or_asks_for_too_much_is_refused(changes):
     [lambda call: call(), lambda call: ThreadPoolExecutor(1).submit(call).result()],
     ids=["main", "other"],
 )
-def test_a_path_that_can_be_tried_in_too_many_ways_ends(tmp_path, monkeypatch, run):
+def test_a_path_that_takes_exponential_time_to_match_is_refused(tmp_path, monkeypatch, run):
     """Exponentially many ways, in the main thread and in another one."""
     monkeypatch.setattr("mas_labels.datasets.path_match.MAX_MATCH_SECONDS", 0.1)
     manifest = parse_manifest({**GOOD, "path": "(a|aa)+b"})
@@ -202,18 +202,18 @@ PATH_PARTS = st.sampled_from(
 
 @QUICK
 @given(st.sampled_from(sorted(MANIFEST_PATHS)), st.lists(PATH_PARTS, max_size=8).map("".join))
-def test_paths_are_matched_as_by_the_standard_library(name, path):
+def test_paths_match_as_in_the_standard_library(name, path):
     pattern = MANIFEST_PATHS[name]
     expected = re.compile(pattern, re.DOTALL).fullmatch(path)
     found = match_paths(pattern, [path]).get(path)
     assert (expected and (expected.regs, expected.groupdict())) == (found and (found.regs, found.groupdict()))
 
 
-def test_a_split_that_cannot_name_a_file_is_refused(tmp_path):
-    recipe = parse_manifest({**GOOD, "path": "(?P<split>.+)/[^/]+", "splits": [{"by": "path"}]})
+def test_a_split_whose_name_cannot_be_part_of_a_file_name_is_refused(tmp_path):
+    manifest = parse_manifest({**GOOD, "path": "(?P<split>.+)/[^/]+", "splits": [{"by": "path"}]})
     contents = FolderContents(("../x/a.avi",), {}, ())
     with pytest.raises(DatasetError, match="becomes part of shards' file names"):
-        list_videos(recipe, contents, tmp_path)
+        list_videos(manifest, contents, tmp_path)
 
 
 @QUICK
@@ -223,8 +223,8 @@ def test_any_bytes_are_a_list_file(tmp_path, data):
     (root / "run").mkdir(parents=True, exist_ok=True)
     (root / "run" / "a.avi").touch()
     (root / "list.txt").write_bytes(data)
-    recipe = parse_manifest({**GOOD, "splits": [{"by": "lists", "files": {"train": "list.txt"}}]})
-    listing = find_videos(recipe, root)
+    manifest = parse_manifest({**GOOD, "splits": [{"by": "lists", "files": {"train": "list.txt"}}]})
+    listing = find_videos(manifest, root)
     assert [video.path for video in listing.videos] == ["run/a.avi"]
     assert describe(listing).isprintable() or "\n" in describe(listing)
 
@@ -263,7 +263,7 @@ def test_a_path_is_inside_or_refused(tmp_path, path):
         assert "leads out of" in str(error)
 
 
-def test_the_recipes_that_come_with_the_project_are_good():
+def test_the_packaged_manifests_are_valid():
     found = sorted(FOLDER_MANIFEST.parent.glob("*.yaml"))
     assert found
     for path in found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.layouts import CLIP, HEAD, ID, found, grow, rows, told, write
+from helpers.layouts import CLIP, HEAD, ID, found, grow, has_note, rows, write
 
 from mas_labels.datasets.find_videos import describe
 from mas_labels.errors import DatasetError
@@ -16,13 +16,15 @@ from mas_labels.errors import DatasetError
 @pytest.mark.parametrize(
     "folder", ["", "train/", "train/home/x/v1-0/train/", "part_0/", "train/part_0/class_one/"]
 )
-def test_kinetics_in_any_folder_has_the_split_and_class_of_its_row(tmp_path: Path, folder: str) -> None:
+def test_a_kinetics_video_in_any_folder_has_the_split_and_class_of_its_row(
+    tmp_path: Path, folder: str
+) -> None:
     root = grow(tmp_path / "k400", f"{folder}{ID}.mp4")
     write(tmp_path / "annotations" / "train.csv", CLIP)
     assert rows(found("kinetics400", root)) == [(f"{folder}{ID}.mp4", "class one", ("train",))]
 
 
-def test_kinetics_in_parts_without_csv(tmp_path: Path) -> None:
+def test_kinetics_in_folders_of_parts_without_csv(tmp_path: Path) -> None:
     root = grow(tmp_path, f"train/part_0/waxing/{ID}.mp4", f"val/waxing/x{ID[1:]}.mp4")
     assert [row[1:] for row in rows(found("kinetics400", root))] == [
         ("waxing", ("train",)),
@@ -56,7 +58,7 @@ def test_a_test_list_without_labels_gives_videos_without_class(tmp_path: Path, l
     assert [(video.path, video.class_name) for video in listing.missing] == [
         ("gone_gone12_000001_000002.mp4", None)
     ]
-    assert told(listing, "2 rows of test.csv have no label: no class for their videos")
+    assert has_note(listing, "2 rows of test.csv have no label: their videos have no class")
     assert "(no class)" in describe(listing)
 
 
@@ -68,7 +70,7 @@ def test_a_class_in_two_spellings_is_one_across_splits(tmp_path: Path, other: st
     root = grow(tmp_path / "k400", f"train/one two/{ID}.mp4", f"val/{other}/x{ID[1:]}.mp4")
     listing = found("kinetics400", root)
     assert len(listing.classes) == 1 and {video.class_index for video in listing.videos} == {0}
-    assert told(listing, "1 class names are other spellings of a class and taken for it: ")
+    assert has_note(listing, "1 class names are other spellings of a class and were merged with it: ")
     write(root / "train.csv", HEAD + "one_two,ABCDEFGHIJK,27,37,train\n")
     write(root / "val.csv", HEAD + f"{other},xBCDEFGHIJK,27,37,val\n")
     assert len(found("kinetics400", root).classes) == 1
@@ -80,12 +82,14 @@ def test_a_class_in_two_unicode_forms_is_one(tmp_path: Path) -> None:
     assert len(listing.classes) == 1 and len({video.path for video in listing.videos}) == 2
 
 
-def test_a_class_list_decides_the_spelling(tmp_path: Path) -> None:
+def test_a_class_list_determines_the_spelling(tmp_path: Path) -> None:
     root = grow(tmp_path, "yo_yo/v_YoYo_g01_c01.avi", "Yo Yo/v_YoYo_g01_c02.avi")
     write(root / "classInd.txt", "1 Yo_Yo\n")
     listing = found("ucf101", root)
     assert listing.classes == ("Yo_Yo",) and {video.class_name for video in listing.videos} == {"Yo_Yo"}
-    assert told(listing, "2 class names are other spellings of a class and taken for it: Yo Yo is Yo_Yo, ...")
+    assert has_note(
+        listing, "2 class names are other spellings of a class and were merged with it: Yo Yo is Yo_Yo, ..."
+    )
 
 
 # several files of one clip
@@ -93,7 +97,7 @@ def test_a_class_list_decides_the_spelling(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("with_csv", [True, False])
 @pytest.mark.parametrize(
-    ("paths", "taken"),
+    ("paths", "kept"),
     [
         ((f"train/class one/{ID}.mp4", f"train/class one/{ID}.mkv"), f"train/class one/{ID}.mp4"),
         ((f"train/class one/{ID}.mkv", f"train/part_2/class one/{ID}.mkv"), f"train/class one/{ID}.mkv"),
@@ -104,27 +108,27 @@ def test_a_class_list_decides_the_spelling(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_one_file_of_a_clip_is_taken_and_the_other_told(
-    tmp_path: Path, paths: tuple[str, ...], taken: str, with_csv: bool
+def test_one_file_of_a_clip_is_kept_and_the_other_noted(
+    tmp_path: Path, paths: tuple[str, ...], kept: str, with_csv: bool
 ) -> None:
     root = grow(tmp_path / "k400", *paths)
     if with_csv:
         write(tmp_path / "annotations" / "train.csv", CLIP)
     listing = found("kinetics400", root)
-    assert rows(listing) == [(taken, "class one", ("train",))]
-    (other,) = set(paths) - {taken}
-    assert told(listing, f"1 files are other copies of a video and left out: {other} ({taken} is used")
+    assert rows(listing) == [(kept, "class one", ("train",))]
+    (other,) = set(paths) - {kept}
+    assert has_note(listing, f"1 files are duplicates of a video and left out: {other} ({kept} is used")
     assert listing.classes == ("class one",)
 
 
-def test_a_replacement_of_nothing_has_the_class_of_its_row(tmp_path: Path) -> None:
+def test_a_replacement_without_an_original_has_the_class_of_its_row(tmp_path: Path) -> None:
     root = grow(tmp_path / "k400", f"replacement/{ID}.mp4")
     assert rows(found("kinetics400", root)) == [(f"replacement/{ID}.mp4", None, ())]
     write(root / "train.csv", CLIP)
     assert rows(found("kinetics400", root)) == [(f"replacement/{ID}.mp4", "class one", ("train",))]
 
 
-def test_a_folder_of_a_split_is_no_class_of_a_video_without_row(tmp_path: Path) -> None:
+def test_a_split_folder_is_not_the_class_of_a_video_without_row(tmp_path: Path) -> None:
     root = grow(tmp_path, f"train/{ID}.mp4", "train/ABCDEFGHIJZ_000027_000037.mp4")
     write(root / "train.csv", CLIP)
     listing = found("kinetics400", root)
@@ -132,13 +136,14 @@ def test_a_folder_of_a_split_is_no_class_of_a_video_without_row(tmp_path: Path) 
     assert [video.class_name for video in listing.videos] == ["class one", None]
 
 
-def test_a_video_with_rows_of_two_classes_is_told(tmp_path: Path) -> None:
+def test_a_video_with_rows_of_two_classes_is_noted(tmp_path: Path) -> None:
     root = grow(tmp_path, f"train/{ID}.mp4")
     write(root / "train.csv", CLIP + "class_one,ABCDEFGHIJK,27,37,train\n")
-    assert not told(found("kinetics400", root), "several classes")
+    assert not has_note(found("kinetics400", root), "several classes")
     write(root / "train.csv", CLIP + "two,ABCDEFGHIJK,27,37,train\n")
     listing = found("kinetics400", root)
     assert [video.class_name for video in listing.videos] == ["two"]
-    assert told(
-        listing, f"1 videos have rows of several classes, the last is taken: train/{ID}.mp4 (class one, two)"
+    assert has_note(
+        listing,
+        f"1 videos have rows with several classes; the last one is used: train/{ID}.mp4 (class one, two)",
     )

@@ -1,27 +1,27 @@
-"""Hints at another root or manifest where classes and splits are not where they were looked for."""
+"""Hints at another root or manifest, for classes and splits in unexpected folders."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from helpers.layouts import found, grow, told, write
+from helpers.layouts import found, grow, has_note, write
 
 from mas_labels.errors import DatasetError
 
 
-def test_a_root_that_hides_the_classes_is_told(tmp_path: Path) -> None:
+def test_a_root_that_hides_the_classes_is_noted(tmp_path: Path) -> None:
     root = grow(tmp_path / "root", "data/A/1.avi", "data/B/2.avi")
-    assert told(
+    assert has_note(
         found("folder", root),
-        "all videos lie in data, which is taken for their class: with it as the root there are 2",
+        "all videos are in data, which is read as their class: with it as the root there are 2",
     )
-    assert not told(found("folder", root / "data"), "taken for")
-    assert told(
-        found("split_folders", root / "data"), f"if A, B are classes and no splits, the root is {root}"
+    assert not has_note(found("folder", root / "data"), "read as")
+    assert has_note(
+        found("split_folders", root / "data"), f"if A, B are classes, not splits, the root is {root}"
     )
     one_class = grow(tmp_path / "one", "wave/wave/x.avi", "wave/wave/y.avi")
-    assert not told(found("hmdb51", one_class, hmdb51_lists(tmp_path)), "taken for their class")
+    assert not has_note(found("hmdb51", one_class, hmdb51_lists(tmp_path)), "read as their class")
 
 
 def hmdb51_lists(tmp_path: Path) -> Path:
@@ -29,18 +29,20 @@ def hmdb51_lists(tmp_path: Path) -> Path:
     return tmp_path / "lists"
 
 
-def test_splits_below_the_classes_are_told_with_what_reads_them(tmp_path: Path) -> None:
+def test_splits_below_the_classes_are_noted_with_a_manifest_for_them(tmp_path: Path) -> None:
     root = grow(tmp_path, "A/train/1.avi", "A/test/2.avi", "B/train/3.avi")
-    assert told(found("split_folders", root), "path: '(?P<class>[^/]+)/(?P<split>[^/]+)/.+'")
+    assert has_note(found("split_folders", root), "path: '(?P<class>[^/]+)/(?P<split>[^/]+)/.+'")
 
 
-def test_videos_without_folders_are_not_sent_to_a_root_that_has_one_class(tmp_path: Path) -> None:
+def test_videos_without_folders_get_no_hint_at_a_root_with_one_class(tmp_path: Path) -> None:
     root = grow(tmp_path / "hmdb51", "x_wave_f.avi", "x_run_f.avi")
-    with pytest.raises(DatasetError, match=r"If hmdb51 is their class, .*; else give each class a folder"):
+    with pytest.raises(
+        DatasetError, match=r"If hmdb51 is their class, .*; else give each class its own folder"
+    ):
         found("hmdb51", root, hmdb51_lists(tmp_path))
 
 
-def test_names_that_no_root_fits_are_refused_with_a_remedy(tmp_path: Path) -> None:
+def test_names_that_match_under_no_root_are_refused_with_a_remedy(tmp_path: Path) -> None:
     root = grow(tmp_path, "train/class one/ABCDEFGHIJK.mp4")
-    with pytest.raises(DatasetError, match=r"Rename them, or describe .* manifest of your own"):
+    with pytest.raises(DatasetError, match=r"Rename them, or describe .* your own manifest"):
         found("kinetics400", root)

@@ -1,4 +1,4 @@
-"""Data sets as people have them: re-encoded, moved, doubled, with lists that other programs wrote.
+"""Real-world data sets: re-encoded, moved, duplicated, with lists that other programs wrote.
 
 Files are empty, since a listing reads names alone. What was found on disk keeps its path in any case.
 """
@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers.layouts import CLIP, ID, found, grow, rows, told, write
+from helpers.layouts import CLIP, ID, found, grow, has_note, rows, write
 
 from mas_labels.datasets.find_videos import Listing, find_videos
 from mas_labels.datasets.leakage import split_pairs
@@ -44,19 +44,19 @@ VIDEO = "Archery/v_Archery_g08_c02"
         "Archery/v_Archery_g08_c02 120 3",
     ],
 )
-def test_a_line_names_its_video_whoever_wrote_it(tmp_path: Path, line: str, path: str) -> None:
+def test_a_line_of_any_style_names_its_video(tmp_path: Path, line: str, path: str) -> None:
     root = grow(tmp_path / "data", path, "Archery/v_Archery_g09_c01.avi")
     write(tmp_path / "lists" / "trainlist01.txt", f"{line}\n")
     listing = found("ucf101", root, tmp_path / "lists")
     assert rows(listing)[0] == (path, "Archery", ("train1",))
     assert listing.missing == () and listing.unlisted == ("Archery/v_Archery_g09_c01.avi",)
     if path.endswith((".mp4", ".WebM")) or line.startswith(("UCF", "arch", "D:")):
-        assert told(listing, "1 videos differ from the lists in case, extension or folders in front")
+        assert has_note(listing, "1 videos differ from the lists only in case, extension or leading folders")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_lists_may_be_of_any_system(tmp_path: Path, encoding: str, end: str) -> None:
+def test_lists_of_any_operating_system_are_read(tmp_path: Path, encoding: str, end: str) -> None:
     root = grow(tmp_path / "data", "Yo Yo/v_Yo Yo_g01_c01.avi", f"{VIDEO}.avi")
     lines = [f"{VIDEO}.avi 2", "Yo Yo/v_Yo Yo_g01_c01.avi 1", ""]
     write(tmp_path / "lists" / "trainlist01.txt", end.join(lines).encode(encoding))
@@ -74,7 +74,7 @@ def test_lists_may_be_of_any_system(tmp_path: Path, encoding: str, end: str) -> 
     "path",
     ["wave/x_wave_f.mp4", "wave/wave/x_wave_f.avi", "hmdb51_org/Wave/x_wave_f.mkv", "x/y/wave/x_wave_f.avi"],
 )
-def test_hmdb51_as_it_unpacks_and_re_encoded(tmp_path: Path, line: str, path: str) -> None:
+def test_hmdb51_as_unpacked_and_re_encoded(tmp_path: Path, line: str, path: str) -> None:
     root = grow(tmp_path / "data", path)
     write(tmp_path / "lists" / "wave_test_split1.txt", f"{line}\n")
     listing = found("hmdb51", root, tmp_path / "lists")
@@ -85,7 +85,7 @@ def test_hmdb51_as_it_unpacks_and_re_encoded(tmp_path: Path, line: str, path: st
 @pytest.mark.parametrize(
     "before", ["", "UCF-101/", "data/UCF-101/"], ids=["as unpacked", "one folder", "two folders"]
 )
-def test_official_lists_fit_a_re_encoded_ucf101(shared_splits: Path, tmp_path: Path, before: str) -> None:
+def test_official_lists_match_a_re_encoded_ucf101(shared_splits: Path, tmp_path: Path, before: str) -> None:
     lists = shared_splits / "ucf101"
     names = [line.split()[0] for line in read_lines(lists / "trainlist01.txt")][::500]
     root = grow(tmp_path / "data", *(before + name.replace(".avi", ".mp4") for name in names))
@@ -94,9 +94,9 @@ def test_official_lists_fit_a_re_encoded_ucf101(shared_splits: Path, tmp_path: P
     assert all(video.path.startswith(before) and video.class_index >= 0 for video in listing.videos)
 
 
-def test_flat_ucf101_below_the_root_is_told(tmp_path: Path) -> None:
+def test_flat_ucf101_below_the_root_is_noted(tmp_path: Path) -> None:
     listing = found("ucf101", grow(tmp_path, "videos/v_Archery_g08_c02.avi", "videos/v_YoYo_g01_c01.avi"))
-    assert told(listing, "the whole data set has 101 classes, here are 1")
+    assert has_note(listing, "the whole data set has 101 classes, found 1")
 
 
 def test_flat_ucf101_has_its_classes_from_the_names(tmp_path: Path) -> None:
@@ -127,41 +127,44 @@ def own(root: Path, train: str, test: str = "") -> Listing:
     return find_videos(parse_manifest(OWN), root, root.parent / "lists")
 
 
-def test_names_that_fit_several_videos_are_not_used_and_told(tmp_path: Path) -> None:
+def test_ambiguous_names_are_not_used_but_noted(tmp_path: Path) -> None:
     root = grow(tmp_path / "data", "A/x.avi", "B/x.avi", "B/y.avi")
     listing = own(root, "x.avi\n", "y.avi\n")  # which x?
     assert [video.splits for video in listing.videos] == [(), (), ("test",)]
-    assert told(
-        listing, "1 listed names fit several videos, or several of them one, and are not used: x.avi (A/x"
+    assert has_note(
+        listing, "1 listed names match several videos, or several of them one, and are not used: x.avi (A/x"
     )
     listing = own(grow(tmp_path / "flat" / "data", "x.avi"), "A/x.avi\n", "B/x.avi\n")  # whose x?
-    assert [video.splits for video in listing.videos] == [()] and told(listing, "2 listed names fit several")
+    assert [video.splits for video in listing.videos] == [()] and has_note(
+        listing, "2 listed names match several"
+    )
 
 
-def test_a_name_in_another_folder_is_not_matched_but_shown(tmp_path: Path) -> None:
+def test_a_name_in_another_folder_is_not_matched_but_noted(tmp_path: Path) -> None:
     listing = own(grow(tmp_path / "data", "B/x.avi"), "A/x.avi\n")
     assert [video.path for video in listing.missing] == ["A/x.avi"]
-    assert told(
-        listing, "1 listed videos differ from others here in folder or case: listed A/x.avi, here B/x.avi"
+    assert has_note(
+        listing,
+        "1 listed videos differ from others on disk in folder or case: listed A/x.avi, on disk B/x.avi",
     )
-    with pytest.raises(DatasetError, match="differ from others here in folder or case"):
+    with pytest.raises(DatasetError, match="differ from others on disk in folder or case"):
         listing.select("train")
 
 
-def test_lists_of_another_data_set_are_shown_beside_the_videos(tmp_path: Path) -> None:
+def test_lists_of_another_data_set_are_noted(tmp_path: Path) -> None:
     listing = own(grow(tmp_path / "data", "B/x.avi"), "A/1.avi\nA/2.avi\n")
-    assert told(listing, "no name in the lists is on disk: listed is for example A/1.avi, here lies B/x.avi")
+    assert has_note(listing, "no name in the lists is on disk: listed, for example, A/1.avi, on disk B/x.avi")
 
 
 # several files of one video
 
 
-def test_of_two_files_of_a_listed_video_the_listed_one_is_taken(tmp_path: Path) -> None:
+def test_of_two_files_of_a_video_the_listed_one_is_kept(tmp_path: Path) -> None:
     root = grow(tmp_path / "data", "Archery/v_Archery_g08_c02.avi", "Archery/v_Archery_g08_c02.mp4")
     listing = found("ucf101", root)  # without lists the first extension of the manifest
     assert [video.path for video in listing.videos] == [f"{VIDEO}.avi"]
-    assert told(
-        listing, f"1 files are other copies of a video and left out: {VIDEO}.mp4 ({VIDEO}.avi is used"
+    assert has_note(
+        listing, f"1 files are duplicates of a video and left out: {VIDEO}.mp4 ({VIDEO}.avi is used"
     )
     write(tmp_path / "lists" / "trainlist01.txt", f"{VIDEO}.mp4 1\n")
     listing = found("ucf101", root, tmp_path / "lists")
@@ -170,7 +173,7 @@ def test_of_two_files_of_a_listed_video_the_listed_one_is_taken(tmp_path: Path) 
     assert [row[2] for row in rows(found("ucf101", root, tmp_path / "lists"))] == [("test1",), ("train1",)]
 
 
-def test_two_files_of_one_stem_stay_two_videos_without_lists(tmp_path: Path) -> None:
+def test_two_files_with_one_stem_are_two_videos_without_lists(tmp_path: Path) -> None:
     assert len(found("folder", grow(tmp_path, "A/a.avi", "A/a.mp4")).videos) == 2
 
 
@@ -187,15 +190,15 @@ def test_split_folders(tmp_path: Path) -> None:
         ("train/B/deep/b.mp4", "B", ("train",)),
         ("val/a/c.avi", "A", ("val",)),
     ]
-    assert told(found("folder", root), "test, train, val are taken for classes")
-    assert told(found("folder", root), "use the manifest split_folders")
+    assert has_note(found("folder", root), "test, train, val are read as classes")
+    assert has_note(found("folder", root), "use the manifest split_folders")
     too_high = found("split_folders", grow(tmp_path / "above", "videos/train/A/a.avi", "videos/test/A/b.avi"))
-    assert told(too_high, f"use the manifest split_folders and the root {tmp_path / 'above' / 'videos'}")
+    assert has_note(too_high, f"use the manifest split_folders and the root {tmp_path / 'above' / 'videos'}")
     with pytest.raises(DatasetError, match="not all"):
         found("split_folders", grow(tmp_path / "other", "all/A/a.avi"))
 
 
-def test_splits_of_any_usual_name_are_compared() -> None:
+def test_splits_with_any_usual_name_are_compared() -> None:
     assert split_pairs(["training", "validation", "testing"]) == [
         ("training", "validation"),
         ("training", "testing"),
@@ -205,12 +208,12 @@ def test_splits_of_any_usual_name_are_compared() -> None:
 @pytest.mark.parametrize(
     ("paths", "root", "hint"),
     [
-        (["yupenn/Beach/1.mov", "yupenn/Ocean/2.mov"], ".", r"They fit if the root is \S+/yupenn$"),
-        (["yupenn/Beach/1.mov"], "yupenn/Beach", r"They fit if the root is \S+/yupenn$"),
+        (["yupenn/Beach/1.mov", "yupenn/Ocean/2.mov"], ".", r"They match if the root is \S+/yupenn$"),
+        (["yupenn/Beach/1.mov"], "yupenn/Beach", r"They match if the root is \S+/yupenn$"),
         (["one/Beach/1.mov", "two/Ocean/2.mov"], ".", r"each of these as a root: one, two$"),
     ],
 )
-def test_a_root_that_does_not_fit_is_refused_with_one_that_does(
+def test_a_wrong_root_is_refused_with_a_hint_at_the_right_one(
     tmp_path: Path, paths: list[str], root: str, hint: str
 ) -> None:
     grow(tmp_path, *paths)
@@ -218,9 +221,9 @@ def test_a_root_that_does_not_fit_is_refused_with_one_that_does(
         found("yupenn", tmp_path / root)
 
 
-def test_strangers_are_told_with_the_root_that_they_fit(tmp_path: Path) -> None:
+def test_unmatched_videos_are_noted_with_a_root_that_matches(tmp_path: Path) -> None:
     root = grow(tmp_path, "Beach/1.mov", "part_2/Beach/2.mov")
-    assert told(found("yupenn", root), f"part_2/Beach/2.mov. They fit if the root is {root / 'part_2'}")
+    assert has_note(found("yupenn", root), f"part_2/Beach/2.mov. They match if the root is {root / 'part_2'}")
 
 
 @pytest.mark.parametrize("number", ["EACCES", "EIO"])
@@ -245,7 +248,7 @@ def test_a_folder_of_lists_that_cannot_be_read_stops_the_run(
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_utf16_needs_no_mark(tmp_path: Path, encoding: str) -> None:
+def test_utf16_is_read_without_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
     root = grow(tmp_path / "data", f"{VIDEO}.avi")
     write(tmp_path / "lists" / "trainlist01.txt", f"{VIDEO}.avi 1\r\n".encode(encoding))
     write(tmp_path / "lists" / "classInd.txt", "1 Archery\r\n".encode(encoding))
@@ -275,7 +278,7 @@ def test_a_listed_name_without_extension_is_missing_once(tmp_path: Path) -> None
         ("hmdb51", "wave/x.avi", "test_train_splits/testTrainMulti_7030_splits", "wave_test_split1.txt"),
     ],
 )
-def test_lists_are_found_in_a_folder_called_as_their_archive(
+def test_lists_are_found_in_a_folder_named_like_their_archive(
     tmp_path: Path, manifest: str, video: str, folder: str, name: str
 ) -> None:
     root = grow(tmp_path / "data", video)
@@ -284,10 +287,10 @@ def test_lists_are_found_in_a_folder_called_as_their_archive(
 
 
 @pytest.mark.parametrize("other", ["Dance ", "dance", " Dance", "DANCE_"])
-def test_blanks_that_nobody_sees_make_no_class(tmp_path: Path, other: str) -> None:
+def test_invisible_blanks_do_not_make_a_class(tmp_path: Path, other: str) -> None:
     root = grow(tmp_path, "train/Dance/a.avi", f"val/{other}/b.avi")
     listing = found("split_folders", root)
-    assert len(listing.classes) == 1 and told(listing, "1 class names are other spellings")
+    assert len(listing.classes) == 1 and has_note(listing, "1 class names are other spellings")
 
 
 @pytest.mark.parametrize("between", [";", "\t"])
@@ -297,8 +300,8 @@ def test_a_table_may_have_other_separators(tmp_path: Path, between: str) -> None
     assert [video.class_name for video in found("kinetics400", root).select("train")] == ["class one"]
 
 
-def test_a_table_that_does_not_fit_is_told_in_words(tmp_path: Path) -> None:
+def test_an_invalid_table_is_refused_with_the_reason(tmp_path: Path) -> None:
     root = grow(tmp_path, f"train/{ID}.mp4")
     write(root / "train.csv", CLIP.replace("youtube_id", "video"))
-    with pytest.raises(DatasetError, match=r"\(there is no 'youtube_id'\)\. Mend the table"):
+    with pytest.raises(DatasetError, match=r"\(there is no 'youtube_id'\)\. Fix the table"):
         found("kinetics400", root)

@@ -13,7 +13,7 @@ from mas_labels.shards.shard_set import ShardSet
 from mas_train.data.leakage import VideoNames, find_leaks, shared_names
 
 
-def test_videos_in_both_are_told(train: ShardSet, test: ShardSet) -> None:
+def test_videos_in_both_are_found(train: ShardSet, test: ShardSet) -> None:
     assert find_leaks(train, test) == []
     assert find_leaks(train, train) == [
         "8 videos are in the training and in the test shards, such as 'blue/0001.avi'"
@@ -27,14 +27,14 @@ def test_groups_count_within_a_class(train: ShardSet) -> None:
             for video in train.videos
         )
 
-    (told,) = shared_names(grouped("a", "07", "blue"), grouped("b", "07", "blue"))
-    assert told == "1 groups are in the training and in the test shards, such as 'blue group 07'"
+    (has_note,) = shared_names(grouped("a", "07", "blue"), grouped("b", "07", "blue"))
+    assert has_note == "1 groups are in the training and in the test shards, such as 'blue group 07'"
     assert shared_names(grouped("a", "07", "blue"), grouped("b", "07", "red")) == []
     assert shared_names(grouped("a", "07", "blue"), grouped("b", "08", "blue")) == []
 
 
 @pytest.mark.parametrize("options", [{}, {"frames": "raw"}, {"clip_stride_frames": 8}, {"fps": "30"}])
-def test_copies_under_other_names_are_told_however_they_are_stored(
+def test_copies_with_other_names_are_found_however_they_are_stored(
     train: ShardSet, test: ShardSet, tmp_path: Path, options: dict[str, object]
 ) -> None:
     learnt, tested = (shards.paths[0].parent.parent / "videos" for shards in (train, test))
@@ -46,7 +46,7 @@ def test_copies_under_other_names_are_told_however_they_are_stored(
     ]
 
 
-def test_files_of_equal_size_with_other_pictures_are_no_copies(train: ShardSet, tmp_path: Path) -> None:
+def test_files_of_equal_size_with_other_pictures_are_not_copies(train: ShardSet, tmp_path: Path) -> None:
     for part, seed in (("one", 1), ("two", 2)):  # uncompressed: the size is that of the frames
         frames = moving_texture(17, 60, 80, 1, 0, seed=seed)
         write_video(tmp_path / part / "a" / f"{part}.avi", frames, codec="RGBA")

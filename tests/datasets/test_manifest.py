@@ -1,4 +1,4 @@
-"""Recipes, listings and splits; no video is decoded here, so the files are empty."""
+"""Manifests, listings and splits; no video is decoded here, so the files are empty."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from mas_labels.names import printable
 UCF101_SPLITS = ("train1", "test1", "train2", "test2", "train3", "test3")
 
 
-def recipe(name: str) -> Manifest:
+def packaged(name: str) -> Manifest:
     return load_manifest(name)
 
 
@@ -65,7 +65,7 @@ def write_ucf_lists(folder: Path, classes: tuple[str, ...], end: str = "\n") -> 
         (folder / name).write_bytes("".join(line + end for line in lines).encode())
 
 
-# the recipes themselves
+# the manifests themselves
 
 
 def test_a_name_finds_the_packaged_manifest_and_a_file_wins(tmp_path, monkeypatch) -> None:
@@ -89,14 +89,14 @@ def test_manifests_are_listed_and_shown() -> None:
 
 
 @pytest.mark.parametrize("path", packaged_manifests().values(), ids=lambda path: path.stem)
-def test_every_recipe_loads_and_bears_its_file_name(path: Path) -> None:
+def test_every_manifest_loads_and_has_the_name_of_its_file(path: Path) -> None:
     assert load_manifest(path).name == path.stem
 
 
 MINIMAL = {"name": "mine", "description": "d", "path": ".+", "extensions": [".AVI"]}
 
 
-def test_a_minimal_recipe_has_the_defaults() -> None:
+def test_a_minimal_manifest_has_the_defaults() -> None:
     manifest = parse_manifest(MINIMAL)
     assert manifest == Manifest("mine", "d", ".+", (".avi",))
     assert (manifest.videos_per_shard, manifest.store_boundaries, manifest.splits) == (16, True, ())
@@ -125,19 +125,19 @@ def test_a_minimal_recipe_has_the_defaults() -> None:
         ),
     ],
 )
-def test_a_wrong_recipe_is_refused_with_its_key(change: dict[str, object], says: str) -> None:
+def test_an_invalid_manifest_is_refused_with_its_key(change: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says.replace("(", r"\(")):
         parse_manifest({**MINIMAL, **change})
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", ""])
-def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_manifest_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"x\.yaml"):
         load_manifest(tmp_path / "x.yaml")
 
 
-def test_a_recipe_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
+def test_a_missing_manifest_is_refused_with_those_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(MINIMAL))
     with pytest.raises(ConfigError, match=r"other\.yaml"):
         load_manifest(tmp_path / "x.yaml")
@@ -173,14 +173,14 @@ def test_split_extension(path: str, stem: str, extension: str) -> None:
 def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
     name = b"caf\xe9 \n\xe8\xa7\x86.avi"
     (Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))).touch()
-    listing = find_videos(recipe("folder"), tmp_path)
+    listing = find_videos(packaged("folder"), tmp_path)
     assert os.fsencode(listing.videos[0].path) == name
     assert (listing.root / listing.videos[0].path).is_file()
     assert printable(listing.videos[0].path) == "caf\\xe9 \\n视.avi"
     describe(listing).encode("utf-8")
 
 
-def test_links_out_of_the_root_are_not_followed_and_said(grow: Grow) -> None:
+def test_links_out_of_the_root_are_noted_but_not_followed(grow: Grow) -> None:
     root = grow("here.avi")
     outside = grow("far.avi", root="elsewhere")
     (root / "inside.avi").symlink_to(root / "here.avi")
@@ -188,7 +188,7 @@ def test_links_out_of_the_root_are_not_followed_and_said(grow: Grow) -> None:
     (root / "broken.avi").symlink_to(root / "nothing.avi")
     (root / "folder").symlink_to(outside)
     (root / "loop").symlink_to(root)
-    listing = find_videos(recipe("folder"), root)
+    listing = find_videos(packaged("folder"), root)
     assert [video.path for video in listing.videos] == ["here.avi", "inside.avi"]
     assert listing.notes == (
         "3 symbolic links were not followed (--follow-links does, or copy what they lead to): folder, loop, "
@@ -197,27 +197,27 @@ def test_links_out_of_the_root_are_not_followed_and_said(grow: Grow) -> None:
     )
 
 
-def test_a_pipe_with_a_video_name_is_no_video(grow: Grow) -> None:
+def test_a_pipe_with_the_name_of_a_video_is_skipped(grow: Grow) -> None:
     root = grow("a.avi")
     os.mkfifo(root / "b.avi")
-    assert [video.path for video in find_videos(recipe("folder"), root).videos] == ["a.avi"]
+    assert [video.path for video in find_videos(packaged("folder"), root).videos] == ["a.avi"]
 
 
 def test_a_missing_root_a_file_and_a_folder_without_videos_are_refused(grow: Grow) -> None:
     root = grow("a.txt", "b.txt", "c.jpg")
     with pytest.raises(DatasetError, match="found nothing"):
-        find_videos(recipe("folder"), root / "nowhere")
+        find_videos(packaged("folder"), root / "nowhere")
     with pytest.raises(DatasetError, match="found a file"):
-        find_videos(recipe("folder"), root / "a.txt")
+        find_videos(packaged("folder"), root / "a.txt")
     with pytest.raises(DatasetError, match=r"found 1 \.jpg, 2 \.txt"):
-        find_videos(recipe("folder"), root)
+        find_videos(packaged("folder"), root)
 
 
 # any folder
 
 
 def test_folder_subfolders_are_classes_alphabetically_ignoring_case(grow: Grow) -> None:
-    listing = find_videos(recipe("folder"), grow("b/1.mp4", "A/x/2.mkv", "c/3.MOV", "4.avi"))
+    listing = find_videos(packaged("folder"), grow("b/1.mp4", "A/x/2.mkv", "c/3.MOV", "4.avi"))
     assert listing.classes == ("A", "b", "c")
     assert [(v.path, v.class_name, v.class_index) for v in listing.videos] == [
         ("4.avi", None, -1),
@@ -227,33 +227,35 @@ def test_folder_subfolders_are_classes_alphabetically_ignoring_case(grow: Grow) 
     ]
 
 
-def test_folder_classes_that_differ_in_case_are_one_and_told(grow: Grow) -> None:
-    listing = find_videos(recipe("folder"), grow("Walk/1.avi", "walk/1.avi"))
+def test_folder_classes_that_differ_in_case_are_merged_and_noted(grow: Grow) -> None:
+    listing = find_videos(packaged("folder"), grow("Walk/1.avi", "walk/1.avi"))
     assert [(v.path, v.class_name, v.class_index) for v in listing.videos] == [
         ("Walk/1.avi", "Walk", 0),
         ("walk/1.avi", "Walk", 0),
     ]
-    assert listing.notes == ("1 class names are other spellings of a class and taken for it: walk is Walk",)
+    assert listing.notes == (
+        "1 class names are other spellings of a class and were merged with it: walk is Walk",
+    )
 
 
 def test_folder_without_classes_has_one_split_all(grow: Grow) -> None:
-    listing = find_videos(recipe("folder"), grow("b.avi", "a.avi"))
+    listing = find_videos(packaged("folder"), grow("b.avi", "a.avi"))
     assert listing.classes == () and listing.unlisted == ()
     assert [video.path for video in listing.select("all")] == ["a.avi", "b.avi"]
     with pytest.raises(ConfigError, match="there are: all"):
         listing.select("train")
 
 
-def test_a_recipe_that_reads_no_lists_refuses_a_folder_of_lists(grow: Grow, tmp_path: Path) -> None:
+def test_a_manifest_that_reads_no_lists_refuses_a_folder_of_lists(grow: Grow, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="reads no list files"):
-        find_videos(recipe("folder"), grow("a.avi"), tmp_path)
+        find_videos(packaged("folder"), grow("a.avi"), tmp_path)
 
 
 # splits
 
 
 def test_ucf101_by_group_numbers(grow: Grow) -> None:
-    listing = find_videos(recipe("ucf101"), grow(*ucf_paths()))
+    listing = find_videos(packaged("ucf101"), grow(*ucf_paths()))
     assert listing.split_names == UCF101_SPLITS
     tests = {split: {int(v.group or 0) for v in listing.select(split)} for split in UCF101_SPLITS}
     everyone = set(range(1, 26))
@@ -265,13 +267,13 @@ def test_ucf101_by_group_numbers(grow: Grow) -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("place", ["root", "beside", "given"])
-def test_ucf101_lists_are_found_in_and_beside_the_root_and_where_told(
+def test_ucf101_lists_are_found_in_the_root_next_to_it_and_in_a_given_folder(
     grow: Grow, tmp_path: Path, place: str, end: str
 ) -> None:
     root = grow(*ucf_paths())
     folder = {"root": root, "beside": root.parent / "ucfTrainTestlist", "given": tmp_path / "lists"}[place]
     write_ucf_lists(folder, ("Archery", "YoYo"), end)
-    listing = find_videos(recipe("ucf101"), root, folder if place == "given" else None)
+    listing = find_videos(packaged("ucf101"), root, folder if place == "given" else None)
     assert listing.classes == ("YoYo", "Archery")
     assert listing.split_names == ("train1", "test1")
     assert len(listing.select("train1")) == 36
@@ -279,11 +281,13 @@ def test_ucf101_lists_are_found_in_and_beside_the_root_and_where_told(
     assert listing.missing == () and listing.unlisted == ()
 
 
-def test_missing_and_unlisted_videos_and_classes_are_told_apart(grow: Grow, tmp_path: Path) -> None:
+def test_missing_and_unlisted_videos_and_missing_classes_are_distinguished(
+    grow: Grow, tmp_path: Path
+) -> None:
     paths = [path for path in ucf_paths() if "YoYo" not in path and "g01" not in path]
     root = grow(*paths, "Extra/v_Extra_g01_c01.avi", "stray.avi")
     write_ucf_lists(tmp_path / "lists", ("Archery", "YoYo"))
-    listing = find_videos(recipe("ucf101"), root, tmp_path / "lists")
+    listing = find_videos(packaged("ucf101"), root, tmp_path / "lists")
     assert len(listing.missing) == 26
     assert listing.missing[0].path == "Archery/v_Archery_g01_c01.avi"
     assert listing.missing[0].splits == ("test1",)
@@ -293,14 +297,14 @@ def test_missing_and_unlisted_videos_and_classes_are_told_apart(grow: Grow, tmp_
     text = describe(listing)
     assert "26 listed videos are not on disk" in text
     assert "1 whole classes: YoYo" in text
-    assert "1 videos of the classes that are here: Archery/v_Archery_g01_c01.avi" in text
+    assert "1 videos of the classes on disk: Archery/v_Archery_g01_c01.avi" in text
     assert "stray.avi" in text
     assert "trainlist02.txt" in text
     assert ["total", "25", "18", "6"] in [line.split() for line in text.splitlines()]
     assert len(text.splitlines()) < 20
 
 
-def test_names_in_a_list_may_differ_in_case_and_hold_spaces(grow: Grow, tmp_path: Path) -> None:
+def test_names_in_a_list_may_differ_in_case_and_contain_spaces(grow: Grow, tmp_path: Path) -> None:
     root = grow("HandstandPushups/v_HandStandPushups_g08_c01.avi", "Yo Yo/v_Yo Yo_g01_c01.avi")
     lists = tmp_path / "lists"
     lists.mkdir()
@@ -308,12 +312,12 @@ def test_names_in_a_list_may_differ_in_case_and_hold_spaces(grow: Grow, tmp_path
         b"\xef\xbb\xbfHandStandPushups/v_HandStandPushups_g08_c01.avi 37\nYo Yo/v_Yo Yo_g01_c01.avi\n\n"
     )
     (lists / "classInd.txt").write_text("1 Yo Yo\n2 HandStandPushups\n")
-    listing = find_videos(recipe("ucf101"), root, lists)
+    listing = find_videos(packaged("ucf101"), root, lists)
     assert [(v.class_name, v.class_index, v.splits) for v in listing.videos] == [
         ("HandStandPushups", 1, ("train1",)),
         ("Yo Yo", 0, ("train1",)),
     ]
-    assert any("1 videos differ from the lists in case" in note for note in listing.notes)
+    assert any("1 videos differ from the lists only in case" in note for note in listing.notes)
 
 
 def test_a_given_folder_without_lists_is_refused(grow: Grow, tmp_path: Path) -> None:
@@ -321,11 +325,11 @@ def test_a_given_folder_without_lists_is_refused(grow: Grow, tmp_path: Path) -> 
     write_ucf_lists(root, ("Archery", "YoYo"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=r"trainlist01\.txt"):
-        find_videos(recipe("ucf101"), root, tmp_path / "empty")
+        find_videos(packaged("ucf101"), root, tmp_path / "empty")
 
 
-def test_a_recipe_with_lists_only_needs_them(grow: Grow) -> None:
-    lists_only = replace(recipe("ucf101"), splits=recipe("ucf101").splits[:1])
+def test_a_manifest_with_only_lists_requires_them(grow: Grow) -> None:
+    lists_only = replace(packaged("ucf101"), splits=packaged("ucf101").splits[:1])
     with pytest.raises(DatasetError, match=r"found none of trainlist01\.txt"):
         find_videos(lists_only, grow(*ucf_paths()))
 
@@ -334,19 +338,19 @@ def test_a_class_list_that_repeats_a_class_is_refused(grow: Grow) -> None:
     root = grow(*ucf_paths())
     (root / "classInd.txt").write_text("1 Archery\n2 archery\n")
     with pytest.raises(DatasetError, match="some twice"):
-        find_videos(recipe("ucf101"), root)
+        find_videos(packaged("ucf101"), root)
 
 
-def test_an_unknown_split_names_those_there_are_and_an_empty_one_is_refused(grow: Grow) -> None:
-    listing = find_videos(recipe("ucf101"), grow("Archery/v_Archery_g01_c01.avi"))
+def test_an_unknown_or_empty_split_is_refused_with_the_known_ones(grow: Grow) -> None:
+    listing = find_videos(packaged("ucf101"), grow("Archery/v_Archery_g01_c01.avi"))
     with pytest.raises(ConfigError, match="there are: all, train1, test1"):
         listing.select("train")
     with pytest.raises(DatasetError, match="split train1"):
         listing.select("train1")
 
 
-def test_the_path_itself_can_be_the_split(grow: Grow) -> None:
-    listing = find_videos(recipe("demo"), grow("train/a/1.avi", "train/b/2.mp4", "test/b/3.avi"))
+def test_the_split_can_come_from_the_path(grow: Grow) -> None:
+    listing = find_videos(packaged("demo"), grow("train/a/1.avi", "train/b/2.mp4", "test/b/3.avi"))
     assert listing.split_names == ("test", "train")
     assert [video.path for video in listing.select("train")] == ["train/a/1.avi", "train/b/2.mp4"]
     assert [video.class_index for video in listing.videos] == [1, 0, 1]
@@ -356,7 +360,7 @@ def test_the_path_itself_can_be_the_split(grow: Grow) -> None:
     st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\n\r\t "), min_size=1)),
     st.sampled_from(["\n", "\r\n"]),
 )
-def test_list_files_give_back_any_lines(
+def test_any_lines_of_a_list_file_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str], end: str
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "lines.txt"
@@ -376,7 +380,7 @@ def official(splits: Path, folder: str | None) -> Listing:
         line.split(" ")[0] for k in (1, 2, 3) for line in read_lines(splits / "ucf101" / f"trainlist0{k}.txt")
     }
     contents = FolderContents(tuple(sorted(names)), {}, ())
-    return list_videos(recipe("ucf101"), contents, Path("not-here"), splits / folder if folder else None)
+    return list_videos(packaged("ucf101"), contents, Path("not-here"), splits / folder if folder else None)
 
 
 def test_ucf101_lists_and_group_numbers_agree(shared_splits: Path) -> None:
@@ -397,9 +401,9 @@ def test_ucf101_class_numbers_are_those_of_the_lists(shared_splits: Path) -> Non
     assert ours == numbers
 
 
-def test_a_part_of_ucf101_is_described_shortly(shared_splits: Path, grow: Grow) -> None:
+def test_a_part_of_ucf101_is_described_briefly(shared_splits: Path, grow: Grow) -> None:
     root = grow(*ucf_paths(("Archery", "YoYo")))
-    listing = find_videos(recipe("ucf101"), root, shared_splits / "ucf101")
+    listing = find_videos(packaged("ucf101"), root, shared_splits / "ucf101")
     assert {v.class_name: v.class_index for v in listing.videos} == {"Archery": 2, "YoYo": 100}
     text = describe(listing)
     assert "2 of 101 classes" in text

@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "datasets" / "own.md").read_text(en
 EXAMPLES = re.findall(r"```yaml\n(.*?)```\s+```text\n(.*?)```\s+```text\n(.*?)\n```", PAGE, re.DOTALL)
 
 
-def test_every_way_to_read_splits_has_an_example() -> None:
+def test_every_split_rule_has_an_example() -> None:
     rules = {rule["by"] for manifest, _, _ in EXAMPLES for rule in yaml.safe_load(manifest).get("splits", [])}
     assert rules == {"path", "groups", "lists", "marked_lists", "csv"}
     assert len(EXAMPLES) == PAGE.count("```yaml")
@@ -27,7 +27,7 @@ def test_every_way_to_read_splits_has_an_example() -> None:
 
 
 @pytest.mark.parametrize(("manifest", "files", "shown"), EXAMPLES, ids=lambda text: text.split("\n")[0])
-def test_the_examples_of_the_page_show_what_it_says(
+def test_the_examples_on_the_page_print_what_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manifest: str, files: str, shown: str
 ) -> None:
     """A line of a tree is a file, with what it holds after a colon: lines, a comma between them."""

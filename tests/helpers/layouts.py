@@ -34,5 +34,5 @@ def rows(listing: Listing) -> list[tuple[str, str | None, tuple[str, ...]]]:
     return [(video.path, video.class_name, video.splits) for video in listing.videos]
 
 
-def told(listing: Listing, text: str) -> bool:
+def has_note(listing: Listing, text: str) -> bool:
     return any(text in note for note in listing.notes)

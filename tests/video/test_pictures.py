@@ -221,7 +221,7 @@ def test_folders_of_frames_fit_the_official_lists(tmp_path):
     }
     assert listing.extracted and listing.missing == ()
     notes = " ".join(listing.notes)
-    assert "no video files: 4 folders of numbered pictures are taken for one video each" in notes
+    assert "no video files: 4 folders of numbered pictures are read as one video each" in notes
     assert "Archery/v_Archery_g02.x_c03" in notes
 
 
@@ -231,7 +231,7 @@ def test_video_files_come_first_and_pictures_are_told_of(tmp_path):
     write_frames(tmp_path / "a" / "c", greys(3))
     listing = find_videos(load_manifest(FOLDER_MANIFEST), tmp_path)
     assert (paths(listing), listing.extracted, dict(listing.ignored)) == (["a/b.avi"], False, {".jpg": 4})
-    assert "4 numbered pictures in 2 folders are not taken for frames" in " ".join(listing.notes)
+    assert "4 numbered pictures in 2 folders are not read as frames" in " ".join(listing.notes)
 
 
 def test_archives_come_last(tmp_path):
@@ -263,7 +263,7 @@ def test_folders_of_flow_beside_frames_are_no_videos(tmp_path, flow):
     write_frames(tmp_path / "A" / "v" / flow, greys(3))
     listing = find_videos(load_manifest(FOLDER_MANIFEST), tmp_path)
     assert paths(listing) == ["A/v/rgb"]
-    assert f"1 folders of pictures hold flow by their names and were left out: A/v/{flow}" in listing.notes
+    assert f"1 folders of pictures hold flow, by their names, and were left out: A/v/{flow}" in listing.notes
 
 
 def test_what_is_no_data_set_of_frames_is_still_refused(tmp_path):
