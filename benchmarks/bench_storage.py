@@ -25,7 +25,7 @@ from mas_labels.labels.compute import clip_statistics
 from mas_labels.labels.views import view_table
 from mas_labels.schema import FRAME_COLS, FRAME_ROWS
 from mas_labels.shards.frames import decode_jpeg, encode_jpeg
-from mas_labels.shards.writer import CHUNK_BYTES
+from mas_labels.shards.writer import MAX_WRITTEN_CHUNK_BYTES
 
 QUALITIES = (75, 85, 90, 95)
 GZIP_LEVELS = (1, 4, 9)
@@ -95,7 +95,7 @@ def filters_table(name: str, rows: list[NDArray[Any]], dtypes: Iterable[type]) -
 def _filter_costs(rows: list[NDArray[Any]], filters: dict[str, Any]) -> tuple[float, float, float]:
     """kB, ms to write and ms to read of one row, in a file in memory."""
     with h5py.File("benchmark", "w", driver="core", backing_store=False, rdcc_nbytes=0) as file:  # no cache
-        chunks = (min(len(rows), max(1, CHUNK_BYTES // rows[0].nbytes)), *rows[0].shape)
+        chunks = (min(len(rows), max(1, MAX_WRITTEN_CHUNK_BYTES // rows[0].nbytes)), *rows[0].shape)
         data = file.create_dataset(
             "data", (len(rows), *rows[0].shape), rows[0].dtype, chunks=chunks, fletcher32=True, **filters
         )

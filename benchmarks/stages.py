@@ -22,13 +22,13 @@ from mas_labels.flow.estimators import ESTIMATORS
 from mas_labels.labels.compute import clip_statistics
 from mas_labels.pipeline.label_video import views_of
 from mas_labels.schema import CLIP_FRAMES, COLUMNS
-from mas_labels.shards.writer import ShardWriter, code_frames
+from mas_labels.shards.writer import ShardWriter, encode_frames
 from mas_labels.version import versions
 from mas_labels.video.clips import cut_clips, resize_frame
 from mas_labels.video.video_file import VideoReader
 
 DECODE, RESIZE, GREY, FLOW, LABELS = "decoding", "resizing to 128 x 171", "grey", "TV-L1 flow", "labels"
-JPEG, HDF5, VERIFY = "JPEG", "HDF5: compression, checksums, hashes", "reading back, sealing, syncing"
+JPEG, HDF5, VERIFY = "JPEG", "HDF5: compression, checksums, hashes", "reading back, hashing, syncing"
 DENSE = "labels of all 17 x 60 crops, mirrored and not"
 AUTHORS = "labels by the convention `authors`"
 STAGES = (DECODE, RESIZE, GREY, FLOW, LABELS, JPEG, HDF5, VERIFY)
@@ -101,7 +101,7 @@ def _label_video(times: StageTimes, video: Path, plain: ShardWriter, dense: Shar
         statistics = times.call(LABELS, clip_statistics, clip, flow, plain.views)
         times.call(AUTHORS, clip_statistics, clip, flow, plain.views, "authors")
         of_all = times.call(DENSE, clip_statistics, clip, flow, dense.views)
-        times.call(JPEG, code_frames, clip, plain.config.jpeg_quality)
+        times.call(JPEG, encode_frames, clip, plain.config.jpeg_quality)
         times.call(HDF5, plain.add_clip, start_frame, clip, statistics, flow)
         dense.add_clip(start_frame, clip, of_all, flow)
     times.seconds[HDF5] -= times.seconds[JPEG] - times.seconds["JPEG so far"]  # `add_clip` codes JPEG as well

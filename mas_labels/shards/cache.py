@@ -1,8 +1,8 @@
-"""What is remembered of shards that were opened before, so that a folder of thousands opens at once.
+"""Index of shards that were opened before, in the user's cache folder: thousands of shards open at once.
 
-Opening a shard checks all of its structure, which takes about ten milliseconds. What a set of shards needs of
-each one is kept in the user's own cache folder, and believed for as long as the file has not changed. A shard
-is checked in any case when something is read from it.
+Opening a shard checks all of its structure, which takes about ten milliseconds. The few facts that a set of
+shards needs of each one are cached, and used for as long as the file has not changed. A shard is checked in
+any case before something is read from it.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from mas_labels.shards.reader import Shard
 from mas_labels.system.files import atomic_path
 
 MIN_SHARDS: Final = 32
-"""Smaller sets are opened in less than half a second: nothing is kept of them."""
-LAYOUT: Final = 2
-"""Of the index; another one is as good as none."""
+"""Size of the smallest set that is cached; smaller ones open in less than half a second anyway."""
+CACHE_LAYOUT: Final = 2
+"""Version of the cached files; those of another version are ignored."""
 
 
 class IndexEntry(NamedTuple):
-    """What a set of shards needs to know of one."""
+    """Facts that a set of shards needs of each shard."""
 
     clips: int
     failures: int
     content_hash: str
     options_digest: str
-    """SHA-256 of what all shards of a set share: configuration and views."""
+    """SHA-256 of the options and views, which all shards of a set must share."""
     classes_digest: str
     """SHA-256 of the table of classes."""
 
 
 def index_entry(shard: Shard) -> IndexEntry:
-    """Read an entry from a shard that is open, and so has been checked."""
+    """Return the entry of an open shard, which has been checked."""
     options = _digest([shard.config, shard.views.tolist()])
     classes = _digest([os.fsencode(name).hex() for name in shard.class_names])
     return IndexEntry(len(shard), len(shard.read("failures/path")), shard.content_hash, options, classes)
@@ -50,53 +50,53 @@ def _digest(value: object) -> str:
 
 
 class ShardIndex:
-    """The entries of some shards, read from the cache folder and written there again.
+    """Entries of the shards of a set, loaded from the cache folder and saved there.
 
     Parameters
     ----------
     paths
-        The shards. Entries of files that are not among them are forgotten.
+        The shards. Entries of other files are dropped when the index is saved.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._file = _index_path(paths) if len(paths) >= MIN_SHARDS else None
-        self._known = _read(self._file) if self._file is not None else {}
-        self._kept: dict[str, list[Any]] = {}
+        self._cached = _read(self._file) if self._file is not None else {}
+        self._current: dict[str, list[Any]] = {}
 
     def find(self, path: Path) -> IndexEntry | None:
-        """Return what is remembered of a shard, None if nothing is or the file has changed."""
-        state, entry = self._known.get(str(path), (None, None))
+        """Return the entry of a shard; None if there is none, or the file has changed since."""
+        state, entry = self._cached.get(str(path), (None, None))
         if entry is None or state != _file_state(path):
             return None
-        self._kept[str(path)] = [state, entry]
+        self._current[str(path)] = [state, entry]
         return IndexEntry(*entry)
 
     def add(self, path: Path, entry: IndexEntry) -> None:
-        """Remember a shard that was opened."""
-        self._kept[str(path)] = [_file_state(path), list(entry)]
+        """Add the entry of a shard that was opened."""
+        self._current[str(path)] = [_file_state(path), list(entry)]
 
     def save(self) -> None:
-        """Write the index, if anything in it is new; without it the next opening takes longer, no more."""
-        if self._file is None or self._kept == self._known:
+        """Write the index if it has changed; if that fails, opening takes longer next time, no more."""
+        if self._file is None or self._current == self._cached:
             return
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(self._file, is_shared=True) as hidden:
-                hidden.write_text(json.dumps({"layout": _layout(), "shards": self._kept}))
+                hidden.write_text(json.dumps({"layout": _layout(), "shards": self._current}))
 
 
 def cache_folder() -> Path:
-    """Return the folder of indices: ``$MAS_CACHE``, else ``mas-video`` in the user's cache folder."""
+    """Return the cache folder: ``$MAS_CACHE``, else ``mas-video`` in the user's cache folder."""
     named = os.environ.get("MAS_CACHE")
     users = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     return Path(named) if named else Path(users) / "mas-video"
 
 
 def column_path(paths: Sequence[Path], view: int) -> Path | None:
-    """Return where the columns of clips are kept, with one view's labels; None for a few shards."""
+    """Return the file that caches the columns with the labels of a view; None for a small set."""
     if len(paths) < MIN_SHARDS:
         return None
-    return cache_folder() / f"columns-{_folder_digest(paths)}-{LAYOUT}-{SCHEMA_VERSION}-{view}.npz"
+    return cache_folder() / f"columns-{_folder_digest(paths)}-{CACHE_LAYOUT}-{SCHEMA_VERSION}-{view}.npz"
 
 
 def _index_path(paths: Sequence[Path]) -> Path:
@@ -109,11 +109,11 @@ def _folder_digest(paths: Sequence[Path]) -> str:
 
 
 def _layout() -> list[int]:
-    return [LAYOUT, SCHEMA_VERSION]
+    return [CACHE_LAYOUT, SCHEMA_VERSION]
 
 
 def _read(path: Path) -> dict[str, list[Any]]:
-    """Read an index; a damaged one, or one of another layout, counts as none."""
+    """Read an index: path -> [file state, entry]; empty if it is damaged or of another layout."""
     try:
         content = json.loads(path.read_text())
         if content["layout"] != _layout():
@@ -127,7 +127,7 @@ def _read(path: Path) -> dict[str, list[Any]]:
 
 
 def _file_state(path: Path) -> list[int]:
-    """Return what changes when a file does."""
+    """Return size, times of change and inode of a file, some of which change whenever the file does."""
     try:
         status = path.stat()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""One clip of a set of shards, as notebooks, trainers and pictures see it."""
+"""One clip of a set of shards, as notebooks, trainers and pictures use it."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class ClipSource(Protocol):
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip, read from its shard when it is asked for.
+    """One clip; each property is read from the shard when it is used.
 
     Attributes
     ----------
     shards
         The set it belongs to.
     index
-        Its place there.
+        Its number there.
     """
 
     shards: ClipSource
@@ -111,7 +111,7 @@ class Clip:
 
     @property
     def motion(self) -> NDArray[np.float32]:
-        """(15, 2) float32: mean magnitude of each field's own motion boundary, of u and of v, in pixels.
+        """(15, 2) float32: mean magnitude of each flow field's own motion boundary, of u and of v, in pixels.
 
         Raises `ShardError` for a shard of frames only.
         """
@@ -126,7 +126,7 @@ class Clip:
 
     @property
     def source(self) -> Video:
-        """The video it was cut from."""
+        """The video that it was cut from."""
         shard, clip = self.shards.locate(self.index)
         return read_video(shard, int(shard.read("clips/video", clip)))
 
@@ -148,13 +148,13 @@ class Clip:
         view
             Row of `views`, mirrored or not; 0 is the centre view.
         shares
-            Whether to put beside each label the share its value has among all clips, which takes reading the
-            labels of (at most 200 of) the shards once.
+            True: next to each label stands the share of clips with this value. For that the labels of all
+            shards, or of 200 of them if there are more, are read once.
 
         Returns
         -------
         Picture
-            A notebook shows it; ``.save("clip.png")`` keeps it.
+            A notebook displays it; ``.save("clip.png")`` writes it to a file.
 
         Raises
         ------

@@ -10,7 +10,7 @@ import contextlib
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from mas_labels.shards.reader import Shard
 from mas_labels.system.files import atomic_path
 from mas_labels.system.process import bar_settings
 
-SHOW_PROGRESS_AFTER_SECONDS = 2.0
+SHOW_PROGRESS_AFTER_SECONDS: Final = 2.0
 
 
 class ClipColumns(NamedTuple):
@@ -59,9 +59,9 @@ def read_columns(
     Parameters
     ----------
     paths, content_hashes
-        Of the shards.
+        Path and content hash of each shard.
     opened
-        The shards, opened one after another; not begun if the columns are in the cache folder.
+        The shards, opened one after another; not started if the columns are in the cache folder.
     view
         Row of the table of views whose labels are read.
 
@@ -107,9 +107,9 @@ def _columns_of(shard: Shard, view: int) -> ClipColumns:
 
 
 def _load(file: Path, digest: str) -> ClipColumns | None:
-    """Read what was saved; nothing if it is of other shards, or damaged."""
+    """Load cached columns; None if they are of other shards, or damaged."""
     try:
-        # opened here: NumPy leaves a file open that turns out to be no archive
+        # opened here: NumPy leaves a file open that turns out not to be an archive
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as saved:
             if str(saved["digest"]) != digest:
                 return None
@@ -119,7 +119,7 @@ def _load(file: Path, digest: str) -> ClipColumns | None:
 
 
 def _save(file: Path, digest: str, columns: ClipColumns) -> None:
-    """Save the columns; if that fails, they are read again another time, no more."""
+    """Cache the columns; if that fails, they are read from the shards next time, no more."""
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(file, is_shared=True) as hidden:

@@ -1,4 +1,4 @@
-"""The frames of a shard's clips, JPEG or raw, read to where they are wanted."""
+"""Frames of a shard's clips, JPEG or raw, read straight into the caller's buffer."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from mas_labels.shards.hdf5_file import UNREADABLE, explain
 from mas_labels.shards.validation import REGENERATE
 
 CLIP_SHAPE: Final = (schema.CLIP_FRAMES, schema.FRAME_ROWS, schema.FRAME_COLS, 3)
-SLOW: Final = (
+SLOW_WARNING: Final = (
     "mas_labels._checksum is not built: raw frames are read through HDF5, several times more slowly; "
-    "install it anew where there is a C++ compiler"
+    "reinstall it where there is a C++ compiler"
 )
 
 
@@ -40,7 +40,7 @@ class StoredFrames:
     datasets
         Its data sets by path, checked.
     read
-        Reads rows of a data set through HDF5, comparing checksums.
+        Function that reads rows of a data set through HDF5, which compares checksums.
     """
 
     def __init__(
@@ -51,22 +51,22 @@ class StoredFrames:
         self._state = self._file_state()
         self._fletcher32 = make_fletcher32()
         if self._raw is not None and self._fletcher32 is None:
-            warnings.warn(SLOW, stacklevel=2)
+            warnings.warn(SLOW_WARNING, stacklevel=2)
 
     def read_into(self, clip: int, out: NDArray[np.uint8]) -> None:
-        """Read a clip's frames into memory that is there already.
+        """Read a clip's frames into an existing array.
 
         Parameters
         ----------
         clip
-            Its number in this shard.
+            Its row in this shard.
         out : ndarray, shape (16, 128, 171, 3), uint8, contiguous
-            Filled with RGB.
+            Receives the frames, RGB.
 
         Raises
         ------
         ShardError
-            If they are damaged: their checksums are compared whenever they are read.
+            If they are damaged: checksums are compared at every reading.
         UnavailableError
             If they cannot be read now.
         """
@@ -78,10 +78,12 @@ class StoredFrames:
                 f"{self._path}: was changed while it was in use: verify it; if it is damaged, {REGENERATE}"
             )
         if not self._read_chunk(clip, out):
-            out[...] = self._read("frames/raw", clip)  # through HDF5, which says what is wrong
+            out[...] = self._read(
+                "frames/raw", clip
+            )  # through HDF5, which raises an error that names the damage
 
     def _file_state(self) -> tuple[int, int]:
-        """Size and time of the last change of the open file: HDF5 reads zeros where a file was cut."""
+        """Return size and modification time of the open file: HDF5 reads zeros where a file was truncated."""
         try:
             status = os.fstat(self._descriptor)
         except OSError as error:
@@ -89,7 +91,7 @@ class StoredFrames:
         return status.st_size, status.st_mtime_ns
 
     def _decode_into(self, clip: int, out: NDArray[np.uint8]) -> None:
-        """Decode a clip's JPEG files."""
+        """Decode a clip's JPEG frames into an array."""
         for frame, data in zip(out, self.read_jpegs(clip), strict=True):
             if not decode_jpeg(data, frame):
                 raise ShardError(
@@ -97,7 +99,7 @@ class StoredFrames:
                 )
 
     def read_jpegs(self, clip: int) -> list[NDArray[np.uint8]]:
-        """Read a clip's frames as they are coded: 16 arrays of bytes.
+        """Read a clip's frames as encoded: 16 arrays of bytes.
 
         Raises
         ------
@@ -112,55 +114,55 @@ class StoredFrames:
 
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
-        """Where the first frame begins and each frame ends in frames/jpeg."""
+        """(frames + 1,) int64: start of the first frame in frames/jpeg, then the end of each frame."""
         return self._read("frames/offsets").astype(np.int64)
 
     @cached_property
     def _chunk_offsets(self) -> NDArray[np.int64]:
-        """Where each clip's raw frames lie in the file; -1 if not as they are in memory, with a checksum."""
+        """(N,) int64: offset of each clip's raw frames in the file; -1 unless plain and with a checksum."""
         offsets = np.full(len(self._raw), -1, np.int64)
         size = math.prod(CLIP_SHAPE) + CHECKSUM_BYTES
 
-        def note(chunk: h5py.h5d.StoreInfo) -> None:
+        def add_offset(chunk: h5py.h5d.StoreInfo) -> None:
             if chunk.size == size and chunk.filter_mask == 0:
                 offsets[chunk.chunk_offset[0]] = chunk.byte_offset
 
-        plain = not (self._raw.compression or self._raw.shuffle)
-        if plain and self._raw.chunks == (1, *CLIP_SHAPE) and self._raw.fletcher32:
+        is_plain = not (self._raw.compression or self._raw.shuffle)
+        if is_plain and self._raw.chunks == (1, *CLIP_SHAPE) and self._raw.fletcher32:
             try:
-                self._raw.id.chunk_iter(note)
+                self._raw.id.chunk_iter(add_offset)
             except UNREADABLE as error:
                 raise explain(self._path, error, "frames/raw is damaged") from error
         return offsets
 
     def _read_chunk(self, clip: int, out: NDArray[np.uint8]) -> bool:
-        """Read a clip's raw frames past HDF5, and compare the checksum; whether they are there and sound."""
+        """Read a clip's raw frames bypassing HDF5, and compare the checksum; return False if that fails."""
         if self._fletcher32 is None or self._chunk_offsets[clip] < 0:
             return False
         stored = bytearray(CHECKSUM_BYTES)
         try:
-            read = os.preadv(self._descriptor, [out.data, stored], int(self._chunk_offsets[clip]))
+            n_read = os.preadv(self._descriptor, [out.data, stored], int(self._chunk_offsets[clip]))
         except OSError as error:
-            if system_error(error) is None:  # an offset that cannot be
+            if system_error(error) is None:  # an impossible offset
                 return False
             raise unavailable(self._path, error) from error
-        return read == out.nbytes + CHECKSUM_BYTES and self._fletcher32(out) == int.from_bytes(
+        return n_read == out.nbytes + CHECKSUM_BYTES and self._fletcher32(out) == int.from_bytes(
             stored, "little"
         )
 
 
 def encode_jpeg(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Code one (rows, cols, 3) uint8 RGB frame; returns (bytes,) uint8."""
-    written, data = cv2.imencode(
+    """Encode one (rows, cols, 3) uint8 RGB frame as JPEG; return (bytes,) uint8."""
+    is_encoded, data = cv2.imencode(
         ".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )
-    if not written:
-        raise InputError(f"OpenCV could not code a frame of shape {frame.shape} as JPEG")
+    if not is_encoded:
+        raise InputError(f"OpenCV could not encode a frame of shape {frame.shape} as JPEG")
     return data.ravel()
 
 
 def decode_jpeg(data: NDArray[np.uint8], out: NDArray[np.uint8]) -> bool:
-    """Decode (bytes,) uint8 into `out`, (rows, cols, 3) uint8 RGB; False if it is no picture of that size."""
+    """Decode a JPEG into `out`, (rows, cols, 3) uint8 RGB; return False if it fails or the size differs."""
     frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if frame is None or frame.shape != out.shape:
         return False

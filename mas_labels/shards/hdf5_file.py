@@ -1,8 +1,8 @@
-"""A shard's HDF5 file: opened for reading, and written under its final name only when it is complete.
+"""A shard's HDF5 file: opened for reading, or written in a hidden file that is renamed when it is complete.
 
-Errors of reading are corruption or trouble of the machine, and told as what they are. A file that is written
-grows in a hidden file next to its final name, locked while its writer lives. Space on the disk is reserved
-before it is written to, since HDF5 cannot be trusted, nor even closed, once one of its writes has failed.
+Errors of reading are told apart: the file is corrupt, or the machine could not read it now. A file that is
+being written lies hidden next to its final name, locked while its writer lives. Space on the disk is reserved
+before each write, since HDF5 cannot be trusted, nor even closed, once one of its writes has failed.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ UNREADABLE: Final = (
     *(AttributeError, IndexError, KeyError, MemoryError, OSError, OverflowError, RuntimeError, TypeError),
     ValueError,
 )
-"""Exceptions that h5py raises on damaged files."""
+"""Exceptions that h5py raises on corrupt files."""
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Open a file for reading, without a lock, whether or not this process has it open through h5py already.
+    """Open a file for reading, without a lock, even if this process has it open through h5py already.
 
     Raises
     ------
@@ -48,9 +48,9 @@ def open_hdf5(path: Path) -> h5py.File:
 
     Notes
     -----
-    HDF5 refuses to open a file twice with different settings of its locks, and h5py's default locks. Files
-    that are opened through different drivers are different files to HDF5, so ours is the one that could also
-    log, which reads as the default one does and which nobody takes by chance.
+    HDF5 refuses to open a file twice with different lock settings, and h5py locks by default. To HDF5, files
+    opened through different drivers are different files. So the log driver is used, without logging: it reads
+    as the default driver does, and no other code is likely to use it.
     """
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)  # as h5py.File does
@@ -60,7 +60,7 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def explain(path: Path, error: BaseException, damage: str) -> MasError:
-    """Turn what h5py raised into our error.
+    """Turn an exception of h5py into an error of this package, which tells corruption from machine trouble.
 
     Parameters
     ----------
@@ -69,15 +69,15 @@ def explain(path: Path, error: BaseException, damage: str) -> MasError:
     error
         One of `UNREADABLE`.
     damage
-        What is wrong with the file if it is corrupt.
+        Description of the damage, for the message if the file is corrupt.
 
     Returns
     -------
     UnavailableError
-        If a system call failed, of HDF5 or of our own that read the file once more, or memory was too short
+        If a system call failed, in HDF5 or when the file was read again here, or there was not enough memory
         for a file whose digest matches.
     ShardError
-        If the file is corrupt: it has been read to its end.
+        If the file is corrupt; it was read to its end.
     """
     out_of_memory = isinstance(error, MemoryError) or "alloc" in str(error)
     if not out_of_memory and system_error(error) is not None:
@@ -94,67 +94,67 @@ def explain(path: Path, error: BaseException, damage: str) -> MasError:
 
 
 class GrowingColumn:
-    """Rows gather in memory until a chunk is full, so that each is compressed and written once.
+    """Appends rows to a data set, buffered until a chunk is full: each chunk is compressed and written once.
 
     Parameters
     ----------
     dataset
-        Empty, in chunks that are as wide as its rows; its first axis can grow.
+        An empty data set with a resizable first axis, in chunks that span its whole rows.
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         self._dataset = dataset
         self._chunk_rows: int = dataset.chunks[0]
-        self._waiting: list[NDArray[Any]] = []
-        self._waiting_rows = 0
+        self._buffer: list[NDArray[Any]] = []
+        self._buffered_rows = 0
         self.dtype: np.dtype[Any] = dataset.dtype
 
     def append(self, rows: NDArray[Any]) -> None:
         """Add rows of the data set's type, which must not change afterwards."""
-        self._waiting.append(rows)
-        self._waiting_rows += len(rows)
-        if self._waiting_rows >= self._chunk_rows:
-            self._write(self._waiting_rows // self._chunk_rows * self._chunk_rows)
+        self._buffer.append(rows)
+        self._buffered_rows += len(rows)
+        if self._buffered_rows >= self._chunk_rows:
+            self._write(self._buffered_rows // self._chunk_rows * self._chunk_rows)
 
     def finish(self) -> None:
         """Write the last chunk, which may not be full."""
-        self._write(self._waiting_rows)
+        self._write(self._buffered_rows)
 
     def _write(self, count: int) -> None:
-        """Write the first `count` of the rows that wait."""
+        """Write the first `count` of the buffered rows."""
         if not count:
             return
-        rows = np.concatenate(self._waiting)
+        rows = np.concatenate(self._buffer)
         before = self._dataset.shape[0]
         self._dataset.resize(before + count, axis=0)
         self._dataset[before:] = rows[:count]
-        self._dataset.flush()  # or it waits for whoever still holds a view of our frames
-        self._waiting = [rows[count:].copy()] if count < len(rows) else []
-        self._waiting_rows = len(rows) - count
+        self._dataset.flush()  # or it is delayed while anything still holds a reference to the data set
+        self._buffer = [rows[count:].copy()] if count < len(rows) else []
+        self._buffered_rows = len(rows) - count
 
 
-SLACK_BYTES = 24 << 20
-"""More than HDF5 holds back in its caches: at most 1 MiB for each data set, and its own tables."""
-STEP_BYTES = 16 << 20
-"""How much is reserved at a time."""
-LAYOUT = ("v110", "v110")
-"""HDF5's layout of 2016: the first with checksums on all its own tables, those that find chunks included."""
+SLACK_BYTES: Final = 24 << 20
+"""Reserve for HDF5's caches, which hold back at most 1 MiB per data set, and for its own tables."""
+STEP_BYTES: Final = 16 << 20
+"""Size of a reservation step."""
+HDF5_LIBVER: Final = ("v110", "v110")
+"""HDF5's layout of 2016: the first with checksums on all its own tables, including the chunk index."""
 
 
 class PartialFile:
-    """The hidden file of a file to be.
+    """A file that is written under a hidden name and renamed when it is complete.
 
     Parameters
     ----------
     path
         Final name. Its folder must exist.
     replace
-        Whether a file of that name, if there is one, gives way in the end.
+        True: an existing file of that name is replaced in the end.
 
     Attributes
     ----------
     path, hidden
-        Final and present name.
+        Final name, and the hidden name until then.
     hdf5
         The file, open for writing.
 
@@ -163,7 +163,7 @@ class PartialFile:
     ConfigError
         If another process is writing the same file.
     StorageError
-        If the disk is full or refuses.
+        If the disk is full, or writing fails.
     """
 
     def __init__(self, path: Path, replace: bool = False) -> None:
@@ -177,14 +177,14 @@ class PartialFile:
         try:
             self._allocate(SLACK_BYTES)
             self.hdf5 = h5py.File(
-                self.hidden, "w", libver=LAYOUT, userblock_size=FILE_DIGEST_BYTES, locking=False
+                self.hidden, "w", libver=HDF5_LIBVER, userblock_size=FILE_DIGEST_BYTES, locking=False
             )
         except BaseException:
-            self._forget()
+            self._remove()
             raise
 
     def reserve(self, more_bytes: int) -> None:
-        """Make sure that `more_bytes` can be written.
+        """Reserve space on the disk for `more_bytes` more.
 
         Raises
         ------
@@ -212,32 +212,34 @@ class PartialFile:
         sync(self._lock)
 
     def publish(self) -> None:
-        """Give the completed file its name.
+        """Rename the completed file to its final name.
 
         Raises
         ------
         ConfigError
-            If there is a file of that name by now that is not to be replaced.
+            If a file of that name exists by now and `replace` is False.
         """
         if self.path.exists() and not self._replace:
-            raise ConfigError(f"{self.path} was written by another run meanwhile: it is kept, ours is not")
+            raise ConfigError(
+                f"{self.path} was written by another run meanwhile: that file is kept, this one is discarded"
+            )
         self.hidden.rename(self.path)
         try:
             sync_folder(self.path.parent)
         except OSError as error:
             raise StorageError(
-                f"{self.path} was written, but its folder could not be brought to the disk "
+                f"{self.path} was written, but its folder could not be synced to the disk "
                 f"({reason_of(error)}): check the disk, then run again"
             ) from error
         os.close(self._lock)
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Close and remove the hidden file."""
         with contextlib.suppress(OSError, RuntimeError):
             self.hdf5.close()
-        self._forget()
+        self._remove()
 
-    def _forget(self) -> None:
-        with contextlib.suppress(OSError):  # the next run removes it; what went wrong is told
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):  # the next run removes it; the first error is reported
             self.hidden.unlink(missing_ok=True)
         os.close(self._lock)

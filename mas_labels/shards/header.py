@@ -1,4 +1,4 @@
-"""What a shard says of itself, read in two milliseconds: a resumed run looks at thousands of shards."""
+"""Reads a shard's attributes and size in two milliseconds: a resumed run does so for thousands of shards."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mas_labels.shards.validation import read_attributes
 
 @dataclass(frozen=True)
 class ShardAttributes:
-    """The attributes of a shard's root.
+    """Attributes of a shard's root group.
 
     Attributes
     ----------
     texts
-        As they are stored, by name.
+        The texts as stored, by name.
     config, plan, versions
-        What those of the same names say.
+        The JSON objects in the attributes of these names.
     """
 
     texts: dict[str, str]
@@ -34,7 +34,7 @@ class ShardAttributes:
 
 
 def parse_attributes(file: h5py.File, path: Path) -> ShardAttributes:
-    """Read the attributes of a shard that is open; `path` names it in errors.
+    """Read the attributes of an open shard; `path` is for error messages.
 
     Raises
     ------
@@ -60,20 +60,20 @@ def _dictionary(text: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ShardHeader:
-    """The head of a shard that a run of ours made; `mas_labels.shards.reader.Shard` checks all of it.
+    """Attributes and size of a shard, without the full checks of `mas_labels.shards.reader.Shard`.
 
     Attributes
     ----------
     path
         The file.
     config, plan, versions
-        What the attributes of the same names say.
+        The JSON objects in the attributes of these names.
     clips
         Number of clips.
     videos
         Size of each video's file in bytes, by path.
     failures
-        Paths of the videos that failed, some of them after clips.
+        Paths of the videos that failed; some of them have clips from before the failure.
     """
 
     path: Path
@@ -86,29 +86,29 @@ class ShardHeader:
 
 
 def read_header(path: Path) -> ShardHeader:
-    """Read a shard's head.
+    """Read a shard's header.
 
     Raises
     ------
     ShardError
-        If the file is no shard, cut short, or of another schema.
+        If the file is no shard, truncated, or of another schema.
     UnavailableError
         If it cannot be read now.
     """
     try:
         with open_hdf5(path) as file:
-            said = parse_attributes(file, path)
+            attributes = parse_attributes(file, path)
             names = [os.fsdecode(name) for name in _read_column(file, "videos/path")]
             videos = dict(zip(names, _read_column(file, "videos/bytes"), strict=True))
             failures = tuple(map(os.fsdecode, _read_column(file, "failures/path")))
             clips = h5py.h5d.open(file.id, b"clips/video").shape[0]
     except UNREADABLE as error:
         raise explain(path, error, "not a readable shard") from error
-    return ShardHeader(path, said.config, said.plan, said.versions, clips, videos, failures)
+    return ShardHeader(path, attributes.config, attributes.plan, attributes.versions, clips, videos, failures)
 
 
 def _read_column(file: h5py.File, name: str) -> list[Any]:
-    """Read a whole data set the short way: it takes a fifth of the time of ``file[name][()]``."""
+    """Read a whole data set by the low-level interface, in a fifth of the time of ``file[name][()]``."""
     stored = h5py.h5d.open(file.id, name.encode())
     rows = np.empty(stored.shape, stored.dtype)
     stored.read(h5py.h5s.ALL, h5py.h5s.ALL, rows)

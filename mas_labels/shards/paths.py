@@ -1,4 +1,4 @@
-"""The files of shards that a user names: files, folders and patterns."""
+"""Resolves the paths that a user gives, files, folders and patterns, to the files of shards."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ def find_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
     Parameters and errors are those of `mas_labels.shards.shard_set.open_shards`, but nothing is opened.
     """
-    asked = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    found: dict[Path, None] = {}
-    for item in [os.fspath(one) for one in asked]:
+    patterns = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    shards: dict[Path, None] = {}
+    for pattern in [os.fspath(path) for path in patterns]:
         try:
-            matches = _matches(item)
+            matches = _match_files(pattern)
         except OSError as error:
-            raise unavailable(item, error) from error
+            raise unavailable(pattern, error) from error
         if not matches:
-            raise DatasetError(f"no shards match {item!r}: expected *.h5 files written by `mas-labels make`")
-        found.update(dict.fromkeys(map(Path, sorted(matches))))
-    if not found:
+            raise DatasetError(
+                f"no shards match {pattern!r}: expected *.h5 files written by `mas-labels make`"
+            )
+        shards.update(dict.fromkeys(map(Path, sorted(matches))))
+    if not shards:
         raise DatasetError("no shards given: name *.h5 files written by `mas-labels make`")
-    return list(found)
+    return list(shards)
 
 
-def _matches(item: str) -> list[str]:
-    """Return the shards of a folder, a file, or the files that fit a pattern; raises `OSError`."""
-    path = Path(item)
+def _match_files(pattern: str) -> list[str]:
+    """Return the shards of a folder, a file, or the files that match a pattern; raises `OSError`."""
+    path = Path(pattern)
     if path.is_dir():
-        return [entry.path for entry in os.scandir(item) if fnmatch(entry.name, "*.h5")]
+        return [entry.path for entry in os.scandir(pattern) if fnmatch(entry.name, "*.h5")]
     if path.is_file():
-        return [item]
-    matches = glob.glob(item)  # noqa: PTH207 - absolute patterns too
-    if not matches and path.parent.is_dir():  # a pattern skips what it cannot list
+        return [pattern]
+    matches = glob.glob(pattern)  # noqa: PTH207 - absolute patterns too
+    if not matches and path.parent.is_dir():  # glob is silent about a folder it cannot list: raise here
         os.scandir(path.parent).close()
     return matches

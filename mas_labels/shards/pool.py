@@ -1,4 +1,4 @@
-"""The shards of a set that a process keeps open: opened when they are asked for, some at a time."""
+"""The shards of a set that a process keeps open: opened on first use, the least recently used closed."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from mas_labels.errors import ShardError, UnavailableError, system_error
 from mas_labels.names import CommonClasses
 from mas_labels.shards.reader import Shard
 
-OPEN_FILES: Final = 800
-"""Most shards a set keeps open in a process: more than UCF101 makes. An open shard takes 0.4 MB; opening one
-anew, with all checks, takes longer than decoding a clip."""
+MAX_OPEN_SHARDS: Final = 800
+"""Most shards that all sets of a process keep open: more than UCF101 makes. An open shard takes 0.4 MB;
+opening one again, with all checks, takes longer than decoding a clip."""
 OTHER_FILES: Final = 224
-"""Files that a process may have open beside shards."""
-MIN_OPEN: Final = 4
+"""Files that a process may have open in addition to shards."""
+MIN_OPEN_SHARDS: Final = 4
 """Shards that a set keeps open whatever the limit of open files."""
-TOO_MANY: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""Errors of a process that has too much open."""
+TOO_MANY_OPEN: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""System errors of a process with too many open files."""
 
 
 class ShardPool:
-    """Opens the shards of a set, anew in each process, and closes the least recently used ones.
+    """Opens the shards of a set, separately in each process, and closes the least recently used ones.
 
     Parameters
     ----------
     paths
         The shards.
     content_hashes
-        Content hash of each: another one is refused.
+        Content hash of each; a file with another one is refused.
     classes
-        Classes of all shards, and places there by shard.
+        Classes of all shards, and how each shard's own numbers map to them.
     """
 
     def __init__(self, paths: Sequence[Path], content_hashes: Sequence[str], classes: CommonClasses) -> None:
@@ -49,33 +49,33 @@ class ShardPool:
         return len(self._open)
 
     def get(self, number: int) -> Shard:
-        """Return a shard, opened; it stays open until others push it out.
+        """Return a shard, opened; it stays open until its place is needed for another.
 
         Raises
         ------
         ShardError
-            If it is damaged, foreign, or another one than before.
+            If it is damaged or foreign, or was replaced since the set was opened.
         UnavailableError
             If it cannot be read now.
         """
-        if self._process != os.getpid():  # after a fork: handles of the parent are not ours to use
+        if self._process != os.getpid():  # after a fork: file handles of the parent must not be used
             self._open, self._process = OrderedDict(), os.getpid()
         if number in self._open:
             self._open.move_to_end(number)
             return self._open[number]
         while len(self._open) >= most_open():
             self._open.popitem(last=False)[1].close()
-        self._open[number] = shard = self.open_anew(number)
+        self._open[number] = shard = self.open_separately(number)
         return shard
 
-    def open_anew(self, number: int) -> Shard:
-        """Open a shard that the caller closes; raises as `get` does."""
+    def open_separately(self, number: int) -> Shard:
+        """Open a shard outside of the pool, for the caller to close; raises as `get` does."""
         try:
             shard = Shard(self._paths[number])
         except UnavailableError as error:
-            if not self._open or system_error(error.__cause__ or error) not in TOO_MANY:
+            if not self._open or system_error(error.__cause__ or error) not in TOO_MANY_OPEN:
                 raise
-            self.close()  # others took more than we thought
+            self.close()  # other parts of the process hold more files than assumed
             shard = Shard(self._paths[number])
         if shard.content_hash != self._content_hashes[number]:
             shard.close()
@@ -84,7 +84,7 @@ class ShardPool:
         return shard
 
     def close(self) -> None:
-        """Close all."""
+        """Close all open shards."""
         while self._open:
             self._open.popitem()[1].close()
 
@@ -97,11 +97,13 @@ class ShardPool:
 
 
 _pools: WeakSet[ShardPool] = WeakSet()
-"""Those of this process, which share what may be open."""
+"""The pools of this process, which share the limit of open files."""
 
 
 def most_open() -> int:
-    """Return how many shards a pool may keep open, by the present limit of open files."""
+    """Return the number of shards that a pool may keep open under the current limit of open files."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    allowed = OPEN_FILES if limit == resource.RLIM_INFINITY else min(OPEN_FILES, limit - OTHER_FILES)
-    return max(MIN_OPEN, allowed // max(1, sum(len(pool) > 0 for pool in _pools)))
+    allowed = (
+        MAX_OPEN_SHARDS if limit == resource.RLIM_INFINITY else min(MAX_OPEN_SHARDS, limit - OTHER_FILES)
+    )
+    return max(MIN_OPEN_SHARDS, allowed // max(1, sum(len(pool) > 0 for pool in _pools)))

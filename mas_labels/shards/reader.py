@@ -1,7 +1,7 @@
 """Reading one shard.
 
-A shard may come from anywhere, so a reader believes nothing: every object must be the one the schema names,
-stored in the file itself, of the type and the size it must have. Wrong ones are refused with a `ShardError`.
+A shard may come from anywhere, so nothing in it is trusted: every object must be one that the schema names,
+stored in the file itself, with the type and size that the schema gives. Others raise a `ShardError`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,8 @@ from mas_labels.shards.hdf5_file import UNREADABLE, explain, open_hdf5
 from mas_labels.shards.header import parse_attributes
 from mas_labels.shards.validation import REGENERATE, UNTRUSTED, check_references, check_rows, checked_datasets
 
-KEPT_LABEL_BYTES = 1 << 20
-"""Most bytes of labels that an open shard keeps: 780 clips of 50 views, and no more than HDF5 would keep."""
+MAX_CACHED_LABEL_BYTES: Final = 1 << 20
+"""Most bytes of labels that an open shard caches: 780 clips of 50 views, no more than HDF5 would cache."""
 
 
 class Shard:
@@ -39,18 +39,18 @@ class Shard:
     Attributes
     ----------
     config, plan, versions
-        What the attributes of the same names say, as dictionaries.
+        The JSON objects in the attributes of these names.
     options
         `config` as a `LabelConfig`.
     content_hash
-        SHA-256 over everything in the shard, as stored.
+        SHA-256 over all attributes and data, as stored in the file.
     views
         (V, 3) int16.
 
     Raises
     ------
     ShardError
-        If the file is no shard, of another schema, damaged, or built to deceive.
+        If the file is no shard, of another schema, damaged, or maliciously built.
     UnavailableError
         If the file cannot be read now.
     """
@@ -76,9 +76,9 @@ class Shard:
 
     def _read_header(self) -> None:
         """Read the attributes."""
-        said = parse_attributes(self._file, self.path)
-        self.texts = {name: said.texts[name] for name in ("format", "config", "plan", "versions")}
-        self.config, self.plan, self.versions = said.config, said.plan, said.versions
+        attributes = parse_attributes(self._file, self.path)
+        self.texts = {name: attributes.texts[name] for name in ("format", "config", "plan", "versions")}
+        self.config, self.plan, self.versions = attributes.config, attributes.plan, attributes.versions
         try:
             self.options = LabelConfig.from_dict(self.config)
         except ConfigError as error:
@@ -88,7 +88,7 @@ class Shard:
             ) from error
         except UNREADABLE as error:
             raise explain(self.path, error, "its options are damaged") from error
-        self.content_hash = said.texts["content_hash"]
+        self.content_hash = attributes.texts["content_hash"]
         self._label_min = schema.label_min(self.options.convention)
         self._class_numbers: NDArray[np.int32] | None = None
 
@@ -99,7 +99,7 @@ class Shard:
         return path in self._datasets
 
     def stored_bytes(self) -> dict[str, int]:
-        """Return the bytes that each data set takes in the file."""
+        """Return the size in bytes of each data set in the file, by path."""
         try:
             return {path: int(dataset.id.get_storage_size()) for path, dataset in self._datasets.items()}
         except UNREADABLE as error:
@@ -113,7 +113,7 @@ class Shard:
         ShardError
             If it is not stored, or its bytes do not match their checksum.
         UnavailableError
-            If they cannot be read now; as of all methods that read.
+            If it cannot be read now. All methods that read raise these two.
         """
         if path not in self._datasets:
             raise ShardError(f"{self.path}: {path} is not stored: label again with the option that keeps it")
@@ -128,15 +128,15 @@ class Shard:
 
     @cached_property
     def class_names(self) -> list[str]:
-        """Names of the classes by index: the shard's own, or those of the set that it was opened in."""
+        """Names of the classes by index: the shard's own, or those of the set that it was opened for."""
         return self.read_texts("classes")
 
     def share_classes(self, names: list[str], numbers: NDArray[np.int32]) -> None:
-        """Take the classes of a set of shards; `numbers` as in `mas_labels.names.CommonClasses`."""
+        """Use the classes of a set of shards; `numbers` as in `mas_labels.names.CommonClasses`."""
         self.class_names, self._class_numbers = names, numbers
 
     def read_class_indices(self, rows: slice = slice(None)) -> NDArray[np.int32]:
-        """Read the classes of videos: (videos,) int32, places in `class_names`, -1 without a class."""
+        """Read the classes of videos: (videos,) int32, indices into `class_names`, -1 without a class."""
         indices: NDArray[np.int32] = self.read("videos/class_index", rows)
         return indices if self._class_numbers is None else self._class_numbers[indices]
 
@@ -144,20 +144,20 @@ class Shard:
         """Read a clip's labels of all views: (V, 27) uint8; V is 0 in a shard of frames only."""
         if not len(self.views):
             return np.empty((0, schema.LABELS), np.uint8)
-        if self._kept_labels is not None:
-            return self._kept_labels[clip]
+        if self._cached_labels is not None:
+            return self._cached_labels[clip]
         labels: NDArray[np.uint8] = self.read("clips/labels", clip)
         self._require_in_range(labels[np.newaxis], clip)
         return labels
 
     @cached_property
-    def _kept_labels(self) -> NDArray[np.uint8] | None:
-        """All labels, (N, V, 27) uint8, if they are few: asking HDF5 takes a fifth of a raw clip's time."""
-        if self._datasets["clips/labels"].nbytes > KEPT_LABEL_BYTES:
+    def _cached_labels(self) -> NDArray[np.uint8] | None:
+        """All labels, (N, V, 27) uint8, or None if too many: one HDF5 read takes a fifth of a raw clip's."""
+        if self._datasets["clips/labels"].nbytes > MAX_CACHED_LABEL_BYTES:
             return None
         labels: NDArray[np.uint8] = self.read("clips/labels")
         try:
-            self._datasets["clips/labels"].refresh()  # or HDF5 would keep them a second time
+            self._datasets["clips/labels"].refresh()  # or HDF5 would cache them a second time
         except UNREADABLE as error:
             raise explain(self.path, error, "clips/labels is damaged") from error
         self._require_in_range(labels, 0)
@@ -165,14 +165,14 @@ class Shard:
         return labels
 
     def _require_in_range(self, labels: NDArray[np.uint8], first: int) -> None:
-        """Refuse labels (n, V, 27) of the clips from `first` on that cannot be."""
+        """Raise `ShardError` if labels (n, V, 27) are out of range; `first` is the row of the first clip."""
         wrong = ((labels > schema.LABEL_MAX) | (labels < self._label_min)).any(axis=(1, 2))
         if wrong.any():
             clip = first + int(wrong.argmax())
             raise ShardError(f"{self.path}: a label of clip {clip} is out of range: {UNTRUSTED}")
 
     def read_jpegs(self, clip: int) -> list[NDArray[np.uint8]]:
-        """Read a clip's frames as they are coded: 16 arrays of bytes.
+        """Read a clip's frames as encoded: 16 arrays of bytes.
 
         Raises
         ------
@@ -188,7 +188,7 @@ class Shard:
         return frames
 
     def read_frames_into(self, clip: int, out: NDArray[np.uint8]) -> None:
-        """Read a clip's frames into memory that is there; see `mas_labels.shards.frames.StoredFrames`."""
+        """Read a clip's frames into an existing array; see `mas_labels.shards.frames.StoredFrames`."""
         self._stored_frames.read_into(clip, out)
 
     @cached_property
@@ -207,7 +207,7 @@ class Shard:
         self.verify_content()
 
     def verify_content(self) -> None:
-        """Read everything, checking checksums, and compare with the content hash.
+        """Read all data, comparing checksums, and compare it with the content hash.
 
         Raises
         ------
@@ -219,9 +219,8 @@ class Shard:
             step = dataset.chunks[0] if dataset.chunks else max(1, len(dataset))
             for start in range(0, max(1, len(dataset)), step):
                 digests[path].update(self.read(path, slice(start, start + step)))
-        found = content_hash(self.texts, digests)
-        if found != self.content_hash:
-            raise ShardError(f"{self.path}: content hash is not {self.content_hash}: {REGENERATE}")
+        if content_hash(self.texts, digests) != self.content_hash:
+            raise ShardError(f"{self.path}: its content does not match its content hash: {REGENERATE}")
 
     def close(self) -> None:
         """Close the file."""
@@ -237,7 +236,7 @@ class Shard:
 
 
 def _text(value: Any) -> str:
-    """Turn stored bytes into text; names that are not UTF-8 come back as the file system gave them."""
+    """Decode stored bytes; names that are not UTF-8 are decoded as Python decodes names of files."""
     if not isinstance(value, bytes):
         raise TypeError(f"expected bytes, found {type(value).__name__}")
     return os.fsdecode(bytes(value))

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     import pandas
 
 
-CLIPS_SHOWN: Final = 12
-"""Clips that a selection lists when a notebook shows it."""
+LISTED_CLIPS: Final = 12
+"""Clips of a selection that are listed when a notebook displays it."""
+ALL_CLIPS: Final = "all clips"
+"""Description of a selection that nothing was filtered out of."""
 
 
 def spread_evenly(count: int, most: int, ends: bool = True) -> NDArray[np.int64]:
@@ -40,20 +42,20 @@ def spread_evenly(count: int, most: int, ends: bool = True) -> NDArray[np.int64]
 
 
 class ClipSelection(Sequence[Clip]):
-    """Some clips of a set of shards, in order; nothing is read of a clip before it is asked for.
+    """Some clips of a set of shards, in order; a clip is read only when it is used.
 
     Attributes
     ----------
     shards
         The whole set.
     indices
-        (n,) int64: places of the clips there.
-    words
-        What was asked for.
+        (n,) int64: numbers of the clips there.
+    description
+        The filters that chose them, as text.
     """
 
-    def __init__(self, shards: ClipSource, indices: NDArray[np.int64], words: str = "all clips") -> None:
-        self.shards, self.indices, self.words = shards, indices, words
+    def __init__(self, shards: ClipSource, indices: NDArray[np.int64], description: str = ALL_CLIPS) -> None:
+        self.shards, self.indices, self.description = shards, indices, description
 
     def where(
         self,
@@ -65,7 +67,7 @@ class ClipSelection(Sequence[Clip]):
         view: int = 0,
         **labels: int | Collection[int],
     ) -> ClipSelection:
-        """Choose the clips that have all that is asked for.
+        """Choose the clips that match all given filters.
 
         Parameters
         ----------
@@ -74,12 +76,12 @@ class ClipSelection(Sequence[Clip]):
         class_name
             Class of the video, or a pattern.
         min_motion, max_motion
-            Bounds, themselves included, of the clip's mean magnitude of motion boundaries: the mean of
+            Inclusive bounds of the clip's mean magnitude of motion boundaries, which is the mean of
             `Clip.motion`, in pixels.
         view
-            Row of the table of views whose labels are meant.
+            Row of the table of views whose labels are compared.
         **labels
-            Name of a label -> its value, or a collection of values: ``grid_ul=6, C=(1, 8)``.
+            Name of a label -> its value, or a collection of allowed values: ``grid_ul=6, C=(1, 8)``.
 
         Returns
         -------
@@ -90,10 +92,10 @@ class ClipSelection(Sequence[Clip]):
         InputError
             If there is no such label, value or view.
         ShardError
-            If a shard is damaged, or does not hold what is asked for.
+            If a shard is damaged, or does not hold motion or labels that are filtered by.
         """
-        wanted = {name: _values(name, value) for name, value in labels.items()}
-        _check_view(self.shards, view, bool(wanted))
+        allowed = {name: _allowed_values(name, value) for name, value in labels.items()}
+        _check_view(self.shards, view, bool(allowed))
         columns = self.shards.clip_columns(view)
         videos = columns.videos[self.indices]
         keep = np.ones(len(self), bool)
@@ -106,16 +108,21 @@ class ClipSelection(Sequence[Clip]):
             motion = columns.motion[self.indices]
             keep &= motion >= (-np.inf if min_motion is None else min_motion)
             keep &= motion <= (np.inf if max_motion is None else max_motion)
-        for name, values in wanted.items():
+        for name, values in allowed.items():
             keep &= np.isin(columns.labels[self.indices, LABEL_NAMES.index(name)], values)
-        asked = {"video": video, "class_name": class_name, "min_motion": min_motion, "max_motion": max_motion}
-        words = [f"{key}={value!r}" for key, value in {**asked, **labels}.items() if value is not None]
-        words += [f"view={view}"] if view else []
-        before = [] if self.words == "all clips" else [self.words]
-        return ClipSelection(self.shards, self.indices[keep], ", ".join([*before, *words]) or self.words)
+        filters = {
+            "video": video,
+            "class_name": class_name,
+            "min_motion": min_motion,
+            "max_motion": max_motion,
+        }
+        terms = [] if self.description == ALL_CLIPS else [self.description]
+        terms += [f"{name}={value!r}" for name, value in {**filters, **labels}.items() if value is not None]
+        terms += [f"view={view}"] if view else []
+        return ClipSelection(self.shards, self.indices[keep], ", ".join(terms) or self.description)
 
     def columns(self, view: int = 0) -> dict[str, NDArray[Any]]:
-        """Read what `table` shows as plain arrays, each with one value a clip.
+        """Read the columns of `table` as plain arrays, each with one value per clip.
 
         Returns
         -------
@@ -123,25 +130,25 @@ class ClipSelection(Sequence[Clip]):
         pixels; NaN where it is not stored), then the 27 labels of a view by name, unless there are none.
         """
         _check_view(self.shards, view, False)
-        read = self.shards.clip_columns(view)
-        videos = read.videos[self.indices]
-        labels = read.labels[self.indices]
+        stored = self.shards.clip_columns(view)
+        videos = stored.videos[self.indices]
+        labels = stored.labels[self.indices]
         columns = {
             "index": self.indices,
-            "video": read.paths.astype(object)[videos],
-            "class_name": np.array(_class_names(self.shards, read), object)[videos],
-            "start_frame": read.start_frames[self.indices],
-            "motion": read.motion[self.indices],
+            "video": stored.paths.astype(object)[videos],
+            "class_name": np.array(_class_names(self.shards, stored), object)[videos],
+            "start_frame": stored.start_frames[self.indices],
+            "motion": stored.motion[self.indices],
         }
-        return columns | {name: labels[:, at] for at, name in enumerate(LABEL_NAMES[: labels.shape[1]])}
+        return columns | dict(zip(LABEL_NAMES, labels.T, strict=False))
 
     def table(self, view: int = 0) -> pandas.DataFrame:
-        """Return the clips as a pandas table, a row a clip; see `columns`.
+        """Return the clips as a pandas table with one row per clip; see `columns`.
 
         Raises
         ------
         MissingDependencyError
-            pandas is not installed; `columns` gives the same as plain arrays.
+            If pandas is not installed; `columns` gives the same as plain arrays.
         """
         try:
             import pandas
@@ -155,7 +162,7 @@ class ClipSelection(Sequence[Clip]):
         return pandas.DataFrame(columns, index=index)
 
     def _require_motion(self) -> None:
-        """Refuse shards that do not hold motion, as all of a set do or none."""
+        """Raise `ShardError` if the shards do not hold motion, which all shards of a set do or none."""
         if len(self.shards):
             self.shards.locate(0)[0].read("clips/motion", slice(0))
 
@@ -168,42 +175,42 @@ class ClipSelection(Sequence[Clip]):
     def __getitem__(self, index: slice) -> ClipSelection: ...
     def __getitem__(self, index: int | slice) -> Clip | ClipSelection:
         if isinstance(index, slice):
-            return ClipSelection(self.shards, self.indices[index], self.words)
+            return ClipSelection(self.shards, self.indices[index], self.description)
         if not -len(self) <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
         return self.shards[int(self.indices[index])]
 
     def __repr__(self) -> str:
-        return f"{len(self):,} of {len(self.shards):,} clips: {self.words}"
+        return f"{len(self):,} of {len(self.shards):,} clips: {self.description}"
 
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><td>{clip.index}</td><td>{html.escape(printable(clip.video))}</td>"
             f"<td>{clip.start_frame}</td></tr>"
-            for clip in self[:CLIPS_SHOWN]
+            for clip in self[:LISTED_CLIPS]
         )
-        more = f"<p>and {len(self) - CLIPS_SHOWN:,} more</p>" if len(self) > CLIPS_SHOWN else ""
+        more = f"<p>and {len(self) - LISTED_CLIPS:,} more</p>" if len(self) > LISTED_CLIPS else ""
         head = "<tr><th>clip</th><th>video</th><th>start_frame</th></tr>"
         return f"<p>{html.escape(printable(repr(self)))}</p><table>{head}{rows}</table>{more}"
 
 
 def _class_names(shards: ClipSource, columns: ClipColumns) -> list[str | None]:
-    """Return the class of each video."""
+    """Return the class name of each video, None without one."""
     return [shards.classes[number] if number >= 0 else None for number in columns.class_indices.tolist()]
 
 
 def _match_all(names: Sequence[str | None], pattern: str) -> NDArray[np.bool_]:
-    """Return which names match a pattern."""
+    """Return for each name whether it matches a pattern: (n,) bool."""
     return np.array([name is not None and _matches(name, pattern) for name in names], bool)
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Whether a name is a pattern, letter by letter, or matches it."""
+    """Return whether a name equals a pattern, letter by letter, or matches it."""
     return name == pattern or fnmatchcase(name, pattern)
 
 
-def _values(name: str, value: int | Collection[int]) -> list[int]:
-    """Check the name and the values that are asked for."""
+def _allowed_values(name: str, value: int | Collection[int]) -> list[int]:
+    """Check a label's name and the values to filter by; return the values as a list."""
     if name not in LABEL_NAMES:
         raise InputError(f"expected a label, one of {', '.join(LABEL_NAMES)}, found {name!r}")
     values = [int(v) for v in (value if isinstance(value, Collection) else [value])]
@@ -214,6 +221,7 @@ def _values(name: str, value: int | Collection[int]) -> list[int]:
 
 
 def _check_view(shards: ClipSource, view: int, needed: bool) -> None:
+    """Raise `InputError` if there is no such view; without labels, view 0 will do if no labels are needed."""
     if not shards.has_labels and not needed and view == 0:
         return
     if not 0 <= view < len(shards.views):

@@ -31,29 +31,29 @@ if TYPE_CHECKING:
     import pandas
 
 KEPT_OPEN_SHARDS: Final = 32
-"""Shards of a set of at most this many stay open while all of them are read in turn."""
+"""A set of at most this many shards keeps them open while they are read in turn."""
 MAX_SHARDS_COUNTED: Final = 200
-"""Shards whose labels are counted for `ShardSet.label_counts`; of more, as many evenly spread ones."""
+"""Most shards whose labels are counted for `ShardSet.label_counts`."""
 
 
 class ShardSet(Sequence[Clip]):
     """Shards read as one sequence of clips, or a subset of the clips of such a sequence (see `subset`).
 
-    Files are opened when they are needed, a few at a time, anew in each process; what is pickled for another
-    process is the list of paths, and of a subset the numbers of its clips.
+    Files are opened when they are needed, separately in each process. What is pickled for another process is
+    small: the list of paths, and for a subset the numbers of its clips.
 
     Attributes
     ----------
     paths
-        The shards, in order; of a subset all shards of the whole set.
+        The shards, in order; for a subset, all shards of the whole set.
     lengths
-        Clips of this set in each.
+        Number of clips of this set in each shard.
     content_hashes
         Content hash of each, as stored (`Shard.verify` compares it with the content).
     views
-        (V, 3) int16, the table of views all shards share.
+        (V, 3) int16: the table of views, the same in all shards.
     config
-        The options all shards were made with.
+        The options that all shards were made with.
     classes
         Names of the classes of all shards, by index: those of the first shard, then what others add.
     incomplete
@@ -73,7 +73,7 @@ class ShardSet(Sequence[Clip]):
         self._columns: dict[int, ClipColumns] = {}
 
     def subset(self, kept: ArrayLike) -> ShardSet:
-        """Return some of the clips as a set of their own, in which they are numbered from 0.
+        """Return some of the clips as another set, in which they are numbered from 0.
 
         Its videos are those of its clips, and count these clips only; its failures are those of its videos.
         It shares the open files with this set.
@@ -103,13 +103,13 @@ class ShardSet(Sequence[Clip]):
         return part
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "label_counts"} | {
-            "_columns": {}
-        }
+        state = {**vars(self), "_columns": {}}
+        state.pop("label_counts", None)
+        return state
 
     @property
     def has_labels(self) -> bool:
-        """Whether the shards hold labels (shards of test data may not)."""
+        """True if the shards hold labels; those of test data may not."""
         return len(self.views) > 0
 
     def shard(self, number: int) -> Shard:
@@ -127,7 +127,7 @@ class ShardSet(Sequence[Clip]):
         return self._kept[self._starts[number] : self._starts[number + 1]] - self._file_starts[number]
 
     def _part(self, number: int) -> NDArray[np.int64] | None:
-        """Return `rows`, or None if the set is no subset."""
+        """Return `rows(number)`, or None if this is not a subset."""
         return None if self._kept is None else self.rows(number)
 
     def locate(self, index: int) -> tuple[Shard, int]:
@@ -180,7 +180,7 @@ class ShardSet(Sequence[Clip]):
 
     @property
     def clips(self) -> ClipSelection:
-        """All clips, to choose from."""
+        """All clips, as a selection."""
         return ClipSelection(self, np.arange(len(self), dtype=np.int64))
 
     def where(
@@ -193,7 +193,7 @@ class ShardSet(Sequence[Clip]):
         view: int = 0,
         **labels: int | Collection[int],
     ) -> ClipSelection:
-        """Choose clips: ``shards.where(video="*Biking*", min_motion=0.1, grid_ul=6)``.
+        """Choose clips by filters: ``shards.where(video="*Biking*", min_motion=0.1, grid_ul=6)``.
 
         Parameters and errors are those of `mas_labels.shards.selection.ClipSelection.where`.
         """
@@ -226,7 +226,7 @@ class ShardSet(Sequence[Clip]):
 
     @cached_property
     def label_counts(self) -> LabelCounts:
-        """Number of times each label has each value, in all shards, or in 200 of them if there are more."""
+        """Label counts of all shards, or of 200 evenly spread ones if there are more; see `count_labels`."""
         return self.count_labels()
 
     def count_labels(self, max_shards: int = MAX_SHARDS_COUNTED) -> LabelCounts:
@@ -238,28 +238,29 @@ class ShardSet(Sequence[Clip]):
             If a shard is damaged, holds no labels, or a label out of range.
         """
         counted = LabelCounts(of_clips=len(self))
-        for number, shard in self.each_shard(spread_evenly(len(self.paths), max_shards).tolist()):
+        numbers = [n for n, clips in enumerate(self.lengths) if clips or self._kept is None]
+        for number, shard in self.each_shard(numbers[at] for at in spread_evenly(len(numbers), max_shards)):
             counted.add(shard.read("clips/labels")[self.rows(number)], shard.path)
         return counted
 
     def each_shard(self, numbers: Iterable[int] | None = None) -> Iterator[tuple[int, Shard]]:
-        """Yield each shard, or those of the given numbers, opened until the next one is asked for.
+        """Yield number and shard, for all shards or the given numbers; each is open until the next iteration.
 
-        A subset skips shards that hold none of its clips; which rows of a shard are its clips, `rows` says.
+        A subset skips shards that hold none of its clips; `rows` are the rows of a shard that are its clips.
 
         Notes
         -----
-        To read all shards in turn use this: `shard` would keep them open, and HDF5 gets slow with many.
+        Use this to read all shards in turn: `shard` keeps them open, and HDF5 gets slow with many open files.
         """
         chosen = range(len(self.paths)) if numbers is None else numbers
-        yield from self._open_each(n for n in chosen if self._kept is None or self.lengths[n])
+        return self._open_each(n for n in chosen if self._kept is None or self.lengths[n])
 
     def _open_each(self, numbers: Iterable[int]) -> Iterator[tuple[int, Shard]]:
         for number in numbers:
             if len(self.paths) <= KEPT_OPEN_SHARDS:
                 yield number, self.shard(number)
             else:
-                with self._pool.open_anew(number) as shard:
+                with self._pool.open_separately(number) as shard:
                     yield number, shard
 
     def __len__(self) -> int:
@@ -289,11 +290,11 @@ class ShardSet(Sequence[Clip]):
         )
 
     def _repr_html_(self) -> str:
-        words, _, options = repr(self).partition("\n")
+        summary, _, options = repr(self).partition("\n")
         folders = sorted({str(path.parent) for path in self.paths})
-        where = folders[0] if len(folders) == 1 else f"{len(folders)} folders"
+        place = folders[0] if len(folders) == 1 else f"{len(folders)} folders"
         return (
-            f"<p><b>{html.escape(words)}</b><br>{html.escape(printable(where))}</p>"
+            f"<p><b>{html.escape(summary)}</b><br>{html.escape(printable(place))}</p>"
             f"<p><small>{html.escape(printable(options))}</small></p>"
         )
 

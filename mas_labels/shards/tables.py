@@ -12,7 +12,7 @@ from mas_labels.shards.reader import Shard
 
 
 class Video(NamedTuple):
-    """One video of a shard: its row of ``videos/*``."""
+    """A video with clips: one row of ``videos/*``."""
 
     path: str
     class_name: str | None
@@ -25,11 +25,11 @@ class Video(NamedTuple):
     file_bytes: int
     rows: int
     cols: int
-    """Size of the frames before they were resized."""
+    """Size of the decoded frames before resizing, pixels."""
 
 
 class Failure(NamedTuple):
-    """A video that could not be used, and why."""
+    """A video that could not be used, or only in part, and the reason."""
 
     video: str
     stage: str
@@ -55,7 +55,7 @@ def read_videos(shard: Shard, clips: NDArray[np.int64] | None = None) -> list[Vi
 
 
 def read_video(shard: Shard, row: int) -> Video:
-    """Read row `row` of a shard's table of videos."""
+    """Read one row of a shard's table of videos."""
     return _read_rows(shard, slice(row, row + 1))[0]
 
 

@@ -1,8 +1,9 @@
-"""What a shard's file must look like before anything in it is believed.
+"""Structural validation of an untrusted shard, before any of its data is used.
 
 A shard may come from anywhere. Every object in it must be one that the schema names, under one name, stored
-in the file itself, whole, of the type and size it must have, and must lead nowhere else. Sizes are checked on
-HDF5's tables alone, before any data is read, so a small file cannot ask for much memory.
+completely in the file itself, with the type and size that the schema gives, and must not refer to anything
+else. Sizes are checked on HDF5's tables alone, before any data is read, so that a small file cannot claim
+much memory.
 """
 
 from __future__ import annotations
@@ -19,49 +20,50 @@ import numpy as np
 from mas_labels import schema
 from mas_labels.errors import ShardError
 
-MAX_DEFLATION = 1100
-"""A little more than deflate can shrink anything: a data set that claims more was never written."""
-MAX_CHUNK_BYTES = 4 << 20
-"""Largest chunk of rows: one that was made to be small and grow large when it is read is refused."""
-MAX_ATTRIBUTE_BYTES = 1 << 20
-FILTERS = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32}
-"""The filters that every HDF5 library has; none of them runs foreign code."""
+MAX_COMPRESSION: Final = 1100
+"""A little more than the highest compression of deflate: a data set that claims more was never written."""
+MAX_CHUNK_BYTES: Final = 4 << 20
+"""Largest chunk: protects from chunks that are small in the file and expand when they are read."""
+MAX_ATTRIBUTE_BYTES: Final = 1 << 20
+"""Largest attribute."""
+HDF5_FILTERS: Final = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32}
+"""The filters that are part of every HDF5 library; none of them loads a plug-in."""
 REGENERATE: Final = "remove it and regenerate it"
 """Remedy for a damaged shard."""
 UNTRUSTED: Final = "it is corrupt or was not written by mas-labels, do not use it"
-"""Remedy for a shard that no writer of ours can have made."""
+"""Remedy for a shard that this package cannot have written."""
 
 Datasets = Mapping[str, h5py.Dataset]
 
 
 def read_attributes(file: h5py.File, path: Path) -> dict[str, bytes]:
-    """Read the root's texts; refuse another format or schema, and attributes the schema does not name.
+    """Read the texts in the root's attributes; refuse another format or schema, and unknown attributes.
 
     Raises
     ------
     ShardError
-        If there is one more or less, one of another type or size, or another version.
+        If an attribute is missing, unknown, or of another type or size, or the version is another.
     """
-    found = set(file.attrs)
-    missing = [name for name in schema.ATTRIBUTES if name not in found]
+    names = set(file.attrs)
+    missing = [name for name in schema.ATTRIBUTES if name not in names]
     if missing:
         raise ShardError(f"{path}: not a shard of mas-labels, attributes missing: {', '.join(missing)}")
-    form, version = _attribute(file, "format", path), _attribute(file, "schema_version", path)
-    if (form, version) != (schema.FORMAT_NAME.encode(), schema.SCHEMA_VERSION):
+    format_name, version = _attribute(file, "format", path), _attribute(file, "schema_version", path)
+    if (format_name, version) != (schema.FORMAT_NAME.encode(), schema.SCHEMA_VERSION):
         raise ShardError(
             f"{path}: expected {schema.FORMAT_NAME} version {schema.SCHEMA_VERSION}, found "
-            f"{os.fsdecode(form)} version {version}: regenerate it, or read it with the mas-labels that made "
-            "it (attribute `versions`)"
+            f"{os.fsdecode(format_name)} version {version}: regenerate it, or read it with the mas-labels "
+            "that made it (attribute `versions`)"
         )
-    foreign = sorted(found - set(schema.ATTRIBUTES))
-    if foreign:
-        raise ShardError(f"{path}: has attributes {foreign}, which are not in the schema: {UNTRUSTED}")
-    others = [name for name in schema.ATTRIBUTES if name not in ("format", "schema_version")]
-    return {"format": form, **{name: _attribute(file, name, path) for name in others}}
+    unknown = sorted(names - set(schema.ATTRIBUTES))
+    if unknown:
+        raise ShardError(f"{path}: has attributes {unknown}, which are not in the schema: {UNTRUSTED}")
+    texts = [name for name in schema.ATTRIBUTES if name not in ("format", "schema_version")]
+    return {"format": format_name, **{name: _attribute(file, name, path) for name in texts}}
 
 
 def _attribute(file: h5py.File, name: str, path: Path) -> Any:
-    """Read one attribute, the version as int, all others as bytes."""
+    """Read one attribute: the version as int, the others as bytes."""
     stored = file.attrs.get_id(name)
     kind = "i" if name == "schema_version" else "S"
     dtype = stored.dtype
@@ -73,12 +75,12 @@ def _attribute(file: h5py.File, name: str, path: Path) -> Any:
 
 
 def checked_datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
-    """Return every data set, each checked; refuse whatever else is in the file.
+    """Check every data set and return them by path; refuse any other object in the file.
 
     Raises
     ------
     ShardError
-        Naming what is wrong.
+        If something is wrong, naming it.
     """
     columns = {column.path: column for column in schema.COLUMNS}
     datasets = {}
@@ -96,7 +98,7 @@ def checked_datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
 def _walk(
     group: h5py.Group, path: Path, prefix: str = ""
 ) -> Iterator[tuple[str, h5py.Dataset | h5py.Datatype]]:
-    """Yield everything but groups; refuse links that lead elsewhere, and second names."""
+    """Yield all objects except groups; refuse soft and external links, and second names."""
     groups = {column.path.split("/")[0] for column in schema.COLUMNS if "/" in column.path}
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -115,7 +117,7 @@ def _walk(
 
 
 def _check_dataset(column: schema.Column, dataset: h5py.Dataset, path: Path) -> None:
-    """Refuse a data set of another type or shape, stored elsewhere, or larger than its bytes can be."""
+    """Refuse a data set of another type or shape, stored elsewhere, or larger than its stored bytes allow."""
     kind = "S" if dataset.dtype.kind == "S" else dataset.dtype.name
     if kind != column.dtype or dataset.ndim != 1 + len(column.row_shape):
         raise ShardError(
@@ -125,14 +127,14 @@ def _check_dataset(column: schema.Column, dataset: h5py.Dataset, path: Path) -> 
     if dataset.is_virtual or dataset.external:
         raise ShardError(f"{path}: {column.path} points to data outside of the file: {UNTRUSTED}")
     claimed = math.prod(dataset.shape) * dataset.dtype.itemsize  # dataset.nbytes may overflow
-    if claimed > MAX_DEFLATION * dataset.id.get_storage_size():
+    if claimed > MAX_COMPRESSION * dataset.id.get_storage_size():
         raise ShardError(f"{path}: {column.path} claims {claimed} bytes that are not in the file")
     if claimed:
         _check_chunks(dataset, column.path, path)
 
 
 def _check_chunks(dataset: h5py.Dataset, name: str, path: Path) -> None:
-    """Refuse chunks that are missing, too large, unchecked, or coded by an unknown filter."""
+    """Refuse chunks that are missing, too large, without checksum, or encoded by an unknown filter."""
     if dataset.chunks is None:
         raise ShardError(f"{path}: {name} is not in chunks, so it has no checksums: {REGENERATE}")
     row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
@@ -140,10 +142,10 @@ def _check_chunks(dataset: h5py.Dataset, name: str, path: Path) -> None:
         raise ShardError(f"{path}: {name} is in chunks of {dataset.chunks}, too large: {UNTRUSTED}")
     plan = dataset.id.get_create_plist()
     filters = {plan.get_filter(number)[0] for number in range(plan.get_nfilters())}
-    if not filters <= FILTERS or h5py.h5z.FILTER_FLETCHER32 not in filters:
+    if not filters <= HDF5_FILTERS or h5py.h5z.FILTER_FLETCHER32 not in filters:
         raise ShardError(
             f"{path}: {name} passed through the filters {sorted(filters)}, expected fletcher32 and at most "
-            f"{sorted(FILTERS)}: {UNTRUSTED}"
+            f"{sorted(HDF5_FILTERS)}: {UNTRUSTED}"
         )
     along = zip(dataset.shape, dataset.chunks, strict=True)
     expected = math.prod(-(-extent // chunk) for extent, chunk in along)
@@ -153,12 +155,12 @@ def _check_chunks(dataset: h5py.Dataset, name: str, path: Path) -> None:
 
 
 def check_rows(datasets: Datasets, path: Path) -> int:
-    """Refuse missing data sets and numbers of rows that contradict one another; return the clips.
+    """Refuse missing data sets and contradictory numbers of rows; return the number of clips.
 
     Raises
     ------
     ShardError
-        Naming what is wrong.
+        If something is wrong, naming it.
     """
     missing = [c.path for c in schema.COLUMNS if not c.optional and c.path not in datasets]
     if missing:
@@ -186,19 +188,19 @@ def check_rows(datasets: Datasets, path: Path) -> int:
 
 
 def _check_frames(datasets: Datasets, path: Path) -> None:
-    """Refuse a shard whose frames are kept in no way, in two, or in half of one."""
-    kept = tuple(name for name in ("frames/jpeg", "frames/offsets", "frames/raw") if name in datasets)
-    if kept not in (("frames/jpeg", "frames/offsets"), ("frames/raw",)):
-        raise ShardError(f"{path}: expected frames as JPEG with offsets or raw, found {kept}: {REGENERATE}")
+    """Refuse a shard that does not store its frames in exactly one of the two ways, JPEG or raw."""
+    stored = tuple(name for name in ("frames/jpeg", "frames/offsets", "frames/raw") if name in datasets)
+    if stored not in (("frames/jpeg", "frames/offsets"), ("frames/raw",)):
+        raise ShardError(f"{path}: expected frames as JPEG with offsets or raw, found {stored}: {REGENERATE}")
 
 
 def check_paths(paths: Sequence[bytes], where: str, path: Path) -> None:
-    """Refuse names of videos that lead out of a data set's folder: absolute ones, and those with ``..``.
+    """Refuse paths of videos that lead out of a data set's folder: absolute ones, and those with ``..``.
 
     Raises
     ------
     ShardError
-        Naming the first.
+        If there is one, naming it.
     """
     for name in paths:
         if not name or name.startswith(b"/") or b"\0" in name or b".." in name.split(b"/"):
@@ -206,12 +208,12 @@ def check_paths(paths: Sequence[bytes], where: str, path: Path) -> None:
 
 
 def check_references(datasets: Datasets, path: Path) -> None:
-    """Refuse numbers that point to rows which are not there, and views that leave the frame.
+    """Refuse references to rows that do not exist, and views that leave the frame.
 
     Raises
     ------
     ShardError
-        Naming what is wrong.
+        If something is wrong, naming it.
     """
     for name, lowest, rows in (
         ("videos/class_index", -1, len(datasets["classes"])),

@@ -1,8 +1,8 @@
-"""Writing one shard: all or nothing.
+"""Writes one shard atomically.
 
-A shard grows in a hidden file. When it is complete it is synced, read back and compared with what was
-written, renamed, and the folder is synced. So a file under its final name is complete, and a killed run
-leaves only a hidden file that the next one takes over.
+A shard is written to a hidden file. When it is complete it is synced, read back, compared with what was
+written, and renamed, and the folder is synced. So a file under its final name is complete, and a killed run
+leaves only a hidden file, which the next run overwrites.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,38 +26,38 @@ from mas_labels.shards.hdf5_file import GrowingColumn, PartialFile
 from mas_labels.shards.reader import Shard
 from mas_labels.video.reader import VideoFacts
 
-CHUNK_BYTES = 1 << 18
-"""Largest chunk: a clip's frames lie in one or two."""
-CHUNK_ROWS = {"clips": 256, "frame offsets": 4096, "bytes": CHUNK_BYTES}
-"""Most rows of a chunk: the last chunk is stored whole, so short columns take short ones."""
+MAX_WRITTEN_CHUNK_BYTES: Final = 1 << 18
+"""Largest chunk of several rows: a clip's JPEG frames lie in one or two."""
+MAX_CHUNK_ROWS: Final = {"clips": 256, "frame offsets": 4096, "bytes": MAX_WRITTEN_CHUNK_BYTES}
+"""Most rows of a chunk; the last chunk is stored at full size, so short columns have short chunks."""
 
 
 class ShardWriter:
-    """Writes one shard; use it in a ``with`` block, which publishes on success and removes on failure.
+    """Writes one shard; use it in a ``with`` block, which publishes it on success and removes it on failure.
 
     Parameters
     ----------
     path
         Final name. Its folder must exist.
     config
-        Options of the run, stored.
+        Options of the run; stored in the shard.
     plan
-        What the shard is part of, stored as JSON.
+        Entry of the plan that the shard fulfils; stored as JSON.
     views
         (V, 3) int16, the table of views.
     classes
         Names of the data set's classes.
     versions
-        Versions of what makes it, stored as JSON.
+        Versions of the software that makes it; stored as JSON.
     replace
-        Whether a shard of that name, if there is one, gives way when this one is complete.
+        True: an existing shard of that name is replaced when this one is complete.
 
     Raises
     ------
     ConfigError
         If another process is writing the same shard.
     StorageError
-        If the disk is full or refuses.
+        If the disk is full, or writing fails.
     """
 
     def __init__(
@@ -97,25 +97,25 @@ class ShardWriter:
             raise
 
     def _create(self) -> None:
-        """Create the data sets that grow clip by clip, and write the tables known from the start."""
-        stored = {"frames/raw": self.config.frames == "raw", "frames/jpeg": self.config.frames == "jpeg"}
-        stored["frames/offsets"] = stored["frames/jpeg"]
-        stored["clips/mu"] = stored["clips/mv"] = self.config.store_boundaries
-        stored["clips/flow"] = self.config.store_flow
-        stored["clips/labels"] = stored["clips/motion"] = not self.config.frames_only
+        """Create the resizable data sets, and write the tables that are known from the start."""
+        is_stored = {"frames/raw": self.config.frames == "raw", "frames/jpeg": self.config.frames == "jpeg"}
+        is_stored["frames/offsets"] = is_stored["frames/jpeg"]
+        is_stored["clips/mu"] = is_stored["clips/mv"] = self.config.store_boundaries
+        is_stored["clips/flow"] = self.config.store_flow
+        is_stored["clips/labels"] = is_stored["clips/motion"] = not self.config.frames_only
         for column in schema.COLUMNS:
-            if column.rows in ("clips", "bytes", "frame offsets") and stored.get(column.path, True):
+            if column.rows in ("clips", "bytes", "frame offsets") and is_stored.get(column.path, True):
                 self._create_growing(column)
         self._write_table("views", self.views)
         self._write_table("classes", _as_bytes(self._classes))
-        if stored["frames/offsets"]:
+        if is_stored["frames/offsets"]:
             self._append("frames/offsets", np.zeros(1, np.uint64))
 
     def _create_growing(self, column: schema.Column) -> None:
-        """Create an empty data set whose first axis grows."""
+        """Create an empty data set with a resizable first axis."""
         shape = tuple(len(self.views) if extent == "views" else int(extent) for extent in column.row_shape)
         row_bytes = int(np.dtype(column.dtype).itemsize * np.prod(shape, dtype=np.int64))
-        rows = min(max(1, CHUNK_BYTES // max(1, row_bytes)), CHUNK_ROWS[column.rows])
+        rows = min(max(1, MAX_WRITTEN_CHUNK_BYTES // max(1, row_bytes)), MAX_CHUNK_ROWS[column.rows])
         filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if column.compressed else {}
         dataset = self._file.create_dataset(
             column.path,
@@ -132,18 +132,18 @@ class ShardWriter:
         self._digests[column.path].update(np.empty((0, *shape), column.dtype))
 
     def _append(self, path: str, rows: NDArray[Any]) -> None:
-        """Add rows to a data set that grows."""
+        """Append rows to a resizable data set."""
         column = self._growing[path]
-        rows = np.array(rows, column.dtype, order="C")  # a copy: it is written later
+        rows = np.array(rows, column.dtype, order="C")  # a copy: it is buffered
         self._partial.reserve(rows.nbytes)
         column.append(rows)
         self._digests[path].update(rows)
 
     def _write_table(self, path: str, rows: NDArray[Any]) -> None:
-        """Write a data set whose rows are all known."""
+        """Write a whole data set at once."""
         self._partial.reserve(rows.nbytes)
-        most = max(1, CHUNK_BYTES // rows.itemsize)
-        chunks = (min(len(rows), most), *rows.shape[1:])
+        max_rows = max(1, MAX_WRITTEN_CHUNK_BYTES // rows.itemsize)
+        chunks = (min(len(rows), max_rows), *rows.shape[1:])
         chunked = {"chunks": chunks, "fletcher32": True} if rows.size else {}
         self._file.create_dataset(path, data=rows, track_times=False, **chunked)
         self._digests[path] = DataDigest()
@@ -156,12 +156,12 @@ class ShardWriter:
         statistics: ClipStatistics | None = None,
         flow: NDArray[np.float32] | None = None,
     ) -> None:
-        """Add a clip of the video that `add_video` will name next.
+        """Append a clip; `add_video` names its video after the last clip.
 
         Parameters
         ----------
         start_frame
-            Number of its first frame.
+            Number of its first frame in the video, from 0.
         frames
             (16, 128, 171, 3) uint8 RGB.
         statistics
@@ -174,18 +174,18 @@ class ShardWriter:
         for path, row in clip_rows(self.config, frames, statistics, flow).items():
             self._append(path, row[None])
         if self.config.frames == "jpeg":
-            self._append_jpeg(code_frames(frames, self.config.jpeg_quality))
+            self._append_jpeg(encode_frames(frames, self.config.jpeg_quality))
         self.clips += 1
 
-    def _append_jpeg(self, coded: list[NDArray[np.uint8]]) -> None:
-        """Add a clip's coded frames and note where each ends."""
-        ends = self._frame_bytes + np.cumsum([data.size for data in coded])
-        self._append("frames/jpeg", np.concatenate(coded))
+    def _append_jpeg(self, jpegs: list[NDArray[np.uint8]]) -> None:
+        """Append a clip's JPEG frames and the offset of the end of each."""
+        ends = self._frame_bytes + np.cumsum([data.size for data in jpegs])
+        self._append("frames/jpeg", np.concatenate(jpegs))
         self._append("frames/offsets", ends)
         self._frame_bytes = int(ends[-1])
 
     def add_video(self, record: VideoRecord, facts: VideoFacts, clips: int) -> None:
-        """Name the video that the last `clips` clips came from."""
+        """Add the video that the last `clips` clips are from."""
         row = {
             "path": os.fsencode(record.path),
             "class_index": record.class_index,
@@ -201,7 +201,7 @@ class ShardWriter:
             self._tables[f"videos/{name}"].append(value)
 
     def add_failure(self, path: str, error: VideoError) -> None:
-        """Record a video that could not be used."""
+        """Add a video that could not be used, or not to its end."""
         row = {"path": path, "stage": error.stage, "code": error.code, "message": error.message}
         for name, value in row.items():
             self._tables[f"failures/{name}"].append(os.fsencode(value))
@@ -215,19 +215,19 @@ class ShardWriter:
             self._write_table(path, table)
 
     def publish(self) -> None:
-        """Complete the shard, verify it, and give it its name."""
+        """Complete the shard, verify it, and rename it to its final name."""
         for column in self._growing.values():
             column.finish()
         self._write_tables()
         attributes = {name: np.bytes_(text.encode("ascii")) for name, text in self._texts.items()}
         self._file.attrs.update({**attributes, "schema_version": np.int64(schema.SCHEMA_VERSION)})
-        written = content_hash(self._texts, self._digests)
-        self._file.attrs["content_hash"] = np.bytes_(written)
+        content = content_hash(self._texts, self._digests)
+        self._file.attrs["content_hash"] = np.bytes_(content)
         self._partial.close()
         with Shard(self._partial.hidden) as shard:
             shard.verify()
-            if shard.content_hash != written:
-                raise ShardError(f"{self.path}: read back other data than was written: check the disk")
+            if shard.content_hash != content:
+                raise ShardError(f"{self.path}: the data read back are not the data written: check the disk")
         self._partial.publish()
 
     def __enter__(self) -> ShardWriter:
@@ -252,9 +252,9 @@ def clip_rows(
     statistics: ClipStatistics | None,
     flow: NDArray[np.float32] | None,
 ) -> dict[str, NDArray[Any]]:
-    """Return the row of each data set that a clip's labels and pictures fill, as they are stored.
+    """Return the row of a clip in each data set, as it is stored: labels, boundaries, flow, raw frames.
 
-    Parameters are those of `ShardWriter.add_clip`; JPEG frames are not among the rows, see `code_frames`.
+    Parameters are those of `ShardWriter.add_clip`. JPEG frames are not included, see `encode_frames`.
     """
     rows: dict[str, NDArray[Any]] = {}
     if statistics is not None:
@@ -268,18 +268,18 @@ def clip_rows(
     return rows
 
 
-def code_frames(frames: NDArray[np.uint8], quality: int) -> list[NDArray[np.uint8]]:
-    """Code each frame of a clip as JPEG: (bytes,) uint8 each."""
+def encode_frames(frames: NDArray[np.uint8], quality: int) -> list[NDArray[np.uint8]]:
+    """Encode each frame of a clip as JPEG: (bytes,) uint8 each."""
     return [encode_jpeg(frame, quality) for frame in frames]
 
 
 def _as_bytes(values: Any) -> NDArray[np.bytes_]:
-    """Return texts or bytes as fixed-length bytes, at least one long (HDF5 has no empty string type)."""
-    coded = [value if isinstance(value, bytes) else os.fsencode(value) for value in values]
-    return np.array(coded, dtype=f"S{max([1, *map(len, coded)])}")
+    """Return texts or bytes as fixed-length bytes, of length 1 or more (HDF5 has no empty string type)."""
+    encoded = [value if isinstance(value, bytes) else os.fsencode(value) for value in values]
+    return np.array(encoded, dtype=f"S{max([1, *map(len, encoded)])}")
 
 
 def _to_half(field: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Round to float16, what is beyond its range to its largest value."""
+    """Round to float16; values beyond its range become its largest value."""
     largest = np.finfo(np.float16).max
     return np.clip(field, -largest, largest).astype(np.float16)

@@ -16,7 +16,7 @@ from mas_labels.pipeline.label_video import LabelledClip
 from mas_labels.pipeline.supervisor import Labeller, borrowed_labeller
 from mas_labels.schema import CLIP_FRAMES
 from mas_labels.shards.reader import Shard
-from mas_labels.shards.writer import clip_rows, code_frames
+from mas_labels.shards.writer import clip_rows, encode_frames
 from mas_labels.verify.consistency import Problem
 from mas_labels.version import versions
 from mas_labels.video.reader import MACHINE_CODES, NO_FILE, VideoFacts
@@ -122,7 +122,7 @@ def _compare(shard: Shard, clip: int, made: LabelledClip, where: str) -> Iterato
             differ = int((stored != now).sum())
             yield Problem(column, clip, f"{where}: {differ} of {now.size} values are others now")
     if config.frames == "jpeg":
-        pairs = zip(shard.read_jpegs(clip), code_frames(made.frames, config.jpeg_quality), strict=True)
+        pairs = zip(shard.read_jpegs(clip), encode_frames(made.frames, config.jpeg_quality), strict=True)
         differ = sum(not np.array_equal(stored, now) for stored, now in pairs)
         if differ:
             yield Problem("frames/jpeg", clip, f"{where}: {differ} of {CLIP_FRAMES} frames are others now")

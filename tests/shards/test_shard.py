@@ -215,7 +215,7 @@ def test_numbers_that_lead_astray_are_refused(tmp_path, path, value):
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_labels_out_of_range_are_refused(tmp_path, monkeypatch, kept):
-    monkeypatch.setattr("mas_labels.shards.reader.KEPT_LABEL_BYTES", 1 << 20 if kept else 0)
+    monkeypatch.setattr("mas_labels.shards.reader.MAX_CACHED_LABEL_BYTES", 1 << 20 if kept else 0)
     path = write_shard(tmp_path / "a.h5")
     with h5py.File(path, "a") as file:
         stored = file["clips/labels"][...]
@@ -258,7 +258,7 @@ def test_a_set_is_one_long_sequence(tiny_shards, tmp_path):
 
 
 def test_more_shards_than_open_files(tmp_path, monkeypatch):
-    monkeypatch.setattr("mas_labels.shards.pool.OPEN_FILES", 2)
+    monkeypatch.setattr("mas_labels.shards.pool.MAX_OPEN_SHARDS", 2)
     for name in "abcdef":
         write_shard(tmp_path / f"{name}.h5", clips=1)
     shards = mas_labels.open_shards(tmp_path)
