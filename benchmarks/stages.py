@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.config import LabelConfig
-from mas_labels.datasets.find_videos import VideoRecord
+from mas_labels.datasets.listing import VideoRecord
 from mas_labels.flow.estimators import ESTIMATORS
 from mas_labels.labels.compute import clip_statistics
 from mas_labels.pipeline.label_video import views_of

@@ -62,7 +62,8 @@ def tiny_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_shards(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two small shards of `tiny_videos`, made by the pipeline with DIS flow."""
     from mas_labels.config import LabelConfig
-    from mas_labels.datasets.find_videos import find_videos, load_manifest
+    from mas_labels.datasets.find_videos import find_videos
+    from mas_labels.datasets.manifest import load_manifest
     from mas_labels.pipeline.run import run
     from mas_labels.plan.plan import plan_shards
 

@@ -65,8 +65,10 @@ def list_command(
     manifest: Path, root: Path, splits_dir: Path | None, follow_links: bool, contents: bool
 ) -> None:
     """Show what a manifest finds: videos, classes, splits, what is missing, what train and test share."""
-    from mas_labels.datasets.find_videos import describe, find_videos, load_manifest
+    from mas_labels.datasets.find_videos import find_videos
     from mas_labels.datasets.leakage import find_leaks
+    from mas_labels.datasets.listing import describe
+    from mas_labels.datasets.manifest import load_manifest
 
     listing = find_videos(load_manifest(manifest), root, splits_dir, follow_links)
     click.echo(describe(listing))

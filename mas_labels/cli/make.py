@@ -99,7 +99,9 @@ def make(
     options = _run_options(**values)
     import joblib
 
-    from mas_labels.datasets.find_videos import find_videos, listing_notes, load_manifest
+    from mas_labels.datasets.find_videos import find_videos
+    from mas_labels.datasets.listing import listing_notes
+    from mas_labels.datasets.manifest import load_manifest
     from mas_labels.pipeline.run import run
     from mas_labels.plan.plan import plan_shards
 

@@ -10,32 +10,14 @@ from mas_labels.datasets.classes import Classes, order_classes
 from mas_labels.datasets.duplicates import clear_replacements, drop_duplicates
 from mas_labels.datasets.folder import FolderContents, file_mode, walk_folder
 from mas_labels.datasets.layout_hints import note_level, note_lists, note_split_folders, suggest_root
-from mas_labels.datasets.listing import (
-    Listing,
-    VideoRecord,
-    as_sentences,
-    count_extensions,
-    describe,
-    listing_notes,
-)
-from mas_labels.datasets.manifest import Manifest, load_manifest
+from mas_labels.datasets.listing import Listing, VideoRecord, as_sentences, count_extensions
+from mas_labels.datasets.manifest import Manifest
 from mas_labels.datasets.path_match import PathParts, read_paths
 from mas_labels.datasets.split_table import Splits
 from mas_labels.datasets.splits import list_folders, read_splits
 from mas_labels.errors import DatasetError
 from mas_labels.names import first_names, printable
 from mas_labels.video.frame_names import PICTURE_EXTENSIONS
-
-__all__ = [
-    "Listing",
-    "Manifest",
-    "VideoRecord",
-    "describe",
-    "find_videos",
-    "list_videos",
-    "listing_notes",
-    "load_manifest",
-]
 
 
 def find_videos(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mas_labels.datasets.find_videos import Listing, VideoRecord
+from mas_labels.datasets.listing import Listing, VideoRecord
 from mas_labels.names import first_names
 from mas_labels.video.pictures import stored_bytes, video_files
 

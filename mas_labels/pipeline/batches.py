@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mas_labels.config import LabelConfig, RunOptions
-from mas_labels.datasets.find_videos import VideoRecord
 from mas_labels.datasets.folder import names_in
+from mas_labels.datasets.listing import VideoRecord
 from mas_labels.errors import ConfigError, OptionsDifferError
 from mas_labels.names import first_names, fold_name, match_names, printable
 from mas_labels.pipeline.resume import ShardResult, describe_difference, finished_shards

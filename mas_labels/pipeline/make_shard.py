@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mas_labels.config import LabelConfig, RunOptions
-from mas_labels.datasets.find_videos import VideoRecord
+from mas_labels.datasets.listing import VideoRecord
 from mas_labels.errors import (
     ConfigError,
     MasError,

@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from typing import Any, overload
 
 from mas_labels.config import json_hash
-from mas_labels.datasets.find_videos import Listing, VideoRecord, listing_notes
+from mas_labels.datasets.listing import Listing, VideoRecord, listing_notes
 from mas_labels.names import unite_classes
 from mas_labels.plan.file_names import added_name, shard_name
 

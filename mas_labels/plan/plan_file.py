@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from mas_labels.datasets.find_videos import VideoRecord
+from mas_labels.datasets.listing import VideoRecord
 from mas_labels.errors import ConfigError, StorageError, storage_error, unavailable
 from mas_labels.plan.file_names import PLAN_NAME, PLAN_SUFFIX
 from mas_labels.plan.plan import Batch

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mas_labels import schema
 from mas_labels.config import LabelConfig, canonical_json
-from mas_labels.datasets.find_videos import VideoRecord
+from mas_labels.datasets.listing import VideoRecord
 from mas_labels.errors import ShardError, VideoError
 from mas_labels.labels.compute import ClipStatistics
 from mas_labels.shards.digests import DataDigest, content_hash

@@ -18,7 +18,8 @@ from helpers.processes import make_command
 from helpers.videos import FOLDER_MANIFEST
 
 from mas_labels.cli.main import main
-from mas_labels.datasets.find_videos import find_videos, load_manifest
+from mas_labels.datasets.find_videos import find_videos
+from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import IncompleteWarning
 from mas_labels.plan.completeness import find_incomplete
 from mas_labels.plan.heartbeat import Heartbeat

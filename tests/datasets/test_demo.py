@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from mas_labels.datasets import demo
 from mas_labels.datasets.demo import COLS, FRAMES, MOTIONS, ROWS, DemoVideo, demo_videos, make_demo, render
-from mas_labels.datasets.find_videos import find_videos, load_manifest
+from mas_labels.datasets.find_videos import find_videos
+from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import DatasetError
 from mas_labels.video.video_file import VideoReader
 

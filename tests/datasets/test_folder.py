@@ -12,8 +12,10 @@ from helpers.layouts import grow
 from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 from mas_labels.cli.main import main
-from mas_labels.datasets.find_videos import find_videos, listing_notes, load_manifest
+from mas_labels.datasets.find_videos import find_videos
 from mas_labels.datasets.folder import resolve_inside, walk_folder
+from mas_labels.datasets.listing import listing_notes
+from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import DatasetError
 
 

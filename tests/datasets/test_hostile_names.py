@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 import mas_labels
 from mas_labels.config import LabelConfig
-from mas_labels.datasets.find_videos import VideoRecord, describe, find_videos, list_videos, load_manifest
+from mas_labels.datasets.find_videos import find_videos, list_videos
 from mas_labels.datasets.folder import FolderContents, resolve_inside
-from mas_labels.datasets.manifest import Manifest, packaged_manifests, parse_manifest
+from mas_labels.datasets.listing import VideoRecord, describe
+from mas_labels.datasets.manifest import Manifest, load_manifest, packaged_manifests, parse_manifest
 from mas_labels.datasets.path_match import match_paths
 from mas_labels.errors import ConfigError, DatasetError, MasError, VideoError
 from mas_labels.shards.writer import ShardWriter

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.layouts import CLIP, HEAD, ID, found, grow, has_note, rows, write
 
-from mas_labels.datasets.find_videos import describe
+from mas_labels.datasets.listing import describe
 from mas_labels.errors import DatasetError
 
 # Kinetics

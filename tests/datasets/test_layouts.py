@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from helpers.layouts import CLIP, ID, found, grow, has_note, rows, write
 
-from mas_labels.datasets.find_videos import Listing, find_videos
+from mas_labels.datasets.find_videos import find_videos
 from mas_labels.datasets.leakage import split_pairs
 from mas_labels.datasets.list_files import read_lines
+from mas_labels.datasets.listing import Listing
 from mas_labels.datasets.manifest import parse_manifest
 from mas_labels.errors import DatasetError
 

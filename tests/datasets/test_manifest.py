@@ -14,17 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mas_labels.cli.main import main
-from mas_labels.datasets.find_videos import (
-    Listing,
-    Manifest,
-    describe,
-    find_videos,
-    list_videos,
-    load_manifest,
-)
+from mas_labels.datasets.find_videos import find_videos, list_videos
 from mas_labels.datasets.folder import FolderContents, split_extension, walk_folder
 from mas_labels.datasets.list_files import read_lines
-from mas_labels.datasets.manifest import packaged_manifests, parse_manifest
+from mas_labels.datasets.listing import Listing, describe
+from mas_labels.datasets.manifest import Manifest, load_manifest, packaged_manifests, parse_manifest
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.names import printable
 

@@ -10,7 +10,8 @@ import torch
 
 from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 from mas_labels.config import LabelConfig
-from mas_labels.datasets.find_videos import find_videos, load_manifest
+from mas_labels.datasets.find_videos import find_videos
+from mas_labels.datasets.manifest import load_manifest
 from mas_labels.pipeline.run import run as label_all
 from mas_labels.plan.plan import plan_shards
 from mas_labels.shards.shard_set import ShardSet, open_shards

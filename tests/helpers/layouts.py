@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mas_labels.datasets.find_videos import Listing, find_videos, load_manifest
+from mas_labels.datasets.find_videos import find_videos
+from mas_labels.datasets.listing import Listing
+from mas_labels.datasets.manifest import load_manifest
 
 ID = "ABCDEFGHIJK_000027_000037"
 """Name of a clip of Kinetics."""

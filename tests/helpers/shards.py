@@ -6,7 +6,7 @@ import numpy as np
 
 import mas_labels
 from mas_labels.config import LabelConfig
-from mas_labels.datasets.find_videos import VideoRecord
+from mas_labels.datasets.listing import VideoRecord
 from mas_labels.labels.compute import ClipStatistics
 from mas_labels.labels.views import view_table
 from mas_labels.shards.writer import ShardWriter

@@ -11,7 +11,8 @@ import pytest
 from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 from mas_labels.config import LabelConfig
-from mas_labels.datasets.find_videos import find_videos, load_manifest
+from mas_labels.datasets.find_videos import find_videos
+from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import ConfigError, InputError, MissingDependencyError
 from mas_labels.inspect import SeenClip, clip_figure, figure_png, save_clip_figure
 from mas_labels.inspect.panels import draw_flow, draw_label_values

@@ -18,7 +18,8 @@ from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 import mas_labels
 from mas_labels.config import LabelConfig, RunOptions
-from mas_labels.datasets.find_videos import find_videos, load_manifest
+from mas_labels.datasets.find_videos import find_videos
+from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import VideoError
 from mas_labels.pipeline.label_video import LabelledClip, label_video
 from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError

@@ -20,8 +20,9 @@ from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 from mas_labels.cli.main import main
 from mas_labels.config import LabelConfig, RunOptions, canonical_json
-from mas_labels.datasets.find_videos import find_videos, list_videos, load_manifest
+from mas_labels.datasets.find_videos import find_videos, list_videos
 from mas_labels.datasets.folder import FolderContents
+from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import ConfigError, OptionsDifferError
 from mas_labels.pipeline.resume import finished_shards
 from mas_labels.pipeline.run import run

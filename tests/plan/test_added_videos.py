@@ -18,7 +18,8 @@ from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 from mas_labels.cli.main import main
 from mas_labels.config import LabelConfig, RunOptions
-from mas_labels.datasets.find_videos import find_videos, load_manifest
+from mas_labels.datasets.find_videos import find_videos
+from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import ConfigError, OptionsDifferError, StorageError
 from mas_labels.pipeline.run import run
 from mas_labels.plan.heartbeat import remove_leftovers
@@ -403,7 +404,7 @@ def write_many(out, number, barrier, wins):
     plan_file.WAIT_SECONDS = 60.0
     if number % 2:
         plan_file.os.link = refuse_link
-    from mas_labels.datasets.find_videos import VideoRecord
+    from mas_labels.datasets.listing import VideoRecord
 
     for round_number in range(20):
         mine = batch(VideoRecord(f"b/{number}.avi", "b", 0, (), None), split=f"s{round_number}")

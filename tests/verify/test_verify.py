@@ -17,7 +17,8 @@ from helpers.shards import write_shard
 from helpers.videos import FOLDER_MANIFEST
 
 from mas_labels.config import LabelConfig
-from mas_labels.datasets.find_videos import find_videos, load_manifest
+from mas_labels.datasets.find_videos import find_videos
+from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import UnavailableError
 from mas_labels.labels.conventions import get_convention
 from mas_labels.pipeline.run import run

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 import mas_labels
 from mas_labels.cli.main import main
 from mas_labels.config import LabelConfig
-from mas_labels.datasets.find_videos import find_videos, load_manifest
+from mas_labels.datasets.find_videos import find_videos
+from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import ConfigError, MasError, VideoError
 from mas_labels.pipeline.run import run
 from mas_labels.plan.plan import plan_shards

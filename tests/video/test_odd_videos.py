@@ -8,7 +8,8 @@ from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 import mas_labels
 from mas_labels.config import LabelConfig
-from mas_labels.datasets.find_videos import find_videos, load_manifest
+from mas_labels.datasets.find_videos import find_videos
+from mas_labels.datasets.manifest import load_manifest
 from mas_labels.pipeline.run import run
 from mas_labels.plan.plan import plan_shards
 

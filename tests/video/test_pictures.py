@@ -17,8 +17,9 @@ from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 import mas_labels
 from mas_labels.cli.main import main
 from mas_labels.config import LabelConfig
-from mas_labels.datasets.find_videos import find_videos, load_manifest
+from mas_labels.datasets.find_videos import find_videos
 from mas_labels.datasets.leakage import find_leaks
+from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import DatasetError, MasError, VideoError
 from mas_labels.pipeline.run import run
 from mas_labels.plan.plan import plan_shards

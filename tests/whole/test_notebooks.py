@@ -10,7 +10,8 @@ from nbclient import NotebookClient
 
 from mas_labels.config import LabelConfig
 from mas_labels.datasets.demo import make_demo
-from mas_labels.datasets.find_videos import find_videos, load_manifest
+from mas_labels.datasets.find_videos import find_videos
+from mas_labels.datasets.manifest import load_manifest
 from mas_labels.pipeline.run import run
 from mas_labels.plan.plan import plan_shards
 from mas_train.recipe import make_recipe
