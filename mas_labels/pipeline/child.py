@@ -25,6 +25,7 @@ from mas_labels.config import LabelConfig
 from mas_labels.errors import MasError
 from mas_labels.pipeline.label_video import label_video
 from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
+from mas_labels.system.process import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, set_malloc_options
 from mas_labels.system.streams import guard_streams
 from mas_labels.version import versions
 from mas_labels.video.pictures import open_video
@@ -32,7 +33,6 @@ from mas_labels.video.pictures import open_video
 SIGN_SECONDS = 0.1
 """Between two signs of life."""
 PR_SET_PDEATHSIG = 1
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MAX_KEPT_BYTES = 32 << 20
 OOM_SCORE = "500"
 """Who is killed first when memory runs out: this process, from which a run recovers."""
@@ -115,14 +115,11 @@ def _serve(pipe: MessagePipe, job: LabelJob) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Use the memory of a frame for the next: glibc would give it back, and each of its pages be made anew.
+    """Keep freed memory for the next frame: glibc would return it, and every page of the next would be new.
 
     Converting a frame of 240 x 320 takes a third of the time.
     """
-    with contextlib.suppress(AttributeError):  # another C library
-        c_library = ctypes.CDLL(None)
-        c_library.mallopt(M_MMAP_THRESHOLD, MAX_KEPT_BYTES)
-        c_library.mallopt(M_TRIM_THRESHOLD, MAX_KEPT_BYTES)
+    set_malloc_options({M_MMAP_THRESHOLD: MAX_KEPT_BYTES, M_TRIM_THRESHOLD: MAX_KEPT_BYTES})
 
 
 def _die_with(parent: int) -> None:

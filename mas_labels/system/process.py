@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import resource
 import sys
 import warnings
+from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
 from mas_labels.errors import ConfigError, IncompleteWarning, reason_of
@@ -96,3 +98,25 @@ def bar_settings() -> dict[str, Any]:
     if sys.stderr is None:
         return {"disable": True}
     return {} if sys.stderr.isatty() else {"mininterval": LOG_SECONDS, "maxinterval": LOG_SECONDS}
+
+
+M_TRIM_THRESHOLD: Final = -1
+M_TOP_PAD: Final = -2
+M_MMAP_THRESHOLD: Final = -3
+M_MMAP_MAX: Final = -4
+"""Options of glibc's `mallopt(3)`."""
+
+
+def set_malloc_options(options: Mapping[int, int]) -> bool:
+    """Set options of the C library's memory allocator for this process.
+
+    Returns
+    -------
+    bool
+        Whether the allocator has them all: that of glibc, not of musl or macOS.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return [mallopt(option, value) for option, value in options.items()] == [1] * len(options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import ctypes
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -16,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from mas_labels.errors import ConfigError, TrainingError
 from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
+from mas_labels.system.process import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, set_malloc_options
 
 
 def generator_states(device: torch.device) -> dict[str, Tensor]:
@@ -187,30 +187,21 @@ def _step_seconds(
     return shortest / clips
 
 
-M_TRIM_THRESHOLD: Final = -1
-M_TOP_PAD: Final = -2
-M_MMAP_MAX: Final = -4
-"""Numbers of glibc's `mallopt(3)`."""
 TOP_PAD_BYTES: Final = 200_000_000
 
 
 def keep_pages() -> bool:
-    """Let the C library keep freed memory instead of giving it back to the system.
+    """Keep freed memory in the process instead of returning it to the system (glibc only).
 
-    By default glibc maps every large array anew, so each activation of each step is paid for page by page
-    (measured: 220,000 page faults a step, a fifth of its CPU time). Freed memory stays with the process.
+    By default glibc maps every large array anew, so each activation of each step costs page faults
+    (measured: 220,000 per step, a fifth of its CPU time).
 
     Returns
     -------
     bool
-        Whether the C library has such a setting: glibc, not musl or macOS.
+        Whether the C library has these settings.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return False
-    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, TOP_PAD_BYTES))
-    return [mallopt(name, value) for name, value in settings] == [1, 1, 1]
+    return set_malloc_options({M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1, M_TOP_PAD: TOP_PAD_BYTES})
 
 
 @contextlib.contextmanager
