@@ -10,12 +10,12 @@ from helpers.coloured import label_frames
 from helpers.videos import moving_texture, write_video
 
 from mas_labels.shards.shard_set import ShardSet
-from mas_train.data.leakage import VideoNames, find_leaks, shared_names
+from mas_train.data.leakage import VideoNames, find_shard_leaks, shared_names
 
 
 def test_videos_in_both_are_found(train: ShardSet, test: ShardSet) -> None:
-    assert find_leaks(train, test) == []
-    assert find_leaks(train, train) == [
+    assert find_shard_leaks(train, test) == []
+    assert find_shard_leaks(train, train) == [
         "8 videos are in the training and in the test shards, such as 'blue/0001.avi'"
     ]
 
@@ -27,8 +27,8 @@ def test_groups_count_within_a_class(train: ShardSet) -> None:
             for video in train.videos
         )
 
-    (has_note,) = shared_names(grouped("a", "07", "blue"), grouped("b", "07", "blue"))
-    assert has_note == "1 groups are in the training and in the test shards, such as 'blue group 07'"
+    (finding,) = shared_names(grouped("a", "07", "blue"), grouped("b", "07", "blue"))
+    assert finding == "1 groups are in the training and in the test shards, such as 'blue group 07'"
     assert shared_names(grouped("a", "07", "blue"), grouped("b", "07", "red")) == []
     assert shared_names(grouped("a", "07", "blue"), grouped("b", "08", "blue")) == []
 
@@ -40,7 +40,7 @@ def test_copies_with_other_names_are_found_however_they_are_stored(
     learnt, tested = (shards.paths[0].parent.parent / "videos" for shards in (train, test))
     shutil.copytree(tested, tmp_path / "videos")
     shutil.copy(learnt / "red" / "0006.avi", tmp_path / "videos" / "red" / "copy of it.avi")
-    found = find_leaks(train, label_frames(tmp_path / "videos", tmp_path / "shards", **options))
+    found = find_shard_leaks(train, label_frames(tmp_path / "videos", tmp_path / "shards", **options))
     assert found == [
         "1 test videos are copies of training videos, such as 'red/copy of it.avi' = 'red/0006.avi'"
     ]
@@ -52,4 +52,4 @@ def test_files_of_equal_size_with_other_pictures_are_not_copies(train: ShardSet,
         write_video(tmp_path / part / "a" / f"{part}.avi", frames, codec="RGBA")
     sizes = {path.stat().st_size for path in tmp_path.rglob("*.avi")}
     one, two = (label_frames(tmp_path / part, tmp_path / f"{part} shards") for part in ("one", "two"))
-    assert len(sizes) == 1 and find_leaks(one, two) == []
+    assert len(sizes) == 1 and find_shard_leaks(one, two) == []
