@@ -65,14 +65,14 @@ class AttentionRow(NamedTuple):
     attention: NDArray[np.float32]
     """(112, 112), from 0 to 1."""
     boundaries: tuple[NDArray[np.float32], NDArray[np.float32]] | None
-    """|Mu| and |Mv|, (112, 112) each; None where the shard does not hold them."""
+    """Lengths of Mu and Mv, (112, 112) each; None where the shard does not hold them."""
 
 
 @torch.inference_mode()
 def save_attention(
     weights: Weights, shards: ShardSet, clips: Sequence[int], device: torch.device, path: Path
 ) -> None:
-    """Draw figure 6 for some clips: frame, attention, |Mu| and |Mv| of the centre view, as a PNG file.
+    """Draw figure 6 for some clips as a PNG file: centre view, attention, lengths of Mu and Mv.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def _crop_centre(image: NDArray) -> NDArray:
 
 
 def draw_attention(rows: Sequence[AttentionRow], path: Path) -> None:
-    """Draw frames, attention over them, |Mu| and |Mv|, one row per clip, as a PNG file.
+    """Draw frames, attention over them and the lengths of Mu and Mv, one row per clip, as a PNG file.
 
     Raises
     ------
