@@ -139,6 +139,7 @@ docs-reference: $(VENV)/installed ## Regenerate the pages on commands and the fi
 	$(BIN)/python docs/reference.py
 
 docs-pictures: $(VENV)/installed ## Regenerate the pictures of the documentation, from the demo and the code.
+	$(BIN)/python docs/draw_rooms.py
 	$(BIN)/python docs/make_pictures.py
 
 notebooks: $(VENV)/installed ## Install JupyterLab and open the notebooks; make demo first.

@@ -1,7 +1,7 @@
 """Makes the pictures of the pages from the built-in demo: `make docs-pictures`.
 
-The pictures of labels.md are those that the notebook labels_of_one_clip.ipynb shows, under the names of its
-cells; clip.png is what `mas-labels inspect` draws.
+The pictures of labels.md are those of the notebook labels_of_one_clip.ipynb, under the names of its cells;
+`mas-labels inspect` draws clip.png. The picture of the rooms comes from draw_rooms.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 DOCS = Path(__file__).parent
 NOTEBOOK = DOCS.parent / "notebooks" / "labels_of_one_clip.ipynb"
 CLIP = 22
-"""Of the demo's training split: the clip of clip.png."""
+"""Number of the clip of clip.png, in the demo's training split."""
 
 
 def run_labels(*args: object) -> None:
@@ -38,7 +38,7 @@ def notebook_pictures(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def make_pictures(demo: Path) -> None:
-    """Make all pictures, with a folder for the demo's videos and labels."""
+    """Make all pictures; the demo's videos and labels go into a folder."""
     run_labels("demo", "--out", demo / "videos")
     run_labels(
         "make", "--manifest", "demo", "--root", demo / "videos", "--split", "train", "--out", demo / "labels"

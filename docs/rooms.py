@@ -140,3 +140,56 @@ def find_violations(root: Path, rooms: list[Room]) -> list[str]:
     if circle := find_circle({name: others & set(imports) for name, others in imports.items()}):
         found.append("circle: " + " -> ".join([*circle, circle[0]]))
     return found
+
+
+class Drawing(NamedTuple):
+    """All that the picture of the rooms shows; rooms are numbers of rows.
+
+    Attributes
+    ----------
+    boxes
+        Package, names, takes and gives of each row.
+    data
+        Pairs (from, to): the first gives what the second takes.
+    imports
+        Pairs (from, to): the first imports the second, without pairs that follow from others, and without
+        the first row, which all rooms import.
+    """
+
+    boxes: list[tuple[str, str, str, str]]
+    data: list[tuple[int, int]]
+    imports: list[tuple[int, int]]
+
+
+def describe(root: Path = ROOT) -> Drawing:
+    """Describe the picture of the rooms, from the tables and the real imports."""
+    rooms, imports = read_rooms(root), room_imports(root)
+    row_of = {name: row for row, room in enumerate(rooms) for name in room.names}
+    uses = {
+        row: {row_of[other] for name in room.names for other in imports.get(name, ())} - {0, row}
+        for row, room in enumerate(rooms)
+    }
+    reached: dict[int, set[int]] = {}
+    for row, others in uses.items():  # a room is described after all that it imports
+        reached[row] = others.union(*(reached[other] for other in others))
+    direct = {
+        row: {o for o in others if not any(o in reached[p] for p in others)} for row, others in uses.items()
+    }
+    boxes = [
+        (
+            room.names[0].split(".")[0],
+            ", ".join(name.partition(".")[2] or "public names" for name in room.names if "__" not in name),
+            ", ".join(room.takes),
+            ", ".join(room.gives),
+        )
+        for room in rooms
+    ]
+    return Drawing(
+        boxes,
+        [
+            (first, second)
+            for (first, giver), (second, taker) in itertools.permutations(enumerate(rooms), 2)
+            if set(giver.gives) & set(taker.takes)
+        ],
+        [(row, other) for row, others in direct.items() for other in sorted(others)],
+    )

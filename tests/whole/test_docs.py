@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -63,6 +65,16 @@ def test_paths_that_pages_and_settings_name_exist(file):
 def test_every_picture_of_the_notebook_is_on_the_page():
     shown = set(re.findall(r"pictures/([\w-]+)\.png", (DOCS / "labels.md").read_text(encoding="utf-8")))
     assert shown == {path.stem for path in (DOCS / "pictures").glob("*.png")}
+
+
+def test_the_picture_of_the_rooms_is_fresh():
+    rooms = runpy.run_path(str(DOCS / "rooms.py"))
+    description = "{http://purl.org/dc/elements/1.1/}description"
+    drawn = ElementTree.parse(DOCS / "pictures" / "rooms.svg").find(f".//{description}").text
+    fresh = json.dumps(rooms["describe"]())
+    assert drawn == fresh, (
+        "stale: run .venv/bin/python docs/draw_rooms.py (make docs-pictures draws all pictures)"
+    )
 
 
 def test_the_documentation_builds_without_a_warning(tmp_path):
