@@ -1,1 +1,1 @@
-"""The labelling run: planned videos to finished shards, in many processes."""
+"""The labelling run: from planned videos to finished shards, in many processes."""

@@ -20,8 +20,8 @@ from mas_labels.datasets.listing import VideoRecord
 from mas_labels.errors import ConfigError, OptionsDifferError
 from mas_labels.names import first_names, fold_name, match_names, printable
 from mas_labels.pipeline.resume import ShardResult, describe_difference, finished_shards
-from mas_labels.plan.file_names import PLAN_SUFFIX, SHARD_NAME
-from mas_labels.plan.plan import Batch, Plan, batch_name, hash_of_videos, renumber
+from mas_labels.plan.file_names import PLAN_SUFFIX, SHARD_NAME, batch_name
+from mas_labels.plan.plan import Batch, Plan, hash_videos, renumber_class
 from mas_labels.plan.plan_file import plan_paths, read_plan_file, write_plan_file
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.tables import read_failures, read_videos
@@ -177,7 +177,7 @@ def _batch_of_shards(out: Path, name: str, plan: Plan, before: Sequence[Batch]) 
     batch = Batch(plan.listing.manifest_name, plan.split, len(before), len(found), videos, classes, limit)
     if [{*part} for part in parts] != [{*shard.videos} for shard in batch.shards()]:
         return None  # not planned by this project: it is refused as any other plan
-    exact = [hash_of_videos(shard.videos) for shard in batch.shards()] == hashes
+    exact = [hash_videos(shard.videos) for shard in batch.shards()] == hashes
     return batch if exact else replace(batch, videos_hashes=tuple(hashes))
 
 
@@ -191,7 +191,7 @@ def _records_of_shard(shard: Shard, plan: Plan, classes: Sequence[str]) -> list[
     numbers = [*match_names(plan.listing.classes, classes), -1]
     listed = {video.path: video for video in plan.listing.videos if video.path in failed}
     unknown = {path: VideoRecord(path, None, -1, (), None) for path in failed}
-    return [*used, *(renumber(video, classes, numbers) for video in (unknown | listed).values())]
+    return [*used, *(renumber_class(video, classes, numbers) for video in (unknown | listed).values())]
 
 
 def _check_same_batch(out: Path, batch: Batch, plan: Plan) -> None:

@@ -23,6 +23,7 @@ from mas_labels.pipeline.pool import make_shards
 from mas_labels.pipeline.progress import ProgressBar
 from mas_labels.pipeline.resume import ShardResult
 from mas_labels.pipeline.supervisor import close_idle_labellers
+from mas_labels.plan.file_names import lock_name
 from mas_labels.plan.heartbeat import remove_leftovers
 from mas_labels.plan.plan import Plan, ShardPlan
 from mas_labels.system.files import lock_file, missing_services
@@ -130,8 +131,7 @@ def _check_failure_rate(failures: int, videos: int, options: RunOptions) -> None
 @contextmanager
 def _alone_in(out: Path, options: RunOptions) -> Iterator[None]:
     """Make the folder if missing, keep the same rank's other runs out, and remove what killed runs left."""
-    rank = "" if options.world_size == 1 else f"-{options.rank}-of-{options.world_size}"
-    lock = out / f".lock{rank}"
+    lock = out / lock_name(options.rank, options.world_size)
     try:
         out.mkdir(parents=True, exist_ok=True)
         descriptor = lock_file(

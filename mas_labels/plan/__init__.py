@@ -1,1 +1,1 @@
-"""The shards that a folder is to hold: their names, the videos of each, and who is making them now."""
+"""Plans: the shards that a folder will hold, the videos of each, and the workers that make them now."""

@@ -1,4 +1,4 @@
-"""Shards that a folder was planned to hold and does not, by the names of the others and by plan files."""
+"""Shards that are missing from a folder, by the names of the others and by its plan files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from mas_labels.names import first_names, printable
 from mas_labels.plan.file_names import (
-    ADDED_NAME,
+    ADDED_BATCH_NAME,
     ALL_SHARDS,
     PLAN_NAME,
     SHARD_NAME,
     SHARD_OR_PARTIAL_NAME,
-    added_name,
+    added_batch_name,
     shard_name,
 )
 from mas_labels.plan.heartbeat import STALE_SECONDS, read_beats
@@ -27,30 +27,33 @@ class IncompleteFolder(NamedTuple):
     folder: Path
     planned: int
     missing: tuple[str, ...]
-    """File names of the missing shards, sorted; of a batch of which there is nothing one for all."""
+    """File names of the missing shards, sorted; one pattern for a batch of which nothing is there."""
     in_progress: bool
-    """True while a labelling run is at work there."""
+    """Whether a labelling run is at work there."""
 
     def __str__(self) -> str:
         running = "; a labelling run is at work there" if self.in_progress else ""
         at_least = "at least " if any(name.endswith(ALL_SHARDS) for name in self.missing) else ""
-        there = self.planned - len(self.missing)
+        finished = self.planned - len(self.missing)
         return (
-            f"{printable(str(self.folder))} holds {there} of {at_least}{self.planned} "
+            f"{printable(str(self.folder))} holds {finished} of {at_least}{self.planned} "
             f"shards of its plan (missing: {first_names(self.missing)}{running}). Label first: the same "
             "`mas-labels make` command finishes it"
         )
 
 
 def planned_counts(out: Path) -> dict[tuple[str, int], int]:
-    """Return the shards that each batch of a folder is planned to have and has: (name, planned) -> there.
+    """Count the shards of each batch of a folder; plan files are read only of batches that were not begun.
 
-    Plan files are read only of batches of which no shard was begun.
+    Returns
+    -------
+    dict
+        (name of the batch, planned shards) -> finished shards.
 
     Raises
     ------
     ConfigError
-        If such a plan file is damaged.
+        If such a plan file is corrupt.
     """
     names = [entry.name for entry in os.scandir(out)]
     counts: dict[tuple[str, int], int] = {}
@@ -72,29 +75,32 @@ def find_incomplete(paths: Iterable[Path]) -> tuple[IncompleteFolder, ...]:
     Raises
     ------
     ConfigError
-        If a plan file that tells it is damaged.
+        If a plan file that says what is missing is corrupt.
     """
     folders = {folder.resolve(): folder for folder in dict.fromkeys(path.parent for path in paths)}
-    return tuple(found for found in map(_look_into, folders.values()) if found is not None)
+    return tuple(filter(None, map(_find_missing, folders.values())))
 
 
-def _look_into(folder: Path) -> IncompleteFolder | None:
+def _find_missing(folder: Path) -> IncompleteFolder | None:
+    """Return which shards a folder lacks; None if it is complete."""
     counts: dict[tuple[str, int], int] = {}
     with contextlib.suppress(OSError):  # a folder that may be entered and not listed
         counts = planned_counts(folder)
-    earlier = _earlier_batches({name for name, _ in counts})
-    planned, there = sum(count for _, count in counts) + len(earlier), sum(counts.values())
-    if there >= planned:
+    missing_batches = _missing_batches({name for name, _ in counts})
+    planned = sum(count for _, count in counts) + len(missing_batches)
+    if sum(counts.values()) >= planned:
         return None
-    names = {f"{name}{ALL_SHARDS}" for name in earlier}
+    names = {f"{name}{ALL_SHARDS}" for name in missing_batches}
     names |= {shard_name(name, index, count) for name, count in counts for index in range(count)}
     missing = tuple(sorted(names.difference(entry.name for entry in os.scandir(folder))))
     in_progress = any(beat.age_seconds < STALE_SECONDS for beat in read_beats(folder))
     return IncompleteFolder(folder, planned, missing, in_progress)
 
 
-def _earlier_batches(names: Collection[str]) -> set[str]:
-    """Return the names of the batches that others say were there before them, and are not."""
-    added = filter(None, map(ADDED_NAME.fullmatch, names))
-    before = {added_name(one["first"], number) for one in added for number in range(int(one["number"]))}
-    return before.difference(names)
+def _missing_batches(names: Collection[str]) -> set[str]:
+    """Return the batches without any file that, by the numbers of later ones, must have been there."""
+    added = filter(None, map(ADDED_BATCH_NAME.fullmatch, names))
+    earlier = {
+        added_batch_name(match["first"], number) for match in added for number in range(int(match["number"]))
+    }
+    return earlier.difference(names)

@@ -1,8 +1,8 @@
-"""Who is at which shard, told by a tiny hidden file beside it: works on any backend, on many machines.
+"""Heartbeat files, one per shard in progress: which worker makes it, and how far it is.
 
-The file of a shard is locked while its worker lives, so it is the claim to the shard as well. Locks reach
-other machines on most network file systems (NFS, CephFS, GPFS, Lustre mounted with `flock`). Where they do
-not, the age of the file decides: a shard that another machine has touched of late is left to it.
+The heartbeat file of a shard is locked while its worker lives, so it is the claim to the shard as well. Locks
+reach other machines on most network file systems (NFS, CephFS, GPFS, Lustre mounted with `flock`). Where they
+do not, the age of the file decides: a shard whose file another machine wrote recently is left to it.
 """
 
 from __future__ import annotations
@@ -16,50 +16,54 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from mas_labels.errors import ConfigError, WorkerError
+from mas_labels.plan.file_names import (
+    HEARTBEAT_NAME,
+    HEARTBEAT_SUFFIX,
+    LEFTOVER_NAME,
+    PARTIAL_SUFFIX,
+    heartbeat_path,
+)
 from mas_labels.system.files import lock_file, take_lock
 from mas_labels.system.signals import raise_pending_signal
 
-BEAT_SECONDS = 0.5
-"""Between two writes of a worker."""
-BEAT_BYTES = 1024
-"""Of a file, blanks behind its text: no counts of a longer text from before stay, and nothing is cut."""
-STALE_SECONDS = 180.0
-"""Age from which a file of another machine tells that its worker is gone: far above what clocks differ by and
-what network file systems hold back."""
-RETRY_SECONDS = 1.0
-BEATS = re.compile(r"\..+\.h5\.progress", re.DOTALL)
-LEFTOVERS = re.compile(
-    r"\..+\.h5\.(progress|partial)|\..+\.plan\.json\.\d+-\d+|\.lock(-\d+-of-\d+)?", re.DOTALL
-)
-"""Names of heartbeats; names of all that a run may leave behind."""
-MAX_DEATHS = 3
-"""Workers a shard may cost before it is given up."""
+BEAT_SECONDS: Final = 0.5
+"""Time between two writes of a worker."""
+BEAT_BYTES: Final = 1024
+"""Size of a heartbeat file: text, then blanks, so that a shorter text overwrites a longer one completely and
+the file need not be truncated."""
+STALE_SECONDS: Final = 180.0
+"""Age from which a worker on another machine counts as dead: far more than clocks differ and than network
+file systems delay."""
+RETRY_SECONDS: Final = 1.0
+MAX_DEATHS: Final = 3
+"""Number of workers that may die on a shard before it is given up."""
 
 
 @dataclass
 class Beat:
-    """What a worker says of the shard it is at.
+    """State of a worker on its shard, as the heartbeat file holds it.
 
     Attributes
     ----------
     name
         File name of the shard.
     run
-        The run it is made for.
+        Name of the run that it is made for.
     host, pid
-        Who works on it.
+        Machine and process of the worker.
     started
-        When it was begun, seconds since 1970.
+        When the shard was begun, in seconds since 1970.
     planned, videos
-        Videos of the shard, and those done by now.
+        Number of videos of the shard, and of those that are done.
     clips, failures
-        Clips so far, videos that could not be used.
+        Number of clips so far, and of videos that could not be used.
     deaths
-        Workers of the same run that died on the shard before.
+        Number of workers of the same run that died on the shard before.
     age_seconds
-        Time since the last sign of life; 0 when written.
+        Time since the file was written; 0 in the file.
     """
 
     name: str
@@ -81,30 +85,30 @@ class Heartbeat:
     Parameters
     ----------
     out
-        The folder of shards.
+        Folder of the shards.
     name
         File name of the shard.
     planned
-        Videos of the shard.
+        Number of videos of the shard.
     run
         Name of the run.
 
     Raises
     ------
     ConfigError
-        On entering, if another process is at the shard.
+        On entering, if another process is making the shard.
     WorkerError
         On entering, if the run has lost `MAX_DEATHS` workers on the shard.
     """
 
     def __init__(self, out: Path, name: str, planned: int, run: str) -> None:
-        self._out = out
-        self._path = out / f".{name}.progress"
+        self._shard = out / name
+        self._path = heartbeat_path(self._shard)
         self._beat = Beat(name, run, socket.gethostname(), os.getpid(), time.time(), planned)
         self._written = -BEAT_SECONDS
 
     def __enter__(self) -> Heartbeat:
-        busy = f"another process is making {self._out / self._beat.name}: let it finish, or end it first"
+        busy = f"another process is making {self._shard}: let it finish, or end it first"
         self._descriptor = lock_file(self._path, busy)
         try:
             self._beat.deaths = self._deaths_before(busy)
@@ -115,12 +119,12 @@ class Heartbeat:
                 )
             self.touch()
         except BaseException:
-            self._give_up()
+            self._release()
             raise
         return self
 
     def _deaths_before(self, busy: str) -> int:
-        """Return how many workers died on the shard; wait until a silent one of another machine counts so."""
+        """Return how many workers died on the shard; wait until one on another machine is silent for long."""
         while (last := read_beat(self._path)) is not None:
             if not _may_live(last):
                 return last.deaths + 1 if last.run == self._beat.run else 0
@@ -131,32 +135,40 @@ class Heartbeat:
         return 0
 
     def count(self, videos: int = 0, clips: int = 0, failures: int = 0) -> None:
-        """Add to the counts, let others see them, and end here if the run was asked to end."""
+        """Add to the counts, and `touch`."""
         self._beat.videos += videos
         self._beat.clips += clips
         self._beat.failures += failures
         self.touch()
 
     def touch(self) -> None:
-        """Show that we live, now and then, and end here if the run was asked to end."""
+        """Write the heartbeat if the last one is `BEAT_SECONDS` old; raise if the run was asked to stop.
+
+        Raises
+        ------
+        Interrupted
+            If a signal is pending.
+        """
         raise_pending_signal()
         if time.monotonic() - self._written < BEAT_SECONDS:
             return
         self._written = time.monotonic()
         text = json.dumps(asdict(self._beat)).encode("ascii")
-        with contextlib.suppress(OSError):  # a full disk is told of by who writes the shard
+        with contextlib.suppress(OSError):  # a full disk is reported when the shard is written
             size = max(BEAT_BYTES, os.fstat(self._descriptor).st_size)
             os.pwrite(self._descriptor, text.ljust(size), 0)
 
-    def _give_up(self) -> None:
-        with contextlib.suppress(OSError):  # the shard's fate is settled; the next run removes it
+    def _release(self) -> None:
+        with contextlib.suppress(
+            OSError
+        ):  # the shard is finished or has failed; the next run removes the file
             self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._give_up()
+        self._release()
 
 
 def read_beat(path: Path) -> Beat | None:
@@ -170,31 +182,37 @@ def read_beat(path: Path) -> Beat | None:
 
 
 def read_beats(out: Path) -> list[Beat]:
-    """Read the heartbeats of all workers in a folder, by shard."""
-    beats = (read_beat(path) for path in sorted(_hidden(out, BEATS)))
+    """Read the heartbeats of all workers in a folder, sorted by shard."""
+    beats = (read_beat(path) for path in sorted(_list_files(out, HEARTBEAT_NAME)))
     return [beat for beat in beats if beat is not None]
 
 
 def _may_live(beat: Beat) -> bool:
-    """Whether a worker may be alive although its lock is free: on another machine, locks may not reach us."""
+    """Return whether a worker may be alive although its lock is free: locks may not reach other machines."""
     return beat.host != socket.gethostname() and beat.age_seconds < STALE_SECONDS
 
 
 def remove_leftovers(out: Path) -> int:
-    """Remove what killed runs left in a folder, and nothing of those that live; return how many shards."""
+    """Remove the files that killed runs left in a folder, and none of runs that live.
+
+    Returns
+    -------
+    int
+        Number of unfinished shards that were removed.
+    """
     removed = 0
-    for path in _hidden(out, LEFTOVERS):
-        beat = read_beat(path.with_suffix(".progress"))
+    for path in _list_files(out, LEFTOVER_NAME):
+        beat = read_beat(path.with_suffix(HEARTBEAT_SUFFIX))
         if beat is not None and _may_live(beat):
             continue
         descriptor = take_lock(path)
         if descriptor is not None:
             path.unlink(missing_ok=True)
             os.close(descriptor)
-            removed += path.suffix == ".partial"
+            removed += path.suffix == PARTIAL_SUFFIX
     return removed
 
 
-def _hidden(out: Path, pattern: re.Pattern[str]) -> list[Path]:
-    """List hidden files by their names alone, since there may be very many shards beside them."""
+def _list_files(out: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """List files by their names alone: there may be very many shards in the folder."""
     return [out / entry.name for entry in os.scandir(out) if pattern.fullmatch(entry.name)]

@@ -1,6 +1,6 @@
 """The plan of a labelling run: which shards there will be and which videos each holds.
 
-A folder is labelled in batches: the videos of its first run, then, if there are any, those that were added
+A folder is labelled in batches: the videos of its first run, then, batch by batch, videos that were added
 since. A batch never changes; its shards follow from it alone.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, overload
 from mas_labels.config import json_hash
 from mas_labels.datasets.listing import Listing, VideoRecord, listing_notes
 from mas_labels.names import unite_classes
-from mas_labels.plan.file_names import added_name, shard_name
+from mas_labels.plan.file_names import batch_name, shard_name
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,19 @@ class ShardPlan:
     Attributes
     ----------
     manifest, split
-        What the plan is of.
+        Names of the data set's manifest and of the split.
     index, count
-        Number of this shard in its batch from 0, and how many the batch has.
+        Number of this shard in its batch, from 0, and number of shards of the batch.
     videos
         Its videos.
     classes
         Names of all classes of the data set.
     limit
-        How many videos the plan was limited to; None if that left none out.
+        Number of videos that the plan was limited to; None if no video was left out.
     batch
         Number of its batch, 0 for the first.
     videos_hash
-        Hash of the videos' records, where they are not all known; None: it follows from `videos`.
+        Hash of the videos' records where they are not all known; None: it follows from `videos`.
     """
 
     manifest: str
@@ -55,7 +55,7 @@ class ShardPlan:
         return shard_name(batch_name(self.manifest, self.split, self.batch), self.index, self.count)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what is stored in the shard: enough to know it again."""
+        """Return the part that is stored in the shard: enough to recognise it when a run is resumed."""
         limited = {} if self.limit is None else {"limit": self.limit}
         added = {"batch": self.batch} if self.batch else {}
         return {
@@ -63,32 +63,27 @@ class ShardPlan:
             "split": self.split,
             "index": self.index,
             "count": self.count,
-            "videos_hash": self.videos_hash or hash_of_videos(self.videos),
-            "classes_hash": _hash_of_classes(self.classes),
+            "videos_hash": self.videos_hash or hash_videos(self.videos),
+            "classes_hash": _hash_classes(self.classes),
             **limited,
             **added,
         }
 
 
-def batch_name(manifest: str, split: str, number: int) -> str:
-    """Return what the names of a batch's files begin with."""
-    return added_name(f"{manifest}-{split}", number)
-
-
-def hash_of_videos(videos: Sequence[VideoRecord]) -> str:
-    """Return the hash of videos' records that their shard keeps."""
+def hash_videos(videos: Sequence[VideoRecord]) -> str:
+    """Return the hash of the records of a shard's videos."""
     return json_hash([vars(video) for video in videos])
 
 
 @lru_cache(maxsize=1)
-def _hash_of_classes(classes: tuple[str, ...]) -> str:
-    """Return the hash that all shards of a batch share."""
+def _hash_classes(classes: tuple[str, ...]) -> str:
+    """Return the hash of the classes, which all shards of a batch share."""
     return json_hash(classes)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Videos of a folder of shards that were planned together.
+    """The videos of a folder of shards that were planned together.
 
     Attributes
     ----------
@@ -97,17 +92,17 @@ class Batch:
     number
         0 for the first batch of a folder, then counted up.
     count
-        Shards they are distributed over.
+        Number of shards that they are distributed over.
     videos
         The videos, in the listing's order.
     classes
-        Names of all classes of the data set: those of the batch before, then new ones.
+        Names of all classes of the data set: those of the previous batch, then new ones.
     limit
-        Number of videos the folder was limited to; None if that left none out.
+        Number of videos that the folder was limited to; None if no video was left out.
     notes
-        The notes on the data set's folder of that time.
+        The notes on the data set's folder when the batch was planned.
     videos_hashes
-        As the shards have them, where the records of `videos` are not all known; else empty.
+        Hashes that the shards hold, where the records of `videos` are not all known; else empty.
     """
 
     manifest: str
@@ -126,7 +121,7 @@ class Batch:
         return batch_name(self.manifest, self.split, self.number)
 
     def shards(self) -> list[ShardPlan]:
-        """Assign the videos to shards round-robin, so that each holds videos of many classes."""
+        """Assign the videos to shards round-robin, so that each shard holds videos of many classes."""
         return [
             ShardPlan(
                 *(self.manifest, self.split, index, self.count, self.videos[index :: self.count]),
@@ -144,11 +139,11 @@ class Plan(Sequence[ShardPlan]):
     Attributes
     ----------
     listing, split, videos_per_shard, limit
-        What was asked for; see `plan_shards`.
+        The arguments of `plan_shards`.
     batches
         The batches, in order.
     known
-        Number of batches that were there before.
+        Number of batches that were planned by earlier runs.
     """
 
     listing: Listing
@@ -169,13 +164,13 @@ class Plan(Sequence[ShardPlan]):
 
     @cached_property
     def removed(self) -> tuple[str, ...]:
-        """Paths of the videos that were planned before and are not in the data set any more."""
-        here = {video.path for video in self.listing.videos}
+        """Paths of the videos that were planned before and are no longer in the data set."""
+        listed = {video.path for video in self.listing.videos}
         known = self.batches[: self.known]
-        return tuple(video.path for batch in known for video in batch.videos if video.path not in here)
+        return tuple(video.path for batch in known for video in batch.videos if video.path not in listed)
 
     def after(self, known: Sequence[Batch]) -> Plan:
-        """Return the plan for a folder that has some batches already."""
+        """Return the plan for a folder that already has some batches."""
         return plan_shards(self.listing, self.split, self.videos_per_shard, self.limit, known)
 
     def __len__(self) -> int:
@@ -205,29 +200,28 @@ def plan_shards(
     split
         Name of the split.
     videos_per_shard
-        Most videos of a shard.
+        Maximum number of videos of a shard.
     limit
-        Take the first so many videos of the split only; None: all.
+        Take only this many videos of the split, the first ones; None: all.
     known
-        The batches that were planned before: they stay, and videos that none of them has make one more.
+        Batches that were planned by earlier runs: they stay; videos that none of them has become one more.
 
     Raises
     ------
     ConfigError, DatasetError
         If there is no such split, or it is empty.
     """
-    whole = listing.select(split)
     planned = {video.path for batch in known for video in batch.videos}
-    new = [video for video in whole if video.path not in planned]
+    new = [video for video in listing.select(split) if video.path not in planned]
     videos = new if limit is None else new[: max(0, limit - len(planned))]
     batches = tuple(known)
     if videos:
-        before = known[-1].classes if known else ()
-        classes, (_, places) = unite_classes((before, listing.classes))
+        known_classes = known[-1].classes if known else ()
+        classes, (_, places) = unite_classes((known_classes, listing.classes))
         numbers = places.tolist()
         batch = Batch(
             *(listing.manifest_name, split, len(known), -(-len(videos) // videos_per_shard)),
-            tuple(renumber(video, classes, numbers) for video in videos),
+            tuple(renumber_class(video, classes, numbers) for video in videos),
             tuple(classes),
             limit if len(videos) < len(new) else None,
             tuple(listing_notes(listing)),
@@ -236,7 +230,7 @@ def plan_shards(
     return Plan(listing, split, videos_per_shard, limit, batches, len(known))
 
 
-def renumber(video: VideoRecord, classes: Sequence[str], numbers: Sequence[int]) -> VideoRecord:
+def renumber_class(video: VideoRecord, classes: Sequence[str], numbers: Sequence[int]) -> VideoRecord:
     """Return a record whose class is one of `classes`; see `mas_labels.names.CommonClasses.numbers`."""
     number = numbers[video.class_index]
     return replace(video, class_name=classes[number] if number >= 0 else None, class_index=number)

@@ -1,7 +1,7 @@
-"""Plan files: which videos a batch of shards was planned of, kept beside the shards.
+"""Plan files: the videos that a batch of shards was planned from, kept in the folder of the shards.
 
-A plan file is written before the work, whole, once, and never changed. It is what resuming goes by, so that
-an interrupted run is finished as it was planned even if videos came or went meanwhile.
+A plan file is written before the work, atomically, once, and never changed. Resuming goes by it, so that an
+interrupted run is finished as it was planned even if videos were added or removed meanwhile.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PLAN_VERSION: Final = 1
 MAX_PLAN_BYTES: Final = 1 << 30
 """Largest file that is read: a plan of ten million videos."""
 WAIT_SECONDS: Final = 10.0
-"""Longest time that another process may take to give its plan file a name, where links are not offered."""
+"""Longest time that another process may take to publish its plan file, on file systems without links."""
 RETRY_SECONDS: Final = 0.05
 
 
@@ -39,7 +39,8 @@ def write_plan_file(out: Path, batch: Batch) -> bool:
 
     Returns
     -------
-    True if the file now says the same as `batch`, False if another process was faster, with another plan.
+    bool
+        Whether the file now holds `batch`; False if another process was faster, with another plan.
 
     Raises
     ------
@@ -57,7 +58,9 @@ def write_plan_file(out: Path, batch: Batch) -> bool:
             sync(descriptor)
             _publish(temporary, path)
         finally:
-            with contextlib.suppress(OSError):  # the plan file is there, or what went wrong is told
+            with contextlib.suppress(
+                OSError
+            ):  # the plan file is there, or the error that prevents it is raised
                 temporary.unlink(missing_ok=True)
             os.close(descriptor)
     except FileExistsError:
@@ -68,7 +71,7 @@ def write_plan_file(out: Path, batch: Batch) -> bool:
 
 
 def _publish(temporary: Path, path: Path) -> None:
-    """Give a finished file its name, if that is free; raises `FileExistsError` where it is not."""
+    """Rename a complete file to `path` if that is free; raise `FileExistsError` if it is not."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -85,7 +88,7 @@ def _publish(temporary: Path, path: Path) -> None:
 
 
 def _take_claim(claim: Path, path: Path) -> None:
-    """Create a file that only one process can create; wait for another that has."""
+    """Create a file that only one process can create; wait while another process has it."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         with contextlib.suppress(FileExistsError):
@@ -102,7 +105,7 @@ def _take_claim(claim: Path, path: Path) -> None:
 
 
 def _as_json(batch: Batch) -> bytes:
-    """Return a plan file's bytes: one video a line, for people who look into it."""
+    """Return a plan file's bytes: one video per line, for people who read it."""
     head = {
         "format": PLAN_FORMAT,
         "version": PLAN_VERSION,
@@ -125,7 +128,7 @@ def read_plan_file(path: Path) -> Batch:
     Raises
     ------
     ConfigError
-        If it is damaged, or no plan file of that name.
+        If it is corrupt, or not the plan file that its name says.
     UnavailableError
         If it cannot be read now.
     """
@@ -134,66 +137,75 @@ def read_plan_file(path: Path) -> Batch:
             raise ValueError(f"larger than {MAX_PLAN_BYTES} bytes")
         content = path.read_bytes()
     except ValueError as error:
-        raise _damaged(path, error) from error
+        raise _corrupt(path, error) from error
     except OSError as error:
         raise unavailable(path, error) from error
     try:
-        batch = _parse(json.loads(content))
+        batch = _parse_batch(json.loads(content))
         if f"{batch.name}{PLAN_SUFFIX}" != path.name:
-            raise ValueError(f"it says that its name is {batch.name}{PLAN_SUFFIX}")
+            raise ValueError(f"its content belongs into {batch.name}{PLAN_SUFFIX}")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise _damaged(path, error) from error
+        raise _corrupt(path, error) from error
     return batch
 
 
-def _damaged(path: Path, error: Exception) -> ConfigError:
+def _corrupt(path: Path, error: Exception) -> ConfigError:
     return ConfigError(
-        f"{path} is not a plan file of mas-labels, or is damaged ({error}): put back the right one, or "
-        "remove it (it is made again where its shards are all there, or the data set is what it was), or "
+        f"{path} is not a plan file of mas-labels, or is corrupt ({error}): put back the right one, or "
+        "remove it (it is written again if its shards are all there, or if the data set has not changed), or "
         "choose another --out"
     )
 
 
-def _parse(content: Any) -> Batch:
-    """Check everything in a plan file; raises `ValueError`, `TypeError` or `KeyError`."""
+def _parse_batch(content: Any) -> Batch:
+    """Validate all of a plan file; raise `ValueError`, `TypeError` or `KeyError`."""
     _require(isinstance(content, dict), "not a JSON object")
     _require(content.get("format") == PLAN_FORMAT, f"its format is not {PLAN_FORMAT}")
     _require(
         content.get("version") == PLAN_VERSION,
         f"expected version {PLAN_VERSION}, found {content.get('version')!r:.20}: another mas-labels wrote it",
     )
-    classes = _texts(content, "classes")
-    _require(len(set(classes)) == len(classes), "a class is there twice")
-    videos = tuple(_record(row, classes) for row in content["videos"])
-    _require(len({video.path for video in videos}) == len(videos), "a video is there twice")
+    classes = _require_texts(content, "classes")
+    _require(len(set(classes)) == len(classes), "a class is listed twice")
+    videos = tuple(_parse_video(row, classes) for row in content["videos"])
+    _require(len({video.path for video in videos}) == len(videos), "a video is listed twice")
     count, limit = content["shards"], content["limit"]
     _require(type(count) is int and 1 <= count <= len(videos), "shards out of range")
     _require(limit is None or (type(limit) is int and limit >= 1), "limit out of range")
     _require(type(content["batch"]) is int and content["batch"] >= 0, "batch out of range")
     return Batch(
-        *(_text(content["manifest"]), _text(content["split"]), content["batch"], count, videos, classes),
-        *(limit, _texts(content, "notes")),
+        *(
+            _require_text(content["manifest"]),
+            _require_text(content["split"]),
+            content["batch"],
+            count,
+            videos,
+            classes,
+        ),
+        *(limit, _require_texts(content, "notes")),
     )
 
 
-def _record(row: Any, classes: tuple[str, ...]) -> VideoRecord:
-    """Check one video's row: path, class index, splits, group."""
+def _parse_video(row: Any, classes: tuple[str, ...]) -> VideoRecord:
+    """Validate one video's row: path, class index, splits, group."""
     path, index, splits, group = row
-    parts = _text(path).split("/")
-    _require("\0" not in path and not {"", ".", ".."} & set(parts), f"path {path!r:.80} leads out")
+    parts = _require_text(path).split("/")
+    _require(
+        "\0" not in path and not {"", ".", ".."} & set(parts), f"path {path!r:.80} is outside of the data set"
+    )
     _require(type(index) is int and -1 <= index < len(classes), f"class of {path!r:.80} out of range")
-    _require(group is None or isinstance(group, str), f"group of {path!r:.80} is no text")
-    _require(isinstance(splits, list), f"splits of {path!r:.80} are no list")
+    _require(group is None or isinstance(group, str), f"group of {path!r:.80} is not a text")
+    _require(isinstance(splits, list), f"splits of {path!r:.80} are not a list")
     name = classes[index] if index >= 0 else None
-    return VideoRecord(path, name, index, tuple(map(_text, splits)), group)
+    return VideoRecord(path, name, index, tuple(map(_require_text, splits)), group)
 
 
-def _texts(content: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    _require(isinstance(content[name], list), f"{name} is no list")
-    return tuple(map(_text, content[name]))
+def _require_texts(content: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    _require(isinstance(content[name], list), f"{name} is not a list")
+    return tuple(map(_require_text, content[name]))
 
 
-def _text(value: Any) -> str:
+def _require_text(value: Any) -> str:
     _require(isinstance(value, str), f"expected a text, found {value!r:.40}")
     return str(value)
 

@@ -1,14 +1,16 @@
-"""Our share of a plan: ranks split it and do not communicate."""
+"""The share of a plan that this rank makes; ranks do not communicate."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mas_labels.errors import ConfigError
 
-VARIABLES = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP")
-GIVE = "Give --rank and --world-size"
+TASK_ID: Final = "SLURM_ARRAY_TASK_ID"
+REQUIRED: Final = (TASK_ID, "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MIN")
+OPTIONAL: Final = ("SLURM_ARRAY_TASK_STEP", "SLURM_ARRAY_TASK_MAX")
+REMEDY: Final = "Give --rank and --world-size"
 
 
 class RankShare(NamedTuple):
@@ -17,7 +19,7 @@ class RankShare(NamedTuple):
     rank: int = 0
     world_size: int = 1
     source: str | None = None
-    """Source of rank and world size, for people; None if the share is the whole."""
+    """Where rank and world size come from, for people; None if the share is the whole plan."""
 
 
 def find_rank_share(rank: int | None, world_size: int | None, environment: Mapping[str, str]) -> RankShare:
@@ -28,13 +30,14 @@ def find_rank_share(rank: int | None, world_size: int | None, environment: Mappi
     rank, world_size
         As given by the user; None: not given.
     environment
-        Where Slurm's variables of a job array are looked for: task `MIN` is rank 0, whatever its number.
+        Environment variables. Without `rank`, those of a Slurm job array decide: task
+        ``SLURM_ARRAY_TASK_MIN`` is rank 0, whatever its number.
 
     Raises
     ------
     ConfigError
-        If only one is given, if they contradict, or if the numbers of the array's tasks have gaps, so that
-        ranks do not follow from them.
+        If only one of both is given, if they contradict each other, or if the numbers of the array's tasks
+        have gaps, so that ranks do not follow from them.
     """
     if rank is None and world_size is None:
         return _slurm_share(environment)
@@ -48,19 +51,22 @@ def find_rank_share(rank: int | None, world_size: int | None, environment: Mappi
 
 
 def _slurm_share(environment: Mapping[str, str]) -> RankShare:
-    if VARIABLES[0] not in environment:
+    """Return the share of a task of a Slurm job array; the whole plan outside of one."""
+    if TASK_ID not in environment:
         return RankShare()
-    found = {name: environment[name] for name in (*VARIABLES, "SLURM_ARRAY_TASK_MAX") if name in environment}
+    variables = {name: environment[name] for name in (*REQUIRED, *OPTIONAL) if name in environment}
     try:
-        task, count = int(found[VARIABLES[0]]), int(found[VARIABLES[1]])
-        first, step = int(found[VARIABLES[2]]), int(found.get(VARIABLES[3], "1"))
-        last = int(found.get("SLURM_ARRAY_TASK_MAX", first + (count - 1) * step))
+        task, count, first = (int(variables[name]) for name in REQUIRED)
+        step = int(variables.get(OPTIONAL[0], "1"))
+        last = int(variables.get(OPTIONAL[1], first + (count - 1) * step))
     except (KeyError, ValueError) as error:
-        raise ConfigError(f"cannot read the rank from Slurm's variables {found} ({error}). {GIVE}") from error
-    rank, rest = divmod(task - first, max(1, step))
-    if rest or not 0 <= rank < count or last != first + (count - 1) * step:
+        raise ConfigError(
+            f"cannot read the rank from Slurm's variables {variables} ({error}). {REMEDY}"
+        ) from error
+    rank, remainder = divmod(task - first, max(1, step))
+    if remainder or not 0 <= rank < count or last != first + (count - 1) * step:
         raise ConfigError(
             f"the tasks of this Slurm array have gaps ({count} tasks from {first} to {last}): ranks do not "
-            f"follow from their numbers. {GIVE}"
+            f"follow from their numbers. {REMEDY}"
         )
-    return RankShare(rank, count, VARIABLES[0])
+    return RankShare(rank, count, TASK_ID)

@@ -27,6 +27,7 @@ from mas_labels.errors import (
     system_error,
     unavailable,
 )
+from mas_labels.plan.file_names import partial_path
 from mas_labels.shards.digests import FILE_DIGEST_BYTES, check_file_digest, write_file_digest
 from mas_labels.shards.validation import REGENERATE
 from mas_labels.system.files import lock_file, reserve, sync, sync_folder
@@ -169,7 +170,7 @@ class PartialFile:
     def __init__(self, path: Path, replace: bool = False) -> None:
         self.path = path
         self._replace = replace
-        self.hidden = path.with_name(f".{path.name}.partial")
+        self.hidden = partial_path(path)
         self._reserved = 0
         self._lock = lock_file(
             self.hidden, f"another process is writing {path}: let it finish, or end it first"

@@ -382,7 +382,7 @@ def test_a_damaged_or_foreign_plan_file_is_refused_with_a_remedy(root, tmp_path,
     for words in (command(root, out), command(root, out, "--dry-run"), ["status", str(out)]):
         shown = CliRunner().invoke(main, words)
         assert shown.exit_code == 1, shown.output
-        assert "folder-all.plan.json is not a plan file of mas-labels, or is damaged" in shown.output
+        assert "folder-all.plan.json is not a plan file of mas-labels, or is corrupt" in shown.output
         assert "put back the right one" in shown.output
     assert contents(out) == before
 
