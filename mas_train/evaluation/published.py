@@ -1,4 +1,4 @@
-"""The numbers to compare with: the paper's tables 1 to 6, in percent."""
+"""Published figures to compare with: the paper's tables 1 to 6, in percent."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Row(NamedTuple):
 
     method: str
     figures: tuple[float | None, ...]
-    """A figure for each column; None where the table has none."""
+    """One figure per column; None where the table has none."""
     ours: str | None = None
-    """What of this program's results belongs in the row: see `mas_train.evaluation.results.row_key`."""
+    """Key of our results in this row, see `mas_train.evaluation.results.row_key`; None if there are none."""
 
 
 class Table(NamedTuple):
@@ -22,7 +22,7 @@ class Table(NamedTuple):
     title: str
     protocol: str
     columns: tuple[str, ...]
-    """Data sets."""
+    """Names of data sets."""
     rows: tuple[Row, ...]
 
 
@@ -99,8 +99,8 @@ TABLES: Final = MappingProxyType(
             "yupenn",
             ("yupenn",),
             (
-                Row("Feichtenhofer et al., by hand", (86.0,)),
-                Row("Derpanis et al., by hand", (80.7,)),
+                Row("Feichtenhofer et al., hand-crafted features", (86.0,)),
+                Row("Derpanis et al., hand-crafted features", (80.7,)),
                 Row("Wang and Gupta", (70.47,)),
                 Row("Shuffle and Learn", (76.67,)),
                 Row("Geometry", (86.9,)),
@@ -122,17 +122,17 @@ TEST_VIDEOS: Final = MappingProxyType(
         ("yupenn", "all"): 420,
     }
 )
-"""Videos of each whole test set: other counts are told, since the figures are then not comparable."""
+"""Number of videos of each whole test set; figures from fewer videos are shown as not comparable."""
 
 
 def published_rows(protocol: str, dataset: str) -> list[tuple[str, float]]:
-    """Return what was published for one protocol on one data set: method and figure in percent."""
-    found: dict[str, float] = {}
+    """Return the published figures of a protocol on a data set: method and figure in percent."""
+    figures: dict[str, float] = {}
     for table in TABLES.values():
         if table.protocol != protocol or dataset not in table.columns:
             continue
         for row in table.rows:
             figure = row.figures[table.columns.index(dataset)]
             if figure is not None and row.ours is not None:
-                found.setdefault(row.method, figure)
-    return list(found.items())
+                figures.setdefault(row.method, figure)
+    return list(figures.items())

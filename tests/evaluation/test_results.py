@@ -15,13 +15,13 @@ from mas_train.evaluation.results import Result, read_results, save_result, show
 
 def result(**changes: object) -> Result:
     weights = {"kind": "fine-tuned", "preset": "ucf101", "targets": "joint", "source": "runs/x"}
-    made = Result(
+    base = Result(
         "accuracy", "ucf101", "test1", {"top-1": 0.5, "top-5": 0.8}, weights, 3783, 9, [], "mas-finetune x"
     )
-    return replace(made, **changes)
+    return replace(base, **changes)
 
 
-def test_the_tables_hold_ours_beside_the_published(tmp_path: Path) -> None:
+def test_tables_show_our_figures_next_to_the_published(tmp_path: Path) -> None:
     scratch = {"kind": "supervised", "source": "runs/s"}
     results = [
         result(),
@@ -31,8 +31,8 @@ def test_the_tables_hold_ours_beside_the_published(tmp_path: Path) -> None:
         result(weights={**result().weights, "frozen": True}, figures={"top-1": 0.98}),
         result(protocol="aslan", dataset="aslan", split="all", videos=3697, figures={"accuracy": 0.6}),
     ]
-    for number, one in enumerate(results):
-        save_result(one, tmp_path / f"{number}.json")
+    for number, entry in enumerate(results):
+        save_result(entry, tmp_path / f"{number}.json")
     text = show_tables(read_results([tmp_path]))
     assert "| Joint | 58.8 | 50.0 | 32.6 | (50.0: 100 of 1530 videos) |" in text
     assert "| From scratch | 45.4 | 40.1 | 19.7 | - |" in text
@@ -43,14 +43,14 @@ def test_the_tables_hold_ours_beside_the_published(tmp_path: Path) -> None:
     assert [f"### Table {number}." in text for number in TABLES] == [True] * 6
 
 
-def test_a_result_says_what_makes_it_not_comparable() -> None:
+def test_results_of_incomplete_test_sets_are_not_comparable() -> None:
     text = show_result(result(videos=3000, failed=["a b.avi"]))
     assert "not comparable: 3000 of the test set's 3783 videos" in text
     assert "1 videos gave no clip" in text and "'a b.avi'" in text
     assert "published, MAS, pre-trained on Kinetics-400: 0.6120" in text
 
 
-def test_a_damaged_result_is_refused_and_other_json_is_left_alone(tmp_path: Path) -> None:
+def test_corrupt_results_are_refused_and_other_json_files_ignored(tmp_path: Path) -> None:
     save_result(result(), tmp_path / "a.json")
     (tmp_path / "config.json").write_text(json.dumps({"recipe": {}}))
     assert read_results([tmp_path]) == [result()]
@@ -69,6 +69,6 @@ def test_of_many_classes_the_best_and_the_worst_are_shown() -> None:
     assert "    ... 10 more in classes.csv" in lines
 
 
-def test_leaks_and_a_missing_baseline_are_told() -> None:
+def test_leaks_and_a_missing_baseline_are_reported() -> None:
     text = show_result(result(details={"leaks": ["3 groups are in both"]}))
     assert "\n  warning: 3 groups are in both" in text and "--scratch-run names such a run" in text

@@ -1,4 +1,4 @@
-"""Every protocol from videos to tables, as a user runs them, on the demo data set."""
+"""Every protocol from videos to tables by the commands, on the demo data set."""
 
 from __future__ import annotations
 
@@ -39,25 +39,14 @@ def test_every_protocol_on_the_demo(tmp_path: Path) -> None:
     pre, tuned, out = tmp_path / "pre", tmp_path / "runs" / "tuned", tmp_path / "results"
     run(PRETRAIN, "--shards", labels, "--out", pre, *small, *COMPUTE)
     few = ["--epochs", 2, "--fc-width", 32, "--batch-size", 8]
-    run(
-        FINETUNE,
-        "--init",
-        pre,
-        "--shards",
-        labels,
-        "--test-shards",
-        tests,
-        "--out",
-        tuned,
-        *few,
-        *COMPUTE,
-    )
-    found = result(tuned)
-    assert (found.dataset, found.split, found.videos, found.failed) == ("demo", "test", 8, [])
-    assert np.sum(found.details["confusion"]) == 8
+    shards = ["--shards", labels, "--test-shards", tests]
+    run(FINETUNE, "--init", pre, *shards, "--out", tuned, *few, *COMPUTE)
+    finetuned = result(tuned)
+    assert (finetuned.dataset, finetuned.split, finetuned.videos, finetuned.failed) == ("demo", "test", 8, [])
+    assert np.sum(finetuned.details["confusion"]) == 8
 
     run(EVALUATE, "accuracy", "--checkpoint", tuned, "--shards", tests, "--out", out / "accuracy", *COMPUTE)
-    assert result(out / "accuracy").figures == found.figures
+    assert result(out / "accuracy").figures == finetuned.figures
     gallery = ["--gallery", labels, "--shards", tests]
     run(EVALUATE, "retrieval", "--checkpoint", pre, *gallery, "--out", out / "retrieval", *COMPUTE)
     assert result(out / "retrieval").figures["top-50"] == 1.0  # only 32 videos: each class is among 50
@@ -67,20 +56,8 @@ def test_every_protocol_on_the_demo(tmp_path: Path) -> None:
     run(EVALUATE, "aslan", "--checkpoint", pre, "--shards", pairs, *view2, "--out", out / "aslan", *COMPUTE)
     assert result(out / "aslan").details["pairs"] == 240
     picture = tmp_path / "attention.png"
-    run(
-        EVALUATE,
-        "attention",
-        "--checkpoint",
-        pre,
-        "--shards",
-        labels,
-        "--clip",
-        0,
-        9,
-        "--out",
-        picture,
-        *COMPUTE,
-    )
+    clips = ["--shards", labels, "--clip", 0, 9, "--out", picture]
+    run(EVALUATE, "attention", "--checkpoint", pre, *clips, *COMPUTE)
     assert picture.read_bytes().startswith(b"\x89PNG")
     table = run(EVALUATE, "table", tmp_path / "runs", out)
     row = next(line for line in table.splitlines() if "C3D, self-supervised" in line)

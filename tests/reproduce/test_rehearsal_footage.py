@@ -1,4 +1,4 @@
-"""Every protocol on real footage laid out like the data sets, with the official lists if there are any."""
+"""Every protocol on real footage laid out like the data sets, with the official lists where there are any."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCENES = ["--frames-only", "--clip-stride", 8]
 
 @pytest.fixture(scope="module")
 def ucf101(shared_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of five classes the first video of groups 1 and 2 (split 1 tests them) and of 8 (it learns from it)."""
+    """Return the first video of groups 1, 2 (test part of split 1) and 8 (training part) of five classes."""
     root = tmp_path_factory.mktemp("ucf101") / "UCF-101"
     for folder in (shared_videos / "ucf101").iterdir():
         (root / folder.name).mkdir(parents=True)
@@ -39,7 +39,7 @@ def ucf101(shared_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="module")
 def splits(ucf101: Path, shared_splits: Path) -> tuple[Path, Path]:
-    """Shards of both parts of split 1, those to learn from with labels."""
+    """Return shards of both parts of split 1: of the training part with labels, of the test part without."""
     options = ["--splits", shared_splits / "ucf101"]
     labels = [*options, "--split", "train1", "--view-stride", 29]
     train = make("ucf101", ucf101, ucf101.parent / "train1", *labels)
@@ -57,7 +57,7 @@ def pretrained(splits: tuple[Path, Path], tmp_path_factory: pytest.TempPathFacto
 
 
 def finetune(pretrained: Path, train: Path, tests: Path, out: Path) -> tuple[Path, Path]:
-    """Fine-tune from scratch and from the pre-trained network, as the data sets' pages do."""
+    """Fine-tune from scratch and from the pre-trained network, as on the data sets' pages."""
     shards = ["--shards", train, "--test-shards", tests, "--epochs", 1, *TINY]
     scratch, tuned = out / "scratch", out / "tuned"
     run(FINETUNE, "--init", "scratch", "--width", 0.0625, *shards, "--out", scratch)
@@ -76,10 +76,10 @@ def test_ucf101(
     pretrained: Path, finetuned: tuple[Path, Path], splits: tuple[Path, Path], tmp_path: Path
 ) -> None:
     scratch, tuned = finetuned
-    found = result(tuned)
-    assert (found.dataset, found.split, found.videos, found.failed) == ("ucf101", "test1", 10, [])
-    assert np.sum(found.details["confusion"]) == 10 and len(found.details["classes"]) == 101
-    assert found.random_initialisation == result(scratch).figures and found.details["leaks"] == []
+    outcome = result(tuned)
+    assert (outcome.dataset, outcome.split, outcome.videos, outcome.failed) == ("ucf101", "test1", 10, [])
+    assert np.sum(outcome.details["confusion"]) == 10 and len(outcome.details["classes"]) == 101
+    assert outcome.random_initialisation == result(scratch).figures and outcome.details["leaks"] == []
     gallery = ["--gallery", splits[0], "--shards", splits[1], "--out", tmp_path / "retrieval"]
     run(EVALUATE, "retrieval", "--checkpoint", pretrained, *gallery, *COMPUTE)
     retrieved = result(tmp_path / "retrieval")
@@ -87,7 +87,7 @@ def test_ucf101(
     assert figures == sorted(figures) and figures[1] == 1.0  # 5 training videos, one a class
     assert retrieved.random_initialisation.keys() == retrieved.figures.keys()
     table = run(EVALUATE, "table", tuned.parent)
-    assert f"| Joint | 58.8 | ({100 * found.figures['top-1']:.1f}: 10 of 3783 videos) |" in table
+    assert f"| Joint | 58.8 | ({100 * outcome.figures['top-1']:.1f}: 10 of 3783 videos) |" in table
 
 
 def test_attention(pretrained: Path, splits: tuple[Path, Path], tmp_path: Path) -> None:
@@ -105,10 +105,10 @@ def test_hmdb51(shared_videos: Path, shared_splits: Path, pretrained: Path, tmp_
     train = make("hmdb51", root, tmp_path / "train1", "--split", "train1", *lists)
     tests = make("hmdb51", root, tmp_path / "test1", "--split", "test1", *lists)
     scratch, tuned = finetune(pretrained, train, tests, tmp_path / "runs")
-    found = result(tuned)
-    assert (found.dataset, found.split, found.videos, found.failed) == ("hmdb51", "test1", 2, [])
-    assert len(found.details["classes"]) == 4  # those that are there
-    assert found.random_initialisation == result(scratch).figures
+    outcome = result(tuned)
+    assert (outcome.dataset, outcome.split, outcome.videos, outcome.failed) == ("hmdb51", "test1", 2, [])
+    assert len(outcome.details["classes"]) == 4  # those that are there
+    assert outcome.random_initialisation == result(scratch).figures
     assert "of 1530 videos" in run(EVALUATE, "table", tmp_path / "runs")
 
 
@@ -146,9 +146,9 @@ def test_aslan(ucf101: Path, pretrained: Path, finetuned: tuple[Path, Path], tmp
         (finetuned[1], "fine-tuned"),
     ):
         run(EVALUATE, "aslan", "--checkpoint", weights, *view2, "--out", results / row, *COMPUTE)
-        found = result(results / row)
-        assert (found.weights["kind"], found.videos, found.details["pairs"]) == (row, 10, 240)
-        assert found.random_initialisation.keys() == found.figures.keys()
+        outcome = result(results / row)
+        assert (outcome.weights["kind"], outcome.videos, outcome.details["pairs"]) == (row, 10, 240)
+        assert outcome.random_initialisation.keys() == outcome.figures.keys()
         assert (results / row / "roc.png").exists()
     table = run(EVALUATE, "table", results)
     assert table.count("10 of 3697 videos") == 3
@@ -163,6 +163,8 @@ def test_yupenn(ucf101: Path, pretrained: Path, tmp_path: Path) -> None:
     shards = make("yupenn", root, tmp_path / "shards", *SCENES)
     out = tmp_path / "results"
     run(EVALUATE, "yupenn", "--checkpoint", pretrained, "--shards", shards, "--out", out, *COMPUTE)
-    found = result(out)
-    assert (found.videos, found.failed) == (15, []) and found.random_initialisation.keys() == {"accuracy"}
+    outcome = result(out)
+    assert (outcome.videos, outcome.failed) == (15, []) and outcome.random_initialisation.keys() == {
+        "accuracy"
+    }
     assert "15 of 420 videos" in run(EVALUATE, "table", out)

@@ -1,4 +1,4 @@
-"""Experiments as plans: what they hold, how they run and resume, what their pages say."""
+"""Experiments as plans: their steps, how they run and resume, and their pages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from mas_labels.datasets.demo import make_demo
-from mas_labels.errors import ConfigError, InputError
-from mas_train.evaluation.probe import classify, leave_group_out
+from mas_labels.errors import ConfigError
 from mas_train.model.backbones import make_backbone
 from mas_train.reproduce.estimate import FORWARD_FLOP, estimate_cost
 from mas_train.reproduce.full import REHEARSAL, kinetics_plan, row_targets, ucf101_plan
@@ -53,7 +51,7 @@ def test_plans_can_be_run(steps: list[Step]) -> None:
     outs = [step.command[step.command.index("--out") + 1] for step in steps]
     assert not [out for out in outs if out.startswith("/")]
     written = {out for step, out in zip(steps, outs, strict=True) if step.command[0] != "mas-eval"}
-    for step in steps:  # what a step reads from the folder of the work, another has written before
+    for step in steps:  # every input in the work folder is the output of another step
         read = {word for word in step.command if re.match(r"(labels|runs|finetuned)/", word)}
         assert read <= written
 
@@ -80,7 +78,7 @@ def test_pilots_change_one_choice_of_the_recipe_and_share_its_networks() -> None
     small = {step.name: step for step in small_plan(Experiment())}
     pilots = {step.name: step for step in pilot_plan(Experiment())}
     for name in ("label-ucf101-train1", "pretrain-split1-joint-seed0", "probe-split1-raw-seed0"):
-        assert pilots[name] == small[name]  # so that the folder of `small` is used
+        assert pilots[name] == small[name]  # so that its results in the work folder are used
     recipe, faster = (pilots[f"pretrain-{name}"].command for name in ("split1-joint-seed0", "pilot-lr-0.03"))
     assert [(a, b) for a, b in zip(recipe, faster, strict=True) if a != b] == [
         ("runs/split1-joint-seed0", "runs/pilot-lr-0.03"),
@@ -88,7 +86,7 @@ def test_pilots_change_one_choice_of_the_recipe_and_share_its_networks() -> None
     ]
 
 
-def test_pilots_that_are_not_done_are_said(tmp_path: Path) -> None:
+def test_pilots_that_are_not_done_are_listed(tmp_path: Path) -> None:
     page = write_pilots(Experiment(), pilot_plan(Experiment()), tmp_path / "work", tmp_path / "page")
     rows = [line for line in page.read_text().splitlines() if "not done" in line]
     assert len(rows) == len(PILOTS)
@@ -98,7 +96,7 @@ def test_pilots_that_are_not_done_are_said(tmp_path: Path) -> None:
 def test_rehearsal_of_the_pilots(tmp_path: Path) -> None:
     make_demo(tmp_path / "videos")
     args = ("--root", tmp_path / "videos", "--work", tmp_path / "work", "--out", tmp_path)
-    finish("pilots", "--rehearsal", *args)
+    run_to_end("pilots", "--rehearsal", *args)
     page = (tmp_path / "pilots.md").read_text()
     assert page.count("| length |") == 2 and "not done" not in page
 
@@ -145,14 +143,14 @@ def test_bad_plans_are_refused() -> None:
 
 def test_places_are_filled_in_and_interrupted_steps_resumed(tmp_path: Path) -> None:
     step = Step("a", ("mas-train", "--shards", "$ROOT/x"), resumes_from="runs/a/*.pt")
-    words = resolve_command(step, {"$ROOT": Path("/data")}, tmp_path, "python")
-    assert words == ["python", "-m", "mas_train", "--shards", "/data/x"]
+    arguments = resolve_command(step, {"$ROOT": Path("/data")}, tmp_path, "python")
+    assert arguments == ["python", "-m", "mas_train", "--shards", "/data/x"]
     (tmp_path / "runs" / "a").mkdir(parents=True)
     (tmp_path / "runs" / "a" / "last.pt").touch()
     assert resolve_command(step, {"$ROOT": Path("/data")}, tmp_path, "python")[-1] == "--resume"
 
 
-def test_a_run_keeps_what_is_done_and_tells_what_failed(tmp_path: Path) -> None:
+def test_a_run_keeps_done_steps_and_reports_failed_ones(tmp_path: Path) -> None:
     good, bad = version_step("good"), Step("bad", ("mas-labels", "nothing-of-this-name"), ("good",))
     never = version_step("never", "bad")
     with pytest.raises(StepError, match=r"step bad ended with status 2(.|\n)*nothing-of-this-name"):
@@ -160,9 +158,9 @@ def test_a_run_keeps_what_is_done_and_tells_what_failed(tmp_path: Path) -> None:
     assert read_mark(tmp_path, good) is not None
     assert read_mark(tmp_path, bad) is None
     (tmp_path / "logs" / "good.log").unlink()
-    said: list[str] = []
-    run_plan([good], tmp_path, {}, say=said.append)
-    assert said == ["1 steps, 1 of them done"]
+    messages: list[str] = []
+    run_plan([good], tmp_path, {}, say=messages.append)
+    assert messages == ["1 steps, 1 of them done"]
     assert not (tmp_path / "logs" / "good.log").exists()
 
 
@@ -188,39 +186,7 @@ def test_spread_and_differences_by_hand() -> None:
     assert math.isnan(unknown)
 
 
-def test_probe_finds_planted_classes_and_no_others() -> None:
-    rng = np.random.default_rng(0)
-    classes = np.arange(40) % 4
-    planted = np.eye(4)[classes] + 0.1 * rng.normal(size=(40, 4))
-    assert (classify(planted[:20], classes[:20], planted[20:]) == classes[20:]).all()
-    assert (leave_group_out(planted, classes, np.arange(40) // 8) == classes).all()
-    noise = rng.normal(size=(400, 20))
-    many = np.arange(400) % 4
-    assert (classify(noise[:200], many[:200], noise[200:]) == many[200:]).mean() < 0.4
-
-
-def test_a_group_is_never_in_its_own_training() -> None:
-    groups = np.repeat(np.arange(6), 2)
-    classes = np.tile([0, 1], 6)
-    # the only feature that tells the class turns its sign in the last group
-    features = np.where(classes == 1, 1.0, -1.0)[:, None] * np.where(groups == 5, -1.0, 1.0)[:, None]
-    assert (leave_group_out(features, classes, groups) == classes).tolist() == [True] * 10 + [False] * 2
-
-
-@pytest.mark.parametrize(
-    ("train", "classes", "message"),
-    [
-        (np.zeros((4, 3)), np.zeros(4, int), "two different ones"),
-        (np.full((4, 2), np.nan), np.arange(4) % 2, "finite"),
-        (np.zeros((4, 3)), np.arange(4) % 2, "expected features"),
-    ],
-)
-def test_probe_refuses(train: np.ndarray, classes: np.ndarray, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        classify(train, classes, np.zeros((2, 2 if "features" in message or "finite" in message else 3)))
-
-
-def start(*args: object) -> subprocess.Popen[str]:
+def start_command(*args: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "mas_train.cli.reproduce", *map(str, args)],
         cwd=ROOT,
@@ -231,19 +197,19 @@ def start(*args: object) -> subprocess.Popen[str]:
     )
 
 
-def finish(*args: object) -> str:
-    process = start(*args)
+def run_to_end(*args: object) -> str:
+    process = start_command(*args)
     output = process.communicate()[0]
     assert process.returncode == 0, output
     return output
 
 
-def test_small_reproduction_stops_and_goes_on(tmp_path: Path) -> None:
+def test_small_reproduction_stops_and_resumes(tmp_path: Path) -> None:
     make_demo(tmp_path / "videos")
     work, readme = tmp_path / "work", tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN_MARK}\nold\n{END_MARK}\nafter\n")
     args = ["small", "--rehearsal", "--root", tmp_path / "videos", "--work", work, "--out", tmp_path / "page"]
-    process = start(*args)
+    process = start_command(*args)
     while not list(work.glob("done/label-*.json")):
         assert process.poll() is None
         time.sleep(0.05)
@@ -253,7 +219,7 @@ def test_small_reproduction_stops_and_goes_on(tmp_path: Path) -> None:
     marks = {path: path.stat().st_mtime_ns for path in work.glob("done/*.json")}
     assert marks and not (tmp_path / "page").exists()
 
-    output = finish(*args, "--readme", readme)
+    output = run_to_end(*args, "--readme", readme)
     assert f"{len(marks)} of them done" in output
     assert marks == {path: path.stat().st_mtime_ns for path in marks}
     results = json.loads((tmp_path / "page" / "results.json").read_text())
@@ -272,7 +238,7 @@ def test_small_reproduction_stops_and_goes_on(tmp_path: Path) -> None:
 
 
 def ucf_layout(videos: Path, root: Path) -> None:
-    """Put demo videos where UCF101's would be: two classes, groups of the training and the test part."""
+    """Lay out demo videos like UCF101: two classes, groups of the training and the test part."""
     for name in ("move_left", "grow"):
         (root / name).mkdir(parents=True)
         for number, path in enumerate(sorted((videos / "train" / name).iterdir())[:4]):
@@ -280,6 +246,7 @@ def ucf_layout(videos: Path, root: Path) -> None:
 
 
 def hmdb_layout(videos: Path, root: Path) -> None:
+    """Lay out demo videos like HMDB51: two classes, and the lists of split 1."""
     for name in ("move_left", "grow"):
         (root / name).mkdir(parents=True)
         files = sorted((videos / "train" / name).iterdir())[:4]
@@ -308,10 +275,10 @@ def test_rehearsal_of_the_full_plans(tmp_path: Path) -> None:
     others = ["--hmdb51", tmp_path / "hmdb", "--aslan", tmp_path / "aslan", "--view2", tmp_path / "V.mat"]
     others += ["--yupenn", tmp_path / "yupenn", "--rehearsal", "--jobs", 2]
     output = tmp_path / "u"
-    finish("ucf101", "--root", tmp_path / "ucf", "--work", tmp_path / "uw", "--out", output, *others)
+    run_to_end("ucf101", "--root", tmp_path / "ucf", "--work", tmp_path / "uw", "--out", output, *others)
     tables = (output / "tables.md").read_text()
     for row in ("Motion pattern 1", "Motion global", "Appearance", "MAS, pre-trained on UCF101"):
         assert re.search(rf"^\| {re.escape(row)} \|.*\(\d", tables, re.MULTILINE), row
     args = ["--root", tmp_path / "k400", "--ucf101", tmp_path / "ucf", "--work", tmp_path / "kw"]
-    finish("kinetics", *args, "--out", tmp_path / "k", *others)
+    run_to_end("kinetics", *args, "--out", tmp_path / "k", *others)
     assert re.search(r"Kinetics-400 \|.*\(\d", (tmp_path / "k" / "tables.md").read_text())

@@ -1,22 +1,69 @@
-"""Action recognition by the commands: fine-tuned, tested, beside a run from scratch. Classes are colours."""
+"""Action recognition: accuracy from scores, and by the commands, with a run from scratch as the baseline."""
 
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers.coloured import SMALL, WIDTH, run
+from numpy.typing import NDArray
 
+from mas_labels.errors import InputError
 from mas_labels.shards.shard_set import ShardSet
 from mas_train.cli.evaluate import main as eval_main
 from mas_train.cli.finetune import main as finetune_main
 from mas_train.data.few_labels import failed_videos
+from mas_train.evaluation.accuracy import video_accuracy
 from mas_train.evaluation.results import read_results, row_key, show_result
 from mas_train.weights.backbone_weights import load_weights
 
+NONE = np.array([], np.int64)
 SCHEDULE = ["--fc-width", 32, "--dropout", 0, "--lr", 0.02, "--epochs", 5, "--batch-size", 3, *SMALL]
+
+
+def test_accuracy_of_planted_scores_by_hand() -> None:
+    """Of 40 videos in 8 classes, 28 are correct, 6 more are second to fifth, 6 are last; 10 failed."""
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(8), 5)
+    scores = rng.uniform(0, 1, (40, 8))
+    places = rng.permutation([0] * 28 + [1, 2, 3, 4, 4, 4] + [7] * 6)
+    for row, (video, place) in enumerate(zip(truth, places, strict=True)):
+        ranked = np.sort(scores[row])[::-1]
+        others = [c for c in range(8) if c != video]
+        scores[row, video] = ranked[place]
+        scores[row, others] = rng.permutation(np.delete(ranked, place))
+    accuracy = video_accuracy(scores, truth, np.array([0] * 5 + [-1] * 5))
+    assert (accuracy.videos, accuracy.failed) == (50, 10)
+    assert accuracy.top1 == 28 / 50 and accuracy.top5 == 34 / 50
+    n_correct = np.bincount(truth[places == 0], minlength=8)
+    np.testing.assert_allclose(accuracy.per_class, n_correct / [10, 5, 5, 5, 5, 5, 5, 5])
+    assert accuracy.confusion[:, 8].tolist() == [5, 0, 0, 0, 0, 0, 0, 0]
+    assert accuracy.confusion.sum() == 45 and np.trace(accuracy.confusion) == 28
+
+
+def test_a_class_without_videos_has_no_accuracy_and_ties_go_to_the_lower_number() -> None:
+    accuracy = video_accuracy(np.zeros((2, 3)), np.array([0, 1]), NONE)
+    assert accuracy.top1 == 0.5 and accuracy.top5 == 1.0
+    assert accuracy.per_class[:2].tolist() == [1, 0] and math.isnan(accuracy.per_class[2])
+
+
+@pytest.mark.parametrize(
+    ("scores", "truth", "message"),
+    [
+        (np.full((1, 2), np.nan), [0], "finite"),
+        (np.zeros((1, 2)), [2], "classes 0 to 1, found 2"),
+        (np.zeros((1, 2)), [-1], "classes 0 to 1, found -1"),
+        (np.zeros((1, 2)), [0, 1], "expected scores"),
+        (np.zeros((0, 2)), [], "found none"),
+    ],
+)
+def test_invalid_scores_are_refused(scores: NDArray[np.float64], truth: list[int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        video_accuracy(scores, np.array(truth, np.int64), NONE)
 
 
 def finetune(train: ShardSet, test: ShardSet, out: Path, *options: object) -> int:
@@ -26,7 +73,7 @@ def finetune(train: ShardSet, test: ShardSet, out: Path, *options: object) -> in
 
 @pytest.fixture(scope="module")
 def scratch(train: ShardSet, test: ShardSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All from random weights."""
+    """Return a run fine-tuned from random weights."""
     out = tmp_path_factory.mktemp("scratch")
     assert finetune(train, test, out, "--init", "scratch", "--width", WIDTH, "--seed", 3) == 0
     return out
@@ -36,13 +83,13 @@ def scratch(train: ShardSet, test: ShardSet, tmp_path_factory: pytest.TempPathFa
 def tuned(
     pretrained: Path, scratch: Path, train: ShardSet, test: ShardSet, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Pre-trained convolutions, fine-tuned and tested beside the run from scratch."""
+    """Return a run fine-tuned from pre-trained convolutions, with the run from scratch as the baseline."""
     out = tmp_path_factory.mktemp("tuned")
     assert finetune(train, test, out, "--init", pretrained, "--scratch-run", scratch) == 0
     return out
 
 
-def test_a_planted_class_structure_is_learnt_and_failed_videos_count_wrong(tuned: Path) -> None:
+def test_planted_classes_are_learnt_and_failed_videos_count_as_wrong(tuned: Path) -> None:
     (result,) = read_results([tuned])
     assert result.figures == {"top-1": 4 / 5, "top-5": 4 / 5}
     assert (result.videos, result.clips, result.failed) == (5, 6, ["red/9999.avi"])
@@ -63,7 +110,7 @@ def test_classes_are_shown_and_written_as_a_table(tuned: Path) -> None:
     ]
 
 
-def test_a_run_from_scratch_stands_beside(tuned: Path, scratch: Path) -> None:
+def test_a_run_from_scratch_is_reported_as_the_baseline(tuned: Path, scratch: Path) -> None:
     (ours,), (baseline,) = read_results([tuned]), read_results([scratch])
     assert ours.random_initialisation == baseline.figures
     assert ours.details["scratch_run"] == str(scratch) and row_key(baseline) == "accuracy/scratch"
@@ -71,15 +118,20 @@ def test_a_run_from_scratch_stands_beside(tuned: Path, scratch: Path) -> None:
     assert "--scratch-run" not in show_result(baseline)
 
 
-def test_accuracy_again_gives_the_same(tuned: Path, scratch: Path, test: ShardSet, tmp_path: Path) -> None:
+def test_evaluating_again_gives_the_same_accuracy(
+    tuned: Path, scratch: Path, test: ShardSet, tmp_path: Path
+) -> None:
     args = ["accuracy", "--checkpoint", tuned, "--shards", *test.paths, *SMALL]
     assert run(eval_main, *args, "--out", tmp_path / "a", "--scratch-run", scratch) == 0
     assert run(eval_main, *args, "--out", tmp_path / "b") == 0
-    again, alone = read_results([tmp_path])
-    before = read_results([tuned])[0]
-    assert again.figures == alone.figures == before.figures
-    assert again.random_initialisation == before.random_initialisation and alone.random_initialisation == {}
-    assert "--scratch-run names such a run" in show_result(alone)
+    again, without_baseline = read_results([tmp_path])
+    first = read_results([tuned])[0]
+    assert again.figures == without_baseline.figures == first.figures
+    assert (
+        again.random_initialisation == first.random_initialisation
+        and without_baseline.random_initialisation == {}
+    )
+    assert "--scratch-run names such a run" in show_result(without_baseline)
 
 
 def test_a_run_that_is_no_baseline_is_refused_before_the_work(
@@ -99,14 +151,14 @@ def test_a_run_that_is_no_baseline_is_refused_before_the_work(
     ):
         assert finetune(train, test, tmp_path / "out", "--init", pretrained, *options) == 1
         assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
-    bare = ["--shards", *train.paths, "--init", pretrained, "--scratch-run", scratch, *SCHEDULE]
-    assert run(finetune_main, *bare, "--out", tmp_path / "out") == 1
+    without_test = ["--shards", *train.paths, "--init", pretrained, "--scratch-run", scratch, *SCHEDULE]
+    assert run(finetune_main, *without_test, "--out", tmp_path / "out") == 1
     assert "give --test-shards, too" in capsys.readouterr().err
     assert finetune(test, test, tmp_path / "out", "--init", pretrained, "--scratch-run", scratch) == 1
     assert "(content_hashes)" in capsys.readouterr().err
 
 
-def test_what_was_learnt_from_is_told_when_it_is_tested(
+def test_leaks_between_training_and_test_are_reported(
     tuned: Path, train: ShardSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     args = ["accuracy", "--checkpoint", tuned, "--shards", *train.paths, "--out", tmp_path, *SMALL]
@@ -117,7 +169,7 @@ def test_what_was_learnt_from_is_told_when_it_is_tested(
     assert read_results([tuned])[0].details["leaks"] == []
 
 
-def test_weights_from_elsewhere_are_no_baseline_once_fine_tuned(
+def test_fine_tuned_external_weights_are_no_baseline(
     pretrained: Path, train: ShardSet, test: ShardSet, tmp_path: Path
 ) -> None:
     weights = load_weights(pretrained).backbone.state_dict()  # convs.0.weight: conv1.weight of public C3Ds
@@ -128,7 +180,7 @@ def test_weights_from_elsewhere_are_no_baseline_once_fine_tuned(
     assert result.weights["kind"] == "other" and row_key(result) == "accuracy/None/None"
 
 
-def test_a_failed_video_without_companions_has_the_class_of_its_folders_name() -> None:
+def test_a_failed_video_alone_in_its_folder_has_the_class_of_the_folders_name() -> None:
     from types import SimpleNamespace
 
     videos = [SimpleNamespace(path="b/1.avi", class_index=1)]
@@ -143,7 +195,7 @@ def test_a_failed_video_without_companions_has_the_class_of_its_folders_name() -
     }
 
 
-def test_test_shards_of_other_classes_are_refused_before_work(
+def test_test_shards_of_other_classes_are_refused_before_the_work(
     train: ShardSet, tiny_shards: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shards = ["--shards", *train.paths, "--test-shards", *tiny_shards]
@@ -153,7 +205,7 @@ def test_test_shards_of_other_classes_are_refused_before_work(
 
 
 @pytest.mark.parametrize("share", ["10%", "0.1", "ten"])
-def test_shares_are_read_in_percent_or_plain(share: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_shares_are_read_as_percentages_or_fractions(share: str, capsys: pytest.CaptureFixture[str]) -> None:
     status = run(finetune_main, "--shards", "nowhere", "--init", "scratch", "--labels", share)
     expected = (2, "'ten' is no share") if share == "ten" else (1, "no shards match 'nowhere'")
     assert status == expected[0] and expected[1] in capsys.readouterr().err

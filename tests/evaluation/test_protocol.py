@@ -1,0 +1,71 @@
+"""What all protocols share: shards of one split, errors in one line, help."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.coloured import run
+
+from mas_labels.errors import DatasetError
+from mas_labels.shards.shard_set import ShardSet, open_shards
+from mas_train.cli.evaluate import command as eval_command
+from mas_train.cli.evaluate import main as eval_main
+from mas_train.cli.finetune import command as finetune_command
+from mas_train.evaluation.protocol import dataset_and_split
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_shards_of_two_splits_are_refused_before_the_work(train: ShardSet) -> None:
+    assert dataset_and_split(train) == ("folder", "all")
+    mixed = open_shards(train.paths)
+    mixed.shard(0).plan["split"] = "other"
+    with pytest.raises(DatasetError, match="found folder/all, folder/other: evaluate one at a time"):
+        dataset_and_split(mixed)
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "message"),
+    [
+        (["accuracy", "--checkpoint", "scratch", "--shards", "TEST"], 1, "scratch knows no classes"),
+        (
+            ["accuracy", "--checkpoint", "nowhere.pt", "--shards", "TEST"],
+            1,
+            "cannot be read now",
+        ),
+        (["yupenn", "--checkpoint", "scratch", "--shards", "nowhere"], 1, "no shards match 'nowhere'"),
+        (["aslan", "--checkpoint", "scratch", "--shards", "TEST"], 2, "either --view2"),
+        (["retrieval", "--checkpoint", "scratch", "--shards", "TEST"], 2, "Missing option '--gallery'"),
+        (["attention", "--checkpoint", "scratch", "--shards", "TEST", "--clip", "99"], 1, "found [99]"),
+        (["table", "."], 1, "no results of mas-eval or mas-finetune"),
+    ],
+)
+def test_errors_are_one_line(
+    args: list[str],
+    status: int,
+    message: str,
+    test: ShardSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = [str(test.paths[0].parent) if arg == "TEST" else arg for arg in args]
+    assert run(eval_main, *given) == status
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+
+
+def test_every_command_and_option_has_help_and_starts_without_torch() -> None:
+    commands = [finetune_command, *eval_command.commands.values()]
+    for command in commands:
+        assert command.help
+        assert [
+            p.name for p in command.params if p.param_type_name == "option" and not getattr(p, "help", "")
+        ] == []
+    code = "import mas_train.cli.evaluate, mas_train.cli.finetune, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ}).returncode == 0

@@ -1,0 +1,67 @@
+"""Nearest-neighbour retrieval, against a naive loop, and by the command."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+from helpers.coloured import SMALL, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mas_labels.shards.shard_set import ShardSet
+from mas_train.cli.evaluate import main as eval_main
+from mas_train.evaluation.results import read_results
+from mas_train.evaluation.retrieval import NEIGHBOURS, nearest_videos, retrieval_accuracy
+
+
+def test_retrieval_of_planted_directions() -> None:
+    """Each class is one direction, so lengths do not matter; a third class is not in the gallery."""
+    gallery = np.array([[9.0, 0.1], [1, 0], [0, 3], [0.1, 8]])
+    shares = retrieval_accuracy(
+        gallery, np.array([0, 0, 1, 1]), np.array([[0.01, 0], [0, 100.0], [1, 0]]), np.array([0, 1, 2]), 1
+    )
+    assert shares == dict.fromkeys(NEIGHBOURS, 0.5)
+
+
+def test_the_nearest_videos_by_hand() -> None:
+    gallery = np.array([[0, 1], [1, 0], [2, 0.1], [-1, 0]], float)
+    nearest = nearest_videos(gallery, np.array([[3, 0], [0, -1]], float), 3)
+    assert nearest.tolist() == [[1, 2, 0], [1, 3, 2]]  # of equally near ones the earlier first
+    assert nearest_videos(gallery[:2], gallery, 3).shape == (4, 2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 70), st.integers(1, 20), st.integers(2, 6))
+def test_retrieval_equals_a_naive_loop(seed: int, gallery: int, queries: int, classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    g, q = rng.uniform(0, 1, (gallery, 5)), rng.uniform(0, 1, (queries, 5))
+    gc, qc = rng.integers(0, classes, gallery), rng.integers(0, classes, queries)
+    hits = dict.fromkeys(NEIGHBOURS, 0)
+    for vector, query_class in zip(q, qc, strict=True):
+        cosines = [float(v @ vector / math.sqrt((v @ v) * (vector @ vector))) for v in g]
+        order = sorted(range(gallery), key=lambda i: -cosines[i])
+        for k in NEIGHBOURS:
+            hits[k] += any(gc[i] == query_class for i in order[:k])
+    assert retrieval_accuracy(g, gc, q, qc) == {k: n / queries for k, n in hits.items()}
+
+
+def test_retrieval_command_finds_videos_of_the_same_colour(
+    pretrained: Path, train: ShardSet, test: ShardSet, tmp_path: Path
+) -> None:
+    args = ["--checkpoint", pretrained, "--shards", *test.paths, "--gallery", *train.paths]
+    out = tmp_path / "results"
+    assert run(eval_main, "retrieval", *args, "--out", out, *SMALL) == 0
+    (result,) = read_results([out])
+    assert result.figures == dict.fromkeys(("top-1", "top-5", "top-10", "top-20", "top-50"), 4 / 5)
+    assert result.random_initialisation.keys() == result.figures.keys()
+    cached = sorted((tmp_path / "features").iterdir())
+    assert len(cached) == 4  # two sets of shards, two sets of weights
+    times = [path.stat().st_mtime_ns for path in cached]
+    assert run(eval_main, "retrieval", *args, "--out", tmp_path / "again", *SMALL) == 0
+    assert sorted((tmp_path / "features").iterdir()) == cached
+    assert [path.stat().st_mtime_ns for path in cached] == times
+    picture = cv2.imread(str(out / "neighbours.png"))
+    assert picture.shape[1] > 1000 and picture.std() > 20

@@ -1,0 +1,38 @@
+"""Weights of a backbone: from a run, from scratch, from files that hold none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.coloured import WIDTH
+
+from mas_labels.errors import CheckpointError
+from mas_train.recipe import make_recipe
+from mas_train.weights.backbone_weights import SCRATCH, load_weights, weights_digest
+
+
+def test_weights_of_a_run_equal_its_checkpoint(pretrained: Path) -> None:
+    weights = load_weights(pretrained)
+    saved = torch.load(sorted((pretrained / "checkpoints").glob("step-*.pt"))[-1], weights_only=True)
+    for name, value in weights.backbone.state_dict().items():
+        torch.testing.assert_close(value, saved["model"][f"backbone.{name}"], rtol=0, atol=0)
+    assert weights.kind == "self-supervised" and weights.pretraining["preset"] == "ucf101"
+    assert weights.pixel_mean == make_recipe("ucf101").pixel_mean and not weights.backbone.training
+
+
+def test_weights_from_scratch_follow_the_seed() -> None:
+    prints = [weights_digest(load_weights(SCRATCH, WIDTH, seed).backbone) for seed in (0, 0, 1)]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_files_without_weights_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="holds no checkpoint"):
+        load_weights(tmp_path)
+    (tmp_path / "some.pt").write_bytes(b"PK\x03\x04 nonsense")
+    with pytest.raises(CheckpointError, match="that can be read"):
+        load_weights(tmp_path / "some.pt")
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="C3D"):
+        load_weights(tmp_path / "other.pt")
