@@ -1,8 +1,8 @@
 """Pictures of clips, for notebooks and pages.
 
-`Clip.show` draws everything at once. Panel by panel: `SeenClip(clip, view)` has what one view of a clip is
-made of (frames, flow, Mu and Mv, labels), and each function of `panels` and `pattern_panels` draws one of
-these into matplotlib axes. All of it needs the extra ``[inspect]``; importing it does not.
+`Clip.show` draws the whole picture. Panel by panel: `SeenClip(clip, view)` holds the data of one view of a
+clip (frames, flow, Mu and Mv, labels), and each function of `panels` and `pattern_panels` draws one panel
+into matplotlib axes. Drawing needs the extra ``[inspect]``; importing does not.
 """
 
 from mas_labels.inspect.clip_picture import clip_figure, save_clip_figure

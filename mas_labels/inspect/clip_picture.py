@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mas_labels.errors import ConfigError, InputError
 from mas_labels.inspect import panels
-from mas_labels.inspect.pattern_panels import TEXT, draw_appearance, draw_motion
+from mas_labels.inspect.pattern_panels import TEXT_STYLE, draw_appearance, draw_motion
 from mas_labels.inspect.picture import Picture, new_figure
 from mas_labels.inspect.seen_clip import COMPUTED, SeenClip, SeenSource
 from mas_labels.names import printable
@@ -20,40 +20,41 @@ if TYPE_CHECKING:
     from mas_labels.labels.label_counts import LabelCounts
 
 STRIP_FRAMES: Final = (0, 3, 6, 9, 12, 15)
-"""Frames of the clip that the film strip shows."""
+"""Frames of the clip in the film strip."""
 MIDDLE_FIELD: Final = FIELDS // 2
-"""The flow field that is shown: from frame 8 to 9, counted from 1."""
-SIZE_INCHES: Final = (12.6, 12.2)
+"""Flow field that is drawn: from frame 8 to 9, counted from 1."""
+PICTURE_INCHES: Final = (12.6, 12.2)
 
 
 def clip_figure(clip: SeenSource, view: int = 0, counts: LabelCounts | None = None) -> Figure:
-    """Draw one clip as one view sees it.
+    """Draw one view of a clip.
 
     Parameters
     ----------
     clip
-        A clip of `mas_labels.open_shards`, with labels.
+        A clip with labels, such as one of `mas_labels.open_shards`.
     view
         Row of the clip's table of views; 0 is the centre view.
     counts
-        Counted labels of the data set, for the share of each value; None leaves the shares out.
+        Label counts of the data set, for the share of each value; None: shares are left out.
 
     Returns
     -------
-    matplotlib Figure: the film strip with the crop; flow by the Middlebury colours, |Mu| and |Mv|, all of the
-    whole frame; the magnitudes that `ui` and `vi` come from; for each pattern the blocks of largest motion of
-    Mu and Mv with their orientations, and those of most and least colour diversity with their dominant
-    colours; the 27 labels by name.
+    matplotlib.figure.Figure
+        The film strip with the crop; flow in Middlebury colours, ``|Mu|`` and ``|Mv|``, all of the whole
+        frame; the magnitudes that `ui` and `vi` come from; for each pattern the blocks of largest motion of
+        Mu and Mv with their orientations, and the blocks of highest and lowest colour diversity with their
+        dominant colours; the 27 labels by name.
 
     Raises
     ------
     MissingDependencyError
-        matplotlib is not installed.
+        If matplotlib is not installed.
     InputError
-        The clip has no labels, or no such view.
+        If the clip has no labels, or no such view.
     """
     seen = SeenClip(clip, view)
-    figure = new_figure(SIZE_INCHES)
+    figure = new_figure(PICTURE_INCHES)
     _write_title(figure, seen, counts)
     _draw_strip(figure, seen)
     _draw_motion_row(figure, seen)
@@ -76,21 +77,21 @@ def clip_figure(clip: SeenSource, view: int = 0, counts: LabelCounts | None = No
 
 
 class ShownClip(Protocol):
-    """A clip that draws itself, such as `mas_labels.shards.Clip`."""
+    """A clip with a method that draws it, such as `mas_labels.shards.Clip`."""
 
     def show(self, view: int = 0) -> Picture:
-        """Draw the clip as one view sees it."""
+        """Draw one view of the clip."""
 
 
 def save_clip_figure(clips: Sequence[ShownClip], index: int, view: int, out: Path) -> None:
-    """Write the picture of clip `index` to a file; its ending says the format.
+    """Write the picture of clip `index` to a file, whose suffix decides the format.
 
     Raises
     ------
     ConfigError
-        There is no such clip or view, or the file cannot be written.
+        If there is no such clip or view, or the file cannot be written.
     MissingDependencyError
-        matplotlib is not installed.
+        If matplotlib is not installed.
     """
     if not 0 <= index < len(clips):
         raise ConfigError(f"expected a clip from 0 to {len(clips) - 1}, found {index}")
@@ -113,19 +114,19 @@ def _write_title(figure: Figure, seen: SeenClip, counts: LabelCounts | None) -> 
         f"view {seen.view}: top {top}, left {left}, {'mirrored' if seen.mirrored else 'not mirrored'}   |   "
         f"flow {options['flow']}, convention {options['convention']}, frames {options['frames']}"
     )
-    # a file name may hold dollar signs, which are no formula
+    # a file name may contain dollar signs, which do not mark a formula
     figure.text(0.03, 0.975, name, fontsize=13, fontweight="bold", parse_math=False, va="center")
-    figure.text(0.03, 0.953, details, parse_math=False, va="center", **TEXT)
-    words = f"Flow: {seen.flow_source}. |Mu| and |Mv|: {seen.boundaries_source}."
+    figure.text(0.03, 0.953, details, parse_math=False, va="center", **TEXT_STYLE)
+    note = f"Flow: {seen.flow_source}. |Mu| and |Mv|: {seen.boundaries_source}."
     if seen.flow_source == COMPUTED:
-        words += " What is computed again may differ a little from what the labels were made of."
-    words += "\n"
+        note += " What is computed again may differ a little from what the labels were made of."
+    note += "\n"
     if seen.mirrored:
-        words += "Frames, flow and |Mu|, |Mv| are not mirrored; the view below them is. "
+        note += "Frames, flow and |Mu|, |Mv| are not mirrored; the view below them is. "
     if counts is not None:
         of_all = "" if counts.clips == counts.of_clips else f" of {counts.of_clips:,}"
-        words += f"Shares: all views of {counts.clips:,}{of_all} clips."
-    figure.text(0.03, 0.02, words, linespacing=1.5, va="center", **TEXT)
+        note += f"Shares: all views of {counts.clips:,}{of_all} clips."
+    figure.text(0.03, 0.02, note, linespacing=1.5, va="center", **TEXT_STYLE)
 
 
 def _draw_strip(figure: Figure, seen: SeenClip) -> None:
@@ -137,7 +138,7 @@ def _draw_strip(figure: Figure, seen: SeenClip) -> None:
 
 
 def _draw_motion_row(figure: Figure, seen: SeenClip) -> None:
-    """Draw flow, |Mu|, |Mv| and the magnitudes of the fields."""
+    """Draw flow, ``|Mu|``, ``|Mv|`` and the magnitudes of the fields' boundaries."""
     space = {"left": 0.03, "right": 0.97, "top": 0.765, "bottom": 0.605, "wspace": 0.22}
     grid = figure.add_gridspec(1, 4, **space)
     title = f"flow, frame {MIDDLE_FIELD + 1} to {MIDDLE_FIELD + 2}"

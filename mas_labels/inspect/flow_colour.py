@@ -1,7 +1,7 @@
-"""Flow as colours: the wheel of the Middlebury benchmark (Baker et al., IJCV 2011).
+"""Colour coding of flow by the wheel of the Middlebury benchmark (Baker et al., IJCV 2011).
 
-Hue is direction and saturation is length: right is red, down is yellow, left is cyan, up is violet, and what
-does not move is white. The colours are those of the benchmark's `colorcode.cpp`.
+Hue is direction and saturation is length: right is red, down is yellow, left is cyan, up is violet, and no
+motion is white. The colours are those of the benchmark's `colorcode.cpp`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mas_labels.errors import InputError
 
 SECTORS: Final = (
-    # entries, from this corner of the RGB cube to the next
+    # number of hues, and the corner of the RGB cube that they start from
     (15, (255, 0, 0)),
     (6, (255, 255, 0)),
     (4, (0, 255, 0)),
@@ -22,13 +22,13 @@ SECTORS: Final = (
     (13, (0, 0, 255)),
     (6, (255, 0, 255)),
 )
-"""Red to yellow, green, cyan, blue, magenta and back: more entries where eyes tell hues better apart."""
-BEYOND: Final = 0.75
-"""Flow longer than the scale has the full colour, darkened by this factor."""
+"""Red to yellow, green, cyan, blue, magenta and back: more hues where eyes distinguish them better."""
+DARKENING: Final = 0.75
+"""Factor on the full colour for flow longer than the scale."""
 
 
 def wheel_hues() -> NDArray[np.float64]:
-    """Return the wheel's 55 hues, (55, 3) RGB from 0 to 255; entry 0 is flow to the right, then clockwise."""
+    """Return the wheel's 55 hues, (55, 3) float64 RGB, 0 to 255: clockwise from flow to the right."""
     corners = [np.array(corner, float) for _, corner in SECTORS]
     parts = []
     for number, (count, _) in enumerate(SECTORS):
@@ -39,19 +39,19 @@ def wheel_hues() -> NDArray[np.float64]:
 
 
 def largest_length(flow: NDArray[np.floating]) -> float:
-    """Return the length in pixels that full saturation stands for: of 99.5 % of the vectors, at least 0.1."""
+    """Return the length of full saturation, in pixels: the 99.5 % quantile of the vectors, at least 0.1."""
     return max(0.1, float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 0.995)))
 
 
 def flow_colours(flow: NDArray[np.floating], largest: float | None = None) -> NDArray[np.uint8]:
-    """Turn flow into colours.
+    """Convert flow to colours.
 
     Parameters
     ----------
     flow
         (..., 2), (u, v) in pixels per frame; v downwards.
     largest
-        Length that has the full colour, in pixels; `largest_length` of this flow if it is not given.
+        Length of full saturation, in pixels; by default `largest_length` of this flow.
 
     Returns
     -------
@@ -77,12 +77,12 @@ def flow_colours(flow: NDArray[np.floating], largest: float | None = None) -> ND
     part = (position - lower)[..., None]
     hue = (1 - part) * hues[lower] + part * hues[(lower + 1) % len(hues)]
     length = np.hypot(u, v)[..., None]
-    colours = np.where(length <= 1, 255 - length * (255 - hue), BEYOND * hue)
+    colours = np.where(length <= 1, 255 - length * (255 - hue), DARKENING * hue)
     return np.floor(colours).astype(np.uint8)
 
 
 def colour_wheel(size: int = 121) -> NDArray[np.uint8]:
-    """Return the legend: (size, size, 3) uint8, a disc of all directions and lengths on white."""
+    """Return the legend, (size, size, 3) uint8: a disc of all directions and lengths on white."""
     span = np.linspace(-1, 1, size)
     u, v = np.meshgrid(span, span)
     disc = flow_colours(np.stack([u, v], axis=-1), 1.0)

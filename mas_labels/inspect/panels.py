@@ -1,6 +1,6 @@
-"""The panels of a clip's picture that show whole frames and numbers; each draws into axes it is given.
+"""Panels of a clip's picture that show whole frames and numbers; each is drawn into given axes.
 
-`mas_labels.inspect.pattern_panels` has those that show a pattern.
+Panels that show a pattern are in `mas_labels.inspect.pattern_panels`.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.inspect.flow_colour import colour_wheel, flow_colours, largest_length
-from mas_labels.inspect.pattern_panels import MARKS, TEXT, label_axes
+from mas_labels.inspect.pattern_panels import MARK_STYLES, TEXT_STYLE, label_axes
 from mas_labels.labels.label_counts import LabelCounts
 from mas_labels.schema import FIELDS, LABEL_NAMES, PATTERNS, VIEW_SIZE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ARROW_PIXELS: Final = 14
-"""Between two arrows over the flow's colours."""
-WHEEL: Final = (0.755, 0.02, 0.235, 0.32)
-"""Where the legend lies in the flow's panel: left, bottom, width, height."""
+ARROW_SPACING_PIXELS: Final = 14
+"""Distance between two arrows over the flow's colours."""
+WHEEL_BOX: Final = (0.755, 0.02, 0.235, 0.32)
+"""Position of the legend in the flow's panel: left, bottom, width, height, as fractions."""
 
 
 def draw_frame(
     axes: Axes, frame: NDArray[np.uint8], title: str = "", corner: tuple[int, int] | None = None
 ) -> None:
-    """Show a frame (rows, cols, 3) uint8; `corner` is (top, left) of a view whose crop is drawn in."""
+    """Draw a frame, (rows, cols, 3) uint8, with the outline of the view whose (top, left) is `corner`."""
     axes.imshow(frame)
     if corner is not None:
         draw_crop(axes, corner)
@@ -35,7 +35,7 @@ def draw_frame(
 
 
 def draw_crop(axes: Axes, corner: tuple[int, int]) -> None:
-    """Outline the view whose (top, left) is `corner` in a whole frame."""
+    """Draw the outline of the view whose (top, left) is `corner` in a whole frame."""
     from matplotlib.patches import Rectangle
 
     top, left = corner
@@ -51,7 +51,7 @@ def draw_flow(
     corner: tuple[int, int] | None = None,
     largest: float | None = None,
 ) -> None:
-    """Show a flow field by the Middlebury colours, with arrows, and the wheel with its scale as the legend.
+    """Draw a flow field in Middlebury colours, with arrows, and the colour wheel with its scale as legend.
 
     Parameters
     ----------
@@ -60,18 +60,18 @@ def draw_flow(
     field
         (rows, cols, 2), (u, v) in pixels per frame.
     title
-        Over the panel.
+        Title of the panel.
     corner
         (top, left) of a view to outline.
     largest
-        Length with the full colour, in pixels; by default that of the longest vectors (99.5 %).
+        Length of full saturation, in pixels; by default `largest_length` of this field.
     """
     largest = largest_length(field) if largest is None else largest
     axes.imshow(flow_colours(field, largest))
-    rows = np.arange(ARROW_PIXELS // 2, field.shape[0], ARROW_PIXELS)
-    cols = np.arange(ARROW_PIXELS // 2, field.shape[1], ARROW_PIXELS)
+    rows = np.arange(ARROW_SPACING_PIXELS // 2, field.shape[0], ARROW_SPACING_PIXELS)
+    cols = np.arange(ARROW_SPACING_PIXELS // 2, field.shape[1], ARROW_SPACING_PIXELS)
     u, v = np.moveaxis(field[np.ix_(rows, cols)], -1, 0)
-    scale = 0.9 * ARROW_PIXELS / largest
+    scale = 0.9 * ARROW_SPACING_PIXELS / largest
     axes.quiver(
         cols,
         rows,
@@ -87,11 +87,11 @@ def draw_flow(
     if corner is not None:
         draw_crop(axes, corner)
     label_axes(axes, title)
-    draw_wheel(axes.inset_axes(WHEEL), largest)
+    draw_wheel(axes.inset_axes(WHEEL_BOX), largest)
 
 
 def draw_wheel(axes: Axes, largest: float) -> None:
-    """Show the wheel of colours; its rim is flow of `largest` pixels per frame in each direction."""
+    """Draw the colour wheel; its rim stands for flow of `largest` pixels per frame."""
     axes.imshow(colour_wheel(), extent=(-1, 1, 1, -1))
     label_axes(axes, "")
     axes.set(xlim=(-1.15, 1.15), ylim=(1.75, -1.15))
@@ -109,7 +109,7 @@ def draw_boundary(
     corner: tuple[int, int] | None = None,
     largest: float | None = None,
 ) -> None:
-    """Show the magnitude of Mu or Mv (paper, figure 3) with its scale.
+    """Draw the magnitude of Mu or Mv (paper, figure 3) with its scale.
 
     Parameters
     ----------
@@ -118,11 +118,11 @@ def draw_boundary(
     boundary
         (rows, cols, 2): Mu or Mv.
     title
-        Over the panel.
+        Title of the panel.
     corner
         (top, left) of a view to outline.
     largest
-        Magnitude with the brightest colour; by default `largest_magnitude` of this boundary.
+        Magnitude of the brightest colour; by default `largest_magnitude` of this boundary.
     """
     largest = largest_magnitude(boundary) if largest is None else largest
     image = axes.imshow(np.hypot(boundary[..., 0], boundary[..., 1]), cmap="magma", vmin=0, vmax=largest)
@@ -134,31 +134,31 @@ def draw_boundary(
 
 
 def largest_magnitude(*boundaries: NDArray[np.floating]) -> float:
-    """Return a scale for all of these (rows, cols, 2): the largest of their 99.9 % quantiles, never 0."""
+    """Return a common scale of boundaries (rows, cols, 2): the largest of their 99.9 % quantiles, never 0."""
     return max(float(np.quantile(np.hypot(b[..., 0], b[..., 1]), 0.999)) for b in boundaries) or 1.0
 
 
 def draw_fields(axes: Axes, magnitudes: NDArray[np.floating], labels: dict[str, int]) -> None:
-    """Show how large each field's own motion boundary is, and which ones `ui` and `vi` name.
+    """Draw the magnitude of each field's own motion boundary, and mark the fields that `ui` and `vi` name.
 
     Parameters
     ----------
     axes
         Where to draw.
     magnitudes
-        (2, 15): of u and of v; see `mas_labels.inspect.seen_clip.SeenClip.field_magnitudes`.
+        (2, 15), of u and of v; see `mas_labels.inspect.seen_clip.SeenClip.field_magnitudes`.
     labels
-        With ``"ui"`` and ``"vi"``, from 1.
+        Contains ``"ui"`` and ``"vi"``, counted from 1.
     """
     fields = np.arange(1, FIELDS + 1)
-    for which, values, marker in zip("uv", magnitudes, "os", strict=True):
-        style = {"color": MARKS[which]["color"], "linestyle": MARKS[which]["linestyle"]}
-        named = labels[f"{which}i"]
+    for component, values, marker in zip("uv", magnitudes, "os", strict=True):
+        style = {"color": MARK_STYLES[component]["color"], "linestyle": MARK_STYLES[component]["linestyle"]}
+        field = labels[f"{component}i"]
         axes.plot(fields, values, lw=1.4, **style)
         axes.plot(
-            [named], [values[named - 1]], marker, ms=7, color=style["color"], label=f"{which}i = {named}"
+            [field], [values[field - 1]], marker, ms=7, color=style["color"], label=f"{component}i = {field}"
         )
-    axes.set_title("each field's own boundary, in the view", pad=4, **TEXT)
+    axes.set_title("each field's own boundary, in the view", pad=4, **TEXT_STYLE)
     axes.set_xticks([1, 5, 10, 15], ["1", "5", "10", "field 15"])
     axes.set_ylim(0, 1.45 * max(1e-6, float(np.max(magnitudes))))
     axes.set_yticks([])
@@ -168,16 +168,16 @@ def draw_fields(axes: Axes, magnitudes: NDArray[np.floating], labels: dict[str, 
 
 
 def draw_label_values(axes: Axes, labels: dict[str, int], counts: LabelCounts | None = None) -> None:
-    """Write the 27 labels, a line each, with the share that each value has in the data set.
+    """Write the 27 labels, one per line, with the share of each value in the data set.
 
     Parameters
     ----------
     axes
-        Where to draw; tall.
+        Where to draw, in portrait format.
     labels
         The 27 values by name.
     counts
-        What the shares are taken from; None leaves them out.
+        Label counts of the data set; None: shares are left out.
     """
     groups = [(p, [name for name in LABEL_NAMES if name.startswith(f"{p}_")]) for p in PATTERNS]
     groups.append(("global", [name for name in LABEL_NAMES if "_" not in name]))
@@ -185,7 +185,7 @@ def draw_label_values(axes: Axes, labels: dict[str, int], counts: LabelCounts | 
     axes.set(xlim=(0, 1), ylim=(lines, -0.4), xticks=[], yticks=[])
     axes.set_axis_off()
     if counts is not None:
-        axes.set_title("label, value, share of it here", pad=4, **TEXT)
+        axes.set_title("label, value, share of it here", pad=4, **TEXT_STYLE)
     line = 0.0
     for _, names in groups:
         for name in names:
@@ -195,7 +195,7 @@ def draw_label_values(axes: Axes, labels: dict[str, int], counts: LabelCounts | 
 
 
 def _write_label(axes: Axes, line: float, name: str, value: int, counts: LabelCounts | None) -> None:
-    """Write one label: its name, value, and share as a bar and a number."""
+    """Write one label: name, value, and the share as a bar and a number."""
     from matplotlib.patches import Rectangle
 
     axes.text(0, line, name, va="center", fontsize=8.5, color="#444444")

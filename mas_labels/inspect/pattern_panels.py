@@ -1,4 +1,4 @@
-"""The panels of a clip's picture that show one pattern: its blocks, the winning ones, arrows and swatches."""
+"""Panels of a clip's picture that show one pattern: its blocks, the labelled ones, arrows and swatches."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 OCTANT_NAMES: Final = ("black", "blue", "green", "cyan", "red", "magenta", "yellow", "white")
-"""Corner of the RGB cube in each octant; the octant's index is 4 [R >= 128] + 2 [G >= 128] + [B >= 128]."""
+"""Names of the octants of the RGB cube, by index 4 [R >= 128] + 2 [G >= 128] + [B >= 128]."""
 
-# The two lines of a panel differ in colour, brightness and dashes, to be told apart in grey, too.
-MARKS: Final[dict[str, dict[str, Any]]] = {
+MARK_STYLES: Final[dict[str, dict[str, Any]]] = {
     "u": {"color": "#e8442a", "linestyle": "-", "halo": "white"},
     "v": {"color": "#1b4fa0", "linestyle": (0, (3, 1.6)), "halo": "white"},
     "pd": {"color": "#ffd21f", "linestyle": "-", "halo": "black"},
     "ps": {"color": "#2c6fdb", "linestyle": (0, (3, 1.6)), "halo": "white"},
 }
-TEXT: Final[dict[str, Any]] = {"fontsize": 8.5, "color": "#222222"}
+"""Line styles. The two lines of a panel differ in colour, brightness and dashes: also in grey print."""
+TEXT_STYLE: Final[dict[str, Any]] = {"fontsize": 8.5, "color": "#222222"}
 
 
 def octant_of(colour: int, convention: Convention) -> int:
-    """Return the octant of RGB, 0..7, that a convention gives this number."""
+    """Return the octant of RGB, 0 to 7, of a colour label."""
     return convention.colour_numbers.index(colour)
 
 
 def arrow_of(orientation: int, convention: Convention) -> tuple[float, float]:
-    """Return (d_row, d_col) of unit length: the middle of an orientation bin as seen on the screen."""
-    # a split vote is highest where the angle is the bin's own lower edge
+    """Return the unit vector (d_row, d_col) of the middle of an orientation bin, as seen on the screen."""
+    # with split votes, the vote is highest at the bin's lower edge
     bins = orientation - 1 + (0.5 if convention.vote == "whole" else 0.0)
     angle = 2 * np.pi * bins / ORIENTATIONS
     upwards = -1 if convention.angle == "counter-clockwise" else 1
@@ -42,37 +42,37 @@ def arrow_of(orientation: int, convention: Convention) -> tuple[float, float]:
 
 
 def label_axes(axes: Axes, title: str) -> None:
-    """Leave of the axes only a title."""
+    """Remove ticks and frame from axes, and set a title."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.set_title(title, pad=4, **TEXT)
+    axes.set_title(title, pad=4, **TEXT_STYLE)
 
 
 def draw_motion(
     axes: Axes, picture: NDArray[np.uint8], pattern: str, labels: dict[str, int], convention: Convention
 ) -> None:
-    """Show where Mu and Mv are largest and where they point, over the paled frame."""
+    """Draw the blocks of largest Mu and Mv and their orientations over the faded frame."""
     grey = picture.astype(np.float32).mean(axis=2)
     axes.imshow(0.45 * grey + 0.55 * 255, cmap="gray", vmin=0, vmax=255)
     label_axes(axes, f"{pattern}: largest motion")
     draw_blocks(axes, pattern)
-    for number, which in enumerate("uv"):
-        block, orientation = labels[f"{pattern}_{which}l"], labels[f"{pattern}_{which}o"]
+    for number, key in enumerate("uv"):
+        block, orientation = labels[f"{pattern}_{key}l"], labels[f"{pattern}_{key}o"]
         if block:  # 0: a motionless grid of the authors' convention
-            _outline_block(axes, pattern, block, which)
-            _draw_arrow(
-                axes, _place_in_block(pattern, block, number), arrow_of(orientation, convention), which
+            _outline_block(axes, pattern, block, key)
+            _draw_orientation(
+                axes, _arrow_position(pattern, block, number), arrow_of(orientation, convention), key
             )
-        text = f"M{which}: block {block}, orientation {orientation}" if block else f"M{which}: nothing moves"
-        _write_caption(axes, number, which, text)
+        text = f"M{key}: block {block}, orientation {orientation}" if block else f"M{key}: nothing moves"
+        _write_caption(axes, number, key, text)
 
 
 def draw_appearance(
     axes: Axes, picture: NDArray[np.uint8], pattern: str, labels: dict[str, int], convention: Convention
 ) -> None:
-    """Show where colours change most and least, with the dominant colours of these blocks."""
+    """Draw the blocks of highest and lowest colour diversity, with their dominant colours."""
     axes.imshow(picture)
     label_axes(axes, f"{pattern}: colour diversity")
     draw_blocks(axes, pattern)
@@ -86,7 +86,7 @@ def draw_appearance(
 
 
 def draw_blocks(axes: Axes, pattern: str) -> None:
-    """Draw a pattern's own lines, thinly, over axes that show a view of 112 x 112 pixels."""
+    """Draw the thin outlines of a pattern's blocks over axes that show a view of 112 x 112 pixels."""
     from matplotlib import patheffects
 
     blocks = block_maps()[pattern]
@@ -95,31 +95,31 @@ def draw_blocks(axes: Axes, pattern: str) -> None:
         lines.set_path_effects([patheffects.withStroke(linewidth=1.0, foreground="white")])
 
 
-def _outline_block(axes: Axes, pattern: str, block: int, which: str) -> None:
+def _outline_block(axes: Axes, pattern: str, block: int, key: str) -> None:
     from matplotlib import patheffects
 
-    mark = MARKS[which]
+    mark = MARK_STYLES[key]
     mask = np.pad(block_maps()[pattern] == block, 1).astype(np.float32)
     at = np.arange(-1, VIEW_SIZE + 1)
     lines = axes.contour(at, at, mask, levels=[0.5], colors=mark["color"], linewidths=2.2)
-    if which in ("u", "pd"):
+    if key in ("u", "pd"):
         lines.set_path_effects([patheffects.withStroke(linewidth=4.0, foreground=mark["halo"])])
     else:
         lines.set_linestyle(mark["linestyle"])
     lines.set_clip_on(False)
 
 
-def _place_in_block(pattern: str, block: int, number: int) -> tuple[float, float]:
-    """Return (row, col) for arrow 0 or 1 of a block; beware, a ring's middle is not in the ring."""
+def _arrow_position(pattern: str, block: int, number: int) -> tuple[float, float]:
+    """Return (row, col) of arrow 0 or 1 of a block; the centre of a ring is not in the ring."""
     if pattern == "rings" and block > 1:
-        out = (block - 0.5) * RING_WIDTH
-        middle = (VIEW_SIZE - 1) / 2
-        return (middle - out, middle) if number == 0 else (middle + out, middle)
+        radius = (block - 0.5) * RING_WIDTH
+        centre = (VIEW_SIZE - 1) / 2
+        return (centre - radius, centre) if number == 0 else (centre + radius, centre)
     rows, cols = np.nonzero(block_maps()[pattern] == block)
     return float(rows.mean()), float(cols.mean()) + (-6 if number == 0 else 6)
 
 
-def _draw_arrow(axes: Axes, at: tuple[float, float], direction: tuple[float, float], which: str) -> None:
+def _draw_orientation(axes: Axes, at: tuple[float, float], direction: tuple[float, float], key: str) -> None:
     from matplotlib import patheffects
 
     (row, col), (d_row, d_col), reach = at, direction, 10.0
@@ -127,20 +127,25 @@ def _draw_arrow(axes: Axes, at: tuple[float, float], direction: tuple[float, flo
         "",
         xy=(col + reach * d_col, row + reach * d_row),
         xytext=(col - reach * d_col, row - reach * d_row),
-        arrowprops={"arrowstyle": "-|>", "color": MARKS[which]["color"], "lw": 2.0, "mutation_scale": 13},
+        arrowprops={
+            "arrowstyle": "-|>",
+            "color": MARK_STYLES[key]["color"],
+            "lw": 2.0,
+            "mutation_scale": 13,
+        },
         annotation_clip=False,
     )
     if arrow.arrow_patch is not None:
         arrow.arrow_patch.set_path_effects([patheffects.withStroke(linewidth=4.0, foreground="white")])
 
 
-def _write_caption(axes: Axes, line: int, which: str, text: str, octant: int | None = None) -> None:
-    """Write a line under a panel, after a sample of the outline it is about and a swatch of its colour."""
+def _write_caption(axes: Axes, line: int, key: str, text: str, octant: int | None = None) -> None:
+    """Write a line under a panel, after a sample of the outline and, with an octant, a colour swatch."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Rectangle
 
     height = -0.065 - 0.085 * line
-    mark = MARKS[which]
+    mark = MARK_STYLES[key]
     sample = Line2D([0.0, 0.1], [height, height], color=mark["color"], linestyle=mark["linestyle"], lw=2.2)
     sample.set(transform=axes.transAxes, clip_on=False)
     axes.add_line(sample)
@@ -151,4 +156,4 @@ def _write_caption(axes: Axes, line: int, which: str, text: str, octant: int | N
         swatch.set(transform=axes.transAxes, clip_on=False)
         axes.add_patch(swatch)
         left += 0.1
-    axes.text(left, height, text, transform=axes.transAxes, va="center", **TEXT)
+    axes.text(left, height, text, transform=axes.transAxes, va="center", **TEXT_STYLE)

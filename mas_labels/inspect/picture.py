@@ -1,11 +1,11 @@
-"""Figures without pyplot: nothing global is touched, no display is needed."""
+"""Figures without pyplot, so without global state or a display."""
 
 from __future__ import annotations
 
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mas_labels.errors import ConfigError, MissingDependencyError, reason_of
 from mas_labels.system.files import atomic_path
@@ -13,23 +13,23 @@ from mas_labels.system.files import atomic_path
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DPI = 110
+PICTURE_DPI: Final = 110
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure that a notebook shows by itself.
+    """A figure that notebooks display.
 
     Attributes
     ----------
     figure
-        matplotlib's Figure, for whoever wants to draw more.
+        The matplotlib Figure, to which more can be added.
     """
 
     figure: Figure
 
     def save(self, out: Path | str) -> None:
-        """Write the picture; the file's ending says the format.
+        """Write the picture to a file, whose suffix decides the format.
 
         Raises
         ------
@@ -38,7 +38,7 @@ class Picture:
         """
         try:
             with atomic_path(Path(out)) as hidden:
-                self.figure.savefig(hidden, dpi=DPI)
+                self.figure.savefig(hidden, dpi=PICTURE_DPI)
         except (OSError, ValueError) as error:  # ValueError: a format matplotlib does not know
             raise ConfigError(f"cannot write the picture {out}: {reason_of(error)}") from error
 
@@ -47,7 +47,7 @@ class Picture:
 
 
 def new_figure(size_inches: tuple[float, float]) -> Figure:
-    """Make an empty white figure, (width, height) inches.
+    """Return an empty white figure; the size is (width, height) in inches.
 
     Raises
     ------
@@ -63,8 +63,8 @@ def new_figure(size_inches: tuple[float, float]) -> Figure:
     return Figure(figsize=size_inches, facecolor="white")
 
 
-def figure_png(figure: Figure, dpi: int = DPI) -> bytes:
-    """Return a figure as PNG; the same figure gives the same bytes."""
+def figure_png(figure: Figure, dpi: int = PICTURE_DPI) -> bytes:
+    """Return a figure as PNG; equal figures give equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()

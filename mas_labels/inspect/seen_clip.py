@@ -1,4 +1,4 @@
-"""A clip as one view sees it: everything that the panels of its picture show."""
+"""The data of one view of a clip that the panels of its picture show."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mas_labels.labels.motion_boundary import flow_derivatives, motion_boundarie
 from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, VIEW_SIZE
 
 COMPUTED: Final = "computed again from the stored frames"
+"""Source of flow or boundaries that are not stored."""
 
 
 class SeenSource(Protocol):
@@ -64,14 +65,14 @@ class SeenSource(Protocol):
 
 @dataclass(frozen=True)
 class SeenClip:
-    """One clip and one of its views.
+    """One view of a clip.
 
     Attributes
     ----------
     clip
         The clip.
     view
-        Row of its table of views.
+        Row of the clip's table of views.
 
     Raises
     ------
@@ -92,38 +93,38 @@ class SeenClip:
 
     @cached_property
     def frames(self) -> NDArray[np.uint8]:
-        """(16, 128, 171, 3) uint8 RGB: the whole frames, not mirrored."""
+        """(16, 128, 171, 3) uint8 RGB: whole frames, not mirrored."""
         return self.clip.frames
 
     @property
     def corner(self) -> tuple[int, int]:
-        """Top and left of the view in the whole frame."""
+        """(top, left) of the view in the whole frame, pixels."""
         top, left, _ = (int(value) for value in self.clip.views[self.view])
         return top, left
 
     @property
     def mirrored(self) -> bool:
-        """Whether the view is mirrored after cropping."""
+        """True if the view is mirrored after cropping."""
         return bool(self.clip.views[self.view, 2])
 
     @property
     def convention(self) -> Convention:
-        """What the labels' numbers mean."""
+        """The convention of the labels' numbers."""
         return get_convention(self.clip.options["convention"])
 
     @cached_property
     def labels(self) -> dict[str, int]:
-        """The 27 labels of this view by name."""
+        """The 27 labels of the view by name."""
         return dict(zip(LABEL_NAMES, self.clip.view_labels[self.view].tolist(), strict=True))
 
     @cached_property
     def middle(self) -> NDArray[np.uint8]:
-        """(112, 112, 3) uint8: the middle frame as the view shows it, cropped and mirrored."""
+        """(112, 112, 3) uint8: the middle frame, cropped and mirrored as the view is."""
         cropped = self.crop(self.frames[CLIP_FRAMES // 2])
         return cropped[:, ::-1] if self.mirrored else cropped
 
     def crop(self, picture: NDArray) -> NDArray:
-        """Cut the view out of an array (128, 171, ...), without mirroring it."""
+        """Crop an array (128, 171, ...) to the view, without mirroring it."""
         top, left = self.corner
         return picture[top : top + VIEW_SIZE, left : left + VIEW_SIZE]
 
@@ -135,12 +136,12 @@ class SeenClip:
 
     @property
     def flow_source(self) -> str:
-        """Where `flow` comes from, in words.
+        """Source of `flow`, as text: stored, or computed again.
 
         Notes
         -----
-        Labels come from the flow of the frames before they were stored as JPEG: that of the stored frames is
-        near to it, not the same.
+        Labels come from the flow of the frames before they were stored as JPEG; that of the stored frames is
+        close to it, but not equal.
         """
         return "stored" if self.clip.flow is not None else COMPUTED
 
@@ -151,16 +152,16 @@ class SeenClip:
 
     @property
     def boundaries_source(self) -> str:
-        """Where `boundaries` come from, in words."""
+        """Source of `boundaries`, as text: stored, or computed again."""
         return "stored" if self.clip.motion_boundaries is not None else COMPUTED
 
     @cached_property
     def field_magnitudes(self) -> NDArray[np.float64]:
-        """(2, 15) float64: summed magnitude of each field's own boundary in the view, of u and of v.
+        """(2, 15) float64: sum over the view of each field's own boundary magnitude, of u and of v.
 
         Labels `ui` and `vi` name the largest of each row (paper, section 3.2).
         """
         top, left = self.corner
-        own = flow_derivatives(self.flow, self.convention.derivative)
-        seen = own[:, :, top : top + VIEW_SIZE, left : left + VIEW_SIZE].astype(np.float64)
-        return np.hypot(seen[..., 0], seen[..., 1]).sum(axis=(2, 3))
+        derivatives = flow_derivatives(self.flow, self.convention.derivative)
+        cropped = derivatives[:, :, top : top + VIEW_SIZE, left : left + VIEW_SIZE].astype(np.float64)
+        return np.hypot(cropped[..., 0], cropped[..., 1]).sum(axis=(2, 3))

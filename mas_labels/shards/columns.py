@@ -72,15 +72,15 @@ def read_columns(
     """
     file = column_path(paths, view)
     digest = text_digest("\0".join(content_hashes))
-    columns = _load(file, digest) if file is not None else None
+    columns = _load_columns(file, digest) if file is not None else None
     if columns is None:
-        columns = _read_shards(opened, len(paths), view)
+        columns = _read_all(opened, len(paths), view)
         if file is not None:
-            _save(file, digest, columns)
+            _save_columns(file, digest, columns)
     return columns
 
 
-def _read_shards(opened: Iterable[Shard], count: int, view: int) -> ClipColumns:
+def _read_all(opened: Iterable[Shard], count: int, view: int) -> ClipColumns:
     bar = tqdm(opened, total=count, unit="shard", delay=SHOW_PROGRESS_AFTER_SECONDS, **bar_settings())
     parts = [_columns_of(shard, view) for shard in bar]
     before = np.cumsum([0, *(len(part.paths) for part in parts)])
@@ -106,7 +106,7 @@ def _columns_of(shard: Shard, view: int) -> ClipColumns:
     )
 
 
-def _load(file: Path, digest: str) -> ClipColumns | None:
+def _load_columns(file: Path, digest: str) -> ClipColumns | None:
     """Load cached columns; None if they are of other shards, or damaged."""
     try:
         # opened here: NumPy leaves a file open that turns out not to be an archive
@@ -118,7 +118,7 @@ def _load(file: Path, digest: str) -> ClipColumns | None:
         return None
 
 
-def _save(file: Path, digest: str, columns: ClipColumns) -> None:
+def _save_columns(file: Path, digest: str, columns: ClipColumns) -> None:
     """Cache the columns; if that fails, they are read from the shards next time, no more."""
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -124,7 +124,7 @@ class Shard:
 
     def read_texts(self, path: str) -> list[str]:
         """Read a column of texts."""
-        return [_text(value) for value in self.read(path)]
+        return [_decode_text(value) for value in self.read(path)]
 
     @cached_property
     def class_names(self) -> list[str]:
@@ -235,7 +235,7 @@ class Shard:
         self.close()
 
 
-def _text(value: Any) -> str:
+def _decode_text(value: Any) -> str:
     """Decode stored bytes; names that are not UTF-8 are decoded as Python decodes names of files."""
     if not isinstance(value, bytes):
         raise TypeError(f"expected bytes, found {type(value).__name__}")

@@ -183,11 +183,11 @@ def check_rows(datasets: Datasets, path: Path) -> int:
             raise ShardError(f"{path}: {column.path} should have shape {expected}, found {found}")
     if ("clips/labels" in datasets) != (counts["views"] > 0):
         raise ShardError(f"{path}: views and clips/labels go together, found one of them: {UNTRUSTED}")
-    _check_frames(datasets, path)
+    _check_frame_storage(datasets, path)
     return counts["clips"]
 
 
-def _check_frames(datasets: Datasets, path: Path) -> None:
+def _check_frame_storage(datasets: Datasets, path: Path) -> None:
     """Refuse a shard that does not store its frames in exactly one of the two ways, JPEG or raw."""
     stored = tuple(name for name in ("frames/jpeg", "frames/offsets", "frames/raw") if name in datasets)
     if stored not in (("frames/jpeg", "frames/offsets"), ("frames/raw",)):

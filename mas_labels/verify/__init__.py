@@ -1,1 +1,1 @@
-"""Finished shards checked: whole, consistent, and equal to what their videos give again."""
+"""Verification of shards: their bytes, their consistency, and their labels computed again from the videos."""

@@ -1,6 +1,6 @@
-"""Whether a shard agrees with itself: tables with tables, frames with JPEG, labels with motion boundaries.
+"""Consistency of a shard: between its tables, of its JPEG frames, of labels with motion boundaries.
 
-A shard whose bytes are as they were written passes these checks, unless what wrote it was wrong.
+A shard whose bytes are as they were written passes these checks, unless the writer had an error.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,25 +25,25 @@ from mas_labels.labels.views import view_table
 from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, ORIENTATIONS, PATTERNS
 from mas_labels.shards.reader import Shard
 
-HALF_ROUNDING = 2.0**-11
-"""Largest relative error of a float16, where it is not below its normal numbers."""
-HALF_UNIT = 2.0**-24
+HALF_ROUNDING: Final = 2.0**-11
+"""Largest relative rounding error of a float16 in its normal range."""
+HALF_UNIT: Final = 2.0**-24
 """Spacing of the smallest float16: Mu and Mv are known to half of it at best."""
-BIN_DEGREES = 360.0 / ORIENTATIONS
+BIN_DEGREES: Final = 360.0 / ORIENTATIONS
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a shard.
+    """A problem of a shard.
 
     Attributes
     ----------
     column
         The data set, or ``"file"``.
     clip
-        Number of the clip in its shard; None where it is not about one.
+        Row of the clip; None if the problem is not about a single clip.
     message
-        What was expected and found.
+        Description, with the expected and the found value.
     """
 
     column: str
@@ -54,29 +55,29 @@ class Problem:
 
 
 def find_contradictions(shard: Shard) -> Iterator[Problem]:
-    """Yield what in a shard contradicts something else in it: tables first, then clip by clip."""
-    yield from _contradicting_tables(shard)
+    """Yield the contradictions within a shard: those of its tables, then clip by clip."""
+    yield from _contradictions_of_tables(shard)
     for clip in range(len(shard)):
         yield from _contradictions_of_clip(shard, clip, get_convention(shard.options.convention))
 
 
-def _contradicting_tables(shard: Shard) -> Iterator[Problem]:
-    """Compare the tables of videos and clips, the classes and the views with what they must be."""
+def _contradictions_of_tables(shard: Shard) -> Iterator[Problem]:
+    """Compare the tables of videos and clips, classes with the plan, and views with the options."""
     videos, counts = shard.read("clips/video"), shard.read("videos/clips")
     if not np.array_equal(videos, np.repeat(np.arange(len(counts)), counts)):
         yield Problem("clips/video", None, "does not follow the numbers of clips in videos/clips")
         return
     stride = shard.options.clip_stride_frames
-    expected = np.concatenate([np.arange(0), *(stride * np.arange(count) for count in counts)])
+    expected_starts = np.concatenate([np.arange(0), *(stride * np.arange(count) for count in counts)])
     starts = shard.read("clips/start_frame")
-    for clip in np.flatnonzero(starts != expected)[:1].tolist():
-        yield Problem("clips/start_frame", clip, f"is {starts[clip]}, expected {expected[clip]:.0f}")
+    for clip in np.flatnonzero(starts != expected_starts)[:1].tolist():
+        yield Problem("clips/start_frame", clip, f"is {starts[clip]}, expected {expected_starts[clip]:.0f}")
     failed = set(shard.read_texts("failures/path"))
     names = shard.read_texts("videos/path")
     for name, count, frames in zip(names, counts.tolist(), shard.read("videos/frames").tolist(), strict=True):
-        whole = 0 if frames < CLIP_FRAMES else 1 + (frames - CLIP_FRAMES) // stride
-        if count == 0 or count > whole or (count < whole and name not in failed):
-            message = f"{name!r} has {count} clips of {frames} frames, expected {whole}"
+        expected = 0 if frames < CLIP_FRAMES else 1 + (frames - CLIP_FRAMES) // stride
+        if count == 0 or count > expected or (count < expected and name not in failed):
+            message = f"{name!r} has {count} clips of {frames} frames, expected {expected}"
             yield Problem("videos/clips", None, message)
     fps = shard.read("videos/fps")
     if not np.isfinite(fps).all() or (fps < 0).any():
@@ -84,13 +85,13 @@ def _contradicting_tables(shard: Shard) -> Iterator[Problem]:
     if len(shard.views) and not np.array_equal(
         shard.views, view_table(shard.options.view_stride_pixels, shard.options.view_mirrored)
     ):
-        yield Problem("views", None, "is not the table that the options stand for")
+        yield Problem("views", None, "is not the table that follows from the options")
     if shard.plan.get("classes_hash", None) not in (None, json_hash(shard.read_texts("classes"))):
-        yield Problem("classes", None, "are not those of the plan")
+        yield Problem("classes", None, "are not the classes of the plan")
 
 
 def _contradictions_of_clip(shard: Shard, clip: int, convention: Convention) -> Iterator[Problem]:
-    """Decode a clip's frames, and compare its labels with their ranges and its motion boundaries."""
+    """Decode a clip's frames; compare its labels with their ranges and with its motion boundaries."""
     for column, read in (("frames", shard.read_frames), ("clips/labels", shard.read_labels)):
         try:
             read(clip)
@@ -119,23 +120,23 @@ def wrong_motion_labels(
     views: NDArray[np.int16],
     convention: Convention,
 ) -> list[str]:
-    """Name the labels of location and orientation that cannot follow from a stored Mu or Mv.
+    """Return the names of location and orientation labels that cannot follow from the stored Mu or Mv.
 
     Parameters
     ----------
     boundary
-        (H, W, 2) float32, as stored (so rounded to float16).
+        (H, W, 2) float32 in pixels, as stored, that is rounded to float16.
     component, letter
         0 and ``"u"`` for Mu, 1 and ``"v"`` for Mv.
     labels, views
         (V, 27) uint8 and (V, 3) int16.
     convention
-        Rules of the labels.
+        Convention of the labels.
 
     Notes
     -----
-    What was rounded off bounds how far each sum can be from the true one; a label is only called wrong where
-    it is not the largest by more than that.
+    The rounding errors bound the error of each sum. A label is wrong only if its block or bin is smaller than
+    the largest one by more than these bounds.
     """
     crops, crop = np.unique(views[:, :2].astype(np.int32), axis=0, return_inverse=True)
     sums = [_BlockSums.of(boundary * sign, crops, convention) for sign in (1, MIRROR_SIGNS[component])]
@@ -147,14 +148,16 @@ def wrong_motion_labels(
 
 @dataclass(frozen=True)
 class _BlockSums:
-    """Sums over the blocks of crops, in units: magnitudes, votes for bins, how much of a vote is in doubt.
+    """Sums over the 28 blocks of C crops, in units of 1 / `UNITS_PER_PIXEL` pixel.
 
     Attributes
     ----------
-    length, doubt
-        (C, 28) int64.
+    length
+        (C, 28) int64: magnitudes.
+    doubt
+        (C, 28) int64: bounds of the error of the votes.
     votes
-        (C, 28, 8) int64.
+        (C, 28, 8) int64: votes for each orientation bin.
     """
 
     length: NDArray[np.int64]
@@ -163,7 +166,7 @@ class _BlockSums:
 
     @classmethod
     def of(cls, boundary: NDArray[np.float32], crops: Crops, convention: Convention) -> _BlockSums:
-        """Gather them for (H, W, 2)."""
+        """Sum a boundary, (H, W, 2) float32 in pixels, over the blocks of crops."""
         length = magnitudes(boundary)
         one_bin = np.zeros((1, *length.shape), np.uint8)
 
@@ -178,34 +181,36 @@ class _BlockSums:
         )
 
     def wrong(
-        self, crop: int, mirrored: int, letter: str, labels: NDArray[np.uint8], rules: Convention
+        self, crop: int, mirrored: int, letter: str, labels: NDArray[np.uint8], convention: Convention
     ) -> Iterator[str]:
-        """Name the labels of one view that cannot be."""
+        """Yield the names of wrong labels of one view."""
         for pattern in PATTERNS:
             order = mirrored_blocks()[mirrored, BLOCK_SLICES[pattern]]
-            pixels, length = block_pixels(rules.diagonals)[order], self.length[crop, order]
+            pixels, length = block_pixels(convention.diagonals)[order], self.length[crop, order]
             means, slack = length / pixels, 2 * HALF_ROUNDING * length / pixels + 4
-            place, turn = (int(labels[LABEL_NAMES.index(f"{pattern}_{letter}{k}")]) - 1 for k in "lo")
-            if place < 0:  # `authors`: motionless
+            location, orientation = (
+                int(labels[LABEL_NAMES.index(f"{pattern}_{letter}{k}")]) - 1 for k in "lo"
+            )
+            if location < 0:  # `authors`: motionless
                 if (means > slack).any():
                     yield f"{pattern}_{letter}l"
                 continue
-            if means[place] + slack[place] < (means - slack).max():
+            if means[location] + slack[location] < (means - slack).max():
                 yield f"{pattern}_{letter}l"
                 continue
-            votes, unsure = self.votes[crop, order[place]], self.doubt[crop, order[place]]
-            if turn >= 0 and votes[turn] + unsure < votes.max() - unsure:
+            votes, doubt = self.votes[crop, order[location]], self.doubt[crop, order[location]]
+            if orientation >= 0 and votes[orientation] + doubt < votes.max() - doubt:
                 yield f"{pattern}_{letter}o"
 
 
 def _doubt(
     boundary: NDArray[np.float32], length: NDArray[np.int64], convention: Convention
 ) -> NDArray[np.float64]:
-    """Return how much of each pixel's vote may belong to another bin, (H, W) in units."""
-    absolute = HALF_UNIT * UNITS_PER_PIXEL * math.sqrt(2) + 1.0  # and a unit, for rounding to units
-    turned = np.degrees(2 * HALF_ROUNDING + absolute / np.maximum(length, absolute))
+    """Return the part of each pixel's vote that may belong to another bin: (H, W) float64, in units."""
+    absolute = HALF_UNIT * UNITS_PER_PIXEL * math.sqrt(2) + 1.0  # plus one unit, the rounding to units
+    angle_error = np.degrees(2 * HALF_ROUNDING + absolute / np.maximum(length, absolute))
     degrees = np.degrees(np.arctan2(boundary[..., 1], boundary[..., 0]))
     from_edge = np.abs((degrees / BIN_DEGREES) - np.rint(degrees / BIN_DEGREES)) * BIN_DEGREES
-    whole = convention.vote == "whole"
-    share = (from_edge <= turned) if whole else np.minimum(1.0, turned / BIN_DEGREES)
+    is_whole = convention.vote == "whole"
+    share = (from_edge <= angle_error) if is_whole else np.minimum(1.0, angle_error / BIN_DEGREES)
     return np.asarray(share * length + 2 * HALF_ROUNDING * length + absolute)

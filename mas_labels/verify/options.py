@@ -11,7 +11,7 @@ from mas_labels.system.options import bounds, check_options
 
 @dataclass(frozen=True)
 class Checks:
-    """What to check beyond the file digest, the structure, the checksums and the content hash.
+    """Checks in addition to the file digest, the structure, the checksums and the content hash.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Checks:
     Raises
     ------
     ConfigError
-        If an option is out of its range.
+        If an option is out of range.
     """
 
     deep: bool = False

@@ -1,4 +1,4 @@
-"""Clips of a shard made once more from their videos, and compared bit by bit."""
+"""Labels clips of a shard again from their videos, and compares the results bit for bit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -21,19 +22,26 @@ from mas_labels.verify.consistency import Problem
 from mas_labels.version import versions
 from mas_labels.video.reader import MACHINE_CODES, NO_FILE, VideoFacts
 
-BEHIND_THE_END = 2**63
-"""A clip that no video has: one that is asked for it is decoded to its end."""
+BEYOND_THE_END: Final = 2**63
+"""Number of a clip that no video has: to look for it, a video is decoded to its end."""
 
 
 def sample_clips(shard: Shard, share: float, seed: int) -> list[int]:
-    """Draw clips of a shard, the same ones for the same content and seed.
+    """Choose a random sample of a shard's clips, the same for the same content and seed.
 
     Parameters
     ----------
+    shard
+        The shard.
     share
-        0 to 1; at least one clip is drawn if it is not 0.
+        Share of its clips, 0 to 1; at least one clip is chosen if it is not 0.
     seed
-        Of the draw.
+        Seed of the random choice.
+
+    Returns
+    -------
+    list of int
+        Rows of the clips, ascending.
     """
     count = math.ceil(share * len(shard))
     rng = np.random.default_rng([seed, int(shard.content_hash[:15], 16)])
@@ -47,89 +55,91 @@ def find_differences(
     timeout_seconds: float = RunOptions.video_timeout_seconds,
     follow_links: bool = False,
 ) -> Iterator[Problem]:
-    """Decode and label some clips again, in a process that can be killed, and yield what comes out otherwise.
+    """Decode and label some clips again, in a process that can be killed, and yield the differences.
 
     Parameters
     ----------
     shard
         The shard.
     root
-        The data set's folder, from which the shard was made.
+        Root folder of the data set that the shard was made from.
     clips
-        Numbers of clips, ascending.
+        Rows of the clips, ascending.
     timeout_seconds
-        Longest time without a frame decoded or a clip finished: a video that hangs its decoder is a problem.
+        Longest time without a frame decoded or a clip finished; a video that takes longer is a problem.
     follow_links
-        Whether links in `root` may lead out of it.
+        True: links in `root` may lead out of it.
 
     Raises
     ------
     UnavailableError
-        After the last clip, if videos were not there or could not be read: that says nothing of the shard.
+        After the last clip, if videos were missing or could not be read, which says nothing about the shard.
     """
     videos, names = shard.read("clips/video"), shard.read_texts("videos/path")
     unavailable: list[str] = []
     for row, group in groupby(clips, key=lambda clip: int(videos[clip])):
-        wanted = {int(shard.read("clips/start_frame", clip)): clip for clip in group}
+        clip_at = {int(shard.read("clips/start_frame", clip)): clip for clip in group}
         try:
             path = resolve_inside(root, names[row], follow_links)
             with borrowed_labeller(lambda: None) as labeller:
-                yield from _differences_of_video(shard, path, row, wanted, labeller, timeout_seconds)
+                yield from _differences_of_video(shard, path, row, clip_at, labeller, timeout_seconds)
         except (UnavailableError, WorkerError) as error:
             unavailable.append(str(error))
         except MasError as error:
             if isinstance(error, VideoError) and error.code in (*MACHINE_CODES, NO_FILE):
                 unavailable.append(f"{names[row]!r}: {error}")
                 continue
-            yield Problem("videos/path", min(wanted.values()), f"cannot be labelled again: {error}")
+            yield Problem("videos/path", min(clip_at.values()), f"cannot be labelled again: {error}")
     if unavailable:
         raise UnavailableError(f"{len(unavailable)} videos could not be read now: {unavailable[0]}")
 
 
 def _differences_of_video(
-    shard: Shard, path: Path, row: int, wanted: dict[int, int], labeller: Labeller, timeout_seconds: float
+    shard: Shard, path: Path, row: int, clip_at: dict[int, int], labeller: Labeller, timeout_seconds: float
 ) -> Iterator[Problem]:
-    """Label the clips of one video again; `wanted` has their start frames and numbers."""
+    """Label the clips of one video again; `clip_at` maps their start frames to their rows."""
     name = shard.read_texts("videos/path")[row]
-    missing, others, facts = dict(wanted), _other_versions(shard), None
-    numbers = [start // shard.options.clip_stride_frames for start in wanted]
+    missing, changed, facts = dict(clip_at), _changed_versions(shard), None
+    numbers = [start // shard.options.clip_stride_frames for start in clip_at]
     try:
-        for item in labeller.label(path, shard.options, timeout_seconds, (*numbers, BEHIND_THE_END)):
+        for item in labeller.label(path, shard.options, timeout_seconds, (*numbers, BEYOND_THE_END)):
             if isinstance(item, VideoFacts):
                 facts = item
             elif item.start_frame in missing:
-                where = f"of {name!r} from frame {item.start_frame}{others}"
+                where = f"of {name!r} from frame {item.start_frame}{changed}"
                 yield from _compare(shard, missing.pop(item.start_frame), item, where)
     except VideoError:
-        if name not in shard.read_texts("failures/path"):  # else it broke off then, too
+        if name not in shard.read_texts("failures/path"):  # else it failed when the shard was made, too
             raise
     for start_frame, clip in missing.items():
         yield Problem("clips/start_frame", clip, f"{name!r} has no clip from frame {start_frame} now")
     if facts is not None:
-        found = {"frames": facts.frames, "bytes": facts.file_bytes, "fps": facts.fps}
-        for column, value in found.items():
+        current = {"frames": facts.frames, "bytes": facts.file_bytes, "fps": facts.fps}
+        for column, value in current.items():
             stored = shard.read(f"videos/{column}", row)
             if stored != value:
                 yield Problem(f"videos/{column}", None, f"of {name!r} is {stored}, found {value} now")
 
 
 def _compare(shard: Shard, clip: int, made: LabelledClip, where: str) -> Iterator[Problem]:
-    """Yield the data sets of which a clip's row differs from what was made now, and by how much."""
+    """Yield the data sets in which a clip's row differs from the row made now, and by how much."""
     config = shard.options
     for column, now in clip_rows(config, made.frames, made.statistics, made.flow).items():
         stored = shard.read(column, clip)
         if stored.tobytes() != now.tobytes():
             differ = int((stored != now).sum())
-            yield Problem(column, clip, f"{where}: {differ} of {now.size} values are others now")
+            yield Problem(column, clip, f"{where}: {differ} of {now.size} values differ now")
     if config.frames == "jpeg":
         pairs = zip(shard.read_jpegs(clip), encode_frames(made.frames, config.jpeg_quality), strict=True)
         differ = sum(not np.array_equal(stored, now) for stored, now in pairs)
         if differ:
-            yield Problem("frames/jpeg", clip, f"{where}: {differ} of {CLIP_FRAMES} frames are others now")
+            yield Problem("frames/jpeg", clip, f"{where}: {differ} of {CLIP_FRAMES} frames differ now")
 
 
-def _other_versions(shard: Shard) -> str:
-    """Say which of the versions that decide a shard's bytes are others now."""
-    ours = versions()
-    others = [f"{n} {shard.versions.get(n)}, now {v}" for n, v in ours.items() if shard.versions.get(n) != v]
-    return f" (made with {'; '.join(others)})" if others else ""
+def _changed_versions(shard: Shard) -> str:
+    """Describe which of the versions that decide a shard's bytes have changed since; empty if none has."""
+    then = shard.versions
+    changed = [
+        f"{name} {then.get(name)}, now {now}" for name, now in versions().items() if then.get(name) != now
+    ]
+    return f" (made with {'; '.join(changed)})" if changed else ""

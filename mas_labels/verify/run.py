@@ -1,6 +1,6 @@
-"""Whether shards are what was written, agree with themselves, and with their videos.
+"""Verifies shards: that they are as written, consistent, and equal to what their videos give again.
 
-Each shard is read in another process: a file that was built to crash HDF5 becomes a line of the report.
+Each shard is read in another process, so that a file which crashes HDF5 becomes a line of the report.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mas_labels.errors import ShardError, UnavailableError, unavailable
 from mas_labels.shards.digests import check_file_digest
@@ -27,25 +27,25 @@ from mas_labels.verify.consistency import Problem, find_contradictions
 from mas_labels.verify.options import Checks
 from mas_labels.verify.recompute import find_differences, sample_clips
 
-MAX_PROBLEMS = 20
-"""After so many of one shard no more are looked for."""
+MAX_PROBLEMS: Final = 20
+"""Most problems that each check reports of one shard."""
 
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What was found out about one shard.
+    """Result of the checks of one shard.
 
     Attributes
     ----------
     path
         The file.
     clips, recomputed
-        Clips it holds, and how many of them were made again.
+        Number of its clips, and of those that were labelled again.
     problems
-        What is wrong with it; empty for a sound shard.
+        Its problems; empty for a sound shard.
     unavailable
-        Why it, or a video it was to be compared with, could not be read now; None if all was read. Then
-        nothing is known of what was not read.
+        Why the shard, or a video to compare it with, could not be read now; None if all was read. Nothing is
+        known about the part that was not read.
     """
 
     path: Path
@@ -56,13 +56,13 @@ class ShardReport:
 
     @property
     def is_sound(self) -> bool | None:
-        """True if all was read and nothing is wrong; None if nothing was found wrong in part of it."""
+        """True if all was read without a problem; None if no problem was found, but some was not read."""
         if self.problems:
             return False
         return None if self.unavailable else True
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as what JSON can hold."""
+        """Return the report as a dictionary for JSON."""
         problems = [{"column": p.column, "clip": p.clip, "message": p.message} for p in self.problems]
         return {
             "shard": str(self.path),
@@ -75,9 +75,9 @@ class ShardReport:
 
 
 def verify_shard(path: Path, checks: Checks) -> ShardReport:
-    """Check one shard in this process."""
+    """Check one shard in the current process."""
     problems: list[Problem] = []
-    clips, recomputed, trouble = 0, list[int](), None
+    clips, recomputed, unavailable_reason = 0, list[int](), None
     try:
         try:
             check_file_digest(path)
@@ -87,23 +87,23 @@ def verify_shard(path: Path, checks: Checks) -> ShardReport:
             clips = len(shard)
             shard.verify_content()
             if checks.deep:
-                problems.extend(_first(find_contradictions(shard)))
+                problems.extend(_first_problems(find_contradictions(shard)))
             if checks.recompute and checks.root is not None:
                 recomputed = sample_clips(shard, checks.recompute, checks.seed)
                 differences = find_differences(
                     shard, checks.root, recomputed, checks.timeout_seconds, checks.follow_links
                 )
-                problems.extend(_first(differences))
+                problems.extend(_first_problems(differences))
     except ShardError as error:
         problems.append(Problem("file", None, str(error)))
     except UnavailableError as error:
-        trouble = str(error)
+        unavailable_reason = str(error)
     except (OSError, MemoryError) as error:
-        trouble = str(unavailable(path, error))
-    return ShardReport(path, clips, len(recomputed), tuple(problems), trouble)
+        unavailable_reason = str(unavailable(path, error))
+    return ShardReport(path, clips, len(recomputed), tuple(problems), unavailable_reason)
 
 
-def _first(problems: Iterator[Problem]) -> Iterator[Problem]:
+def _first_problems(problems: Iterator[Problem]) -> Iterator[Problem]:
     return itertools.islice(problems, MAX_PROBLEMS)
 
 
@@ -117,16 +117,16 @@ def verify_shards(paths: Sequence[Path], checks: Checks, workers: int = 1) -> It
     checks
         What to check.
     workers
-        Processes.
+        Number of processes.
 
     Raises
     ------
     ConfigError
-        If processes cannot work together on this machine.
+        If the machine has no semaphores, which a pool of processes needs.
     """
     require_semaphores("verify on another machine")
     done = 0
-    with _processes(min(workers, len(paths))) as pool:
+    with _start_pool(min(workers, len(paths))) as pool:
         futures = [pool.submit(verify_shard, path, checks) for path in paths]
         try:
             for future in futures:
@@ -135,48 +135,51 @@ def verify_shards(paths: Sequence[Path], checks: Checks, workers: int = 1) -> It
         except BrokenProcessPool:
             pass
         finally:
-            pool.shutdown(cancel_futures=True)  # and wait: Python's exit can fail beside a pool that ends
-    for path in paths[done:]:  # one of them crashed its process: each alone now, to see which
+            pool.shutdown(cancel_futures=True)  # and wait: Python can fail to exit while a pool ends
+    for path in paths[done:]:  # one of them crashed its process: now each alone, to find out which
         yield _verify_alone(path, checks)
 
 
 def _verify_alone(path: Path, checks: Checks) -> ShardReport:
-    """Check one shard in a process of its own."""
+    """Check one shard in its own process."""
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_send_report, args=(theirs, path, checks, os.getpid()))
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_report, args=(sender, path, checks, os.getpid()))
     process.start()
-    theirs.close()
+    sender.close()
     try:
-        report: ShardReport = ours.recv()
+        report: ShardReport = receiver.recv()
         return report
     except EOFError:
         pass
     finally:
         process.join()
-        ours.close()
-    if process.exitcode == -signal.SIGKILL:  # no file does that
-        killed = f"{path}: the process that read it was killed, perhaps for want of memory"
-        return ShardReport(path, 0, 0, (), killed)
+        receiver.close()
+    if process.exitcode == -signal.SIGKILL:  # not because of the file
+        reason = f"{path}: the process that read it was killed, perhaps for lack of memory"
+        return ShardReport(path, 0, 0, (), reason)
     message = f"{path}: crashed the process that read it: {UNTRUSTED}"
     return ShardReport(path, 0, 0, (Problem("file", None, message),))
 
 
 def _send_report(pipe: Connection, path: Path, checks: Checks, parent: int) -> None:
-    _begin(parent)
+    """Check a shard and send the report: main function of a process of `_verify_alone`."""
+    _begin_worker(parent)
     pipe.send(verify_shard(path, checks))
 
 
-def _processes(workers: int) -> ProcessPoolExecutor:
-    with signals_blocked():  # also the helper that multiprocessing starts here
-        return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
+def _start_pool(workers: int) -> ProcessPoolExecutor:
+    with signals_blocked():  # also in the helper process that multiprocessing starts here
+        return ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), _begin_worker, (os.getpid(),)
+        )
 
 
-def _begin(parent: int) -> None:
-    """In a worker: end with the parent, and use one thread, since others work beside us."""
+def _begin_worker(parent: int) -> None:
+    """Set up a worker: it ends with its parent, and uses one thread, since there are other workers."""
     import cv2
 
     end_with_parent(parent)
     cv2.setNumThreads(1)
-    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV before 4.13 has it at its top
+    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV before 4.13 has it at the top level
     logging.setLogLevel(0)  # silent

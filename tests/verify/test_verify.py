@@ -123,8 +123,8 @@ def change(path, column, row, value):
         ("videos/clips", 0, 3, "does not follow the numbers of clips"),
         ("videos/frames", 0, 64, "has 2 clips of 64 frames, expected 4"),
         ("videos/fps", 0, np.nan, "is not a number of frames per second"),
-        ("views", 3, (1, 1, 0), "is not the table that the options stand for"),
-        ("classes", 0, b"pam", "are not those of the plan"),
+        ("views", 3, (1, 1, 0), "is not the table that follows from the options"),
+        ("classes", 0, b"pam", "are not the classes of the plan"),
         ("clips/motion", 0, np.inf, "clips/motion, clip 0: is not finite"),
         ("clips/mu", 1, np.inf, "clips/mu, clip 1: is not finite"),
         ("clips/labels", (0, 0, 0), 99, "out of range"),
@@ -165,7 +165,7 @@ def test_recomputing_names_the_column_and_the_clip(copy, tiny_videos):
     with Shard(copy) as shard:
         found = list(find_differences(shard, tiny_videos, [2, 3]))
     assert [(problem.column, problem.clip) for problem in found] == [("clips/labels", 3)]
-    assert "values are others now" in found[0].message
+    assert "values differ now" in found[0].message
 
 
 def test_recomputing_tells_another_video(copy, tiny_videos, tmp_path):
