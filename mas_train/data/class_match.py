@@ -1,4 +1,4 @@
-"""Classes of test shards matched by name with those that a model, or its training shards, know."""
+"""Matching of the classes of test shards, by name, with the classes of a model or of training shards."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mas_train.data.few_labels import failed_videos
 
 @dataclass(frozen=True)
 class ClassMatch:
-    """The classes of test shards as those who are tested number them.
+    """The classes of test shards under the numbers of the training classes.
 
     Attributes
     ----------
     names
-        The classes that are known, by number.
+        The training classes, by number.
     numbers
-        (C + 1,) int64: for each class of the test shards its number, -1 for one that is not known; a last -1
-        for videos without a class.
+        (C + 1,) int64: number of each class of the test shards, -1 for classes without training videos; the
+        last entry, -1, is for videos without a class.
     left_out
-        Test videos by class, failed ones included, of the classes that are not known.
+        Number of test videos, failed ones included, of each class without training videos.
     """
 
     names: tuple[str, ...]
@@ -34,36 +34,36 @@ class ClassMatch:
     left_out: dict[str, int]
 
     def warnings(self) -> list[str]:
-        """Say which test videos are left out, in one line; none if all classes are known."""
+        """Return one line about the test videos that are left out; none if all classes are known."""
         return describe_left_out(self.left_out)
 
 
 def describe_left_out(left_out: dict[str, int]) -> list[str]:
-    """Say which test videos are left out, as `ClassMatch.left_out` counts them."""
+    """Return one line about `ClassMatch.left_out`; none if it is empty."""
     if not left_out:
         return []
     names = ", ".join(map(repr, list(left_out)[:3])) + (", ..." if len(left_out) > 3 else "")
     return [
-        f"{sum(left_out.values())} test videos of {len(left_out)} classes that the training does not know "
+        f"{sum(left_out.values())} test videos of {len(left_out)} classes without training videos "
         f"are left out: {names}"
     ]
 
 
 def match_classes(known: Sequence[str], test: ShardSet) -> ClassMatch:
-    """Match the classes of test shards with known ones, by name: order and number need not be the same.
+    """Match the classes of test shards with the training classes, by name; their order may differ.
 
-    Case, underscores for spaces and Unicode form of a name do not count.
+    Names are compared without regard to case, underscores for spaces, and Unicode normalisation.
 
     Raises
     ------
     DatasetError
-        If the training or the test has no classes, or none of the test videos' is known.
+        If the training or the test videos have no classes, or no class in common.
     """
     folder = test.paths[0].parent
     if not known:
         raise DatasetError(
-            f"the training videos have no classes, so a test on {folder} has nothing to find: train "
-            "on shards whose videos lie in folders of classes"
+            f"the training videos have no classes, so accuracy on {folder} cannot be measured: "
+            "train on shards whose videos lie in folders of classes"
         )
     numbers = np.array([*match_names(test.classes, known), -1], np.int64)
     of_video = np.array([video.class_index for video in test.videos], np.int64)
@@ -77,7 +77,7 @@ def match_classes(known: Sequence[str], test: ShardSet) -> ClassMatch:
     left_out = Counter(test.classes[number] for number in unknown.tolist())
     if len(unknown) == (of_video >= 0).sum():
         raise DatasetError(
-            f"none of the classes of the test videos in {folder} is one that the training knows: expected "
+            f"none of the classes of the test videos in {folder} is a training class: expected "
             f"such as {known[0]!r}, found such as {min(left_out)!r}. "
             "Test on shards of the same classes"
         )

@@ -1,4 +1,9 @@
-"""The clips of a set of shards, by number, and all their labels."""
+"""The clips of a set of shards with their labels, and the order in which a run reads them.
+
+The order is a function of seed and epoch alone, however many workers or processes read the clips, so that a
+run that was interrupted reads the rest of what one run would have read.
+`mas_train.data.loader.load_batches` reads the batches of an order with worker processes.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +23,9 @@ from mas_train.recipe import Recipe
 
 
 class ClipBatch(NamedTuple):
-    """Clips as they are stored; a view of each is drawn later, on the device.
+    """Clips as they are stored; a view of each is drawn later, on the device (`mas_train.data.views`).
 
-    An item of a dataset is one clip, without the dimension B.
+    As an item of a dataset: one clip, without the dimension B.
     """
 
     frames: Tensor
@@ -73,7 +78,7 @@ class ClipDataset(FrameDataset):
     shards
         Labelled clips.
     label_sources : sequence of int, optional
-        For each clip the number of the clip whose labels it is given; by default its own.
+        For each clip the number of the clip whose labels it gets; by default its own.
 
     Raises
     ------
@@ -95,14 +100,14 @@ class ClipDataset(FrameDataset):
 
 
 def shuffled_clips(clips: int, seed: int) -> NDArray[np.int64]:
-    """Draw a permutation of the clips, shape (clips,): whose labels each is given by ``--shuffle-labels``."""
+    """Draw the label sources of ``--shuffle-labels``: a permutation of the clips, shape (clips,)."""
     return np.random.default_rng([seed, clips]).permutation(clips)
 
 
 def epoch_order(
     seed: int, epoch: int, lengths: Sequence[int], window_shards: int | None = None
 ) -> NDArray[np.int64]:
-    """Order of the clips in one epoch, a function of its arguments alone.
+    """Draw the order of the clips in one epoch; it depends on the arguments alone.
 
     Parameters
     ----------
@@ -111,9 +116,9 @@ def epoch_order(
     lengths
         Clips in each shard.
     window_shards
-        None draws from all clips: for disks that jump cheaply. A number puts the shards in random order,
-        takes so many at a time, and shuffles their clips: then only these need to be open, and each is read
-        within a short time, as network file systems like it.
+        None shuffles all clips, for disks with cheap random access. With a number the shards are put in
+        random order and the clips of that many shards at a time are shuffled: only these shards need to be
+        open, and each is read within a short time, which suits network file systems.
 
     Returns
     -------
@@ -133,27 +138,26 @@ def epoch_order(
 class RunOrder(Sampler[list[int]]):
     """The batches of a run from some step on.
 
-    Each clip comes once an epoch; the last batch of an epoch may be smaller than the others. With several
-    processes each takes a part of every batch, in the order of their ranks, so that together they see what
-    one process would.
+    Each epoch has each clip once; its last batch may be smaller than the others. Several processes (ranks)
+    split every batch among themselves, so that together they see what one process would.
 
     Parameters
     ----------
     lengths
         Clips in each shard.
     recipe
-        Its batch size, seed, epochs and way to shuffle.
+        Its `batch_size`, `seed`, `epochs`, `shuffle` and `shuffle_window`.
     start_step
-        First step to yield; steps are counted from 0 over all epochs.
+        First step of the order; steps are counted from 0 over all epochs.
     max_steps
         Stop before this step, None for the end of the last epoch.
     rank, ranks
-        Which process this is, of how many.
+        Rank of this process, and number of processes.
 
     Raises
     ------
     ConfigError
-        If there are fewer clips than one batch takes, or fewer in a batch than processes.
+        If a batch is larger than the data, or smaller than the number of processes.
     """
 
     def __init__(
@@ -186,7 +190,7 @@ class RunOrder(Sampler[list[int]]):
         self._drawn: tuple[int, NDArray[np.int64]] | None = None
 
     def batch(self, step: int) -> list[int]:
-        """The whole batch of a step, of all processes."""
+        """Return the clips of a step, over all processes."""
         epoch, number = divmod(step, self.steps_per_epoch)
         if self._drawn is None or self._drawn[0] != epoch:
             window = self.recipe.shuffle_window if self.recipe.shuffle == "window" else None
@@ -195,15 +199,15 @@ class RunOrder(Sampler[list[int]]):
         return self._drawn[1][number * size : (number + 1) * size].tolist()
 
     def part(self, step: int) -> tuple[list[int], float]:
-        """What this process takes of a step's batch.
+        """Return this process's part of the clips of a step.
 
         Returns
         -------
         clips
-            At least one: where an epoch's last batch has fewer clips than there are processes, some take its
-            first clip a second time.
+            At least one: if the last batch of an epoch has fewer clips than there are processes, the first
+            clip is repeated.
         weight
-            The part's share of the batch; 0 for a clip that another process counts.
+            The part's share of the batch; 0 for a repeated clip, which another process counts.
         """
         batch = self.batch(step)
         own = np.array_split(batch, self.ranks)[self.rank].tolist()
@@ -217,11 +221,11 @@ class RunOrder(Sampler[list[int]]):
 
 
 LABEL_BLOCK_CLIPS: Final = 256
-"""Clips whose labels are read at a time for statistics over all of them."""
+"""Clips per block of `label_blocks`."""
 
 
 def label_blocks(shards: ShardSet) -> Iterator[NDArray[np.uint8]]:
-    """Read all labels of all views, a block at a time.
+    """Read all labels of all views, block by block, for statistics over all of them.
 
     Yields
     ------

@@ -1,4 +1,4 @@
-"""Clips with the class of their video, and the part of them that a fine-tuning run learns from."""
+"""Labelled clips to fine-tune on: all, or those of a stratified subset of the videos."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mas_labels.shards import ShardSet, match_names
 
 @dataclass(frozen=True)
 class LabelledClips:
-    """Clips to learn from.
+    """Clips to train on, with the classes of their videos.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class LabelledClips:
     classes
         (N,) int64, the class of each.
     videos
-        Videos they are of.
+        Number of videos they are cut from.
     """
 
     clips: NDArray[np.int64]
@@ -33,21 +33,21 @@ class LabelledClips:
 
 
 def label_clips(shards: ShardSet, fraction: float, seed: int) -> LabelledClips:
-    """Choose the clips of a share of the videos of each class.
+    """Choose the clips of a stratified subset of the videos: the same share of each class.
 
     Parameters
     ----------
     shards
-        Videos with classes; those without are left out.
+        Videos with classes; videos without a class are left out.
     fraction
-        Share of each class's videos, more than 0 and at most 1; at least one video of each class is taken.
+        Share of each class's videos, more than 0 and at most 1; at least one video per class is chosen.
     seed
-        Of the choice. A larger share holds the smaller ones of the same seed.
+        Of the choice. With the same seed, a larger share contains every smaller one.
 
     Raises
     ------
     ConfigError
-        If the share is out of its range.
+        If the share is out of range.
     DatasetError
         If the videos have no classes.
     """
@@ -63,7 +63,7 @@ def label_clips(shards: ShardSet, fraction: float, seed: int) -> LabelledClips:
 
 
 def choose_videos(classes: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Choose a share of the videos of each class, as `label_clips` does: (V,) bool, False without a class."""
+    """Return a stratified subset of videos as a mask, (V,) bool; see `label_clips` for the parameters."""
     chosen = np.zeros(len(classes), bool)
     for number in np.unique(classes[classes >= 0]):
         order = np.random.default_rng([seed, int(number)]).permutation(np.flatnonzero(classes == number))
@@ -72,16 +72,16 @@ def choose_videos(classes: NDArray[np.int64], fraction: float, seed: int) -> NDA
 
 
 def failed_videos(shards: ShardSet) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Return the videos that gave no clip, and their classes.
+    """Return the paths of the videos without clips, and the class of each.
 
-    A shard does not tell these classes: they are those of the other videos in the same folder, or else of the
-    folder's name, or else -1.
+    Shards do not record these classes. A failed video gets the class of the other videos in its folder; if
+    there are none, the class with the folder's name; otherwise -1.
     """
-    used = {video.path for video in shards.videos}
+    with_clips = {video.path for video in shards.videos}
     classes: dict[str, set[int]] = {}
     for video in shards.videos:
         classes.setdefault(os.path.dirname(video.path), set()).add(video.class_index)  # noqa: PTH120 - a text
-    failed = tuple(sorted({failure.video for failure in shards.failures} - used))
+    failed = tuple(sorted({failure.video for failure in shards.failures} - with_clips))
     numbers = []
     for folder in (os.path.dirname(path) for path in failed):  # noqa: PTH120
         known = classes.get(folder) or {*match_names([os.path.basename(folder)], shards.classes)}  # noqa: PTH119

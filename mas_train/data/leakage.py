@@ -1,4 +1,4 @@
-"""Leaks: what shards to learn from and shards to be tested on both hold and must not."""
+"""Leakage between training and test shards: videos, groups and copies that both hold."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
 from mas_labels.shards import ShardSet, Video, fold_name
 
 BLOCK_PIXELS: Final = 8
-"""Side of the blocks whose mean brightness is compared, in pixels: JPEG keeps it, whatever else it loses."""
+"""Side of the blocks whose mean brightness is compared, in pixels; JPEG keeps these means."""
 MAX_DIFFERENCE: Final = 4.0
-"""Between the block means of one video stored twice, of 255. Raw and JPEG of quality 90 differ by 1.9 at most
-(629 clips of UCF101), neighbouring clips by 112 (median)."""
+"""Largest difference of block means (0 to 255) between two copies of a clip. Raw and JPEG frames of quality
+90 differ by 1.9 at most (629 clips of UCF101), neighbouring clips by 112 (median)."""
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of R, G and B in the brightness of a pixel (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True)
 class VideoNames:
-    """By what videos are known again: a fine-tuned model keeps it of those it learnt from.
+    """Paths and groups that identify videos; a fine-tuned model stores those of its training videos.
 
     Attributes
     ----------
     paths
         Relative to the data set's root.
     groups
-        As ``"class group 07"``: their numbers count within a class only.
+        Class and group, as ``"class group 07"``: group numbers are unique within a class only.
     """
 
     paths: frozenset[str]
@@ -38,32 +39,33 @@ class VideoNames:
 
     @classmethod
     def of(cls, videos: Iterable[Video]) -> VideoNames:
-        """Take them from tables of shards."""
-        known = list(videos)
-        groups = (f"{video.class_name} group {video.group}" for video in known if video.group is not None)
-        return cls(frozenset(video.path for video in known), frozenset(groups))
+        """Collect the names of some videos."""
+        listed = list(videos)
+        groups = (f"{video.class_name} group {video.group}" for video in listed if video.group is not None)
+        return cls(frozenset(video.path for video in listed), frozenset(groups))
 
 
 def shared_names(train: VideoNames, test: VideoNames) -> list[str]:
-    """Say which videos and groups of the test were learnt from, a sentence a kind."""
-    learnt = set(map(fold_name, train.groups))  # classes may be spelled in two ways
+    """Return one sentence about the videos, and one about the groups, that training and test share."""
+    train_groups = set(map(fold_name, train.groups))  # the spelling of a class may differ
     shared = {
         "videos": train.paths & test.paths,
-        "groups": {name for name in test.groups if fold_name(name) in learnt},
+        "groups": {name for name in test.groups if fold_name(name) in train_groups},
     }
     return [
-        f"{len(names)} {what} are in the training and in the test shards, such as {min(names)!r}"
-        for what, names in shared.items()
+        f"{len(names)} {kind} are in the training and in the test shards, such as {min(names)!r}"
+        for kind, names in shared.items()
         if names
     ]
 
 
 def find_shard_leaks(train: ShardSet, test: ShardSet) -> list[str]:
-    """Say what training and test shards share: videos, groups within a class, and contents.
+    """Find videos, groups and copies of videos that training and test shards share.
 
     Returns
     -------
-    A sentence a kind; none if all is well.
+    list of str
+        One sentence per kind of leak; none if there is no leak.
 
     Raises
     ------
@@ -72,25 +74,25 @@ def find_shard_leaks(train: ShardSet, test: ShardSet) -> list[str]:
 
     Notes
     -----
-    Videos of other names have equal contents if their files are of equal size and decode to frames that are
-    equal up to what storing them loses. A copy that was coded anew, or cut, is not found. `mas-labels list`
+    Videos of different names are copies if their files have the same size and their frames are equal up to
+    the loss of storing them as JPEG. A copy that was re-encoded or cut is not found. `mas-labels list`
     compares the files themselves.
     """
     leaks = shared_names(VideoNames.of(train.videos), VideoNames.of(test.videos))
-    copies = [f"{ours.path!r} = {theirs.path!r}" for ours, theirs in _copies(train, test)]
+    copies = [f"{ours.path!r} = {theirs.path!r}" for ours, theirs in _find_copies(train, test)]
     if copies:
         leaks.append(f"{len(copies)} test videos are copies of training videos, such as {min(copies)}")
     return leaks
 
 
-def _copies(train: ShardSet, test: ShardSet) -> Iterator[tuple[Video, Video]]:
-    """Yield each test video with a training video of another name and equal content."""
-    known: dict[tuple[int, ...], list[tuple[Video, int]]] = defaultdict(list)
+def _find_copies(train: ShardSet, test: ShardSet) -> Iterator[tuple[Video, Video]]:
+    """Yield pairs of a training and a test video of another name with the same content."""
+    candidates: dict[tuple[int, ...], list[tuple[Video, int]]] = defaultdict(list)
     for video, first_clip in _first_clips(train):
-        known[_measures(video)].append((video, first_clip))
+        candidates[_copy_key(video)].append((video, first_clip))
     for video, first_clip in _first_clips(test):
-        for other, other_clip in known.get(_measures(video), []):
-            compared = 1 if other.fps != video.fps else CLIP_FRAMES  # of two rates: the first frame only
+        for other, other_clip in candidates.get(_copy_key(video), []):
+            compared = CLIP_FRAMES if other.fps == video.fps else 1  # rates differ: the first frame only
             if other.path == video.path or (compared > 1 and other.frames != video.frames):
                 continue
             if _look_alike(train, other_clip, test, first_clip, compared):
@@ -99,26 +101,27 @@ def _copies(train: ShardSet, test: ShardSet) -> Iterator[tuple[Video, Video]]:
 
 
 def _first_clips(shards: ShardSet) -> Iterator[tuple[Video, int]]:
-    """Yield each video with the number of its first clip, which begins with its first frame."""
+    """Yield each video with the number of its first clip, which starts at its first frame."""
     numbers, first = np.unique(shards.clip_videos(), return_index=True)
     videos = shards.videos
     for number, clip in zip(numbers.tolist(), first.tolist(), strict=True):
         yield videos[number], clip
 
 
-def _measures(video: Video) -> tuple[int, ...]:
-    """What is equal for copies, and hardly ever else: only such videos' frames are read."""
+def _copy_key(video: Video) -> tuple[int, ...]:
+    """Return values that are equal for copies and rarely otherwise; only then are frames compared."""
     return video.file_bytes, video.rows, video.cols
 
 
 def _look_alike(train: ShardSet, train_clip: int, test: ShardSet, test_clip: int, frames: int) -> bool:
+    """Compare the first frames of two clips by the mean brightness of their blocks."""
     difference = _block_means(train.read_frames(train_clip)) - _block_means(test.read_frames(test_clip))
     difference = difference[:frames]
     return bool(np.abs(difference).max() <= MAX_DIFFERENCE)
 
 
 def _block_means(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Mean brightness of the whole blocks of a clip: (16, 16, 21) float32."""
+    """Return the mean brightness of each whole block of a clip's frames, (16, 16, 21) float32."""
     rows, cols = FRAME_ROWS // BLOCK_PIXELS, FRAME_COLS // BLOCK_PIXELS
     whole = frames[:, : rows * BLOCK_PIXELS, : cols * BLOCK_PIXELS] @ LUMA
     return whole.reshape(CLIP_FRAMES, rows, BLOCK_PIXELS, cols, BLOCK_PIXELS).mean(axis=(2, 4))

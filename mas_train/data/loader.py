@@ -1,4 +1,4 @@
-"""Batches of clips, read by worker processes ahead of their use (torch's `DataLoader`).
+"""Loading of batches with torch's `DataLoader`: worker processes read clips ahead of their use.
 
 Workers are spawned, never forked: HDF5 and OpenCV do not survive a fork. One iterator serves the whole run,
 so workers start once and no epoch begins with an empty queue.
@@ -25,44 +25,32 @@ from torch.utils.data import DataLoader, Sampler
 from mas_labels.errors import ConfigError, MasError, TrainingError, unavailable
 from mas_labels.shards import ShardSet
 from mas_labels.system.process import guard_streams, require_semaphores
+from mas_labels.system.signals import SAVE_SIGNAL, SIGNALS
 from mas_train.data.clips import ClipBatch, FrameDataset
 
 PREFETCHED_BATCHES: Final = 2
 """Batches prefetched per worker."""
 FILES_PER_WORKER: Final = 18
-"""Files that are open for a worker: its pipes, what starting it takes, and the memory of its batches."""
+"""Open files per worker in this process: its pipes, those of its start, the shared memory of its batches."""
 SHARED_MEMORY: Final = Path("/dev/shm")
 
 Order = Sampler[list[int]] | Sequence[Sequence[int]]
 """Batches in the order of their use, each the numbers of its clips."""
 
 
-def load_frames(
-    shards: ShardSet, order: Sequence[Sequence[int]], workers: int, device: torch.device
-) -> Iterator[ClipBatch]:
-    """Read batches of clips without their labels; see `load_batches`.
-
-    Raises
-    ------
-    DatasetError
-        If there are no clips.
-    """
-    return load_batches(FrameDataset(shards), order, workers, device)
-
-
 def load_batches(
     dataset: FrameDataset, order: Order, workers: int, device: torch.device
 ) -> Iterator[ClipBatch]:
-    """Read the batches of `order` and bring them to the device, prefetched if there are workers.
+    """Load the batches of an order onto a device; worker processes prefetch them.
 
     Parameters
     ----------
     dataset, order
         What to read, and in which order.
     workers
-        Processes that read; 0 reads in this one, when a batch is asked for.
+        Number of worker processes; 0 reads each batch in this process when it is asked for.
     device
-        Where frames and labels go; the clips' numbers stay on the CPU.
+        Device of frames and labels; the clips' numbers stay on the CPU.
 
     Yields
     ------
@@ -73,11 +61,11 @@ def load_batches(
     ShardError
         If a shard is damaged; the message names it.
     ConfigError
-        If there is no shared memory for the workers, or too little.
+        If there is not enough shared memory for the workers.
     UnavailableError
         If a shard cannot be read now, or no process can be started.
     TrainingError
-        If a worker died.
+        If a worker process died.
     """
     if workers:
         require_semaphores("give --workers 0")
@@ -89,8 +77,21 @@ def load_batches(
     return (_to_device(batch, device) for batch in batches)
 
 
+def load_frames(
+    shards: ShardSet, order: Sequence[Sequence[int]], workers: int, device: torch.device
+) -> Iterator[ClipBatch]:
+    """Load batches of clips without their labels; see `load_batches`.
+
+    Raises
+    ------
+    DatasetError
+        If there are no clips.
+    """
+    return load_batches(FrameDataset(shards), order, workers, device)
+
+
 def _require_shared_memory(dataset: FrameDataset, order: Order, workers: int) -> None:
-    """Refuse what would end in a bus error: the prefetched batches, and one in use, lie in shared memory."""
+    """Check that shared memory holds the prefetched batches and the one in use; else a bus error follows."""
     if not SHARED_MEMORY.is_dir():
         return
     clips = max(map(len, itertools.islice(order, 2)), default=0)  # the last one of an epoch may be smaller
@@ -109,28 +110,28 @@ def _require_shared_memory(dataset: FrameDataset, order: Order, workers: int) ->
 def _start_loader(
     dataset: FrameDataset, order: Order, workers: int, device: torch.device
 ) -> Iterator[ClipBatch]:
-    """Start the workers now, in the main thread; return the iterator over their batches."""
+    """Start the workers, in the main thread; return an iterator over their batches."""
     worker_options: dict[str, Any] = {}
     if workers:
         worker_options = {
             "multiprocessing_context": "spawn",
-            "worker_init_fn": _leave_signals_to_parent,
+            "worker_init_fn": _ignore_signals,
             "prefetch_factor": PREFETCHED_BATCHES,
         }
     loader: DataLoader[ClipBatch] = DataLoader(
         dataset,
         batch_sampler=order,  # type: ignore[arg-type]
         num_workers=workers,
-        pin_memory=device.type == "cuda",  # from there the device copies while it computes
-        generator=torch.Generator().manual_seed(0),  # the global one belongs to dropout
+        pin_memory=device.type == "cuda",  # for copies that overlap with computation
+        generator=torch.Generator().manual_seed(0),  # the global generator belongs to dropout
         **worker_options,
     )
     _require_files(workers)
     others = set(multiprocessing.active_children())
     try:
-        with _signals_for_children():
+        with _ignored_signals():
             batches = iter(loader)
-    except BaseException:  # such as too many open files, after the first of them
+    except BaseException:  # such as too many open files, after some workers have started
         _kill_workers(set(multiprocessing.active_children()) - others)
         raise
     atexit.register(_kill_workers, set(multiprocessing.active_children()) - others)
@@ -138,9 +139,9 @@ def _start_loader(
 
 
 def _require_files(workers: int) -> None:
-    """Open and close as many files as workers take; raise `OSError` if there are not so many.
+    """Check that as many files can be opened as the workers need; raise `OSError` otherwise.
 
-    A loader that is half built when they run out cannot be taken down without a traceback.
+    A loader that runs out of files while its workers start cannot be closed without a traceback.
     """
     opened: list[int] = []
     try:
@@ -152,42 +153,42 @@ def _require_files(workers: int) -> None:
 
 
 def _to_device(batch: ClipBatch, device: torch.device) -> ClipBatch:
-    """Bring frames and labels to the device; the host does not wait for a copy from pinned memory."""
+    """Copy frames and labels to the device; from pinned memory, without waiting for the copy to end."""
     frames, labels = (
         tensor.to(device, non_blocking=device.type == "cuda") for tensor in (batch.frames, batch.view_labels)
     )
     return ClipBatch(frames, labels, batch.clip_indices)
 
 
-SIGNALS_OF_PARENT: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-"""Ctrl-C and a scheduler's signals reach the whole process group, but the parent stops its workers itself."""
+IGNORED_SIGNALS: Final = (*SIGNALS, SAVE_SIGNAL)
+"""They reach the whole process group, but the parent stops its workers itself."""
 
 
-def _leave_signals_to_parent(worker: int) -> None:
-    """In a worker: torch has set handlers of its own by now; ignore the signals again."""
+def _ignore_signals(worker: int) -> None:
+    """Ignore the signals in a worker again, after torch has set its own handlers."""
     guard_streams()
-    for number in SIGNALS_OF_PARENT:
+    for number in IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _kill_workers(workers: Iterable[BaseProcess]) -> None:
-    """At exit: Python would send SIGTERM, which they ignore, and then wait for them for ever."""
+    """Kill workers at exit: Python would send SIGTERM, which they ignore, and wait for them forever."""
     for worker in workers:
         worker.kill()
 
 
 @contextlib.contextmanager
-def _signals_for_children() -> Iterator[None]:
-    """Processes started inside are born ignoring the signals, so also while they still import.
+def _ignored_signals() -> Iterator[None]:
+    """Ignore the signals while workers start: they inherit that, so it holds while they still import.
 
-    Torch's handler of SIGCHLD goes as well: when a worker dies it would raise anywhere, amid a step or a
-    checkpoint. Without it the next batch that is waited for raises.
+    Torch's handler of SIGCHLD is removed as well: it raises when a worker dies, wherever the main thread is,
+    even inside a step or a checkpoint. Without it, waiting for the next batch raises.
     """
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
     previous = {signal.SIGCHLD: signal.getsignal(signal.SIGCHLD)}
-    previous |= {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS_OF_PARENT}
+    previous |= {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED_SIGNALS}
     try:
         yield
     finally:
@@ -196,17 +197,17 @@ def _signals_for_children() -> Iterator[None]:
 
 
 def _one_line_errors(batches: Iterator[ClipBatch]) -> Iterator[ClipBatch]:
-    """Take the traceback out of errors that come from a worker: the message is the last of its lines."""
+    """Re-raise errors of workers without the traceback that torch puts into their message."""
     try:
         yield from batches
         return
     except MasError as error:
         kind, text = type(error), str(error)
-        traceback.clear_frames(error.__traceback__)  # torch's hold the error itself, and so the iterator
+        traceback.clear_frames(error.__traceback__)  # a cycle would keep the iterator and its workers
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        reason = f"a process that reads clips died ({error}), often for want of memory"
-        kind, text = TrainingError, f"{reason}: go on with --resume and fewer --workers"
-    del batches  # and, outside of `except`, the traceback that holds them too: workers end here
+        reason = f"a process that reads clips died ({error}), often because memory ran out"
+        kind, text = TrainingError, f"{reason}: use --resume with fewer --workers"
+    del batches  # outside of `except`, where the traceback would still hold it: the workers end here
     raise kind(text.strip().rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2])

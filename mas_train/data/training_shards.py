@@ -1,4 +1,4 @@
-"""Shards to learn from: all that their folders were planned to hold."""
+"""Opening of training shards: complete folders, unless --incomplete allows others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mas_labels.shards import ShardSet, open_shards
 
 
 def open_training_shards(paths: Sequence[str | Path], is_incomplete_allowed: bool) -> ShardSet:
-    """Open shards for a run that is not to be made of part of them by mistake.
+    """Open shards; refuse folders that lack shards of their plan, unless that is allowed.
 
     Parameters
     ----------
@@ -23,18 +23,20 @@ def open_training_shards(paths: Sequence[str | Path], is_incomplete_allowed: boo
     Raises
     ------
     DatasetError
-        If there are no shards, or shards of the plan are missing and may not be.
+        If there are no shards, or shards of a plan are missing and `is_incomplete_allowed` is false.
     ShardError
-        If one is damaged, or they do not go together.
+        If one is damaged, or they were made with different options.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IncompleteWarning)
         shards = open_shards(list(paths))
     if shards.incomplete and not is_incomplete_allowed:
-        raise DatasetError(f"{shards.incomplete[0]}, or give --incomplete to go on with what is there")
+        raise DatasetError(
+            f"{shards.incomplete[0]}, or give --incomplete to train on the shards that are there"
+        )
     return shards
 
 
 def incomplete_warnings(sets: Iterable[ShardSet]) -> list[str]:
-    """Say which folders of some sets of shards are not complete, each once."""
+    """Return one warning per incomplete folder of some sets of shards."""
     return list(dict.fromkeys(f"warning: {folder}" for shards in sets for folder in shards.incomplete))

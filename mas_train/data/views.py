@@ -1,7 +1,7 @@
-"""Drawing a view of each clip: crop, mirror and normalise on the device (paper, section 3.4).
+"""Random views of clips: crop, mirror and normalise, on the device (paper, section 3.4).
 
 The paper crops and mirrors at random. A label belongs to a view, so only views whose labels the shards hold
-may be drawn; the shards' table of views lists them.
+are drawn: the rows of the shards' table of views. Without labels (fine-tuning) any crop is drawn.
 
 Notes
 -----
@@ -22,20 +22,25 @@ from torch import Tensor
 from mas_labels.errors import InputError
 from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS, LABELS, VIEW_SIZE
 
+CENTRE_VIEW: Final = ((FRAME_ROWS - VIEW_SIZE) // 2, (FRAME_COLS - VIEW_SIZE) // 2, 0)
+"""Top, left, mirrored of the view used for measuring: the centre, not mirrored."""
+CROP_ROWS: Final = FRAME_ROWS - VIEW_SIZE + 1
+CROP_COLS: Final = FRAME_COLS - VIEW_SIZE + 1
+"""Number of positions of a crop, 17 and 60."""
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX1: Final = np.uint64(0xBF58476D1CE4E5B9)
 _MIX2: Final = np.uint64(0x94D049BB133111EB)
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64's finaliser (Steele et al., OOPSLA 2014): close inputs, unrelated outputs."""
+    """Hash integers with SplitMix64's finaliser (Steele et al., OOPSLA 2014)."""
     values = (values ^ (values >> np.uint64(30))) * _MIX1
     values = (values ^ (values >> np.uint64(27))) * _MIX2
     return values ^ (values >> np.uint64(31))
 
 
 def draw_views(seed: int, epoch: int, clip_indices: Tensor, views: int) -> Tensor:
-    """Draw a row of the table of views for each clip, all rows equally likely.
+    """Draw a row of the table of views for each clip, uniformly.
 
     Parameters
     ----------
@@ -54,6 +59,19 @@ def draw_views(seed: int, epoch: int, clip_indices: Tensor, views: int) -> Tenso
     state = _mix(_mix(np.array([seed], np.uint64) + _GOLDEN) + np.array([epoch], np.uint64) * _GOLDEN)
     drawn = _mix(state + (clip_indices.numpy().astype(np.uint64) + np.uint64(1)) * _GOLDEN)
     return torch.from_numpy((drawn % np.uint64(views)).astype(np.int64))
+
+
+def draw_crops(seed: int, epoch: int, clip_indices: Tensor) -> Tensor:
+    """Draw a crop, mirrored or not, for each clip, uniformly from all crops of the frame.
+
+    Returns
+    -------
+    Tensor, shape (B, 3), int64
+        Top, left, mirrored.
+    """
+    drawn = draw_views(seed, epoch, clip_indices, CROP_ROWS * CROP_COLS * 2)
+    position = drawn // 2
+    return torch.stack([position // CROP_COLS, position % CROP_COLS, drawn % 2], dim=1)
 
 
 def take_views(frames: Tensor, views: Tensor, pixel_mean: Sequence[float]) -> Tensor:
@@ -88,8 +106,8 @@ def take_views(frames: Tensor, views: Tensor, pixel_mean: Sequence[float]) -> Te
     offsets = torch.arange(VIEW_SIZE, device=frames.device)
     rows = top[:, None] + offsets  # (B, 112)
     cols = left[:, None] + torch.where(mirrored[:, None] != 0, offsets.flip(0), offsets)  # (B, 112)
-    pictures = torch.arange(len(frames) * CLIP_FRAMES, device=frames.device).reshape(-1, CLIP_FRAMES)
-    lines = pictures[:, :, None] * FRAME_ROWS + rows[:, None]  # (B, 16, 112)
+    frame_numbers = torch.arange(len(frames) * CLIP_FRAMES, device=frames.device).reshape(-1, CLIP_FRAMES)
+    lines = frame_numbers[:, :, None] * FRAME_ROWS + rows[:, None]  # (B, 16, 112)
     pixels = lines[:, :, :, None] * FRAME_COLS + cols[:, None, None]  # (B, 16, 112, 112)
     taken = frames.reshape(-1, 3).index_select(0, pixels.flatten()).reshape(*pixels.shape, 3)
     mean = torch.tensor(pixel_mean, dtype=torch.float32, device=frames.device)
@@ -97,7 +115,7 @@ def take_views(frames: Tensor, views: Tensor, pixel_mean: Sequence[float]) -> Te
 
 
 def take_labels(view_labels: Tensor, view_rows: Tensor) -> Tensor:
-    """Pick the labels of the view drawn for each clip.
+    """Select the labels of the view drawn for each clip.
 
     Parameters
     ----------
@@ -117,26 +135,7 @@ def take_labels(view_labels: Tensor, view_rows: Tensor) -> Tensor:
     """
     if view_labels.ndim != 3 or view_labels.shape[2] != LABELS or view_rows.shape != view_labels.shape[:1]:
         raise InputError(
-            f"expected labels (B, V, {LABELS}) and one view a clip, "
+            f"expected labels (B, V, {LABELS}) and one view per clip, "
             f"found {tuple(view_labels.shape)} and {tuple(view_rows.shape)}"
         )
     return view_labels[torch.arange(len(view_labels), device=view_labels.device), view_rows]
-
-
-CENTRE_VIEW: Final = ((FRAME_ROWS - VIEW_SIZE) // 2, (FRAME_COLS - VIEW_SIZE) // 2, 0)
-"""Top, left, mirrored of the view that tests use."""
-CROP_ROWS: Final = FRAME_ROWS - VIEW_SIZE + 1
-CROP_COLS: Final = FRAME_COLS - VIEW_SIZE + 1
-
-
-def draw_crops(seed: int, epoch: int, clip_indices: Tensor) -> Tensor:
-    """Draw any crop, mirrored or not, for each clip: without labels no table of views is needed.
-
-    Returns
-    -------
-    Tensor, shape (B, 3), int64
-        Top, left, mirrored.
-    """
-    drawn = draw_views(seed, epoch, clip_indices, CROP_ROWS * CROP_COLS * 2)
-    place = drawn // 2
-    return torch.stack([place // CROP_COLS, place % CROP_COLS, drawn % 2], dim=1)

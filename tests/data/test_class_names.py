@@ -94,7 +94,7 @@ def test_test_classes_are_matched_by_name_and_unknown_ones_told(folders):
     assert match.numbers.tolist() == [-1, 1, 0, -1]
     assert match.left_out == {"aqua": 3}  # the broken one included
     (line,) = match.warnings()
-    assert "3 test videos of 1 classes that the training does not know are left out: 'aqua'" in line
+    assert "3 test videos of 1 classes without training videos are left out: 'aqua'" in line
     with pytest.raises(DatasetError, match="none of the classes of the test videos"):
         match_classes(["red", "blue"], folders["other"])
     with pytest.raises(DatasetError, match="the training videos have no classes"):
@@ -124,7 +124,7 @@ def test_a_model_is_tested_on_shards_of_other_classes(folders, tmp_path, capsys)
     assert run(finetune_main, *given, "--init", "scratch", *options, "--out", out) == 0
     told = capsys.readouterr()
     assert told.err.count("warning: 3 test videos of 1 classes") == 1
-    assert "warning: 3 test videos of 1 classes that the training does not know are left out" in told.out
+    assert "warning: 3 test videos of 1 classes without training videos are left out" in told.out
     found = result(out, "accuracy")
     assert found["figures"]["top-1"] == 1.0
     assert (found["videos"], found["clips"], found["failed"]) == (4, 4, [])
