@@ -26,13 +26,14 @@ shards made with ``mas-labels make --convention authors``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Final
 
 from mas_labels.errors import ConfigError
 from mas_labels.schema import APPEARANCE_NAMES, LABEL_NAMES, MOTION_NAMES, PATTERNS
+from mas_labels.system.options import bounds, check_options, choices
 
 
 def _of_pattern(pattern: str) -> tuple[str, ...]:
@@ -73,7 +74,7 @@ cosine of the bin's middle; or as eight classes by cross-entropy."""
 
 
 def is_orientation(name: str) -> bool:
-    """Whether a label is an orientation (``uo`` or ``vo`` of a pattern)."""
+    """Return whether a label is an orientation (``uo`` or ``vo`` of a pattern)."""
     return name.endswith(("_uo", "_vo"))
 
 
@@ -92,6 +93,8 @@ BACKBONE_BUILDERS: Final[Mapping[str, str]] = MappingProxyType(
 `mas_train.model.backbones.make_backbone`); named here so that ``--help`` loads no torch."""
 BACKBONES: Final = tuple(BACKBONE_BUILDERS)
 """Names of the backbones. ``c3d`` is the paper's."""
+SCRATCH: Final = "scratch"
+"""Stands for random weights where a run or a checkpoint is expected."""
 INITIALISATIONS: Final = ("authors", "he")
 """``authors``: normal weights of fixed deviation, as in the authors' released code. ``he``: normal weights
 whose deviation keeps the signal's variance through ReLUs (He et al., ICCV 2015), biases 0."""
@@ -108,63 +111,88 @@ DECAYED: Final = ("all", "fc")
 class Recipe:
     """Everything that decides the weights, together with the shards.
 
-    A run resumes only with an equal recipe.
+    A run resumes only with an equal recipe. The first paragraph about a field is the help of its option.
 
     Parameters
     ----------
     preset
-        Name of the recipe this one was made from.
+        Recipe to start from: the paper's two pre-training runs, or its authors' released code.
     learning_rate
-        Rate of the first epochs.
+        Learning rate of the first epochs.
     lr_step_epochs, lr_decay
         After each `lr_step_epochs` epochs the rate is multiplied by `lr_decay`, if `schedule` is ``"steps"``.
     batch_size
-        Clips a step.
+        Clips per step, over all processes.
     epochs
         Passes over all clips.
     momentum
-        Of stochastic gradient descent. Not stated in the paper: 0.9 is the authors' code's.
+        Momentum of SGD; the paper states none.
+
+        0.9 is the authors' code's.
     weight_decay
-        Times a weight is added to its gradient.
+        Weight decay of SGD.
     weight_decay_on
-        One of `DECAYED`.
+        Weights that decay: all, or those of the fully connected layers.
+
+        See `DECAYED`.
     bias_rate
-        Multiplies the learning rate of biases.
+        Factor of the learning rate for biases.
     clip_grad_norm
         Largest norm of the gradient of all weights; 0 for no limit.
-    targets, target_scale, orientation
-        Which labels are trained, and as what: see `mas_train.recipe`.
-    motion_weight, appearance_weight
-        Weights of the two losses in their sum.
+    targets
+        Labels to train.
+
+        A key of `TARGETS`.
+    target_scale
+        Scale of the labels: as they are, or of mean 0 and standard deviation 1.
+
+        See `TARGET_SCALES`.
+    orientation
+        Code in which an orientation is predicted: its number, sine and cosine, or eight classes.
+
+        See `ORIENTATION_CODES`.
+    motion_weight
+        Weight of the motion loss in the sum of the two.
+    appearance_weight
+        Weight of the appearance loss in the sum of the two.
     shuffle_labels
         Give each clip the labels of another: a control, from which nothing about motion can be learnt.
     holdout
-        Share of the training videos kept out of training, to measure on.
+        Share of the training videos kept out of training to measure on, such as 5%.
     backbone
-        One of `BACKBONES`.
+        Network to train.
+
+        A key of `BACKBONE_BUILDERS`.
     width
-        Multiplies the channels of the backbone; 1 is the paper's.
+        Factor of the backbone's channels; 1 is the paper's.
     input_stride
-        2: the network sees every second frame, and the means of 2 x 2 pixels; 1: all, as in the paper.
+        2: a C3D sees every 2nd frame and means of 2 x 2 pixels, for small machines; 1: all, as in the paper.
     fc_width
         Outputs of each fully connected layer.
     dropout
         Share of the fully connected layers' activations dropped in training.
     initialisation
+        Distribution that the first weights are drawn from.
+
         One of `INITIALISATIONS`; torchvision's backbones keep their own, their branches follow.
     pixel_mean
-        What is subtracted from R, G and B, on the scale of 0 to 255.
+        Mean that is subtracted from R, G and B, on the scale of 0 to 255.
     shuffle
-        One of `SHUFFLES`: how the order of clips is drawn, see `mas_train.data.clips.epoch_order`.
+        Draw clips from all shards, or from a window of shards (for network disks).
+
+        See `mas_train.data.clips.epoch_order`.
     shuffle_window
-        Shards that are open at a time when `shuffle` is ``"window"``.
+        Shards of a window.
     precision
-        One of `PRECISIONS`, of the network's forward and backward pass; weights are float32.
+        Number format of the network's forward and backward pass; weights are float32.
     schedule
-        One of `SCHEDULES`.
+        Fall of the learning rate: in the paper's steps, or along a cosine.
+
+        See `SCHEDULES`.
     seed
-        Of the first weights, the order of clips, the views drawn, the videos held out, shuffled labels, and
-        dropout.
+        Seed of everything drawn at random.
+
+        First weights, the order of clips, views, the videos held out, shuffled labels, and dropout.
 
     Raises
     ------
@@ -173,75 +201,41 @@ class Recipe:
     """
 
     preset: str
-    learning_rate: float
-    lr_step_epochs: int
-    lr_decay: float = 0.1
-    batch_size: int = 30
-    epochs: int = 20
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    weight_decay_on: str = "all"
-    bias_rate: float = 1.0
-    clip_grad_norm: float = 0.0
-    targets: str = "joint"
-    target_scale: str = "raw"
-    orientation: str = "number"
-    motion_weight: float = 1.0
-    appearance_weight: float = 1.0
-    holdout: float = 0.0
-    backbone: str = "c3d"
-    width: float = 1.0
-    fc_width: int = 2048
-    dropout: float = 0.0
-    initialisation: str = "authors"
+    learning_rate: float = field(metadata=bounds(above=0))
+    lr_step_epochs: int = field(metadata=bounds(at_least=1))
+    lr_decay: float = field(default=0.1, metadata=bounds(above=0, at_most=1))
+    batch_size: int = field(default=30, metadata=bounds(at_least=1))
+    epochs: int = field(default=20, metadata=bounds(at_least=1))
+    momentum: float = field(default=0.9, metadata=bounds(at_least=0, below=1))
+    weight_decay: float = field(default=0.0, metadata=bounds(at_least=0))
+    weight_decay_on: str = field(default="all", metadata=choices(DECAYED))
+    bias_rate: float = field(default=1.0, metadata=bounds(above=0))
+    clip_grad_norm: float = field(default=0.0, metadata=bounds(at_least=0))
+    targets: str = field(default="joint", metadata=choices(TARGETS))
+    target_scale: str = field(default="raw", metadata=choices(TARGET_SCALES))
+    orientation: str = field(default="number", metadata=choices(ORIENTATION_CODES))
+    motion_weight: float = field(default=1.0, metadata=bounds(at_least=0))
+    appearance_weight: float = field(default=1.0, metadata=bounds(at_least=0))
+    holdout: float = field(default=0.0, metadata=bounds(at_least=0, below=1, is_share=True))
+    backbone: str = field(default="c3d", metadata=choices(BACKBONE_BUILDERS))
+    width: float = field(default=1.0, metadata=bounds(above=0))
+    fc_width: int = field(default=2048, metadata=bounds(at_least=1))
+    dropout: float = field(default=0.0, metadata=bounds(at_least=0, below=1))
+    initialisation: str = field(default="authors", metadata=choices(INITIALISATIONS))
     pixel_mean: tuple[float, float, float] = (102.0, 98.0, 90.0)
-    seed: int = 0
-    shuffle: str = "full"
-    shuffle_window: int = 16
-    precision: str = "float32"
-    schedule: str = "steps"
+    seed: int = field(default=0, metadata=bounds(at_least=0))
+    shuffle: str = field(default="full", metadata=choices(SHUFFLES))
+    shuffle_window: int = field(default=16, metadata=bounds(at_least=1))
+    precision: str = field(default="float32", metadata=choices(PRECISIONS))
+    schedule: str = field(default="steps", metadata=choices(SCHEDULES))
     shuffle_labels: bool = False
-    input_stride: int = 1
+    input_stride: int = field(default=1, metadata=bounds(at_least=1, at_most=2))
 
     def __post_init__(self) -> None:
-        for name in (
-            "learning_rate",
-            "lr_step_epochs",
-            "batch_size",
-            "epochs",
-            "bias_rate",
-            "shuffle_window",
-            "width",
-            "fc_width",
-            "input_stride",
-        ):
-            self._require(name, getattr(self, name) > 0, "more than 0")
-        for name in ("weight_decay", "clip_grad_norm", "motion_weight", "appearance_weight", "seed"):
-            self._require(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("momentum", "dropout", "holdout"):
-            self._require(name, 0 <= getattr(self, name) < 1, "0 or more and less than 1")
-        self._require("lr_decay", 0 < self.lr_decay <= 1, "more than 0 and at most 1")
-        self._require_one_of("targets", TARGETS)
-        self._require_one_of("target_scale", TARGET_SCALES)
-        self._require_one_of("orientation", ORIENTATION_CODES)
-        self._require_one_of("backbone", BACKBONES)
-        self._require_one_of("initialisation", INITIALISATIONS)
-        self._require_one_of("weight_decay_on", DECAYED)
-        self._require_one_of("shuffle", SHUFFLES)
-        self._require_one_of("precision", PRECISIONS)
-        self._require_one_of("schedule", SCHEDULES)
-
-    def _require(self, name: str, holds: bool, expected: str) -> None:
-        value = getattr(self, name)
-        if not holds or not math.isfinite(value):
-            raise ConfigError(f"{name} must be {expected}, not {value}")
-
-    def _require_one_of(self, name: str, choices: Iterable[str]) -> None:
-        if getattr(self, name) not in choices:
-            raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+        check_options(self)
 
     def epoch_learning_rate(self, epoch: int) -> float:
-        """Learning rate of an epoch, counted from 0 (paper: divided by 10 every 5, or 7, epochs)."""
+        """Return the learning rate of an epoch, from 0 (paper: divided by 10 every 5, or 7, epochs)."""
         if self.schedule == "cosine":
             return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
         return self.learning_rate * self.lr_decay ** (epoch // self.lr_step_epochs)
@@ -265,9 +259,13 @@ PRESETS: Final[Mapping[str, Recipe]] = MappingProxyType(
 )
 """The paper's two pre-training runs, on UCF101 train split 1 and Kinetics-400 train; the authors' code."""
 
+FINETUNE_CHANGES: Final[Mapping[str, float]] = MappingProxyType({"learning_rate": 0.001, "dropout": 0.5})
+"""Fields in which fine-tuning differs from its preset: the paper's rate (section 4.1), and C3D's dropout of
+the fully connected layers, since the paper states none."""
+
 
 def make_recipe(preset: str, **changes: Any) -> Recipe:
-    """Take a preset and change what is given.
+    """Return a preset with some fields changed.
 
     Parameters
     ----------
@@ -283,7 +281,7 @@ def make_recipe(preset: str, **changes: Any) -> Recipe:
     """
     if preset not in PRESETS:
         raise ConfigError(f"no preset {preset!r}: take one of {', '.join(PRESETS)}")
-    unknown = changes.keys() - {field.name for field in fields(Recipe)}
+    unknown = changes.keys() - {option.name for option in fields(Recipe)}
     if unknown:
         raise ConfigError(f"a recipe has no {', '.join(sorted(unknown))}")
     return replace(PRESETS[preset], **{name: value for name, value in changes.items() if value is not None})

@@ -175,22 +175,21 @@ def field_option(
     settings = {**_settings(field), **changes}
     if unset:
         settings.update(default=None, help=f"{settings['help']}  [default: {unset}]")
+    settings.setdefault("required", "default" not in settings)
     return click.option(*flags, name, **settings)
 
 
 def _settings(field: OptionField) -> dict[str, Any]:
     """Return the settings of `click.option` that follow from a field."""
     settings: dict[str, Any] = {"help": field.help}
-    if field.default is MISSING:
-        settings["required"] = True
-    else:
+    if field.default is not MISSING:
         settings["default"] = field.default
     bounds = field.bounds
     if field.choices:
         settings["type"] = click.Choice(field.choices)
     elif bounds is not None and bounds.is_share:
         settings["type"] = Share(bounds)
-        settings["default"] = None if field.default is None else f"{100 * field.default:g}%"
+        settings["default"] = None if field.default is None else show_value(field, field.default)
     elif bounds is not None:
         settings["type"] = _range_type(field.kind, bounds)
     elif field.kind is bool:
@@ -202,6 +201,13 @@ def _settings(field: OptionField) -> dict[str, Any]:
     else:
         settings["type"] = field.kind
     return settings
+
+
+def show_value(field: OptionField, value: Any) -> str:
+    """Return a field's value as a command line takes it: a share in per cent."""
+    if field.bounds is not None and field.bounds.is_share:
+        return f"{100 * value:g}%"
+    return f"{value:g}" if field.kind is float else str(value)
 
 
 def _range_type(kind: type, bounds: Bounds) -> click.ParamType:

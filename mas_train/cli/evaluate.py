@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mas_labels.system.command_line import SETTINGS, PathsCommand, run_command, version_option
+from mas_labels.system.command_line import SETTINGS, PathsCommand, field_option, run_command, version_option
 from mas_train.cli.options import (
-    Share,
     choose_compute,
     command_line,
     compute_options,
@@ -44,6 +44,9 @@ baseline_option = click.option(
 svm_option = click.option(
     "--svm-c", type=click.FloatRange(0, min_open=True), default=SVM_C, help="Weight of errors in the SVM."
 )
+
+
+probe_option = partial(field_option, ProbeOptions)
 
 
 def features_option(default: str) -> Any:
@@ -110,13 +113,9 @@ def retrieval(
     "--train", "Training shards; without them each group of the test shards is left out in turn.", False
 )
 @features_option("pooled")
-@click.option("--few", type=Share(), default="10%", help="Share of labels for the second figure.")
-@click.option(
-    "--draws", type=click.IntRange(1), default=ProbeOptions.draws, help="Draws of this share, averaged."
-)
-@click.option(
-    "--c", type=click.FloatRange(0, min_open=True), default=ProbeOptions.c, help="Weight of errors."
-)
+@probe_option("few")
+@probe_option("draws")
+@probe_option("c")
 @baseline_option
 @out_option("results/probe")
 @compute_options
@@ -131,6 +130,7 @@ def probe(
     **how: Any,
 ) -> None:
     """Linear classifier on frozen features: all labels and few; or leaving out groups, such as persons."""
+    options = ProbeOptions(few, draws, c)
     evaluation = _prepare(checkpoint, out, **how)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.probe import evaluate_groups, evaluate_probe
@@ -138,7 +138,7 @@ def probe(
 
     test = open_shards(list(shards))
     if train:
-        result = evaluate_probe(evaluation, open_shards(list(train)), test, ProbeOptions(few, draws, c))
+        result = evaluate_probe(evaluation, open_shards(list(train)), test, options)
     else:
         result = evaluate_groups(evaluation, test, c)
     click.echo(save_and_show(result, out))

@@ -2,58 +2,61 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mas_labels.errors import ConfigError
-from mas_labels.system.command_line import SETTINGS, PathsCommand, add_options, run_command, version_option
+from mas_labels.system.command_line import (
+    SETTINGS,
+    PathsCommand,
+    field_option,
+    run_command,
+    version_option,
+)
 from mas_labels.system.signals import EXIT_SIGNAL
 from mas_train.cli.options import (
-    INCOMPLETE_OPTION,
-    SCHEDULE_OPTION,
-    SPEED_OPTIONS,
-    Share,
     choose_compute,
     command_line,
     compute_options,
     out_option,
+    preset_option,
+    recipe_option,
     scratch_run_option,
     shards_option,
+    speed_options,
+    training_option,
 )
-from mas_train.recipe import BACKBONES, PRESETS
+from mas_train.recipe import FINETUNE_CHANGES, SCRATCH, Recipe, make_recipe
+from mas_train.training.options import FinetuneOptions
 
-DROPOUT = 0.5
-"""Of the fully connected layers: C3D's."""
+finetune_option = partial(field_option, FinetuneOptions)
 
 
 @click.command(cls=PathsCommand, context_settings=SETTINGS)
-@shards_option("--shards", "Training shards, folders of shards, or quoted patterns; many paths may follow.")
+@training_option("shards")
 @shards_option("--test-shards", "Test shards: with them the model is tested at the end.", required=False)
-@INCOMPLETE_OPTION
+@training_option("incomplete")
 @scratch_run_option
 @out_option("runs/finetune")
-@click.option(
-    "--init", required=True, help="Run or checkpoint whose convolutions are kept, or 'scratch' for none."
-)
-@click.option("--preset", type=click.Choice(list(PRESETS)), default="ucf101", help="Whose schedule is taken.")
-@click.option("--freeze", "frozen", is_flag=True, help="Train one linear layer only: a linear probe.")
-@click.option(
-    "--labels", "label_fraction", type=Share(), default="100%", help="Share of each class's videos to use."
-)
-@click.option("--epochs", type=click.IntRange(1), help="Passes over all clips.  [default: the preset's]")
-@click.option("--batch-size", type=click.IntRange(1), help="Clips a step.  [default: the preset's]")
-@click.option("--lr", "learning_rate", type=float, default=0.001, help="First learning rate.")
-@SCHEDULE_OPTION
-@click.option("--dropout", type=float, default=DROPOUT, help="Of the fully connected layers.")
-@click.option("--fc-width", type=click.IntRange(1), help="Of the fully connected layers.  [default: 2048]")
-@click.option("--width", type=float, help="Of a backbone from scratch.  [default: 1, the paper's]")
-@click.option("--backbone", type=click.Choice(BACKBONES), help="From scratch.  [default: c3d, the paper's]")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of everything drawn at random.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out after its last whole epoch.")
+@finetune_option("init", required=True, default=None)
+@preset_option
+@finetune_option("frozen", "--freeze")
+@finetune_option("label_fraction", "--labels")
+@recipe_option("epochs")
+@recipe_option("batch_size")
+@field_option(Recipe, "learning_rate", "--lr", default=FINETUNE_CHANGES["learning_rate"])
+@recipe_option("schedule")
+@field_option(Recipe, "dropout", default=FINETUNE_CHANGES["dropout"])
+@recipe_option("fc_width")
+@recipe_option("width", help="Factor of the backbone's channels, with --init scratch.")
+@recipe_option("backbone", help="Network to train, with --init scratch.")
+@field_option(Recipe, "seed")
+@training_option("resume")
 @compute_options
-@add_options(*SPEED_OPTIONS)
+@speed_options
 @version_option
 def command(
     shards: tuple[str, ...],
@@ -88,15 +91,15 @@ def command(
     from mas_train.evaluation.accuracy import evaluate_accuracy, load_scratch_run
     from mas_train.evaluation.protocol import make_evaluation
     from mas_train.evaluation.results import save_and_show
-    from mas_train.recipe import make_recipe
     from mas_train.training.finetune import finetune
-    from mas_train.training.finetune_state import FinetuneJob, FinetuneOptions
-    from mas_train.weights.backbone_weights import SCRATCH, backbone_entries, known_recipe, load_weights
+    from mas_train.training.finetune_state import FinetuneJob
+    from mas_train.weights.backbone_weights import backbone_entries, known_recipe, load_weights
 
     if (width is not None or backbone is not None) and init != SCRATCH:
         raise ConfigError(
             "--width and --backbone are for --init scratch: leave them out, the checkpoint has its own"
         )
+    options = FinetuneOptions(init, frozen, label_fraction)
     where = choose_compute(device, threads)
     train = open_training_shards(shards, incomplete)
     test = open_training_shards(test_shards, incomplete) if test_shards else None
@@ -110,7 +113,6 @@ def command(
     weights = load_weights(init, width or 1.0, changes["seed"], backbone or "c3d")
     schedule = make_recipe(preset, **changes)
     recipe = known_recipe({**vars(schedule), **backbone_entries(weights.recipe)})
-    options = FinetuneOptions(init, frozen, label_fraction)
     speed = (memory_format, compile, fused)
     job = FinetuneJob(recipe, options, train, out, where, workers, dict(weights.pretraining), *speed)
     if scratch_run is not None:

@@ -3,65 +3,88 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mas_labels.system.command_line import SETTINGS, PathsCommand, add_options, run_command, version_option
+from mas_labels.system.command_line import (
+    SETTINGS,
+    PathsCommand,
+    add_options,
+    run_command,
+    take_fields,
+    version_option,
+)
 from mas_labels.system.signals import EXIT_SIGNAL
 from mas_train.cli.options import (
-    INCOMPLETE_OPTION,
-    MEASURING_OPTIONS,
-    ORDER_OPTIONS,
-    RECIPE_OPTIONS,
-    SPEED_OPTIONS,
+    compute_options,
+    preset_option,
+    recipe_option,
+    speed_options,
+    training_option,
 )
-from mas_train.recipe import PRESETS, Recipe, make_recipe
+from mas_train.recipe import Recipe, make_recipe
+from mas_train.training.options import TrainingOptions
+
+optimisation_options = add_options(
+    recipe_option("epochs"),
+    recipe_option("batch_size"),
+    recipe_option("learning_rate", "--lr"),
+    recipe_option("schedule"),
+    recipe_option("momentum"),
+    recipe_option("weight_decay"),
+    recipe_option("weight_decay_on"),
+    recipe_option("bias_rate"),
+    recipe_option("clip_grad_norm"),
+    recipe_option("seed"),
+)
+network_options = add_options(
+    recipe_option("backbone"),
+    recipe_option("width"),
+    recipe_option("input_stride"),
+    recipe_option("fc_width"),
+    recipe_option("dropout"),
+    recipe_option("initialisation", "--init"),
+)
+target_options = add_options(
+    recipe_option("targets"),
+    recipe_option("target_scale"),
+    recipe_option("orientation"),
+    recipe_option("motion_weight"),
+    recipe_option("appearance_weight"),
+    recipe_option("shuffle_labels"),
+)
+measuring_options = add_options(
+    recipe_option("holdout"),
+    training_option("val_shards"),
+    training_option("val_steps"),
+    training_option("val_clips"),
+    training_option("log_steps"),
+    training_option("curves"),
+    training_option("tensorboard"),
+)
+order_options = add_options(
+    recipe_option("shuffle"), recipe_option("shuffle_window"), training_option("accumulate")
+)
 
 
 @click.command(cls=PathsCommand, context_settings=SETTINGS)
-@click.option(
-    "--shards",
-    multiple=True,
-    metavar="PATH...",
-    help="Shards, folders of shards, or quoted patterns; many paths may follow.",
-)
-@INCOMPLETE_OPTION
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs/pretrain"),
-    help="The run's folder.",
-)
-@click.option("--preset", type=click.Choice(list(PRESETS)), default="ucf101", help="The paper's recipe.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
-@click.option("--max-steps", type=click.IntRange(1), help="Steps in all.  [default: the recipe's epochs]")
-@click.option("--epochs", type=click.IntRange(1), help="Passes over all clips.  [default: the preset's]")
-@click.option(
-    "--batch-size", type=click.IntRange(1), help="Clips a step, over all processes.  [default: the preset's]"
-)
-@click.option("--lr", "learning_rate", type=float, help="First learning rate.  [default: the preset's]")
-@click.option("--clip-grad-norm", type=float, help="Largest gradient norm, 0 for no limit.  [default: 0]")
-@click.option("--dropout", type=float, help="Of the fully connected layers.  [default: 0]")
-@click.option("--width", type=float, help="Multiplies the backbone's channels.  [default: 1, the paper's]")
-@click.option("--fc-width", type=click.IntRange(1), help="Of the fully connected layers.  [default: 2048]")
-@click.option("--seed", type=click.IntRange(0), help="Of everything drawn at random.  [default: 0]")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to train."
-)
-@click.option(
-    "--workers", type=click.IntRange(0), default=2, help="Processes that read clips; 0: none of their own."
-)
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of torch.  [default: torch's choice]")
-@click.option(
-    "--checkpoint-steps", type=click.IntRange(1), default=250, help="Steps between two checkpoints."
-)
-@click.option(
-    "--log-steps", type=click.IntRange(1), default=10, help="Steps between two rows of metrics.csv."
-)
-@add_options(*RECIPE_OPTIONS, *MEASURING_OPTIONS, *ORDER_OPTIONS, *SPEED_OPTIONS)
+@training_option("shards", required=False)
+@training_option("incomplete")
+@training_option("out", default=Path("runs/pretrain"))
+@training_option("resume")
+@preset_option
+@training_option("max_steps", unset="the recipe's epochs")
+@training_option("checkpoint_steps")
+@optimisation_options
+@network_options
+@target_options
+@order_options
+@measuring_options
+@compute_options
+@speed_options
 @click.option("--print-config", is_flag=True, help="Print the recipe as JSON and exit.")
 @version_option
 def command(preset: str, print_config: bool, **values: Any) -> int:
@@ -71,17 +94,15 @@ def command(preset: str, print_config: bool, **values: Any) -> int:
     1 an error, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM, after a checkpoint. SIGUSR1
     saves a checkpoint, and the run goes on.
     """
-    of_recipe = {field.name for field in fields(Recipe)}
-    recipe = make_recipe(preset, **{name: value for name, value in values.items() if name in of_recipe})
+    recipe = make_recipe(preset, **take_fields(Recipe, values))
     if print_config:
         click.echo(json.dumps(asdict(recipe), indent=2))
         return 0
     if not values["shards"]:
         raise click.UsageError("Missing option '--shards': name the shards, such as --shards labels/*.h5")
-    from mas_train.training.options import TrainingOptions
+    options = TrainingOptions(**take_fields(TrainingOptions, values))
     from mas_train.training.pretrain import pretrain
 
-    options = TrainingOptions(**{name: value for name, value in values.items() if name not in of_recipe})
     result = pretrain(recipe, options, say=click.echo)
     return 0 if result.signal_number is None else EXIT_SIGNAL + result.signal_number
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
+
+from mas_labels.system.options import bounds, check_options
 
 FeatureKind = Literal["pooled", "mean", "pixels"]
 """``pooled``: the last convolution after the last pooling, flattened, 4096 numbers for C3D: the input of the
@@ -29,6 +31,9 @@ class ProbeOptions:
         Weight of errors against the penalty, for standardised features.
     """
 
-    few: float = 0.1
-    draws: int = 10
-    c: float = 10.0
+    few: float = field(default=0.1, metadata=bounds(above=0, at_most=1, is_share=True))
+    draws: int = field(default=10, metadata=bounds(at_least=1))
+    c: float = field(default=10.0, metadata=bounds(above=0))
+
+    def __post_init__(self) -> None:
+        check_options(self)

@@ -15,7 +15,8 @@ from mas_labels.errors import ConfigError, DatasetError, reason_of
 from mas_labels.shards import ShardSet
 from mas_train.evaluation.features import Extraction, VideoFeatures, backbone_features, extract
 from mas_train.evaluation.results import Result
-from mas_train.weights.backbone_weights import SCRATCH, Weights, load_weights
+from mas_train.recipe import SCRATCH
+from mas_train.weights.backbone_weights import Weights, load_weights
 
 FEATURE_FOLDER: Final = "features"
 """Name of the folder of cached features, next to that of the results: all protocols share it."""

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from mas_train.evaluation.published import TABLES
-from mas_train.recipe import TARGETS
+from mas_train.recipe import SCRATCH, TARGETS
 from mas_train.reproduce.plan import Step, label_step
 
-SCRATCH: Final = "scratch"
 UCF101, HMDB51, KINETICS = "ucf101", "hmdb51", "kinetics400"
 PLACES: Final = {UCF101: "$UCF101", HMDB51: "$HMDB51", KINETICS: "$KINETICS400"}
 """Place of each data set with classes and splits."""

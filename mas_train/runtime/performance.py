@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from mas_labels.errors import ConfigError, TrainingError
 from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
 from mas_labels.system.process import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, set_malloc_options
+from mas_train.runtime.names import MEMORY_FORMAT_NAMES
 
 
 def generator_states(device: torch.device) -> dict[str, Tensor]:
@@ -41,7 +42,7 @@ HALF_PRECISIONS: Final[Mapping[str, torch.dtype]] = MappingProxyType(
     {"bf16": torch.bfloat16, "fp16": torch.float16}
 )
 MEMORY_FORMATS: Final[Mapping[str, torch.memory_format]] = MappingProxyType(
-    {"channels_last_3d": torch.channels_last_3d, "contiguous": torch.contiguous_format}
+    {name: getattr(torch, attribute) for name, attribute in MEMORY_FORMAT_NAMES.items()}
 )
 TIMED_STEPS: Final = 3
 TIMED_CLIPS: Final = 8

@@ -20,10 +20,10 @@ from mas_train.model.classifier import Classifier
 from mas_train.recipe import Recipe
 from mas_train.runtime.performance import make_scaler
 from mas_train.training.engine import make_optimizer
+from mas_train.training.options import FinetuneOptions
 from mas_train.weights.backbone_weights import (
     FINETUNED,
     FINETUNED_VERSION,
-    SCRATCH,
     Weights,
     known_recipe,
     part_of,
@@ -57,25 +57,6 @@ def load_classifier(weights: Weights) -> Classifier:
 
 FINETUNE_METRICS_FILE: Final = "metrics.csv"
 FINETUNE_COLUMNS: Final = ("epoch", "learning_rate", "loss", "clip_accuracy", "seconds")
-
-
-@dataclass(frozen=True)
-class FinetuneOptions:
-    """What decides a fine-tuned model, beside its recipe and the shards.
-
-    Attributes
-    ----------
-    init
-        `SCRATCH`, or the checkpoint whose convolutions are kept, as it was given.
-    frozen
-        Keep the convolutions as they are and train one linear layer: a linear probe.
-    label_fraction
-        Share of each class's training videos that is used.
-    """
-
-    init: str = SCRATCH
-    frozen: bool = False
-    label_fraction: float = 1.0
 
 
 @dataclass

@@ -1,73 +1,121 @@
-"""Options of a pre-training run that do not decide the weights; importing them loads no torch."""
+"""Options of training that the command line shows; importing them does not load torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from mas_labels.system.options import bounds, check_options, choices
+from mas_train.recipe import SCRATCH
+from mas_train.runtime.names import DEVICES, MEMORY_FORMAT_NAMES
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a run is carried out: nothing here decides the weights, but for their last bits (device, threads).
+    """Options of how training is carried out: they decide no more than the last bits of the weights.
 
     Parameters
     ----------
     shards
-        Files, folders or patterns.
+        Shards, folders of shards, or quoted patterns; many paths may follow.
     out
         The run's folder.
     device
+        Device to compute on.
+
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     workers
-        Processes that read clips; 0 reads in the training process.
+        Processes that read clips; 0: the main process reads them.
     threads
-        CPU threads of torch; None for torch's own choice.
+        CPU threads of torch.
+
+        None: torch's choice.
     max_steps
-        Stop after so many steps, counted from the run's beginning; None for the recipe's epochs.
-    checkpoint_steps, log_steps
-        Steps between two checkpoints, and between two rows of `metrics.csv`.
+        Stop after this many steps, counted from the run's beginning.
+
+        None: after the recipe's epochs.
+    checkpoint_steps
+        Steps between two checkpoints.
+    log_steps
+        Steps between two rows of metrics.csv.
     resume
-        Go on from the newest checkpoint in `out`.
+        Resume the run in --out from its newest checkpoint.
     val_shards
-        More shards to measure on, beside the recipe's held-out videos.
+        Shards to measure on, besides the videos held out; many paths may follow.
     val_steps
         Steps between two measurements on held-out clips.
     val_clips
-        Held-out clips that are measured at most, spread evenly over all.
+        Largest number of held-out clips to measure on, spread evenly over all.
     tensorboard
         Write TensorBoard events as well.
     accumulate
-        Parts that a batch is taken in, for devices with little memory.
+        Parts in which a batch is computed, to save memory; their gradients are summed.
     memory_format
-        A key of `mas_train.runtime.performance.MEMORY_FORMATS`, or ``"auto"`` for the faster one of a short
-        measurement; None leaves the choice to `mas_train.runtime.performance.choose_memory_format`.
+        Memory layout of activations; auto measures which is faster.
+
+        None: the choice of `mas_train.runtime.performance.choose_memory_format`.
     compile
-        Whether to have torch compile the network.
+        Have torch compile the network.
     fused
-        Whether to take steps in one pass over the weights.
+        Update all weights in one fused pass.
     curves
         Draw the learning curves at the end.
     incomplete
-        Go on with shards whose folders lack others of their plan.
+        Train although shards of a folder's plan are missing.
+
+    Raises
+    ------
+    ConfigError
+        If an option is out of its range.
     """
 
     shards: Sequence[str | Path]
     out: Path
-    device: str = "auto"
-    workers: int = 2
-    threads: int | None = None
-    max_steps: int | None = None
-    checkpoint_steps: int = 250
-    log_steps: int = 10
+    device: str = field(default="auto", metadata=choices(DEVICES))
+    workers: int = field(default=2, metadata=bounds(at_least=0))
+    threads: int | None = field(default=None, metadata=bounds(at_least=1))
+    max_steps: int | None = field(default=None, metadata=bounds(at_least=1))
+    checkpoint_steps: int = field(default=250, metadata=bounds(at_least=1))
+    log_steps: int = field(default=10, metadata=bounds(at_least=1))
     resume: bool = False
     val_shards: Sequence[str | Path] = ()
-    val_steps: int = 500
-    val_clips: int = 1024
+    val_steps: int = field(default=500, metadata=bounds(at_least=1))
+    val_clips: int = field(default=1024, metadata=bounds(at_least=1))
     tensorboard: bool = False
-    accumulate: int = 1
-    memory_format: str | None = None
+    accumulate: int = field(default=1, metadata=bounds(at_least=1))
+    memory_format: str | None = field(default=None, metadata=choices(("auto", *MEMORY_FORMAT_NAMES)))
     compile: bool = False
     fused: bool = False
     curves: bool = True
     incomplete: bool = False
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """Options that decide a fine-tuned model, besides its recipe and the shards.
+
+    Attributes
+    ----------
+    init
+        Run or checkpoint whose convolutions are kept, or 'scratch' for random weights.
+    frozen
+        Keep the convolutions fixed and train one linear layer: a linear probe.
+    label_fraction
+        Share of each class's videos to train on.
+
+    Raises
+    ------
+    ConfigError
+        If an option is out of its range.
+    """
+
+    init: str = SCRATCH
+    frozen: bool = False
+    label_fraction: float = field(default=1.0, metadata=bounds(above=0, at_most=1, is_share=True))
+
+    def __post_init__(self) -> None:
+        check_options(self)

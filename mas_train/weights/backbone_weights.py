@@ -14,13 +14,11 @@ from torch import Tensor
 from mas_labels.errors import CheckpointError
 from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
-from mas_train.recipe import Recipe, make_recipe
+from mas_train.recipe import SCRATCH, Recipe, make_recipe
 from mas_train.weights.backbone_file import find_checkpoint_file, load_backbone
 from mas_train.weights.checkpoint import CHECKPOINT_FORMATS, load_checkpoint
 from mas_train.weights.tensor_file import read_tensors
 
-SCRATCH: Final = "scratch"
-"""Stands for first weights, drawn at random, in place of a checkpoint."""
 FINETUNED: Final = "mas-finetune-checkpoint"
 FINETUNED_VERSION: Final = 2
 FINETUNED_FILE: Final = "finetuned.pt"

@@ -121,11 +121,11 @@ def test_every_option_has_help() -> None:
         (["--shards", "TINY", "--out", "OUT", "--batch-size", "0"], 2, "--batch-size"),
         (["--shards", "nowhere/*.h5", "--out", "OUT"], 1, "error: no shards match 'nowhere/*.h5'"),
         (["--shards", "TINY", "--out", "OUT", "--batch-size", "13"], 1, "error: a batch of 13 is larger"),
-        (["--shards", "TINY", "--out", "OUT", "--lr", "-1"], 1, "error: learning_rate must be more than 0"),
+        (["--shards", "TINY", "--out", "OUT", "--lr", "-1"], 2, "'--lr': -1.0 is not in the range x>0"),
         (
             ["--shards", "TINY", "--out", "OUT", "--holdout", "some"],
             2,
-            "'some' is no share: give one such as 5%",
+            "expected a share, 0 or more and less than 1, found 'some': give one such as 5%",
         ),
         (
             ["--shards", "TINY", "--out", "OUT", "--holdout", "95%"],
@@ -176,7 +176,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     [
         ("pretrain", "--shards a.h5 --out run"),
         ("finetune", "--shards a.h5 --init run --out tuned"),
-        ("evaluate", "table ."),
+        ("evaluate", "accuracy --checkpoint run --shards a.h5"),
         ("evaluate", "probe --checkpoint run --shards a.h5"),
         ("export", "."),
         ("reproduce", "pilots --root . --dry-run"),

@@ -13,10 +13,11 @@ from mas_labels.errors import CheckpointError, ConfigError, TrainingError
 from mas_labels.shards.shard_set import ShardSet
 from mas_train.data.few_labels import label_clips
 from mas_train.data.views import draw_crops
-from mas_train.recipe import make_recipe
+from mas_train.recipe import SCRATCH, make_recipe
 from mas_train.training.finetune import finetune
-from mas_train.training.finetune_state import FinetuneJob, FinetuneOptions
-from mas_train.weights.backbone_weights import SCRATCH, load_weights, weights_digest
+from mas_train.training.finetune_state import FinetuneJob
+from mas_train.training.options import FinetuneOptions
+from mas_train.weights.backbone_weights import load_weights, weights_digest
 from mas_train.weights.tensor_file import write_tensors
 
 CPU = torch.device("cpu")
