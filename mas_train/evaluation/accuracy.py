@@ -93,7 +93,7 @@ def video_accuracy(
     Of classes with equal scores the one with the lower number ranks higher.
     """
     scores, truth, failed_truth = np.asarray(scores), np.asarray(truth), np.asarray(failed_truth, np.int64)
-    _check(scores, truth, failed_truth)
+    _check_scores(scores, truth, failed_truth)
     n_classes, n_videos = scores.shape[1], len(truth) + len(failed_truth)
     best = np.argsort(-scores, axis=1, kind="stable")[:, :TOP_K]
     confusion = np.zeros((n_classes, n_classes + 1), np.int64)
@@ -112,7 +112,7 @@ def video_accuracy(
     )
 
 
-def _check(
+def _check_scores(
     scores: NDArray[np.floating], truth: NDArray[np.integer], failed_truth: NDArray[np.integer]
 ) -> None:
     """Refuse scores and classes that do not fit together."""
@@ -199,8 +199,8 @@ def evaluate_accuracy(
     scratch_run
         Folder or checkpoint of the baseline: the same network fine-tuned from random weights.
     leaks
-        What the training and the test share, if that is known better than by the names of videos and groups
-        that the model keeps.
+        Sentences about leaks between training and test; None derives them from the names of videos and
+        groups that the model keeps.
 
     Raises
     ------
@@ -215,8 +215,8 @@ def evaluate_accuracy(
     scratch = None if scratch_run is None else load_scratch_run(scratch_run, weights.content)
     dataset_and_split(shards)  # refuses mixed shards before the work
     scores = score_videos(evaluation, weights, shards)
-    accuracy = _measure(scores)
-    random = {} if scratch is None else _figures(_measure(score_videos(evaluation, scratch, shards)))
+    accuracy = _measure_scores(scores)
+    random = {} if scratch is None else _figures(_measure_scores(score_videos(evaluation, scratch, shards)))
     classes = [*weights.content["classes"]]
     draw_confusion(accuracy.confusion, classes, evaluation.out / "confusion.png")
     _write_classes(accuracy, classes, evaluation.out / CLASSES_FILE)
@@ -231,7 +231,7 @@ def evaluate_accuracy(
     return make_result(evaluation, "accuracy", shards, scores, _figures(accuracy), random, details)
 
 
-def _measure(scores: VideoFeatures) -> Accuracy:
+def _measure_scores(scores: VideoFeatures) -> Accuracy:
     known = has_class(scores)
     return video_accuracy(scores.values[known], scores.classes[known], scores.failed_classes)
 
@@ -255,7 +255,7 @@ def load_scratch_run(source: str, expected: Mapping[str, Any]) -> Weights:
     source
         Its folder or checkpoint.
     expected
-        How the evaluated run was trained: its checkpoint's content, or `FinetuneJob.origin`.
+        Training options of the evaluated run: its checkpoint's content, or `FinetuneJob.origin`.
 
     Raises
     ------

@@ -281,7 +281,7 @@ def evaluate_aslan(evaluation: Evaluation, shards: ShardSet, pairs: Pairs, view:
     shards
         The samples.
     pairs, view
-        The pairs to decide, and whether they are View 1 or 2.
+        The pairs to decide, and the number of their view, 1 or 2.
     c
         Weight of errors in the SVM.
 

@@ -23,7 +23,7 @@ class Pairs(NamedTuple):
     second: NDArray[np.int64]
     """(P,), number of the second sample."""
     same: NDArray[np.bool_]
-    """(P,), whether both show the same action."""
+    """(P,), true if both show the same action."""
     split: NDArray[np.int64]
     """(P,), number of each pair's split, from 0."""
 

@@ -150,7 +150,7 @@ def extract(
     output
         Function from views (B, 3, 16, 112, 112) to features (B, D).
     kind
-        Name of the output, by which the cache tells outputs of the same weights apart.
+        Name of the output, by which the cache distinguishes outputs of the same weights.
     pixel_mean
         Mean of R, G and B, which is subtracted from the views.
     shards
@@ -279,7 +279,7 @@ def _read_cache(folder: Path | None, name: str) -> NDArray[np.float32] | None:
     except (OSError, MemoryError) as error:
         raise unavailable(path, error) from error
     except (ValueError, EOFError) as error:
-        raise DatasetError(f"{path} is damaged ({error}): remove it, it will be computed again") from error
+        raise DatasetError(f"{path} is corrupt ({error}): remove it, it will be computed again") from error
 
 
 def _write_cache(folder: Path | None, name: str, values: NDArray[np.float32]) -> None:

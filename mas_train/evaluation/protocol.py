@@ -1,4 +1,4 @@
-"""The parts that all protocols share: what is evaluated and how, the random baseline, the result."""
+"""Shared by all protocols: the options of an evaluation, the random baseline, the result."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Evaluation:
     weights
         The weights to evaluate.
     extraction
-        How features are computed.
+        Device, workers and cache of computing features.
     out
         Folder of the result and its pictures.
     command
         The command line, kept in the result.
     feature_kind
-        One of `mas_train.evaluation.features.FEATURE_KINDS`.
+        One of `mas_train.evaluation.options.FEATURE_KINDS`.
     baseline
         True to measure random weights of the same backbone, too.
     """

@@ -65,7 +65,7 @@ def retrieval_accuracy(
     Of equally near videos the one earlier in the gallery counts as nearer.
     """
     gallery, queries = np.asarray(gallery), np.asarray(queries)
-    _check(gallery, gallery_classes, queries, query_classes)
+    _check_retrieval(gallery, gallery_classes, queries, query_classes)
     gallery = normalise_rows(gallery)
     hits = dict.fromkeys(NEIGHBOURS, 0)
     for start in range(0, len(queries), QUERY_BLOCK):
@@ -77,7 +77,7 @@ def retrieval_accuracy(
     return {k: count / (len(queries) + failed_queries) for k, count in hits.items()}
 
 
-def _check(
+def _check_retrieval(
     gallery: NDArray[np.floating],
     gallery_classes: NDArray[np.integer],
     queries: NDArray[np.floating],
@@ -239,10 +239,10 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
     train = evaluation.features(evaluation.weights, gallery)
     test = evaluation.features(evaluation.weights, queries)
     tested = test.in_classes(match)
-    figures = _measure(train, tested)
+    figures = _measure_retrieval(train, tested)
     draw_neighbours(train, gallery, test, queries, evaluation.out / "neighbours.png")
     random = evaluation.random_figures(
-        lambda weights: _measure(
+        lambda weights: _measure_retrieval(
             evaluation.features(weights, gallery), evaluation.features(weights, queries).in_classes(match)
         )
     )
@@ -256,7 +256,7 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
     return make_result(evaluation, "retrieval", queries, tested, figures, random, details)
 
 
-def _measure(train: VideoFeatures, test: VideoFeatures) -> dict[str, float]:
+def _measure_retrieval(train: VideoFeatures, test: VideoFeatures) -> dict[str, float]:
     """Return top-k retrieval accuracy of videos whose classes are numbered alike."""
     in_gallery, in_test = has_class(train), has_class(test)
     shares = retrieval_accuracy(

@@ -49,7 +49,7 @@ def leave_one_out(
         If scikit-learn is not installed.
     """
     features, classes = np.asarray(features), np.asarray(classes)
-    _check(features, classes)
+    _check_recognition(features, classes)
     svm = require_sklearn()
     rows = normalise_rows(features)
     kernel = rows @ rows.T  # (V, V): computed once, each fit uses a part of it
@@ -61,7 +61,7 @@ def leave_one_out(
     return predicted
 
 
-def _check(features: NDArray[np.floating], classes: NDArray[np.integer]) -> None:
+def _check_recognition(features: NDArray[np.floating], classes: NDArray[np.integer]) -> None:
     """Refuse features and classes that no SVM can be trained on."""
     if features.ndim != 2 or classes.shape != features.shape[:1]:
         raise InputError(
@@ -95,13 +95,15 @@ def evaluate_yupenn(evaluation: Evaluation, shards: ShardSet, c: float) -> Resul
     """
     dataset_and_split(shards)  # refuses mixed shards before the work
     features = evaluation.features(evaluation.weights, shards)
-    figures = _measure(features, c)
-    random = evaluation.random_figures(lambda weights: _measure(evaluation.features(weights, shards), c))
+    figures = _measure_leave_one_out(features, c)
+    random = evaluation.random_figures(
+        lambda weights: _measure_leave_one_out(evaluation.features(weights, shards), c)
+    )
     details = {"features": evaluation.feature_kind, "svm_c": c}
     return make_result(evaluation, "yupenn", shards, features, figures, random, details)
 
 
-def _measure(features: VideoFeatures, c: float) -> dict[str, float]:
+def _measure_leave_one_out(features: VideoFeatures, c: float) -> dict[str, float]:
     """Return the accuracy of leave-one-out recognition."""
     known = has_class(features)
     predicted = leave_one_out(features.values[known], features.classes[known], c)

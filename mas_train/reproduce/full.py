@@ -67,12 +67,12 @@ def ucf101_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
     steps = [_labels(UCF101, "train1", scale), _labels(UCF101, "test1", scale, FRAMES_ONLY)]
     steps += _other_labels(places, scale)
     steps += [_pretrain(UCF101, targets, "train1", scale) for targets in pretrained]
-    steps.append(_finetune(UCF101, SCRATCH, scale))
-    steps += [_finetune(UCF101, source, scale, with_baseline=True) for source in pretrained]
+    steps.append(_finetune_split1(UCF101, SCRATCH, scale))
+    steps += [_finetune_split1(UCF101, source, scale, with_baseline=True) for source in pretrained]
     if "$HMDB51" in places:
-        steps.append(_finetune(HMDB51, SCRATCH, scale))
+        steps.append(_finetune_split1(HMDB51, SCRATCH, scale))
         sources = ("appearance", "motion", "joint")
-        steps += [_finetune(HMDB51, source, scale, with_baseline=True) for source in sources]
+        steps += [_finetune_split1(HMDB51, source, scale, with_baseline=True) for source in sources]
     steps.append(_retrieval(scale))
     weights = {"random": SCRATCH, "supervised": "finetuned/ucf101-scratch", "joint": "runs/joint"}
     weights["joint-tuned"] = "finetuned/ucf101-joint"
@@ -93,9 +93,9 @@ def kinetics_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
     steps += [_labels(UCF101, part, scale, FRAMES_ONLY) for part in ("train1", "test1")]
     steps += _other_labels(places, scale)
     steps.append(_pretrain(KINETICS, "joint", "train", scale))
-    steps.append(_finetune(UCF101, "joint", scale))
+    steps.append(_finetune_split1(UCF101, "joint", scale))
     if "$HMDB51" in places:
-        steps.append(_finetune(HMDB51, "joint", scale))
+        steps.append(_finetune_split1(HMDB51, "joint", scale))
     steps.append(_retrieval(scale))
     return [*steps, *_similarity_and_scenes({"joint": "runs/joint"}, places, scale)]
 
@@ -133,7 +133,7 @@ def _pretrain(dataset: str, targets: str, split: str, scale: Scale) -> Step:
     return Step(f"pretrain-{targets}", command, (f"label-{dataset}-{split}",), f"{out}/checkpoints/*.pt")
 
 
-def _finetune(dataset: str, source: str, scale: Scale, with_baseline: bool = False) -> Step:
+def _finetune_split1(dataset: str, source: str, scale: Scale, with_baseline: bool = False) -> Step:
     """Return the step that fine-tunes for a data set's split 1: tables 1 to 4."""
     train, test, out = f"{dataset}-train1", f"{dataset}-test1", f"finetuned/{dataset}-{source}"
     init = SCRATCH if source == SCRATCH else f"runs/{source}"

@@ -88,7 +88,7 @@ def run_plan(
     work: Path,
     places: Mapping[str, Path],
     jobs: int = 2,
-    say: Callable[[str], None] = print,
+    report: Callable[[str], None] = print,
 ) -> None:
     """Run all steps that are not done, in the plan's order as far as their dependencies allow.
 
@@ -102,7 +102,7 @@ def run_plan(
         Path of each place that commands name, such as ``$ROOT``.
     jobs
         Number of steps that run at the same time.
-    say
+    report
         Called with one line of text per step.
 
     Raises
@@ -118,7 +118,7 @@ def run_plan(
         resolve_command(step, places, work, sys.executable)
     done = done_steps(steps, work)
     waiting = [step for step in steps if step.name not in done]
-    say(f"{len(steps)} steps, {len(done)} of them done")
+    report(f"{len(steps)} steps, {len(done)} of them done")
     running: dict[Step, RunningStep] = {}
     failures: list[str] = []
     with _lock_folder(work), _terminate_on_exit(running):
@@ -132,7 +132,7 @@ def run_plan(
                 failure = _finish(step, running.pop(step), work)
                 failures += [failure] if failure else []
                 done |= set() if failure else {step.name}
-                say(f"{len(done)}/{len(steps)} {step.name}{': failed' if failure else ''}")
+                report(f"{len(done)}/{len(steps)} {step.name}{': failed' if failure else ''}")
     if failures:
         raise StepError("\n".join(failures))
 

@@ -23,7 +23,7 @@ STANDARD: Final = ("--target-scale", "standard", "--orientation", "sin-cos", "--
 
 @dataclass(frozen=True)
 class Condition:
-    """One row of the tables: how a network is pre-trained."""
+    """One row of the tables: a way of pre-training a network."""
 
     title: str
     options: tuple[str, ...]
@@ -145,7 +145,9 @@ def small_plan(experiment: Experiment) -> list[Step]:
         blocks.append((priority, _condition_steps(experiment, split, condition, seed)))
         if condition in split.finetuned:
             priority = 1 if condition in ("random", "joint") else 3
-            tuned = [_finetune(experiment, split, condition, seed, share) for share in experiment.shares]
+            tuned = [
+                _finetune_network(experiment, split, condition, seed, share) for share in experiment.shares
+            ]
             blocks.append((priority, tuned))
     for _, block in sorted(blocks, key=lambda prioritised: prioritised[0]):
         steps += block
@@ -227,7 +229,7 @@ def _frozen_measures(experiment: Experiment, split: Split, name: str, after: tup
     return [retrieval, probe, *([transfer] if experiment.weizmann else [])]
 
 
-def _finetune(experiment: Experiment, split: Split, condition: str, seed: int, share: str) -> Step:
+def _finetune_network(experiment: Experiment, split: Split, condition: str, seed: int, share: str) -> Step:
     """Return the step that fine-tunes a network with a share of the labels, and tests it."""
     name = network_name(split, condition, seed)
     out = f"finetuned/{share}-{name}"

@@ -89,7 +89,7 @@ def test_cached_features_are_not_computed_again(
             features(1)
     assert len(list(tmp_path.iterdir())) == 1
     next(tmp_path.iterdir()).write_bytes(b"cut")
-    with pytest.raises(DatasetError, match=r"is damaged .* remove it"):
+    with pytest.raises(DatasetError, match=r"is corrupt .* remove it"):
         features(0)
 
 

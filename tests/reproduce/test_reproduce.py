@@ -159,7 +159,7 @@ def test_a_run_keeps_done_steps_and_reports_failed_ones(tmp_path: Path) -> None:
     assert read_mark(tmp_path, bad) is None
     (tmp_path / "logs" / "good.log").unlink()
     messages: list[str] = []
-    run_plan([good], tmp_path, {}, say=messages.append)
+    run_plan([good], tmp_path, {}, report=messages.append)
     assert messages == ["1 steps, 1 of them done"]
     assert not (tmp_path / "logs" / "good.log").exists()
 
