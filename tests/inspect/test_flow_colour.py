@@ -1,4 +1,4 @@
-"""Flow as colours: known hues at known directions."""
+"""Colour coding of flow: known hues in known directions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mas_labels.inspect.flow_colour import colour_wheel, flow_colours, largest_l
         (2, 0, (191, 0, 0)),  # beyond the scale: darker
     ],
 )
-def test_known_hues_at_known_directions(u: float, v: float, colour: tuple[int, int, int]) -> None:
+def test_known_hues_in_known_directions(u: float, v: float, colour: tuple[int, int, int]) -> None:
     assert tuple(flow_colours(np.array([u, v]), 1.0).tolist()) == colour
 
 
@@ -37,7 +37,7 @@ def test_the_wheel_has_55_hues_of_full_colour() -> None:
     ])  # fmt: skip
 
 
-def test_the_legend_shows_direction_where_it_points() -> None:
+def test_the_legend_shows_each_direction_on_its_side() -> None:
     wheel = colour_wheel(101)
     assert tuple(wheel[50, 50]) == (255, 255, 255) == tuple(wheel[0, 0])
     assert tuple(wheel[50, 100]) == (255, 0, 0)
@@ -45,7 +45,7 @@ def test_the_legend_shows_direction_where_it_points() -> None:
 
 
 @given(st.floats(0, 2 * np.pi), st.floats(0.01, 1), st.floats(0.1, 50))
-def test_only_the_length_over_the_scale_counts(angle: float, length: float, scale: float) -> None:
+def test_only_the_length_relative_to_the_scale_counts(angle: float, length: float, scale: float) -> None:
     vector = length * np.array([np.cos(angle), np.sin(angle)])
     one, other = flow_colours(vector, 1.001), flow_colours(scale * vector, 1.001 * scale)
     np.testing.assert_allclose(one.astype(int), other.astype(int), atol=1)
@@ -53,7 +53,7 @@ def test_only_the_length_over_the_scale_counts(angle: float, length: float, scal
     assert one.max() >= 254 and one.min() == pytest.approx(255 * (1 - length / 1.001), abs=1.5)
 
 
-def test_the_scale_is_that_of_the_longest_vectors() -> None:
+def test_the_scale_is_the_length_of_the_longest_vectors() -> None:
     flow = np.zeros((10, 10, 2))
     assert largest_length(flow) == 0.1
     flow[..., 0] = 3
@@ -61,7 +61,7 @@ def test_the_scale_is_that_of_the_longest_vectors() -> None:
     assert largest_length(flow) == 5
 
 
-def test_what_is_no_flow_is_refused() -> None:
+def test_invalid_flow_is_refused() -> None:
     for flow, largest in ((np.zeros((3, 3)), 1.0), (np.full(2, np.nan), 1.0), (np.zeros(2), 0.0)):
         with pytest.raises(InputError):
             flow_colours(flow, largest)

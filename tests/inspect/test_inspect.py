@@ -1,4 +1,4 @@
-"""Pictures of clips: what they show is where the labels say, and no text lies on another."""
+"""Pictures of clips: they show what the labels state, and no texts overlap."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def shards(tiny_shards: list[Path]) -> ShardSet:
 
 
 def outlines(axes: object) -> list[tuple[float, ...]]:
-    """Bounding boxes (left, top, right, bottom) of the thick contours."""
+    """Return the bounding boxes (left, top, right, bottom) of the thick contours."""
     thick = [lines for lines in axes.collections if lines.get_linewidths()[0] > 2]
     boxes = [lines.get_paths()[0].get_extents() for lines in thick]
     return [tuple(np.round([box.x0, box.y0, box.x1, box.y1], 1).tolist()) for box in boxes]
@@ -83,7 +83,7 @@ def test_colour_numbers_name_the_octant_of_their_convention() -> None:
     ]
 
 
-def test_the_winning_blocks_are_outlined() -> None:
+def test_the_labelled_blocks_are_outlined() -> None:
     axes = figures.Figure().add_subplot()
     draw_motion(axes, FRAME, "grid", {**ONES, "grid_ul": 6, "grid_vl": 16}, PAPER)
     assert outlines(axes) == [(27.5, 27.5, 55.5, 55.5), (83.5, 83.5, 111.5, 111.5)]
@@ -118,7 +118,7 @@ def test_a_picture_shows_the_view_and_its_labels(shards: ShardSet, view: int) ->
     assert shown == dict(zip(LABEL_NAMES, clip.view_labels[view].tolist(), strict=True))
 
 
-def test_no_text_lies_on_another_or_out_of_the_picture(shards: ShardSet) -> None:
+def test_no_texts_overlap_or_leave_the_picture(shards: ShardSet) -> None:
     figure = shards[0].show(3).figure
     figure.draw_without_rendering()
     texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
@@ -133,7 +133,7 @@ def test_no_text_lies_on_another_or_out_of_the_picture(shards: ShardSet) -> None
             assert apart, (text, other)
 
 
-def test_names_with_dollars_and_without_end_and_clips_without_boundaries(tmp_path: Path) -> None:
+def test_names_with_dollars_long_names_and_clips_without_boundaries(tmp_path: Path) -> None:
     name = "a $x^$ " + 120 * "long" + ".avi"
     name = name[:200] + ".avi"
     write_video(tmp_path / "videos" / name, moving_texture(16, 120, 160, 2, 0))
@@ -161,7 +161,7 @@ def test_the_flow_panel_shows_colours_arrows_and_its_scale() -> None:
     assert (box.x0, box.y0, box.width, box.height) == (28.5, 7.5, 112, 112)
 
 
-def test_values_stand_beside_their_shares() -> None:
+def test_values_are_written_with_their_shares() -> None:
     counts = LabelCounts()
     labels = np.ones((3, 1, 27), np.uint8)
     labels[0, 0, LABEL_NAMES.index("C")] = 8
@@ -174,23 +174,23 @@ def test_values_stand_beside_their_shares() -> None:
     assert len(axes.texts) == 2 * 27
 
 
-def test_what_is_computed_again_is_said_and_near_to_what_is_stored(shards: ShardSet) -> None:
+def test_recomputed_data_is_named_and_close_to_stored_data(shards: ShardSet) -> None:
     seen = SeenClip(shards[0])
     assert seen.flow_source == "computed again from the stored frames" and seen.boundaries_source == "stored"
-    stored, again = seen.boundaries, motion_boundaries(seen.flow)
-    for one, other in zip(stored, again, strict=True):
+    stored, recomputed = seen.boundaries, motion_boundaries(seen.flow)
+    for one, other in zip(stored, recomputed, strict=True):
         assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.8
     assert seen.field_magnitudes.shape == (2, 15)
 
 
-def test_a_notebook_shows_the_picture(shards: ShardSet, tmp_path: Path) -> None:
+def test_a_notebook_displays_the_picture(shards: ShardSet, tmp_path: Path) -> None:
     picture = shards[0].show(1, shares=False)
     assert picture._repr_png_().startswith(b"\x89PNG")
     with pytest.raises(ConfigError, match="cannot write"):
         picture.save(tmp_path / "nowhere" / "a.png")
 
 
-def test_files(shards: ShardSet, tmp_path: Path) -> None:
+def test_pictures_are_written_to_files(shards: ShardSet, tmp_path: Path) -> None:
     save_clip_figure(shards, 1, 3, tmp_path / "a.png")
     save_clip_figure(shards, 1, 3, tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -208,7 +208,7 @@ def test_files(shards: ShardSet, tmp_path: Path) -> None:
         clip_figure(shards[0], -1)
 
 
-def test_without_matplotlib_the_error_says_what_to_install(
+def test_without_matplotlib_the_error_names_the_extra_to_install(
     shards: ShardSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)

@@ -1,4 +1,4 @@
-"""docs/format.md is enough: a reader made from it alone reads, checks and decodes shards of every kind."""
+"""docs/format.md is sufficient: a reader written from it alone reads, checks and decodes any shard."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def videos(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_page_is_enough_to_read_a_shard(videos, tmp_path, kind):
+def test_the_page_is_sufficient_to_read_a_shard(videos, tmp_path, kind):
     listing = find_videos(load_manifest(FOLDER_MANIFEST), videos)
     options = LabelConfig(flow="dis", view_stride_pixels=59, **KINDS[kind])
     run(plan_shards(listing, "all", 2), options, videos, tmp_path)
@@ -69,8 +69,8 @@ def test_the_page_is_enough_to_read_a_shard(videos, tmp_path, kind):
     assert frames == [hashlib.sha256(clip.frames.tobytes()).hexdigest() for clip in shards]
 
 
-def test_a_view_is_cut_as_the_page_says(videos, tmp_path):
-    """Appearance labels are those of the view's pixels alone."""
+def test_a_view_is_cropped_as_the_page_says(videos, tmp_path):
+    """Appearance labels follow from the view's pixels alone."""
     listing = find_videos(load_manifest(FOLDER_MANIFEST), videos)
     options = LabelConfig(flow="dis", view_stride_pixels=30, frames="raw")
     run(plan_shards(listing, "all", 9, limit=1), options, videos, tmp_path)

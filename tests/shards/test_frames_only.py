@@ -1,4 +1,4 @@
-"""Shards of frames without labels: made, read, shown, refused by the trainer, resumed."""
+"""Shards of frames without labels: written, read, drawn, refused by the trainer, resumed."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def make(root: Path, out: Path, *options: str) -> Result:
 def frames_only(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     """The shards of `tiny_videos` without labels, clips overlapping by 8 frames."""
     out = tmp_path_factory.mktemp("frames")
-    shown = make(tiny_videos, out, "--frames-only", "--clip-stride", "8")
-    assert shown.exit_code == 3, shown.output  # three videos cannot be used
+    result = make(tiny_videos, out, "--frames-only", "--clip-stride", "8")
+    assert result.exit_code == 3, result.output  # three videos cannot be used
     return open_shards(out)
 
 
-def test_they_hold_clips_every_8_frames_and_nothing_of_flow(frames_only: ShardSet) -> None:
+def test_they_hold_clips_every_8_frames_and_no_flow_or_labels(frames_only: ShardSet) -> None:
     assert not frames_only.has_labels and frames_only.views.shape == (0, 3)
     assert {clip.start_frame for clip in frames_only} == {0, 8, 16}
     assert [video.clips for video in frames_only.videos] == [
@@ -60,20 +60,20 @@ def test_they_hold_clips_every_8_frames_and_nothing_of_flow(frames_only: ShardSe
     assert "frames only" in repr(frames_only)
 
 
-def test_their_frames_are_those_of_labelled_shards(frames_only: ShardSet, tiny_shards: list[Path]) -> None:
+def test_their_frames_equal_those_of_labelled_shards(frames_only: ShardSet, tiny_shards: list[Path]) -> None:
     labelled = {(clip.video, clip.start_frame): clip.frames for clip in open_shards(tiny_shards)}
-    ours = {(clip.video, clip.start_frame): clip.frames for clip in frames_only}
-    assert len(labelled) == 12 and labelled.keys() < ours.keys()
+    frames_of = {(clip.video, clip.start_frame): clip.frames for clip in frames_only}
+    assert len(labelled) == 12 and labelled.keys() < frames_of.keys()
     for key, frames in labelled.items():
-        np.testing.assert_array_equal(ours[key], frames)
+        np.testing.assert_array_equal(frames_of[key], frames)
 
 
 def test_they_verify_and_a_resumed_run_keeps_them(frames_only: ShardSet, tiny_videos: Path) -> None:
     with Shard(frames_only.paths[0]) as shard:
         shard.verify()
     before = frames_only.paths[0].read_bytes()
-    shown = make(tiny_videos, frames_only.paths[0].parent, "--frames-only", "--clip-stride", "8")
-    assert "1 of 1 shards were finished before" in shown.output
+    result = make(tiny_videos, frames_only.paths[0].parent, "--frames-only", "--clip-stride", "8")
+    assert "1 of 1 shards were finished before" in result.output
     assert frames_only.paths[0].read_bytes() == before
     labelled = make(tiny_videos, frames_only.paths[0].parent, "--clip-stride", "8")
     assert labelled.exit_code == 1 and "frames_only was True, is now False" in labelled.output
@@ -102,11 +102,13 @@ def test_labels_without_views_and_views_without_labels_are_refused(
             Shard(copy)
 
 
-def test_flow_cannot_be_kept_where_none_is_computed(tiny_videos: Path, tmp_path: Path) -> None:
+def test_storing_flow_needs_flow_to_be_computed(tiny_videos: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="frames_only: no flow is computed"):
         LabelConfig(frames_only=True)
-    shown = make(tiny_videos, tmp_path / "out", "--frames-only", "--store-flow")
-    assert shown.exit_code == 1 and "no flow is computed" in shown.output and not (tmp_path / "out").exists()
+    result = make(tiny_videos, tmp_path / "out", "--frames-only", "--store-flow")
+    assert (
+        result.exit_code == 1 and "no flow is computed" in result.output and not (tmp_path / "out").exists()
+    )
 
 
 def test_the_page_and_the_picture_say_that_there_are_no_labels(frames_only: ShardSet, tmp_path: Path) -> None:
@@ -118,7 +120,7 @@ def test_the_page_and_the_picture_say_that_there_are_no_labels(frames_only: Shar
         clip_figure(frames_only[0])
 
 
-def test_the_trainer_refuses_them_with_the_remedy(frames_only: ShardSet) -> None:
+def test_the_trainer_refuses_them_and_names_the_remedy(frames_only: ShardSet) -> None:
     from mas_train.data.clips import ClipDataset
 
     with pytest.raises(

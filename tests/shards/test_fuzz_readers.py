@@ -1,4 +1,4 @@
-"""Damaged shards and checkpoints, read in a process of their own so that a crash is seen as one."""
+"""Corrupted shards and checkpoints, read in a separate process so that a crash is detected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HERE = Path(__file__).parents[1]
 
 
 def read_mutants(kind, path, seed, count, positions=()):
-    """Return how often each thing happened; fails if the reader crashed or raised what is not ours."""
+    """Return how often each outcome occurred; fail if the reader crashed or raised a foreign exception."""
     command = [sys.executable, HERE / "helpers" / "read_mutants.py", kind, path, str(seed), str(count)]
     command += [",".join(map(str, positions))] if len(positions) else []
     environment = {**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent}"}
@@ -37,11 +37,11 @@ def small_shard(tmp_path_factory):
 
 
 def structural_bytes(path):
-    """Positions of all bytes that belong to no chunk of data: HDF5's tables, padding, the file digest."""
+    """Return the positions of all bytes outside of chunks: HDF5's tables, padding, the file digest."""
     whole, table = path.read_bytes(), np.ones(path.stat().st_size, bool)
     with h5py.File(path) as file:
 
-        def forget(name, item):
+        def exclude_chunks(name, item):
             if isinstance(item, h5py.Dataset) and item.chunks:
                 for number in range(item.id.get_num_chunks()):
                     chunk = item.id.get_chunk_info(number)
@@ -52,11 +52,11 @@ def structural_bytes(path):
                     )
                     table[chunk.byte_offset + at :][: chunk.size] = False
 
-        file.visititems(forget)
+        file.visititems(exclude_chunks)
     return np.flatnonzero(table)
 
 
-def test_structural_bytes_are_what_is_left_of_the_chunks(small_shard):
+def test_structural_bytes_are_those_outside_of_chunks(small_shard):
     positions = structural_bytes(small_shard)
     assert set(range(FILE_DIGEST_BYTES)) < set(positions.tolist())
     assert 5_000 < len(positions) < 60_000 < small_shard.stat().st_size
@@ -85,7 +85,7 @@ def test_a_flipped_bit_anywhere_breaks_the_file_digest(small_shard, tmp_path, ev
 
 @pytest.mark.parametrize("every", [211, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_flipped_bit_in_the_tables_never_gives_wrong_data(small_shard, every):
-    """What no checksum covers is what decides nothing: the reader refuses, or reads the same."""
+    """Bytes without a checksum do not change the data: the reader refuses, or reads the same."""
     seen = read_mutants(
         "shard", small_shard, every, 0, structural_bytes(small_shard)[FILE_DIGEST_BYTES::every].tolist()
     )
@@ -102,7 +102,7 @@ def test_damaged_shards_are_refused_or_read_the_same(small_shard, count):
 
 @pytest.fixture(scope="module")
 def small_checkpoint(tiny_shards, tmp_path_factory):
-    """That of one step of a small network."""
+    """Return the checkpoint of a small network after one step."""
     pytest.importorskip("torch")
     from mas_train.recipe import make_recipe
     from mas_train.training.options import TrainingOptions

@@ -1,4 +1,4 @@
-"""Shards that were built to deceive, and places where code could be smuggled in."""
+"""Maliciously built shards, and places where foreign code could be executed."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def shard(tmp_path):
 
 
 def replace_column(file, name, **options):
-    """Make a data set anew in another way, with the content it had."""
+    """Replace a data set by one with the same content, created with other options."""
     data = file[name][...]
     del file[name]
     file.create_dataset(name, **{"data": data, "chunks": data.shape, "fletcher32": True, **options})
 
 
-def alias(file):
+def second_name(file):
     file["clips/flow"] = file["clips/mu"]
 
 
-def alias_of_a_group(file):
+def second_name_of_a_group(file):
     file["clips/again"] = file["clips"]
 
 
@@ -161,8 +161,8 @@ def nested_without_end(file):
 
 
 CHANGES = {
-    alias: "has a second name",
-    alias_of_a_group: "has a second name",
+    second_name: "has a second name",
+    second_name_of_a_group: "has a second name",
     object_references: "should be uint32",
     texts_of_any_length: "should be S",
     filter_of_a_plugin: "passed through the filters",
@@ -190,7 +190,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_what_is_not_a_plain_shard_is_refused(shard, change):
+def test_a_malicious_shard_is_refused(shard, change):
     with h5py.File(shard, "a") as file:
         change(file)
     with pytest.raises(ShardError, match=CHANGES[change]):
@@ -198,7 +198,7 @@ def test_what_is_not_a_plain_shard_is_refused(shard, change):
 
 
 def test_chunks_larger_than_the_file_are_refused(shard):
-    """Sizes in the table of chunks changed by hand, in HDF5's oldest layout, which has no checksums there."""
+    """Edits sizes in the chunk index of HDF5's oldest layout, which has no checksums there."""
     chunks, size = 24, 1 << 18
     with h5py.File(shard) as file, h5py.File(shard.with_name("b.h5"), "w", libver="earliest") as built:
         built.attrs.update({name: file.attrs[name] for name in file.attrs})
@@ -225,7 +225,7 @@ SERIALISERS = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", 
 
 
 def dangers(tree):
-    """Yield what in a module can run code out of a file: (line, what)."""
+    """Yield each expression of a module that can execute code from a file: (line, expression)."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module in SERIALISERS:
             yield node.lineno, f"from {node.module} import"
@@ -247,16 +247,16 @@ def dangers(tree):
                 yield node.lineno, called
 
 
-BETWEEN_OUR_PROCESSES = {("message_pipe.py", "pickle.Pickler"), ("message_pipe.py", "pickle.Unpickler")}
-"""No file: messages of a process to its child, read by an unpickler that makes nothing but our data."""
+ALLOWED_UNPICKLERS = {("message_pipe.py", "pickle.Pickler"), ("message_pipe.py", "pickle.Unpickler")}
+"""Not files: messages between a process and its child, read by an unpickler restricted to known types."""
 
 
-def test_no_file_can_bring_code_along():
+def test_no_file_can_execute_code():
     found = [
         f"{path.relative_to(ROOT)}:{line}: {what}"
         for path in sources()
         for line, what in dangers(ast.parse(path.read_text(encoding="utf-8")))
-        if (path.name, what) not in BETWEEN_OUR_PROCESSES
+        if (path.name, what) not in ALLOWED_UNPICKLERS
     ]
     assert found == []
 
@@ -268,21 +268,21 @@ class Command:
 
 @pytest.fixture
 def channels():
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        yield MessagePipe(ours), MessagePipe(theirs)
+    parent, child = socket.socketpair()
+    with parent, child:
+        yield MessagePipe(parent), MessagePipe(child)
 
 
 @pytest.mark.parametrize("message", [Command(), LabelConfig.from_dict, getattr])
-def test_a_decoder_that_was_taken_over_cannot_send_code(message, channels):
-    ours, theirs = channels
-    theirs.send(message)
+def test_a_compromised_decoder_cannot_send_code(message, channels):
+    parent, child = channels
+    child.send(message)
     with pytest.raises(pickle.UnpicklingError, match="none of ours"):
-        ours.receive(5)
+        parent.receive(5)
 
 
-def test_messages_of_ours_arrive(channels):
-    ours, theirs = channels
+def test_messages_of_known_types_arrive(channels):
+    parent, child = channels
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     for message in (
         array,
@@ -293,8 +293,8 @@ def test_messages_of_ours_arrive(channels):
         VideoError("a", "b", "c"),
         LabelConfig(),
     ):
-        theirs.send(message)
-        found = ours.receive(5)
+        child.send(message)
+        found = parent.receive(5)
         assert type(found) is type(message) and str(found) == str(message)
 
 
@@ -311,5 +311,5 @@ def test_messages_of_ours_arrive(channels):
         "subprocess.run(text, shell=True)",
     ],
 )
-def test_the_search_sees_each_danger(source):
+def test_the_search_finds_each_danger(source):
     assert list(dangers(ast.parse(source)))

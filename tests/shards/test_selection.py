@@ -1,4 +1,4 @@
-"""Sets of shards in a notebook: filters, slices, tables, and the index of what was opened before."""
+"""Sets of shards: filters, slices, tables, subsets, and the index in the cache folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def shards(tiny_shards: list[Path]) -> ShardSet:
     return open_shards(tiny_shards)
 
 
-def test_clips_are_chosen_by_all_that_is_asked(shards: ShardSet) -> None:
+def test_clips_are_chosen_by_all_given_filters(shards: ShardSet) -> None:
     rings_ul = LABEL_NAMES.index("rings_ul")
     ring = int(shards[0].view_labels[7, rings_ul])  # another with another OpenCV, whose flow it is
     for asked, holds in (
@@ -50,7 +50,7 @@ def test_clips_are_chosen_by_all_that_is_asked(shards: ShardSet) -> None:
     assert len(shards.where(video="nothing")) == 0
 
 
-def test_what_cannot_be_asked_for_is_refused(shards: ShardSet) -> None:
+def test_invalid_filters_are_refused(shards: ShardSet) -> None:
     for asked, says in (
         ({"grid_xx": 1}, "expected a label, one of grid_ul"),
         ({"grid_ul": 17}, "up to 16"),
@@ -60,7 +60,7 @@ def test_what_cannot_be_asked_for_is_refused(shards: ShardSet) -> None:
             shards.where(**asked)
 
 
-def test_slices_and_places(shards: ShardSet) -> None:
+def test_slices_and_indices(shards: ShardSet) -> None:
     some = shards[2:9:3]
     assert [clip.index for clip in some] == [2, 5, 8] and some[-1].index == 8
     assert [clip.index for clip in some[1:]] == [5, 8]
@@ -68,7 +68,7 @@ def test_slices_and_places(shards: ShardSet) -> None:
         some[3]
 
 
-def test_columns_are_those_of_the_clips(shards: ShardSet) -> None:
+def test_columns_agree_with_the_clips(shards: ShardSet) -> None:
     columns = shards[3:8].columns(view=4)
     for row, clip in enumerate(shards[3:8]):
         assert columns["index"][row] == clip.index and columns["video"][row] == clip.video
@@ -86,12 +86,12 @@ def test_a_table_in_pandas(shards: ShardSet) -> None:
     assert shards.where(video="nothing").table().empty
 
 
-def test_notebooks_show_names_as_text(shards: ShardSet) -> None:
+def test_notebooks_display_names_as_text(shards: ShardSet) -> None:
     shown = shards._repr_html_() + shards.clips._repr_html_() + shards.where(video="<b>")._repr_html_()
     assert "12 clips in 2 shards" in shown and "&lt;b&gt;" in shown and "<b>'" not in shown
 
 
-def test_shares_are_those_of_all_views(shards: ShardSet) -> None:
+def test_shares_count_all_views(shards: ShardSet) -> None:
     labels = np.concatenate([clip.view_labels for clip in shards])
     counted = shards.label_counts
     assert counted.clips == counted.of_clips == 12
@@ -196,7 +196,7 @@ def test_places_are_spread_evenly(count: int, most: int, ends: bool, places: lis
 
 @pytest.fixture
 def many(tiny_shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of four shards, whose index is kept from the second one on."""
+    """A folder of four shards, cached because sets of two or more shards are."""
     monkeypatch.setenv("MAS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("mas_labels.shards.cache.MIN_SHARDS", 2)
     (tmp_path / "many").mkdir()
@@ -226,9 +226,7 @@ def test_a_folder_is_opened_from_its_index(many: Path, monkeypatch: pytest.Monke
     assert again.failure_count == first.failure_count == len(first.failures) > 0
 
 
-def test_columns_of_a_folder_are_read_once_and_remembered(
-    many: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_columns_of_a_folder_are_read_once_and_cached(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = open_shards(many)
     expected = {name: column.tolist() for name, column in first.clips.columns(view=3).items()}
     again = open_shards(many)
@@ -242,7 +240,7 @@ def test_columns_of_a_folder_are_read_once_and_remembered(
 
 
 @pytest.mark.parametrize("harm", ["other shards", "cut", "text"])
-def test_remembered_columns_of_other_shards_are_not_believed(many: Path, tmp_path: Path, harm: str) -> None:
+def test_cached_columns_of_other_shards_are_ignored(many: Path, tmp_path: Path, harm: str) -> None:
     before = open_shards(many).clips.columns()["video"].tolist()
     (kept,) = (tmp_path / "cache").glob("columns-*.npz")
     if harm == "other shards":  # the last two change places
@@ -254,7 +252,7 @@ def test_remembered_columns_of_other_shards_are_not_believed(many: Path, tmp_pat
     assert ([clip.video for clip in again] == before) == (harm != "other shards")
 
 
-def test_a_shard_that_changed_is_looked_at_again(many: Path) -> None:
+def test_a_changed_shard_is_opened_again(many: Path) -> None:
     open_shards(many)
     (many / "2.h5").write_bytes((many / "2.h5").read_bytes()[:20000])
     with pytest.raises(ShardError, match=r"2\.h5"):
@@ -274,18 +272,18 @@ def test_a_shard_of_other_options_is_refused_from_the_index(many: Path, tmp_path
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"layout": [1, 2], "shards": {"a": 3}}', '{"layout": 7, "shards": {}}']
 )
-def test_a_damaged_index_is_as_good_as_none(many: Path, tmp_path: Path, text: str) -> None:
+def test_a_damaged_index_is_ignored(many: Path, tmp_path: Path, text: str) -> None:
     lengths = open_shards(many).lengths
     next((tmp_path / "cache").glob("index-*.json")).write_text(text)
     assert open_shards(many).lengths == lengths
 
 
-def test_without_a_place_for_the_index_all_works(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_works_without_a_cache_folder(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAS_CACHE", os.devnull)
     assert len(open_shards(many)) == 24
 
 
-def test_small_sets_leave_no_index(
+def test_small_sets_have_no_index(
     tiny_shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MAS_CACHE", str(tmp_path / "cache"))
@@ -293,7 +291,7 @@ def test_small_sets_leave_no_index(
     assert not (tmp_path / "cache").exists()
 
 
-def test_entries_say_what_the_shard_says(tiny_shards: list[Path]) -> None:
+def test_index_entries_agree_with_the_shard(tiny_shards: list[Path]) -> None:
     with Shard(tiny_shards[0]) as shard:
         entry = index_entry(shard)
         assert (entry.clips, entry.content_hash) == (len(shard), shard.content_hash)
@@ -325,7 +323,7 @@ except ImportError as error:
 """
 
 
-def test_without_the_extras_all_but_pictures_and_tables_works(tiny_shards: list[Path]) -> None:
+def test_without_the_extras_only_pictures_and_tables_are_missing(tiny_shards: list[Path]) -> None:
     command = [sys.executable, "-c", BLOCKED, *map(str, tiny_shards)]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
@@ -345,7 +343,7 @@ def test_labelling_runs_without_the_extras(tiny_videos: Path, tmp_path: Path) ->
     assert list(tmp_path.glob("*.h5"))
 
 
-def test_the_error_for_tables_is_of_the_tree(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pandas_is_reported_by_our_error(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingDependencyError, match="columns"):
         shards.table()

@@ -1,3 +1,5 @@
+"""Shards: written, read, refused when they are corrupt, and opened as one set."""
+
 from __future__ import annotations
 
 import os
@@ -22,7 +24,7 @@ from mas_labels.shards.writer import ShardWriter
 
 
 @pytest.mark.parametrize("frames", ["raw", "jpeg"])
-def test_what_was_written_is_read(tmp_path, frames):
+def test_data_is_read_as_it_was_written(tmp_path, frames):
     path = write_shard(tmp_path / "a.h5", frames=frames, store_flow=True, jpeg_quality=100)
     shards = mas_labels.open_shards(path)
     assert len(shards) == 2
@@ -47,7 +49,7 @@ def test_what_was_written_is_read(tmp_path, frames):
     assert "a/b é.avi" in shards[1]._repr_html_()
 
 
-def test_what_is_not_stored_is_none(tmp_path):
+def test_data_that_is_not_stored_is_none(tmp_path):
     clip = mas_labels.open_shards(write_shard(tmp_path / "a.h5", store_boundaries=False))[0]
     assert clip.motion_boundaries is None
     assert clip.flow is None
@@ -65,7 +67,7 @@ def test_frames_survive_jpeg_within_its_loss():
     assert np.abs(decoded.astype(int) - frame).mean() < 6
 
 
-def test_an_empty_shard_is_a_shard(tmp_path):
+def test_an_empty_shard_is_valid(tmp_path):
     with ShardWriter(tmp_path / "a.h5", LabelConfig(), {}, view_table(8), (), {}) as writer:
         writer.add_failure("c.avi", mas_labels.errors.VideoError("open", "cannot_open", "no stream"))
     shards = mas_labels.open_shards(tmp_path)
@@ -73,7 +75,7 @@ def test_an_empty_shard_is_a_shard(tmp_path):
     shards.shard(0).verify()
 
 
-def test_the_schema_names_everything_in_a_shard(tmp_path):
+def test_the_schema_names_every_object_in_a_shard(tmp_path):
     path = write_shard(tmp_path / "a.h5", store_flow=True)
     found = []
     with h5py.File(path) as file:
@@ -93,7 +95,7 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_writers_of_one_shard_are_refused_and_a_dead_one_is_taken_over(tmp_path, monkeypatch):
+def test_a_second_writer_is_refused_and_a_dead_writers_file_is_overwritten(tmp_path, monkeypatch):
     (tmp_path / ".a.h5.partial").write_bytes(b"left by a run that was killed")
     monkeypatch.setattr("mas_labels.system.files.WAIT_SECONDS", 0.2)
     with ShardWriter(tmp_path / "a.h5", LabelConfig(), {}, VIEWS, (), {}):
@@ -103,8 +105,8 @@ def test_two_writers_of_one_shard_are_refused_and_a_dead_one_is_taken_over(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
-def test_flipped_bits_are_found(tmp_path):
-    """Every flip is found when the shard is opened or verified, unless it lies in bytes nobody reads."""
+def test_flipped_bits_are_detected(tmp_path):
+    """A flip is found when the shard is opened or verified, unless it is in unused bytes."""
     path = write_shard(tmp_path / "a.h5", clips=1)
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -121,7 +123,7 @@ def test_flipped_bits_are_found(tmp_path):
     assert found >= 50  # nearly all of the file is data; the rest is padding of HDF5's own tables
 
 
-def test_data_elsewhere_is_refused(tmp_path):
+def test_links_and_unknown_objects_are_refused(tmp_path):
     path = write_shard(tmp_path / "a.h5")
     for name, change in {
         "soft": lambda file: file.__setitem__("clips/soft", h5py.SoftLink("/views")),
@@ -154,7 +156,7 @@ def test_external_and_virtual_data_are_refused(tmp_path):
             mas_labels.open_shards(changed)
 
 
-def test_sizes_that_cannot_be_are_refused(tmp_path):
+def test_impossible_sizes_are_refused(tmp_path):
     path = write_shard(tmp_path / "a.h5")
     with h5py.File(path, "a") as file:
         file["frames/jpeg"].resize(10**12, axis=0)
@@ -180,11 +182,11 @@ def test_another_format_or_version_is_refused(tmp_path, attribute, value, messag
         mas_labels.open_shards(path)
 
 
-@pytest.mark.parametrize("how_long", [3, 1000])
-def test_a_shard_is_the_same_while_somebody_holds_its_data_sets(tmp_path, monkeypatch, how_long):
-    """A profiler that looks at our frames, as dask's does, keeps data sets open a little longer."""
+@pytest.mark.parametrize("n_held", [3, 1000])
+def test_a_shard_is_the_same_while_its_data_sets_are_referenced(tmp_path, monkeypatch, n_held):
+    """A profiler that inspects stack frames, as dask's does, keeps data sets open a little longer."""
     plain = write_shard(tmp_path / "plain.h5", clips=12)
-    append, held = ShardWriter._append, deque(maxlen=how_long)
+    append, held = ShardWriter._append, deque(maxlen=n_held)
 
     def hold(writer, path, rows):
         held.append(writer._file[path])
@@ -194,7 +196,7 @@ def test_a_shard_is_the_same_while_somebody_holds_its_data_sets(tmp_path, monkey
     assert write_shard(tmp_path / "held.h5", clips=12).read_bytes() == plain.read_bytes()
 
 
-def test_offsets_that_lead_astray_are_refused(tmp_path):
+def test_offsets_out_of_range_are_refused(tmp_path):
     path = write_shard(tmp_path / "a.h5")
     with h5py.File(path, "a") as file:
         file["frames/offsets"][5] = 10**9
@@ -205,7 +207,7 @@ def test_offsets_that_lead_astray_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("path", "value"), [("clips/video", 99), ("videos/class_index", 99), ("views", (500, 500, 7))]
 )
-def test_numbers_that_lead_astray_are_refused(tmp_path, path, value):
+def test_references_out_of_range_are_refused(tmp_path, path, value):
     changed = write_shard(tmp_path / "a.h5")
     with h5py.File(changed, "a") as file:
         file[path][0] = value
@@ -213,9 +215,9 @@ def test_numbers_that_lead_astray_are_refused(tmp_path, path, value):
         mas_labels.open_shards(changed)
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_labels_out_of_range_are_refused(tmp_path, monkeypatch, kept):
-    monkeypatch.setattr("mas_labels.shards.reader.MAX_CACHED_LABEL_BYTES", 1 << 20 if kept else 0)
+@pytest.mark.parametrize("is_cached", [True, False])
+def test_labels_out_of_range_are_refused(tmp_path, monkeypatch, is_cached):
+    monkeypatch.setattr("mas_labels.shards.reader.MAX_CACHED_LABEL_BYTES", 1 << 20 if is_cached else 0)
     path = write_shard(tmp_path / "a.h5")
     with h5py.File(path, "a") as file:
         stored = file["clips/labels"][...]
@@ -226,7 +228,7 @@ def test_labels_out_of_range_are_refused(tmp_path, monkeypatch, kept):
 
 
 @pytest.mark.parametrize("attribute", ["config", "plan", "versions"])
-def test_attributes_that_are_no_objects_are_refused(tmp_path, attribute):
+def test_attributes_that_are_not_json_objects_are_refused(tmp_path, attribute):
     path = write_shard(tmp_path / "a.h5")
     with h5py.File(path, "a") as file:
         file.attrs[attribute] = np.bytes_("[]")
@@ -234,14 +236,14 @@ def test_attributes_that_are_no_objects_are_refused(tmp_path, attribute):
         mas_labels.open_shards(path)
 
 
-def test_shards_of_different_options_are_not_mixed(tmp_path):
+def test_shards_with_different_options_are_not_mixed(tmp_path):
     write_shard(tmp_path / "a.h5")
     write_shard(tmp_path / "b.h5", jpeg_quality=80)
     with pytest.raises(ShardError, match=r"different options \(jpeg_quality\)"):
         mas_labels.open_shards(tmp_path / "*.h5")
 
 
-def test_a_set_is_one_long_sequence(tiny_shards, tmp_path):
+def test_a_set_is_one_sequence(tiny_shards, tmp_path):
     shards = mas_labels.open_shards(tiny_shards)
     assert (
         len(shards) == sum(shards.lengths) == sum(len(mas_labels.open_shards(path)) for path in tiny_shards)
@@ -263,17 +265,17 @@ def test_more_shards_than_open_files(tmp_path, monkeypatch):
         write_shard(tmp_path / f"{name}.h5", clips=1)
     shards = mas_labels.open_shards(tmp_path)
     assert [clip.start_frame for clip in shards] == [0] * 6
-    assert len(shards._pool) == 4, "the fewest"
+    assert len(shards._pool) == 4, "the minimum"
 
 
-def test_a_shard_that_is_there_is_never_overwritten(tmp_path):
+def test_an_existing_shard_is_never_overwritten(tmp_path):
     before = write_shard(tmp_path / "a.h5").read_bytes()
     with pytest.raises(ConfigError, match="written by another run meanwhile"):
         write_shard(tmp_path / "a.h5", clips=1)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
 
 
-def test_a_replaced_shard_is_noticed(tmp_path):
+def test_a_replaced_shard_is_detected(tmp_path):
     path = write_shard(tmp_path / "a.h5")
     shards = mas_labels.open_shards(path)
     write_shard(tmp_path / "b.h5", clips=1).replace(path)
@@ -281,7 +283,7 @@ def test_a_replaced_shard_is_noticed(tmp_path):
         _ = shards[0].frames
 
 
-def test_nothing_found_says_what_is_expected(tmp_path):
+def test_paths_without_shards_are_refused(tmp_path):
     with pytest.raises(DatasetError, match=r"no shards match .*\*\.h5"):
         mas_labels.open_shards(tmp_path / "*.h5")
     with pytest.raises(DatasetError, match="no shards given"):
@@ -292,7 +294,7 @@ def test_nothing_found_says_what_is_expected(tmp_path):
 
 
 @pytest.mark.parametrize("frames", ["raw", "jpeg"])
-def test_frames_are_read_into_memory_that_is_there(tmp_path, frames):
+def test_frames_are_read_into_an_existing_array(tmp_path, frames):
     shards = mas_labels.open_shards(write_shard(tmp_path / "a.h5", frames=frames))
     for index, clip in enumerate(shards):
         out = np.zeros((16, 128, 171, 3), np.uint8)
@@ -302,8 +304,8 @@ def test_frames_are_read_into_memory_that_is_there(tmp_path, frames):
         )
 
 
-def test_raw_frames_are_compared_whenever_they_are_read(tmp_path):
-    """Also past HDF5, of a file that looks unchanged, and with HDF5 alone."""
+def test_checksums_of_raw_frames_are_compared_at_every_reading(tmp_path):
+    """Both bypassing HDF5, in a file that looks unchanged, and by HDF5."""
     path = write_shard(tmp_path / "a.h5", frames="raw")
     before, out = path.stat(), np.zeros((16, 128, 171, 3), np.uint8)
     shard = mas_labels.open_shards(path).shard(0)
@@ -326,7 +328,7 @@ def test_raw_frames_are_compared_whenever_they_are_read(tmp_path):
         shard.read_frames_into(1, out)
 
 
-def test_raw_frames_without_the_compiled_checksum_are_read_slowly_and_it_is_said(tmp_path, monkeypatch):
+def test_raw_frames_without_the_compiled_checksum_are_read_slowly_with_a_warning(tmp_path, monkeypatch):
     path = write_shard(tmp_path / "a.h5", frames="raw")
     with Shard(path) as shard:
         compiled = shard.read_frames(1)
@@ -335,7 +337,7 @@ def test_raw_frames_without_the_compiled_checksum_are_read_slowly_and_it_is_said
         np.testing.assert_array_equal(shard.read_frames(1), compiled)
 
 
-def test_raw_frames_stored_in_another_way_are_read_through_hdf5(tmp_path):
+def test_compressed_raw_frames_are_read_through_hdf5(tmp_path):
     pictures = np.stack([made_up_clip(index)[0] for index in range(2)])
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("frames/raw", data=pictures, chunks=(1, *pictures.shape[1:]), compression="gzip")

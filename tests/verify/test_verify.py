@@ -1,3 +1,5 @@
+"""Verification of shards: damage, contradictions, and differences from the videos."""
+
 from __future__ import annotations
 
 import json
@@ -33,7 +35,7 @@ from mas_labels.verify.run import Checks, verify_shard, verify_shards
 
 @pytest.fixture
 def copy(tiny_shards, tmp_path):
-    """A shard of the pipeline that may be changed."""
+    """A copy of a shard that the test may change."""
     return shutil.copy(tiny_shards[0], tmp_path / tiny_shards[0].name)
 
 
@@ -51,25 +53,25 @@ def authors_shard(tiny_videos, tmp_path_factory):
     return out / plan[0].name
 
 
-def test_sound_shards_are_sound_and_a_sample_is_made_again(tiny_shards, tiny_videos):
+def test_sound_shards_pass_and_a_sample_is_recomputed(tiny_shards, tiny_videos):
     shown = mas("verify", *tiny_shards, "--deep", "--recompute", "30%", "--root", tiny_videos, "--workers", 2)
     assert shown.exit_code == 0, shown.output
     assert "2 of 2 shards are sound; 5 clips made again" in shown.output
 
 
-def test_nothing_runs_on_after_the_last_report(tiny_shards):
+def test_no_thread_is_left_after_the_last_report(tiny_shards):
     before = threading.active_count()
     assert all(report.is_sound for report in verify_shards([tiny_shards[0]], Checks()))
     assert threading.active_count() == before
 
 
-def test_the_authors_convention_verifies_too(authors_shard):
+def test_the_authors_convention_is_verified_too(authors_shard):
     root = authors_shard.parent / "videos"
     report = verify_shard(authors_shard, Checks(deep=True, recompute=0.5, root=root))
     assert (report.problems, report.recomputed, report.clips) == ((), 2, 4)
 
 
-def test_damage_is_told_shard_by_shard_with_its_own_status(tiny_shards, copy, tmp_path):
+def test_damage_is_reported_by_shard_with_an_exit_status(tiny_shards, copy, tmp_path):
     damaged = bytearray(copy.read_bytes())
     damaged[5000] ^= 1
     copy.write_bytes(damaged)
@@ -83,15 +85,15 @@ def test_damage_is_told_shard_by_shard_with_its_own_status(tiny_shards, copy, tm
     assert "1 of 2 shards are sound" in shown.output
 
 
-def test_nothing_to_verify_and_wrong_usage_have_their_statuses(tmp_path, tiny_shards):
+def test_exit_statuses_of_nothing_to_verify_and_wrong_usage(tmp_path, tiny_shards):
     assert mas("verify", tmp_path / "none.h5").exit_code == 1
     assert mas("verify", *tiny_shards, "--recompute", "1%").exit_code == 2
     assert mas("verify", *tiny_shards, "--recompute", "much", "--root", tmp_path).exit_code == 2
     assert mas("verify", *tiny_shards, "--recompute", "101%", "--root", tmp_path).exit_code == 2
 
 
-def test_a_shard_that_crashes_its_reader_is_one_line(tiny_shards, tmp_path, monkeypatch):
-    """The child process is told to die by a signal when it imports the reader, for one shard's name."""
+def test_a_shard_that_crashes_its_reader_is_one_problem(tiny_shards, tmp_path, monkeypatch):
+    """The child process aborts when it opens a file of a certain name."""
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(
@@ -168,7 +170,7 @@ def test_recomputing_names_the_column_and_the_clip(copy, tiny_videos):
     assert "values differ now" in found[0].message
 
 
-def test_recomputing_tells_another_video(copy, tiny_videos, tmp_path):
+def test_recomputing_detects_another_video(copy, tiny_videos, tmp_path):
     root = tmp_path / "videos"
     shutil.copytree(tiny_videos, root)
     with Shard(copy) as shard:
@@ -182,8 +184,8 @@ def test_recomputing_tells_another_video(copy, tiny_videos, tmp_path):
     assert {"clips/labels", "clips/mu", "frames/jpeg", "videos/bytes"} <= columns
 
 
-def test_recomputing_a_video_that_hangs_its_decoder_ends_at_the_deadline(tiny_shards, tiny_videos):
-    """The process that decodes is stopped; the next video gets another one."""
+def test_recomputing_a_video_that_hangs_its_decoder_ends_at_the_timeout(tiny_shards, tiny_videos):
+    """The decoding process is stopped; the next video gets another process."""
     close_idle_labellers()
     with borrowed_labeller(lambda: None):
         (pid,) = children(os.getpid(), "pipeline.child")
@@ -213,7 +215,7 @@ def test_recomputing_does_not_leave_the_root(tmp_path, tiny_videos):
     assert "leads out of" in problem.message
 
 
-def test_failures_are_a_table_and_json(tiny_shards):
+def test_failures_are_printed_as_a_table_and_as_json(tiny_shards):
     shown = mas("failures", *tiny_shards)
     assert shown.exit_code == 0
     assert "'pan/short.avi': clips/too_short: 9 frames decoded, a clip needs 16 [" in shown.output
@@ -231,7 +233,7 @@ def test_failures_are_a_table_and_json(tiny_shards):
 
 
 def test_the_file_digest_can_be_checked_with_unix_tools(tiny_shards):
-    """As `mas_labels.shards.digests` says: with two commands of any Unix."""
+    """With the two commands that `mas_labels.shards.digests` names."""
     text = tiny_shards[0].read_bytes()[:512].decode("ascii")
     tail = subprocess.run(["tail", "-c", "+513", tiny_shards[0]], capture_output=True, check=True).stdout
     digest = subprocess.run(["sha256sum"], input=tail, capture_output=True, check=True).stdout.split()[0]
