@@ -1,4 +1,4 @@
-"""Optical flow: two neighbouring frames to a field of motion in pixels per frame (paper, section 3.2)."""
+"""Optical flow between consecutive frames, in pixels per frame (paper, section 3.2)."""
 
 from __future__ import annotations
 

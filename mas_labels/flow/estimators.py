@@ -29,8 +29,8 @@ def compute_flow(frames: NDArray[np.uint8], method: str = "tvl1") -> NDArray[np.
     frames
         (T, H, W, 3) uint8 RGB, T >= 2.
     method
-        ``"tvl1"`` (ours), ``"tvl1-opencv"`` (the same algorithm in OpenCV, slow), ``"brox"``, ``"dis"`` or
-        ``"farneback"``. Other estimators give other labels.
+        ``"tvl1"`` (our own), ``"tvl1-opencv"`` (the same algorithm in OpenCV, slow), ``"brox"``, ``"dis"``
+        or ``"farneback"``. Different estimators give different labels.
 
     Returns
     -------
@@ -40,16 +40,16 @@ def compute_flow(frames: NDArray[np.uint8], method: str = "tvl1") -> NDArray[np.
     Raises
     ------
     ConfigError
-        If there is no such method.
+        If the method is unknown.
     InputError
-        If the frames have another shape or dtype, or are fewer than two.
+        If the frames have a wrong shape or dtype, or are fewer than two.
     MissingDependencyError
-        If ``"tvl1"`` was not compiled.
+        If the extension of ``"tvl1"`` was not built.
 
     Notes
     -----
-    The paper cites Brox et al. 2004; its authors' released code reads TV-L1 flow, as two-stream work does,
-    and that is the default.
+    The paper cites Brox et al. 2004; the code released by its authors reads TV-L1 flow, as two-stream
+    networks do, and TV-L1 is the default.
     """
     frames = np.asarray(frames)
     check_frames(frames)

@@ -1,6 +1,7 @@
-"""Plain optical flow of a whole video in files, for whoever wants the flow and not the labels.
+"""Computes the optical flow of whole videos and writes it to files, for use without the labels.
 
-Three forms: ``.npz`` and ``.h5`` keep numbers; a folder gets the grey pictures that two-stream networks read.
+Three formats: ``.npz`` and ``.h5`` store numbers; a folder gets the grey pictures that two-stream networks
+read.
 """
 
 from __future__ import annotations
@@ -27,12 +28,10 @@ Flow = NDArray[np.float32]
 
 FLOW_DTYPES: Final = ("float16", "float32")
 PICTURE_BOUND: Final = 20.0
-"""Pixels per frame at either end of an 8-bit picture: what two-stream code uses."""
-JPEG_QUALITY: Final = 95
-
-
-FRAMES_AT_A_TIME: Final = 17
-"""Frames whose flow is estimated in one call: memory stays small and each frame's pyramid is made once."""
+"""Motion that the values 0 and 255 of an 8-bit picture mean, pixels per frame, as in two-stream code."""
+FLOW_JPEG_QUALITY: Final = 95
+FRAMES_PER_CALL: Final = 17
+"""Frames whose flow is estimated in one call: memory stays small, and each pyramid is computed once."""
 
 
 def video_flow(
@@ -43,33 +42,33 @@ def video_flow(
     Parameters
     ----------
     path
-        The video.
+        The video file, or extracted frames.
     method
         See `mas_labels.compute_flow`.
     size
-        (rows, cols) that frames are resized to first (`mas_labels.video.clips.resize`); None keeps theirs.
+        (rows, cols) to which frames are resized first (`mas_labels.video.clips.resize`); None: not resized.
     rate
-        Frames per second to which the video is brought (`mas_labels.video.frame_rate`); None: all its frames.
+        Frames per second to convert to (`mas_labels.video.frame_rate`); None: all frames.
 
     Yields
     ------
-    (H, W, 2) float32, (u, v) in pixels per frame, one field less than there are frames.
+    (H, W, 2) float32, (u, v) in pixels per frame; one field fewer than frames.
 
     Raises
     ------
     ConfigError
-        There is no such method.
+        The method is unknown.
     VideoError
         The video cannot be read.
     MissingDependencyError
-        If ``"tvl1"`` was not compiled.
+        If the extension of ``"tvl1"`` was not built.
     """
     check_method(method)
     waiting: list[NDArray[np.uint8]] = []
     for frame in open_video(path, rate):
         small = frame if size is None else resize(frame, *size)
         waiting.append(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
-        if len(waiting) == FRAMES_AT_A_TIME:
+        if len(waiting) == FRAMES_PER_CALL:
             yield from ESTIMATORS[method](np.stack(waiting))
             waiting = waiting[-1:]
     if len(waiting) > 1:
@@ -77,14 +76,14 @@ def video_flow(
 
 
 def flow_to_grey(flow: Flow, bound: float = PICTURE_BOUND) -> NDArray[np.uint8]:
-    """Turn flow into 8-bit grey values: -bound is 0, no motion 128 (127.5 rounded to even), bound 255.
+    """Map flow to 8-bit grey values: -bound to 0, no motion to 128 (127.5 rounded to even), bound to 255.
 
     Parameters
     ----------
     flow
         Any shape, pixels per frame.
     bound
-        Larger motion is cut off, pixels per frame.
+        Larger motion is clipped, pixels per frame.
     """
     return np.rint((np.clip(flow, -bound, bound) + bound) * (255.0 / (2.0 * bound))).astype(np.uint8)
 
@@ -97,14 +96,14 @@ def write_flow(
     Parameters
     ----------
     flow
-        Fields (H, W, 2) float32, (u, v) in pixels per frame, all of one size; consumed one by one.
+        Fields (H, W, 2) float32, (u, v) in pixels per frame, all of one size; consumed one at a time.
     out
-        ``*.npz`` (one array, ``flow``), ``*.h5`` (one data set, ``flow``, grown field by field), or a folder
-        that is made and gets ``flow_x_00001.jpg`` (u) and ``flow_y_00001.jpg`` (v), numbered from 1.
+        ``*.npz`` (one array, ``flow``), ``*.h5`` (one data set, ``flow``, extended field by field), or a new
+        folder, which gets ``flow_x_00001.jpg`` (u) and ``flow_y_00001.jpg`` (v), numbered from 1.
     dtype
-        ``"float16"`` or ``"float32"`` for the first two. float16 rounds by up to 0.008 pixels at 20.
+        ``"float16"`` or ``"float32"``, for the first two. float16 rounds by up to 0.008 pixels at 20.
     bound
-        For the pictures, see `flow_to_grey`; written to ``bound.txt`` beside them.
+        For the pictures, see `flow_to_grey`; written to ``bound.txt`` in their folder.
 
     Returns
     -------
@@ -113,13 +112,13 @@ def write_flow(
     Raises
     ------
     ConfigError
-        `dtype` or `bound` has no meaning, or `out` has another ending or is there already.
+        `dtype` or `bound` is invalid, or `out` has an unknown extension or exists.
     InputError
         There is no field, or they differ in shape.
 
     Notes
     -----
-    A file is written under another name beside `out` and renamed when it is whole; so is the folder.
+    The file or folder is written atomically: under another name next to `out`, and renamed when complete.
     """
     _check_options(out, dtype, bound)
     writer = WRITERS.get(out.suffix, _write_pictures)
@@ -129,7 +128,9 @@ def write_flow(
         count = writer(_checked(flow), unfinished, dtype, bound)
         if count == 0:
             raise InputError("flow: expected at least one field (two frames), found none")
-        if unfinished.is_file():  # thousands of pictures would take long, and are soon made again
+        if (
+            unfinished.is_file()
+        ):  # not for pictures: syncing thousands takes long, and they are easily regenerated
             with unfinished.open("rb") as file:
                 sync(file.fileno())
         unfinished.replace(out)
@@ -138,20 +139,21 @@ def write_flow(
 
 
 def _check_options(out: Path, dtype: str, bound: float) -> None:
+    """Raise `ConfigError` unless `write_flow` can use its options."""
     if dtype not in FLOW_DTYPES:
         raise ConfigError(f"dtype: expected one of {', '.join(FLOW_DTYPES)}, found {dtype}")
     if not 0 < bound < np.inf:
         raise ConfigError(f"bound: expected pixels per frame above 0, found {bound}")
     if out.suffix not in (*WRITERS, ""):
         raise ConfigError(
-            f"{out}: expected a name ending in {', '.join(WRITERS)}, or a folder without an ending"
+            f"{out}: expected a name ending in {', '.join(WRITERS)}, or a folder without an extension"
         )
     if out.exists():
-        raise ConfigError(f"{out} is there already: remove it or choose another name")
+        raise ConfigError(f"{out} exists already: remove it or choose another name")
 
 
 def _checked(fields: Iterable[Flow]) -> Iterator[Flow]:
-    """Pass the fields on; raise `InputError` at one of another shape."""
+    """Yield the fields; raise `InputError` for one of another shape."""
     shape: tuple[int, ...] | None = None
     for number, field in enumerate(fields):
         shape = field.shape if shape is None else shape
@@ -188,7 +190,7 @@ def _write_pictures(fields: Iterator[Flow], folder: Path, dtype: str, bound: flo
     for count, field in enumerate(fields, 1):
         for name, component in zip("xy", np.moveaxis(flow_to_grey(field, bound), -1, 0), strict=True):
             path = folder / f"flow_{name}_{count:05d}.jpg"
-            coded = cv2.imencode(".jpg", component, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+            coded = cv2.imencode(".jpg", component, [cv2.IMWRITE_JPEG_QUALITY, FLOW_JPEG_QUALITY])[1]
             path.write_bytes(coded.tobytes())
     (folder / "bound.txt").write_text(f"{bound:g}\n")
     return count
@@ -198,4 +200,4 @@ WRITERS: Final[dict[str, Callable[[Iterator[Flow], Path, str, float], int]]] = {
     ".npz": _write_npz,
     ".h5": _write_h5,
 }
-"""Writers of single files by their ending; without an ending it is a folder of pictures."""
+"""Writers of single files by extension; a path without one is a folder of pictures."""

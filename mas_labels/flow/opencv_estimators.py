@@ -1,7 +1,4 @@
-"""Estimators of optical flow by OpenCV.
-
-Each makes its OpenCV object once per clip and estimates the flow of one pair of grey frames after another.
-"""
+"""Flow estimators of OpenCV: each makes its object once per clip and runs it on every pair of frames."""
 
 from __future__ import annotations
 
@@ -19,25 +16,27 @@ Field = NDArray[np.float32]
 PairEstimator = Callable[[Grey, Grey], Field]
 
 MIN_SIDE: Final = 16
-"""Rows and columns below which some estimators fail."""
+"""Smallest number of rows and columns: below it some estimators fail."""
 BROX_SCALE: Final = 0.8
+"""Ratio of the sides of one level of the pyramid to those of the next finer."""
 BROX_WARPS: Final = 3
+"""Refinements on each level."""
 
 
 def each_pair(make_estimator: Callable[[], PairEstimator]) -> Callable[[Grey], Field]:
-    """Turn a maker of estimators of one pair into an estimator of clips: (T, H, W) -> (T - 1, H, W, 2)."""
+    """Turn a factory of pair estimators into an estimator of clips: (T, H, W) -> (T - 1, H, W, 2)."""
 
     @functools.wraps(make_estimator)
     def estimate(grey: Grey) -> Field:
-        of_pair = make_estimator()
-        return np.stack([of_pair(first, second) for first, second in itertools.pairwise(grey)])
+        estimate_pair = make_estimator()
+        return np.stack([estimate_pair(first, second) for first, second in itertools.pairwise(grey)])
 
     return estimate
 
 
 @each_pair
 def tvl1() -> PairEstimator:
-    """TV-L1 (Zach, Pock, Bischof 2007) of OpenCV with its defaults: the reference for ours."""
+    """TV-L1 (Zach, Pock, Bischof 2007) by OpenCV with its defaults: the reference for our own."""
     estimator = cv2.optflow.DualTVL1OpticalFlow_create()
     return lambda first, second: estimator.calc(first, second, None)
 
@@ -57,13 +56,13 @@ def farneback() -> PairEstimator:
 
 @each_pair
 def brox() -> PairEstimator:
-    """The energy of Brox et al. 2004 (grey value and gradient constancy, robust smoothness), coarse to fine.
+    """Brox et al. 2004 (grey value and gradient constancy, robust smoothness), coarse to fine.
 
-    OpenCV minimises that energy around a given flow; the pyramid around it is ours.
+    OpenCV minimises this energy starting from a given flow; the pyramid is our own.
     """
     refine = cv2.VariationalRefinement_create()
 
-    def of_pair(first: Grey, second: Grey) -> Field:
+    def estimate_pair(first: Grey, second: Grey) -> Field:
         rows, cols = first.shape
         scales = [1.0]
         while min(rows, cols) * scales[-1] * BROX_SCALE >= MIN_SIDE:
@@ -78,11 +77,11 @@ def brox() -> PairEstimator:
         assert flow is not None
         return flow
 
-    return of_pair
+    return estimate_pair
 
 
 def _resize_flow(flow: Field | None, size: tuple[int, int]) -> Field:
-    """Carry a flow to a finer level, (cols, rows), its vectors stretched; None: start from zero."""
+    """Resize a flow, and scale its vectors, to the (cols, rows) of a finer level; None: start from zero."""
     if flow is None:
         return np.zeros((size[1], size[0], 2), np.float32)
     stretch = np.array([size[0] / flow.shape[1], size[1] / flow.shape[0]], np.float32)

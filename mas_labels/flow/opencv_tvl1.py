@@ -1,4 +1,4 @@
-"""TV-L1 under the names of OpenCV's contrib module, for programs that call it there."""
+"""TV-L1 with the interface of OpenCV's contrib module, as a drop-in replacement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mas_labels.flow.tvl1 import MAX_SIDE, Flow, Tvl1Options, _check_frames, _so
 
 
 class DualTVL1OpticalFlow:
-    """Stands in for OpenCV's object: the same arguments, getters, setters and `calc`.
+    """Replaces OpenCV's object: the same arguments, getters, setters and `calc`.
 
     ``get...`` and ``set...`` exist for Tau, Lambda, Theta, ScalesNumber, WarpingsNumber, Epsilon,
     InnerIterations, OuterIterations, ScaleStep, Gamma, MedianFiltering and UseInitialFlow.
@@ -24,10 +24,10 @@ class DualTVL1OpticalFlow:
         self.use_initial_flow = use_initial_flow
 
     def calc(self, I0: ArrayLike, I1: ArrayLike, flow: Flow | None = None) -> Flow:  # noqa: N803 - OpenCV's names
-        """Flow from `I0` to `I1`, (H, W) each, as (H, W, 2) float32.
+        """Compute the flow from `I0` to `I1`, (H, W) each, as (H, W, 2) float32, (u, v) in pixels.
 
-        A `flow` that is given is written to, and is where the search begins if UseInitialFlow is set. Raises
-        what `tvl1_flow` raises.
+        A given `flow` is overwritten, and is the initial value if UseInitialFlow is set. Raises the errors of
+        `tvl1_flow`.
         """
         first, second = np.asarray(I0), np.asarray(I1)
         if first.shape != second.shape or first.dtype != second.dtype:
@@ -50,11 +50,11 @@ class DualTVL1OpticalFlow:
         """Do nothing: no memory is kept between calls."""
 
     def getUseInitialFlow(self) -> bool:  # noqa: N802
-        """Say whether `calc` starts from the flow it is given."""
+        """Return whether `calc` starts from the given flow."""
         return self.use_initial_flow
 
     def setUseInitialFlow(self, val: bool) -> None:  # noqa: N802
-        """Let `calc` start from the flow it is given, or from zero."""
+        """Make `calc` start from the given flow, or from zero."""
         self.use_initial_flow = bool(val)
 
 
@@ -66,7 +66,7 @@ _OPENCV_NAMES: Final = {
 
 
 def _add_accessors(opencv_name: str, field: str) -> None:
-    """Give `DualTVL1OpticalFlow` the getter and the setter of one option."""
+    """Add the getter and the setter of one option to `DualTVL1OpticalFlow`."""
 
     def get(self: DualTVL1OpticalFlow) -> Any:
         return getattr(self.options, field)
@@ -74,8 +74,8 @@ def _add_accessors(opencv_name: str, field: str) -> None:
     def set_(self: DualTVL1OpticalFlow, val: Any) -> None:
         self.options = dataclasses.replace(self.options, **{field: val})
 
-    get.__doc__ = f"`Tvl1Options.{field}`."
-    set_.__doc__ = f"Set `Tvl1Options.{field}`; raise `ConfigError` where the value has no meaning."
+    get.__doc__ = f"Return `Tvl1Options.{field}`."
+    set_.__doc__ = f"Set `Tvl1Options.{field}`; raise `ConfigError` if the value is invalid."
     setattr(DualTVL1OpticalFlow, f"get{opencv_name}", get)
     setattr(DualTVL1OpticalFlow, f"set{opencv_name}", set_)
 
@@ -98,9 +98,9 @@ def DualTVL1OpticalFlow_create(  # noqa: N802 - OpenCV's names
     medianFiltering: int = Tvl1Options.median_filtering,  # noqa: N803
     useInitialFlow: bool = False,  # noqa: N803
 ) -> DualTVL1OpticalFlow:
-    """Make what ``cv2.optflow.DualTVL1OpticalFlow_create`` makes; its argument names, and their spelling.
+    """Replace ``cv2.optflow.DualTVL1OpticalFlow_create``, with its arguments as they are spelled there.
 
-    Raises `ConfigError` where an argument has no meaning.
+    Raises `ConfigError` if an argument is invalid.
     """
     options = Tvl1Options(
         tau, lambda_, theta, nscales, warps, epsilon, innnerIterations, outerIterations, scaleStep, gamma,
@@ -110,7 +110,7 @@ def DualTVL1OpticalFlow_create(  # noqa: N802 - OpenCV's names
 
 
 def _check_flow(flow: Flow, shape: tuple[int, ...]) -> None:
-    """Raise `InputError` unless `flow` can be written to and begun from."""
+    """Raise `InputError` unless `flow` can be overwritten and used as the initial value."""
     if not isinstance(flow, np.ndarray) or flow.shape != (*shape, 2) or flow.dtype != np.float32:
         found = f"{flow.shape} {flow.dtype}" if isinstance(flow, np.ndarray) else type(flow).__name__
         raise InputError(f"flow: expected float32 of shape {(*shape, 2)}, found {found}")

@@ -1,7 +1,7 @@
-"""TV-L1 optical flow (Zach, Pock, Bischof 2007), compiled: OpenCV's algorithm and defaults, but faster.
+"""TV-L1 optical flow (Zach, Pock, Bischof 2007) in C++: OpenCV's algorithm and defaults, but faster.
 
-The numerics are in ``mas_labels/native/tvl1/tvl1.cpp``. The result is the same bits whatever the instruction
-set, the number of processes or the caller's floating-point state.
+The equations are in ``mas_labels/native/tvl1/tvl1.cpp``. The result is bit-identical for every instruction
+set, number of processes and floating-point state of the caller.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ Flow = NDArray[np.float32]
 
 ISA_VARIABLE: Final = "MAS_TVL1_ISA"
 MIN_SIDE, MAX_SIDE = 3, 16384
-MAX_GREY: Final = 1e6  # far beyond any picture, and no sum of products overflows
+MAX_GREY: Final = 1e6  # far beyond any picture; no sum of products overflows
 MAX_SCALES: Final = 32
 
 
 @dataclass(frozen=True)
 class Tvl1Options:
-    """Parameters of TV-L1, named and preset as in OpenCV's ``DualTVL1OpticalFlow``."""
+    """Parameters of TV-L1, with the names and defaults of OpenCV's ``DualTVL1OpticalFlow``."""
 
     tau: float = 0.25
-    """Time step of the dual update; at most 0.25 to be sure to converge."""
+    """Time step of the dual update; at most 0.25 guarantees convergence."""
     lambda_: float = 0.15
     """Weight of the data term: smaller is smoother."""
     theta: float = 0.3
     """Tightness between the flow and its auxiliary field."""
     nscales: int = 5
-    """Levels of the pyramid; fewer where a side would fall below 16 pixels."""
+    """Levels of the pyramid; fewer if a side would be shorter than 16 pixels."""
     warps: int = 5
     """Linearisations of the second frame on each level."""
     epsilon: float = 0.01
@@ -47,12 +47,12 @@ class Tvl1Options:
     scale_step: float = 0.8
     """Ratio of the sides of one level to those of the next finer."""
     gamma: float = 0.0
-    """Weight of an illumination term; only 0, without it, is built."""
+    """Weight of an illumination term, which is not implemented: must be 0."""
     median_filtering: int = 5
     """Side of the median filter: 0 or 1 for none, 3 or 5."""
 
     def __post_init__(self) -> None:
-        """Raise `ConfigError` where a value has no meaning."""
+        """Raise `ConfigError` if a value is invalid."""
         for name in ("tau", "lambda_", "theta"):
             self._expect(name, "a number above 0", 0 < getattr(self, name) < np.inf)
         self._expect("epsilon", "a number of at least 0", 0 <= self.epsilon < np.inf)
@@ -60,7 +60,7 @@ class Tvl1Options:
         for name in ("warps", "inner_iterations", "outer_iterations"):
             self._expect(name, "at least 1", 1 <= getattr(self, name) < 2**31)
         self._expect("scale_step", "a number between 0 and 1", 0 < self.scale_step < 1)
-        self._expect("gamma", "0 (the illumination term is not built)", self.gamma == 0)
+        self._expect("gamma", "0 (the illumination term is not implemented)", self.gamma == 0)
         self._expect("median_filtering", "0, 1, 3 or 5", self.median_filtering in (0, 1, 3, 5))
 
     def _expect(self, name: str, expected: str, holds: bool) -> None:
@@ -69,23 +69,23 @@ class Tvl1Options:
 
 
 def isa() -> str:
-    """Name the instruction set in use: the best of this machine, or what ``MAS_TVL1_ISA`` says.
+    """Return the instruction set in use: the best of this machine, or the one named by ``MAS_TVL1_ISA``.
 
     Raises
     ------
     ConfigError
-        ``MAS_TVL1_ISA`` names none, or one that this machine does not run.
+        ``MAS_TVL1_ISA`` names none that this machine supports.
     MissingDependencyError
         The extension was not built.
     """
     available = available_isas("tvl1")
-    wanted = os.environ.get(ISA_VARIABLE) or available[0]
-    if wanted not in available:
+    chosen = os.environ.get(ISA_VARIABLE) or available[0]
+    if chosen not in available:
         raise ConfigError(
-            f"{ISA_VARIABLE}={wanted}: expected one of {', '.join(available)} (what this machine runs): "
-            "set one of these, or unset the variable"
+            f"{ISA_VARIABLE}={chosen}: expected one of {', '.join(available)}, which this machine "
+            "supports: set one of these, or unset the variable"
         )
-    return wanted
+    return chosen
 
 
 def tvl1_flow(
@@ -103,13 +103,13 @@ def tvl1_flow(
     gamma: float = Tvl1Options.gamma,
     median_filtering: int = Tvl1Options.median_filtering,
 ) -> Flow:
-    """Flow between consecutive frames.
+    """Estimate the flow between consecutive frames by TV-L1.
 
     Parameters
     ----------
     frames
-        (T, H, W) grey frames, T >= 2, H and W 3 to 16384; uint8, or float32 in [0, 1] (multiplied by 255, as
-        OpenCV does).
+        (T, H, W) grey frames, T >= 2, H and W from 3 to 16384; uint8, or float32 in [0, 1] (multiplied by
+        255, as in OpenCV).
     tau, lambda_, theta, nscales, warps, epsilon, inner_iterations, outer_iterations, scale_step, gamma, \
 median_filtering
         See `Tvl1Options`.
@@ -117,14 +117,14 @@ median_filtering
     Returns
     -------
     ndarray, shape (T - 1, H, W, 2), float32
-        (u, v) in pixels per frame: u along columns, v along rows.
+        (u, v) in pixels per frame: u along columns to the right, v along rows downwards.
 
     Raises
     ------
     InputError
-        `frames` has another shape or dtype, or holds a value that is not finite.
+        `frames` has a wrong shape or dtype, or a value that is not finite.
     ConfigError
-        An option has no meaning.
+        An option is invalid.
     MissingDependencyError
         The extension was not built.
 
@@ -132,12 +132,13 @@ median_filtering
     -----
     Source: Zach, Pock, Bischof, DAGM 2007; Sanchez Perez, Meinhardt-Llopis, Facciolo, IPOL 2013. Borders,
     stopping rule, defaults and median filter are OpenCV's ``DualTVL1OpticalFlow``'s (optflow, 5.0).
-    Departures from it: rounding (one reciprocal, fused products), the stop test's order of summation, and
-    denormals taken for zero. One scale and one warp agree to 1e-5; whole runs
-    amplify the last bit as those of OpenCV itself do.
+    Departures from it: rounding (one reciprocal, fused products), the order of summation in the stop test,
+    and denormals, which are flushed to zero. One scale and one warp agree to 1e-5; whole runs amplify
+    differences in the last bit, as those of OpenCV itself do.
 
-    The bits are the same for every instruction set of x86-64. On ARM they are too, but where an intermediate
-    result lies within one rounding of the smallest normal number (1e-38), which its hardware flushes earlier.
+    The result is bit-identical for every instruction set of x86-64, and on ARM as well, unless an
+    intermediate result is within one rounding of the smallest normal number (1e-38), which ARM flushes
+    earlier.
 
     The GIL is released; one call uses one thread.
     """
@@ -149,7 +150,7 @@ median_filtering
 
 
 def _check_frames(frames: NDArray[Any]) -> NDArray[Any]:
-    """Give `frames` as a contiguous array; raise `InputError` unless it is what `tvl1_flow` takes."""
+    """Return `frames` as a contiguous array; raise `InputError` unless `tvl1_flow` accepts it."""
     if frames.ndim != 3 or len(frames) < 2:
         raise InputError(f"frames: expected shape (T >= 2, rows, cols), found {frames.shape}")
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in frames.shape[1:]):
@@ -162,7 +163,7 @@ def _check_frames(frames: NDArray[Any]) -> NDArray[Any]:
 
 
 def _solve(frames: NDArray[Any], initial_flow: Flow | None, options: Tvl1Options) -> Flow:
-    """Hand checked arrays to the extension."""
+    """Run the extension on checked arrays, (T, H, W) and (H, W, 2) or None -> (T - 1, H, W, 2) float32."""
     count, rows, cols = frames.shape
     flow = np.empty((count - 1, rows, cols, 2), np.float32)
     initial = None if initial_flow is None else np.ascontiguousarray(initial_flow)

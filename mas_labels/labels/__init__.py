@@ -1,4 +1,4 @@
-"""The 27 labels of a clip (paper, sections 3.2 and 3.3)."""
+"""The 27 motion and appearance labels of a view of a clip (paper, sections 3.2 and 3.3)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The 13 appearance labels (paper, section 3.3): where colour changes most and least, and which colour rules.
+"""The 13 appearance labels (paper, section 3.3): blocks of extreme colour diversity, dominant colours.
 
-All sums are of whole numbers, so exact: a label does not depend on the order of summation.
+All sums are integers and therefore exact: a label does not depend on the order of summation.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from mas_labels.labels.patterns import BLOCK_SLICES, WHOLE_VIEW, mirrored_blocks
 from mas_labels.schema import APPEARANCE_NAMES, PATTERNS
 
 FrequentColours = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.int64]]
-"""Gives the code of the most frequent colour of blocks: (rows of crops, numbers of blocks) -> codes."""
+"""Finds the most frequent colour in blocks: (indices of crops, indices of blocks) -> 24-bit codes."""
 
 
 def iou_scores(intersection: NDArray[np.int64], union: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Score how constant each block's colours are over time (paper, equation 2).
+    """Compute the IoU score of the colour histograms of each block over time (paper, equation 2).
 
     Parameters
     ----------
     intersection, union
-        (..., channels): for each channel, the smallest count of each grey level in any frame, summed over the
-        levels; and the same of the largest.
+        (..., channels): for each channel, the smallest count of each level in any frame, summed over the
+        levels; and the same of the largest counts.
 
     Returns
     -------
-    (...) float64 in [0, 1]: intersection over union, the mean of the channels. 1 where the histograms of all
+    (...) float64 in [0, 1]: intersection over union, averaged over the channels; 1 if the histograms of all
     frames are equal.
     """
     return (intersection / union).mean(axis=-1)
@@ -39,14 +39,14 @@ def iou_scores(intersection: NDArray[np.int64], union: NDArray[np.int64]) -> NDA
 
 @dataclass(frozen=True)
 class AppearanceSums:
-    """What the labels of any view of some crops are decided by.
+    """Per-crop block sums from which the appearance labels of any view follow.
 
     Attributes
     ----------
     colours
-        Histograms over time, and octants of RGB.
+        Intersection and union of histograms, and counts of the octants of RGB.
     frequent_colours
-        Finds the most frequent colour of blocks.
+        Finds the most frequent colour of blocks; computed on demand, since one convention alone needs it.
     """
 
     colours: ColourSums
@@ -56,11 +56,11 @@ class AppearanceSums:
     def of_frames(
         cls, frames: NDArray[np.uint8], crops: Crops, convention: Convention, backend: Backend
     ) -> AppearanceSums:
-        """Gather the sums of a clip's frames, (T, H, W, 3) uint8 RGB."""
+        """Compute the sums of a clip's frames, (T, H, W, 3) uint8 RGB."""
 
         def frequent_colours(crop: NDArray[np.intp], block: NDArray[np.intp]) -> NDArray[np.int64]:
-            asked, row = np.unique(crop * (WHOLE_VIEW + 1) + block, return_inverse=True)
-            crop, block = np.divmod(asked, WHOLE_VIEW + 1)
+            pairs, row = np.unique(crop * (WHOLE_VIEW + 1) + block, return_inverse=True)
+            crop, block = np.divmod(pairs, WHOLE_VIEW + 1)
             queries = np.column_stack([crops[crop], block]).astype(np.int32)
             return backend.frequent_colours(frames, queries, convention.diagonals)[row]
 
@@ -74,28 +74,30 @@ class AppearanceSums:
         Parameters
         ----------
         crop, mirrored
-            (V,) each: the row of each view's crop, and 0 or 1.
+            (V,) each: the index of each view's crop, and 1 for a mirrored view, else 0.
         convention
-            Says which colour is the dominant one.
+            Defines the dominant colour.
         """
         values: dict[str, NDArray[np.intp]] = {}
         blocks = {"C": np.full(len(crop), WHOLE_VIEW)}
         scores = iou_scores(self.colours.intersection, self.colours.union)
         for pattern in PATTERNS:
             order = mirrored_blocks()[mirrored, BLOCK_SLICES[pattern]]
-            seen = scores[crop[:, None], order]
-            for letter, block in (("d", np.argmin(seen, axis=1)), ("s", np.argmax(seen, axis=1))):
+            view_scores = scores[crop[:, None], order]
+            extremes = (("d", np.argmin(view_scores, axis=1)), ("s", np.argmax(view_scores, axis=1)))
+            for letter, block in extremes:
                 values[f"{pattern}_p{letter}"] = 1 + block
                 blocks[f"{pattern}_c{letter}"] = order[np.arange(len(order)), block]
-        asked = np.stack(list(blocks.values()))
-        found = self._dominant_colours(np.broadcast_to(crop, asked.shape).ravel(), asked.ravel(), convention)
-        values.update(zip(blocks, found.reshape(asked.shape), strict=True))
+        block = np.stack(list(blocks.values()))
+        crop = np.broadcast_to(crop, block.shape)
+        colours = self._dominant_colours(crop.ravel(), block.ravel(), convention)
+        values.update(zip(blocks, colours.reshape(block.shape), strict=True))
         return np.stack([values[name] for name in APPEARANCE_NAMES], axis=1).astype(np.uint8)
 
     def _dominant_colours(
         self, crop: NDArray[np.intp], block: NDArray[np.intp], convention: Convention
     ) -> NDArray[np.intp]:
-        """Return the number of each block's dominant colour; ties go to the lowest number, or code."""
+        """Return the number of the dominant colour of each block; ties go to the lowest number or code."""
         numbers = np.asarray(convention.colour_numbers)
         if convention.dominant_colour == "colour":
             codes = self.frequent_colours(crop, block)

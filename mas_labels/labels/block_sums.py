@@ -1,4 +1,4 @@
-"""The per-block sums that the labels are computed from, and the interface of their backends."""
+"""The per-block sums from which the labels follow, and the interface of the backends that compute them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BACKEND_VARIABLE: Final = "MAS_LABELS"
 """Environment variable that chooses the backend: ``numpy``, or unset for the compiled one."""
 
 Crops = NDArray[np.int32]
-"""(C, 2): top, left; ascending, none twice."""
+"""(C, 2) int32: top, left, in pixels; sorted and unique."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class FieldSums:
     boundaries
         (2, H, W, 2) float32, Mu and Mv.
     of_crops
-        (C, 2, fields) int64: magnitude of each field's own boundary of u and of v, summed over the crop, in
-        units.
+        (C, 2, fields) int64: magnitudes of the boundaries of u and of v of each field, summed over the crop,
+        in units of `motion_boundary.UNITS_PER_PIXEL`.
     of_frame
-        (2, fields) int64: the same summed over the frame.
+        (2, fields) int64: the same, summed over the frame.
     """
 
     boundaries: NDArray[np.float32]
@@ -43,9 +43,9 @@ class ColourSums:
     Attributes
     ----------
     intersection, union
-        (C, 28, 3) int64: of the histograms of all frames, for each block and channel.
+        (C, 28, 3) int64: of the histograms of all frames, for each block and channel (paper, equation 2).
     octants
-        (C, 28, 8) int64: pixels of all frames in each octant of RGB,
+        (C, 28, 8) int64: number of pixels of all frames in each octant of RGB,
         4 [R >= 128] + 2 [G >= 128] + [B >= 128].
     """
 
@@ -64,12 +64,12 @@ class Backend:
         (flow (fields, H, W, 2) float32, derivative, crops) -> `FieldSums`.
     vote_sums
         (bins (layers, H, W) uint8, votes (layers, H, W) int64, crops, diagonals) -> (C, 28, 8) int64: the
-        votes in each bin and block.
+        sum of votes for each bin in each block.
     colour_sums
         (frames (T, H, W, 3) uint8, crops, diagonals) -> `ColourSums`.
     frequent_colours
         (frames, queries (N, 3) int32, diagonals) -> (N,) int64: the code r + 256 g + 65536 b of the most
-        frequent colour in a block, the lowest at a tie. A query is top, left and block, 0 to 27 or
+        frequent colour in a block, the lowest at a tie. A query is top, left and block: 0 to 27, or
         `patterns.WHOLE_VIEW`.
     """
 

@@ -23,7 +23,7 @@ def native_backend(isa: str | None = None) -> Backend:
     Parameters
     ----------
     isa
-        One of `available_isas`, for tests; None takes the best. The result is the same.
+        One of `available_isas`, for tests; None: the best. The result is the same.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def native_backend(isa: str | None = None) -> Backend:
 
 
 class _Compiled:
-    """The functions of a `Backend` on one instruction set."""
+    """The functions of the compiled backend on one instruction set; see `Backend`."""
 
     def __init__(self, module: ModuleType, isa: str) -> None:
         self._module, self._isa = module, isa

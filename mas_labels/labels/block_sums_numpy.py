@@ -1,6 +1,8 @@
-"""Gathering in plain NumPy: slow, and written to be read; see `mas_labels.labels.block_sums`."""
+"""The NumPy backend of the per-block sums: a readable but slow reference."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +12,8 @@ from mas_labels.labels.motion_boundary import flow_derivatives, magnitudes, sum_
 from mas_labels.labels.patterns import ALL_BLOCKS, WHOLE_VIEW, block_masks
 from mas_labels.schema import COLOURS, ORIENTATIONS, VIEW_SIZE
 
-LEVELS = 256
-"""Bins of the histogram of one colour channel: one a grey level."""
+LEVELS: Final = 256
+"""Bins of the histogram of one colour channel: one per level."""
 
 
 def _cut(images: NDArray, top: int, left: int) -> NDArray:
@@ -20,7 +22,7 @@ def _cut(images: NDArray, top: int, left: int) -> NDArray:
 
 
 def field_sums(flow: NDArray[np.float32], derivative: str, crops: Crops) -> FieldSums:
-    """Gather the sums of a clip's flow."""
+    """Compute Mu, Mv and the sums of magnitudes; see `Backend`."""
     per_field = flow_derivatives(flow, derivative)
     lengths = magnitudes(per_field)
     of_crops = [
@@ -36,7 +38,7 @@ def field_sums(flow: NDArray[np.float32], derivative: str, crops: Crops) -> Fiel
 def vote_sums(
     bins: NDArray[np.uint8], votes: NDArray[np.int64], crops: Crops, diagonals: str
 ) -> NDArray[np.int64]:
-    """Sum votes over bins and blocks."""
+    """Sum the votes for each bin in each block; see `Backend`."""
     masks = block_masks(diagonals)
     sums = np.zeros((len(crops), ALL_BLOCKS, ORIENTATIONS), np.int64)
     for crop, (top, left) in enumerate(crops.tolist()):
@@ -47,8 +49,8 @@ def vote_sums(
 
 
 def colour_sums(frames: NDArray[np.uint8], crops: Crops, diagonals: str) -> ColourSums:
-    """Gather the sums of a clip's frames."""
-    # a number for each level of each frame and channel, so that one count serves them all
+    """Compute the histograms and octants of a clip's frames; see `Backend`."""
+    # each level of each frame and channel has its own number, so that one bincount makes all histograms
     count, channels = len(frames), frames.shape[-1]
     number = np.arange(count * channels).reshape(count, 1, 1, channels) * LEVELS + frames
     high = frames >> 7
@@ -72,15 +74,15 @@ def colour_sums(frames: NDArray[np.uint8], crops: Crops, diagonals: str) -> Colo
 def frequent_colours(
     frames: NDArray[np.uint8], queries: NDArray[np.int32], diagonals: str
 ) -> NDArray[np.int64]:
-    """Find the most frequent colour of each block asked for."""
+    """Find the most frequent colour of each queried block; see `Backend`."""
     codes = frames.astype(np.int64) @ np.array([1, LEVELS, LEVELS**2])
     whole = np.ones((VIEW_SIZE, VIEW_SIZE), bool)
-    found = np.zeros(len(queries), np.int64)
+    most_frequent = np.zeros(len(queries), np.int64)
     for row, (top, left, block) in enumerate(queries.tolist()):
         mask = whole if block == WHOLE_VIEW else block_masks(diagonals)[block]
         palette, counts = np.unique(_cut(codes, top, left)[:, mask], return_counts=True)
-        found[row] = palette[np.argmax(counts)]  # the palette ascends, and argmax takes the first
-    return found
+        most_frequent[row] = palette[np.argmax(counts)]  # the palette is sorted, and argmax takes the first
+    return most_frequent
 
 
 NUMPY_BACKEND = Backend(field_sums, vote_sums, colour_sums, frequent_colours)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,8 +20,8 @@ from mas_labels.labels.motion_boundary import check_flow
 from mas_labels.labels.views import centre_view, check_views
 from mas_labels.video.clips import check_frames
 
-MAX_FRAMES = 256
-"""Most frames of a clip, since labels number fields in uint8."""
+MAX_FRAMES: Final = 256
+"""Largest number of frames in a clip, since labels number the fields in uint8."""
 
 
 def compute_labels(
@@ -38,8 +39,8 @@ def compute_labels(
     flow
         (T - 1, H, W, 2) floating point, (u, v) in pixels per frame between consecutive frames.
     views
-        (V, 3) integers: top, left, mirrored. The crop is 112 x 112, `left` counts in the unmirrored frame,
-        and mirroring comes after cropping. None means the one centre view, not mirrored.
+        (V, 3) integers: top, left, mirrored. The crop is 112 x 112, `left` is that in the unmirrored frame,
+        and mirroring comes after cropping. None: only the centre view, not mirrored.
     convention
         ``"paper"`` or ``"authors"``, see `mas_labels.labels.conventions`.
 
@@ -50,25 +51,25 @@ def compute_labels(
     Raises
     ------
     InputError
-        If a shape or a dtype is wrong, the flow is not finite or too large, or a view leaves the frame.
+        If a shape or dtype is wrong, the flow is not finite or too large, or a view is out of the frame.
     ConfigError
-        If there is no such convention.
+        If the convention is unknown.
     MissingDependencyError
-        If the compiled part was not built; `mas_labels.labels.block_sums_native` says how to do without.
+        If the extension was not built; see `choose_backend`.
 
     Notes
     -----
-    - Derivatives are taken on the whole field and then cropped: the border of a crop is no motion boundary.
-    - A mirrored view has the mirrored flow with u negated, which the released code forgets.
+    - Derivatives are computed on the whole field and then cropped: the border of a crop is not a boundary.
+    - A mirrored view has the mirrored flow with u negated; the released code does not negate it.
     - Ties go to the lowest number; a motionless clip gets the lowest numbers (`authors`: 0 on the grid).
-    - Magnitudes are rounded to 2**-20 pixels, see `mas_labels.labels.block_sums_native`.
+    - Magnitudes are rounded to 2**-20 pixels, see `mas_labels.labels.motion_boundary.UNITS_PER_PIXEL`.
     """
     return clip_statistics(frames, flow, views, convention).labels
 
 
 @dataclass(frozen=True)
 class ClipStatistics:
-    """What labelling learns of a clip.
+    """The labels of a clip's views, and the motion that shards store with them.
 
     Attributes
     ----------
@@ -77,7 +78,8 @@ class ClipStatistics:
     mu, mv
         (H, W, 2) float32, the summed motion boundaries.
     motion
-        (T - 1, 2) float32, mean magnitude over the frame of each field's own boundary, of u and of v, pixels.
+        (T - 1, 2) float32, magnitudes of the boundaries of u and of v of each field, averaged over the frame,
+        in pixels.
     """
 
     labels: NDArray[np.uint8]
@@ -92,9 +94,9 @@ def clip_statistics(
     views: ArrayLike | None = None,
     convention: str = "paper",
 ) -> ClipStatistics:
-    """Compute the labels of each view and, on the way, what a shard keeps beside them.
+    """Compute the labels of each view, and the motion that shards store with them.
 
-    Parameters, errors and notes are those of `compute_labels`.
+    Parameters, errors and notes as for `compute_labels`.
     """
     frames = np.asarray(frames)
     check_frames(frames)
@@ -103,12 +105,12 @@ def clip_statistics(
         raise InputError(f"frames: expected at most {MAX_FRAMES}, found {len(frames)}: cut them into clips")
     if flow.shape[:3] != (len(frames) - 1, *frames.shape[1:3]):
         expected = (len(frames) - 1, *frames.shape[1:3], 2)
-        raise InputError(f"flow: expected shape {expected} to go with the frames, found {flow.shape}")
+        raise InputError(f"flow: expected shape {expected} for these frames, found {flow.shape}")
     table = centre_view(*frames.shape[1:3]) if views is None else check_views(views, *frames.shape[1:3])
     choices, backend = get_convention(convention), choose_backend()
     offsets, mirrored = table[:, :2].astype(np.int32), table[:, 2]
     crops, crop = np.unique(offsets, axis=0, return_inverse=True)
-    crop = crop.reshape(-1)  # NumPy 2.0 gives it another shape
+    crop = crop.reshape(-1)  # NumPy 2.0 returns another shape
     motion = MotionSums.of_flow(flow, crops, choices, backend)
     appearance = AppearanceSums.of_frames(frames, crops, choices, backend)
     labels = [each.labels(crop, mirrored, choices) for each in (motion, appearance)]

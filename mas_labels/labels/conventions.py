@@ -1,6 +1,6 @@
-"""The two conventions of the labels: what the paper says, and what its authors' released code does.
+"""The two conventions of the labels: the text of the paper, and the code released by its authors.
 
-They differ in seven choices and in nothing else: a convention is data, and one code path reads it.
+They differ in seven choices and nothing else: a convention is data, read by one code path.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from mas_labels.errors import ConfigError
 
 @dataclass(frozen=True)
 class Convention:
-    """The choices that the paper leaves open or that the released code makes otherwise.
+    """The choices that the paper leaves open, or that differ in the released code.
 
     Attributes
     ----------
     name
-        The name it is asked for by.
+        Name of the convention.
     derivative
         ``"central"``: central differences, one-sided at the border of the field. ``"prewitt"``: 3 x 3,
         unnormalised, by true convolution (so of opposite sign), the border mirrored with its edge repeated.
     angle
-        ``"counter-clockwise"`` as seen on the screen and exact; ``"clockwise"`` as `cv2.cartToPolar` has it.
+        ``"counter-clockwise"`` on the screen, exact; ``"clockwise"`` as computed by `cv2.cartToPolar`.
     vote
-        ``"whole"``: a pixel's magnitude goes to the bin that holds its angle. ``"split"``: linearly shared
+        ``"whole"``: a pixel's magnitude goes to the bin of its angle. ``"split"``: it is divided linearly
         between that bin and the next.
     diagonals
         ``"partition"``: a pixel on a diagonal belongs to one triangle. ``"shared"``: to both neighbours.
@@ -69,9 +69,9 @@ AUTHORS: Final = Convention(
     colour_numbers=(5, 1, 6, 2, 7, 3, 8, 4),
     motionless_grid=0,
 )
-"""The released code, for whoever must match models trained with it.
+"""The released code, for compatibility with models trained with it.
 
-Two of its habits are not followed: the colour of a ring (it slices time instead of rows; here the rule is
+Two of its errors are not reproduced: the colour of a ring (it slices time instead of rows; here the rule is
 applied to the right pixels) and mirroring without negating u.
 """
 
@@ -79,12 +79,12 @@ CONVENTIONS: Final = {convention.name: convention for convention in (PAPER, AUTH
 
 
 def get_convention(name: str) -> Convention:
-    """Return the convention called `name`.
+    """Return the convention with that name.
 
     Raises
     ------
     ConfigError
-        If there is none of that name.
+        If there is none.
     """
     if name not in CONVENTIONS:
         raise ConfigError(f"no convention {name!r}: choose one of {', '.join(CONVENTIONS)}")

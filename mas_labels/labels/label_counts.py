@@ -1,4 +1,4 @@
-"""How often each label has each value in a set of shards."""
+"""Counts the values of the labels in a set of shards."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from mas_labels.schema import LABEL_MAX, LABEL_NAMES
 
 @dataclass
 class LabelCounts:
-    """Counted values of the 27 labels, over all views of clips.
+    """Counts of the values of the 27 labels, over all views of clips.
 
     Attributes
     ----------
     counts
-        For each label how often each value 0, 1, ... was seen: 27 arrays of int64.
+        For each label, the number of views with each value 0, 1, ...: 27 arrays of int64.
     clips
-        Clips that were counted.
+        Number of clips counted.
     of_clips
-        Clips there are.
+        Number of clips in all.
     """
 
     counts: list[NDArray[np.int64]] = field(
@@ -33,12 +33,12 @@ class LabelCounts:
     of_clips: int = 0
 
     def add(self, labels: NDArray[np.uint8], path: Path) -> None:
-        """Count the labels (clips, views, 27) of one shard.
+        """Add the labels (clips, views, 27) of one shard.
 
         Raises
         ------
         ShardError
-            If one is out of its range.
+            If a label is out of range.
         """
         self.clips += len(labels)
         for index, largest in enumerate(LABEL_MAX):
@@ -51,12 +51,12 @@ class LabelCounts:
             self.counts[index] += counts
 
     def shares(self, name: str) -> dict[int, float]:
-        """Return the share of each value of a label, from 0 to 1; value 0 only where it was seen.
+        """Return the share of each value of a label, from 0 to 1; without value 0 if it never occurs.
 
         Raises
         ------
         InputError
-            If there is no such label.
+            If the label is unknown.
         """
         if name not in LABEL_NAMES:
             raise InputError(f"expected a label, one of {', '.join(LABEL_NAMES)}, found {name!r}")

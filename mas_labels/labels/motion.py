@@ -1,4 +1,4 @@
-"""The 14 motion labels (paper, section 3.2): where the largest motion is, which way, and when."""
+"""The 14 motion labels (paper, section 3.2): location, orientation and time of the largest motion."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mas_labels.labels.patterns import BLOCK_SLICES, block_pixels, mirrored_bloc
 from mas_labels.schema import MOTION_NAMES, ORIENTATIONS, PATTERNS
 
 MIRROR_SIGNS = np.array([[1, -1], [-1, 1]], np.float32)
-"""What mirroring with u negated does to (d/dcol, d/drow) of Mu and of Mv."""
+"""Signs of (d/dcol, d/drow) of Mu and of Mv after mirroring with u negated."""
 
 Votes = tuple[NDArray[np.uint8], NDArray[np.int64]]
-"""Bin of each pixel, from 0, and its vote in units, each (layers, H, W): a pixel may have several votes."""
+"""Bin of each pixel, from 0, and its vote in units, each (layers, H, W), one layer per vote of a pixel."""
 
 
 def octants(d_col: NDArray[np.float32], d_row: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return the bin 0..7 of each angle, 45 degrees each, counter-clockwise on the screen from "right".
 
-    By comparisons alone, so exact: an angle on the edge of two bins is in the higher one.
+    Computed by comparisons only, and therefore exact: an angle on the edge of two bins is in the higher one.
     """
     right, up = d_col, -d_row
     first, second, third = (right > 0) & (up >= 0), (right <= 0) & (up > 0), (right < 0) & (up <= 0)
@@ -36,7 +36,7 @@ def octants(d_col: NDArray[np.float32], d_row: NDArray[np.float32]) -> NDArray[n
 def angle_positions(
     d_col: NDArray[np.float32], d_row: NDArray[np.float32], angle: str
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Return the bin 0..7 of each angle and how far into the bin it lies, 0 to 1."""
+    """Return the bin 0..7 of each angle and its position in the bin, from 0 to 1."""
     width = 360.0 / ORIENTATIONS
     if angle == "counter-clockwise":
         bins = octants(d_col, d_row)
@@ -51,7 +51,7 @@ def angle_positions(
 def orientation_votes(
     gradient: NDArray[np.float32], length: NDArray[np.int64], convention: Convention
 ) -> Votes:
-    """Cast each pixel's magnitude into bins of orientation.
+    """Vote for orientation bins with the magnitude of each pixel.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def orientation_votes(
     length
         (H, W) int64, its `magnitudes`.
     convention
-        Says how angles are measured and votes are cast.
+        Defines how angles are measured and votes are divided.
     """
     d_col, d_row = np.ascontiguousarray(gradient[..., 0]), np.ascontiguousarray(gradient[..., 1])
     if convention.vote == "whole" and convention.angle == "counter-clockwise":
@@ -74,17 +74,17 @@ def orientation_votes(
 
 @dataclass(frozen=True)
 class MotionSums:
-    """What the labels of any view of some crops are decided by.
+    """Per-crop block sums from which the motion labels of any view follow.
 
     Attributes
     ----------
     fields
-        Mu and Mv, and each field's own magnitudes.
+        Mu and Mv, and the magnitudes of each field.
     magnitude
-        (C, 2, 28) int64: magnitude of Mu and of Mv summed over each block, in units.
+        (C, 2, 28) int64: magnitudes of Mu and of Mv summed over each block, in units.
     votes
-        (2, C, 2, 28, 8) int64: votes for each bin, first as they are, then with the clip mirrored (but the
-        blocks still those of the unmirrored view).
+        (2, C, 2, 28, 8) int64: sums of votes for each bin, first unmirrored, then with the clip mirrored (but
+        in the blocks of the unmirrored view).
     """
 
     fields: FieldSums
@@ -95,7 +95,7 @@ class MotionSums:
     def of_flow(
         cls, flow: NDArray[np.float32], crops: Crops, convention: Convention, backend: Backend
     ) -> MotionSums:
-        """Gather the sums of a clip's flow, (fields, H, W, 2) in pixels per frame."""
+        """Compute the sums of a clip's flow, (fields, H, W, 2) in pixels per frame."""
         fields = backend.field_sums(flow, convention.derivative, crops)
         mirrored = fields.boundaries * MIRROR_SIGNS[:, None, None, :]
         lengths = magnitudes(fields.boundaries)
@@ -119,19 +119,19 @@ class MotionSums:
         Parameters
         ----------
         crop, mirrored
-            (V,) each: the row of each view's crop, and 0 or 1.
+            (V,) each: the index of each view's crop, and 1 for a mirrored view, else 0.
         convention
-            Says what a motionless view gets.
+            Defines the labels of a motionless view.
         """
         values: dict[str, NDArray[np.intp]] = {}
         for component, name in enumerate("uv"):
             for pattern in PATTERNS:
-                location, orientation = self._largest(pattern, component, crop, mirrored, convention)
+                location, orientation = self._find_largest(pattern, component, crop, mirrored, convention)
                 values[f"{pattern}_{name}l"], values[f"{pattern}_{name}o"] = location, orientation
             values[f"{name}i"] = 1 + np.argmax(self.fields.of_crops[crop, component], axis=1)
         return np.stack([values[name] for name in MOTION_NAMES], axis=1).astype(np.uint8)
 
-    def _largest(
+    def _find_largest(
         self,
         pattern: str,
         component: int,
@@ -139,19 +139,19 @@ class MotionSums:
         mirrored: NDArray[np.intp],
         convention: Convention,
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return each view's block with the largest mean magnitude, and its dominant orientation."""
+        """Return each view's block of largest mean magnitude, and its dominant orientation."""
         order = mirrored_blocks()[mirrored, BLOCK_SLICES[pattern]]
         pixels = block_pixels(convention.diagonals)[order]
         means = self.magnitude[crop[:, None], component, order] / pixels
         block = np.argmax(means, axis=1)
-        seen_block = order[np.arange(len(order)), block]
-        orientation = np.argmax(self.votes[mirrored, crop, component, seen_block], axis=1)
+        unmirrored_block = order[np.arange(len(order)), block]
+        orientation = np.argmax(self.votes[mirrored, crop, component, unmirrored_block], axis=1)
         if pattern != "grid":
             return 1 + block, 1 + orientation
         still, lowest = means.max(axis=1) == 0.0, convention.motionless_grid
         return np.where(still, lowest, 1 + block), np.where(still, lowest, 1 + orientation)
 
     def field_means(self) -> NDArray[np.float32]:
-        """Return (fields, 2) float32: mean magnitude over the frame of each field's boundaries, in pixels."""
+        """Return (fields, 2) float32: magnitudes of the boundaries averaged over the frame, in pixels."""
         pixels = self.fields.boundaries[0, ..., 0].size
         return (self.fields.of_frame.T / pixels / UNITS_PER_PIXEL).astype(np.float32)

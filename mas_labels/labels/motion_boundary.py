@@ -1,6 +1,6 @@
 """Motion boundaries: from optical flow to Mu and Mv (paper, section 3.2, equation 1 and figure 3).
 
-Spatial derivatives of flow cancel what moves as one, such as a panning camera, and keep where motion changes.
+Spatial derivatives of the flow cancel uniform motion, such as that of a panning camera, and keep changes.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from mas_labels.errors import InputError
 from mas_labels.labels.conventions import get_convention
 
 MAX_FLOW: Final = 16384.0
-"""Pixels per frame: more than any frame is wide. Sums of magnitudes stay far below what 64 bits hold."""
+"""Largest flow, in pixels per frame: more than any frame is wide; sums of magnitudes fit in 64 bits."""
 UNITS_PER_PIXEL: Final = 2.0**20
-"""Magnitudes are rounded once to multiples of 2**-20 pixels and added up as integers. Such sums do not depend
-on the order of summation: ties are ties, on every machine, in every view."""
+"""Unit of magnitudes: they are rounded once to multiples of 2**-20 pixels and summed as integers. The sums do
+not depend on the order of summation, so that ties are ties on every machine and in every view."""
 
 
 def derivatives(fields: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
-    """Differentiate fields along columns and rows.
+    """Compute the derivatives of fields along columns and rows.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def derivatives(fields: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
 
     Notes
     -----
-    Sums are ordered so that a mirrored field gives the mirrored derivative to the last bit.
+    Sums are ordered so that the derivative of a mirrored field is mirrored to the last bit.
     """
     if kind == "central":
         return np.stack([np.gradient(fields, axis=-1), np.gradient(fields, axis=-2)], axis=-1)
@@ -56,12 +56,12 @@ def check_flow(flow: ArrayLike) -> NDArray[np.float32]:
         raise InputError(f"flow: expected shape (fields, rows, cols, 2), found {flow.shape}")
     if not np.issubdtype(flow.dtype, np.floating):
         raise InputError(f"flow: expected floating point pixels per frame, found dtype {flow.dtype}")
-    with np.errstate(over="ignore"):  # what float32 cannot hold is told of in the next line
+    with np.errstate(over="ignore"):  # values beyond float32 are refused below
         single = flow.astype(np.float32, copy=False)
     if not (single.max() <= MAX_FLOW and single.min() >= -MAX_FLOW):  # false for NaN as well
         raise InputError(
             f"flow: expected finite values of at most {MAX_FLOW:g} pixels, found NaN or larger ones: "
-            "mend or drop the clip"
+            "fix or drop the clip"
         )
     return single
 
@@ -72,7 +72,7 @@ def flow_derivatives(flow: NDArray[np.float32], kind: str) -> NDArray[np.float32
 
 
 def sum_boundaries(per_field: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Add up the boundaries of all fields: (2, fields, H, W, 2) -> (2, H, W, 2) float32, Mu and Mv."""
+    """Sum the boundaries over all fields: (2, fields, H, W, 2) -> (2, H, W, 2) float32, Mu and Mv."""
     return per_field.sum(axis=1, dtype=np.float64).astype(np.float32)
 
 
@@ -93,7 +93,7 @@ def motion_boundaries(
     flow
         (fields, H, W, 2) floating point, (u, v) in pixels per frame.
     convention
-        ``"paper"`` or ``"authors"``: which derivative is taken.
+        ``"paper"`` or ``"authors"``, which define the derivative.
 
     Returns
     -------
@@ -103,9 +103,9 @@ def motion_boundaries(
     Raises
     ------
     InputError
-        If the flow has another shape or dtype, or values that are not finite or beyond 16384 pixels.
+        If the flow has a wrong shape or dtype, or values that are not finite or beyond 16384 pixels.
     ConfigError
-        If there is no such convention.
+        If the convention is unknown.
     """
     mu, mv = sum_boundaries(flow_derivatives(check_flow(flow), get_convention(convention).derivative))
     return mu, mv

@@ -1,6 +1,6 @@
-"""The three patterns of figure 4 as maps of block numbers and as masks.
+"""The three patterns of the paper's figure 4, as maps of block numbers and as masks.
 
-Geometry is data here: one table of 28 masks serves all three patterns and both conventions, and the blocks of
+The geometry is data: one table of 28 masks serves all three patterns and both conventions, and the blocks of
 a mirrored view are those of the view in another order.
 """
 
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from mas_labels.schema import BLOCKS, PATTERNS, VIEW_SIZE
 
 BLOCK_SLICES: Final = {"grid": slice(0, 16), "rings": slice(16, 20), "triangles": slice(20, 28)}
-"""Where each pattern's blocks lie in the list of all blocks."""
+"""Indices of the blocks of each pattern in the list of all blocks."""
 ALL_BLOCKS: Final = sum(BLOCKS.values())
 WHOLE_VIEW: Final = ALL_BLOCKS
-"""Stands for the block that is the whole view."""
-RING_WIDTH = VIEW_SIZE // 8
+"""Index that stands for the whole view instead of a block."""
+RING_WIDTH: Final = VIEW_SIZE // 8
 """Width of each of the 4 rings, in pixels."""
-GRID_SIDE = VIEW_SIZE // 4
+GRID_SIDE: Final = VIEW_SIZE // 4
 """Side of each of the 16 blocks of the grid, in pixels."""
 
 
 def block_maps() -> dict[str, NDArray[np.uint8]]:
-    """Return the number of the block that holds each pixel of a view, for each pattern.
+    """Return maps of the block number of each pixel of a view, for each pattern.
 
     Returns
     -------
@@ -37,8 +37,8 @@ def block_maps() -> dict[str, NDArray[np.uint8]]:
 
     Notes
     -----
-    The paper does not say whose a diagonal's pixels are. Here they belong to the triangle that touches the
-    top or the bottom side (2, 3, 6, 7), a rule that mirroring does not change.
+    The paper does not assign the pixels on a diagonal to a triangle. Here they belong to the one that touches
+    the top or bottom side (2, 3, 6, 7), a rule that is invariant to mirroring.
     """
     row, col = np.indices((VIEW_SIZE, VIEW_SIZE))
     half = VIEW_SIZE // 2
@@ -83,14 +83,14 @@ def block_masks(diagonals: str) -> NDArray[np.bool_]:
 
 @cache
 def block_pixels(diagonals: str) -> NDArray[np.int64]:
-    """Return (28,) int64: the size of each block."""
+    """Return (28,) int64: the number of pixels of each block."""
     return block_masks(diagonals).sum(axis=(1, 2))
 
 
 @cache
 def mirrored_blocks() -> NDArray[np.intp]:
-    """Return (2, 28) intp: row 1 has the view's block at each block of the mirrored view, row 0 itself."""
+    """Return (2, 28) intp: the view's own blocks (row 0), and at each block of its mirror image (row 1)."""
     masks = block_masks("partition")
     mirrored = masks[:, :, ::-1]
-    same = [int(np.argmax((masks == mask).all(axis=(1, 2)))) for mask in mirrored]
-    return np.array([np.arange(ALL_BLOCKS), same])
+    positions = [int(np.argmax((masks == mask).all(axis=(1, 2)))) for mask in mirrored]
+    return np.array([np.arange(ALL_BLOCKS), positions])

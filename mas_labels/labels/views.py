@@ -1,4 +1,4 @@
-"""Views: the crops, mirrored or not, that a network may see of a clip. A label belongs to a view."""
+"""Views: the crops of a clip, mirrored or not, that a network may see. Each view has its own labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mas_labels.errors import InputError
 from mas_labels.schema import FRAME_COLS, FRAME_ROWS, VIEW_COLUMNS, VIEW_SIZE
 
 NO_VIEWS: NDArray[np.int16] = np.empty((0, len(VIEW_COLUMNS)), np.int16)
-"""The table of views of a shard that holds frames only."""
+"""The table of views of a shard with frames only."""
 
 
 def centre_view(rows: int = FRAME_ROWS, cols: int = FRAME_COLS) -> NDArray[np.int64]:
@@ -20,14 +20,14 @@ def centre_view(rows: int = FRAME_ROWS, cols: int = FRAME_COLS) -> NDArray[np.in
 def view_table(
     stride: int, mirrored: bool = True, rows: int = FRAME_ROWS, cols: int = FRAME_COLS
 ) -> NDArray[np.int16]:
-    """Lay a grid of crop offsets over a frame.
+    """Return a table of views: a grid of crops of a frame.
 
     Parameters
     ----------
     stride
-        Pixels between two offsets, both ways; 1 gives every crop (17 x 60 for 128 x 171).
+        Pixels between two crops, along rows and columns; 1 gives every crop (17 x 60 for 128 x 171).
     mirrored
-        Whether every crop is also there mirrored.
+        Whether to add each crop mirrored.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A video file, or pictures extracted from one, to frames and clips (paper, section 3.4)."""
+"""Decodes video files and extracted frames to frames, and cuts clips (paper, section 3.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames -> clips of 16 frames at 128 x 171 (paper, section 3.4)."""
+"""Resizes frames and cuts them into clips of 16 frames at 128 x 171 (paper, section 3.4)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_frames(frames: NDArray[np.uint8]) -> None:
 
 
 def resize(frame: NDArray[np.uint8], rows: int, cols: int) -> NDArray[np.uint8]:
-    """Resize a frame: averaged along a side that shrinks, interpolated linearly along one that grows.
+    """Resize a frame: area averages along a side that shrinks, linear interpolation along one that grows.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def resize(frame: NDArray[np.uint8], rows: int, cols: int) -> NDArray[np.uint8]:
 
     Notes
     -----
-    Averaging keeps fine texture from flickering into false motion. A side is averaged before the other one is
-    interpolated, and the values between are rounded to whole numbers.
+    Averaging prevents aliasing, which would be seen as motion. If one side shrinks and the other one grows,
+    averaging comes first, and its result is rounded to whole numbers.
     """
     averaged = min(rows, frame.shape[0]), min(cols, frame.shape[1])
     if averaged != frame.shape[:2]:
@@ -46,7 +46,7 @@ def resize(frame: NDArray[np.uint8], rows: int, cols: int) -> NDArray[np.uint8]:
 
 
 def resize_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Resize a BGR frame to 128 x 171 and turn it to RGB.
+    """Resize a BGR frame to 128 x 171 and convert it to RGB.
 
     Parameters
     ----------
@@ -67,18 +67,18 @@ def resize_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def cut_clips(
     frames: Iterable[NDArray[np.uint8]], stride_frames: int = CLIP_FRAMES
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Cut a stream of frames into clips of 16.
+    """Cut a stream of frames into clips of 16 frames.
 
     Parameters
     ----------
     frames
         (rows, cols, 3) uint8 BGR each.
     stride_frames
-        Frames from the start of one clip to the start of the next; 16: no overlap (the paper's way).
+        Frames from the start of one clip to the start of the next; 16: no overlap, as in the paper.
 
     Yields
     ------
-    start_frame, (16, 128, 171, 3) uint8 RGB. What is left at the end, fewer than 16 frames, is dropped.
+    start_frame, (16, 128, 171, 3) uint8 RGB. An incomplete clip at the end is dropped.
     """
     window: list[NDArray[np.uint8]] = []
     next_start = 0

@@ -1,8 +1,9 @@
-"""The display matrix of a frame: by which it is turned by quarters and mirrored before it is shown.
+"""Rotates and mirrors frames by their display matrix, as players do.
 
-Phones and cameras store frames as the sensor saw them, and beside them the matrix that takes a stored pixel
-(x, y) to its place on the screen: ``x' = a x + c y``, ``y' = b x + d y`` (ISO/IEC 14496-12, 8.3.2). Players
-apply its turning and mirroring, not its scale and its shift; so do we.
+Phones and cameras store frames as the sensor saw them, together with the matrix that maps a stored pixel
+(x, y) to its position on the screen: ``x' = a x + c y``, ``y' = b x + d y`` (ISO/IEC 14496-12, 8.3.2).
+Players apply its rotation by multiples of 90 degrees and its mirroring, but not its scale and shift; this
+module does the same.
 """
 
 from __future__ import annotations
@@ -15,28 +16,28 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 TOLERANCE = 0.01
-"""Of the entries of a matrix that turns by quarters, 0 or 1 in size: half a degree, as ffmpeg rounds."""
+"""Tolerance of the entries of a rotation by multiples of 90 degrees: half a degree, as FFmpeg rounds."""
 
 
 def display_matrix(frame: VideoFrame) -> NDArray[np.int32] | None:
-    """Return the matrix ``[[a, b], [c, d]]`` that a decoded frame carries, in any scale; None without one.
+    """Return the display matrix ``[[a, b], [c, d]]`` of a decoded frame, in any scale; None without one.
 
-    FFmpeg gives a frame the matrix of its bitstream, or else of its file.
+    FFmpeg takes it from the bitstream, or else from the file.
     """
-    found: Any = frame.side_data.get("DISPLAYMATRIX")
-    return None if found is None else np.frombuffer(found, np.int32).reshape(3, 3)[:2, :2]
+    side_data: Any = frame.side_data.get("DISPLAYMATRIX")
+    return None if side_data is None else np.frombuffer(side_data, np.int32).reshape(3, 3)[:2, :2]
 
 
 def as_shown(picture: NDArray[np.uint8], matrix: NDArray[np.int32] | None) -> NDArray[np.uint8]:
-    """Turn and mirror a picture.
+    """Rotate and mirror a picture by a display matrix.
 
     Parameters
     ----------
     picture
         (rows, cols, channels).
     matrix
-        From `display_matrix`. One that turns by another angle than quarters, or slants, is not applied:
-        most players show such frames as they are.
+        From `display_matrix`. A rotation by another angle, or a shear, is not applied: most players show such
+        frames as they are stored.
 
     Returns
     -------
@@ -60,15 +61,15 @@ def as_shown(picture: NDArray[np.uint8], matrix: NDArray[np.int32] | None) -> ND
     return picture[::along_rows, ::along_cols]
 
 
-def _take_unknown_kinds() -> None:
-    """Let PyAV name kinds of side data that are newer than its list, such as EXIF: one of them hides all."""
+def _accept_unknown_types() -> None:
+    """Let PyAV accept types of side data that it does not know, such as EXIF: one of them would hide all."""
 
     def unknown(cls: type[Type], number: object) -> Any:
-        kind: Any = object.__new__(cls)
-        kind._name_, kind._value_ = f"UNKNOWN_{number}", number
-        return kind
+        member: Any = object.__new__(cls)
+        member._name_, member._value_ = f"UNKNOWN_{number}", number
+        return member
 
     Type._missing_ = classmethod(unknown)  # type: ignore[assignment]
 
 
-_take_unknown_kinds()
+_accept_unknown_types()

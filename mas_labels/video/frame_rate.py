@@ -1,6 +1,7 @@
-"""One frame rate for all videos: frame k is what a player shows k / rate seconds after the first frame.
+"""Converts videos to one frame rate: frame k is the frame shown k / rate seconds after the first one.
 
-Times are those of the file, not of its stated rate, and are calculated in fractions: nothing drifts.
+Times are the time stamps of the file, not multiples of its stated rate, and are computed as fractions, so
+that nothing drifts.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ Picture = TypeVar("Picture")
 
 MIN_FPS, MAX_FPS = 1, 1000
 MILLISECOND = Fraction(1, 1000)
-"""The time base of Matroska, WebM, FLV and ASF, which round: 30 frames a second are at 0, 33, 67."""
+"""The time base of Matroska, WebM, FLV and ASF, which rounds: at 30 frames per second 0, 33, 67."""
 MAX_SECONDS = 60
-"""Longest time that one frame may be shown: time stamps that ask for more are taken for damaged."""
+"""Longest time for which one frame may be shown; longer ones are taken to be corrupt time stamps."""
 
 
 def parse_fps(text: str) -> Fraction:
-    """Return a frame rate: ``"25"``, ``"29.97"`` (which is 2997/100) or ``"30000/1001"``.
+    """Parse a frame rate: ``"25"``, ``"29.97"`` (which is 2997/100) or ``"30000/1001"``.
 
     Raises
     ------
     ConfigError
-        If it is no such number, or not from 1 to 1000.
+        If it is not such a number, or not from 1 to 1000.
     """
     is_number = re.fullmatch(r"\d{1,9}(\.\d{1,9})?|\d{1,9}/0*[1-9]\d{0,8}", text, re.ASCII)
     if not is_number or not MIN_FPS <= Fraction(text) <= MAX_FPS:
@@ -41,42 +42,42 @@ def parse_fps(text: str) -> Fraction:
 
 
 class Stamped(Protocol):
-    """The times of a decoded frame, in units of its stream's time base; PyAV's frames have them."""
+    """The time stamps of a decoded frame, in units of the time base of its stream, as in PyAV's frames."""
 
     @property
     def pts(self) -> int | None:
-        """Time of presentation."""
+        """Presentation time stamp."""
 
     @property
     def dts(self) -> int | None:
-        """The decoder's clock."""
+        """Decoding time stamp."""
 
     @property
     def duration(self) -> int:
-        """Time for which it is shown; 0 if the file does not say it."""
+        """Time for which the frame is shown; 0 if unknown."""
 
 
 class Span(NamedTuple):
-    """When a frame is shown and, as far as the file knows, for how long, in units of the time base."""
+    """Time at which a frame is shown, and its duration as far as it is known, in units of the time base."""
 
     start: int
     length: int
 
 
 class Clock:
-    """Reads when frames are shown, in the order in which a decoder gives them.
+    """Determines the times of frames, in the order in which a decoder returns them.
 
     Parameters
     ----------
     in_coded_order
-        Whether the file knows the order of coding only, as AVI does: then the decoder's own clock counts
-        from the start.
+        Whether the file has time stamps in decoding order only, as AVI has: decoding time stamps are then
+        used from the start.
 
     Notes
     -----
-    A file's times of presentation are taken until one is missing or does not lie behind the one before; from
-    there on it is the decoder's clock, as FFmpeg does it. Frames that the decoder still holds at the end have
-    no time on that clock: each begins where the one before ends.
+    Presentation time stamps are used until one is missing or not later than the previous one; from there on
+    decoding time stamps are used, as in FFmpeg. The frames that the decoder returns when it is flushed have
+    none: each begins where the previous one ends.
     """
 
     def __init__(self, in_coded_order: bool = False) -> None:
@@ -84,7 +85,7 @@ class Clock:
         self._last: Span | None = None
 
     def span(self, frame: Stamped) -> Span | None:
-        """Return when a frame is shown; None if its file does not say it."""
+        """Return the time span of a frame; None if the file has no time stamp for it."""
         last = self._last
         if frame.pts is None or (last is not None and frame.pts <= last.start):
             self._in_coded_order = True
@@ -101,31 +102,31 @@ class Clock:
 def at_rate(
     frames: Iterable[tuple[Picture, Span | None]], time_base: Fraction, fps: Fraction
 ) -> Iterator[Picture]:
-    """Repeat frames and leave frames out, so that they come at one rate.
+    """Repeat and drop frames to convert them to one rate.
 
     Parameters
     ----------
     frames
-        Pictures and when they are shown, in order.
+        Pictures with their time spans, in order.
     time_base
-        Unit of their times, seconds.
+        Unit of the times, seconds.
     fps
-        Frames per second wanted.
+        Frames per second of the result.
 
     Yields
     ------
     For k = 0, 1, 2, ...: the last picture that begins at or before k / fps seconds after the first one,
     until the last one ends.
 
-    Times in whole milliseconds may be up to one later than meant, and are taken for that.
+    Times in whole milliseconds were rounded, and may be up to one millisecond too late; that is allowed for.
 
     Raises
     ------
     VideoError
-        If a time is missing, lies before the one of the frame before, or more than a minute behind it; or as
-        `frames` does.
+        If a time is missing, earlier than that of the previous frame, or more than a minute later; or if
+        `frames` raises it.
     """
-    shown, first, waiting, broken = 0, 0, None, None
+    n_shown, first, waiting, failure = 0, 0, None, None
     try:
         for number, (picture, span) in enumerate(frames):
             if span is None:
@@ -136,29 +137,29 @@ def at_rate(
                 last, begin = waiting
                 _check_step(span.start - begin.start, time_base, number)
                 due = _first_at(span.start - first, time_base, fps)
-                yield from repeat(last, due - shown)
-                shown = max(shown, due)
+                yield from repeat(last, due - n_shown)
+                n_shown = max(n_shown, due)
             waiting = picture, span
-    except VideoError as error:  # what came before is shown to its end
-        broken = error
+    except VideoError as error:  # the frames before it are complete
+        failure = error
     if waiting is not None:
         last, begin = waiting
         length = min(begin.length, int(MAX_SECONDS / time_base))
         due = _first_at(begin.start + length - first, time_base, fps)
-        yield from repeat(last, max(due, 1) - shown)
-    if broken is not None:
-        raise broken
+        yield from repeat(last, max(due, 1) - n_shown)
+    if failure is not None:
+        raise failure
 
 
 def _first_at(time: int, time_base: Fraction, fps: Fraction) -> int:
-    """Return the number of the first frame wanted that is not before a time after the first frame."""
-    if time_base == MILLISECOND:  # rounded, and so was the first one: it may be due up to a whole one before
+    """Return the number of the first frame of the result at or after a time since the first frame."""
+    if time_base == MILLISECOND:  # both times were rounded: the true one may be up to 1 ms earlier
         return floor((time - 1) * time_base * fps) + 1
     return ceil(time * time_base * fps)
 
 
 def _check_step(step: int, time_base: Fraction, number: int) -> None:
-    """Refuse a time that cannot be."""
+    """Raise `VideoError` if the time between two frames is negative or too long."""
     seconds = float(step * time_base)
     if step < 0:
         raise _no_times(f"frame {number} comes {-seconds:g} s before the one that it follows")
@@ -166,9 +167,10 @@ def _check_step(step: int, time_base: Fraction, number: int) -> None:
         raise _no_times(f"frame {number} comes {seconds:g} s after the one before")
 
 
-def _no_times(what: str) -> VideoError:
+def _no_times(problem: str) -> VideoError:
+    """Make the error of unusable time stamps."""
     return VideoError(
         "decode",
         "time_stamps",
-        f"its time stamps cannot be used: {what}; re-encode the file, or label without --fps",
+        f"its time stamps cannot be used: {problem}; re-encode the file, or label without --fps",
     )

@@ -1,7 +1,7 @@
-"""Extracted frames as a video: a folder of numbered pictures, or an archive of one.
+"""Reads extracted frames as a video: a folder of numbered pictures, or an archive of them.
 
-``img_00001.jpg``, ``frame000001.jpg``, ``000001.png``: one prefix, numbers without gaps. What else is in the
-folder, such as ``flow_x_00001.jpg``, is not looked at.
+``img_00001.jpg``, ``frame000001.jpg``, ``000001.png``: one prefix, numbers without gaps. Other files in the
+folder, such as ``flow_x_00001.jpg``, are ignored.
 """
 
 from __future__ import annotations
@@ -24,24 +24,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import VideoError
-from mas_labels.video.frame_names import NUMBERED, is_archive_name, is_frame_name, is_frame_path
+from mas_labels.video.frame_names import NUMBERED_PICTURE, is_archive_name, is_frame_name, is_frame_path
 from mas_labels.video.reader import NO_FILE, NO_MEMORY, FrameReader, WatchedFile, open_regular, unreadable
 from mas_labels.video.video_file import VideoReader
 
 MAX_PICTURE_BYTES: Final = 1 << 28
 MAX_TAR_BYTES: Final = 1 << 30
-"""Pictures of a tar are kept in memory, since it can be read from its start only."""
+"""Limit of the pictures in a tar, which are kept in memory, since a tar can only be read from its start."""
 MAX_MEMBERS_TRIED: Final = 100
+"""Members of a tar that are searched for a frame, to decide whether it holds frames."""
 JPEG_BEGIN: Final = b"\xff\xd8"
 JPEG_END: Final = b"\xff\xd9"
-BROKEN_ARCHIVE: Final = (
+ARCHIVE_ERRORS: Final = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
-    *(NotImplementedError, RuntimeError, ValueError),  # of ciphers and compressions that Python does not know
+    *(NotImplementedError, RuntimeError, ValueError),
 )
+"""Exceptions for corrupt archives; the second line for unknown encryption or compression."""
 
 
 class StoredPicture(NamedTuple):
-    """A numbered picture: its name with folders, its size in bytes, and how to read it."""
+    """A numbered picture: its path, its size in bytes, and a function that reads it."""
 
     name: str
     size: int
@@ -49,18 +51,18 @@ class StoredPicture(NamedTuple):
 
 
 class PictureReader(FrameReader):
-    """Frames of one video, each a picture of its own."""
+    """Iterates over the frames of one video that was extracted to pictures."""
 
     remedy_of_sizes = "give those of each size a folder of their own"
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        """Decode the pictures in the order of their numbers, as `FrameReader` says.
+        """Decode the pictures in the order of their numbers, see `FrameReader`.
 
         Raises
         ------
         VideoError
-            If there is none, their names have several prefixes or a number twice, or a `rate` is asked for;
-            after some frames, if one is missing, cannot be decoded, or has another size.
+            If there are none, their names have several prefixes or a number twice, or `rate` is set; after
+            some frames, if one is missing, cannot be decoded, or has another size.
         """
         self.frames = self.rows = self.cols = 0
         if self.rate is not None:
@@ -70,7 +72,7 @@ class PictureReader(FrameReader):
                 "pictures have no time stamps: label without --fps, or the video itself",
             )
         with _open_pictures(self.path) as (pictures, size):
-            frames = _in_order(pictures)
+            frames = _sort_pictures(pictures)
             self.file_bytes = sum(frame.size for frame in frames.values()) if size is None else size
             self.promised_frames = len(frames)
             for number, picture in frames.items():
@@ -88,7 +90,7 @@ class PictureReader(FrameReader):
 
 
 def open_video(path: Path, rate: Fraction | None = None) -> FrameReader:
-    """Return the reader of what is at a path: a video file, a folder of pictures, or an archive of one."""
+    """Return a reader for a video file, a folder of pictures, or an archive of pictures."""
     if _is_folder(path) or is_archive_name(path.name):
         return PictureReader(path, rate)
     return VideoReader(path, rate)
@@ -97,12 +99,12 @@ def open_video(path: Path, rate: Fraction | None = None) -> FrameReader:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # its reader says why
+    except OSError:  # its reader raises it
         return False
 
 
 def video_files(path: Path) -> list[Path]:
-    """Return the files that a video is made of: itself, or the pictures in its folder, sorted by name.
+    """Return the files of a video: itself, or the pictures in its folder, sorted by name.
 
     Raises
     ------
@@ -115,18 +117,18 @@ def video_files(path: Path) -> list[Path]:
 
 
 def stored_bytes(path: Path) -> int:
-    """Return the size of a video: of its file, or of all its pictures.
+    """Return the size of a video in bytes: of its file, or of all its pictures.
 
     Raises
     ------
     OSError
-        If it cannot be seen.
+        If it cannot be examined.
     """
     return sum(file.stat().st_size for file in video_files(path))
 
 
 def holds_frames(path: Path) -> bool:
-    """Return whether an archive has frames in it, as far as its first members tell."""
+    """Return whether an archive contains frames, by the first of its members."""
     try:
         if path.name.lower().endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
@@ -134,14 +136,14 @@ def holds_frames(path: Path) -> bool:
         with tarfile.open(path) as archive:
             return any(is_frame_path(member.name) for member in islice(archive, MAX_MEMBERS_TRIED))
     except OSError as error:
-        return error.errno is not None  # its reader says why; gzip's own errors have no number
-    except BROKEN_ARCHIVE:
+        return error.errno is not None  # its reader raises it; errors of gzip have no number
+    except ARCHIVE_ERRORS:
         return False
 
 
 @contextmanager
 def _open_pictures(path: Path) -> Iterator[tuple[list[StoredPicture], int | None]]:
-    """Yield the pictures of a folder or archive, and the size of the archive."""
+    """Yield the pictures of a folder or archive, and the size of the archive in bytes (None for a folder)."""
     if path.is_dir():
         yield _list_folder(path), None
         return
@@ -153,12 +155,12 @@ def _open_pictures(path: Path) -> Iterator[tuple[list[StoredPicture], int | None
         except VideoError:
             file.check("decode")
             raise
-        except BROKEN_ARCHIVE as error:
+        except ARCHIVE_ERRORS as error:
             file.check("open")
             raise VideoError("open", "cannot_open", f"not an archive, or damaged: {error}") from error
         except OSError as error:
             file.check("open")
-            if error.errno is None:  # gzip's own
+            if error.errno is None:  # an error of gzip
                 raise VideoError("open", "cannot_open", f"not an archive, or damaged: {error}") from error
             raise unreadable("open", error) from error
 
@@ -192,7 +194,7 @@ def _list_archive(file: WatchedFile, name: str) -> list[StoredPicture]:
 
 
 def _list_zip(file: WatchedFile) -> list[StoredPicture]:
-    """List a zip's pictures; each is unpacked into memory when it is its turn."""
+    """List the pictures of a zip; each is unpacked into memory when it is read."""
     archive = zipfile.ZipFile(file)
 
     def read(member: zipfile.ZipInfo) -> bytes:
@@ -204,12 +206,12 @@ def _list_zip(file: WatchedFile) -> list[StoredPicture]:
 
 
 def _read_tar(archive: tarfile.TarFile) -> list[StoredPicture]:
-    """Read a tar's pictures, all of them."""
-    pictures, left = [], MAX_TAR_BYTES
+    """Read all pictures of a tar into memory."""
+    pictures, bytes_left = [], MAX_TAR_BYTES
     for member in archive:
         if member.isreg() and is_frame_path(member.name):
-            left -= member.size
-            unpacked = archive.extractfile(member) if left >= 0 else None
+            bytes_left -= member.size
+            unpacked = archive.extractfile(member) if bytes_left >= 0 else None
             if unpacked is None:
                 raise VideoError(
                     "open", "too_large", f"its pictures take more than {MAX_TAR_BYTES} bytes: unpack it"
@@ -223,22 +225,22 @@ def _read_tar(archive: tarfile.TarFile) -> list[StoredPicture]:
     return pictures
 
 
-def _in_order(pictures: list[StoredPicture]) -> dict[int, StoredPicture]:
+def _sort_pictures(pictures: list[StoredPicture]) -> dict[int, StoredPicture]:
     """Return the frames by number, in the order of the numbers.
 
     Raises
     ------
     VideoError
-        If there is none, or it cannot be told which ones make the video.
+        If there are none, or it is not clear which ones belong to the video.
     """
     frames: dict[int, StoredPicture] = {}
     prefixes: dict[tuple[str, str], str] = {}
     for picture in pictures:
-        found = NUMBERED.fullmatch(picture.name)
-        assert found is not None
-        kind = found["kind"].lower().replace("jpeg", "jpg")
-        prefixes.setdefault((found["prefix"], kind), picture.name)
-        double = frames.setdefault(int(found["number"]), picture)
+        name = NUMBERED_PICTURE.fullmatch(picture.name)
+        assert name is not None
+        kind = name["kind"].lower().replace("jpeg", "jpg")
+        prefixes.setdefault((name["prefix"], kind), picture.name)
+        first = frames.setdefault(int(name["number"]), picture)
         if len(prefixes) > 1:
             one, other, *_ = prefixes.values()
             raise VideoError(
@@ -246,9 +248,9 @@ def _in_order(pictures: list[StoredPicture]) -> dict[int, StoredPicture]:
                 "frames_mixed",
                 f"{one!r} and {other!r} are not of one video: give each a folder or archive",
             )
-        if double is not picture:
+        if first is not picture:
             raise VideoError(
-                "open", "frames_double", f"{double.name!r} and {picture.name!r} have one number: remove one"
+                "open", "frames_double", f"{first.name!r} and {picture.name!r} have one number: remove one"
             )
     if not frames:
         raise VideoError("open", "no_frames", "no numbered pictures, such as img_00001.jpg")
@@ -256,21 +258,21 @@ def _in_order(pictures: list[StoredPicture]) -> dict[int, StoredPicture]:
 
 
 def _decode(picture: StoredPicture) -> NDArray[np.uint8]:
-    """Decode a picture to BGR, turned as its EXIF says.
+    """Decode a picture to (rows, cols, 3) uint8 BGR, with its EXIF orientation applied.
 
     Raises
     ------
     VideoError
-        If it cannot be, or not whole.
+        If it cannot be decoded, or only in part.
     """
     frame, reason = None, "not a picture, or cut short"
     try:
         data = picture.read()
         if len(data) > MAX_PICTURE_BYTES:
             reason = f"larger than {MAX_PICTURE_BYTES} bytes"
-        elif data and (data[:2] != JPEG_BEGIN or JPEG_END in data):  # OpenCV may fill up the rest
+        elif data and (data[:2] != JPEG_BEGIN or JPEG_END in data):  # OpenCV would pad a truncated JPEG
             frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except BROKEN_ARCHIVE as error:
+    except ARCHIVE_ERRORS as error:
         reason = str(error)
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:

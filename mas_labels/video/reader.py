@@ -1,6 +1,6 @@
-"""A reader of frames: what is common to videos and to frames that were extracted from them before.
+"""The interface of frame readers, and the files that they read; for video files and for extracted frames.
 
-What a header says about the number of frames is never believed: frames are read until there are no more.
+The number of frames in a header is never trusted: frames are read until there are no more.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ NO_FILE: Final = "no_file"
 UNREADABLE: Final = "unreadable"
 NO_MEMORY: Final = "no_memory"
 MACHINE_CODES: Final = (UNREADABLE, NO_MEMORY)
-"""Codes of failures that say nothing of the file: the machine could not read or decode it at the time."""
+"""Codes of failures of the machine, which say nothing about the file: it could not be read or decoded."""
 
 
 @dataclass
 class VideoFacts:
-    """Facts known of a video.
+    """Properties of a video.
 
     Attributes
     ----------
     file_bytes
         Size of its file, or of all its pictures.
     fps
-        Frames per second: as asked for, else on average as the container states them, 0 if nothing does.
+        Frames per second: the requested rate, else the average that the container states; 0 if unknown.
     promised_frames
-        Frames to expect by what the header states: only ever quoted in messages and estimates.
+        Number of frames by the header: used in messages and estimates only.
     frames
-        Frames given out so far: those decoded, or what was made of them at another rate.
+        Number of frames returned so far: those decoded, or after the conversion to another rate.
     rows, cols
-        Size of the frames as they are shown (orientation metadata applied), 0 before the first.
+        Size of the frames as shown (orientation metadata applied), pixels; 0 before the first frame.
     """
 
     file_bytes: int = 0
@@ -54,17 +54,16 @@ class VideoFacts:
 
 
 class FrameReader(VideoFacts, ABC):
-    """Frames of one video, in order, each decoded once; learns the video's facts on the way.
+    """Iterates over the frames of one video, each decoded once, and updates the properties of the video.
 
     Attributes
     ----------
     path
         The file, or the folder of pictures.
     rate
-        Frames per second to give out, by the file's time stamps (`mas_labels.video.frame_rate`); None: all
-        frames.
+        Frames per second to convert to (`mas_labels.video.frame_rate`); None: all frames.
     remedy_of_sizes
-        What to do about frames of several sizes.
+        Remedy for frames of several sizes, in error messages.
     """
 
     remedy_of_sizes: ClassVar[str] = "cut the file there"
@@ -75,21 +74,21 @@ class FrameReader(VideoFacts, ABC):
 
     @property
     def facts(self) -> VideoFacts:
-        """Facts known by now, as a copy that stays as it is."""
+        """A copy of the properties known so far."""
         return VideoFacts(**{field.name: getattr(self, field.name) for field in fields(VideoFacts)})
 
     @abstractmethod
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        """Read the frames from the start: (rows, cols, 3) uint8 BGR, as they are to be shown.
+        """Read the frames from the start: (rows, cols, 3) uint8 BGR, with their orientation applied.
 
         Raises
         ------
         VideoError
-            If there is none, or something is wrong with one, perhaps after others.
+            If there are none, or one cannot be read; frames before it are returned first.
         """
 
     def check_size(self, frame: NDArray[np.uint8], number: int) -> None:
-        """Note the size of frame 0; raise `VideoError` if a later frame has another one."""
+        """Store the size of frame 0; raise `VideoError` if a later frame has another size."""
         rows, cols = frame.shape[:2]
         if number == 0:
             self.rows, self.cols = rows, cols
@@ -103,7 +102,7 @@ class FrameReader(VideoFacts, ABC):
 
 
 def open_regular(path: Path) -> tuple[int, int]:
-    """Open a file for reading; what is no regular file is not waited for.
+    """Open a regular file for reading; other kinds are refused without waiting for them.
 
     Returns
     -------
@@ -112,63 +111,63 @@ def open_regular(path: Path) -> tuple[int, int]:
     Raises
     ------
     VideoError
-        If there is none, or it cannot be read.
+        If it is missing, not a regular file, or cannot be read.
     """
-    none = VideoError("open", NO_FILE, "expected a regular file, found none: check the path")
+    no_file = VideoError("open", NO_FILE, "expected a regular file, found none: check the path")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except (FileNotFoundError, NotADirectoryError):
-        raise none from None
+        raise no_file from None
     except OSError as error:
         raise unreadable("open", error) from error
     try:
-        found = os.fstat(descriptor)
+        status = os.fstat(descriptor)
     except OSError as error:
         os.close(descriptor)
         raise unreadable("open", error) from error
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise none
-    return descriptor, found.st_size
+        raise no_file
+    return descriptor, status.st_size
 
 
 class WatchedFile(io.FileIO):
-    """An open video or archive that remembers what the machine refused: its reader rewords it, or goes on.
+    """An open file that records errors of the machine, which libraries report as damage to the file.
 
-    What cannot be read is as the file's end, until `check` is asked.
+    An error looks like the end of the file to its reader, until `check` raises it.
     """
 
-    trouble: OSError | MemoryError | None = None
+    failure: OSError | MemoryError | None = None
 
     def seekable(self) -> bool:
-        """Return True, as of every regular file: a disk that refuses to move on is not a pipe."""
+        """Return True, as for every regular file, without asking a disk that may fail."""
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read; nothing, where the machine refuses."""
+        """Read bytes; none if the machine fails, which is recorded."""
         try:
             return super().read(size)
         except (OSError, MemoryError) as error:
-            self.trouble = error
+            self.failure = error
             return b""
 
     def seek(self, position: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move on; note a refusal, and raise it."""
+        """Seek; record an error of the machine, and raise it."""
         try:
             return super().seek(position, whence)
         except OSError as error:
-            if system_error(error) is not None:  # else the place that a damaged file leads to
-                self.trouble = error
+            if system_error(error) is not None:  # else an offset from a corrupt file
+                self.failure = error
             raise
 
     def check(self, stage: str) -> None:
-        """Raise `VideoError` if anything was refused."""
-        if self.trouble is not None:
-            raise unreadable(stage, self.trouble)
+        """Raise `VideoError` if an error was recorded."""
+        if self.failure is not None:
+            raise unreadable(stage, self.failure)
 
 
 def unreadable(stage: str, error: OSError | MemoryError) -> VideoError:
-    """Say that the machine could not read a file, which says nothing of the file."""
+    """Make the error of a file that the machine could not read, which says nothing about the file."""
     return VideoError(
         stage,
         UNREADABLE,

@@ -1,7 +1,6 @@
-"""A file -> its frames, and all that goes wrong with files.
+"""Decodes video files with FFmpeg, through PyAV, and reports everything that is wrong with a file.
 
-What a header says about the number of frames is never believed: frames are read until there are no more.
-Decoding is FFmpeg's, through PyAV: it tells of frames whose errors were concealed, and of other sizes.
+PyAV is used because it reports frames whose errors were concealed, and changes of the frame size.
 """
 
 from __future__ import annotations
@@ -26,34 +25,34 @@ from mas_labels.video.frame_rate import Clock, at_rate
 from mas_labels.video.reader import NO_MEMORY, FrameReader, WatchedFile, open_regular
 
 DECODER_ERRORS = (av.FFmpegError, ValueError, OSError)
-"""What PyAV raises on damaged files: FFmpeg's errors, and Python's own on formats that it does not know."""
+"""Exceptions of PyAV for corrupt files: FFmpeg's errors, and Python's for formats that it does not know."""
 
-LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
-"""Titles in other encodings are no reason to refuse a file: from PyAV 19 on they never are."""
+OPEN_OPTIONS: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""Options that make PyAV ignore metadata in unknown encodings, as it always does from version 19 on."""
 
 CHROMA = Interpolation.BICUBIC
-"""How colour is brought to the size of brightness, which has more pixels: FFmpeg's and OpenCV's choice."""
+"""Interpolation of the subsampled chroma: the default of FFmpeg and OpenCV."""
 
 
 class VideoReader(FrameReader):
-    """Frames of one video file."""
+    """Iterates over the frames of one video file."""
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        """Decode the file from its start, with one thread, every frame that a player would show.
+        """Decode all frames that a player would show, from the start, with one thread.
 
         Yields
         ------
-        (rows, cols, 3) uint8 BGR, turned and mirrored as the metadata says; at `rate`, if there is one.
+        (rows, cols, 3) uint8 BGR, rotated and mirrored by the metadata; at `rate`, if it is set.
 
         Raises
         ------
         VideoError
-            If the file cannot be opened or read, has no frame that decodes, changes size on its way, or has
-            time stamps that are needed and cannot be; after the last frame, if errors were concealed in some,
-            or not all of the file could be decoded. Of `MACHINE_CODES` if the machine is to blame, and not
-            the file.
+            If the file cannot be opened or read, has no frame that decodes, changes its frame size, or has
+            unusable time stamps that `rate` needs; after the last frame, if errors were concealed in some, or
+            not all of the file could be decoded. With one of `MACHINE_CODES` if it is a failure of the
+            machine and not of the file.
         """
-        self.frames = self.rows = self.cols = self._decoded = 0
+        self.frames = self.rows = self.cols = self._n_decoded = 0
         self._concealed: list[int] = []
         self._errors: list[str] = []
         with self._open_file() as file, self._open_container(file) as container:
@@ -62,7 +61,7 @@ class VideoReader(FrameReader):
             pictures = self._pictures(container, stream, file)
             shown: Iterator[NDArray[np.uint8]] = (picture for picture, _ in pictures)
             if self.rate is not None:
-                assert stream.time_base is not None  # only streams that are written may lack it
+                assert stream.time_base is not None  # missing in output streams only
                 spans = ((picture, clock.span(frame)) for picture, frame in pictures)
                 shown = at_rate(spans, stream.time_base, self.rate)
             for picture in shown:
@@ -73,32 +72,32 @@ class VideoReader(FrameReader):
     def _pictures(
         self, container: InputContainer, stream: VideoStream, file: WatchedFile
     ) -> Iterator[tuple[NDArray[np.uint8], VideoFrame]]:
-        """Yield every frame that decodes, as a picture and as it was decoded."""
+        """Yield every frame that decodes, as a BGR picture and as PyAV's frame."""
         reformatter = VideoReformatter()
         for frame in self._decode(container, stream, file):
             picture = self._to_picture(frame, reformatter)
-            self.check_size(picture, self._decoded)
+            self.check_size(picture, self._n_decoded)
             if frame.is_corrupt:
-                self._concealed.append(self._decoded)
-            self._decoded += 1
+                self._concealed.append(self._n_decoded)
+            self._n_decoded += 1
             yield picture, frame
 
     def _open_file(self) -> WatchedFile:
-        """Open the file and note its size; what is no regular file is not waited for."""
+        """Open the file and store its size."""
         descriptor, self.file_bytes = open_regular(self.path)
         file = WatchedFile(descriptor)
-        file.name = os.fspath(self.path)  # FFmpeg may look at its ending
+        file.name = os.fspath(self.path)  # FFmpeg may use its extension
         return file
 
     def _open_container(self, file: WatchedFile) -> InputContainer:
-        """Read the file's head. FFmpeg gets the open file, and may open no other file and no address."""
+        """Read the header. FFmpeg gets the open file, and may open no other file and no address."""
         try:
             container = av.open(
                 file,
                 "r",
                 options={"protocol_whitelist": "none"},
                 io_open=_refuse_to_open,
-                **LENIENT,
+                **OPEN_OPTIONS,
             )
         except DECODER_ERRORS as error:
             _check_machine("open", file, error)
@@ -112,7 +111,7 @@ class VideoReader(FrameReader):
         return container
 
     def _choose_stream(self, container: InputContainer) -> VideoStream:
-        """Return the stream to decode, set to one thread, and note what the head says of it."""
+        """Return the stream to decode, set to one thread, and store the properties in its header."""
         stream = container.streams.best("video")
         if not isinstance(stream, VideoStream):
             raise VideoError("open", "no_video_stream", "no video stream, only sound or data")
@@ -120,7 +119,7 @@ class VideoReader(FrameReader):
             raise VideoError(
                 "open", "no_decoder", "its codec is none that this FFmpeg can decode: re-encode the file"
             )
-        stream.codec_context.thread_count = 1  # others work beside us
+        stream.codec_context.thread_count = 1  # other processes use the other cores
         stated = float(stream.average_rate or 0)
         self.fps = stated if self.rate is None else float(self.rate)
         self.promised_frames = stream.frames
@@ -131,9 +130,9 @@ class VideoReader(FrameReader):
     def _decode(
         self, container: InputContainer, stream: VideoStream, file: WatchedFile
     ) -> Iterator[VideoFrame]:
-        """Yield all frames that the decoder makes; note its errors and go on behind them, as players do.
+        """Yield all frames that decode; record the decoder's errors and continue after them, as players do.
 
-        What the machine refused ends it: the packet at hand may be cut short, those behind it are missing.
+        A failure of the machine ends decoding: the current packet may be truncated, later ones are missing.
         """
         try:
             for packet in container.demux(stream):
@@ -142,60 +141,61 @@ class VideoReader(FrameReader):
                     yield from self._decode_packet(stream, packet)
         except DECODER_ERRORS as error:
             _check_machine("decode", file)
-            self._note(error)
+            self._record_error(error)
         _check_machine("decode", file)
         yield from self._decode_packet(stream, None)
 
     def _decode_packet(self, stream: VideoStream, packet: Packet | None) -> list[VideoFrame]:
-        """Decode a packet; None: what the decoder still holds."""
+        """Decode a packet; None: flush the decoder."""
         try:
             return stream.codec_context.decode(packet)
         except DECODER_ERRORS as error:
-            self._note(error)
+            self._record_error(error)
             return []
 
-    def _note(self, error: Exception) -> None:
+    def _record_error(self, error: Exception) -> None:
+        """Record an error of the decoder; raise `VideoError` if it got no memory."""
         _check_machine("decode", None, error)
-        self._errors.append(f"after {self._decoded} frames ({_reason(error)})")
+        self._errors.append(f"after {self._n_decoded} frames ({_reason(error)})")
 
     def _to_picture(self, frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
-        """Return a frame as (rows, cols, 3) uint8 BGR, turned and mirrored as its metadata says."""
+        """Return a frame as (rows, cols, 3) uint8 BGR, rotated and mirrored by its metadata."""
         try:
             bgr = reformatter.reformat(frame, format="bgr24", interpolation=CHROMA, threads=1).to_ndarray()
         except DECODER_ERRORS as error:
             raise VideoError(
                 "decode",
                 "not_converted",
-                f"frame {self._decoded} is in {frame.format.name}, which cannot be turned into BGR "
+                f"frame {self._n_decoded} is in {frame.format.name}, which cannot be turned into BGR "
                 f"({_reason(error)}): re-encode the file",
             ) from error
         return np.ascontiguousarray(as_shown(bgr.astype(np.uint8, copy=False), display_matrix(frame)))
 
     def _check_end(self) -> None:
         """Raise `VideoError` unless every frame of the file was decoded without an error."""
-        wrong = []
+        problems = []
         if self._concealed:
             count, first = len(self._concealed), self._concealed[0]
-            wrong.append(f"{count} of {self._decoded} frames are damaged, the first is frame {first}")
+            problems.append(f"{count} of {self._n_decoded} frames are damaged, the first is frame {first}")
         if self._errors:
-            wrong.append(f"the decoder gave up {len(self._errors)} times, first {self._errors[0]}")
-        if self._decoded == 0:
+            problems.append(f"the decoder gave up {len(self._errors)} times, first {self._errors[0]}")
+        if self._n_decoded == 0:
             raise VideoError(
                 "decode",
                 "no_frames",
                 f"the header promises {self.promised_frames} frames, none could be decoded: "
-                f"{wrong[0] if wrong else 'the stream is empty'}; fetch the file again",
+                f"{problems[0] if problems else 'the stream is empty'}; fetch the file again",
             )
-        if wrong:
+        if problems:
             raise VideoError(
                 "decode",
                 "errors_concealed",
-                f"{'; '.join(wrong)}: clips are cut from what a player would show; fetch the file again",
+                f"{'; '.join(problems)}: clips are cut from what a player would show; fetch the file again",
             )
 
 
 def _check_machine(stage: str, file: WatchedFile | None, error: Exception | None = None) -> None:
-    """Raise `VideoError` if the machine refused to read `file`, or the decoder got no memory (`error`)."""
+    """Raise `VideoError` if the machine failed to read `file`, or the decoder got no memory (`error`)."""
     if file is not None:
         file.check(stage)
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
@@ -208,10 +208,10 @@ def _check_machine(stage: str, file: WatchedFile | None, error: Exception | None
 
 
 def _refuse_to_open(url: str, flags: int, options: dict[str, str]) -> NoReturn:
-    """Called when a file asks FFmpeg to open another one."""
+    """Raise `VideoError` when a file makes FFmpeg open another one."""
     raise VideoError("open", "playlist", f"a list of other files, of {url!r}: label those files themselves")
 
 
 def _reason(error: Exception) -> str:
-    """Say what went wrong, without the file's name."""
+    """Return the reason of an error, without the name of the file."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mas_labels.errors import ConfigError, InputError, VideoError
 from mas_labels.flow.estimators import ESTIMATORS
-from mas_labels.flow.files import FRAMES_AT_A_TIME, flow_to_grey, video_flow, write_flow
+from mas_labels.flow.files import FRAMES_PER_CALL, flow_to_grey, video_flow, write_flow
 from mas_labels.video.video_file import VideoReader
 
 
@@ -61,7 +61,7 @@ def test_pictures_hold_u_and_v(tmp_path):
 
 @pytest.mark.parametrize("size", [None, (24, 32)])
 def test_a_videos_flow_is_that_of_its_frames(tmp_path, size):
-    video = write_video(tmp_path / "a.avi", moving_texture(FRAMES_AT_A_TIME + 3, 48, 64, 1, 0))
+    video = write_video(tmp_path / "a.avi", moving_texture(FRAMES_PER_CALL + 3, 48, 64, 1, 0))
     frames = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in VideoReader(video)]
     if size is not None:  # averaged, as frames of clips are
         small = [cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA) for frame in VideoReader(video)]
@@ -77,7 +77,7 @@ def test_what_cannot_be_done_is_refused(tmp_path):
         write_flow(fields(), tmp_path / "a", bound=0)
     with pytest.raises(ConfigError, match="ending in"):
         write_flow(fields(), tmp_path / "a.flo")
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="exists already"):
         write_flow(fields(), tmp_path)
     with pytest.raises(ConfigError, match="no flow method"):
         list(video_flow(tmp_path / "a.avi", "lucas"))
