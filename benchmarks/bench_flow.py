@@ -1,10 +1,10 @@
-"""Compare flow estimators on real clips: time, distance from OpenCV's TV-L1, agreement of the labels.
+"""Compares flow estimators on real clips: time, distance from OpenCV's TV-L1, agreement of the labels.
 
     python benchmarks/bench_flow.py --videos DIR [--clips 20] [--size 128x171] [--out benchmarks]
 
 prints a table and writes it to ``OUT/flow_ROWSxCOLS.md``. Every estimator sees the same clips in the same
-process, one after another, on one thread. Times are CPU seconds of that thread: another process on the core
-does not count, though it still slows what shares caches and execution units.
+process, one after another, on one thread. Times are CPU seconds of that thread: they do not include other
+processes on the core, which may still slow it down through shared caches and execution units.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Flow = NDArray[np.float32]
 
 @dataclass
 class Scores:
-    """What one estimator did, clip by clip."""
+    """Measurements of one estimator, clip by clip."""
 
     seconds_per_pair: list[float] = field(default_factory=list)
     endpoint_difference: list[float] = field(default_factory=list)
@@ -71,11 +71,11 @@ def on_isa(isa: str) -> Callable[[Clip], Flow]:
     return estimate
 
 
-def opencv_moved(grey: Clip) -> Flow:
-    """OpenCV's TV-L1 of frames 1e-4 grey levels brighter: what a change without meaning does to it."""
-    moved = ((grey + np.float32(FLOOR_SHIFT)) / np.float32(255)).astype(np.float32)
+def opencv_brighter(grey: Clip) -> Flow:
+    """Compute OpenCV's TV-L1 of frames 1e-4 grey levels brighter: its response to a meaningless change."""
+    brighter = ((grey + np.float32(FLOOR_SHIFT)) / np.float32(255)).astype(np.float32)
     estimator = cv2.optflow.DualTVL1OpticalFlow_create()
-    return np.stack([estimator.calc(moved[t], moved[t + 1], None) for t in range(len(moved) - 1)])
+    return np.stack([estimator.calc(brighter[t], brighter[t + 1], None) for t in range(len(brighter) - 1)])
 
 
 def make_methods() -> dict[str, Callable[[Clip], Flow]]:
@@ -83,11 +83,11 @@ def make_methods() -> dict[str, Callable[[Clip], Flow]]:
     fast = [isa for isa in available_isas("tvl1") if isa != "portable"]
     ours = {f"tvl1, {isa}": on_isa(isa) for isa in fast or ["portable"]}
     others = {name: ESTIMATORS[name] for name in ESTIMATORS if name not in ("tvl1", REFERENCE)}
-    return {REFERENCE: ESTIMATORS[REFERENCE], **ours, FLOOR: opencv_moved, **others}
+    return {REFERENCE: ESTIMATORS[REFERENCE], **ours, FLOOR: opencv_brighter, **others}
 
 
 def block_means(boundaries: NDArray[np.float32]) -> list[NDArray[np.float64]]:
-    """Mean magnitude in each block of each pattern, in the centre view."""
+    """Return the mean magnitude in each block of each pattern, in the centre view."""
     top, left = ((side - VIEW_SIZE) // 2 for side in boundaries.shape[:2])
     length = np.hypot(*np.moveaxis(boundaries[top : top + VIEW_SIZE, left : left + VIEW_SIZE], -1, 0))
     maps = mas_labels.block_maps()
@@ -98,14 +98,14 @@ def block_means(boundaries: NDArray[np.float32]) -> list[NDArray[np.float64]]:
 
 
 def clear_leads(flow: Flow) -> NDArray[np.bool_]:
-    """Say for each of `LOCATIONS` whether the best block leads the second by a tenth."""
+    """Return for each of `LOCATIONS` whether the best block leads the second by a tenth."""
     mu_blocks, mv_blocks = (block_means(boundaries) for boundaries in mas_labels.motion_boundaries(flow))
     ordered = [np.sort(means) for pair in zip(mu_blocks, mv_blocks, strict=True) for means in pair]
     return np.array([means[-1] > CLEAR_LEAD * means[-2] for means in ordered])
 
 
 def run(clips: list[tuple[str, Clip]]) -> dict[str, Scores]:
-    """Score every estimator on every clip."""
+    """Measure every estimator on every clip."""
     scores: dict[str, Scores] = {name: Scores() for name in make_methods()}
     for number, (name, clip) in enumerate(clips, 1):
         grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip])
@@ -121,7 +121,7 @@ def run(clips: list[tuple[str, Clip]]) -> dict[str, Scores]:
 
 
 def compare(scores: Scores, clip: Clip, flow: Flow, reference: Flow) -> None:
-    """Add how far `flow` and its labels are from the reference's."""
+    """Add the distances of `flow` and its labels from the reference's."""
     scores.endpoint_difference.append(float(np.hypot(*np.moveaxis(flow - reference, -1, 0)).mean()))
     if min(clip.shape[1:3]) < VIEW_SIZE:
         return
@@ -132,14 +132,14 @@ def compare(scores: Scores, clip: Clip, flow: Flow, reference: Flow) -> None:
 
 
 def portable_row(grey: Clip) -> tuple[float, bool]:
-    """Seconds of one pair in plain C++, and whether its bits are those of the best instruction set."""
+    """Return the seconds of one pair in plain C++, and whether the default gives the same bits."""
     begin = time.thread_time()
     flow = on_isa("portable")(grey[:2])
     return time.thread_time() - begin, np.array_equal(flow, tvl1.tvl1_flow(grey[:2]))
 
 
 def wall_seconds(grey: Clip, repeats: int) -> float:
-    """Seconds of the clock that `repeats` clips take."""
+    """Return the wall-clock seconds of `repeats` clips."""
     begin = time.perf_counter()
     for _ in range(repeats):
         tvl1.tvl1_flow(grey)
@@ -147,7 +147,7 @@ def wall_seconds(grey: Clip, repeats: int) -> float:
 
 
 def two_processes(grey: Clip, rounds: int = 5) -> float:
-    """How many times the clips of one process two side by side do: the median of some rounds."""
+    """Return the throughput of two processes relative to one, the median of some rounds."""
     repeats = max(1, round(1 / wall_seconds(grey, 1)))
     gains = []
     with multiprocessing.get_context("spawn").Pool(2) as pool:
@@ -160,7 +160,7 @@ def two_processes(grey: Clip, rounds: int = 5) -> float:
 
 
 def agreement(scores: Scores) -> tuple[str, str, str]:
-    """Share of equal location labels, of equal motion labels, and of equal locations with a clear lead."""
+    """Return the shares of equal locations, equal motion labels, and equal locations with a clear lead."""
     if not scores.same:
         return "-", "-", "-"
     same = np.array(scores.same)
@@ -178,7 +178,7 @@ def table(scores: dict[str, Scores], portable: tuple[float, bool], gain: float) 
     """Format the results as Markdown."""
     base = float(np.mean(scores[REFERENCE].seconds_per_pair))
     lines = [
-        "| estimator | ms a pair | spread | times OpenCV's speed | endpoint difference, px | block labels "
+        "| estimator | ms per pair | spread | times OpenCV's speed | endpoint difference, px | block labels "
         "| all motion labels | blocks with a 10 % lead |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -188,14 +188,14 @@ def table(scores: dict[str, Scores], portable: tuple[float, bool], gain: float) 
         row = [name, f"{milliseconds.mean():.2f}", spread, f"{base / milliseconds.mean() * 1e3:.1f}"]
         row += [f"{np.mean(score.endpoint_difference):.4f}", *agreement(score)]
         lines.append(f"| {' | '.join(row)} |")
-    same = "the same bits" if portable[1] else "OTHER BITS"
+    same = "the same bits" if portable[1] else "DIFFERENT BITS"
     note = f"Plain C++ (`portable`), one pair: {portable[0] * 1e3:.0f} ms, {same} as `{tvl1.isa()}`."
-    side_by_side = f"Two processes side by side do {gain:.2f} times the clips of one."
-    return "\n".join([*lines, "", note, side_by_side])
+    parallel = f"Two parallel processes have {gain:.2f} times the throughput of one."
+    return "\n".join([*lines, "", note, parallel])
 
 
 def description(options: argparse.Namespace, clips: int) -> str:
-    """Say what was measured, where and by which command."""
+    """Describe the clips, the machine and the command."""
     command = f"--videos {options.videos.name} --clips {options.clips} --size {options.size}"
     return (
         f"{clips} clips of {CLIP_FRAMES} frames at {options.size} from `{options.videos.name}`; one "
@@ -204,18 +204,16 @@ def description(options: argparse.Namespace, clips: int) -> str:
 
 
 def main() -> None:
-    """Parse, measure, print and write."""
+    """Parse the options, measure, print and write."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--videos", type=Path, required=True, help="folder of videos, searched recursively")
     parser.add_argument(
-        "--videos", type=Path, required=True, help="folder with videos, searched with its subfolders"
+        "--clips", type=int, default=20, help="number of clips, one per video, spread evenly over the folder"
     )
-    parser.add_argument(
-        "--clips", type=int, default=20, help="clips, one a video, spread evenly over the folder"
-    )
-    parser.add_argument("--size", default="128x171", help="rows x columns that frames are resized to")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the written table")
+    parser.add_argument("--size", default="128x171", help="rows x columns to which frames are resized")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the table")
     options = parser.parse_args()
     rows, cols = (int(side) for side in options.size.split("x"))
     cv2.setNumThreads(1)

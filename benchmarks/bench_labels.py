@@ -1,11 +1,11 @@
-"""Measure labelling end to end, from videos to finished shards, and where a clip's time and bytes go.
+"""Measures labelling end to end, from videos to finished shards, and the time and bytes of each stage.
 
     python benchmarks/bench_labels.py --videos DIR [--count 24] [--opencv-count 2] [--out benchmarks]
 
 prints the tables and writes them to ``OUT/labels.md``. Videos are copied to a temporary folder and labelled
-by `mas-labels make` in its default configuration (50 views a clip, JPEG frames, Mu and Mv): by one worker, by
-two, and a few of them with OpenCV's TV-L1 beside ours. Times are wall-clock seconds, the start of the command
-and of its processes included: run it on a machine that does nothing else.
+by `mas-labels make` in its default configuration (50 views per clip, JPEG frames, Mu and Mv): by one worker,
+by two, and a few of them with OpenCV's TV-L1 for comparison. Times are wall-clock seconds and include the
+start of the command and its processes: run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Run:
 
 
 def make(name: str, videos: list[Path], workers: int = 1, flow: str = "tvl1") -> Run:
-    """Label copies of some videos in a folder of their own."""
+    """Label copies of some videos in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         root, out = Path(folder) / "videos", Path(folder) / "labels"
         root.mkdir()
@@ -68,31 +68,31 @@ def make(name: str, videos: list[Path], workers: int = 1, flow: str = "tvl1") ->
 
 
 def rate_table(runs: list[Run]) -> str:
-    """Clips a second of each run."""
-    lines = ["| run | clips | seconds | clips a second |", "|---|---|---|---|"]
+    """Format the clips per second of each run."""
+    lines = ["| run | clips | seconds | clips per second |", "|---|---|---|---|"]
     lines += [f"| {run.name} | {run.clips} | {run.seconds:.1f} | {run.rate:.2f} |" for run in runs]
     return "\n".join(lines)
 
 
 def conclusions(one: Run, two: Run, ours: Run, opencv: Run) -> str:
-    """What follows from the runs."""
+    """Compare the runs in sentences."""
     hours = UCF101_FRAMES / CLIP_FRAMES / two.rate / 3600
     return "\n".join(
         [
-            f"- Two workers give {two.rate / one.rate:.2f} times the clips of one.",
+            f"- Two workers have {two.rate / one.rate:.2f} times the throughput of one.",
             f"- The same command with OpenCV's TV-L1 takes {ours.rate / opencv.rate:.1f} times as long "
-            "(same videos, starts included).",
-            f"- UCF101 whole, 2.5 million frames, at the rate of two workers: {hours:.1f} hours. This is "
-            "rate times count; UCF101 was not labelled whole.",
+            "(the same videos, start-up included).",
+            f"- All of UCF101, 2.5 million frames, at the rate of two workers: {hours:.1f} hours. This is "
+            "extrapolated: not all of UCF101 was labelled.",
         ]
     )
 
 
 def memory_text(runs: list[Run]) -> str:
-    """Largest and steady resident memory of the workers."""
+    """Format the peak and the steady resident memory of the workers."""
     lines = [
-        "| run | largest processes, MB | all of them, mean of the second quarter of the run, MB "
-        "| of the last quarter, MB |",
+        "| run | largest processes, MB | total, mean over the second quarter of the run, MB "
+        "| over the last quarter, MB |",
         "|---|---|---|---|",
     ]
     for run in runs:
@@ -105,9 +105,9 @@ def memory_text(runs: list[Run]) -> str:
 
 
 def stage_table(times: stages.StageTimes) -> str:
-    """Where a clip's time goes."""
+    """Format the time per clip of each stage."""
     total = sum(times.milliseconds(stage) for stage in stages.STAGES)
-    lines = ["| stage | ms a clip | share |", "|---|---|---|"]
+    lines = ["| stage | ms per clip | share |", "|---|---|---|"]
     for stage in stages.STAGES:
         spent = times.milliseconds(stage)
         lines.append(f"| {stage} | {spent:.1f} | {100 * spent / total:.1f} % |")
@@ -120,22 +120,22 @@ def stage_table(times: stages.StageTimes) -> str:
 
 
 def bytes_table(times: stages.StageTimes) -> str:
-    """What a clip's parts take on disk."""
-    lines = ["| part | kB a clip |", "|---|---|"]
+    """Format the bytes per clip of each part of a shard."""
+    lines = ["| part | kB per clip |", "|---|---|"]
     lines += [f"| {part} | {size / 1e3:.1f} |" for part, size in times.bytes.items()]
     return "\n".join(lines)
 
 
 def dense_text(times: stages.StageTimes) -> str:
-    """What other tables of views and the other convention cost."""
+    """Format the cost of other tables of views and of the other convention."""
     views, few = len(view_table(1)), len(view_table(8))
     return "\n".join(
         [
-            "| labels | ms a clip | kB a clip |",
+            "| labels | ms per clip | kB per clip |",
             "|---|---|---|",
             f"| {few} views (`--view-stride 8`, the default) | {times.milliseconds(stages.LABELS):.1f} "
             f"| {times.bytes['labels'] / 1e3:.1f} |",
-            f"| {views} views (`--view-stride 1`): every crop, mirrored and not "
+            f"| {views} views (`--view-stride 1`): every crop and its mirror image "
             f"| {times.milliseconds(stages.DENSE):.1f} | {times.dense_label_bytes / 1e3:.1f} |",
             f"| {few} views, `--convention authors` | {times.milliseconds(stages.AUTHORS):.1f} | as above |",
         ]
@@ -143,15 +143,15 @@ def dense_text(times: stages.StageTimes) -> str:
 
 
 def main() -> None:
-    """Parse, measure, print and write."""
+    """Parse the options, measure, print and write."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--videos", type=Path, required=True, help="folder with videos and subfolders")
-    parser.add_argument("--count", type=int, default=24, help="videos, spread evenly over the folder")
-    parser.add_argument("--opencv-count", type=int, default=2, help="of these, with OpenCV's flow, too")
-    parser.add_argument("--stage-count", type=int, default=6, help="of these, stage by stage")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the written file")
+    parser.add_argument("--videos", type=Path, required=True, help="folder of videos, searched recursively")
+    parser.add_argument("--count", type=int, default=24, help="number of videos, spread evenly")
+    parser.add_argument("--opencv-count", type=int, default=2, help="number labelled with OpenCV's flow, too")
+    parser.add_argument("--stage-count", type=int, default=6, help="number measured stage by stage")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the tables")
     options = parser.parse_args()
     videos = choose_videos(options.videos, options.count)
     few = videos[:: max(1, len(videos) // options.opencv_count)][: options.opencv_count]
@@ -165,9 +165,9 @@ def main() -> None:
             f"--opencv-count {options.opencv_count} --stage-count {options.stage_count}`",
             f"## Videos to finished shards\n\n{rate_table([one, two, ours, opencv])}",
             conclusions(one, two, ours, opencv),
-            f"## Where a clip's time goes\n\n{stage_table(times)}",
-            f"One process, {times.clips} clips, each stage by itself.",
-            f"## What a clip takes on disk\n\n{bytes_table(times)}",
+            f"## Time of each stage\n\n{stage_table(times)}",
+            f"One process, {times.clips} clips; each stage is timed separately.",
+            f"## Bytes of each part\n\n{bytes_table(times)}",
             f"## Views\n\n{dense_text(times)}",
             f"## Resident memory\n\n{memory_text([one, two])}\n",
         ]

@@ -1,9 +1,9 @@
-"""Measure what each way of storing a clip's parts costs: bytes, time to write and to read, and what is lost.
+"""Measures each way of storing the parts of a clip: bytes, time to write and to read, error.
 
     python benchmarks/bench_storage.py --videos DIR [--count 40] [--out benchmarks]
 
-prints the tables and writes them to ``OUT/storage.md``. One clip a video. Data sets lie in memory and
-have the chunks of a shard; times are CPU seconds of one thread.
+prints the tables and writes them to ``OUT/storage.md``. One clip per video. HDF5 data sets are in memory, in
+the chunks of a shard; times are CPU milliseconds of one thread, per clip.
 """
 
 from __future__ import annotations
@@ -48,30 +48,30 @@ def timed(function: Callable[..., Any], *args: Any) -> tuple[float, Any]:
 
 
 def frames_table(clips: list[Clip]) -> str:
-    """JPEG qualities beside raw frames."""
-    lines = ["| frames | kB a clip | ms to code | ms to decode | mean error, grey levels | PSNR, dB |"]
+    """Compare JPEG qualities with raw frames."""
+    lines = ["| frames | kB per clip | ms to encode | ms to decode | mean error, grey levels | PSNR, dB |"]
     lines += ["|---|---|---|---|---|---|", f"| raw | {clips[0].nbytes / 1e3:.0f} | 0 | 0 | 0 | - |"]
     for quality in QUALITIES:
         rows = [_jpeg_costs(clip, quality) for clip in clips]
-        size, code, decode, error, psnr = np.mean(rows, axis=0)
-        line = f"| JPEG {quality} | {size:.0f} | {code:.2f} | {decode:.2f} | {error:.2f} | {psnr:.1f} |"
+        size, encode, decode, error, psnr = np.mean(rows, axis=0)
+        line = f"| JPEG {quality} | {size:.0f} | {encode:.2f} | {decode:.2f} | {error:.2f} | {psnr:.1f} |"
         lines.append(line)
     return "\n".join(lines)
 
 
 def _jpeg_costs(clip: Clip, quality: int) -> tuple[float, ...]:
-    """kB, ms to code, ms to decode, mean error, PSNR of one clip."""
-    code_ms, coded = timed(lambda: [encode_jpeg(frame, quality) for frame in clip])
+    """Return kB, ms to encode, ms to decode, mean error and PSNR of one clip."""
+    encode_ms, encoded = timed(lambda: [encode_jpeg(frame, quality) for frame in clip])
     out = np.empty_like(clip)
-    decode_ms, _ = timed(lambda: [decode_jpeg(data, frame) for data, frame in zip(coded, out, strict=True)])
+    decode_ms, _ = timed(lambda: [decode_jpeg(data, frame) for data, frame in zip(encoded, out, strict=True)])
     difference = clip.astype(np.float64) - out
     psnr = 10 * np.log10(255**2 / np.mean(difference**2))
-    return sum(data.size for data in coded) / 1e3, code_ms, decode_ms, np.abs(difference).mean(), psnr
+    return sum(data.size for data in encoded) / 1e3, encode_ms, decode_ms, np.abs(difference).mean(), psnr
 
 
 def filters_table(name: str, rows: list[NDArray[Any]], dtypes: Iterable[type]) -> str:
-    """Types and filters of one data set."""
-    lines = [f"| {name} | filter | kB a clip | ms to write | ms to read | largest error |"]
+    """Compare types and filters of one data set."""
+    lines = [f"| {name} | filter | kB per clip | ms to write | ms to read | largest error |"]
     lines += ["|---|---|---|---|---|---|"]
     for dtype in dtypes:
         stored = [row.astype(dtype) for row in rows]
@@ -93,7 +93,7 @@ def filters_table(name: str, rows: list[NDArray[Any]], dtypes: Iterable[type]) -
 
 
 def _filter_costs(rows: list[NDArray[Any]], filters: dict[str, Any]) -> tuple[float, float, float]:
-    """kB, ms to write and ms to read of one row, in a file in memory."""
+    """Return kB, ms to write and ms to read of one row, in a file in memory."""
     with h5py.File("benchmark", "w", driver="core", backing_store=False, rdcc_nbytes=0) as file:  # no cache
         chunks = (min(len(rows), max(1, MAX_WRITTEN_CHUNK_BYTES // rows[0].nbytes)), *rows[0].shape)
         data = file.create_dataset(
@@ -111,13 +111,13 @@ def _filter_costs(rows: list[NDArray[Any]], filters: dict[str, Any]) -> tuple[fl
 
 
 def main() -> None:
-    """Parse, measure, print and write."""
+    """Parse the options, measure, print and write."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--videos", type=Path, required=True, help="folder with videos and subfolders")
-    parser.add_argument("--count", type=int, default=40, help="clips, one a video, spread evenly")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the written file")
+    parser.add_argument("--videos", type=Path, required=True, help="folder of videos, searched recursively")
+    parser.add_argument("--count", type=int, default=40, help="number of clips, one per video, spread evenly")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the tables")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     clips = [clip for _, clip in choose_clips(options.videos, options.count, FRAME_ROWS, FRAME_COLS)]

@@ -1,9 +1,9 @@
-"""Measure how fast clips are read and trained on, beside labels made at load time.
+"""Measures reading and training from shards, and compares it with labels computed at load time.
 
     python benchmarks/bench_train.py --jpeg DIR --raw DIR [--out benchmarks]
 
-prints three tables and writes them to ``OUT/train.md``. One thread of torch; CPU seconds are those of the
-thread that works, so that another process on the core does not count.
+prints its tables and writes them to ``OUT/train.md``. One thread of torch; CPU seconds are those of the
+measured thread, without other processes on the core.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from mas_train.training.pretrain import make_training_state
 
 CPU = torch.device("cpu")
 OPTIONS: dict[str, dict[str, str]] = {
-    "as it is by default": {},
-    "memory of the C library's default": {"pages": "default"},
+    "default": {},
+    "the C library's default memory management": {"pages": "default"},
     "`--memory-format contiguous`": {"memory_format": "contiguous"},
     "`--precision bf16`": {"precision": "bf16"},
     "`--accumulate 2`": {"accumulate": "2"},
@@ -49,7 +49,7 @@ OPTIONS: dict[str, dict[str, str]] = {
 
 
 class LabelsOnTheFly:
-    """The data set one would write without shards: decode a clip, compute flow and the labels of one view."""
+    """A data set without stored labels: decodes a clip, computes flow and the labels of one view."""
 
     def __init__(self, shards: ShardSet) -> None:
         self.shards = shards
@@ -61,8 +61,8 @@ class LabelsOnTheFly:
         return frames, mas_labels.compute_labels(frames, flow, views=self.centre)
 
 
-def seconds_a_clip(read: Callable[[int], object], clips: list[int]) -> float:
-    """CPU seconds of this thread for each clip."""
+def seconds_per_clip(read: Callable[[int], object], clips: list[int]) -> float:
+    """Return the CPU seconds of this thread per clip."""
     began = time.thread_time()
     for clip in clips:
         read(clip)
@@ -70,13 +70,13 @@ def seconds_a_clip(read: Callable[[int], object], clips: list[int]) -> float:
 
 
 def reading_rows(name: str, shards: ShardSet, clips: int) -> list[tuple[str, float, float]]:
-    """Of each way to read: name, CPU seconds a clip, clips a second by the clock."""
+    """Return name, CPU seconds per clip and clips per wall-clock second of each way to read."""
     dataset, batch = ClipDataset(shards), 25
     chosen = np.random.default_rng(0).permutation(len(shards))[:clips].tolist()
     for clip in chosen:
-        dataset[clip]  # from here on, files are in the system's cache
-    cost = seconds_a_clip(dataset.__getitem__, chosen)
-    batches = [chosen[at : at + batch] for at in range(0, len(chosen), batch)] * 4
+        dataset[clip]  # fills the system's file cache
+    cost = seconds_per_clip(dataset.__getitem__, chosen)
+    batches = [chosen[start : start + batch] for start in range(0, len(chosen), batch)] * 4
     ready = load_batches(dataset, batches, 1, CPU)
     sizes = [len(next(ready).frames) for _ in range(len(batches) // 4)]  # the worker starts
     began = time.perf_counter()
@@ -92,10 +92,10 @@ def reading_table(jpeg: ShardSet, raw: ShardSet, clips: int) -> str:
     rows = [*reading_rows("JPEG", jpeg, clips), *reading_rows("raw", raw, clips)]
     on_the_fly = LabelsOnTheFly(jpeg)
     chosen = np.random.default_rng(1).permutation(len(jpeg))[:10].tolist()
-    slow = seconds_a_clip(on_the_fly.__getitem__, chosen)
-    rows.append(("labels made at load time, TV-L1, one view", slow, 1 / slow))
+    slow = seconds_per_clip(on_the_fly.__getitem__, chosen)
+    rows.append(("labels computed at load time, TV-L1, one view", slow, 1 / slow))
     lines = [
-        "| reading | CPU ms a clip | clips/s | times cheaper than labels at load time |",
+        "| reading | CPU ms per clip | clips/s | times cheaper than labels at load time |",
         "|---|---|---|---|",
     ]
     for name, cost, rate in rows:
@@ -105,7 +105,7 @@ def reading_table(jpeg: ShardSet, raw: ShardSet, clips: int) -> str:
 
 
 class Trainer:
-    """Training steps on batches that are given."""
+    """Takes training steps on given batches."""
 
     def __init__(self, shards: ShardSet, recipe: Recipe, options: dict[str, str]) -> None:
         code = TargetCode(recipe)
@@ -134,7 +134,7 @@ class Trainer:
 def loader_cost(
     shards: ShardSet, recipe: Recipe, blocks: int, steps: int = 4
 ) -> tuple[float, float, list[float]]:
-    """Time steps in blocks, in turns on the loader's batches and on one batch in memory.
+    """Time blocks of steps, alternately on the loader's batches and on one batch in memory.
 
     Returns
     -------
@@ -146,7 +146,7 @@ def loader_cost(
     trainer.step(kept)
     seconds: dict[bool, list[float]] = {True: [], False: []}
     for block in range(2 * blocks):
-        loaded = block % 2 == (block // 2) % 2  # loader, memory, memory, loader: a drift cancels
+        loaded = block % 2 == (block // 2) % 2  # loader, memory, memory, loader: cancels drift
         began = time.perf_counter()
         for _ in range(steps):
             trainer.step(next(ready) if loaded else kept)
@@ -158,7 +158,7 @@ def loader_cost(
 def option_seconds(
     shards: ShardSet, recipe: Recipe, options: dict[str, str], steps: int
 ) -> tuple[float, float]:
-    """Shortest clock seconds and the mean CPU seconds of a step; run in a process of its own."""
+    """Return the minimum wall-clock and the mean CPU seconds of a step; call it in a fresh process."""
     if options.get("pages") != "default":
         keep_pages()
     if "precision" in options:
@@ -185,8 +185,8 @@ def option_table(options: argparse.Namespace, recipe: Recipe) -> str:
     lines = ["| step | seconds | CPU seconds | clips/s |", "|---|---|---|---|"]
     for name in OPTIONS:
         command = [sys.executable, __file__, "--one-option", name, *map(str, child_arguments(options))]
-        found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-        clock, cpu = map(float, found[-2:])
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        clock, cpu = map(float, printed[-2:])
         lines.append(f"| {name} | {clock:.3f} | {cpu:.3f} | {recipe.batch_size / clock:.1f} |")
     return "\n".join(lines)
 
@@ -197,7 +197,7 @@ def child_arguments(options: argparse.Namespace) -> list[object]:
 
 
 def description(options: argparse.Namespace, jpeg: ShardSet) -> str:
-    """Say what was measured, where and by which command."""
+    """Describe the clips, the machine and the command."""
     versions = f"torch {torch.__version__}, OpenCV {cv2.__version__}, h5py {h5py.__version__}"
     return (
         f"{len(jpeg)} clips of 16 x 128 x 171; one thread of {processor()} ({platform.machine()}); load "
@@ -214,17 +214,17 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--jpeg", type=Path, required=True, help="folder of shards with JPEG frames")
     parser.add_argument("--raw", type=Path, required=True, help="folder of shards with raw frames")
-    parser.add_argument("--clips", type=int, default=300, help="clips that are read")
-    parser.add_argument("--width", type=float, default=0.25, help="of the C3D that is trained")
-    parser.add_argument("--batch-size", type=int, default=8, help="clips of a training step")
-    parser.add_argument("--steps", type=int, default=5, help="steps, and blocks of steps, that are timed")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the written table")
+    parser.add_argument("--clips", type=int, default=300, help="number of clips to read")
+    parser.add_argument("--width", type=float, default=0.25, help="width of the C3D to train")
+    parser.add_argument("--batch-size", type=int, default=8, help="clips per training step")
+    parser.add_argument("--steps", type=int, default=5, help="number of steps, and of blocks, to time")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the tables")
     parser.add_argument("--one-option", choices=list(OPTIONS), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Parse, measure, print and write."""
+    """Parse the options, measure, print and write."""
     options = parse()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -238,7 +238,7 @@ def main() -> None:
     loader, memory, ratios = loader_cost(jpeg, recipe, options.steps)
     pairs = ", ".join(f"{100 * (ratio - 1):+.1f} %" for ratio in ratios)
     step = (
-        f"A training step with the loader (one worker, JPEG) takes {loader:.3f} s, on a batch held in memory "
+        f"A training step with the loader (one worker, JPEG) takes {loader:.3f} s, on a batch in memory "
         f"{memory:.3f} s: {100 * (statistics.median(ratios) - 1):+.1f} % (pairs: {pairs})."
     )
     state = Trainer(jpeg, recipe, {}).state

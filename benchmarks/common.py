@@ -1,4 +1,4 @@
-"""What the benchmarks share: clips to measure on, and a description of the machine."""
+"""Clips to measure on, and a description of the machine, for all benchmarks."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def read_clip(path: Path, rows: int, cols: int) -> Clip | None:
     capture = cv2.VideoCapture(str(path))
     frames = []
     while len(frames) < CLIP_FRAMES:
-        there, frame = capture.read()
-        if not there:
+        success, frame = capture.read()
+        if not success:
             return None
         frames.append(cv2.cvtColor(cv2.resize(frame, (cols, rows)), cv2.COLOR_BGR2RGB))
     return np.stack(frames)
 
 
 def choose_videos(root: Path, count: int) -> list[Path]:
-    """Take `count` videos evenly from the sorted ones below `root`."""
+    """Choose `count` videos, evenly spread over the sorted ones below `root`."""
     paths = sorted(path for path in root.rglob("*") if path.suffix in (".avi", ".mp4"))
     if not paths:
         raise SystemExit(f"error: no .avi or .mp4 below {root}")
@@ -37,13 +37,13 @@ def choose_videos(root: Path, count: int) -> list[Path]:
 
 
 def choose_clips(root: Path, count: int, rows: int, cols: int) -> list[tuple[str, Clip]]:
-    """Take `count` clips evenly from the sorted videos below `root`."""
+    """Return name and first clip of each of `choose_videos` that has 16 frames or more."""
     clips = ((path.name, read_clip(path, rows, cols)) for path in choose_videos(root, count))
     return [(name, clip) for name, clip in clips if clip is not None]
 
 
 def processor() -> str:
-    """Name the processor."""
+    """Return the processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
@@ -52,6 +52,6 @@ def processor() -> str:
 
 
 def machine() -> str:
-    """Name the processor, how busy it is, and the libraries."""
+    """Describe the processor, its load and the libraries."""
     load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     return f"{processor()}; {load}; OpenCV {cv2.__version__}, NumPy {np.__version__}"

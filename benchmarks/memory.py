@@ -1,4 +1,4 @@
-"""Resident memory of a running command's workers, sampled."""
+"""Samples the resident memory of the workers of a running command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class MemoryWatch(threading.Thread):
     Attributes
     ----------
     samples
-        For each sample, megabytes of each descendant by its process id.
+        Megabytes of each descendant by its process id, one dictionary per sample.
     """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -28,35 +28,35 @@ class MemoryWatch(threading.Thread):
 
     def run(self) -> None:
         while self.process.poll() is None:
-            found = {pid: _resident_megabytes(pid) for pid in _descendants(self.process.pid)}
-            self.samples.append({pid: size for pid, size in found.items() if size})
+            sizes = {pid: _resident_megabytes(pid) for pid in _descendants(self.process.pid)}
+            self.samples.append({pid: size for pid, size in sizes.items() if size})
             threading.Event().wait(PERIOD_SECONDS)
 
     def totals(self) -> np.ndarray:
-        """Megabytes of all descendants together, a number a sample."""
+        """Return the total megabytes of all descendants, one number per sample."""
         return np.array([sum(sample.values()) for sample in self.samples])
 
     def largest_processes(self) -> list[float]:
-        """The most that each descendant had, in megabytes, largest first."""
-        most: dict[int, float] = defaultdict(float)
+        """Return the peak of each descendant in megabytes, largest first."""
+        peaks: dict[int, float] = defaultdict(float)
         for sample in self.samples:
             for pid, size in sample.items():
-                most[pid] = max(most[pid], size)
-        return sorted(most.values(), reverse=True)
+                peaks[pid] = max(peaks[pid], size)
+        return sorted(peaks.values(), reverse=True)
 
 
 def _descendants(root: int) -> list[int]:
-    """Ids of all processes started by `root`, and by those."""
+    """Return the ids of all processes that `root` started, directly or not."""
     parents: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
         except (OSError, IndexError):  # ended meanwhile
             continue
-    found = [root]
-    for pid in found:
-        found += [child for child, parent in parents.items() if parent == pid]
-    return found[1:]
+    family = [root]
+    for pid in family:
+        family += [child for child, parent in parents.items() if parent == pid]
+    return family[1:]
 
 
 def _resident_megabytes(pid: int) -> float:

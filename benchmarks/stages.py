@@ -1,4 +1,4 @@
-"""Where a clip's time and bytes go: every stage of labelling by itself, in one process, on the same clips."""
+"""Time and bytes of each stage of labelling, measured separately in one process on the same clips."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mas_labels.video.video_file import VideoReader
 
 DECODE, RESIZE, GREY, FLOW, LABELS = "decoding", "resizing to 128 x 171", "grey", "TV-L1 flow", "labels"
 JPEG, HDF5, VERIFY = "JPEG", "HDF5: compression, checksums, hashes", "reading back, hashing, syncing"
-DENSE = "labels of all 17 x 60 crops, mirrored and not"
+DENSE = "labels of all 17 x 60 crops and their mirror images"
 AUTHORS = "labels by the convention `authors`"
 STAGES = (DECODE, RESIZE, GREY, FLOW, LABELS, JPEG, HDF5, VERIFY)
 
@@ -39,14 +39,14 @@ PARTS = {
     "flow (`--store-flow`)": ("clips/flow",),
     "labels": ("clips/labels",),
 }
-ALL_ELSE = "all else"
+REST = "the rest"
 
 Result = TypeVar("Result")
 
 
 @dataclass
 class StageTimes:
-    """Milliseconds a clip of each stage, and bytes a clip of each part of a shard."""
+    """Seconds of each stage over all clips, and bytes per clip of each part of a shard."""
 
     clips: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -68,7 +68,7 @@ class StageTimes:
 
 
 def measure(videos: list[Path]) -> StageTimes:
-    """Label videos stage by stage."""
+    """Label videos, one stage at a time."""
     cv2.setNumThreads(1)
     times, config = StageTimes(), LabelConfig()
     dense = replace(config, view_stride_pixels=1, store_flow=True)
@@ -100,11 +100,11 @@ def _label_video(times: StageTimes, video: Path, plain: ShardWriter, dense: Shar
         flow = times.call(FLOW, ESTIMATORS["tvl1"], grey)
         statistics = times.call(LABELS, clip_statistics, clip, flow, plain.views)
         times.call(AUTHORS, clip_statistics, clip, flow, plain.views, "authors")
-        of_all = times.call(DENSE, clip_statistics, clip, flow, dense.views)
+        all_views = times.call(DENSE, clip_statistics, clip, flow, dense.views)
         times.call(JPEG, encode_frames, clip, plain.config.jpeg_quality)
         times.call(HDF5, plain.add_clip, start_frame, clip, statistics, flow)
-        dense.add_clip(start_frame, clip, of_all, flow)
-    times.seconds[HDF5] -= times.seconds[JPEG] - times.seconds["JPEG so far"]  # `add_clip` codes JPEG as well
+        dense.add_clip(start_frame, clip, all_views, flow)
+    times.seconds[HDF5] -= times.seconds[JPEG] - times.seconds["JPEG so far"]  # `add_clip` encodes JPEG, too
     times.seconds["JPEG so far"] = times.seconds[JPEG]
     times.clips += len(clips)
     for writer in (plain, dense):
@@ -121,12 +121,12 @@ def _stored_bytes(path: Path, names: tuple[str, ...]) -> int:
 
 
 def _part_bytes(plain: Path, dense: Path, clips: int) -> dict[str, float]:
-    """Return the bytes a clip of each part; only the dense shard has flow."""
+    """Return the bytes per clip of each part; only the dense shard has flow."""
     parts = {part: _stored_bytes(plain, names) / clips for part, names in PARTS.items()}
     named = {name for names in PARTS.values() for name in names}
     rest = tuple(column.path for column in COLUMNS if column.path not in named)
     return {
         **parts,
         "flow (`--store-flow`)": _stored_bytes(dense, ("clips/flow",)) / clips,
-        ALL_ELSE: _stored_bytes(plain, rest) / clips,
+        REST: _stored_bytes(plain, rest) / clips,
     }
