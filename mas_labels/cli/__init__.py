@@ -1,1 +1,1 @@
-"""The commands of `mas-labels`: they parse; the library does."""
+"""The commands of `mas-labels`: they parse options and call the library."""

@@ -1,4 +1,4 @@
-"""The commands of `mas-labels` that look into finished shards: `verify` and `failures`."""
+"""The commands of `mas-labels` that read finished shards: `verify` and `failures`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 VERDICTS = {True: "ok ", False: "BAD", None: "CANNOT READ"}
-"""By `mas_labels.verify.run.ShardReport.is_sound`."""
+"""Word for each value of `mas_labels.verify.run.ShardReport.is_sound`."""
 EXIT_STATUS = {True: 0, False: EXIT_UNSOUND, None: EXIT_UNAVAILABLE}
 checks_option = partial(field_option, Checks)
 
@@ -38,7 +38,7 @@ checks_option = partial(field_option, Checks)
 def verify(
     shards: tuple[Path, ...], workers: int, as_json: bool, video_timeout_seconds: float, **values: Any
 ) -> int:
-    """Check that SHARDS (files or folders) are what was written, to the last bit.
+    """Check that every bit of SHARDS (files or folders) is as it was written.
 
     Always: the digest of the whole file, the structure, all checksums and the content hash. Exit status: 0
     all are sound, 1 nothing could be checked, 2 wrong usage, 5 at least one is not sound, 6 none is known not
@@ -57,22 +57,22 @@ def verify(
         reports.append(report)
         if not as_json:
             click.echo(f"{VERDICTS[report.is_sound]} {report.path}: {report.clips} clips")
-            for found in (*report.problems, *filter(None, [report.unavailable])):
-                click.echo(f"    {found}")
+            for problem in (*report.problems, *filter(None, [report.unavailable])):
+                click.echo(f"    {problem}")
     sound = [report for report in reports if report.is_sound]
-    made_again = sum(report.recomputed for report in reports)
+    recomputed = sum(report.recomputed for report in reports)
     incomplete = [str(folder) for folder in find_incomplete(paths)]
     if as_json:
-        found = {
+        content = {
             "sound": _overall(reports),
             "incomplete": incomplete,
             "shards": [report.as_dict() for report in reports],
         }
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(content, indent=2))
     else:
         for text in incomplete:
             click.echo(f"warning: {text}")
-        click.echo(f"{len(sound)} of {len(reports)} shards are sound; {made_again} clips made again")
+        click.echo(f"{len(sound)} of {len(reports)} shards are sound; {recomputed} clips labelled again")
     return EXIT_STATUS[_overall(reports)]
 
 
@@ -86,7 +86,7 @@ def _overall(reports: Sequence[ShardReport]) -> bool | None:
 @shards_argument
 @json_option
 def failures(shards: tuple[Path, ...], as_json: bool) -> None:
-    """List the videos that SHARDS (files or folders) could not use, and why."""
+    """List the videos that failed while SHARDS (files or folders) were made, with the reasons."""
     from mas_labels.shards.paths import find_shards
     from mas_labels.shards.reader import Shard
     from mas_labels.shards.tables import read_failures

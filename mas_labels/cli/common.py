@@ -16,13 +16,16 @@ manifest_option = click.option(
     "--manifest",
     type=click.Path(path_type=Path),
     required=True,
-    help="The data set's manifest: a YAML file, or a name that `mas-labels recipes` lists.",
+    help="The data set's manifest: a YAML file, or a name that `mas-labels manifests` lists.",
 )
 root_option = click.option(
     "--root", type=click.Path(path_type=Path), required=True, help="The data set's folder."
 )
 splits_option = click.option(
-    "--splits", "splits_dir", type=click.Path(path_type=Path), help="Folder of the official list files."
+    "--splits",
+    "splits_dir",
+    type=click.Path(path_type=Path),
+    help="Folder of the data set's official split lists.",
 )
 follow_links_option = click.option(
     "--follow-links",

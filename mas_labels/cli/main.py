@@ -1,4 +1,4 @@
-"""The command line of `mas-labels`: it parses; the library does."""
+"""The command line of `mas-labels`: it parses options and calls the library."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from mas_labels.cli.common import (
 from mas_labels.cli.make import make, status
 from mas_labels.config import LabelConfig
 from mas_labels.errors import ConfigError
+from mas_labels.flow.methods import MIN_SIDE
+from mas_labels.flow.options import FlowFileOptions
 from mas_labels.system.command_line import SETTINGS, field_option, run_command, version_option
 
 
 class MasLabels(click.Group):
-    """The group of commands; it starts and ends as the commands of the trainer do."""
+    """The group of commands; it starts, reports errors and ends as the trainer's commands do."""
 
     def main(
         self, args: Sequence[str] | None = None, prog_name: str | None = None, *more: Any, **extra: Any
@@ -38,10 +40,9 @@ class MasLabels(click.Group):
 def main() -> None:
     """Turn videos into shards of labels for self-supervised training.
 
-    Exit status: 0 all went well, 1 an error that stopped the run, 2 wrong usage, 3 the run is complete but
-    some videos failed, 4 more videos failed than --max-failure-rate allows, 5 a shard is not sound (verify),
-    6 a shard could not be read now (verify, status), 129, 130, 143 stopped by
-    SIGHUP, SIGINT, SIGTERM.
+    Exit status: 0 success, 1 an error stopped the run, 2 wrong usage, 3 the run is complete but some videos
+    failed, 4 more videos failed than --max-failure-rate allows, 5 a shard is not sound (verify), 6 a shard
+    could not be read now (verify, status), 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM.
     """
 
 
@@ -59,12 +60,12 @@ main.add_command(check.failures)
 @click.option(
     "--contents/--no-contents",
     default=True,
-    help="Whether files of equal size in train and test are compared.",
+    help="Compare the contents of files of equal size in train and test.",
 )
 def list_command(
     manifest: Path, root: Path, splits_dir: Path | None, follow_links: bool, contents: bool
 ) -> None:
-    """Show what a manifest finds: videos, classes, splits, what is missing, what train and test share."""
+    """List the videos, classes and splits of a data set, missing files, and leaks from test into train."""
     from mas_labels.datasets.find_videos import find_videos
     from mas_labels.datasets.leakage import find_leaks
     from mas_labels.datasets.listing import describe
@@ -77,9 +78,9 @@ def list_command(
 
 
 @main.command()
-@click.option("--show", metavar="NAME", help="Print this one, for instance to write another by.")
-def recipes(show: str | None) -> None:
-    """List the manifests that --manifest takes by name, one line each."""
+@click.option("--show", metavar="NAME", help="Print this manifest, such as to start another from.")
+def manifests(show: str | None) -> None:
+    """List the installed manifests, which --manifest takes by name."""
     from mas_labels.datasets.manifest import load_manifest, packaged_manifests
 
     packaged = packaged_manifests()
@@ -92,10 +93,17 @@ def recipes(show: str | None) -> None:
         raise ConfigError(f"there is no manifest called {show!r}: take one of {', '.join(packaged)}")
 
 
+main.add_command(
+    click.Command(
+        "recipes", params=manifests.params, callback=manifests.callback, help=manifests.help, hidden=True
+    )
+)  # the former name of `manifests`
+
+
 @main.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the demo data set.")
 def demo(out: Path) -> None:
-    """Make the demo data set: 40 short videos with known motion, the same everywhere, without network."""
+    """Make the demo data set: 40 short videos with known motion, the same on every machine."""
     from mas_labels.datasets.demo import make_demo
 
     make_demo(out)
@@ -103,23 +111,23 @@ def demo(out: Path) -> None:
 
 @main.command()
 @click.argument("shards", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The page, an HTML file.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="HTML file to write.")
 @click.option(
     "--run",
     "run_dir",
     type=click.Path(path_type=Path),
-    help="Folder of a training run: its curves, R^2 of each label, and what mas-eval left in it.",
+    help="Folder of a training run: its curves, R^2 of each label, and the results of mas-eval in it.",
 )
 @click.option(
     "--results",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Another folder of results and pictures of mas-eval, with --run; many may follow.",
+    help="Another folder of results and pictures of mas-eval, with --run; may be repeated.",
 )
 def report(shards: tuple[Path, ...], out: Path, run_dir: Path | None, results: tuple[Path, ...]) -> None:
-    """Write one page about SHARDS, a training run (--run), or both; it opens offline.
+    """Write an HTML page about SHARDS, a training run (--run), or both; it opens offline.
 
-    Of shards: counts, failures, motion, distributions and examples of the labels, clips without motion or
+    About shards: counts, failures, motion, distributions and examples of the labels, clips without motion or
     with dark bars, bytes, options.
     """
     from mas_labels.report import write_report
@@ -132,9 +140,12 @@ def report(shards: tuple[Path, ...], out: Path, run_dir: Path | None, results: t
 @main.command()
 @click.argument("shard", type=click.Path(path_type=Path))
 @click.option("--clip", type=int, default=0, help="Number of the clip.")
-@click.option("--view", type=int, default=0, help="Row of the table of views; 0 is the centre.")
+@click.option("--view", type=int, default=0, help="Row of the table of views; 0 is the centre crop.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="The picture; its ending says the format."
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Picture to write; its ending determines the format.",
 )
 def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
     """Draw one clip of SHARD with its motion boundaries, patterns and labels."""
@@ -151,19 +162,18 @@ def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="A file .npz or .h5, or a folder for 8-bit pictures.",
+    help="File .npz or .h5 to write, or a folder for 8-bit pictures.",
 )
 @field_option(LabelConfig, "flow")
 @click.option(
-    "--size", type=click.IntRange(16), nargs=2, help="Rows and columns to resize to first.  [default: none]"
+    "--size",
+    type=click.IntRange(MIN_SIDE),
+    nargs=2,
+    help="Rows and columns to resize to first.  [default: none]",
 )
 @fps_option
-@click.option(
-    "--dtype", type=click.Choice(["float16", "float32"]), default="float16", help="Type of .npz and .h5."
-)
-@click.option(
-    "--bound", type=float, default=20.0, help="Pixels per frame that a picture's 0 and 255 stand for."
-)
+@field_option(FlowFileOptions, "dtype")
+@field_option(FlowFileOptions, "bound")
 def write_flow_command(
     video: Path,
     out: Path,
@@ -173,7 +183,7 @@ def write_flow_command(
     dtype: str,
     bound: float,
 ) -> None:
-    """Write the plain optical flow of VIDEO, a file or a folder of frames, without labels."""
+    """Write the optical flow of VIDEO, a file or a folder of frames, without labels."""
     from mas_labels.flow.files import video_flow, write_flow
     from mas_labels.video.frame_rate import parse_fps
 

@@ -1,4 +1,4 @@
-"""`mas-labels make` and `mas-labels status`: a labelling run, and how far one is."""
+"""`mas-labels make` and `mas-labels status`: a labelling run and its progress."""
 
 from __future__ import annotations
 
@@ -70,14 +70,16 @@ run_option = partial(field_option, RunOptions)
 @click.option(
     "--videos-per-shard", type=click.IntRange(1), help="Videos per shard.  [default: as the manifest says]"
 )
-@click.option("--limit", type=click.IntRange(1), help="Label only the first videos, so many.  [default: all]")
+@click.option(
+    "--limit", type=click.IntRange(1), help="Label only this many videos, the first ones.  [default: all]"
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan and measure a few clips; write nothing.")
 @video_timeout_option
 @run_option("retry_failed")
 @run_option("max_failure_rate", unset="any may fail")
 @run_option("rank", unset="Slurm's array, else 0")
 @run_option("world_size", unset="Slurm's array, else 1")
-@click.option("--backend", type=click.Choice(["loky", "dask"]), default="loky", help="Who runs the workers.")
+@click.option("--backend", type=click.Choice(["loky", "dask"]), default="loky", help="Runner of the workers.")
 @run_option("scheduler")
 def make(
     manifest: Path,
@@ -144,7 +146,7 @@ def _run_options(
 def _show_plan(
     plan: Plan, config: LabelConfig, root: Path, out: Path, options: RunOptions, workers: int
 ) -> None:
-    """Print what a run would do."""
+    """Print what the run would do."""
     from mas_labels.pipeline.batches import print_changes, resume_plan
     from mas_labels.pipeline.estimate import estimate_run
 
@@ -154,8 +156,8 @@ def _show_plan(
     videos = [video for shard in ours for video in shard.videos]
     classes = len({video.class_name for video in videos} - {None})
     share = f" (rank {options.rank} of {options.world_size})" if options.world_size > 1 else ""
-    kept = f", {len(finished)} are finished" if finished else ""
-    click.echo(f"{len(ours)} shards of {len(videos)} videos in {classes} classes{share}{kept}")
+    done = f", {len(finished)} are finished" if finished else ""
+    click.echo(f"{len(ours)} shards of {len(videos)} videos in {classes} classes{share}{done}")
     if ours:
         click.echo(f"from {ours[0].name} to {ours[-1].name}")
         click.echo(estimate_run(ours, config, root, options).describe(workers))
@@ -163,7 +165,7 @@ def _show_plan(
 
 
 def _report(results: Sequence[ShardResult], out: Path) -> int:
-    """Say how a run ended, last what went wrong; return its exit status."""
+    """Print the outcome of a run, errors last; return its exit status."""
     broken = [result for result in results if result.error]
     failures = sum(result.failures for result in results)
     click.echo(
@@ -174,7 +176,7 @@ def _report(results: Sequence[ShardResult], out: Path) -> int:
         _list_failures(results, out)
         planned = sum(result.planned for result in results)
         click.echo(
-            f"{failures} videos failed, of {planned}; once they are mended, --retry-failed tries them again"
+            f"{failures} videos failed, of {planned}; once they are fixed, --retry-failed tries them again"
         )
     for result in broken:
         click.echo(f"shard {result.name} was not written: {result.error}", err=True)
@@ -185,7 +187,7 @@ def _report(results: Sequence[ShardResult], out: Path) -> int:
 
 
 def _list_failures(results: Sequence[ShardResult], out: Path) -> None:
-    """Print the first rows of failures."""
+    """Print the first `MAX_FAILURES_SHOWN` failures."""
     from mas_labels.shards.reader import Shard
     from mas_labels.shards.tables import read_failures
 
@@ -205,12 +207,12 @@ def _list_failures(results: Sequence[ShardResult], out: Path) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @json_option
 def status(folder: Path, as_json: bool) -> int:
-    """Show how far FOLDER is, filled by one machine or more: done, running, failed, left, rates.
+    """Show the progress of the runs that write to FOLDER: shards done, running, failed, left, and rates.
 
-    Exit status: 0, 1 an error, 2 wrong usage, 6 a shard could not be read now.
+    Exit status: 0 success, 1 an error, 2 wrong usage, 6 a shard could not be read now.
     """
     from mas_labels.pipeline.status import describe_status, read_status
 
-    found = read_status(folder)
-    click.echo(json.dumps(found.as_dict(), indent=2) if as_json else describe_status(found))
-    return EXIT_UNAVAILABLE if found.unavailable else 0
+    progress = read_status(folder)
+    click.echo(json.dumps(progress.as_dict(), indent=2) if as_json else describe_status(progress))
+    return EXIT_UNAVAILABLE if progress.unavailable else 0

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import InputError
-from mas_labels.flow.methods import METHODS, check_method
-from mas_labels.flow.opencv_estimators import MIN_SIDE
+from mas_labels.flow.methods import METHODS, MIN_SIDE, check_method
 from mas_labels.video.clips import check_frames
 
 ESTIMATORS: Final[dict[str, Callable[[NDArray[np.uint8]], NDArray[np.float32]]]] = {

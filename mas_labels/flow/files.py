@@ -20,15 +20,13 @@ from numpy.typing import NDArray
 from mas_labels.errors import ConfigError, InputError
 from mas_labels.flow.estimators import ESTIMATORS
 from mas_labels.flow.methods import check_method
+from mas_labels.flow.options import FlowFileOptions
 from mas_labels.system.files import sync, sync_folder
 from mas_labels.video.clips import resize
 from mas_labels.video.pictures import open_video
 
 Flow = NDArray[np.float32]
 
-FLOW_DTYPES: Final = ("float16", "float32")
-PICTURE_BOUND: Final = 20.0
-"""Motion that the values 0 and 255 of an 8-bit picture mean, pixels per frame, as in two-stream code."""
 FLOW_JPEG_QUALITY: Final = 95
 FRAMES_PER_CALL: Final = 17
 """Frames whose flow is estimated in one call: memory stays small, and each pyramid is computed once."""
@@ -75,7 +73,7 @@ def video_flow(
         yield from ESTIMATORS[method](np.stack(waiting))
 
 
-def flow_to_grey(flow: Flow, bound: float = PICTURE_BOUND) -> NDArray[np.uint8]:
+def flow_to_grey(flow: Flow, bound: float = FlowFileOptions.bound) -> NDArray[np.uint8]:
     """Map flow to 8-bit grey values: -bound to 0, no motion to 128 (127.5 rounded to even), bound to 255.
 
     Parameters
@@ -89,7 +87,11 @@ def flow_to_grey(flow: Flow, bound: float = PICTURE_BOUND) -> NDArray[np.uint8]:
 
 
 def write_flow(
-    flow: Iterable[Flow], out: Path, *, dtype: str = "float16", bound: float = PICTURE_BOUND
+    flow: Iterable[Flow],
+    out: Path,
+    *,
+    dtype: str = FlowFileOptions.dtype,
+    bound: float = FlowFileOptions.bound,
 ) -> int:
     """Write the flow fields of one video.
 
@@ -120,7 +122,8 @@ def write_flow(
     -----
     The file or folder is written atomically: under another name next to `out`, and renamed when complete.
     """
-    _check_options(out, dtype, bound)
+    FlowFileOptions(dtype, bound)  # checks them
+    _check_name(out)
     writer = WRITERS.get(out.suffix, _write_pictures)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
@@ -138,12 +141,8 @@ def write_flow(
     return count
 
 
-def _check_options(out: Path, dtype: str, bound: float) -> None:
-    """Raise `ConfigError` unless `write_flow` can use its options."""
-    if dtype not in FLOW_DTYPES:
-        raise ConfigError(f"dtype: expected one of {', '.join(FLOW_DTYPES)}, found {dtype}")
-    if not 0 < bound < np.inf:
-        raise ConfigError(f"bound: expected pixels per frame above 0, found {bound}")
+def _check_name(out: Path) -> None:
+    """Raise `ConfigError` unless `write_flow` can write to `out`."""
     if out.suffix not in (*WRITERS, ""):
         raise ConfigError(
             f"{out}: expected a name ending in {', '.join(WRITERS)}, or a folder without an extension"

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mas_labels.flow.methods import MIN_SIDE
+
 Grey = NDArray[np.uint8]
 Field = NDArray[np.float32]
 PairEstimator = Callable[[Grey, Grey], Field]
 
-MIN_SIDE: Final = 16
-"""Smallest number of rows and columns: below it some estimators fail."""
 BROX_SCALE: Final = 0.8
 """Ratio of the sides of one level of the pyramid to those of the next finer."""
 BROX_WARPS: Final = 3

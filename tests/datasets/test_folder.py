@@ -157,7 +157,7 @@ def test_make_prints_the_notes_of_list_and_follows_links_in_every_command(
     assert run(*linked)[0] == 0
     verify = ["verify", tmp_path / "linked", "--recompute", "100%", "--root", root]
     status, text = run(*verify, "--follow-links")
-    assert (status, text.splitlines()[-1]) == (0, "1 of 1 shards are sound; 2 clips made again")
+    assert (status, text.splitlines()[-1]) == (0, "1 of 1 shards are sound; 2 clips labelled again")
     status, text = run(*verify)
     assert status == 5 and "leads out of" in text and "--follow-links" in text
 

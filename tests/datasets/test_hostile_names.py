@@ -91,7 +91,7 @@ def test_the_command_accepts_every_name(tmp_path):
     assert mas(*make, "--view-stride", "59", "--workers", "1").returncode == 3
     verified = mas("verify", out, "--deep", "--recompute", "100%", "--root", root)
     assert verified.returncode == 0, verified.stdout
-    assert b"11 clips made again" in verified.stdout
+    assert b"11 clips labelled again" in verified.stdout
     assert "'class with space.avi/bro\\nken\\'.avi'" in mas(
         "failures", out
     ).stdout.decode() or b"bro\\nken" in (mas("failures", out).stdout)

@@ -137,7 +137,7 @@ def test_a_run_stops_as_soon_as_the_rate_cannot_be_met(mendable, tmp_path):
 
 def test_a_run_with_failures_says_so_last(mendable, tmp_path):
     lines = make(mendable, tmp_path / "out").output.strip().splitlines()
-    assert lines[-1] == "2 videos failed, of 3; once they are mended, --retry-failed tries them again"
+    assert lines[-1] == "2 videos failed, of 3; once they are fixed, --retry-failed tries them again"
     assert lines[-2].strip().startswith("'c.avi': open/cannot_open")
 
 

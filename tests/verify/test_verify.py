@@ -56,7 +56,7 @@ def authors_shard(tiny_videos, tmp_path_factory):
 def test_sound_shards_pass_and_a_sample_is_recomputed(tiny_shards, tiny_videos):
     shown = mas("verify", *tiny_shards, "--deep", "--recompute", "30%", "--root", tiny_videos, "--workers", 2)
     assert shown.exit_code == 0, shown.output
-    assert "2 of 2 shards are sound; 5 clips made again" in shown.output
+    assert "2 of 2 shards are sound; 5 clips labelled again" in shown.output
 
 
 def test_no_thread_is_left_after_the_last_report(tiny_shards):
