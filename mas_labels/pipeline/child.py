@@ -1,7 +1,8 @@
-"""The process in which videos are decoded and labelled; `mas_labels.pipeline.supervisor` may kill it.
+"""The labelling process: decodes and labels one video after another; its supervisor may kill it at any time.
 
-Decoders hang and crash on broken files, and nothing inside their own process can stop that. So this process
-owns nothing: no lock, no file that is written to. It is asked to label a video and hands back its clips.
+Decoders hang and crash on corrupt files, and nothing inside their own process can stop that. So this process
+owns nothing: no lock, no file that is written to. It receives jobs and sends back clips; the other end of the
+pipe is `mas_labels.pipeline.supervisor`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import cv2
 from threadpoolctl import threadpool_limits
@@ -30,38 +32,38 @@ from mas_labels.system.streams import guard_streams
 from mas_labels.version import versions
 from mas_labels.video.pictures import open_video
 
-SIGN_SECONDS = 0.1
-"""Between two signs of life."""
-PR_SET_PDEATHSIG = 1
-MAX_KEPT_BYTES = 32 << 20
-OOM_SCORE = "500"
-"""Who is killed first when memory runs out: this process, from which a run recovers."""
+ALIVE_SECONDS: Final = 0.1
+"""Time between two `Alive` messages."""
+PR_SET_PDEATHSIG: Final = 1
+MAX_KEPT_BYTES: Final = 32 << 20
+OOM_SCORE: Final = "500"
+"""Makes the kernel kill this process first when memory runs out: a run recovers from that."""
 
 
 @dataclass(frozen=True)
 class LabelJob:
-    """A video to label: its file, the options, and the numbers of the clips that are wanted."""
+    """A video to label: its file, the options, and the numbers of the clips to label, ascending."""
 
     path: Path
     config: LabelConfig
-    wanted: Sequence[int]
+    clip_numbers: Sequence[int]
 
 
 @dataclass(frozen=True)
 class Ready:
-    """The process is up; what it labels with."""
+    """The process has started; the versions that it labels with."""
 
     versions: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Alive:
-    """Sign of life: frames are being decoded."""
+    """Frames are being decoded."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """The video's end. `error` is None, an error of ours, or the traceback of one that is not."""
+    """The video is done. `error` is None, an error of ours, or the traceback of any other."""
 
     error: MasError | str | None
 
@@ -72,37 +74,38 @@ def main(descriptor: int, parent: int) -> None:
     Parameters
     ----------
     descriptor
-        Of our end of the pipe.
+        File descriptor of this end of the pipe.
     parent
-        Process id of who asks; this process ends with it.
+        Process id of the supervisor; this process ends with it.
     """
     _die_with(parent)
     guard_streams()
     pipe = MessagePipe(socket.socket(fileno=descriptor))
-    cv2.setNumThreads(1)  # others work beside us
-    _keep_freed_memory()
+    cv2.setNumThreads(1)  # other workers need the other cores
+    # keep the memory of one frame for the next: converting a frame of 240 x 320 takes a third of the time
+    set_malloc_options({M_MMAP_THRESHOLD: MAX_KEPT_BYTES, M_TRIM_THRESHOLD: MAX_KEPT_BYTES})
     with threadpool_limits(1), contextlib.suppress(PeerGoneError):
         pipe.send(Ready(versions()))
         while True:
             job = pipe.receive()
             assert isinstance(job, LabelJob)
-            _serve(pipe, job)
+            _label_one(pipe, job)
 
 
-def _serve(pipe: MessagePipe, job: LabelJob) -> None:
-    """Label one video: send its clips, its facts, and how it ended."""
+def _label_one(pipe: MessagePipe, job: LabelJob) -> None:
+    """Label one video: send its clips, the facts of its file, and `Done`."""
     last = time.monotonic()
 
-    def sign_of_life() -> None:
+    def send_alive() -> None:
         nonlocal last
-        if time.monotonic() - last >= SIGN_SECONDS:
+        if time.monotonic() - last >= ALIVE_SECONDS:
             pipe.send(Alive())
             last = time.monotonic()
 
     error: MasError | str | None = None
     reader = open_video(job.path, job.config.frame_rate)
     try:
-        for clip in label_video(reader, job.config, job.wanted, sign_of_life):
+        for clip in label_video(reader, job.config, job.clip_numbers, send_alive):
             pipe.send(clip)
     except MasError as ours:
         error = ours
@@ -114,16 +117,8 @@ def _serve(pipe: MessagePipe, job: LabelJob) -> None:
     pipe.send(Done(error))
 
 
-def _keep_freed_memory() -> None:
-    """Keep freed memory for the next frame: glibc would return it, and every page of the next would be new.
-
-    Converting a frame of 240 x 320 takes a third of the time.
-    """
-    set_malloc_options({M_MMAP_THRESHOLD: MAX_KEPT_BYTES, M_TRIM_THRESHOLD: MAX_KEPT_BYTES})
-
-
 def _die_with(parent: int) -> None:
-    """End when the parent does, even in the midst of native code, and before it when memory runs out."""
+    """Die with the parent, even within native code, and be killed before it when memory runs out."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         with contextlib.suppress(OSError):

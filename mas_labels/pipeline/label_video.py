@@ -1,10 +1,14 @@
-"""One video -> its clips with their labels: what happens to a video between its file and its shard."""
+"""One video to its labelled clips: decode, cut into clips, compute flow and labels.
+
+This is all that happens to a video between its file and its shard; it runs in the labelling process.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import cv2
 import numpy as np
@@ -21,12 +25,12 @@ from mas_labels.video.reader import NO_MEMORY, FrameReader, VideoFacts
 
 cached_view_table = lru_cache(view_table)
 
-ALL_CLIPS: Sequence[int] = range(2**63)
-"""Numbers of the clips that are wanted, where all are."""
+ALL_CLIP_NUMBERS: Final[Sequence[int]] = range(2**63)
+"""Stands for the numbers of all clips of any video."""
 
 
 def views_of(config: LabelConfig) -> NDArray[np.int16]:
-    """Return the table of views that labels are made for, (V, 3); V is 0 for frames only."""
+    """Return the table of views that are labelled, (V, 3) int16; V is 0 for frames only."""
     if config.frames_only:
         return NO_VIEWS
     return cached_view_table(config.view_stride_pixels, config.view_mirrored)
@@ -35,7 +39,7 @@ def views_of(config: LabelConfig) -> NDArray[np.int16]:
 def label_clip(
     frames: NDArray[np.uint8], config: LabelConfig, views: NDArray[np.int16]
 ) -> tuple[ClipStatistics | None, NDArray[np.float32] | None]:
-    """Return the statistics and the flow of a clip, (16, 128, 171, 3) RGB; None each for frames only."""
+    """Compute statistics and flow of a clip, (16, 128, 171, 3) uint8 RGB; both None for frames only."""
     if config.frames_only:
         return None, None
     flow = compute_flow(frames, config.flow)
@@ -55,9 +59,9 @@ class LabelledClip:
     statistics
         Labels of all views, motion boundaries; None for frames only.
     flow
-        (15, 128, 171, 2) float32; None where it is not kept.
+        (15, 128, 171, 2) float32, u and v in pixels per frame; None if it is not stored.
     facts
-        What was known of the video when the clip's last frame had been decoded.
+        Facts of the video when the clip's last frame had been decoded.
     """
 
     start_frame: int
@@ -70,7 +74,7 @@ class LabelledClip:
 def label_video(
     reader: FrameReader,
     config: LabelConfig,
-    wanted: Sequence[int] = ALL_CLIPS,
+    clip_numbers: Sequence[int] = ALL_CLIP_NUMBERS,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Iterator[LabelledClip]:
     """Decode a video and label its clips.
@@ -81,29 +85,30 @@ def label_video(
         The video.
     config
         All options.
-    wanted
-        Numbers of the clips to label, ascending. Others are decoded only; decoding ends behind the last.
+    clip_numbers
+        Numbers of the clips to label, ascending. Others are only decoded; decoding ends after the last.
     on_frame
-        Called for each frame decoded: a sign of life.
+        Called for each decoded frame: shows that the decoder does not hang.
 
     Yields
     ------
-    LabelledClip, in order.
+    LabelledClip
+        In order.
 
     Raises
     ------
     VideoError
-        If the video gives no clip, or breaks after some.
+        If the video gives no clip, or cannot be decoded or labelled after some.
     """
     number = 0
     try:
-        for start_frame, frames in cut_clips(_with_sign_of_life(reader, on_frame), config.clip_stride_frames):
-            if number in wanted:
+        for start_frame, frames in cut_clips(_call_for_each(reader, on_frame), config.clip_stride_frames):
+            if number in clip_numbers:
                 statistics, flow = label_clip(frames, config, views_of(config))
                 kept_flow = flow if config.store_flow else None
                 yield LabelledClip(start_frame, frames, statistics, kept_flow, reader.facts)
             number += 1
-            if number > wanted[-1]:
+            if number > clip_numbers[-1]:
                 return
     except (cv2.error, InputError, MemoryError) as error:
         message = f"clip {number} could not be labelled: {str(error) or 'out of memory'}"
@@ -114,7 +119,7 @@ def label_video(
         raise VideoError("clips", "too_short", message)
 
 
-def _with_sign_of_life(reader: FrameReader, on_frame: Callable[[], None]) -> Iterator[NDArray[np.uint8]]:
+def _call_for_each(reader: FrameReader, on_frame: Callable[[], None]) -> Iterator[NDArray[np.uint8]]:
     for frame in reader:
         on_frame()
         yield frame

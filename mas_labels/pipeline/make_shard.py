@@ -1,4 +1,4 @@
-"""Making one shard: the work of one worker."""
+"""The work of one worker: make one shard, video by video, and publish it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.datasets.listing import VideoRecord
@@ -20,7 +21,7 @@ from mas_labels.errors import (
     system_error,
     unavailable,
 )
-from mas_labels.pipeline.label_video import ALL_CLIPS, LabelledClip, views_of
+from mas_labels.pipeline.label_video import ALL_CLIP_NUMBERS, LabelledClip, views_of
 from mas_labels.pipeline.resume import ShardResult, check_same_run, shard_result
 from mas_labels.pipeline.supervisor import Labeller, borrowed_labeller
 from mas_labels.plan.heartbeat import Heartbeat
@@ -30,13 +31,13 @@ from mas_labels.shards.writer import ShardWriter
 from mas_labels.system.signals import signals_deferred
 from mas_labels.video.reader import MACHINE_CODES, VideoFacts
 
-PROCESS_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
-"""Of a worker that lacks something itself: others may do better."""
+PROCESS_ERRORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+"""Errors of a worker that lacks resources: others may still work."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What all shards of a run share; small, since it travels to the workers with each of them.
+    """What all shards of a run have in common; small, since it is sent to the workers with each shard.
 
     Attributes
     ----------
@@ -47,7 +48,8 @@ class RunContext:
     root, out
         Folders of the videos and of the shards, absolute.
     versions
-        Of what labels where the run was started; workers elsewhere must have the same.
+        Versions of this package and its dependencies where the run was started; workers elsewhere must have
+        the same.
     """
 
     name: str
@@ -61,19 +63,19 @@ class RunContext:
 def make_shard(plan: ShardPlan, run: RunContext) -> ShardResult:
     """Make one shard.
 
-    What goes wrong with this shard alone is in the result, so that others go on.
+    An error that concerns this shard alone is part of the result, so that the others are made all the same.
 
     Raises
     ------
     StorageError
-        If nothing more can be written; the run had better end.
+        If nothing more can be written: no other shard could be made either.
     """
     path = run.out / plan.name
     try:
         if not run.out.is_dir():
             raise ConfigError(f"this worker does not see the folder {run.out}: share it with all machines")
         with signals_deferred(), Heartbeat(run.out, plan.name, len(plan.videos), run.name) as beat:
-            if run.options.retry_failed or not path.exists():  # else somebody else was faster
+            if run.options.retry_failed or not path.exists():  # else another worker was faster
                 _write_shard(path, plan, run, beat)
             header = read_header(path)
             check_same_run(header, plan, run.config)
@@ -86,12 +88,13 @@ def make_shard(plan: ShardPlan, run: RunContext) -> ShardResult:
         number = system_error(error)
         if number in PROCESS_ERRORS:
             return ShardResult(plan.name, len(plan.videos), error=str(unavailable(None, error)))
-        if number is not None:  # every later error of reading is reported as unavailable
+        if number is not None:  # errors of reading are reported as unavailable
             raise storage_error(path, error) from error
         return ShardResult(plan.name, len(plan.videos), error=traceback.format_exc())
 
 
 def _write_shard(path: Path, plan: ShardPlan, run: RunContext, beat: Heartbeat) -> None:
+    """Label the videos of a shard one after another, and publish it when all are done."""
     views, timeout_seconds = views_of(run.config), run.options.video_timeout_seconds
     with borrowed_labeller(beat.touch) as labeller:
         _check_versions(labeller, run)
@@ -99,23 +102,25 @@ def _write_shard(path: Path, plan: ShardPlan, run: RunContext, beat: Heartbeat) 
             path, run.config, plan.as_dict(), views, plan.classes, run.versions, run.options.retry_failed
         ) as writer:
             outcomes = [
-                add_video(writer, record, run.root, labeller, timeout_seconds, count=beat.count)
+                add_video(writer, record, run.root, labeller, timeout_seconds, on_count=beat.count)
                 for record in plan.videos
             ]
             _require_a_readable_video(outcomes, run.root)
 
 
 def _require_a_readable_video(outcomes: Sequence[VideoOutcome], root: Path) -> None:
-    """Keep no shard of nothing but the machine's trouble, such as a disk that is away.
+    """Refuse a shard that holds only failures of the machine, such as a disk that is not mounted.
 
     Raises
     ------
     UnavailableError
-        If there are videos, more than one, and none could be read.
+        If there is more than one video, and none could be read.
     """
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     if len(outcomes) > 1 and len(errors) == len(outcomes) and all(e.code in MACHINE_CODES for e in errors):
-        raise UnavailableError(f"none of its {len(errors)} videos in {root}: {errors[0].message}")
+        raise UnavailableError(
+            f"none of its {len(errors)} videos in {root} could be read: {errors[0].message}"
+        )
 
 
 def _check_versions(labeller: Labeller, run: RunContext) -> None:
@@ -128,7 +133,7 @@ def _check_versions(labeller: Labeller, run: RunContext) -> None:
 
 @dataclass(frozen=True)
 class VideoOutcome:
-    """Outcome of a video: its clips, the facts known of it, and the reason if it is a failure, too."""
+    """Outcome of one video: number of clips, facts of its file, and the error if it failed."""
 
     clips: int
     facts: VideoFacts
@@ -141,10 +146,10 @@ def add_video(
     root: Path,
     labeller: Labeller,
     timeout_seconds: float,
-    wanted: Sequence[int] = ALL_CLIPS,
-    count: Callable[..., None] = lambda **_: None,
+    clip_numbers: Sequence[int] = ALL_CLIP_NUMBERS,
+    on_count: Callable[..., None] = lambda **_: None,
 ) -> VideoOutcome:
-    """Label a video's clips and add them to a shard, or add a failure; complete clips are kept either way.
+    """Label a video's clips and add them to a shard; add a failure if it has one. Complete clips are kept.
 
     Parameters
     ----------
@@ -155,26 +160,27 @@ def add_video(
     labeller
         The process that labels it.
     timeout_seconds
-        Longest time without a sign of life.
-    wanted
+        Longest time without a decoded frame or a finished clip.
+    clip_numbers
         Numbers of the clips to label; see `mas_labels.pipeline.supervisor.Labeller.label`.
-    count
-        Told of clips, failures and videos as they come, as `mas_labels.plan.heartbeat.Heartbeat.count` is.
+    on_count
+        Called with the clips, failures and videos that were added, such as
+        `mas_labels.plan.heartbeat.Heartbeat.count`.
     """
     clips, facts, failure = 0, VideoFacts(), None
     try:
-        for item in labeller.label(root / record.path, writer.config, timeout_seconds, wanted):
+        for item in labeller.label(root / record.path, writer.config, timeout_seconds, clip_numbers):
             if isinstance(item, LabelledClip):
                 writer.add_clip(item.start_frame, item.frames, item.statistics, item.flow)
                 clips, facts = clips + 1, item.facts
-                count(clips=1)
+                on_count(clips=1)
             else:
                 facts = item
     except VideoError as error:
         writer.add_failure(record.path, error)
-        failure = error.with_traceback(None)  # whose frames hold a clip
-        count(failures=1)
+        failure = error.with_traceback(None)  # its frames would keep a clip in memory
+        on_count(failures=1)
     if clips:
         writer.add_video(record, facts, clips)
-    count(videos=1)
+    on_count(videos=1)
     return VideoOutcome(clips, facts, failure)

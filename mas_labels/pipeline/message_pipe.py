@@ -1,6 +1,6 @@
-"""Messages between a process and the one it started, with deadlines that hold in the midst of a message.
+"""Messages between the supervisor and the labelling process (IPC), with deadlines that hold within a message.
 
-`multiprocessing.Connection` waits for ever for the rest of a message whose sender hangs.
+`multiprocessing.Connection` would wait forever for the rest of a message whose sender hangs.
 """
 
 from __future__ import annotations
@@ -10,45 +10,21 @@ import pickle
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-WAIT_SECONDS = 0.2
-"""How long to wait before looking after other things."""
-LENGTH = struct.Struct("!Q")
+POLL_SECONDS: Final = 0.2
+"""Time between two calls of `on_wait`."""
+LENGTH: Final = struct.Struct("!Q")
+"""Header of a message: the number of bytes that follow."""
+
+OUR_MODULES: Final = ("mas_labels.", "numpy.", "pathlib")
+ARRAY_FUNCTIONS: Final = ("_frombuffer", "_reconstruct", "scalar")
+"""NumPy's functions that unpickle arrays and numbers."""
+HARMLESS: Final = {("builtins", "range"), ("numpy", "ndarray"), ("numpy", "dtype")}
 
 
 class PeerGoneError(Exception):
     """The other end was closed: its process ended."""
-
-
-OURS = ("mas_labels.", "numpy.", "pathlib")
-MAKE_ARRAYS = ("_frombuffer", "_reconstruct", "scalar")
-"""NumPy's functions that unpickle arrays and numbers."""
-HARMLESS = {("builtins", "range"), ("numpy", "ndarray"), ("numpy", "dtype")}
-
-
-class _Pickler(pickle.Pickler):
-    """Pickles messages the same way whatever other packages registered, such as tblib for exceptions."""
-
-    dispatch_table: ClassVar[dict[type, Any]] = {}  # type: ignore[misc]
-
-
-class _Messages(pickle.Unpickler):
-    """Makes nothing but data: a decoder that a hostile video has taken over must not reach any further."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return a class that messages are made of.
-
-        Raises
-        ------
-        pickle.UnpicklingError
-            If it is another.
-        """
-        found = super().find_class(module, name)
-        ours = module.startswith(OURS) and (isinstance(found, type) or name in MAKE_ARRAYS)
-        if not ours and (module, name) not in HARMLESS:
-            raise pickle.UnpicklingError(f"a message holds {module}.{name}, which is none of ours")
-        return found
 
 
 class MessagePipe:
@@ -64,12 +40,12 @@ class MessagePipe:
         self._socket = connected
 
     def send(self, message: object) -> None:
-        """Send a message; wait until the other end has taken most of it.
+        """Send a message; wait until the other end has read most of it.
 
         Raises
         ------
         PeerGoneError
-            If nobody will read it.
+            If the other end is closed.
         """
         buffer = io.BytesIO()
         _Pickler(buffer, protocol=5).dump(message)
@@ -89,31 +65,31 @@ class MessagePipe:
         Parameters
         ----------
         timeout_seconds
-            Longest time without a byte. Only the time in which we ourselves ran counts: a run that was
-            stopped and continued is not late.
+            Longest time without a byte. Only time in which this process itself ran counts: a run that was
+            suspended and continued is not late.
         on_wait
-            Called every `WAIT_SECONDS` while nothing comes; may raise to give up.
+            Called every `POLL_SECONDS` while nothing comes; may raise to give up.
 
         Raises
         ------
         TimeoutError
             If nothing came for so long.
         PeerGoneError
-            If nothing more will come.
+            If the other end is closed.
         """
         (length,) = LENGTH.unpack(self._read(LENGTH.size, timeout_seconds, on_wait))
-        return _Messages(io.BytesIO(self._read(length, timeout_seconds, on_wait))).load()
+        return _Unpickler(io.BytesIO(self._read(length, timeout_seconds, on_wait))).load()
 
     def _read(self, size: int, timeout_seconds: float, on_wait: Callable[[], None]) -> bytearray:
         data = bytearray(size)
         rest, waited = memoryview(data), 0.0
-        self._socket.settimeout(min(WAIT_SECONDS, timeout_seconds))
+        self._socket.settimeout(min(POLL_SECONDS, timeout_seconds))
         while rest:
             try:
                 count = self._socket.recv_into(rest)
             except TimeoutError:
                 on_wait()
-                waited += WAIT_SECONDS
+                waited += POLL_SECONDS
                 if waited >= timeout_seconds:
                     raise
                 continue
@@ -127,3 +103,27 @@ class MessagePipe:
     def close(self) -> None:
         """Close this end."""
         self._socket.close()
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles messages the same way whatever other packages registered, such as tblib for exceptions."""
+
+    dispatch_table: ClassVar[dict[type, Any]] = {}  # type: ignore[misc]
+
+
+class _Unpickler(pickle.Unpickler):
+    """Creates only data: a decoder that a hostile video has taken over must not reach any further."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a class that messages consist of.
+
+        Raises
+        ------
+        pickle.UnpicklingError
+            If it is any other.
+        """
+        found = super().find_class(module, name)
+        is_ours = module.startswith(OUR_MODULES) and (isinstance(found, type) or name in ARRAY_FUNCTIONS)
+        if not is_ours and (module, name) not in HARMLESS:
+            raise pickle.UnpicklingError(f"a message holds {module}.{name}, which is none of ours")
+        return found

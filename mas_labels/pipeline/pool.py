@@ -1,4 +1,7 @@
-"""Many shards at once: processes of this machine, or a dask cluster; what happens when one of them dies."""
+"""Makes many shards in parallel: worker processes of this machine, or a dask cluster.
+
+If a worker dies, its shard is made again, by another worker.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import joblib
 from joblib.externals.loky.backend import resource_tracker
@@ -24,26 +27,27 @@ if TYPE_CHECKING:
     from distributed import Client, Future, as_completed
 
 
-MAX_FAILED_STARTS = 3
-"""Pools in a row that may break before a shard was even begun."""
+MAX_FAILED_STARTS: Final = 3
+"""Number of consecutive pools that may break before any shard was begun."""
 CONNECT_SECONDS = 30.0
-LOOK_SECONDS = 0.1
-SCHEDULER_GONE = "the dask scheduler is gone: start it, then the same command goes on from there"
+"""Longest time to wait for a dask scheduler."""
+POLL_SECONDS: Final = 0.1
+SCHEDULER_GONE: Final = "the dask scheduler is gone: start it, then the same command goes on from there"
 NO_WORKERS_SECONDS = 600.0
-"""How long a dask cluster may be without workers before a run gives up."""
+"""Longest time that a dask cluster may be without workers."""
 
 
 def make_shards(todo: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
-    """Make shards in parallel; yield each result as it comes, in no order.
+    """Make shards in parallel; yield the results in the order in which the shards are finished.
 
     Raises
     ------
     StorageError
         If the disk is full.
     WorkerError
-        If workers die before they begin.
+        If workers die before they begin a shard.
     ConfigError
-        If the cluster cannot be reached, or processes of this machine cannot work together.
+        If the cluster cannot be reached, or this machine has no semaphores.
     """
     if run.options.scheduler is not None:
         return _on_cluster(todo, run, run.options.scheduler)
@@ -54,14 +58,14 @@ def make_shards(todo: Sequence[ShardPlan], run: RunContext, workers: int) -> Ite
 
 
 def _on_this_machine(todo: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
-    """Work through the shards with pools of processes: a pool of which one dies is broken as a whole.
+    """Make the shards with pools of processes; a pool of which one process dies is broken as a whole.
 
-    Who is to blame is not known, so all shards that were begun are suspects: they are begun again with the
-    others, and, if they were begun when a second pool broke, one by one.
+    It is not known which shard killed its worker, so all shards in progress are suspects: they are begun
+    again together with the others and, if they were in progress when a second pool broke, one by one.
     """
     waiting = {plan.name: plan for plan in todo}
     deaths = dict.fromkeys(waiting, 0)
-    fruitless = 0
+    failed_starts = 0
     while waiting:
         together = [plan for name, plan in waiting.items() if deaths[name] < MAX_DEATHS - 1]
         batch = together or list(waiting.values())[:1]
@@ -73,11 +77,12 @@ def _on_this_machine(todo: Sequence[ShardPlan], run: RunContext, workers: int) -
         except BrokenProcessPool:
             begun = {b.name: b.deaths + 1 for b in read_beats(run.out) if b.run == run.name}
             deaths.update(begun)
-            fruitless = 0 if begun or len(waiting) < left else fruitless + 1
-            _tell_of_death(len(begun), fruitless)
+            failed_starts = 0 if begun or len(waiting) < left else failed_starts + 1
+            _report_death(len(begun), failed_starts)
 
 
 def _in_a_pool(batch: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
+    """Make shards with one pool; raises `BrokenProcessPool` if a process dies."""
     tasks = (joblib.delayed(make_shard)(plan, run) for plan in batch)
     with signals_blocked():  # loky's own helper would die of SIGHUP to the group, and say so at length
         resource_tracker.ensure_running()
@@ -87,13 +92,14 @@ def _in_a_pool(batch: Sequence[ShardPlan], run: RunContext, workers: int) -> Ite
             n_jobs=jobs,
             return_as="generator_unordered",
             batch_size=1,
-            initializer=end_with_parent,  # before any work: a worker may never get some
+            initializer=end_with_parent,  # before any work: a worker may never be given any
             initargs=(os.getpid(),),
         )(tasks)
 
 
-def _tell_of_death(begun: int, fruitless: int) -> None:
-    if fruitless == MAX_FAILED_STARTS:
+def _report_death(begun: int, failed_starts: int) -> None:
+    """Say that a worker died; raise if no pool gets as far as beginning a shard."""
+    if failed_starts == MAX_FAILED_STARTS:
         raise WorkerError(
             "worker processes die before they begin a shard, killed or out of memory; finished shards are "
             "kept: run the same command again, with fewer --workers if memory is short"
@@ -102,10 +108,10 @@ def _tell_of_death(begun: int, fruitless: int) -> None:
 
 
 def _on_cluster(todo: Sequence[ShardPlan], run: RunContext, scheduler: str) -> Iterator[ShardResult]:
-    """Work through the shards on a running dask cluster, which begins the shards of a lost worker again.
+    """Make the shards on a running dask cluster, which begins the shards of a lost worker again.
 
-    Not through joblib's dask backend: that waits for ever for a task which dask gave up, since its callback
-    is never called then, and leaves tasks on the cluster when a run is interrupted.
+    Not through joblib's dask backend: that waits forever for a task that dask gave up, since its callback is
+    never called then, and leaves tasks on the cluster when a run is interrupted.
     """
     try:
         from distributed import Client, as_completed
@@ -120,32 +126,30 @@ def _on_cluster(todo: Sequence[ShardPlan], run: RunContext, scheduler: str) -> I
         completed = as_completed(list(futures), loop=client.loop)
         try:
             while not completed.is_empty():
-                _wait_for_one(client, completed)
+                _wait_for_result(client, completed)
                 future = next(completed)
                 yield _result_of(future, futures.pop(future))
         finally:
             client.cancel(list(futures))
 
 
-def _wait_for_one(client: Client, completed: as_completed) -> None:
-    """Wait until a shard is done; say when the cluster has no workers, and give up if it stays so."""
-    alone_since: float | None = None
+def _wait_for_result(client: Client, completed: as_completed) -> None:
+    """Wait until a shard is done; report when the cluster has no workers, and give up if that lasts."""
+    idle_since: float | None = None
     while not completed.has_ready():
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
         if client.status != "running":
-            raise WorkerError(
-                "the dask scheduler is gone: start it, then the same command goes on from there"
-            )
+            raise WorkerError(SCHEDULER_GONE)
         if client.scheduler_info()["workers"]:
-            alone_since = None
+            idle_since = None
             continue
-        if alone_since is None:
-            alone_since = time.monotonic()
+        if idle_since is None:
+            idle_since = time.monotonic()
             print(
                 f"the dask cluster has no workers: waiting for one, at most {NO_WORKERS_SECONDS:g} s",
                 file=sys.stderr,
             )
-        if time.monotonic() - alone_since > NO_WORKERS_SECONDS:
+        if time.monotonic() - idle_since > NO_WORKERS_SECONDS:
             raise WorkerError(
                 f"the dask cluster had no workers for {NO_WORKERS_SECONDS:g} s: start some, then the same "
                 "command goes on from there; finished shards are kept"
@@ -153,12 +157,12 @@ def _wait_for_one(client: Client, completed: as_completed) -> None:
 
 
 def _result_of(future: Future, plan: ShardPlan) -> ShardResult:
-    """Return what became of a shard; raise if nothing more can be written."""
+    """Return the result of a shard; raise if no more can be written, or if the scheduler is gone."""
     if future.status == "cancelled":
         raise WorkerError(SCHEDULER_GONE)
-    failed = future.exception() if future.status == "error" else None
-    if isinstance(failed, StorageError):
-        raise failed
-    if failed is not None:
-        return ShardResult(plan.name, len(plan.videos), error=f"{type(failed).__name__}: {failed}")
+    error = future.exception() if future.status == "error" else None
+    if isinstance(error, StorageError):
+        raise error
+    if error is not None:
+        return ShardResult(plan.name, len(plan.videos), error=f"{type(error).__name__}: {error}")
     return future.result()

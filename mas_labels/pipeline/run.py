@@ -1,7 +1,10 @@
-"""The labelling run: what is there, what is left to make, how it went.
+"""The labelling run: settle the plan, find the finished shards, make the others, count failures.
 
-A shard is the unit of work and of resuming; it depends on nothing but its videos and the options, so that its
-bytes are the same with one worker or many, on one machine or many, interrupted or not.
+A shard is the unit of work and of resuming. It depends only on its videos and the options, so its bytes are
+the same with one worker or many, on one machine or many, interrupted or not.
+
+From here on, a video is followed through ``pool`` (workers), ``make_shard`` (the work of one worker),
+``supervisor`` and ``child`` (the process that may hang or crash), and ``label_video`` (frames to labels).
 """
 
 from __future__ import annotations
@@ -38,49 +41,51 @@ def run(
     workers: int = 1,
     options: RunOptions | None = None,
 ) -> list[ShardResult]:
-    """Make all shards of our share of a plan that are not there yet.
+    """Make all shards of this rank's share of a plan that are not finished yet.
 
     Parameters
     ----------
     plan
-        From `mas_labels.plan.plan.plan_shards`, the whole of it on every rank. What `out` was planned for
-        before stays so; videos that are new since are labelled into more shards.
+        From `mas_labels.plan.plan.plan_shards`, the whole plan on every rank. What earlier runs planned for
+        `out` stays; videos that were added since are labelled into more shards.
     config
-        All options that decide what is in a shard.
+        All options that decide the content of a shard.
     root
         The data set's folder.
     out
-        Folder of the shards; made if missing. Many ranks may fill it at the same time.
+        Folder of the shards; created if missing. Several ranks may fill it at the same time.
     workers
-        Processes on this machine.
+        Number of processes on this machine.
     options
         How the run is carried out; None: `RunOptions`' defaults.
 
     Returns
     -------
-    One result a shard of our share, finished ones included, in the plan's order.
+    list of ShardResult
+        One result per shard of this rank's share, those finished before included, in the plan's order.
 
     Raises
     ------
     ConfigError, OptionsDifferError
-        If the folder cannot be written, is being written, or holds shards that differ; before any work.
+        If the folder cannot be written, another run is writing it, or it holds shards of other options;
+        before any work.
     FailureRateError
         If more videos failed than `options` allow, as soon as that is certain.
     StorageError
         If the disk is full.
     WorkerError
-        If worker processes die before they begin.
+        If worker processes die before they begin a shard.
     """
     options = options or RunOptions()
-    if not config.frames_only:  # what was not built is told of before any work
+    if not config.frames_only:  # a missing compiled extension shows before any work
         choose_backend()
         if config.flow == "tvl1":
             tvl1_isa()
-    with _alone_in(out, options):
+    with _exclusive_folder(out, options):
         plan, results = settle_plan(plan, config, root, out, options)
         print_changes(plan)
         ours = plan[options.rank :: options.world_size]
-        _tell_found(results.values(), len(ours))
+        _report_finished(results.values(), len(ours))
         todo = [shard for shard in ours if shard.name not in results]
         context = RunContext(uuid.uuid4().hex, config, options, root.absolute(), out.absolute(), versions())
         videos = sum(len(shard.videos) for shard in ours)
@@ -98,7 +103,7 @@ def run(
 
 @contextmanager
 def _made(todo: Sequence[ShardPlan], context: RunContext, workers: int) -> Iterator[Iterator[ShardResult]]:
-    """Make shards; no process of ours that labels outlives the block."""
+    """Make shards; no labelling process of ours outlives the block."""
     try:
         made = make_shards(todo, context, workers)
         with closing(made):  # type: ignore[type-var]
@@ -107,20 +112,21 @@ def _made(todo: Sequence[ShardPlan], context: RunContext, workers: int) -> Itera
         close_idle_labellers()
 
 
-def _tell_found(finished: Iterable[ShardResult], count: int) -> None:
-    """Say what a resumed run found."""
-    found = list(finished)
-    if found:
-        clips, failures = sum(result.clips for result in found), sum(result.failures for result in found)
+def _report_finished(finished: Iterable[ShardResult], count: int) -> None:
+    """Say how many shards were finished before."""
+    results = list(finished)
+    if results:
+        clips = sum(result.clips for result in results)
+        failures = sum(result.failures for result in results)
         print(
-            f"{len(found)} of {count} shards were finished before and are kept: {clips} clips, "
+            f"{len(results)} of {count} shards were finished before and are kept: {clips} clips, "
             f"{failures} failed videos",
             file=sys.stderr,
         )
 
 
 def _check_failure_rate(failures: int, videos: int, options: RunOptions) -> None:
-    """Raise as soon as more videos have failed than may fail in all."""
+    """Raise if more videos have failed than may fail in the whole run."""
     if options.max_failure_rate is not None and failures > options.max_failure_rate * videos:
         raise FailureRateError(
             f"{failures} of {videos} videos failed, "
@@ -129,8 +135,8 @@ def _check_failure_rate(failures: int, videos: int, options: RunOptions) -> None
 
 
 @contextmanager
-def _alone_in(out: Path, options: RunOptions) -> Iterator[None]:
-    """Make the folder if missing, keep the same rank's other runs out, and remove what killed runs left."""
+def _exclusive_folder(out: Path, options: RunOptions) -> Iterator[None]:
+    """Create the folder if missing, lock out other runs of the same rank, remove leftovers of killed runs."""
     lock = out / lock_name(options.rank, options.world_size)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -148,7 +154,7 @@ def _alone_in(out: Path, options: RunOptions) -> Iterator[None]:
             print(f"removed {removed} unfinished shards of a run that was killed", file=sys.stderr)
         yield
     finally:
-        with suppress(OSError):  # they tell of nothing any more, and the next run removes them
+        with suppress(OSError):  # they mean nothing any more, and the next run removes them
             remove_leftovers(out)
             lock.unlink(missing_ok=True)
         os.close(descriptor)

@@ -1,7 +1,7 @@
-"""Labelling at arm's length: a process that hangs is killed at its deadline, one that dies is replaced.
+"""Supervises the labelling process: kills it on timeout, restarts it on a crash.
 
-The supervising side of `mas_labels.pipeline.child`. A worker keeps its process over many videos, since
-starting one costs as much as labelling a few clips.
+The other end of the pipe is `mas_labels.pipeline.child`. A worker keeps its process over many videos, since
+starting one takes as long as labelling a few clips.
 """
 
 from __future__ import annotations
@@ -16,28 +16,29 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from mas_labels.config import LabelConfig
 from mas_labels.errors import VideoError, WorkerError, unavailable
 from mas_labels.pipeline.child import Done, LabelJob, Ready
-from mas_labels.pipeline.label_video import ALL_CLIPS, LabelledClip
+from mas_labels.pipeline.label_video import ALL_CLIP_NUMBERS, LabelledClip
 from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
 from mas_labels.system.signals import signals_blocked
 from mas_labels.video.reader import VideoFacts
 
-START_SECONDS = 120.0
-"""Deadline of a process's start: imports from a busy network file system."""
-END_SECONDS = 2.0
-"""How long to wait for a process that is about to end, perhaps writing its core."""
+START_SECONDS: Final = 120.0
+"""Longest time that a process may take to start: imports from a busy network file system."""
+END_SECONDS: Final = 2.0
+"""Longest wait for a process that is about to end, perhaps writing its core dump."""
 
 
 class Labeller:
-    """A process that labels videos, one at a time, replaced when it hangs or dies.
+    """A supervised process that labels videos, one at a time; it is replaced when it hangs or dies.
 
     Parameters
     ----------
     on_wait
-        Called while we wait, several times a second; may raise to give up.
+        Called several times a second while waiting for the process; may raise to give up.
 
     Raises
     ------
@@ -56,7 +57,7 @@ class Labeller:
             f"import sys; sys.path[:] = {sys.path!r}; from mas_labels.pipeline.child import main; "
             f"main({theirs.fileno()}, {os.getpid()})"
         )
-        with theirs, signals_blocked():  # none ends it half started, and later its parent decides
+        with theirs, signals_blocked():  # no signal ends it half started; later its parent decides
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
@@ -67,7 +68,7 @@ class Labeller:
         try:
             ready = self._pipe.receive(START_SECONDS, self.on_wait)
         except PeerGoneError as error:
-            ending = self._ended()
+            ending = self._describe_end()
             self._kill()
             raise WorkerError(
                 f"the process that labels videos does not start ({ending}): see what it wrote above"
@@ -84,7 +85,11 @@ class Labeller:
         self.versions = ready.versions
 
     def label(
-        self, path: Path, config: LabelConfig, timeout_seconds: float, wanted: Sequence[int] = ALL_CLIPS
+        self,
+        path: Path,
+        config: LabelConfig,
+        timeout_seconds: float,
+        clip_numbers: Sequence[int] = ALL_CLIP_NUMBERS,
     ) -> Iterator[LabelledClip | VideoFacts]:
         """Label a video's clips.
 
@@ -95,27 +100,27 @@ class Labeller:
         config
             All options.
         timeout_seconds
-            Longest time without a sign of life: a frame decoded, a clip finished.
-        wanted
-            Numbers of the clips to label, ascending. Others are decoded only; decoding ends behind the last.
+            Longest time without a decoded frame or a finished clip.
+        clip_numbers
+            Numbers of the clips to label, ascending. Others are only decoded; decoding ends after the last.
 
         Yields
         ------
-        The clips, in order, then the facts of the file unless the process was lost.
+        The clips, in order, then the facts of the file unless the process died.
 
         Raises
         ------
         VideoError
-            What is wrong with the video; `decode/timeout` if it hangs; `worker/died` if the process died,
-            and died again when the video was tried once more. Clips until then have been yielded.
+            If the video cannot be used; `decode/timeout` if its decoder hangs; `worker/died` if the process
+            died, and died again when the video was tried once more. Clips until then have been yielded.
         WorkerError
-            If labelling fails for a reason that is not the video's.
+            If labelling fails for a reason other than the video.
         """
         clips, deaths = 0, 0
         while True:
-            job = LabelJob(path, config, wanted[clips:])
+            job = LabelJob(path, config, clip_numbers[clips:])
             try:
-                for item in self._ask(job, timeout_seconds):
+                for item in self._run_job(job, timeout_seconds):
                     clips += isinstance(item, LabelledClip)
                     yield item
                 return
@@ -125,7 +130,7 @@ class Labeller:
                 )
                 raise VideoError("decode", "timeout", message) from None
             except PeerGoneError:
-                ending = self._ended()
+                ending = self._describe_end()
                 self._kill()  # it may have closed its end only
                 deaths += 1
                 if deaths == 2:
@@ -133,34 +138,34 @@ class Labeller:
                     raise VideoError("worker", "died", message) from None
                 print(f"labelling {str(path)!r} died ({ending}): trying it once more", file=sys.stderr)
 
-    def _ask(self, job: LabelJob, timeout_seconds: float) -> Iterator[LabelledClip | VideoFacts]:
-        """Hand out a job and yield what comes back; a job that is given up half-way ends the process."""
-        done: object = None
+    def _run_job(self, job: LabelJob, timeout_seconds: float) -> Iterator[LabelledClip | VideoFacts]:
+        """Send a job and yield its results; kill the process if the job is abandoned half-way."""
+        message: object = None
         try:
-            if self._process.poll() is not None:  # died or killed since the last video: none is to blame
+            if self._process.poll() is not None:  # it ended since the last video: this one is not to blame
                 self._pipe.close()
                 self._start()
             self._pipe.send(job)
-            while not isinstance(done := self._pipe.receive(timeout_seconds, self.on_wait), Done):
-                if isinstance(done, LabelledClip | VideoFacts):
-                    yield done
+            while not isinstance(message := self._pipe.receive(timeout_seconds, self.on_wait), Done):
+                if isinstance(message, LabelledClip | VideoFacts):
+                    yield message
         except PeerGoneError:
             raise
-        except BaseException:  # nobody wants the rest: the next video gets another process
+        except BaseException:  # nobody reads the other results: the next video gets a new process
             self._kill()
             raise
-        if isinstance(done.error, str):
-            raise WorkerError(f"{job.path}: {done.error}")
-        if done.error is not None:
-            raise done.error
+        if isinstance(message.error, str):
+            raise WorkerError(f"{job.path}: {message.error}")
+        if message.error is not None:
+            raise message.error
 
     def _kill(self) -> None:
         self._pipe.close()
         self._process.kill()
-        self._ended()
+        self._describe_end()
 
-    def _ended(self) -> str:
-        """Wait until the process is gone, and say how it ended."""
+    def _describe_end(self) -> str:
+        """Wait until the process has ended, and describe how it did."""
         # a process that waits for a dead disk cannot even be killed: it is left alone
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(END_SECONDS)
@@ -175,12 +180,12 @@ class Labeller:
 
 
 _idle: list[Labeller] = []
-"""Processes of ours that nobody uses: one for each thread that labels."""
+"""Idle processes of this worker: one for each thread that labels."""
 
 
 @contextmanager
 def borrowed_labeller(on_wait: Callable[[], None]) -> Iterator[Labeller]:
-    """Lend the block a labeller; it is kept for the next."""
+    """Lend the block a labeller, an idle one if there is one; keep it for the next block."""
     labeller = _idle.pop() if _idle else Labeller(on_wait)
     labeller.on_wait = on_wait
     try:
@@ -191,6 +196,6 @@ def borrowed_labeller(on_wait: Callable[[], None]) -> Iterator[Labeller]:
 
 @atexit.register
 def close_idle_labellers() -> None:
-    """End the processes that nobody uses; at exit of this process at the latest."""
+    """End the idle processes; at the latest when this process exits."""
     while _idle:
         _idle.pop().close()
