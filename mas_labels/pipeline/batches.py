@@ -1,9 +1,9 @@
-"""The batches of videos that a folder of shards was planned in before, and the plan of a run that goes on.
+"""The plan of a run that resumes: the batches that a folder was planned in before, and what was added since.
 
 Notes
 -----
-A folder that was begun before there were plan files has none: where all its shards are there, they say which
-videos they were planned of; where not, the data set says it, as it did then.
+A folder that was begun before plan files existed has none. If all its shards are there, the batch is read
+from them; if not, the videos of the data set must still be those that it was begun with.
 """
 
 from __future__ import annotations
@@ -30,18 +30,21 @@ from mas_labels.shards.tables import read_failures, read_videos
 def settle_plan(
     plan: Plan, config: LabelConfig, root: Path, out: Path, options: RunOptions
 ) -> tuple[Plan, dict[str, ShardResult]]:
-    """Decide what a folder will hold, and keep it there as plan files.
+    """Decide what a folder will hold, and write that into it as plan files.
 
-    Of many ranks that start at once one writes a plan file, and the others take it.
+    If several ranks start at once, one writes a plan file, and the others adopt it.
 
     Returns
     -------
-    The plan of all batches, and what is finished of our share, by name.
+    plan : Plan
+        The plan of all batches.
+    finished : dict
+        Name -> result of the finished shards of this rank's share.
 
     Raises
     ------
     ConfigError, OptionsDifferError, ShardError
-        As `resume_plan`, before anything is written.
+        As `resume_plan` does, before anything is written.
     StorageError
         If a plan file cannot be written.
     """
@@ -52,7 +55,7 @@ def settle_plan(
 
 
 def _unwritten(out: Path, plan: Plan) -> list[Batch]:
-    """Return the batches without a plan file, but for those whose videos' records are not all known."""
+    """Return the batches without a plan file, except those whose videos' records are not all known."""
     known, new = plan.batches[: plan.known], plan.batches[plan.known :]
     read_from_shards = [batch for batch in known if not (out / f"{batch.name}{PLAN_SUFFIX}").exists()]
     return [*(batch for batch in read_from_shards if not batch.videos_hashes), *new]
@@ -61,21 +64,22 @@ def _unwritten(out: Path, plan: Plan) -> list[Batch]:
 def resume_plan(
     plan: Plan, config: LabelConfig, root: Path, out: Path, options: RunOptions
 ) -> tuple[Plan, dict[str, ShardResult]]:
-    """Work out the plan of a folder from what it holds and what was asked for; nothing is written.
+    """Derive the plan of a folder from its content and from the plan of this run; nothing is written.
 
     Returns
     -------
-    As `settle_plan`.
+    plan, finished
+        As `settle_plan` does.
 
     Raises
     ------
     ConfigError
-        If a plan file is damaged, or one is missing.
+        If a plan file is corrupt, or one is missing.
     OptionsDifferError
         If the folder holds another data set or split, or none of the videos that are there now, was planned
-        or made with other options, or a video's class, splits or group are not what they were.
+        or made with other options, or a video's class, splits or group have changed.
     ShardError
-        If a shard there is damaged.
+        If a shard there is corrupt.
     """
     if not out.is_dir():
         return plan, {}
@@ -85,7 +89,7 @@ def resume_plan(
     planned = sum(len(batch.videos) for batch in settled.batches[: settled.known])
     if settled.added and len(settled.removed) == planned:
         raise OptionsDifferError(
-            f"none of the {planned} videos that {out} was planned of is in {root}, others are: check the "
+            f"none of the {planned} videos that {out} was planned from is in {root}, others are: check the "
             "root, or choose another --out (shards of several folders can be read together)"
         )
     try:
@@ -95,13 +99,13 @@ def resume_plan(
         if settled.known or not any(name.startswith(f"{first}-0") for name in names_in(out)):
             raise
         raise OptionsDifferError(
-            f"{error}. If videos came or went since: {out} was begun before plan files were kept, so it can "
-            "only be finished with the videos it was begun with; others can be added after that"
+            f"{error}. If videos were added or removed since: {out} was begun before plan files existed, so "
+            "it can only be finished with the videos it was begun with; others can be added after that"
         ) from error
 
 
 def describe_changes(plan: Plan) -> list[str]:
-    """Say which videos came and went since a folder was planned, in one line each."""
+    """Return a line about the videos that were added since a folder was planned, and one about those removed."""
     lines = [
         f"{len(batch.videos)} videos were added to the data set since: {batch.count} more shards, "
         f"{batch.name}-*.h5"
@@ -109,14 +113,14 @@ def describe_changes(plan: Plan) -> list[str]:
     ]
     if plan.removed:
         lines.append(
-            f"{len(plan.removed)} videos that were planned before are not in the data set any more, what is "
-            f"labelled of them stays: {first_names(plan.removed)}"
+            f"{len(plan.removed)} videos that were planned before are not in the data set any more, their "
+            f"labels stay: {first_names(plan.removed)}"
         )
     return lines
 
 
 def print_changes(plan: Plan) -> None:
-    """Tell the user of a run which videos came and went."""
+    """Print which videos were added and removed to stderr."""
     for line in describe_changes(plan):
         print(line, file=sys.stderr)
 
@@ -124,21 +128,21 @@ def print_changes(plan: Plan) -> None:
 def _known_batches(out: Path, plan: Plan) -> list[Batch]:
     """Read the batches of a folder from its plan files, or else from its shards."""
     batches: list[Batch] = []
-    left = {path.name: path for path in plan_paths(out)}
+    unread = {path.name: path for path in plan_paths(out)}
     while True:
         name = batch_name(plan.listing.manifest_name, plan.split, len(batches))
-        path = left.pop(f"{name}{PLAN_SUFFIX}", None)
+        path = unread.pop(f"{name}{PLAN_SUFFIX}", None)
         batch = _batch_of_shards(out, name, plan, batches) if path is None else read_plan_file(path)
         if batch is None:
             break
         batches.append(batch)
-    for path in left.values():
-        _refuse(out, path, read_plan_file(path), plan, name)
+    for path in unread.values():
+        _refuse_plan_file(out, path, read_plan_file(path), plan, name)
     return batches
 
 
-def _refuse(out: Path, path: Path, found: Batch, plan: Plan, expected: str) -> None:
-    """Refuse a plan file of something else, or one that does not follow the others."""
+def _refuse_plan_file(out: Path, path: Path, found: Batch, plan: Plan, expected: str) -> None:
+    """Raise because a plan file is of another data set or split, or because one before it is missing."""
     if (found.manifest, found.split) == (plan.listing.manifest_name, plan.split):
         raise ConfigError(
             f"{path} says that videos were added after {expected}{PLAN_SUFFIX}, which is not there: put it "
@@ -151,14 +155,14 @@ def _refuse(out: Path, path: Path, found: Batch, plan: Plan, expected: str) -> N
 
 
 def _or_remove(out: Path, batch: Batch) -> str:
-    """Say that a plan may be given up, where nothing was made of it."""
+    """Return advice to remove a plan file, if no shard of it was made."""
     if any((out / shard.name).exists() for shard in batch.shards()):
         return ""
     return f", or remove {out / batch.name}{PLAN_SUFFIX}, of which no shard was made yet"
 
 
 def _batch_of_shards(out: Path, name: str, plan: Plan, before: Sequence[Batch]) -> Batch | None:
-    """Read a batch from its shards, if all of them are there; else None."""
+    """Read a batch from its shards if all of them are there, else return None."""
     matches = (SHARD_NAME.fullmatch(entry.name) for entry in os.scandir(out))
     counts = {match.group(): int(match["count"]) for match in matches if match and match["batch"] == name}
     found = sorted(counts)
@@ -176,13 +180,13 @@ def _batch_of_shards(out: Path, name: str, plan: Plan, before: Sequence[Batch]) 
     videos = tuple(sorted((video for part in parts for video in part), key=lambda video: video.path))
     batch = Batch(plan.listing.manifest_name, plan.split, len(before), len(found), videos, classes, limit)
     if [{*part} for part in parts] != [{*shard.videos} for shard in batch.shards()]:
-        return None  # not planned by this project: it is refused as any other plan
+        return None  # not planned by this project: refused like any other plan
     exact = [hash_videos(shard.videos) for shard in batch.shards()] == hashes
     return batch if exact else replace(batch, videos_hashes=tuple(hashes))
 
 
 def _records_of_shard(shard: Shard, plan: Plan, classes: Sequence[str]) -> list[VideoRecord]:
-    """Return the records of a shard's videos; of one that failed the shard knows the path alone."""
+    """Return the records of a shard's videos; of one that failed, the shard holds only the path."""
     used = [
         VideoRecord(video.path, video.class_name, video.class_index, video.splits, video.group)
         for video in read_videos(shard)
@@ -195,7 +199,7 @@ def _records_of_shard(shard: Shard, plan: Plan, classes: Sequence[str]) -> list[
 
 
 def _check_same_batch(out: Path, batch: Batch, plan: Plan) -> None:
-    """Refuse a batch that would now be planned otherwise, naming what differs."""
+    """Raise if a batch would be planned differently now; name what differs."""
     differing = []
     count = -(-len(batch.videos) // plan.videos_per_shard)
     if count != batch.count:
@@ -212,24 +216,24 @@ def _check_same_batch(out: Path, batch: Batch, plan: Plan) -> None:
 
 
 def _check_same_records(out: Path, batch: Batch, plan: Plan) -> None:
-    """Refuse a data set that says something else of a video now than when it was planned."""
+    """Raise if a video's class, splits or group have changed since it was planned."""
     known = {video.path: video for video in batch.videos}
     for video in plan.listing.videos:
         before = known.get(video.path)
-        if before is None or _meaning(before) == _meaning(video):
+        if before is None or _fixed_part(before) == _fixed_part(video):
             continue
         raise OptionsDifferError(
-            f"{out / batch.name} was planned with {_described(before)} of {printable(video.path)!r}, which "
-            f"now has {_described(video)}: use the lists and folders as they were, or choose another --out"
+            f"{out / batch.name} was planned with {_describe(before)} of {printable(video.path)!r}, which "
+            f"now has {_describe(video)}: use the lists and folders as they were, or choose another --out"
         )
 
 
-def _meaning(video: VideoRecord) -> tuple[object, ...]:
-    """Return the part of a record that must stay as it is; a class may be spelled or numbered otherwise."""
+def _fixed_part(video: VideoRecord) -> tuple[object, ...]:
+    """Return the part of a record that must not change; the spelling and number of its class may."""
     name = None if video.class_name is None else fold_name(video.class_name)
     return name, video.splits, video.group
 
 
-def _described(video: VideoRecord) -> str:
+def _describe(video: VideoRecord) -> str:
     group = "" if video.group is None else f", group {video.group}"
     return f"class {video.class_name!r}, splits {', '.join(video.splits) or 'none'}{group}"

@@ -1,4 +1,4 @@
-"""What a run will take in time and bytes, measured on a few clips, which are not kept."""
+"""Estimate of the time and the disk space of a run, measured on a few clips, which are not kept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.pipeline.label_video import views_of
@@ -17,29 +18,29 @@ from mas_labels.schema import CLIP_FRAMES
 from mas_labels.shards.writer import ShardWriter
 from mas_labels.version import versions
 
-SAMPLED_VIDEOS = 12
-CLIPS_EACH = 2
-"""Clips labelled of each sampled video."""
+SAMPLED_VIDEOS: Final = 12
+CLIPS_PER_VIDEO: Final = 2
+"""Number of clips that are labelled of each sampled video."""
 
 
 @dataclass
 class Estimate:
-    """What a sample of a plan's videos tells of all of them.
+    """Measurements on a sample of a plan's videos, and their extrapolation.
 
     Attributes
     ----------
     videos
-        Videos of the plan.
+        Number of videos of the plan.
     sampled_videos, failed_videos
-        Videos tried, and those of them that could not be used.
+        Number of sampled videos, and of those that could not be used.
     sampled_clips
-        Clips labelled.
+        Number of labelled clips.
     seconds
-        What they took, from opening the video to the shard, one process.
+        Time that they took one process, from opening the video to the shard.
     bytes
         Size of the shard that holds them.
     promised_clips
-        Clips that the headers of the usable sampled videos promise in all.
+        Number of clips of the usable sampled videos, by the frame counts in their headers.
     """
 
     videos: int
@@ -52,7 +53,7 @@ class Estimate:
 
     @property
     def clips(self) -> float:
-        """Clips to be expected of all videos."""
+        """Expected number of clips of all videos."""
         return self.promised_clips * self.videos / max(1, self.sampled_videos)
 
     def add(self, outcome: VideoOutcome, clip_stride_frames: int) -> None:
@@ -65,26 +66,26 @@ class Estimate:
             self.promised_clips += max(outcome.clips, whole)
 
     def describe(self, workers: int) -> str:
-        """Return the estimate as text; work is taken to share out evenly."""
+        """Return the estimate as text, for workers that are equally fast."""
         if self.sampled_clips == 0:
             return f"none of {self.sampled_videos} sampled videos gave a clip: no estimate"
         seconds, size = self.seconds / self.sampled_clips, self.bytes / self.sampled_clips
         hours = self.clips * seconds / workers / 3600
         return (
             f"measured on {self.sampled_clips} clips of {self.sampled_videos} videos "
-            f"({self.failed_videos} failed): {1000 * seconds:.0f} ms and {size / 1000:.0f} kB a clip\n"
+            f"({self.failed_videos} failed): {1000 * seconds:.0f} ms and {size / 1000:.0f} kB per clip\n"
             f"expected: about {self.clips:.0f} clips (by the frame counts in the videos' headers), "
             f"{hours:.2g} hours with {workers} workers, {self.clips * size / 1e9:.3g} GB"
         )
 
 
 def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, options: RunOptions) -> Estimate:
-    """Label a few clips of videos spread over the plan, into a folder that is removed again.
+    """Label a few clips of videos spread over the plan into a temporary folder.
 
     Raises
     ------
     WorkerError, StorageError
-        As a run would.
+        As a run raises them.
     """
     videos = [video for shard in plan for video in shard.videos]
     sample = videos[:: max(1, len(videos) // SAMPLED_VIDEOS)][:SAMPLED_VIDEOS]
@@ -100,7 +101,12 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, opt
                 for video in sample:
                     estimate.add(
                         add_video(
-                            writer, video, root, labeller, options.video_timeout_seconds, range(CLIPS_EACH)
+                            writer,
+                            video,
+                            root,
+                            labeller,
+                            options.video_timeout_seconds,
+                            range(CLIPS_PER_VIDEO),
                         ),
                         config.clip_stride_frames,
                     )

@@ -1,4 +1,4 @@
-"""How far a run has come, as a bar or, where there is no terminal, as lines."""
+"""Progress of a run: a bar or, without a terminal, lines."""
 
 from __future__ import annotations
 
@@ -8,50 +8,50 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from tqdm import tqdm
 
 from mas_labels.plan.heartbeat import Beat, read_beats
 from mas_labels.system.process import bar_settings
 
-POLL_SECONDS = 0.5
-MIN_PAUSE = 50
-"""Between two looks, in times of what a look takes."""
+POLL_SECONDS: Final = 0.5
+MIN_PAUSE: Final = 50
+"""Shortest pause between two polls, as a multiple of the time that a poll takes."""
 
 
-class Counted(Protocol):
-    """Anything that counts what was done."""
+class ShardCounts(Protocol):
+    """Counts of a finished shard."""
 
     @property
     def planned(self) -> int:
-        """Videos of the shard, usable or not."""
+        """Number of videos of the shard, usable or not."""
 
     @property
     def clips(self) -> int:
-        """Clips."""
+        """Number of clips."""
 
     @property
     def failures(self) -> int:
-        """Videos that could not be used."""
+        """Number of videos that could not be used."""
 
 
 class ProgressBar:
-    """Shows videos done, clips, clips/s, failures and time left while a run works.
+    """Shows finished videos, clips, clips/s, failures and time left during a run.
 
     Parameters
     ----------
     out
         The folder of shards.
     videos
-        Videos of the whole plan.
+        Number of videos of this rank's share.
     finished
-        Results of the shards that were there before.
+        Results of the shards that were finished before.
     names
-        File names of the shards to be made: others may be made in the same folder.
+        File names of the shards to be made; other runs may make others in the same folder.
     """
 
-    def __init__(self, out: Path, videos: int, finished: Iterable[Counted], names: Iterable[str]) -> None:
+    def __init__(self, out: Path, videos: int, finished: Iterable[ShardCounts], names: Iterable[str]) -> None:
         self._out = out
         self._names = set(names)
         self._done = [0, 0, 0]
@@ -65,7 +65,7 @@ class ProgressBar:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
 
-    def add(self, result: Counted) -> None:
+    def add(self, result: ShardCounts) -> None:
         """Count a finished shard."""
         for column, value in enumerate((result.planned, result.clips, result.failures)):
             self._done[column] += value
@@ -80,7 +80,7 @@ class ProgressBar:
 
     def _show(self, running: bool = True) -> None:
         beats: list[Beat] = []
-        with contextlib.suppress(OSError):  # who writes there tells of it
+        with contextlib.suppress(OSError):  # reported by the workers that write there
             beats += [beat for beat in read_beats(self._out) if running and beat.name in self._names]
         done = max(self._bar.n, self._done[0] + sum(beat.videos for beat in beats))
         clips = self._done[1] + sum(beat.clips for beat in beats)

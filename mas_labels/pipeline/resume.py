@@ -1,4 +1,4 @@
-"""Shards that are finished already: whether they are this run's, and what they hold."""
+"""Finished shards of a folder: check that they belong to this run, and count what they hold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import OptionsDifferError
@@ -16,6 +16,15 @@ from mas_labels.plan.plan import ShardPlan
 from mas_labels.shards.header import ShardHeader, read_header
 from mas_labels.version import versions
 from mas_labels.video.pictures import stored_bytes
+
+OPTION_MEANINGS: Final = {
+    "count": "the number of shards, by --videos-per-shard or the number of videos",
+    "videos_hash": "the data set's videos, or their classes and splits",
+    "classes_hash": "the data set's classes",
+    "limit": "--limit",
+    "batch": "the number of times that videos were added before",
+}
+"""Descriptions of options whose names do not say enough."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +36,9 @@ class ShardResult:
     name
         Its file name.
     planned, videos, clips, failures
-        Videos it was to hold; videos that gave clips; clips; videos that failed, some of them after clips.
+        Number of planned videos; of videos with clips; of clips; of videos that failed, perhaps after clips.
     error
-        None, or what kept it from being written.
+        Why it was not written; None if it was.
     """
 
     name: str
@@ -52,30 +61,35 @@ def finished_shards(
     root: Path,
     options: RunOptions,
 ) -> dict[str, ShardResult]:
-    """Find the shards of our share of the plan that are already in the folder, by name.
+    """Find the shards of this rank's share of the plan that are finished.
 
-    With `retry_failed`, shards that hold failures are not finished, unless videos that they have labels of
-    are gone. Of the other ranks' shards one is looked at, since each rank looks at its own.
+    With `retry_failed`, shards that hold failures do not count as finished, unless videos that they have
+    labels of are gone. Of the other ranks' shards only one is checked, since each rank checks its own.
+
+    Returns
+    -------
+    dict
+        Name of the shard -> its result.
 
     Raises
     ------
     OptionsDifferError
         If the folder holds a shard of another plan, of other options, by other versions or of other videos.
     ShardError
-        If a shard there is damaged.
+        If a shard there is corrupt.
     """
     ours = {shard.name: shard for shard in plan[options.rank :: options.world_size]}
     others = {shard.name: shard for shard in plan} if options.world_size > 1 else {}
-    finished, seen_others, kept = {}, False, list[str]()
+    finished, is_other_checked, kept = {}, False, list[str]()
     names = (entry.name for entry in os.scandir(out))
     for name in sorted(name for name in names if name.endswith(".h5") and name[0] != "."):
-        if name not in ours and name in others and seen_others:
+        if name not in ours and name in others and is_other_checked:
             continue
         shard_plan = ours.get(name, others.get(name, plan[0]))
         shard = read_header(out / name)
         check_same_run(shard, shard_plan, config)
         if name not in ours:
-            seen_others = True
+            is_other_checked = True
             continue
         gone = _check_same_files(shard, root, options.retry_failed)
         retried = options.retry_failed and bool(shard.failures)
@@ -91,28 +105,20 @@ def finished_shards(
     return finished
 
 
-MEANINGS = {
-    "count": "the number of shards, by --videos-per-shard or the number of videos",
-    "videos_hash": "the data set's videos, or their classes and splits",
-    "classes_hash": "the data set's classes",
-    "limit": "--limit",
-    "batch": "the number of times that videos were added before",
-}
-"""Explanations of options whose names do not say enough."""
-
-
 def check_same_run(shard: ShardHeader, plan: ShardPlan, config: LabelConfig) -> None:
-    """Refuse a shard that this run would make otherwise, naming what differs.
+    """Raise if this run would make a shard differently; name what differs.
 
     Raises
     ------
     OptionsDifferError
-        Saying what was and what is now.
+        With each option before and now.
     """
     ours: Mapping[str, Any] = {**config.as_dict(), **plan.as_dict(), **versions()}
     theirs: Mapping[str, Any] = {**shard.config, **shard.plan, **shard.versions}
     differing = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-    if not {"count", "split", "manifest", "limit", "batch"}.isdisjoint(differing):  # then these follow
+    if not {"count", "split", "manifest", "limit", "batch"}.isdisjoint(
+        differing
+    ):  # the others follow from these
         differing = [name for name in differing if name not in ("index", "videos_hash")]
     found = [describe_difference(name, theirs.get(name), ours.get(name)) for name in differing]
     if found:
@@ -123,37 +129,38 @@ def check_same_run(shard: ShardHeader, plan: ShardPlan, config: LabelConfig) -> 
 
 
 def describe_difference(name: str, before: Any, now: Any) -> str:
-    """Say what an option was and what it is now."""
-    return f"{MEANINGS.get(name, name)} was {_short(before)}, is now {_short(now)}"
+    """Return a text about an option before and now."""
+    return f"{OPTION_MEANINGS.get(name, name)} was {_short(before)}, is now {_short(now)}"
 
 
 def _short(value: Any) -> str:
-    """Show a value, the start of a hash."""
+    """Return a value as text; of a hash only its beginning."""
     if value is None:
         return "not given"
     return f"{value[:8]}..." if isinstance(value, str) and len(value) == 64 else repr(value)
 
 
 def _check_same_files(shard: ShardHeader, root: Path, retry_failed: bool) -> list[str]:
-    """Refuse a shard whose videos now have other sizes: it was made of another copy of the data set.
+    """Raise if a shard's videos now have other sizes: it was made from another copy of the data set.
 
     Returns
     -------
-    Paths of the videos with clips that cannot be reached any more.
+    list of str
+        Paths of videos with clips that can no longer be read.
     """
     failed, gone = set(shard.failures), []
     for path, size in shard.videos.items():
         try:
             found = stored_bytes(root / path)
-        except OSError:  # gone or unreadable now: the shard is the better for having been made
+        except OSError:  # gone or unreadable now: all the more reason to keep the shard
             gone.append(path)
             continue
-        if retry_failed and path in failed:  # mended, we hope
+        if retry_failed and path in failed:  # it was replaced, presumably
             continue
         if found != size:
-            mended = " (or, if it was mended, --retry-failed)" if path in failed else ""
+            remedy = " (or, if it was replaced, --retry-failed)" if path in failed else ""
             raise OptionsDifferError(
-                f"{shard.path} was made of a {path!r} of {size} bytes, under {root} it has {found}: label "
-                f"another data set into another --out, or remove the shard to label the new file{mended}"
+                f"{shard.path} was made from a {path!r} of {size} bytes, under {root} it has {found}: label "
+                f"another data set into another --out, or remove the shard to label the new file{remedy}"
             )
     return gone

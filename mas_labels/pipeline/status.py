@@ -1,4 +1,4 @@
-"""How far a folder of shards is that several machines may be filling, read from the outside."""
+"""Status of a folder of shards that one or more machines are filling, read without touching it."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from mas_labels.shards.header import read_header
 
 
 @dataclass
-class Status:
-    """What there is in a folder.
+class FolderStatus:
+    """Status of a folder of shards; ``mas-labels status --json`` prints these names.
 
     Attributes
     ----------
     total
-        Shards of the plan, as every shard's name and the plan files tell; of all batches together.
+        Number of planned shards of all batches, by the shards' names and the plan files.
     batches
-        Shards that each batch is planned to have and has: name -> [there, planned].
+        Name of each batch -> [number of finished shards, number of planned shards].
     done
-        Shards that are complete.
+        Number of finished shards.
     running
-        Workers that are at a shard.
+        Heartbeats of the workers that are making a shard.
     silent
-        Workers that gave no sign of life for `heartbeat.STALE_SECONDS`: they hang or are dead.
+        Heartbeats that are older than `heartbeat.STALE_SECONDS`: these workers hang or are dead.
     left
-        Shards that nobody works on.
+        Number of shards that no worker is making.
     damaged
-        Complete shards that are damaged, and why.
+        Messages about finished shards that are corrupt.
     unavailable
-        Complete shards that could not be read now, and why.
+        Messages about finished shards that cannot be read now.
     videos, clips, failures
-        Of the complete shards: videos with clips, clips, videos that failed.
+        Number of videos with clips, of clips, and of failed videos in the finished shards.
     clips_per_second
-        Of the running workers together, since each began its shard.
+        Rate of all running workers together, since each began its shard.
     notes
-        On the data set's folder, as they were when it was planned.
+        The notes on the data set's folder when it was planned.
     """
 
     total: int = 0
@@ -64,7 +64,7 @@ class Status:
 
     @property
     def hours_left(self) -> float | None:
-        """Time left at the present rate; None if nothing tells."""
+        """Time left at the present rate; None if it cannot be estimated."""
         readable = self.done - len(self.damaged) - len(self.unavailable)
         if not readable or not self.clips_per_second:
             return None
@@ -76,15 +76,15 @@ class Status:
         return {**asdict(self), "hours_left": self.hours_left}
 
 
-def read_status(out: Path) -> Status:
-    """Look at a folder of shards; nothing in it is touched.
+def read_status(out: Path) -> FolderStatus:
+    """Read the status of a folder of shards.
 
     Raises
     ------
     DatasetError
-        If there is no such folder, or no shard in it, planned, finished or begun.
+        If there is no such folder, or no planned, finished or begun shard in it.
     ConfigError
-        If a plan file is damaged.
+        If a plan file is corrupt.
     UnavailableError
         If the folder cannot be read now.
     """
@@ -97,7 +97,7 @@ def read_status(out: Path) -> Status:
         raise unavailable(out, error) from error
     if not counts:
         raise DatasetError(f"expected shards, finished or begun, in {out}, found none: check the folder")
-    status = Status(total=sum(count for _, count in counts))
+    status = FolderStatus(total=sum(count for _, count in counts))
     status.batches = {name: [there, planned] for (name, planned), there in sorted(counts.items())}
     for path in plan_paths(out):
         status.notes += [note for note in read_plan_file(path).notes if note not in status.notes]
@@ -110,7 +110,8 @@ def read_status(out: Path) -> Status:
     return status
 
 
-def _count_done(status: Status, out: Path, names: Sequence[str]) -> None:
+def _count_done(status: FolderStatus, out: Path, names: Sequence[str]) -> None:
+    """Add the finished shards to the counts."""
     for name in names:
         status.done += 1
         try:
@@ -127,10 +128,11 @@ def _count_done(status: Status, out: Path, names: Sequence[str]) -> None:
 
 
 def _rate(beat: Beat) -> float:
+    """Return the clips per second of a worker since it began its shard."""
     return beat.clips / max(1e-9, time.time() - beat.age_seconds - beat.started)
 
 
-def describe_status(status: Status) -> str:
+def describe_status(status: FolderStatus) -> str:
     """Return a status as text."""
     lines = [
         f"{status.done} of {status.total} shards done, {len(status.running)} running, {status.left} left",
@@ -138,8 +140,8 @@ def describe_status(status: Status) -> str:
     ]
     if len(status.batches) > 1:
         lines += [f"{name}: {there} of {planned} shards" for name, (there, planned) in status.batches.items()]
-    lines += _workers("running", status.running)
-    lines += _workers("silent (dead or hanging; run the command again)", status.silent)
+    lines += _worker_lines("running", status.running)
+    lines += _worker_lines("silent (dead or hanging; run the command again)", status.silent)
     lines += [f"damaged: {printable(text)}" for text in status.damaged]
     lines += [printable(text) for text in status.unavailable]
     lines += status.notes
@@ -149,7 +151,8 @@ def describe_status(status: Status) -> str:
     return "\n".join(lines)
 
 
-def _workers(title: str, beats: Iterable[Beat]) -> list[str]:
+def _worker_lines(title: str, beats: Iterable[Beat]) -> list[str]:
+    """Return one line per worker."""
     return [
         f"{title}: {beat.name} on {beat.host} (process {beat.pid}): {beat.videos} of {beat.planned} videos, "
         f"{beat.clips} clips, {beat.failures} failed, {_rate(beat):.1f} clips/s, "

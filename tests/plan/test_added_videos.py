@@ -158,7 +158,7 @@ def test_removed_videos_are_told_and_their_labels_stay(root, clips, tmp_path):
     shown = make(root, out)
     assert shown.exit_code == 0, shown.output
     assert "1 videos that were planned before are not in the data set any more" in shown.output
-    assert "stays: d/1.avi" in shown.output
+    assert "their labels stay: d/1.avi" in shown.output
     assert contents(out) == before
     add(root, "d/9.avi", clips[3])
     assert "d/1.avi" in make(root, out).output
@@ -314,7 +314,9 @@ def test_an_unfinished_folder_from_before_plan_files_is_as_it_was(root, clips, t
     (out / FIRST[1]).unlink()
     add(root, "a/3.avi", clips[3])
     add(root, "a/4.avi", clips[4])
-    with pytest.raises(OptionsDifferError, match=r"number of shards, .* was 2, is now 3.* If videos came or"):
+    with pytest.raises(
+        OptionsDifferError, match=r"number of shards, .* was 2, is now 3.* If videos were added or"
+    ):
         label(root, out)
     assert set(contents(out)) == {FIRST[0]}
     shutil.rmtree(root / "a")
