@@ -105,7 +105,7 @@ def resume_plan(
 
 
 def describe_changes(plan: Plan) -> list[str]:
-    """Return a line about the videos that were added since a folder was planned, and one about those removed."""
+    """Return a line about videos that were added since a folder was planned, and one about those removed."""
     lines = [
         f"{len(batch.videos)} videos were added to the data set since: {batch.count} more shards, "
         f"{batch.name}-*.h5"

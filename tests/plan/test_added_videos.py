@@ -1,84 +1,40 @@
-"""Videos that come and go after a folder was labelled: plan files, batches, and what stays as it was."""
+"""Videos that are added and removed after a folder was labelled: new batches, unchanged shards."""
 
 from __future__ import annotations
 
-import errno
 import json
-import multiprocessing
-import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
+from helpers.added_videos import (
+    FIRST,
+    add,
+    command,
+    first_videos,
+    label,
+    make,
+    shard_names,
+    videos_of,
+    write_clips,
+)
 from helpers.processes import contents, wait_until
-from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 from mas_labels.cli.main import main
-from mas_labels.config import LabelConfig, RunOptions
-from mas_labels.datasets.find_videos import find_videos
-from mas_labels.datasets.manifest import load_manifest
-from mas_labels.errors import ConfigError, OptionsDifferError, StorageError
-from mas_labels.pipeline.run import run
-from mas_labels.plan.heartbeat import remove_leftovers
-from mas_labels.plan.plan import Batch, plan_shards
-from mas_labels.plan.plan_file import read_plan_file, write_plan_file
+from mas_labels.plan.plan import Batch
 from mas_labels.shards.reader import Shard
-from mas_labels.shards.tables import read_failures, read_videos
-
-FRAMES = LabelConfig(frames_only=True, store_boundaries=False)
-FIRST = ("folder-all-00000-of-00002.h5", "folder-all-00001-of-00002.h5")
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    """Six short videos, each of its own content."""
-    folder = tmp_path_factory.mktemp("clips")
-    paths = [folder / f"{number}.avi" for number in range(6)]
-    for number, path in enumerate(paths):
-        write_video(path, moving_texture(16 + number, 40, 60, 1, 0, seed=number))
-    return paths
+    return write_clips(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture
 def root(clips, tmp_path):
-    """Three of them in the classes `b` and `d`: two shards of two videos at most."""
-    for number, name in enumerate(("b/0.avi", "d/1.avi", "d/2.avi")):
-        add(tmp_path / "videos", name, clips[number])
-    return tmp_path / "videos"
-
-
-def add(root, name, video):
-    (root / name).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(video, root / name)
-
-
-def label(root, out, videos_per_shard=2, limit=None, split="all", manifest=FOLDER_MANIFEST, **options):
-    listing = find_videos(load_manifest(manifest), root)
-    plan = plan_shards(listing, split, videos_per_shard, limit)
-    results = run(plan, FRAMES, root, out, options=RunOptions(**options))
-    assert [result.error for result in results] == [None] * len(results)
-    return results
-
-
-def command(root, out, *options):
-    words = ["make", "--manifest", FOLDER_MANIFEST, "--root", root, "--out", out, "--frames-only"]
-    return [str(word) for word in (*words, "--workers", 1, "--videos-per-shard", 2, *options)]
-
-
-def make(root, out, *options):
-    return CliRunner().invoke(main, command(root, out, *options))
-
-
-def shard_names(out):
-    return sorted(path.name for path in out.glob("*.h5"))
-
-
-def videos_of(out, name):
-    with Shard(out / name) as shard:
-        return [(video.path, video.class_name, video.class_index) for video in read_videos(shard)]
+    return first_videos(clips, tmp_path / "videos")
 
 
 def test_added_videos_make_new_shards_and_leave_the_old_ones(root, clips, tmp_path):
@@ -150,7 +106,7 @@ def test_a_dry_run_measures_batches_of_different_classes(root, clips, tmp_path):
     assert "measured on 4 clips of 4 videos (0 failed)" in dry.output
 
 
-def test_removed_videos_are_told_and_their_labels_stay(root, clips, tmp_path):
+def test_removed_videos_are_reported_and_their_labels_stay(root, clips, tmp_path):
     out = tmp_path / "out"
     label(root, out)
     before = contents(out)
@@ -179,7 +135,7 @@ def test_retrying_failures_loses_no_labels_of_videos_that_are_gone(root, clips, 
     assert [result.failures for result in label(root, out, retry_failed=True)] == [0, 0]
 
 
-def test_a_batch_is_finished_as_planned_whatever_became_of_the_folder(root, clips, tmp_path):
+def test_a_batch_is_finished_as_planned_though_the_folder_has_changed(root, clips, tmp_path):
     """A run that ended before its first shard; then one video came, one went."""
     out, whole = tmp_path / "out", tmp_path / "whole"
     label(root, whole)
@@ -191,278 +147,6 @@ def test_a_batch_is_finished_as_planned_whatever_became_of_the_folder(root, clip
     assert [result.name for result in results] == [*FIRST, "folder-all-added0001-00000-of-00001.h5"]
     assert [result.failures for result in results] == [0, 1, 0]  # gone before it was labelled
     assert (out / FIRST[0]).read_bytes() == (whole / FIRST[0]).read_bytes()
-
-
-def test_the_limit_counts_all_batches(root, clips, tmp_path):
-    out = tmp_path / "out"
-    label(root, out, limit=4)
-    for number in (3, 4, 5):
-        add(root, f"a/{number}.avi", clips[number])
-    assert [result.planned for result in label(root, out, limit=4)] == [2, 1, 1]
-    assert read_plan_file(out / "folder-all-added0001.plan.json").limit == 4
-    assert len(label(root, out, limit=4)) == 3
-    with pytest.raises(OptionsDifferError, match="--limit was 4, is now not given"):
-        label(root, out)
-    with pytest.raises(OptionsDifferError, match="--limit was not given, is now 2"):
-        label(root, out, limit=2)
-
-
-@pytest.mark.parametrize("made", [True, False])
-def test_a_plan_of_other_options_can_be_given_up_only_where_nothing_was_made(root, tmp_path, made):
-    out = tmp_path / "out"
-    label(root, out)
-    for path in [] if made else out.glob("*.h5"):
-        path.unlink()
-    with pytest.raises(OptionsDifferError, match=r"number of shards, .* was 2, is now 3") as refused:
-        label(root, out, videos_per_shard=1)
-    assert ("or remove" in str(refused.value)) is not made
-
-
-LISTS = """
-name: lists
-description: a folder with lists
-extensions: [.avi]
-path: "(?P<class>[^/]+)/[^/]+"
-videos_per_shard: 2
-splits: [{by: lists, files: {train: train.txt, test: test.txt}}]
-"""
-
-
-def test_a_video_whose_split_or_class_changed_is_refused_by_name(root, clips, tmp_path):
-    manifest, out = tmp_path / "lists.yaml", tmp_path / "out"
-    manifest.write_text(LISTS)
-    (root / "test.txt").write_text("d/2.avi\n")
-    (root / "train.txt").write_text("b/0.avi\nd/1.avi\n")
-    label(root, out, manifest=manifest, split="train")
-    (root / "train.txt").write_text("b/0.avi\n")
-    (root / "test.txt").write_text("d/1.avi\nd/2.avi\n")
-    with pytest.raises(OptionsDifferError, match=r"splits train of 'd/1.avi', which now has .*splits test"):
-        label(root, out, manifest=manifest, split="train")
-    with pytest.raises(
-        OptionsDifferError, match="plans split 'train' of lists, this run is for split 'test'"
-    ):
-        label(root, out, manifest=manifest, split="test")
-
-
-def test_another_data_set_is_not_taken_for_added_videos(root, clips, tmp_path):
-    out = tmp_path / "out"
-    label(root, out)
-    add(tmp_path / "other", "b/9.avi", clips[4])
-    before = contents(out)
-    with pytest.raises(OptionsDifferError, match=r"none of the 3 videos that .* check the root, or choose"):
-        label(tmp_path / "other", out)
-    assert contents(out) == before
-    add(tmp_path / "other", "d/1.avi", clips[1])
-    assert len(label(tmp_path / "other", out)) == 3
-
-
-def test_a_file_whose_bytes_changed_is_refused_also_with_new_videos(root, clips, tmp_path):
-    out = tmp_path / "out"
-    label(root, out)
-    before = contents(out)
-    add(root, "a/3.avi", clips[3])
-    shutil.copy(clips[4], root / "b" / "0.avi")
-    with pytest.raises(OptionsDifferError, match=r"'b/0.avi' of \d+ bytes"):
-        label(root, out)
-    assert contents(out) == before  # no plan of what is not made
-
-
-def without_plan_files(out):
-    for path in out.glob("*.plan.json"):
-        path.unlink()
-
-
-def test_a_folder_from_before_plan_files_goes_on(root, clips, tmp_path):
-    old, new = tmp_path / "old", tmp_path / "new"
-    (root / "d" / "1.avi").write_text("no video")  # a shard does not know its class
-    label(root, old)
-    shutil.copytree(old, new)
-    without_plan_files(old)
-    add(root, "a/3.avi", clips[3])
-    label(root, old)
-    label(root, new)
-    mine, other = contents(old), contents(new)
-    plans = [json.loads(one.pop("folder-all.plan.json")) for one in (mine, other)]
-    assert mine == other
-    assert plans[0]["videos"] == plans[1]["videos"]  # the notes of that time are not known any more
-
-
-def test_a_folder_from_before_plan_files_whose_failed_video_was_thrown_away(root, clips, tmp_path):
-    """Its record cannot be known any more, so the shards keep speaking for themselves."""
-    out = tmp_path / "out"
-    (root / "d" / "1.avi").write_text("no video")
-    label(root, out)
-    before = {name: (out / name).read_bytes() for name in FIRST}
-    without_plan_files(out)
-    (root / "d" / "1.avi").unlink()
-    add(root, "a/3.avi", clips[3])
-    for _ in range(2):
-        assert [result.planned for result in label(root, out)] == [2, 1, 1]
-    assert {name: (out / name).read_bytes() for name in FIRST} == before
-    assert sorted(path.name for path in out.glob("*.json")) == ["folder-all-added0001.plan.json"]
-    assert [result.failures for result in label(root, out, retry_failed=True)] == [0, 1, 0]
-    with Shard(out / FIRST[1]) as shard:  # the file is not there now, else it is the same shard
-        assert [failure.video for failure in read_failures(shard)] == ["d/1.avi"]
-    assert (out / FIRST[0]).read_bytes() == before[FIRST[0]]
-
-
-def test_an_unfinished_folder_from_before_plan_files_is_as_it_was(root, clips, tmp_path):
-    out = tmp_path / "out"
-    label(root, out)
-    before = contents(out)
-    without_plan_files(out)
-    (out / FIRST[1]).unlink()
-    add(root, "a/3.avi", clips[3])
-    add(root, "a/4.avi", clips[4])
-    with pytest.raises(
-        OptionsDifferError, match=r"number of shards, .* was 2, is now 3.* If videos were added or"
-    ):
-        label(root, out)
-    assert set(contents(out)) == {FIRST[0]}
-    shutil.rmtree(root / "a")
-    label(root, out)
-    assert contents(out) == before
-
-
-def batch(*videos, **changes):
-    return replace(Batch("folder", "all", 0, 1, tuple(videos), ("b",)), **changes)
-
-
-def test_a_plan_file_gives_back_what_was_planned(root, tmp_path):
-    (root / os.fsdecode(b"b/\xff\x01 \"'.avi")).write_text("no UTF-8, no video")
-    for made in plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), root), "all", 2).batches:
-        assert write_plan_file(tmp_path, made)
-        assert read_plan_file(tmp_path / "folder-all.plan.json") == made
-        assert write_plan_file(tmp_path, made)
-        assert not write_plan_file(tmp_path, replace(made, notes=("others",)))
-        assert read_plan_file(tmp_path / "folder-all.plan.json") == made
-
-
-def spoil(content, **changes):
-    return json.dumps({**json.loads(content), **changes}).encode()
-
-
-ROW = ["b/0.avi", 0, [], None]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda content: b"",
-        lambda content: content[: len(content) // 2],
-        lambda content: b"[" * 100_000,
-        lambda content: b"\xff\xfe",
-        lambda content: b"null",
-        lambda content: spoil(content, format="other"),
-        lambda content: spoil(content, version=2),
-        lambda content: spoil(content, split="../x"),
-        lambda content: spoil(content, batch=1),
-        lambda content: spoil(content, batch=True),
-        lambda content: spoil(content, shards=10**9),
-        lambda content: spoil(content, shards=1.0),
-        lambda content: spoil(content, limit=0),
-        lambda content: spoil(content, notes="text"),
-        lambda content: spoil(content, classes=["b", "b"]),
-        lambda content: spoil(content, videos=[ROW, ROW]),
-        lambda content: spoil(content, videos=[]),
-        lambda content: spoil(content, videos=[["../0.avi", 0, [], None]]),
-        lambda content: spoil(content, videos=[["/etc/0.avi", 0, [], None]]),
-        lambda content: spoil(content, videos=[["b/0.avi", 7, [], None]]),
-        lambda content: spoil(content, videos=[["b/0.avi", 0, "ab", None]]),
-        lambda content: spoil(content, videos=[["b/0.avi", 0, [], 7]]),
-        lambda content: spoil(content, videos=[["b/0.avi", 0]]),
-    ],
-)
-def test_a_damaged_or_foreign_plan_file_is_refused_with_a_remedy(root, tmp_path, change):
-    out = tmp_path / "out"
-    out.mkdir()
-    plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), root), "all", 2)
-    write_plan_file(out, plan.batches[0])
-    path = out / "folder-all.plan.json"
-    path.write_bytes(change(path.read_bytes()))
-    before = contents(out)
-    for words in (command(root, out), command(root, out, "--dry-run"), ["status", str(out)]):
-        shown = CliRunner().invoke(main, words)
-        assert shown.exit_code == 1, shown.output
-        assert "folder-all.plan.json is not a plan file of mas-labels, or is corrupt" in shown.output
-        assert "put back the right one" in shown.output
-    assert contents(out) == before
-
-
-def test_a_batch_without_the_one_before_is_refused(root, clips, tmp_path):
-    out = tmp_path / "out"
-    label(root, out)
-    add(root, "a/3.avi", clips[3])
-    label(root, out)
-    (out / "folder-all.plan.json").unlink()
-    (out / FIRST[0]).unlink()
-    with pytest.raises(ConfigError, match=r"after folder-all.plan.json, which is not there: put it back"):
-        label(root, out)
-
-
-def write_many(out, number, barrier, wins):
-    import mas_labels.plan.plan_file as plan_file
-
-    plan_file.WAIT_SECONDS = 60.0
-    if number % 2:
-        plan_file.os.link = refuse_link
-    from mas_labels.datasets.listing import VideoRecord
-
-    for round_number in range(20):
-        mine = batch(VideoRecord(f"b/{number}.avi", "b", 0, (), None), split=f"s{round_number}")
-        barrier.wait()
-        if write_plan_file(out, mine):
-            wins.put((round_number, number))
-
-
-def refuse_link(*args, **kwargs):
-    raise PermissionError(1, "Operation not permitted")
-
-
-@pytest.mark.parametrize("ways", [(0, 2, 4), (1, 3, 5)])
-def test_of_many_writers_one_wins_with_links_and_without(tmp_path, ways):
-    context = multiprocessing.get_context("spawn")
-    barrier, wins = context.Barrier(len(ways), timeout=60), context.Queue()
-    writers = [context.Process(target=write_many, args=(tmp_path, way, barrier, wins)) for way in ways]
-    for writer in writers:
-        writer.start()
-    won = dict(wins.get(timeout=60) for _ in range(20))
-    for writer in writers:
-        writer.join(timeout=60)
-        assert writer.exitcode == 0
-    assert len(won) == 20 and wins.empty()
-    for round_number, number in won.items():
-        found = read_plan_file(tmp_path / f"folder-s{round_number}.plan.json")
-        assert [video.path for video in found.videos] == [f"b/{number}.avi"]
-    assert len(list(tmp_path.iterdir())) == 20  # nothing hidden is left
-
-
-@pytest.mark.parametrize("name", ["os.link", "sync"])
-def test_a_full_disk_leaves_no_plan_file(root, tmp_path, monkeypatch, name):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(f"mas_labels.plan.plan_file.{name}", full)
-    monkeypatch.setattr("pathlib.Path.rename", full)
-    with pytest.raises(StorageError, match=r"cannot write .*folder-all.plan.json: No space left on device"):
-        label(root, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_a_claim_of_a_dead_process_is_told(root, tmp_path, monkeypatch):
-    monkeypatch.setattr("mas_labels.plan.plan_file.os.link", refuse_link)
-    monkeypatch.setattr("mas_labels.plan.plan_file.WAIT_SECONDS", 0.0)
-    (tmp_path / ".folder-all.plan.json.claim").touch()
-    plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), root), "all", 2)
-    with pytest.raises(StorageError, match=r"remove .*\.claim and run again"):
-        write_plan_file(tmp_path, plan.batches[0])
-
-
-def test_what_a_killed_writer_of_a_plan_file_left_is_removed(tmp_path):
-    (tmp_path / ".folder-all.plan.json.77-1234567").write_text("{")
-    (tmp_path / "folder-all.plan.json").write_text("{")
-    assert remove_leftovers(tmp_path) == 0  # no shard
-    assert [path.name for path in tmp_path.iterdir()] == ["folder-all.plan.json"]
 
 
 def start(root, out, *options):
@@ -494,7 +178,7 @@ def test_ranks_at_once_add_the_same_videos(root, clips, tmp_path):
     assert contents(together) == contents(alone)
 
 
-def test_status_tells_what_is_planned_and_the_notes_of_the_folder(root, clips, tmp_path):
+def test_status_shows_planned_shards_and_the_notes_of_the_folder(root, clips, tmp_path):
     out = tmp_path / "out"
     (root / "b" / "link").symlink_to("/nowhere")
     label(root, out)
