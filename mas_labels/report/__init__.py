@@ -1,4 +1,4 @@
-"""Pages: one self-contained HTML file about a set of shards, and about a training run."""
+"""The report: one self-contained HTML page about a set of shards, a training run, or both."""
 
 from mas_labels.report.write import write_report
 

@@ -11,14 +11,14 @@ Points = Sequence[tuple[float, float]]
 
 
 def bar_chart(shares: dict[int, float], name: str) -> str:
-    """Draw one bar a value.
+    """Draw one bar per value.
 
     Parameters
     ----------
     shares
-        Value -> share of all, 0 to 1, in order. A dashed line shows what equal shares would be.
+        Value -> share of all, 0 to 1, in order. A dashed line shows equal shares.
     name
-        What a screen reader says the chart is.
+        Description of the chart for screen readers.
     """
     width, height, floor = 240, 110, 94
     highest = max(0.001, *shares.values())
@@ -26,10 +26,10 @@ def bar_chart(shares: dict[int, float], name: str) -> str:
     even = floor * (1 - 1 / len(shares) / highest)
     parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(name)}">']
     for place, (value, share) in enumerate(shares.items()):
-        tall = floor * share / highest
+        bar_height = floor * share / highest
         parts.append(
-            f'<rect class="bar" x="{place * step + 0.1 * step:.1f}" y="{floor - tall:.1f}" '
-            f'width="{0.8 * step:.1f}" height="{tall:.1f}"><title>{value}: {share:.1%}</title></rect>'
+            f'<rect class="bar" x="{place * step + 0.1 * step:.1f}" y="{floor - bar_height:.1f}" '
+            f'width="{0.8 * step:.1f}" height="{bar_height:.1f}"><title>{value}: {share:.1%}</title></rect>'
         )
         if len(shares) <= 8 or value % 4 == 1 or value == max(shares):
             middle = (place + 0.5) * step
@@ -38,26 +38,26 @@ def bar_chart(shares: dict[int, float], name: str) -> str:
     return "".join(parts)
 
 
-def line_chart(line: Points, level: float | None, name: str, dots: Points = ()) -> str:
-    """Draw one line over steps, and a dashed level to compare with.
+def line_chart(line: Points, baseline: float | None, name: str, dots: Points = ()) -> str:
+    """Draw one line over steps, and a dashed baseline to compare with.
 
     Parameters
     ----------
     line
         The values; those that are not finite are left out.
-    level
-        Height of the dashed line, None for none.
+    baseline
+        Height of the baseline; None: there is none.
     name
-        What a screen reader says the chart is.
+        Description of the chart for screen readers.
     dots
-        Points that are measured apart, drawn as rings.
+        Other measurements, drawn as rings.
     """
     width, height, left, right, top, floor = 520, 230, 46, 12, 12, 200
     points = [(x, y) for x, y in line if math.isfinite(x) and math.isfinite(y)]
     if not points:
         return "<p>No finite values yet.</p>"
     rings = [(x, y) for x, y in dots if math.isfinite(x) and math.isfinite(y)]
-    ticks = _ticks(max([y for _, y in (*points, *rings)] + ([level] if level is not None else [])))
+    ticks = _ticks(max([y for _, y in (*points, *rings)] + ([baseline] if baseline is not None else [])))
     last = max(x for x, _ in (*points, *rings))
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -72,8 +72,8 @@ def line_chart(line: Points, level: float | None, name: str, dots: Points = ()) 
     for step, anchor in ((0.0, "start"), (last, "end")):
         x = place(step, 0)[0]
         parts.append(f'<text x="{x:.1f}" y="{height - 10}" text-anchor="{anchor}">step {step:g}</text>')
-    if level is not None:
-        y = place(0, level)[1]
+    if baseline is not None:
+        y = place(0, baseline)[1]
         parts.append(f'<line class="even" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
     x, y = place(*points[-1])
@@ -86,16 +86,16 @@ def line_chart(line: Points, level: float | None, name: str, dots: Points = ()) 
 
 
 def histogram_chart(counts: Sequence[int], edges: Sequence[float], name: str) -> str:
-    """Draw a bar a bin; `edges` has one value more than `counts`, every fourth of them is written."""
+    """Draw one bar per bin; `edges` has one value more than `counts`, every fourth of them is labelled."""
     width, height, floor, left = 520, 170, 138, 4
     step = (width - 2 * left) / len(counts)
     highest = max(1, *counts)
     parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(name)}">']
     for place, count in enumerate(counts):
-        tall = (floor - 6) * count / highest
+        bar_height = (floor - 6) * count / highest
         parts.append(
-            f'<rect class="bar" x="{left + place * step + 1:.1f}" y="{floor - tall:.1f}" '
-            f'width="{step - 2:.1f}" height="{tall:.1f}">'
+            f'<rect class="bar" x="{left + place * step + 1:.1f}" y="{floor - bar_height:.1f}" '
+            f'width="{step - 2:.1f}" height="{bar_height:.1f}">'
             f"<title>{edges[place]:.2g} to {edges[place + 1]:.2g}: {count:,}</title></rect>"
         )
     parts.append(f'<line class="grid" x1="0" x2="{width}" y1="{floor}" y2="{floor}"/>')
@@ -107,7 +107,7 @@ def histogram_chart(counts: Sequence[int], edges: Sequence[float], name: str) ->
 
 
 def score_chart(scores: Sequence[tuple[str, float]], name: str) -> str:
-    """Draw a lying bar a score, from -0.2 to 1, with its name and number; NaN is written as not defined."""
+    """Draw one horizontal bar per score, from -0.15 to 1, with its name and number; NaN is "not defined"."""
     row, left, zero, one = 20, 118, 165, 470
     height = row * len(scores) + 8
     parts = [f'<svg viewBox="0 0 520 {height}" role="img" aria-label="{html.escape(name)}">']
@@ -126,7 +126,7 @@ def score_chart(scores: Sequence[tuple[str, float]], name: str) -> str:
 
 
 def _ticks(highest: float) -> list[float]:
-    """Return round numbers from 0 to at least `highest`, three to six of them."""
+    """Return three to six round numbers from 0 to at least `highest`."""
     if highest <= 0:
         return [0.0, 1.0]
     size = 10.0 ** math.floor(math.log10(highest))

@@ -1,4 +1,4 @@
-"""One clip for each value of each label, and its thumbnail with what the label is about drawn in."""
+"""One example clip per value of each label, and a thumbnail annotated with what the label describes."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ BLOCK_OF: Final = {
     "ps": "ps",
     "cs": "ps",
 }
-"""Statistic -> the one that names its block."""
+"""Statistic -> the statistic that holds the number of its block."""
 Colour = tuple[int, int, int]
 INK: Final[Colour] = (255, 210, 31)
 HALO: Final[Colour] = (0, 0, 0)
 
 
 class ExamplePicker:
-    """Keeps for each value of each label a clip, drawn by chance, the same one each time.
+    """Keeps one clip for each value of each label, drawn at random, but always the same one.
 
     Attributes
     ----------
     clips
-        (27, 17) int64: the clip of each label and value; -1 where none was seen.
+        (27, 17) int64: the clip of each label and value; -1 if there is none.
     """
 
     def __init__(self) -> None:
@@ -50,24 +50,24 @@ class ExamplePicker:
         self._draws = np.full(shape, np.inf)
 
     def add(self, labels: NDArray[np.uint8], start: int) -> None:
-        """Take in the labels (clips, 27) of one view of the clips from `start` on."""
+        """Add the labels, (N, 27), of one view of the clips from number `start` on."""
         draws = np.random.default_rng(start).random(len(labels))
         order = np.argsort(draws)
         for number in range(len(LABEL_NAMES)):
             values, first = np.unique(labels[order, number], return_index=True)
-            found = order[first]
-            better = draws[found] < self._draws[number, values]
-            self.clips[number, values[better]] = start + found[better]
-            self._draws[number, values[better]] = draws[found[better]]
+            candidates = order[first]
+            better = draws[candidates] < self._draws[number, values]
+            self.clips[number, values[better]] = start + candidates[better]
+            self._draws[number, values[better]] = draws[candidates[better]]
 
     def of(self, name: str) -> dict[int, int]:
-        """Return value -> clip of a label, for the values that were seen."""
+        """Return value -> clip of a label, for the values that occur."""
         row = self.clips[LABEL_NAMES.index(name)]
         return {int(value): int(row[value]) for value in np.flatnonzero(row >= 0)}
 
 
 def label_thumbnail(shards: ShardSet, index: int, name: str) -> bytes:
-    """Draw what a label says of a clip's centre view into its frame: 112 x 112, JPEG.
+    """Draw what a label describes into a frame of a clip's centre view: 112 x 112 pixels, JPEG.
 
     The block is outlined, the orientation is an arrow in it; `ui` and `vi` show the frame they name.
     """
@@ -80,24 +80,27 @@ def label_thumbnail(shards: ShardSet, index: int, name: str) -> bytes:
     pattern, _, statistic = name.rpartition("_")
     if pattern:
         block = labels[f"{pattern}_{BLOCK_OF[statistic]}"]
-        if block:  # 0: a motionless grid of the authors' convention
-            _outline(seen, pattern, block)
+        if block:  # 0: a motionless grid, by the authors' convention
+            _outline_block(seen, pattern, block)
             if statistic in ("uo", "vo"):
-                _draw_arrow(seen, pattern, block, labels[name], get_convention(shards.config["convention"]))
-    return _encode(seen)
+                convention = get_convention(shards.config["convention"])
+                _draw_orientation(seen, pattern, block, labels[name], convention)
+    return _encode_thumbnail(seen)
 
 
 def clip_thumbnail(shards: ShardSet, index: int) -> bytes:
-    """Return a clip's whole middle frame: 128 x 171, JPEG."""
+    """Return a clip's whole middle frame: 128 x 171 pixels, JPEG."""
     shard, clip = shards.locate(index)
-    return _encode(read_some_frames(shard, clip, (CLIP_FRAMES // 2,))[0])
+    return _encode_thumbnail(read_some_frames(shard, clip, (CLIP_FRAMES // 2,))[0])
 
 
-def _encode(picture: NDArray[np.uint8]) -> bytes:
+def _encode_thumbnail(picture: NDArray[np.uint8]) -> bytes:
+    """Encode (rows, cols, 3) uint8 RGB as JPEG."""
     return encode_jpeg(picture, QUALITY).tobytes()
 
 
-def _outline(picture: NDArray[np.uint8], pattern: str, block: int) -> None:
+def _outline_block(picture: NDArray[np.uint8], pattern: str, block: int) -> None:
+    """Draw the outline of a block into a view, (112, 112, 3), in place."""
     mask = (block_maps()[pattern] == block).astype(np.uint8)
     lines: Sequence[NDArray] = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
     if not lines:
@@ -106,16 +109,17 @@ def _outline(picture: NDArray[np.uint8], pattern: str, block: int) -> None:
         cv2.drawContours(picture, lines, -1, colour, width)
 
 
-def _draw_arrow(
+def _draw_orientation(
     picture: NDArray[np.uint8], pattern: str, block: int, orientation: int, convention: Convention
 ) -> None:
+    """Draw an orientation as an arrow into the middle of a block, in place."""
     rows, cols = np.nonzero(block_maps()[pattern] == block)
     row, col = float(rows.mean()), float(cols.mean())
-    if pattern == "rings" and block > 1:  # its middle is not in it
+    if pattern == "rings" and block > 1:  # the centre of a ring is not in it
         row -= (block - 0.5) * RING_WIDTH
     d_row, d_col = arrow_of(orientation, convention)
     start, end = (
-        (round(col + way * 11 * d_col), round(row + way * 11 * d_row)) for way in (-1, 1)
+        (round(col + sign * 11 * d_col), round(row + sign * 11 * d_row)) for sign in (-1, 1)
     )  # OpenCV takes (col, row)
     for colour, width in ((HALO, 5), (INK, 2)):
         cv2.arrowedLine(picture, start, end, colour, width, cv2.LINE_AA, tipLength=0.45)

@@ -1,4 +1,4 @@
-"""Clips with dark bars, which look like motion boundaries to a network and take part of every view."""
+"""Detection of letterboxed clips: dark bars cover part of every view, and look like motion boundaries."""
 
 from __future__ import annotations
 
@@ -13,45 +13,47 @@ from mas_labels.shards.frames import decode_jpeg
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.validation import REGENERATE
 
-LOOKED_AT: Final = (0, CLIP_FRAMES // 2, CLIP_FRAMES - 1)
-"""Frames of a clip that are looked at."""
-BRIGHTEST: Final = 40
+SAMPLED_FRAMES: Final = (0, CLIP_FRAMES // 2, CLIP_FRAMES - 1)
+"""Frames of a clip that are searched for bars."""
+MAX_BRIGHTNESS: Final = 40
 """Largest value of red, green or blue in a bar: black in video is 16, and JPEG adds a little."""
 MIN_BAR: Final = 4
-"""Fewest rows or columns of a bar."""
+"""Smallest height or width of a bar, in pixels."""
 MAX_SHARE: Final = 0.6
-"""Share of the frame that bars may take: where there is more, the picture itself is dark."""
+"""Largest share of the frame that bars may cover: if it is more, the picture itself is dark."""
 RULE: Final = (
     f"A clip counts as letterboxed if at least {MIN_BAR} rows at the top and at the bottom, or {MIN_BAR} "
-    f"columns at the left and at the right, hold no value above {BRIGHTEST} of 255 in its first, middle and "
-    f"last frame, and these bars take at most {MAX_SHARE:.0%} of the frame."
+    f"columns at the left and at the right, hold no value above {MAX_BRIGHTNESS} of 255 in its first, middle "
+    f"and last frame, and these bars cover at most {MAX_SHARE:.0%} of the frame."
 )
 
 
 def dark_bars(frames: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Measure the dark bars at the edges of (frames, rows, cols, 3) uint8.
+    """Measure the dark bars at the edges of frames, (N, rows, cols, 3) uint8.
 
     Returns
     -------
-    Rows at the top and at the bottom, columns at the left and at the right, that are dark in all frames.
+    tuple of int
+        Number of rows at the top and at the bottom, and of columns at the left and at the right, that are
+        dark in all frames.
     """
-    dark = frames.max(axis=(0, 3)) <= BRIGHTEST  # (rows, cols)
+    dark = frames.max(axis=(0, 3)) <= MAX_BRIGHTNESS  # (rows, cols)
     rows, cols = dark.all(axis=1), dark.all(axis=0)
     top, bottom, left, right = (_leading(line) for line in (rows, rows[::-1], cols, cols[::-1]))
     return top, bottom, left, right
 
 
 def is_letterboxed(frames: NDArray[np.uint8]) -> bool:
-    """Whether (frames, rows, cols, 3) uint8 have bars by `RULE`."""
+    """Return whether frames, (N, rows, cols, 3) uint8, have bars by `RULE`."""
     top, bottom, left, right = dark_bars(frames)
     rows, cols = frames.shape[1:3]
-    lying = min(top, bottom) >= MIN_BAR and top + bottom <= MAX_SHARE * rows
-    standing = min(left, right) >= MIN_BAR and left + right <= MAX_SHARE * cols
-    return lying or standing
+    has_rows = min(top, bottom) >= MIN_BAR and top + bottom <= MAX_SHARE * rows
+    has_cols = min(left, right) >= MIN_BAR and left + right <= MAX_SHARE * cols
+    return has_rows or has_cols
 
 
 def _leading(line: NDArray[np.bool_]) -> int:
-    """Return how many values are true before the first false one."""
+    """Return the number of true values before the first false one."""
     return len(line) if line.all() else int(line.argmin())
 
 
@@ -61,7 +63,7 @@ def read_some_frames(shard: Shard, clip: int, numbers: tuple[int, ...]) -> NDArr
     Raises
     ------
     ShardError
-        If they are damaged.
+        If they are corrupt.
     """
     if "frames/raw" in shard:
         return shard.read("frames/raw", clip)[list(numbers)]

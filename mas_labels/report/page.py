@@ -1,4 +1,4 @@
-"""The frame of an HTML page that needs nothing but itself: style, tables, pictures inside."""
+"""Building blocks of a self-contained HTML page: style, tables, tiles, embedded pictures."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ td { overflow-wrap: anywhere; } summary { cursor: pointer; margin: 8px 0; }
 """
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""What a browser may load for the page: nothing but what is in it."""
+"""Content security policy: a browser loads nothing but the page itself."""
 
 
 def page(title: str, sections: Iterable[str]) -> str:
@@ -74,8 +74,8 @@ def page(title: str, sections: Iterable[str]) -> str:
     )
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a table of texts and whole numbers; numbers, and the heads over them, stand at the right."""
+def html_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a table of texts and whole numbers; columns of numbers are aligned to the right."""
     body = "".join(f"<tr>{''.join(_cell('td', value, value) for value in row)}</tr>" for row in rows)
     likes = rows[0] if rows else heads
     head = "".join(_cell("th", name, like) for name, like in zip(heads, likes, strict=True))
@@ -83,33 +83,33 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _cell(tag: str, value: object, like: object) -> str:
-    """Return one cell, placed as `like` is."""
+    """Return one cell, aligned as a cell with the value `like` is."""
     text = f"{value:,}" if isinstance(value, int) else html.escape(str(value))
     return f'<{tag} class="number">{text}</{tag}>' if isinstance(like, int) else f"<{tag}>{text}</{tag}>"
 
 
-def tile(number: str, words: str, bad: bool = False) -> str:
-    """Return one number with what it counts."""
+def tile(number: str, caption: str, bad: bool = False) -> str:
+    """Return a tile with one number and its caption, in red if it is bad."""
     kind = "card bad" if bad else "card"
-    what = f'<span class="soft">{html.escape(words)}</span>'
-    return f'<div class="{kind}"><b>{html.escape(number)}</b>{what}</div>'
+    below = f'<span class="soft">{html.escape(caption)}</span>'
+    return f'<div class="{kind}"><b>{html.escape(number)}</b>{below}</div>'
 
 
-def picture(png: bytes, words: str) -> str:
-    """Return a picture that the page holds itself; on a narrow screen it scrolls sideways."""
-    return f'<div class="scroll">{_image(png, "png", words)}</div>'
+def picture(png: bytes, description: str) -> str:
+    """Return an embedded picture; on a narrow screen it scrolls sideways."""
+    return f'<div class="scroll">{_image(png, "png", description)}</div>'
 
 
 def thumbnails(items: Iterable[tuple[bytes, str, str]], large: bool = False) -> str:
-    """Return small pictures in rows: JPEG, what stands under it, what is said of it."""
+    """Return rows of small pictures; each item is a JPEG, its caption, its description."""
     figures = "".join(
-        f"<figure>{_image(data, 'jpeg', words)}<figcaption>{html.escape(caption)}</figcaption></figure>"
-        for data, caption, words in items
+        f"<figure>{_image(data, 'jpeg', description)}<figcaption>{html.escape(caption)}</figcaption></figure>"
+        for data, caption, description in items
     )
     return f'<div class="thumbs{" large" if large else ""}">{figures}</div>'
 
 
-def _image(data: bytes, kind: str, words: str) -> str:
-    text = base64.b64encode(data).decode("ascii")
-    said = html.escape(words)
-    return f'<img src="data:image/{kind};base64,{text}" alt="{said}" title="{said}">'
+def _image(data: bytes, kind: str, description: str) -> str:
+    """Return an image element that holds its data; `kind` is ``"png"`` or ``"jpeg"``."""
+    text, shown = base64.b64encode(data).decode("ascii"), html.escape(description)
+    return f'<img src="data:image/{kind};base64,{text}" alt="{shown}" title="{shown}">'

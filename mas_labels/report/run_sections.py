@@ -19,7 +19,7 @@ from typing import Any, Final
 from mas_labels.errors import DatasetError, unavailable
 from mas_labels.names import printable
 from mas_labels.report.charts import Points, line_chart, score_chart
-from mas_labels.report.page import picture, table
+from mas_labels.report.page import html_table, picture
 from mas_labels.schema import (
     HELDOUT_FILE,
     LABEL_KINDS,
@@ -59,9 +59,9 @@ def run_sections(run: Path, results: Sequence[Path] = ()) -> list[str]:
     metrics, heldout = _read_metrics(run / METRICS_FILE), _read_heldout(run / HELDOUT_FILE)
     folders = [run, *results]
     return [
-        _summary(run, metrics),
+        _run_summary(run, metrics),
         _curves(metrics, heldout),
-        _scores(heldout),
+        _heldout_scores(heldout),
         _results(folders),
         _pictures(folders),
     ]
@@ -111,9 +111,10 @@ def _read_table(path: Path) -> Rows:
         raise DatasetError(f"expected the metrics of a training run in {path}, found: {error}") from error
 
 
-def _summary(run: Path, metrics: Rows) -> str:
+def _run_summary(run: Path, metrics: Rows) -> str:
+    """Return the run's name, number of steps and speed."""
     speed = metrics[-1].get("clips_per_second", math.nan)
-    sentence = f" The last row: {speed:.3g} clips a second." if math.isfinite(speed) else ""
+    sentence = f" The last row: {speed:.3g} clips per second." if math.isfinite(speed) else ""
     name = html.escape(printable(run.resolve().name))
     return f"<h2>Training</h2><p>Run <code>{name}</code>, {metrics[-1]['step']:g} steps.{sentence}</p>"
 
@@ -139,7 +140,7 @@ def _curves(metrics: Rows, heldout: Rows) -> str:
     return f'<div class="wide">{"".join(charts)}</div>'
 
 
-def _scores(heldout: Rows) -> str:
+def _heldout_scores(heldout: Rows) -> str:
     """Return R^2 of each label at the last measurement."""
     if not heldout:
         return "<p>No clips were held out: <code>mas-train --holdout 5%</code> measures each label.</p>"
@@ -164,7 +165,7 @@ def _results(folders: Sequence[Path]) -> str:
             of_random = f"{random[name]:.4f}" if name in random else "-"
             rows.append((*tested, printable(str(name)), f"{figure:.4f}", of_random, printable(path.name)))
     heads = ("protocol", "data set", "split", "figure", "ours", "random weights", "file")
-    return f"<h2>Measured</h2>{table(heads, rows)}" if rows else ""
+    return f"<h2>Measured</h2>{html_table(heads, rows)}" if rows else ""
 
 
 def _read_results(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -202,6 +203,7 @@ def _pictures(folders: Sequence[Path]) -> str:
 
 
 def _picture(path: Path) -> str:
+    """Return a PNG file as part of the page."""
     try:
         if path.stat().st_size > MAX_PICTURE_BYTES:
             return f"<p>{html.escape(printable(path.name))} is too large to be shown here.</p>"

@@ -1,4 +1,4 @@
-"""What the page says of a set of shards, a function a section; each returns HTML."""
+"""Sections of the page about a set of shards, one function each; they return HTML."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from mas_labels.names import printable
 from mas_labels.report.charts import bar_chart, histogram_chart
 from mas_labels.report.examples import clip_thumbnail, label_thumbnail
 from mas_labels.report.letterbox import RULE
-from mas_labels.report.page import picture, table, thumbnails, tile
+from mas_labels.report.page import html_table, picture, thumbnails, tile
 from mas_labels.report.summary import FAILURES_SHOWN, MOTION_EDGES, Summary
 from mas_labels.schema import COLUMNS, LABEL_NAMES, PATTERNS
 from mas_labels.shards.selection import spread_evenly
 from mas_labels.shards.shard_set import ShardSet
 
 PICTURES: Final = 3
-"""Clips whose whole picture is on the page."""
-CLASSES_OPEN: Final = 12
-"""Most classes that are listed without being asked."""
+"""Number of clips whose whole picture is on the page."""
+MAX_OPEN_CLASSES: Final = 12
+"""Maximum number of classes whose list is open at first."""
 
-MEANINGS: Final = {
+STATISTIC_MEANINGS: Final = {
     "ul": "block of largest Mu",
     "uo": "its orientation",
     "vl": "block of largest Mv",
@@ -41,24 +41,24 @@ MEANINGS: Final = {
 }
 
 
-def title_of(shards: ShardSet) -> str:
+def page_title(shards: ShardSet) -> str:
     """Return the page's title, plain text."""
     chosen = spread_evenly(len(shards.paths), 20, ends=False).tolist()
     names = {str(shard.plan.get("manifest")) for _, shard in shards.each_shard(chosen)}
     return f"{'Labels' if shards.has_labels else 'Clips'} of {printable(', '.join(sorted(names)))}"
 
 
-def head(title: str, shards: ShardSet, summary: Summary) -> str:
-    """Return the title and the numbers that matter most."""
+def overview_section(title: str, shards: ShardSet, summary: Summary) -> str:
+    """Return the title and the most important numbers."""
     of_plan = f" of {summary.planned:,}" if summary.planned > len(shards.paths) else ""
     failed = sum(summary.failures.values())
     tiles = [
         tile(f"{summary.classes.total():,}", "videos with clips"),
         tile(f"{len(shards):,}", "clips of 16 frames"),
-        tile(f"{len(shards.views):,}", "labelled views a clip"),
+        tile(f"{len(shards.views):,}", "labelled views per clip"),
         tile(f"{failed:,}", "videos that failed", bad=failed > 0),
         tile(f"{len(shards.paths):,}{of_plan}", "shards", bad=bool(of_plan)),
-        tile(size_text(summary.bytes), "on disk"),
+        tile(format_bytes(summary.bytes), "on disk"),
     ]
     if summary.motionless is not None:
         tiles.append(tile(f"{summary.motionless:,}", "clips without any motion"))
@@ -71,8 +71,8 @@ def head(title: str, shards: ShardSet, summary: Summary) -> str:
     )
 
 
-def size_text(count: int) -> str:
-    """Return a number of bytes for people."""
+def format_bytes(count: int) -> str:
+    """Return a number of bytes with a unit, such as 1.5 MB."""
     size = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:
@@ -81,8 +81,8 @@ def size_text(count: int) -> str:
     return f"{size:,.3g} TB"
 
 
-def failures(summary: Summary) -> str:
-    """Return the failures by reason, and the first of them by name."""
+def failures_section(summary: Summary) -> str:
+    """Return the failures by reason, and the first of them by video."""
     if not summary.failures:
         return "<h2>Failures</h2><p>None: every video was used.</p>"
     rows = [(stage, code, count) for (stage, code), count in summary.failures.most_common()]
@@ -93,14 +93,14 @@ def failures(summary: Summary) -> str:
     count = summary.failures.total()
     shown = f"all {count}" if count <= FAILURES_SHOWN else f"{FAILURES_SHOWN} of {count:,}"
     return (
-        f"<h2>Failures</h2>{table(('stage', 'reason', 'videos'), rows)}"
+        f"<h2>Failures</h2>{html_table(('stage', 'reason', 'videos'), rows)}"
         f"<details><summary>The videos ({shown})</summary>"
-        f"{table(('video', 'reason', 'message'), listed)}</details>"
+        f"{html_table(('video', 'reason', 'message'), listed)}</details>"
     )
 
 
-def motion(shards: ShardSet, summary: Summary) -> str:
-    """Return the distribution of motion, the liveliest and the motionless clips."""
+def motion_section(shards: ShardSet, summary: Summary) -> str:
+    """Return the distribution of motion, the clips with most motion, and those without any."""
     if summary.motionless is None or not len(shards):
         return ""
     chart = histogram_chart(
@@ -108,28 +108,28 @@ def motion(shards: ShardSet, summary: Summary) -> str:
     )
     parts = [
         "<h2>Motion</h2><p>Clips by the mean magnitude of their fields' motion boundaries, in pixels; the "
-        f"outer bars hold all beyond.</p><figure class='card narrow'>{chart}</figure>",
+        f"outer bars hold all values beyond.</p><figure class='card narrow'>{chart}</figure>",
         "<h3>Most motion</h3>",
-        _clips(shards, [clip for _, clip in summary.liveliest]),
+        _clip_thumbnails(shards, [clip for _, clip in summary.liveliest]),
         f"<h3>No motion at all: {summary.motionless:,} clips</h3>",
-        _clips(shards, summary.motionless_clips),
+        _clip_thumbnails(shards, summary.motionless_clips),
     ]
     return "".join(parts)
 
 
-def letterboxes(shards: ShardSet, summary: Summary) -> str:
-    """Return the clips with dark bars, and the rule that finds them."""
+def dark_bars_section(shards: ShardSet, summary: Summary) -> str:
+    """Return the letterboxed clips, and the rule that finds them."""
     if not len(shards):
         return ""
     of_all = "all" if summary.searched == len(shards) else f"{summary.searched:,} of {len(shards):,}"
     return (
         f"<h2>Dark bars</h2><p>{summary.letterboxed:,} clips are letterboxed ({of_all} clips were searched). "
-        f"{html.escape(RULE)}</p>{_clips(shards, summary.letterboxed_clips)}"
+        f"{html.escape(RULE)}</p>{_clip_thumbnails(shards, summary.letterboxed_clips)}"
     )
 
 
-def _clips(shards: ShardSet, indices: Sequence[int]) -> str:
-    """Return thumbnails of whole frames."""
+def _clip_thumbnails(shards: ShardSet, indices: Sequence[int]) -> str:
+    """Return thumbnails of whole frames, one per clip."""
     items = []
     for index in indices:
         clip = shards[index]
@@ -138,8 +138,8 @@ def _clips(shards: ShardSet, indices: Sequence[int]) -> str:
     return thumbnails(items, large=True) if items else ""
 
 
-def distributions(shards: ShardSet, summary: Summary) -> str:
-    """Return the 27 distributions, each with a clip for every value."""
+def labels_section(shards: ShardSet, summary: Summary) -> str:
+    """Return the distributions of the 27 labels, each with one example clip per value."""
     if not shards.has_labels:
         return "<h2>Labels</h2><p>These shards hold frames only.</p>"
     if not len(shards):
@@ -147,88 +147,89 @@ def distributions(shards: ShardSet, summary: Summary) -> str:
     groups = [(p, [name for name in LABEL_NAMES if name.startswith(f"{p}_")]) for p in PATTERNS]
     groups.append(("global", [name for name in LABEL_NAMES if "_" not in name]))
     parts = [
-        f"<h3>{title}</h3><div class='charts'>{''.join(_label(shards, summary, n) for n in names)}</div>"
+        f"<h3>{title}</h3><div class='charts'>{''.join(_label_card(shards, summary, n) for n in names)}</div>"
         for title, names in groups
     ]
     return (
         f"<h2>The 27 labels</h2><p>Share of each value over all {len(shards.views)} views of all "
         f"{len(shards):,} clips. Dashed: equal shares. Point at a bar for its number; open the examples for "
-        f"a clip of each value, as the centre view sees it.</p>{''.join(parts)}"
+        f"one clip per value, as the centre view sees it.</p>{''.join(parts)}"
     )
 
 
-def _label(shards: ShardSet, summary: Summary, name: str) -> str:
+def _label_card(shards: ShardSet, summary: Summary, name: str) -> str:
+    """Return the distribution of one label with its examples."""
     shares = summary.counts.shares(name)
-    words = MEANINGS[name.rpartition("_")[2]]
+    meaning = STATISTIC_MEANINGS[name.rpartition("_")[2]]
     top = max(shares, key=lambda value: shares[value])
     return (
-        f'<figure class="card"><figcaption><code>{name}</code> {words}<br>'
-        f"most often {_value_words(shards, name, top)} ({shares[top]:.0%})</figcaption>"
-        f"{bar_chart(shares, f'{name}: {words}')}{_examples(shards, summary, name)}</figure>"
+        f'<figure class="card"><figcaption><code>{name}</code> {meaning}<br>'
+        f"most often {_describe_value(shards, name, top)} ({shares[top]:.0%})</figcaption>"
+        f"{bar_chart(shares, f'{name}: {meaning}')}{_examples(shards, summary, name)}</figure>"
     )
 
 
 def _examples(shards: ShardSet, summary: Summary, name: str) -> str:
-    """Return a thumbnail for each value that the centre view of a clip has."""
+    """Return one thumbnail per value that occurs in the centre views."""
     items = []
     for value, index in summary.examples.of(name).items():
         clip = shards[index]
         where = f"{printable(clip.video)} from frame {clip.start_frame} (clip {index})"
-        items.append((label_thumbnail(shards, index, name), _value_words(shards, name, value), where))
+        items.append((label_thumbnail(shards, index, name), _describe_value(shards, name, value), where))
     return f"<details><summary>Examples</summary>{thumbnails(items)}</details>"
 
 
-def _value_words(shards: ShardSet, name: str, value: int) -> str:
-    """Return a value, with the colour's name if it is a colour."""
+def _describe_value(shards: ShardSet, name: str, value: int) -> str:
+    """Return a value as text, with the name of its colour if it is one."""
     if name.rpartition("_")[2] not in ("cd", "cs", "C"):
         return str(value)
     return f"{value} {OCTANT_NAMES[octant_of(value, get_convention(shards.config['convention']))]}"
 
 
-def pictures(shards: ShardSet, summary: Summary) -> str:
-    """Return the whole pictures of a few clips."""
+def clips_section(shards: ShardSet, summary: Summary) -> str:
+    """Return the whole pictures of a few clips, spread evenly."""
     if not shards.has_labels or not len(shards):
         return ""
     shown = [
         picture(figure_png(clip_figure(clip, 0, summary.counts), dpi=90), f"clip {clip.index}")
         for clip in (shards[place] for place in spread_evenly(len(shards), PICTURES, ends=False))
     ]
-    return f"<h2>Clips</h2><p>Evenly picked, as the centre view sees them.</p>{''.join(shown)}"
+    return f"<h2>Clips</h2><p>Spread evenly over all clips, as the centre view sees them.</p>{''.join(shown)}"
 
 
-def classes(summary: Summary) -> str:
-    """Return the videos by class."""
+def classes_section(summary: Summary) -> str:
+    """Return the number of videos by class."""
     rows = sorted(summary.classes.items(), key=lambda item: item[0].lower())
     return (
-        f"<h2>Classes</h2><details {'open' if len(rows) <= CLASSES_OPEN else ''}>"
-        f"<summary>{len(rows)} classes</summary>{table(('class', 'videos'), rows)}</details>"
+        f"<h2>Classes</h2><details {'open' if len(rows) <= MAX_OPEN_CLASSES else ''}>"
+        f"<summary>{len(rows)} classes</summary>{html_table(('class', 'videos'), rows)}</details>"
     )
 
 
-def bytes_and_time(shards: ShardSet, summary: Summary) -> str:
-    """Return what takes the bytes, how long the videos play, and when the files were written."""
+def storage_section(shards: ShardSet, summary: Summary) -> str:
+    """Return the sizes of the parts of shards, the duration of the videos, and the dates of the files."""
     meanings = {column.path: column.meaning for column in COLUMNS}
     rows = [
-        (path, size_text(size), f"{size / max(1, summary.bytes):.1%}", meanings[path])
+        (path, format_bytes(size), f"{size / max(1, summary.bytes):.1%}", meanings[path])
         for path, size in summary.parts.most_common(8)
     ]
     first, last = (datetime.fromtimestamp(time, UTC) for time in summary.finished)
-    clip_bytes = size_text(round(summary.bytes / max(1, len(shards))))
-    words = (
-        f"{size_text(summary.bytes)} in all, {clip_bytes} a clip. {summary.frames:,} frames were decoded, "
-        f"which play for {summary.seconds / 3600:.2f} hours. The files were written between "
+    clip_bytes = format_bytes(round(summary.bytes / max(1, len(shards))))
+    text = (
+        f"{format_bytes(summary.bytes)} in all, {clip_bytes} per clip. {summary.frames:,} frames were "
+        f"decoded, which play for {summary.seconds / 3600:.2f} hours. The files were written between "
         f"{first:%Y-%m-%d %H:%M} and {last:%Y-%m-%d %H:%M} UTC, by the dates of the files "
         "(the shards themselves hold no clock)."
     )
-    heads = ("data set", "size", "share", "what it is")
-    return f"<h2>Bytes and time</h2><p>{words}</p>{table(heads, rows)}"
+    heads = ("data set", "size", "share", "meaning")
+    return f"<h2>Bytes and time</h2><p>{text}</p>{html_table(heads, rows)}"
 
 
-def configuration(shards: ShardSet, summary: Summary) -> str:
-    """Return the options the shards were made with, and the versions of what made them."""
+def configuration_section(shards: ShardSet, summary: Summary) -> str:
+    """Return the options and the versions that the shards were made with."""
     options: list[tuple[str, Any]] = [(n, printable(str(v))) for n, v in sorted(shards.config.items())]
     versions = [(printable(n), printable(str(v))) for n, v in sorted(summary.versions.items())]
     return (
-        f'<h2>Configuration</h2><div class="wide"><div>{table(("option", "value"), options)}</div>'
-        f"<div>{table(('made with', 'version'), versions)}</div></div>"
+        f'<h2>Configuration</h2><div class="wide"><div>{html_table(("option", "value"), options)}</div>'
+        f"<div>{html_table(('made with', 'version'), versions)}</div></div>"
     )

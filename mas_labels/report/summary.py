@@ -1,4 +1,4 @@
-"""A set of shards in numbers, read shard by shard: what is kept does not grow with the clips."""
+"""Statistics of a set of shards, gathered shard by shard in memory that does not grow with the clips."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mas_labels.labels.label_counts import LabelCounts
 from mas_labels.names import printable
 from mas_labels.plan.completeness import planned_counts
 from mas_labels.report.examples import ExamplePicker
-from mas_labels.report.letterbox import LOOKED_AT, is_letterboxed, read_some_frames
+from mas_labels.report.letterbox import SAMPLED_FRAMES, is_letterboxed, read_some_frames
 from mas_labels.report.stability import LabelStability
 from mas_labels.shards.columns import mean_motion
 from mas_labels.shards.reader import Shard
@@ -21,47 +21,48 @@ from mas_labels.shards.shard_set import ShardSet
 from mas_labels.shards.tables import Failure, read_failures
 
 FAILURES_SHOWN: Final = 50
-"""Failures that are listed; all of them are counted."""
+"""Maximum number of failures that are listed; all of them are counted."""
 CLIPS_SHOWN: Final = 8
-"""Motionless, letterboxed and liveliest clips that are shown."""
-MAX_BOXES: Final = 2000
-"""Clips whose frames are searched for dark bars: of more, as many evenly spread ones."""
+"""Maximum number of clips that are shown of each kind: motionless, letterboxed, most motion."""
+MAX_SEARCHED: Final = 2000
+"""Maximum number of clips that are searched for dark bars, spread evenly over all."""
 MOTION_EDGES: Final[tuple[float, ...]] = tuple(float(10 ** (exponent / 4)) for exponent in range(-16, 5))
-"""Edges in pixels of the bins of motion magnitude, four a factor of ten; the outer bins hold all beyond."""
+"""Edges in pixels of the bins of motion magnitude, four per decade; the outer bins hold all values beyond."""
 
 
 @dataclass
 class Summary:
-    """What a set of shards holds, in numbers.
+    """Statistics of a set of shards.
 
     Attributes
     ----------
     bytes, parts
-        Size of all shards, and of each data set in them.
+        Size of all shards, and of each data set (table or array) in them.
     finished
-        When the first and the last file was written, seconds since 1970; shards themselves hold no clock.
+        When the first and the last file was written, in seconds since 1970, by the dates of the files.
     planned
-        Shards of the whole plan; more than there are if a run is not finished.
+        Number of shards of the whole plan; more than there are if a run is not finished.
     motionless, motionless_clips
-        Clips whose flow fields have no motion boundary at all (None where motion is not stored), the first.
+        Number of clips whose flow fields have no motion boundary at all (None if motion is not stored), and
+        the first few of them.
     motion
-        (20,) int64: clips by mean magnitude of motion boundaries, in the bins of `MOTION_EDGES`.
+        (20,) int64: number of clips by mean magnitude of motion boundaries, in the bins of `MOTION_EDGES`.
     liveliest
-        (magnitude, clip) of the few clips with most, most first.
+        (magnitude, clip) of the few clips with the largest magnitude, in descending order.
     searched, letterboxed, letterboxed_clips
-        Clips that were searched for dark bars, that have some, the first few of these.
+        Number of clips that were searched for dark bars, of those that have some, and the first few of these.
     counts
         How often each label has each value, over all views of all clips.
     stability
         How often the centre view's labels are those of near views, and of the video's next clip.
     examples
-        A clip for each value of each label.
+        One clip for each value of each label.
     classes, frames, seconds
-        Videos with clips by class; frames decoded, and how long they play.
+        Number of videos with clips by class; number of decoded frames, and their duration.
     failures, first_failures
-        Videos that could not be used by (stage, code); the first few.
+        Number of failed videos by (stage, code); the first few of them.
     versions
-        What made the shards.
+        Versions of the programs that made the shards.
     """
 
     bytes: int = 0
@@ -87,12 +88,12 @@ class Summary:
 
 
 def summarise(shards: ShardSet) -> Summary:
-    """Read what the page counts, shard by shard.
+    """Gather the statistics, shard by shard.
 
     Raises
     ------
     ShardError
-        A shard is damaged, or holds a label out of its range.
+        If a shard is corrupt, or holds a label out of range.
     """
     summary = Summary()
     summary.counts.of_clips = len(shards)
@@ -106,7 +107,7 @@ def summarise(shards: ShardSet) -> Summary:
         summary.versions.update(shard.versions)
         _add_videos(summary, shard)
         _add_motion(summary, shard, start)
-        _add_boxes(summary, shards, shard, start)
+        _add_dark_bars(summary, shards, shard, start)
         if shards.has_labels:
             labels = shard.read("clips/labels")
             summary.counts.add(labels, shard.path)
@@ -119,7 +120,7 @@ def summarise(shards: ShardSet) -> Summary:
 
 
 def _add_videos(summary: Summary, shard: Shard) -> None:
-    """Count videos, used and failed."""
+    """Count the used and the failed videos of a shard."""
     classes = [printable(name) for name in shard.class_names]
     for index, videos in zip(*np.unique(shard.read_class_indices(), return_counts=True), strict=True):
         summary.classes[classes[index] if index >= 0 else "no class"] += int(videos)
@@ -133,12 +134,12 @@ def _add_videos(summary: Summary, shard: Shard) -> None:
 
 
 def _add_motion(summary: Summary, shard: Shard, start: int) -> None:
-    """Count clips by motion, and note those with none and with most."""
+    """Count the clips of a shard by motion; keep those without any and those with most."""
     if "clips/motion" not in shard:
         return
-    still = np.flatnonzero((shard.read("clips/motion") == 0).all(axis=(1, 2)))
-    summary.motionless = (summary.motionless or 0) + len(still)
-    summary.motionless_clips += (start + still[: CLIPS_SHOWN - len(summary.motionless_clips)]).tolist()
+    motionless = np.flatnonzero((shard.read("clips/motion") == 0).all(axis=(1, 2)))
+    summary.motionless = (summary.motionless or 0) + len(motionless)
+    summary.motionless_clips += (start + motionless[: CLIPS_SHOWN - len(summary.motionless_clips)]).tolist()
     motion = mean_motion(shard)
     # in double precision: the lowest edge is less than itself in single
     bounded = np.clip(motion.astype(np.float64), MOTION_EDGES[0], MOTION_EDGES[-1])
@@ -147,11 +148,11 @@ def _add_motion(summary: Summary, shard: Shard, start: int) -> None:
     summary.liveliest = sorted([*summary.liveliest, *here], reverse=True)[:CLIPS_SHOWN]
 
 
-def _add_boxes(summary: Summary, shards: ShardSet, shard: Shard, start: int) -> None:
+def _add_dark_bars(summary: Summary, shards: ShardSet, shard: Shard, start: int) -> None:
     """Search some clips of a shard for dark bars."""
-    every = max(1, -(-len(shards) // MAX_BOXES))
+    every = max(1, -(-len(shards) // MAX_SEARCHED))
     for clip in range(-start % every, len(shard), every):
         summary.searched += 1
-        if is_letterboxed(read_some_frames(shard, clip, LOOKED_AT)):
+        if is_letterboxed(read_some_frames(shard, clip, SAMPLED_FRAMES)):
             summary.letterboxed += 1
             summary.letterboxed_clips += [start + clip][: CLIPS_SHOWN - len(summary.letterboxed_clips)]

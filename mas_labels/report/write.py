@@ -1,4 +1,4 @@
-"""One page about a set of shards, about a training run, or both: a single HTML file that opens offline."""
+"""Writes the page about a set of shards, a training run, or both: one HTML file that opens offline."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def write_report(
     out_path
         The HTML file; replaced if it exists.
     run_dir
-        Folder of a training run, for its curves, its R^2 a label, and what `mas-eval` left in it.
+        Folder of a training run: its curves, R^2 of each label, and the results of `mas-eval` in it.
     results
         More folders with results and pictures of `mas-eval`.
 
     Raises
     ------
     ConfigError
-        There is nothing to write about, or the page cannot be written.
+        If neither shards nor a run are given, or the page cannot be written.
     DatasetError
-        `run_dir` has no metrics, or a result is damaged.
+        If `run_dir` has no metrics, or a result is corrupt.
     MissingDependencyError
-        matplotlib is not installed.
+        If matplotlib is not installed.
     ShardError
-        A shard is damaged.
+        If a shard is corrupt.
     """
     if shards is None and run_dir is None:
         raise ConfigError("nothing to report: name shards, or a training run (--run), or both")
@@ -54,34 +54,34 @@ def write_report(
     out_path = Path(out_path)
     try:
         with atomic_path(out_path) as hidden:
-            hidden.touch()  # the answer to a wrong place comes before the work
-            hidden.write_text(_text(shards, run, run_dir), encoding="utf-8")
+            hidden.touch()  # a path that cannot be written shows before the work
+            hidden.write_text(_page_text(shards, run, run_dir), encoding="utf-8")
     except OSError as error:
         raise ConfigError(
             f"cannot write the page {out_path}: {reason_of(error)}. Give a writable place"
         ) from error
 
 
-def _text(shards: ShardSet | None, run: list[str], run_dir: Path | None) -> str:
+def _page_text(shards: ShardSet | None, run: list[str], run_dir: Path | None) -> str:
     """Return the whole page."""
     if shards is None:
         title = f"Training run {printable(Path(run_dir or '').resolve().name)}"
         return page(title, [f"<h1>{html.escape(title)}</h1>", *run])
     new_figure((1, 1))  # a missing matplotlib shows before the work
-    summary, title = summarise(shards), shard_sections.title_of(shards)
+    summary, title = summarise(shards), shard_sections.page_title(shards)
     return page(
         title,
         [
-            shard_sections.head(title, shards, summary),
+            shard_sections.overview_section(title, shards, summary),
             *run,
-            shard_sections.failures(summary),
-            shard_sections.motion(shards, summary),
-            shard_sections.distributions(shards, summary),
+            shard_sections.failures_section(summary),
+            shard_sections.motion_section(shards, summary),
+            shard_sections.labels_section(shards, summary),
             stability_section(summary.stability),
-            shard_sections.letterboxes(shards, summary),
-            shard_sections.pictures(shards, summary),
-            shard_sections.classes(summary),
-            shard_sections.bytes_and_time(shards, summary),
-            shard_sections.configuration(shards, summary),
+            shard_sections.dark_bars_section(shards, summary),
+            shard_sections.clips_section(shards, summary),
+            shard_sections.classes_section(summary),
+            shard_sections.storage_section(shards, summary),
+            shard_sections.configuration_section(shards, summary),
         ],
     )

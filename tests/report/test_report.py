@@ -17,7 +17,7 @@ from mas_labels.labels.label_counts import LabelCounts
 from mas_labels.report import write_report
 from mas_labels.report.charts import _ticks, bar_chart, histogram_chart, line_chart, score_chart
 from mas_labels.report.letterbox import dark_bars, is_letterboxed, read_some_frames
-from mas_labels.report.page import table
+from mas_labels.report.page import html_table
 from mas_labels.report.run_sections import PNG
 from mas_labels.report.summary import summarise
 from mas_labels.schema import LABEL_NAMES, LABELS
@@ -290,6 +290,6 @@ def test_a_page_about_a_run_alone(tmp_path: Path) -> None:
 
 
 def test_texts_in_tables_are_escaped() -> None:
-    text = table(("name", "count"), [("<b>.avi", 1200)])
+    text = html_table(("name", "count"), [("<b>.avi", 1200)])
     assert "<td>&lt;b&gt;.avi</td>" in text
     assert '<td class="number">1,200</td>' in text and '<th class="number">count</th>' in text

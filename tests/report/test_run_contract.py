@@ -29,5 +29,5 @@ def test_tables_and_results_of_the_trainer_are_read(tmp_path: Path) -> None:
     result = Result("retrieval", "ucf101", "test1", figures, {"kind": "checkpoint"}, 4, 8, [], "mas-eval")
     save_result(result, tmp_path / "retrieval.json")
     page = "".join(run_sections(tmp_path))
-    for text in ("7 steps", "The last row: 7 clips a second", "mean label gives 7", "at step 7", "0.2500"):
+    for text in ("7 steps", "The last row: 7 clips per second", "mean label gives 7", "at step 7", "0.2500"):
         assert text in page

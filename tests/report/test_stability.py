@@ -1,11 +1,11 @@
-"""How steady labels are, counted by hand and against a loop."""
+"""Stability of labels, counted by hand and against a loop."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from mas_labels.report.stability import TURNED_NAMES, LabelStability, stability_section
+from mas_labels.report.stability import ORIENTATION_NAMES, LabelStability, stability_section
 from mas_labels.schema import LABEL_MAX, LABEL_NAMES
 
 VIEWS = np.array([[8, 29, 0], [8, 29, 1], [0, 37, 0], [16, 29, 0], [8, 12, 0]], np.int16)
@@ -22,15 +22,15 @@ def test_pairs_are_counted_by_hand() -> None:
     assert (found.near_pairs, found.next_pairs) == (6, 1)
     assert found.near_same[uo] == 1 + 2 and found.near_same[0] == 6  # the second clip's views are all 1
     assert found.next_same[uo] == 0 and found.next_same[0] == 1
-    assert found.turned[TURNED_NAMES.index("grid_uo")].tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
-    assert found.turned_by()[TURNED_NAMES.index("grid_uo")].tolist() == [0, 1, 0, 0, 0]
+    assert found.turned[ORIENTATION_NAMES.index("grid_uo")].tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
+    assert found.turned_by()[ORIENTATION_NAMES.index("grid_uo")].tolist() == [0, 1, 0, 0, 0]
     assert found.by_chance[uo] == pytest.approx(1 / 3) and found.by_chance[0] == 1
 
 
 def test_shards_add_up_to_what_a_loop_finds() -> None:
     rng = np.random.default_rng(0)
     found, near, following, turned, pairs = LabelStability(), 0, 0, [0] * 5, 0
-    place, row = LABEL_NAMES.index("rings_vo"), TURNED_NAMES.index("rings_vo")
+    place, row = LABEL_NAMES.index("rings_vo"), ORIENTATION_NAMES.index("rings_vo")
     for _ in range(3):
         labels = rng.integers(0, np.array(LABEL_MAX) + 1, (20, 5, 27)).astype(np.uint8)
         videos = np.sort(rng.integers(0, 4, 20))
