@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from mas_labels.names import fold_name, match_names
     from mas_labels.shards.clip import Clip
     from mas_labels.shards.paths import find_shards
-    from mas_labels.shards.pool import ShardPool
     from mas_labels.shards.reader import Shard
     from mas_labels.shards.selection import ClipSelection, spread_evenly
     from mas_labels.shards.shard_set import ShardSet, open_shards
@@ -23,7 +22,6 @@ else:
             "ClipSelection": "mas_labels.shards.selection",
             "Failure": "mas_labels.shards.tables",
             "Shard": "mas_labels.shards.reader",
-            "ShardPool": "mas_labels.shards.pool",
             "ShardSet": "mas_labels.shards.shard_set",
             "Video": "mas_labels.shards.tables",
             "fold_name": "mas_labels.names",
@@ -40,7 +38,6 @@ __all__ = [
     "ClipSelection",
     "Failure",
     "Shard",
-    "ShardPool",
     "ShardSet",
     "Video",
     "find_shards",
