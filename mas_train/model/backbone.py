@@ -1,4 +1,4 @@
-"""What a backbone is: the part of the network that is kept after pre-training."""
+"""Interface of backbones: the part of the network that is kept after pre-training."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 
 class Backbone(nn.Module, ABC):
-    """Turns views into feature maps and feature vectors.
+    """A network from views to feature maps and feature vectors.
 
     Attributes
     ----------
     feature_channels : int
-        Channels of the maps `features` returns.
+        Channels of the feature maps that `features` returns.
     output_features : int
         Length of the vector `forward` returns for each clip.
     """
@@ -24,7 +24,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def features(self, clips: Tensor) -> Tensor:
-        """Activations of the last convolution, after its ReLU.
+        """Compute the activations of the last convolution, after its ReLU.
 
         Parameters
         ----------
@@ -38,12 +38,12 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def pool(self, maps: Tensor) -> Tensor:
-        """The last pooling, before the fully connected layers.
+        """Apply the last pooling, before the fully connected layers.
 
         Parameters
         ----------
         maps : Tensor
-            What `features` returns.
+            Feature maps, as `features` returns them.
 
         Returns
         -------
@@ -51,7 +51,7 @@ class Backbone(nn.Module, ABC):
         """
 
     def forward(self, clips: Tensor) -> Tensor:
-        """What the fully connected layers see of each clip.
+        """Compute the feature vector of each clip, the input of the fully connected layers.
 
         Parameters
         ----------

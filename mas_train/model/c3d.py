@@ -2,7 +2,7 @@
 
 Notes
 -----
-What the paper leaves open, and what is taken here:
+What the paper leaves open, and the choice made here:
 
 - *The last pooling.* 7 rows and columns do not halve. C3D's own framework (Caffe) rounds the size of a pooled
   map up, and the authors' released code pads to the same effect: 7 becomes 4, so 256 x 1 x 4 x 4 = 4096
@@ -12,7 +12,7 @@ What the paper leaves open, and what is taken here:
 - *Narrower models.* `width` is no part of the paper. A layer with fewer inputs would pass on a weaker signal,
   so its weights are drawn wider by the square root of the ratio, which keeps the signal's variance.
 - *A smaller input.* `input_stride` 2 is no part of the paper: every second frame, means of 2 x 2 pixels, an
-  eighth of the work. What moves, moves as many pixels a frame as before.
+  eighth of the work. Frame rate and resolution are halved, so motion keeps its pixels per frame.
 - *Batch norm* and the *large* C3D of eight convolutions (Tran et al., section 3.3) are no part of the paper;
   the second release of its authors' code has both. Batch norm stands between convolution and ReLU.
 """
@@ -35,7 +35,7 @@ STAGES: Final = {
 }
 """Channels of the convolutions before each pooling, at `width` 1."""
 CONV_STD: Final = 0.01
-"""Standard deviation of the convolutions' first weights (authors' released code)."""
+"""Standard deviation of the convolutions' initial weights (authors' released code)."""
 POOLED_POSITIONS: Final = 1 * 4 * 4
 """Positions left after the last pooling: 1 time step, 4 rows, 4 columns."""
 STRIDED_POSITIONS: Final = {1: POOLED_POSITIONS, 2: 1 * 2 * 2}
@@ -63,7 +63,7 @@ class C3D(Backbone):
     Raises
     ------
     ConfigError
-        If `width` leaves a layer without channels, or there is no such stride.
+        If `width` leaves a layer without channels, or `input_stride` is no key of `STRIDED_POSITIONS`.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class C3D(Backbone):
             _initialise(conv, full_inputs, initialisation)
 
     def _stage(self, number: int, maps: Tensor) -> Tensor:
-        """Convolutions of one stage, each with its batch norm, if any, and its ReLU."""
+        """Apply the convolutions of one stage, each followed by batch norm, if any, and ReLU."""
         for layer in self._stages[number]:
             maps = self.convs[layer](maps)
             maps = self.norms[layer](maps) if self.norms else maps
@@ -101,7 +101,7 @@ class C3D(Backbone):
         return maps
 
     def features(self, clips: Tensor) -> Tensor:
-        """Activations of the last convolution, after its ReLU (`Backbone.features`).
+        """Compute the activations of the last convolution, after its ReLU (`Backbone.features`).
 
         Returns
         -------
@@ -123,12 +123,12 @@ class C3D(Backbone):
         return self._stage(4, maps)  # (B, 256, 2, 7, 7)
 
     def pool(self, maps: Tensor) -> Tensor:
-        """The last pooling: (B, 256, 2, 7, 7) to (B, 256, 1, 4, 4)."""
+        """Apply the last pooling, from (B, 256, 2, 7, 7) to (B, 256, 1, 4, 4) (`Backbone.pool`)."""
         return functional.max_pool3d(maps, 2, ceil_mode=True)
 
 
 def _initialise(conv: nn.Conv3d, full_inputs: int, initialisation: str) -> None:
-    """Draw first weights; `CONV_STD` holds for a layer with `full_inputs` input channels."""
+    """Draw random weights; `CONV_STD` is the deviation for a layer with `full_inputs` input channels."""
     if initialisation == "he":
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     else:

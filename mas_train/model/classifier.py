@@ -1,4 +1,4 @@
-"""The network that fine-tuning trains: the backbone and fresh fully connected layers."""
+"""The network for fine-tuning: a backbone and randomly initialised fully connected layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mas_train.recipe import Recipe
 
 
 class Classifier(nn.Module):
-    """A backbone with an output for each class.
+    """A backbone and a head with one output per class.
 
     Parameters
     ----------
@@ -22,12 +22,13 @@ class Classifier(nn.Module):
     recipe
         `fc_width` and `dropout` of the fully connected layers.
     frozen
-        Keep the backbone's weights, and put one linear layer on its features (a linear probe).
+        Keep the backbone's weights fixed, and train one linear layer on its features (a linear probe).
 
     Notes
     -----
     The three fully connected layers (paper, section 4.1) are those of a branch of the pretext network, the
-    output layer having one output a class. The paper does not tell their initialisation: it is the branch's.
+    output layer having one output per class. The paper does not state their initialisation; it is that of the
+    branch.
     """
 
     def __init__(self, backbone: Backbone, classes: int, recipe: Recipe, frozen: bool) -> None:
@@ -43,7 +44,7 @@ class Classifier(nn.Module):
         backbone.requires_grad_(not frozen)
 
     def train(self, mode: bool = True) -> Classifier:
-        """Set training mode; a frozen backbone stays as in evaluation, its running statistics too."""
+        """Set training mode; a frozen backbone stays in evaluation mode, with fixed running statistics."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
@@ -59,12 +60,12 @@ class Classifier(nn.Module):
         Returns
         -------
         Tensor, shape (B, classes)
-            Before the softmax.
+            Logits.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features = self.backbone(clips)  # (B, 4096)
         return self.head(features)
 
     def probabilities(self, clips: Tensor) -> Tensor:
-        """Softmax of `forward`: (B, classes), each row sums to 1."""
+        """Compute the probability of each class, (B, classes): the softmax of `forward`."""
         return torch.softmax(self.forward(clips).float(), dim=1)

@@ -2,13 +2,13 @@
 
 Notes
 -----
-What the paper leaves open, and what is taken here:
+What the paper leaves open, and the choice made here:
 
 - *Width of the fully connected layers.* "Two fully connected layers are used similarly to the original C3D
   model": the small C3D that the paper names has 2048 outputs in each (Tran et al., ICCV 2015, section 3.2),
   and so has the authors' released code. 2048 is the default; the 4096 of the larger C3D is an option.
-- *Dropout.* C3D trains with 0.5; the authors' released code pre-trains without. The default is 0, because a
-  regression of raw numbers has its targets' scale disturbed by dropout; a rate is an option.
+- *Dropout.* C3D trains with 0.5; the authors' released code pre-trains without. The default is 0, because
+  dropout disturbs the scale of a regression of raw numbers; a rate is an option.
 - *Initialisation.* As in the authors' released code: fully connected weights from N(0, 0.005) with biases of
   1, output weights from N(0, 0.01) with biases of 0. Narrower layers are drawn wider, as in
   `mas_train.model.c3d`. ``he`` draws the hidden layers as He et al. do; the output layer stays.
@@ -36,7 +36,7 @@ FC_WIDTH: Final = 2048
 FC_STD: Final = 0.005
 FC_BIAS: Final = 1.0
 OUTPUT_STD: Final = 0.01
-"""First weights and biases of the authors' released code."""
+"""Initial weights and biases of the authors' released code."""
 
 
 class Predictions(NamedTuple):
@@ -49,7 +49,7 @@ class Predictions(NamedTuple):
 
 
 def _linear(inputs: int, outputs: int, std: float, bias: float, full_inputs: int) -> nn.Linear:
-    """A linear layer with normal weights; `std` holds for a layer with `full_inputs` inputs."""
+    """Make a linear layer with normal weights, of deviation `std` if it had `full_inputs` inputs."""
     layer = nn.Linear(inputs, outputs)
     nn.init.normal_(layer.weight, std=std * math.sqrt(full_inputs / inputs))
     nn.init.constant_(layer.bias, bias)
@@ -57,14 +57,14 @@ def _linear(inputs: int, outputs: int, std: float, bias: float, full_inputs: int
 
 
 class RegressionBranch(nn.Module):
-    """Two fully connected layers with ReLU and dropout, and an output layer without.
+    """Two fully connected layers, each with ReLU and dropout, and a linear output layer.
 
     Parameters
     ----------
     inputs
         Features of the backbone.
     outputs
-        Labels to regress: 14 or 13.
+        Outputs of the branch: 14 or 13 labels in the paper.
     fc_width
         Outputs of each of the two hidden layers.
     dropout
@@ -114,7 +114,7 @@ class PretextModel(nn.Module):
     fc_width, dropout, initialisation
         See `RegressionBranch`.
     motion_outputs, appearance_outputs
-        Of each branch; 0 for no branch.
+        Outputs of each branch; 0 for no branch.
     """
 
     def __init__(
@@ -145,18 +145,18 @@ class PretextModel(nn.Module):
         Returns
         -------
         Predictions
-            A branch that is not there predicts nothing: shape (B, 0).
+            Shape (B, 0) for a missing branch.
         """
         features = self.backbone(clips)  # (B, 4096)
-        nothing = features[:, :0]
+        empty = features[:, :0]
         return Predictions(
-            self.motion(features) if self.motion is not None else nothing,
-            self.appearance(features) if self.appearance is not None else nothing,
+            self.motion(features) if self.motion is not None else empty,
+            self.appearance(features) if self.appearance is not None else empty,
         )
 
 
 def make_model(recipe: Recipe, code: TargetCode) -> PretextModel:
-    """Build the network a recipe asks for, with first weights drawn from torch's generator.
+    """Build the network of a recipe, with weights drawn from torch's global generator.
 
     Raises
     ------

@@ -1,8 +1,9 @@
-"""The loss of both branches (paper, section 3.4) and what predicting the mean label would give.
+"""The loss of both branches (paper, section 3.4), and its baseline: always predicting the mean label.
 
-With raw targets, as in the paper, a label's mean squared error weighs with the square of its range: block
-numbers of the grid (1 to 16) count more than those of the rings (1 to 4). `mas_train.model.targets` has the
-other ways to code a label.
+The loss is the mean over clips and labels of what `BranchCode.losses` gives for each: by default, as in the
+paper, the squared error of the raw label. A label then counts with the square of its range: block numbers of
+the grid (1 to 16) weigh more than those of the rings (1 to 4). `mas_train.model.targets` has alternatives:
+standardised numbers, and sine and cosine or classes for orientations.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from mas_train.model.targets import VALUES, BranchCode, TargetCode
 
 
 class Losses(NamedTuple):
-    """Means over clips and labels; each a scalar. Squared label units, if targets are raw numbers.
+    """Mean losses over clips and labels, each a scalar; in squared label units if targets are raw.
 
-    A kind of label of which none is trained has the loss 0.
+    The loss of a branch without labels is 0.
     """
 
     motion: Tensor
@@ -36,16 +37,16 @@ def pretext_loss(
     motion_weight: float = 1.0,
     appearance_weight: float = 1.0,
 ) -> Losses:
-    """Mean squared error of both branches (of classes: cross-entropy).
+    """Compute the loss of both branches and their weighted sum.
 
     Parameters
     ----------
     predictions
-        Shapes (B, 14) and (B, 13), or as many outputs as `code` says.
+        Shapes (B, 14) and (B, 13), or as many outputs as the branches of `code` have.
     labels : Tensor, shape (B, 27), any real dtype
         Labels of the views drawn.
     code
-        Which labels are trained, and as what.
+        The trained labels and their coding.
     motion_weight, appearance_weight
         Weights in the total.
 
@@ -59,21 +60,21 @@ def pretext_loss(
 
 
 def _mean(losses: Tensor) -> Tensor:
-    """Mean of all elements, 0 if there are none."""
+    """Return the mean of all elements, 0 if there are none."""
     return losses.sum() / max(losses.numel(), 1)
 
 
 def constant_losses(branch: BranchCode, constant: Tensor, counts: Tensor) -> Tensor:
-    """Loss of each label if every clip were given the same outputs.
+    """Compute the loss of each label for a constant prediction.
 
     Parameters
     ----------
     branch
         Code of the labels.
     constant : Tensor, shape (outputs,)
-        What is predicted, such as `BranchCode.best_constant` of the training labels.
+        The prediction, such as `BranchCode.best_constant` of the training labels.
     counts : Tensor, shape (17, 27), int64
-        The labels it is compared with (`mas_train.model.targets.count_label_values`).
+        Counts of the labels it is compared with (`mas_train.model.targets.count_label_values`).
 
     Returns
     -------
@@ -88,16 +89,17 @@ def constant_losses(branch: BranchCode, constant: Tensor, counts: Tensor) -> Ten
 def mean_label_losses(
     code: TargetCode, counts: Tensor, motion_weight: float = 1.0, appearance_weight: float = 1.0
 ) -> Losses:
-    """Losses of the best constant prediction: the mean of each label over all clips and all their views.
+    """Compute the losses of the best constant prediction, the baseline of pre-training.
 
-    A network that has learnt anything from its input is below these.
+    For raw targets it is the mean of each label over all clips and views. A network that has learnt anything
+    from its input is below these losses.
 
     Parameters
     ----------
     code
-        Which labels are trained, and as what.
+        The trained labels and their coding.
     counts : Tensor, shape (17, 27), int64
-        `mas_train.model.targets.count_label_values` of the training clips.
+        Label counts of the training clips (`mas_train.model.targets.count_label_values`).
     motion_weight, appearance_weight
         As in `pretext_loss`.
 

@@ -1,12 +1,13 @@
-"""How labels become numbers to predict, how far predictions are from them, and the way back to labels.
+"""Coding of labels as prediction targets, the loss of predictions, and decoding of predictions to labels.
 
-One label is one regressed number in the paper. Here an orientation may also be two (sine and cosine of its
-bin's middle) or eight (a score a bin), and every regressed number may be standardised.
+In the paper each label is one regressed number. Here an orientation may also be coded as two numbers (sine
+and cosine of the middle of its bin) or as eight class scores, and every regressed number may be
+standardised.
 
 Notes
 -----
 - The paper regresses raw numbers, orientations among them, though bins 8 and 1 are neighbours on the circle;
-  ``number`` and ``raw`` are that, and the presets' choice. The other codes are no part of the paper.
+  ``number`` and ``raw`` are that, and the presets' choice. The other codings are not in the paper.
 - An orientation of 0 (a motionless grid under the convention ``authors``) counts as bin 1 in ``sin-cos`` and
   ``classes``: the rule of the convention ``paper`` for motionless clips.
 """
@@ -28,33 +29,33 @@ from mas_labels.schema import LABEL_MAX, LABEL_NAMES, LABELS, MOTION_NAMES, ORIE
 from mas_train.recipe import TARGETS, Recipe, is_orientation
 
 VALUES: Final = max(LABEL_MAX) + 1
-"""Values a label may have: 0 to 16."""
+"""Number of values of a label, 0 to 16."""
 
 
 def count_label_values(view_labels: Iterable[NDArray[np.uint8]]) -> Tensor:
-    """Count how often each label has each value, over all clips and all their views.
+    """Count the values of each label over all clips and views.
 
     Parameters
     ----------
     view_labels : iterable of ndarray, shape (V, 27) or (n, V, 27), uint8
-        Read once and not kept.
+        Blocks of labels; iterated once.
 
     Returns
     -------
     Tensor, shape (17, 27), int64
-        Row is the value, column the label.
+        Row: the value; column: the label.
 
     Raises
     ------
     DatasetError
-        If there are no labels, or one is larger than any label can be.
+        If there are no labels, or one is out of range.
     """
     counts = np.zeros(VALUES * LABELS, np.int64)
     for labels in view_labels:
         rows = labels.reshape(-1, LABELS)
         if np.any(rows > LABEL_MAX):
             name = LABEL_NAMES[int(np.argmax((rows > LABEL_MAX).any(axis=0)))]
-            raise DatasetError(f"a label {name} is larger than it can be: label the videos again")
+            raise DatasetError(f"a label {name} is out of range: label the videos again")
         cells = rows.astype(np.int64) * LABELS + np.arange(LABELS)
         counts += np.bincount(cells.ravel(), minlength=VALUES * LABELS)
     if not counts.any():
@@ -63,14 +64,14 @@ def count_label_values(view_labels: Iterable[NDArray[np.uint8]]) -> Tensor:
 
 
 class BranchCode(nn.Module):
-    """Code of the labels one branch predicts.
+    """Coding of the labels of one branch.
 
     A branch's outputs are, in this order: regressed numbers, sines, cosines, scores of classes.
 
     Parameters
     ----------
     names
-        Labels, a selection of `mas_labels.schema.LABEL_NAMES` in that order; may be empty.
+        The branch's labels, a subset of `mas_labels.schema.LABEL_NAMES` in that order; may be empty.
     orientation
         One of `mas_train.recipe.ORIENTATION_CODES`.
 
@@ -78,11 +79,11 @@ class BranchCode(nn.Module):
     ----------
     names : tuple of str
     columns : Tensor, shape (n,), int64
-        Their places among the 27 labels.
+        Their indices among the 27 labels.
     outputs : int
-        Numbers the branch predicts.
+        Number of outputs of the branch.
     mean, deviation : Tensor, shape (regressed outputs,)
-        Subtracted from each regressed number, and what it is divided by; 0 and 1 for raw targets.
+        Mean and standard deviation of each regressed number; 0 and 1 for raw targets.
     """
 
     def __init__(self, names: Sequence[str], orientation: str = "number") -> None:
@@ -111,9 +112,9 @@ class BranchCode(nn.Module):
         self.register_buffer("deviation", torch.ones(self.regressed))
 
     def standardise(self, counts: Tensor) -> None:
-        """Take mean and deviation of the regressed numbers from `count_label_values`' table.
+        """Set mean and deviation of the regressed numbers from the table of `count_label_values`.
 
-        A number that is always the same keeps its deviation of 1.
+        The deviation of a number that never changes is 1.
         """
         values = torch.arange(VALUES)[:, None].expand(VALUES, LABELS)
         shares = self._regressed_shares(counts)  # (17, regressed)
@@ -124,24 +125,25 @@ class BranchCode(nn.Module):
         self.deviation.copy_(torch.where(variance > 0, variance.sqrt(), 1.0))
 
     def _regressed_shares(self, counts: Tensor) -> Tensor:
-        """Share of each value of the label behind each regressed number: (17, regressed), float64."""
+        """Return the distribution of the label behind each regressed number, (17, regressed), float64."""
         shares = counts.double() / counts.sum(dim=0)
         coded = self._in_coded_order(shares)  # (17, n)
         paired = coded[:, self.numbers : self.numbers + self.pairs]
         return torch.cat([coded[:, : self.numbers], paired, paired], dim=1)
 
     def _in_coded_order(self, labels: Tensor) -> Tensor:
+        """Select the columns of the branch's labels, plain numbers first: (B, 27) to (B, n)."""
         return labels[:, self.columns[self.coded_order]]
 
     def _raw_targets(self, labels: Tensor) -> Tensor:
-        """Regressed numbers of labels (B, 27), before scaling: (B, regressed), float32."""
+        """Return the regressed numbers of labels (B, 27) before scaling, (B, regressed), float32."""
         coded = self._in_coded_order(labels).float()
         paired = coded[:, self.numbers : self.numbers + self.pairs]
         angles = (paired.clamp(1, ORIENTATIONS) - 0.5) * (2 * math.pi / ORIENTATIONS)
         return torch.cat([coded[:, : self.numbers], angles.sin(), angles.cos()], dim=1)
 
     def encode(self, labels: Tensor) -> Tensor:
-        """Regressed numbers to aim at.
+        """Encode labels as the targets of the regressed numbers.
 
         Parameters
         ----------
@@ -154,9 +156,9 @@ class BranchCode(nn.Module):
         return (self._raw_targets(labels) - self.mean) / self.deviation
 
     def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Loss of each clip and each label.
+        """Compute the loss of each clip and each label.
 
-        Squared error of a number; the mean of two for sine and cosine; cross-entropy (nats) of classes.
+        Squared error of a number; mean of two for sine and cosine; cross-entropy (nats) of classes.
 
         Parameters
         ----------
@@ -176,7 +178,7 @@ class BranchCode(nn.Module):
         return self._in_order_of_names(squares[:, : self.numbers], pairs, entropies)
 
     def decode(self, outputs: Tensor) -> Tensor:
-        """The nearest label to each prediction.
+        """Decode predictions to the nearest labels.
 
         Parameters
         ----------
@@ -197,17 +199,18 @@ class BranchCode(nn.Module):
         return torch.minimum(labels.clamp(min=1), self.largest)
 
     def _scores(self, outputs: Tensor) -> Tensor:
-        """Scores of classes: (B, 8, classified)."""
+        """Return the class scores among the outputs, (B, 8, classified)."""
         scores = outputs[:, self.regressed :]
         return scores.reshape(len(outputs), self.classified, ORIENTATIONS).transpose(1, 2)
 
     def _in_order_of_names(self, *parts: Tensor) -> Tensor:
+        """Concatenate numbers, pairs and classes, and undo `_in_coded_order`: (B, n)."""
         return torch.cat(parts, dim=1)[:, torch.argsort(self.coded_order)]
 
     def best_constant(self, counts: Tensor) -> Tensor:
-        """Outputs that, given for every clip, have the smallest loss on labels so counted.
+        """Return the constant outputs with the smallest loss on labels with these counts.
 
-        Means of regressed numbers, logarithms of the classes' shares.
+        Means of regressed numbers, logarithms of class frequencies.
 
         Returns
         -------
@@ -223,14 +226,14 @@ class BranchCode(nn.Module):
 
 
 class TargetCode(nn.Module):
-    """Codes of the two branches; travels in a checkpoint.
+    """Codings of the two branches; part of a checkpoint.
 
     Parameters
     ----------
     recipe
         Its `targets`, `target_scale` and `orientation`.
     counts : Tensor, shape (17, 27), int64
-        As for `standardise`, which may be called later.
+        Counts for `standardise`, which may also be called later.
     """
 
     def __init__(self, recipe: Recipe, counts: Tensor | None = None) -> None:
@@ -243,11 +246,11 @@ class TargetCode(nn.Module):
             self.standardise(counts)
 
     def standardise(self, counts: Tensor) -> None:
-        """Set mean and deviation from the counts of the training labels, unless targets are raw."""
+        """Set means and deviations from the counts of the training labels, unless targets are raw."""
         for branch in self.branches if self.is_standard else ():
             branch.standardise(counts)
 
     @property
     def branches(self) -> tuple[BranchCode, BranchCode]:
-        """Motion, appearance: the order of `mas_train.model.heads.Predictions`."""
+        """The motion and the appearance branch, in the order of `mas_train.model.heads.Predictions`."""
         return self.motion, self.appearance

@@ -37,22 +37,23 @@ class TorchvisionBackbone(Backbone):
         self.feature_channels = self.output_features = channels
 
     def features(self, clips: Tensor) -> Tensor:
-        """Activations of the last convolution, after its ReLU (`Backbone.features`)."""
+        """Compute the activations of the last convolution, after its ReLU (`Backbone.features`)."""
         return self.layers(clips)
 
     def pool(self, maps: Tensor) -> Tensor:
-        """Mean over all positions: (B, channels, 1, 1, 1)."""
+        """Average over all positions: (B, channels, 1, 1, 1) (`Backbone.pool`)."""
         return functional.adaptive_avg_pool3d(maps, 1)
 
 
 def _resnet(network: nn.Module) -> TorchvisionBackbone:
-    """Stem and four stages of torchvision's `VideoResNet`."""
+    """Take the stem and the four stages of torchvision's `VideoResNet`."""
     names = ("stem", "layer1", "layer2", "layer3", "layer4")
     layers = nn.Sequential(*(network.get_submodule(name) for name in names))
     return TorchvisionBackbone(layers, channels=512)
 
 
 def _s3d(network: nn.Module) -> TorchvisionBackbone:
+    """Take the convolutions of torchvision's `S3D`."""
     return TorchvisionBackbone(network.get_submodule("features"), channels=1024)
 
 
@@ -88,6 +89,7 @@ def make_torchvision(name: str, width: float, initialisation: str, input_stride:
 
 
 def _torchvision_video() -> Any:
+    """Import torchvision's video models, or say how to install them."""
     try:
         from torchvision.models import video
     except (ImportError, RuntimeError) as error:  # the latter where its version does not fit torch's

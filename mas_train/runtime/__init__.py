@@ -1,1 +1,1 @@
-"""Where and how steps are computed: devices, processes, memory, signals, files."""
+"""Services of a training run: devices, processes, performance, signals, tables, figures."""

@@ -1,4 +1,4 @@
-"""What makes a step faster without another result but for rounding: formats, precision, compilation."""
+"""Performance of training steps: precision, memory formats and memory. Results change by rounding alone."""
 
 from __future__ import annotations
 
@@ -16,27 +16,8 @@ from torch.overrides import TorchFunctionMode
 from mas_labels.errors import ConfigError, TrainingError
 from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
 from mas_labels.system.process import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, set_malloc_options
+from mas_train.runtime.generators import generator_states, set_generator_states
 from mas_train.runtime.names import MEMORY_FORMAT_NAMES
-
-
-def generator_states(device: torch.device) -> dict[str, Tensor]:
-    """States of this process's global generators, which dropout draws from."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        states["mps"] = torch.mps.get_rng_state()
-    return states
-
-
-def set_generator_states(states: Mapping[str, Tensor], device: torch.device) -> None:
-    """Put the generators back; that of another kind of device than the checkpoint's stays as it is."""
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
-    elif device.type == "mps" and "mps" in states:
-        torch.mps.set_rng_state(states["mps"])
-
 
 HALF_PRECISIONS: Final[Mapping[str, torch.dtype]] = MappingProxyType(
     {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -46,16 +27,16 @@ MEMORY_FORMATS: Final[Mapping[str, torch.memory_format]] = MappingProxyType(
 )
 TIMED_STEPS: Final = 3
 TIMED_CLIPS: Final = 8
-"""Steps and clips that a memory format is judged by, after one step that does not count."""
+"""Steps and clips that each memory format is timed with, after one warm-up step."""
 
 
 @contextlib.contextmanager
 def autocast(precision: str, device: torch.device) -> Iterator[None]:
-    """Context in which a forward pass computes in `precision`; weights stay in float32.
+    """Compute forward passes in `precision` while the block runs; weights stay in float32.
 
     Notes
     -----
-    On a CPU, some convolutions stay in float32, too: see `SmallInputsInFloat32`.
+    On a CPU some convolutions stay in float32: see `SmallInputsInFloat32`.
     """
     if precision == "float32":
         yield
@@ -66,16 +47,16 @@ def autocast(precision: str, device: torch.device) -> Iterator[None]:
 
 
 class SmallInputsInFloat32(TorchFunctionMode):
-    """While entered, 3D convolutions over less than their kernel, in any direction, compute in float32.
+    """Computes 3D convolutions whose input is smaller than their kernel in any direction in float32.
 
     Notes
     -----
     On CPUs with AVX-512, oneDNN 3.12 (that of torch 2.13 and 2.14) returns arbitrary weight gradients for
-    such convolutions in bf16, at random and often finite, or writes beyond its memory. Too few frames are
-    enough where there is no AMX: C3D's last convolution is one of them (2 frames, 3 deep), and so are the
-    last of torchvision's networks. Too few rows or columns, which none of these networks comes to, are enough
-    with AMX, too. The rule asks for shapes alone, so that a resumed run, and processes on different machines,
-    compute alike.
+    such convolutions in bf16, at random and often finite, or writes out of bounds. Without AMX too few frames
+    suffice: C3D's last convolution is affected (2 frames, kernel of 3), and so are the last ones of
+    torchvision's networks. With AMX, too few rows or columns do as well, which these networks do not reach.
+    The rule depends on shapes alone, so that a resumed run, and processes on different machines, compute
+    alike.
     """
 
     def __torch_function__(
@@ -90,16 +71,17 @@ class SmallInputsInFloat32(TorchFunctionMode):
 
 
 def _is_small(maps: Tensor, kernel: Tensor) -> bool:
-    return any(size < least for size, least in zip(maps.shape[-3:], kernel.shape[-3:], strict=True))
+    """Return whether feature maps are smaller than a kernel in any direction."""
+    return any(size < minimum for size, minimum in zip(maps.shape[-3:], kernel.shape[-3:], strict=True))
 
 
 def require_precision(precision: str, device: torch.device) -> None:
-    """Refuse a precision that the device does not have.
+    """Raise an error if the device does not support a precision.
 
     Raises
     ------
     ConfigError
-        If it has not.
+        If it does not.
     """
     if precision != "bf16" or device.type != "cuda":
         return
@@ -108,14 +90,14 @@ def require_precision(precision: str, device: torch.device) -> None:
 
 
 def make_scaler(precision: str, device: torch.device) -> torch.amp.GradScaler:
-    """What keeps small gradients of fp16 from vanishing; without effect for the other precisions."""
+    """Make the loss scaler that keeps small fp16 gradients from vanishing; disabled for other precisions."""
     return torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
 
 def choose_memory_format(
     name: str | None, model: nn.Module, precision: str, device: torch.device, clips: int
 ) -> tuple[str, str]:
-    """Turn ``"auto"`` into the format whose steps are faster here, measured on a copy of the model.
+    """Resolve ``"auto"`` to the memory format with the faster steps, measured on a copy of the model.
 
     Parameters
     ----------
@@ -123,16 +105,16 @@ def choose_memory_format(
         A key of `MEMORY_FORMATS`, ``"auto"``, or None: ``"auto"`` on CUDA, where it depends on the GPU, the
         precision and the libraries, and ``"channels_last_3d"`` elsewhere: on CPUs it is the faster one.
     model, precision, device
-        What is to be trained, and how.
+        The model to train, its precision and its device.
     clips
-        Of a step; `TIMED_CLIPS` at most are used.
+        Clips per step; at most `TIMED_CLIPS` are used.
 
     Returns
     -------
     name
         A key of `MEMORY_FORMATS`.
     measured
-        One line that says how fast each was; empty if nothing was measured.
+        One line with the time of each format; empty if nothing was measured.
     """
     if name is None:
         name = "auto" if device.type == "cuda" else "channels_last_3d"
@@ -143,16 +125,16 @@ def choose_memory_format(
         for each in MEMORY_FORMATS
     }
     best = min(seconds, key=seconds.__getitem__)
-    words = ", ".join(f"{each} {value * 1e3:.0f} ms a clip" for each, value in seconds.items())
-    return best, f"memory format {best} ({words})"
+    times = ", ".join(f"{each} {value * 1e3:.0f} ms per clip" for each, value in seconds.items())
+    return best, f"memory format {best} ({times})"
 
 
 def set_memory_format(model: nn.Module, name: str, optimizer: torch.optim.Optimizer | None = None) -> None:
-    """Lay out the weights of convolutions in a format of `MEMORY_FORMATS`; their values stay.
+    """Lay out the weights of convolutions in a format of `MEMORY_FORMATS`; their values do not change.
 
-    So is the optimiser's momentum: torch's fused step takes it for granted that the two lie alike. Weights
-    that have no momentum yet are given zeros, which the first step makes what it would have begun with;
-    torch's own beginning leaves memory as it was found if fp16's scaler skips that step.
+    The optimiser's momentum is laid out alike, as torch's fused step requires. Weights without momentum get
+    zeros, which lead to the same first step; torch itself would leave uninitialised memory if the fp16 scaler
+    skips that step.
     """
     model.to(memory_format=MEMORY_FORMATS[name])  # type: ignore[call-overload]
     if optimizer is None:
@@ -161,16 +143,16 @@ def set_memory_format(model: nn.Module, name: str, optimizer: torch.optim.Optimi
         for weight in group["params"]:
             if group["momentum"] and weight.requires_grad:
                 momentum = torch.zeros_like(weight)
-                found = optimizer.state[weight].get("momentum_buffer")
+                previous = optimizer.state[weight].get("momentum_buffer")
                 optimizer.state[weight]["momentum_buffer"] = (
-                    momentum if found is None else momentum.copy_(found)
+                    momentum if previous is None else momentum.copy_(previous)
                 )
 
 
 def _step_seconds(
     model: nn.Module, memory_format: str, precision: str, device: torch.device, clips: int
 ) -> float:
-    """Shortest time a clip of a forward and a backward pass; draws nothing from torch's generators."""
+    """Measure the shortest time per clip of a forward and backward pass; generator states do not change."""
     set_memory_format(model, memory_format)
     shape = (clips, 3, CLIP_FRAMES, VIEW_SIZE, VIEW_SIZE)
     views = torch.zeros(shape, device=device).contiguous(memory_format=MEMORY_FORMATS[memory_format])
@@ -181,7 +163,7 @@ def _step_seconds(
         with autocast(precision, device):
             outputs: tuple[Tensor, ...] = model(views)
             sum(output.float().sum() for output in outputs).backward()  # type: ignore[union-attr]
-        next(model.parameters()).flatten()[0].item()  # waits until the device has done it all
+        next(model.parameters()).flatten()[0].item()  # waits for the device
         if step:
             shortest = min(shortest, time.perf_counter() - began)
     set_generator_states(generators, device)  # dropout drew from them
@@ -207,7 +189,7 @@ def keep_pages() -> bool:
 
 @contextlib.contextmanager
 def oom_as_training_error(device: torch.device) -> Iterator[None]:
-    """Say in one line that a device's memory does not hold the work, and what needs less.
+    """Turn an out-of-memory error of the device into one line with the remedies.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Several processes that train one network: each on a part of every batch, started by `torchrun`.
+"""Data-parallel training with several processes, started by `torchrun`: each takes a part of every batch.
 
-Every process draws the same order and the same first weights; gradients are averaged by torch's
-`DistributedDataParallel`. What one process decides alone (to stop, to fail) is told to the others between
-steps, so that none waits for ever for one that is gone.
+Every process draws the same order and the same initial weights; torch's `DistributedDataParallel` averages
+the gradients. A decision of one process (to stop, to fail) is shared between steps, so that no process waits
+forever for one that has ended.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ Item = TypeVar("Item")
 
 
 class ReportedError(TrainingError):
-    """One process failed and has said why; the message is empty, the cause is the error in that process."""
+    """An error that one process has already reported: the message is empty, the cause is that error."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of a run, seen from one of them; alone, everything here is free of cost."""
+    """The processes of a run, from the view of one of them; with a single process all methods are trivial."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes and speaks for all."""
+        """Return whether this process writes files and messages for all."""
         return self.rank == 0
 
     def largest(self, value: int) -> int:
-        """The largest value of all processes."""
+        """Return the largest of the values of all processes."""
         if self.size == 1:
             return value
         with peer_loss_as_training_error():
@@ -52,7 +52,7 @@ class Group:
             return int(values.item())
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum of the values of all processes."""
+        """Return the sum of the values of all processes."""
         if self.size == 1:
             return values
         with peer_loss_as_training_error():
@@ -61,7 +61,7 @@ class Group:
             return values
 
     def gather(self, item: Item) -> list[Item]:
-        """What each process gives, by rank."""
+        """Return the items of all processes, by rank."""
         if self.size == 1:
             return [item]
         with peer_loss_as_training_error():
@@ -70,12 +70,12 @@ class Group:
             return items  # type: ignore[return-value]
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """The model, ready to have its gradients averaged over the processes."""
+        """Return the model, wrapped so that its gradients are averaged over the processes."""
         return model if self.size == 1 else DistributedDataParallel(model)
 
     @contextlib.contextmanager
     def averaging(self, network: nn.Module, is_last: bool) -> Iterator[None]:
-        """Average the gradients of a backward pass, if it is a step's last, and of those before it."""
+        """Average gradients in a backward pass only if it is the last of a step."""
         if self.size == 1:
             yield
             return
@@ -84,11 +84,11 @@ class Group:
             yield
 
     @contextlib.contextmanager
-    def failing_together(self) -> Iterator[None]:
-        """End in all processes what fails in one: the first of those that failed says why.
+    def share_errors(self) -> Iterator[None]:
+        """Raise in all processes if the block fails in one; the first that failed reports its error.
 
-        It does so before any process leaves: a launcher ends all as soon as it sees that one has ended, and
-        the line would be lost. Alone, a process raises its error as it is.
+        The error is reported before any process ends: a launcher ends all processes as soon as one has ended,
+        and the line would be lost. A single process raises its error as it is.
 
         Raises
         ------
@@ -102,19 +102,19 @@ class Group:
             failed = error
         if self.size == 1 and failed is not None:
             raise failed
-        teller = self.size - self.largest(0 if failed is None else self.size - self.rank)
-        if teller == self.size:
+        first_failed = self.size - self.largest(0 if failed is None else self.size - self.rank)
+        if first_failed == self.size:
             return
-        if teller == self.rank and failed is not None:
+        if first_failed == self.rank and failed is not None:
             print_error(failed, after_others=True)
-        self.largest(0)  # wait until it is told
+        self.largest(0)  # wait until it is reported
         raise ReportedError from failed
 
-    def fail_together(self, items: Iterator[Item]) -> Iterator[Item]:
-        """Yield `items`; an error while one is made ends all processes."""
+    def iterate_together(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Yield `items`; an error of the iterator is raised in all processes (`share_errors`)."""
         while True:
             item: list[Item] = []
-            with self.failing_together():
+            with self.share_errors():
                 item += itertools.islice(items, 1)
             if not item:
                 return
@@ -123,25 +123,25 @@ class Group:
 
 @contextlib.contextmanager
 def peer_loss_as_training_error() -> Iterator[None]:
-    """Say in one line that another process is gone, whatever torch says of it."""
+    """Turn torch's errors about a lost process into one line."""
     try:
         yield
     except RuntimeError as error:
-        words = str(error).lower()
-        if not isinstance(error, distributed.DistError) and "gloo" not in words and "nccl" not in words:
+        message = str(error).lower()
+        if not isinstance(error, distributed.DistError) and "gloo" not in message and "nccl" not in message:
             raise
         raise TrainingError(
-            "another process of this run was lost: see what it said last, then start again with --resume"
+            "another process of this run was lost: see its last output, then start again with --resume"
         ) from error
 
 
 def local_device(device: torch.device) -> torch.device:
-    """The device of this process: on a machine with several GPUs that of its local rank.
+    """Return the device of this process: with several GPUs, the one of its local rank.
 
     Raises
     ------
     ConfigError
-        If there is no GPU for it.
+        If there are fewer GPUs than processes.
     """
     if device.type != "cuda" or "LOCAL_RANK" not in os.environ:
         return device
@@ -158,12 +158,12 @@ def local_device(device: torch.device) -> torch.device:
 
 @contextlib.contextmanager
 def join_group() -> Iterator[Group]:
-    """Join the processes `torchrun` started; without it, be alone.
+    """Join the processes that `torchrun` started; without it, yield a group of one.
 
     Raises
     ------
     TrainingError
-        If the others are not to be found.
+        If the other processes cannot be reached.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Group()
@@ -172,12 +172,12 @@ def join_group() -> Iterator[Group]:
         distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     except (RuntimeError, ValueError) as error:
         raise TrainingError(
-            f"WORLD_SIZE is set, but the other processes are not found ({error}): start with torchrun"
+            f"WORLD_SIZE is set, but the other processes cannot be reached ({error}): start with torchrun"
         ) from error
     try:
         yield Group(distributed.get_rank(), distributed.get_world_size())
     except ReportedError:
-        raise  # all processes are on their way here
+        raise  # in all processes
     except Exception as error:
         if torch.cuda.is_available():
             _leave_at_once(error)
@@ -187,9 +187,9 @@ def join_group() -> Iterator[Group]:
 
 
 def _leave_at_once(error: Exception) -> NoReturn:
-    """End this process, which failed alone: leaving NCCL's group would wait for work that never ends.
+    """End this process, which alone has failed: leaving NCCL's group would wait for work that never ends.
 
-    The launcher sees that it has ended, and ends the others.
+    The launcher notices, and ends the others.
     """
     if isinstance(error, MasError):
         print_error(error, after_others=True)
@@ -200,20 +200,20 @@ def _leave_at_once(error: Exception) -> NoReturn:
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"`` into a device that is there.
+    """Return the device of a name, one of ``"auto"``, ``"cpu"``, ``"cuda"`` and ``"mps"``.
 
     Raises
     ------
     ConfigError
-        If the device asked for is absent.
+        If there is no such device here.
     """
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(kind for kind, there in present.items() if there)
+        name = next(kind for kind, is_present in present.items() if is_present)
     if name not in present:
         raise ConfigError(f"no device {name!r}: take one of auto, {', '.join(present)}")
     if not present[name]:
-        found = ", ".join(kind for kind, there in present.items() if there)
+        found = ", ".join(kind for kind, is_present in present.items() if is_present)
         raise ConfigError(
             f"--device {name} asked for, but torch {torch.__version__} finds none here (it finds {found}): "
             "install a build of torch for it (pytorch.org), or give --device auto"

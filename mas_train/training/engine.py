@@ -21,9 +21,10 @@ from mas_train.data.views import draw_views, take_labels, take_views
 from mas_train.model.heads import Predictions
 from mas_train.model.loss import Losses, pretext_loss
 from mas_train.recipe import Recipe
-from mas_train.runtime.console import Request
-from mas_train.runtime.performance import MEMORY_FORMATS, autocast, generator_states, oom_as_training_error
+from mas_train.runtime.generators import generator_states
+from mas_train.runtime.performance import MEMORY_FORMATS, autocast, oom_as_training_error
 from mas_train.runtime.processes import Group
+from mas_train.runtime.signals import Request
 from mas_train.training.heldout import HeldOutMonitor, summary
 from mas_train.training.metrics import MetricsLog, StepRecord
 from mas_train.weights.checkpoint import TrainingState, checkpoint_path, mark_best, save_checkpoint
@@ -74,15 +75,15 @@ def train(
     views = torch.from_numpy(job.dataset.shards.views.astype("int64")).to(job.device)  # (V, 3)
     state.model.train()
     began = time.perf_counter()
-    with job.group.failing_together():
+    with job.group.share_errors():
         batches = load_batches(job.dataset, job.order, job.workers, job.device)
-    for batch in job.group.fail_together(batches):
+    for batch in job.group.iterate_together(batches):
         arrived = time.perf_counter()
         epoch = state.step // job.order.steps_per_epoch
         clips = job.order.batch(state.step)
         with oom_as_training_error(job.device):
             losses, gradients = compute_gradients(state, batch, views, epoch, job)
-        with job.group.failing_together():
+        with job.group.share_errors():
             norm = require_finite(
                 losses, gradients, state.step, clips, job.dataset.shards, state.scaler.get_scale() > 1
             )
@@ -264,7 +265,7 @@ def _measure(job: PretrainJob, state: TrainingState, log: MetricsLog | None) -> 
 def _save(job: PretrainJob, state: TrainingState, log: MetricsLog | None) -> None:
     """Write a checkpoint, and first all rows up to it: a resumed run keeps these, and no others."""
     generators = job.group.gather(generator_states(job.device))
-    with job.group.failing_together():
+    with job.group.share_errors():
         if log is not None:
             log.flush()
             save_checkpoint(job.run, state, job.recipe, job.dataset.shards.content_hashes, generators)

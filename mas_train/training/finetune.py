@@ -30,7 +30,6 @@ from mas_train.data.few_labels import LabelledClips, label_clips
 from mas_train.data.loader import load_batches
 from mas_train.data.views import draw_crops, take_views
 from mas_train.model.classifier import Classifier
-from mas_train.runtime.console import Request, SignalRequests
 from mas_train.runtime.performance import (
     MEMORY_FORMATS,
     autocast,
@@ -39,6 +38,7 @@ from mas_train.runtime.performance import (
     require_precision,
     set_memory_format,
 )
+from mas_train.runtime.signals import Request, SignalRequests
 from mas_train.training.finetune_state import (
     FINETUNE_COLUMNS,
     FINETUNE_METRICS_FILE,

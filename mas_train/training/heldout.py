@@ -25,7 +25,7 @@ from mas_train.data.views import take_views
 from mas_train.model.loss import constant_losses
 from mas_train.model.targets import BranchCode, TargetCode, count_label_values
 from mas_train.recipe import Recipe
-from mas_train.runtime.files import CsvTable
+from mas_train.runtime.csv_table import CsvTable
 from mas_train.training.metrics import Events
 from mas_train.weights.checkpoint import TrainingState, checkpoint_path, mark_best
 

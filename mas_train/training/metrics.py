@@ -14,7 +14,7 @@ from mas_labels.errors import MissingDependencyError, TrainingError
 from mas_labels.schema import METRICS_COLUMNS, METRICS_FILE
 from mas_labels.system.process import bar_settings
 from mas_train.model.loss import Losses
-from mas_train.runtime.files import CsvTable
+from mas_train.runtime.csv_table import CsvTable
 
 EVENTS_FOLDER: Final = "tensorboard"
 

@@ -21,16 +21,16 @@ from mas_train.model.heads import make_model
 from mas_train.model.loss import Losses, mean_label_losses
 from mas_train.model.targets import TargetCode, count_label_values
 from mas_train.recipe import Recipe
-from mas_train.runtime.console import SignalRequests
+from mas_train.runtime.generators import generator_states
 from mas_train.runtime.performance import (
     choose_memory_format,
-    generator_states,
     keep_pages,
     make_scaler,
     require_precision,
     set_memory_format,
 )
 from mas_train.runtime.processes import Group, choose_device, join_group, local_device
+from mas_train.runtime.signals import SignalRequests
 from mas_train.training.curves import draw_curves
 from mas_train.training.engine import PretrainJob, make_optimizer, train
 from mas_train.training.heldout import HeldOutMonitor, choose_heldout_clips, require_comparable
@@ -85,7 +85,7 @@ def pretrain(recipe: Recipe, options: TrainingOptions, say: Callable[[str], None
     """
     with join_group() as group:
         say = say if group.is_first else _say_nothing
-        with group.failing_together():
+        with group.share_errors():
             run = prepare(recipe, options, group)
         say(run.description)
         _begin(run, group, say)
@@ -158,7 +158,7 @@ def _begin(run: PreparedRun, group: Group, say: Callable[[str], None]) -> None:
     """Write the run's folder, or note that it is gone on with."""
     generators = group.gather(generator_states(run.device))
     out, clips = run.options.out, run.heldout.clips if run.heldout else []
-    with group.failing_together():
+    with group.share_errors():
         if not group.is_first:
             return
         if run.checkpoint is None:

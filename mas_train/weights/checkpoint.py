@@ -24,7 +24,7 @@ from mas_labels.system.files import atomic_path, is_unsupported
 from mas_train.model.heads import PretextModel
 from mas_train.model.targets import TargetCode
 from mas_train.recipe import Recipe
-from mas_train.runtime.performance import set_generator_states
+from mas_train.runtime.generators import set_generator_states
 from mas_train.weights.tensor_file import check_digest, read_tensors, write_tensors
 
 CHECKPOINT_FORMAT: Final = "mas-train-checkpoint"

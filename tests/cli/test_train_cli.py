@@ -20,7 +20,7 @@ from mas_labels.system.command_line import repeat_option, run_command
 from mas_labels.system.process import begin_process
 from mas_labels.system.signals import Interrupted, raise_on_signals
 from mas_train.cli.pretrain import main
-from mas_train.runtime.console import Request, SignalRequests
+from mas_train.runtime.signals import Request, SignalRequests
 from mas_train.weights.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
 
 ROOT = Path(__file__).parents[2]

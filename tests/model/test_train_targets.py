@@ -176,5 +176,5 @@ def test_labels_that_cannot_be_counted_are_refused() -> None:
         count_label_values([])
     labels = np.ones((1, 27), np.uint8)
     labels[0, 4] = 5  # rings_ul is 4 at most
-    with pytest.raises(DatasetError, match="rings_ul is larger than it can be"):
+    with pytest.raises(DatasetError, match="rings_ul is out of range"):
         count_label_values([labels])

@@ -12,7 +12,7 @@ from mas_labels.schema import HELDOUT_COLUMNS, HELDOUT_FILE, METRICS_COLUMNS, ME
 pytest.importorskip("torch")
 
 from mas_train.evaluation.results import Result, save_result
-from mas_train.runtime.files import CsvTable
+from mas_train.runtime.csv_table import CsvTable
 
 
 def test_the_report_asks_for_columns_of_the_contract() -> None:

@@ -157,7 +157,7 @@ def test_the_memory_format_is_measured_and_said(tiny_shards: list[Path], tmp_pat
     options = TrainingOptions(tiny_shards, tmp_path, "cpu", workers=0, threads=1, max_steps=1, curves=False)
     pretrain(SMALL, replace(options, memory_format="auto"), said.append)
     (line,) = (line for line in said if line.startswith("memory format "))
-    assert "channels_last_3d" in line and "contiguous" in line and "ms a clip" in line
+    assert "channels_last_3d" in line and "contiguous" in line and "ms per clip" in line
 
 
 def test_nothing_is_measured_on_a_cpu_unless_asked_for() -> None:

@@ -18,8 +18,8 @@ from mas_labels.shards.shard_set import open_shards
 from mas_train.data.clips import label_blocks
 from mas_train.model.loss import Losses
 from mas_train.recipe import PRESETS, Recipe, make_recipe
-from mas_train.runtime.console import Request, SignalRequests
 from mas_train.runtime.processes import choose_device
+from mas_train.runtime.signals import Request, SignalRequests
 from mas_train.training.engine import require_finite
 from mas_train.training.metrics import MetricsLog, StepRecord, read_metrics
 from mas_train.training.options import TrainingOptions

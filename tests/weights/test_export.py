@@ -18,7 +18,7 @@ from mas_train.model.backbones import make_backbone
 from mas_train.model.heads import make_model
 from mas_train.model.targets import TargetCode
 from mas_train.recipe import make_recipe
-from mas_train.runtime.performance import generator_states
+from mas_train.runtime.generators import generator_states
 from mas_train.training.engine import make_optimizer
 from mas_train.weights import export
 from mas_train.weights.backbone_file import load_backbone

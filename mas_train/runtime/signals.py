@@ -1,4 +1,4 @@
-"""Signals: a run stops between two steps when asked to, or saves a checkpoint and goes on."""
+"""Signals to a training run: stop after the current step, or save a checkpoint and continue."""
 
 from __future__ import annotations
 
@@ -19,55 +19,55 @@ from mas_labels.system.signals import (
 
 
 class Request(IntEnum):
-    """Something that signals ask of a run; of two processes' requests the larger holds."""
+    """A request of a signal to a run; of the requests to several processes the largest holds."""
 
     NOTHING = 0
     SAVE = 1
-    """Save a checkpoint and go on."""
+    """Save a checkpoint and continue."""
     STOP = 2
     """Save a checkpoint and stop."""
 
 
 class SignalRequests(ExitStack):
-    """While entered, signals are remembered instead of acted upon; a second one to stop acts at once.
+    """Records signals as requests while entered; a second signal to stop ends the process at once.
 
     Parameters
     ----------
-    speaks
-        Whether to say so; of several processes one does.
+    is_verbose
+        Whether to announce the stop; of several processes one does.
 
     Attributes
     ----------
     signal_number : int or None
-        The signal that asked to stop.
+        The signal that requested the stop.
     """
 
-    def __init__(self, speaks: bool = True) -> None:
+    def __init__(self, is_verbose: bool = True) -> None:
         super().__init__()
         self.signal_number: int | None = None
-        self._speaks = speaks
-        self._saves_asked = self._saves_taken = 0
+        self._is_verbose = is_verbose
+        self._save_signals = self._saves_taken = 0
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self.signal_number is not None:
             raise SystemExit(EXIT_SIGNAL + number)
         self.signal_number = number
-        if self._speaks:
+        if self._is_verbose:
             print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
 
     def _save(self, number: int, frame: FrameType | None) -> None:
-        self._saves_asked += 1
+        self._save_signals += 1
 
     def take(self) -> Request:
-        """Return what was asked for; a checkpoint is asked for once."""
-        asked = self._saves_asked
-        saves, self._saves_taken = asked > self._saves_taken, asked
+        """Return the request since the last call; several signals to save are one request."""
+        received = self._save_signals
+        is_save_requested, self._saves_taken = received > self._saves_taken, received
         if self.signal_number is not None:
             return Request.STOP
-        return Request.SAVE if saves else Request.NOTHING
+        return Request.SAVE if is_save_requested else Request.NOTHING
 
     def __enter__(self) -> SignalRequests:
-        self.signal_number = pending_signal()  # one whose exception was dropped
+        self.signal_number = pending_signal()  # a signal whose exception Python dropped
         handlers: dict[signal.Signals, Handler] = dict.fromkeys(stopping_signals(), self._stop)
         self.enter_context(handle_signals({**handlers, SAVE_SIGNAL: self._save}))
         return self

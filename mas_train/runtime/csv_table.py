@@ -1,4 +1,4 @@
-"""Tables of a run that grow while it learns, and that a resumed run cuts back to its checkpoint."""
+"""CSV tables of a run: appended to during training, cut back to the checkpoint on resuming."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CsvTable:
     path
         The file.
     columns
-        Names of its columns; the last one is never empty, so that a row cut short by a kill is known.
+        Names of its columns. The last one is never empty, so that a row truncated by a kill is recognised.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
@@ -26,30 +26,30 @@ class CsvTable:
         self.columns = tuple(columns)
 
     def cut_back(self, step: int) -> None:
-        """Begin the file, or cut it back to what a checkpoint after `step` steps knows."""
+        """Start the file, or remove the rows after a checkpoint of `step` steps."""
         lines = [",".join(self.columns)]
         if self.path.exists():
             lines += [row for row in self.path.read_text().splitlines()[1:] if 0 < self._step(row) <= step]
         write_text(self.path, "\n".join(lines) + "\n")
 
     def _step(self, row: str) -> int:
-        """Step of a row; 0 for one that a kill cut short."""
+        """Return the step of a row; 0 for a row that a kill truncated."""
         cells = row.split(",")
-        whole = len(cells) == len(self.columns) and cells[-1] and cells[0].isdigit()
-        return int(cells[0]) if whole else 0
+        is_complete = len(cells) == len(self.columns) and cells[-1] and cells[0].isdigit()
+        return int(cells[0]) if is_complete else 0
 
     def append(self, rows: Iterable[Sequence[str]]) -> None:
-        """Write rows at the end."""
+        """Append rows."""
         with self.path.open("a", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
 
     def read(self) -> list[dict[str, str]]:
-        """Read all rows, a dictionary a row.
+        """Read all rows, one dictionary per row.
 
         Raises
         ------
         TrainingError
-            If there is no such file, or it has other columns.
+            If the file is missing or has other columns.
         """
         try:
             with self.path.open(newline="") as file:
