@@ -1,28 +1,28 @@
-// HDF5's fletcher32, many words at a time; see mas_labels/shards/digests.py.
+// HDF5's fletcher32 checksum, vectorised; see mas_labels/shards/digests.py.
 //
-// Of the 16-bit words w[0] .. w[n - 1] it is the sum of all w[i] and the sum of all (n - i) w[i], both modulo 65535.
-// HDF5 takes a word's first byte as its high one. Swapping bytes is multiplying by 256 modulo 65535, so words are
-// added up as this processor reads them, and the two sums multiplied once.
+// For 16-bit words w[0] .. w[n - 1] it consists of the sum of all w[i] and the sum of all (n - i) w[i], modulo 65535.
+// In HDF5 the first byte of a word is the high one. Swapping the bytes is a multiplication by 256 modulo 65535, so
+// words are summed in the byte order of this processor, and the two sums are multiplied once.
 #include "checksum.h"
 
 #include <cstring>
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are read with their low byte first");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "expected a little-endian processor");
 
 namespace {
 
 constexpr uint64_t MODULUS = 65535;
-constexpr int LANES = 8, VECTORS = 4;          // words that are added side by side
+constexpr int LANES = 8, VECTORS = 4;          // words that are summed in parallel
 constexpr int STRIDE = LANES * VECTORS;
-constexpr int STEPS = 256;                      // 65535 * (1 + .. + 256) fits 32 bits, and 361 steps would still
+constexpr int STEPS = 256;                      // 65535 * (1 + .. + 256) fits in 32 bits; 361 steps still would
 typedef uint16_t Words __attribute__((vector_size(2 * LANES)));
 typedef uint32_t Sums __attribute__((vector_size(4 * LANES)));
 
 struct Totals {
-    uint64_t plain = 0;     // of w[i], not reduced: 0 only if every word is
-    uint64_t weighted = 0;  // of (n - i) w[i], modulo 65535
+    uint64_t plain = 0;     // sum of w[i], not reduced: 0 only if every word is 0
+    uint64_t weighted = 0;  // sum of (n - i) w[i], modulo 65535
 
-    // Adds words that follow, whose own sums are given.
+    // Appends words whose sums are given.
     void add(uint64_t words, uint64_t sum, uint64_t weighted_sum)
     {
         weighted = (weighted + words * (plain % MODULUS) + weighted_sum) % MODULUS;
@@ -50,7 +50,7 @@ void add_block(Totals& totals, const uint8_t* data, int steps)
     totals.add((uint64_t)steps * STRIDE, sum, weighted_sum);
 }
 
-// What HDF5's way of reducing leaves of a sum: 65535 stands for a multiple of it, 0 for no word but zeros.
+// Reduces a sum as HDF5 does: multiples of 65535 become 65535, and 0 if all words are 0.
 uint32_t reduced(uint64_t sum, bool all_zero)
 {
     const uint64_t rest = sum % MODULUS * 256 % MODULUS;

@@ -1,4 +1,4 @@
-// HDF5's fletcher32; see mas_labels/shards/digests.py.
+// HDF5's fletcher32 checksum; see mas_labels/shards/digests.py.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// The Python module mas_labels._checksum.
+// The Python module mas_labels._checksum, on buffers.
 #include "binding.h"
 
 #include "checksum.h"
@@ -33,12 +33,12 @@ PyObject* fletcher32(PyObject*, PyObject* args)
 }
 
 PyMethodDef methods[] = {
-    {"available", available, METH_NOARGS, "The instruction sets this processor runs, best first."},
-    {"fletcher32", fletcher32, METH_VARARGS, "HDF5's checksum of bytes; see mas_labels.shards.digests."},
+    {"available", available, METH_NOARGS, "The instruction sets that this processor supports, best first."},
+    {"fletcher32", fletcher32, METH_VARARGS, "HDF5's fletcher32 checksum of bytes; see mas_labels.shards.digests."},
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyModuleDef module = {PyModuleDef_HEAD_INIT, "_checksum", "Compiled part of mas_labels.shards.digests.", -1, methods,
+PyModuleDef module = {PyModuleDef_HEAD_INIT, "_checksum", "HDF5's fletcher32 checksum for mas_labels.shards.digests.", -1, methods,
                       nullptr, nullptr, nullptr, nullptr};
 
 }  // namespace

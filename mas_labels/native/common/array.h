@@ -1,5 +1,5 @@
-// An array on the heap. The standard library's templates are kept out of the kernels: the linker keeps one copy of
-// each for all builds, and that could be the one for an instruction set which this processor lacks.
+// A heap array. The kernels use no templates of the standard library: the linker keeps one copy of each for all builds,
+// which could be the one for an instruction set that this processor lacks.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@ namespace {
 template <class T>
 class Array {
 public:
-    // All zeros.
+    // Zero-initialised.
     explicit Array(size_t count) : data_(static_cast<T*>(std::calloc(count ? count : 1, sizeof(T))))
     {
         if (!data_) throw std::bad_alloc();
@@ -22,8 +22,8 @@ public:
 
     T* data() { return data_; }
     const T* data() const { return data_; }
-    T& operator[](size_t at) { return data_[at]; }
-    const T& operator[](size_t at) const { return data_[at]; }
+    T& operator[](size_t index) { return data_[index]; }
+    const T& operator[](size_t index) const { return data_[index]; }
 
 private:
     T* data_;

@@ -1,4 +1,4 @@
-// What the Python modules share: buffers, and the builds of a kernel that this processor runs.
+// Shared by the Python modules: buffers, and the builds of a kernel that this processor supports.
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -8,7 +8,7 @@
 
 namespace {
 
-// One kernel built for several instruction sets. Best first; only what this processor and its operating system run.
+// The builds of a kernel that this processor and operating system support, best first.
 template <class Kernel>
 struct Builds {
     const Kernel* usable[3];
@@ -30,7 +30,7 @@ struct Builds {
         usable[count++] = portable;
     }
 
-    // A tuple of their names.
+    // Their names as a tuple.
     PyObject* names() const
     {
         PyObject* all = PyTuple_New(count);
@@ -38,7 +38,7 @@ struct Builds {
         return all;
     }
 
-    // The one called `isa`; null, with a Python exception, if this processor does not run it.
+    // The build for `isa`; null, with a Python exception, if this processor does not support it.
     const Kernel* find(const char* isa) const
     {
         for (int i = 0; i < count; ++i)
@@ -48,6 +48,7 @@ struct Builds {
     }
 };
 
+// A contiguous Python buffer, released at the end of the scope.
 struct Buffer {
     Py_buffer view = {};
     ~Buffer() { if (view.obj) PyBuffer_Release(&view); }

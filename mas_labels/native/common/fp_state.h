@@ -1,4 +1,4 @@
-// The processor's floating-point state while the kernel runs.
+// The floating-point state of the processor while a kernel runs.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +9,9 @@
 
 namespace {
 
-// Rounding to nearest and denormals taken for zero while it lives, whatever the caller's state, which is put back.
-// Denormals cost time where nothing moves. x86-64 flushes a result that is still denormal after rounding, ARM one
-// that was before it: there a result within one rounding of the smallest normal number may differ.
+// Sets rounding to nearest and flushes denormals to zero for the scope, and restores the caller's state after it.
+// Denormals are slow, and occur where nothing moves. x86-64 flushes a result that is denormal after rounding, ARM one
+// that is denormal before it: there a result within one rounding of the smallest normal number may differ.
 struct FloatingPointState {
 #if defined(__x86_64__)
     unsigned callers = _mm_getcsr();
@@ -31,7 +31,7 @@ struct FloatingPointState {
     }
     ~FloatingPointState() { __asm__ volatile("msr fpcr, %0" : : "r"(callers) : "memory"); }
 #else
-#error "say here how this processor flushes denormals to zero: without it the bits would differ"
+#error "add code that makes this processor flush denormals to zero: without it the results would differ"
 #endif
 };
 

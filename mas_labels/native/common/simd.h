@@ -1,7 +1,7 @@
-// Vectors of floats for the three builds of tvl1.cpp: the only lines that know an instruction set.
+// Vectors of floats and integers for the three builds of tvl1.cpp: the only code that depends on the instruction set.
 //
-// Every operation is IEEE 754 correctly rounded and lane-wise, so all builds give the same bits. `fma`
-// rounds once in every build: by hardware, or by an exact emulation where there is none.
+// Every operation is lane-wise and correctly rounded (IEEE 754), so that all builds are bit-identical. `fma` rounds
+// once in every build: in hardware, or by an exact emulation.
 // MAS_ISA_AVX512, MAS_ISA_AVX2 or neither (portable) is set by setup.py.
 #pragma once
 
@@ -44,7 +44,7 @@ MAS_INLINE I8 max(I8 a, I8 b) { return {_mm256_max_epi32(a.v, b.v)}; }
 MAS_INLINE void fill(I8& out, int32_t s) { out.v = _mm256_set1_epi32(s); }
 MAS_INLINE I8 operator+(I8 a, I8 b) { return {_mm256_add_epi32(a.v, b.v)}; }
 MAS_INLINE I8 operator*(I8 a, I8 b) { return {_mm256_mullo_epi32(a.v, b.v)}; }
-MAS_INLINE I8 flip_if_negative(I8 a)  // the float's bits to an integer in the same order, and back
+MAS_INLINE I8 flip_if_negative(I8 a)  // converts between the bits of floats and integers of the same order
 {
     __m256i flip = _mm256_and_si256(_mm256_srai_epi32(a.v, 31), _mm256_set1_epi32(0x7fffffff));
     return {_mm256_xor_si256(a.v, flip)};
@@ -59,7 +59,7 @@ MAS_INLINE void store_sum_of_halves(float* p, F8 a)
 }
 MAS_INLINE void load_bits(I8& out, const float* p) { out.v = _mm256_castps_si256(_mm256_loadu_ps(p)); }
 MAS_INLINE void store_bits(float* p, I8 a) { _mm256_storeu_ps(p, _mm256_castsi256_ps(a.v)); }
-MAS_INLINE void load_quads(const float* p, F8* out)  // four channels of 8 pixels to 8 lanes of 4 vectors
+MAS_INLINE void load_quads(const float* p, F8* out)  // transposes 4 channels of 8 pixels to 4 vectors of 8 lanes
 {
     __m256 q[4];
     for (int k = 0; k < 4; ++k)
@@ -79,8 +79,8 @@ MAS_INLINE float fma_one_rounding(float a, float b, float c)
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__aarch64__)
     return __builtin_fmaf(a, b, c);
 #else
-    // The product is exact in double. The sum is rounded to odd (Boldo and Melquiond 2008), so that
-    // rounding it again to float gives what one rounding of the exact value would have given.
+    // The product is exact in double. The sum is rounded to odd (Boldo and Melquiond 2008), so that rounding it to
+    // float gives the correctly rounded exact value.
     const double product = (double)a * (double)b, addend = (double)c;
     double sum = product + addend;
     const double shift = sum - product;

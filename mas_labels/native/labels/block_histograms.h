@@ -1,10 +1,10 @@
 // Histograms of the 28 blocks (mas_labels/labels/patterns.py) of many crops at once.
 //
-// Rings begin at multiples of 14 pixels and the grid at multiples of 28, so the lines at multiples of 14 cut a view
-// into 8 x 8 squares, and every block is made of whole squares but for the diagonals of the triangles. For all crops
-// that begin in the same row, one pass over the pixels leaves the histogram of all pixels above and to the left of
-// each crossing of lines (an integral image of histograms). A rectangle is then four crossings added and subtracted,
-// and only the 16 squares on a crop's two diagonals are read again.
+// Rings begin at multiples of 14 pixels and blocks of the grid at multiples of 28, so that lines at multiples of 14
+// cut a view into 8 x 8 squares, and every block consists of whole squares, except along the diagonals of triangles.
+// For all crops that begin in the same row, one pass over the pixels computes the histogram of all pixels above and to
+// the left of each crossing of lines (an integral image of histograms). The histogram of a rectangle is then a sum and
+// difference of four crossings, and only the 16 squares on the two diagonals of a crop are read again.
 #pragma once
 
 #include <cstring>
@@ -15,9 +15,9 @@
 namespace {
 
 constexpr int SQUARE = 14;
-constexpr int LINES = VIEW / SQUARE + 1;  // each way
+constexpr int LINES = VIEW / SQUARE + 1;  // in each direction
 constexpr int HALF = VIEW / 2;
-constexpr int RINGS_AT = 16, TRIANGLES_AT = 20;  // first blocks
+constexpr int RINGS_AT = 16, TRIANGLES_AT = 20;  // index of the first block
 
 // Crops that begin in the same row.
 struct Row {
@@ -27,7 +27,7 @@ struct Row {
     int left(int crop) const { return offsets[2 * crop + 1]; }
 };
 
-// Calls `visit(row, first)` for each row of crops; `first` is the number of its first crop.
+// Calls `visit(row, first)` for each row of crops; `first` is the index of its first crop.
 template <class Visit>
 void each_row(const Crops& crops, const Visit& visit)
 {
@@ -39,7 +39,7 @@ void each_row(const Crops& crops, const Visit& visit)
     }
 }
 
-// T may be too narrow for the crossings: unsigned sums wrap, and come out right as long as a block's count fits.
+// T may overflow in the crossings: unsigned sums wrap around, and differences are right if the count of a block fits.
 template <class T, int BINS>
 class BlockHistograms {
 public:
@@ -65,7 +65,7 @@ public:
         }
     }
 
-    // The blocks of the crop at `left`: (BLOCKS, BINS). `add` as for `sweep`.
+    // Computes the histograms of the crop at column `left`: (BLOCKS, BINS). `add` as for `sweep`.
     template <class Add>
     void blocks(int left, const Add& add, T* out)
     {
@@ -94,7 +94,7 @@ private:
 
     const T* crossing(int band, int line) const { return crossings_.data() + (size_t(band) * lines_ + line) * BINS; }
 
-    // Bands band..band_end-1 between two of the crop's lines.
+    // The histogram of bands band..band_end-1 between two lines of the crop.
     void rectangle(int band, int band_end, int line, int line_end, T* __restrict out) const
     {
         const T *a = crossing(band, at_[line]), *b = crossing(band, at_[line_end]);
@@ -102,7 +102,7 @@ private:
         for (int n = 0; n < BINS; ++n) out[n] = T(d[n] - c[n] - b[n] + a[n]);
     }
 
-    // A ring is a square without the next smaller one.
+    // A ring is a square minus the next smaller one.
     void rings(T* __restrict out) const
     {
         constexpr int RINGS = 4;
@@ -111,8 +111,8 @@ private:
         for (int n = (RINGS - 1) * BINS; n-- > 0;) out[n + BINS] = T(out[n + BINS] - out[n]);
     }
 
-    // Of each quadrant: the triangle that touches the left or right side is 1 + 2 + 3 whole squares and 4 halves,
-    // the one that touches the top or the bottom is the rest.
+    // In each quadrant the triangle that touches the left or right side consists of 1 + 2 + 3 whole squares and 4
+    // halves; the one that touches the top or bottom is the rest of the quadrant.
     template <class Add>
     void triangles(int left, const Add& add, T* out)
     {
@@ -126,10 +126,10 @@ private:
             const T *half = halves[quadrant], *diagonal = diagonals[quadrant];
             std::memcpy(side, half, sizeof halves[quadrant]);
             for (int squares = 1; squares < 4; ++squares) {
-                T some[BINS];
+                T strip[BINS];
                 const int band = lower ? 7 - squares : squares;
-                rectangle(band, band + 1, right ? 8 - squares : 0, right ? 8 : squares, some);
-                for (int n = 0; n < BINS; ++n) side[n] = T(side[n] + some[n]);
+                rectangle(band, band + 1, right ? 8 - squares : 0, right ? 8 : squares, strip);
+                for (int n = 0; n < BINS; ++n) side[n] = T(side[n] + strip[n]);
             }
             rectangle(4 * lower, 4 * lower + 4, 4 * right, 4 * right + 4, flat);
             for (int n = 0; n < BINS; ++n) flat[n] = T(flat[n] - side[n]);
@@ -138,13 +138,13 @@ private:
         }
     }
 
-    // Pixels of the squares on the diagonals: those that lie beside the diagonal, towards the left or right side,
-    // and those on it.
+    // Counts the pixels of the squares on the diagonals: those between the diagonal and the left or right side, and
+    // those on the diagonal.
     template <class Add>
     void count_diagonals(int left, const Add& add, T (&halves)[4][BINS], T (&diagonals)[4][BINS]) const
     {
         const int right = left + VIEW - 1, bottom = top_ + VIEW - 1;
-        for (int at = 0; at < HALF; ++at) {  // of the square, rows that are farther from the border than the column
+        for (int at = 0; at < HALF; ++at) {  // rows of the square that are farther from the border than the column
             const int end = (at / SQUARE + 1) * SQUARE;
             add(halves[0], left + at, top_ + at + 1, top_ + end);
             add(halves[1], right - at, top_ + at + 1, top_ + end);
@@ -163,7 +163,7 @@ private:
     Array<int> line_of_, columns_;  // column -> line and back
     const int lines_;
     Array<T> crossings_;  // (LINES, lines, BINS)
-    int at_[LINES];       // lines of the present crop
+    int at_[LINES];       // lines of the current crop
 };
 
 }  // namespace

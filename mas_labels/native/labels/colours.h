@@ -1,5 +1,5 @@
-// What the appearance labels need of every crop (mas_labels/labels/appearance.py): intersection and union over time of the
-// blocks' histograms of each channel, and how many pixels lie in each octant of RGB.
+// The sums for the appearance labels (mas_labels/labels/appearance.py): for every block of every crop, the intersection
+// and union over time of the histogram of each channel, and the number of pixels in each octant of RGB.
 #pragma once
 
 #include <cstring>
@@ -13,7 +13,7 @@ namespace {
 constexpr int LEVELS = 256;
 constexpr int LEVELS_OF_BLOCKS = BLOCKS * LEVELS;
 
-// A frame's channel, column by column: (cols, rows).
+// Counts the levels of one channel of a frame, stored column by column: (cols, rows).
 struct CountLevels {
     const uint8_t* plane;
     int rows;
@@ -25,7 +25,7 @@ struct CountLevels {
     }
 };
 
-// A clip's octants, column by column: (cols, rows, OCTANTS), how many frames show each.
+// Counts the octants of a clip: (cols, rows, OCTANTS), the number of frames in which a pixel is in each.
 struct CountOctants {
     const uint16_t* counts;
     int rows;
@@ -38,7 +38,7 @@ struct CountOctants {
     }
 };
 
-// Smallest and largest count of each level of each block so far. Counts are below 2**15: signed, since SSE2 has
+// Smallest and largest count of each level in each block so far. Counts are below 2**15, and signed, since SSE2 has
 // minima of signed words only.
 struct Extremes {
     int16_t smallest[LEVELS_OF_BLOCKS], largest[LEVELS_OF_BLOCKS];

@@ -9,7 +9,7 @@
 
 namespace {
 
-// Sort pairs, (key << 32) | value, by `key_bits` of their keys; pairs of equal keys keep their order.
+// Sorts pairs, (key << 32) | value, by the low `key_bits` of their keys; the sort is stable.
 void radix_sort(uint64_t* pairs, uint64_t* scratch, size_t count, int key_bits)
 {
     constexpr int DIGIT_BITS = 12;
@@ -23,11 +23,11 @@ void radix_sort(uint64_t* pairs, uint64_t* scratch, size_t count, int key_bits)
     }
 }
 
-// A clip's colours, the most frequent first, those as frequent by ascending code.
+// The colours of a clip, the most frequent first, equally frequent ones by ascending code.
 struct Palette {
     size_t colours;
     Array<uint32_t> codes, counts;  // of each colour; a count of 0 ends the list
-    Array<uint32_t> ranks;          // of each pixel: its colour's place in the list
+    Array<uint32_t> ranks;          // of each pixel: the index of its colour in the list
 
     explicit Palette(const FrequentProblem& p)
         : Palette(p.frames, size_t(p.count) * p.rows * p.cols)
@@ -87,31 +87,31 @@ void each_run(int block, bool shared_diagonals, const Visit& visit)
 
 void frequent_colours(const FrequentProblem& p)
 {
-    constexpr size_t FEW = 4096;  // colours whose counts stay in the fastest cache
+    constexpr size_t FIRST_COLOURS = 4096;  // whose counts stay in the first-level cache
     const Palette palette(p);
-    Array<uint32_t> found(palette.colours + 1);
-    for (int query = 0; query < p.asked; ++query) {
-        const int32_t *asked = p.queries + 3 * query;
+    Array<uint32_t> counts(palette.colours + 1);
+    for (int query = 0; query < p.n_queries; ++query) {
+        const int32_t *top_left_block = p.queries + 3 * query;
         size_t best = 0;
-        for (size_t few = FEW;; few *= 16) {
-            const size_t last = few < palette.colours ? few : palette.colours;  // stands for all from there on
-            std::memset(found.data(), 0, (last + 1) * sizeof found[0]);
+        for (size_t counted = FIRST_COLOURS;; counted *= 16) {
+            const size_t last = counted < palette.colours ? counted : palette.colours;  // stands for all later ones
+            std::memset(counts.data(), 0, (last + 1) * sizeof counts[0]);
             for (int frame = 0; frame < p.count; ++frame) {
                 const uint32_t* ranks = palette.ranks.data()
-                    + (size_t(frame) * p.rows + asked[0]) * p.cols + asked[1];
-                each_run(asked[2], p.shared_diagonals, [&](int row, int begin, int end) {
+                    + (size_t(frame) * p.rows + top_left_block[0]) * p.cols + top_left_block[1];
+                each_run(top_left_block[2], p.shared_diagonals, [&](int row, int begin, int end) {
                     for (int col = begin; col < end; ++col) {
                         const size_t rank = ranks[size_t(row) * p.cols + col];
-                        ++found[rank < last ? rank : last];
+                        ++counts[rank < last ? rank : last];
                     }
                 });
             }
             best = 0;
             for (size_t rank = 1; rank < last; ++rank)
-                if (found[rank] > found[best]
-                    || (found[rank] == found[best] && palette.codes[rank] < palette.codes[best]))
+                if (counts[rank] > counts[best]
+                    || (counts[rank] == counts[best] && palette.codes[rank] < palette.codes[best]))
                     best = rank;
-            if (found[best] > palette.counts[last]) break;  // none of the others occurs as often in the whole clip
+            if (counts[best] > palette.counts[last]) break;  // no later colour is as frequent, even in the whole clip
         }
         p.codes[query] = palette.codes[best];
     }

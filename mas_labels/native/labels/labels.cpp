@@ -1,5 +1,5 @@
-// The passes over pixels behind the labels; see mas_labels/labels/block_sums_native.py. Integers but for derivatives and magnitudes,
-// whose every operation is rounded on its own: all builds give the same result.
+// The passes over pixels that compute the block sums; see mas_labels/labels/block_sums.py. They use integers, except
+// for derivatives and magnitudes, whose operations are each rounded: all builds give the same result.
 #include "labels.h"
 
 #include "colours.h"

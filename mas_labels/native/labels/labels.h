@@ -1,4 +1,4 @@
-// What the binding and the builds of labels.cpp share: the problems, one kernel per instruction set.
+// Shared by the binding and the builds of labels.cpp: the arguments of each pass, and one kernel per instruction set.
 #pragma once
 
 #include <cstddef>
@@ -6,13 +6,13 @@
 
 constexpr int VIEW = 112;       // side of a view (mas_labels/schema.py)
 constexpr int BLOCKS = 28;      // of the grid (16), the rings (4) and the triangles (8), in this order
-constexpr int WHOLE_VIEW = 28;  // stands for the block that is the whole view
+constexpr int WHOLE_VIEW = 28;  // stands for the whole view instead of a block
 constexpr int CHANNELS = 3;
 constexpr int OCTANTS = 8;
 constexpr int ORIENTATIONS = 8;
 
 struct Crops {
-    const int32_t* offsets;  // (count, 2): top, left; ascending
+    const int32_t* offsets;  // (count, 2): top, left; sorted
     int count;
 };
 
@@ -47,13 +47,13 @@ struct ColoursProblem {
 struct FrequentProblem {
     const uint8_t* frames;  // (count, rows, cols, CHANNELS)
     int count, rows, cols;
-    const int32_t* queries;  // (asked, 3): top, left, block
-    int asked;
+    const int32_t* queries;  // (n_queries, 3): top, left, block
+    int n_queries;
     bool shared_diagonals;
-    int64_t* codes;  // (asked): r + 256 g + 65536 b
+    int64_t* codes;  // (n_queries): r + 256 g + 65536 b
 };
 
-// Everything throws std::bad_alloc where memory is short, and nothing else.
+// All functions throw std::bad_alloc if there is not enough memory, and nothing else.
 struct LabelsKernel {
     const char* isa;
     void (*field_sums)(const FieldsProblem&);

@@ -1,5 +1,5 @@
-// The Python module mas_labels._labels: buffers in, buffers out. What arrays mean and hold is checked in
-// mas_labels/labels/block_sums_native.py and before it; here only that no buffer is smaller than what is read or written.
+// The Python module mas_labels._labels, on buffers. The content of arrays is checked in mas_labels/labels/compute.py;
+// here only the sizes of the buffers, and that no access is out of range.
 #include "binding.h"
 
 #include <new>
@@ -22,12 +22,12 @@ PyObject* available(PyObject*, PyObject*) { return builds().names(); }
 bool holds(const Buffer& buffer, long long numbers, size_t number_bytes)
 {
     if (buffer.view.len == Py_ssize_t(numbers * (long long)number_bytes)) return true;
-    PyErr_SetString(PyExc_ValueError, "the buffers' sizes do not fit each other");
+    PyErr_SetString(PyExc_ValueError, "the sizes of the buffers do not fit");
     return false;
 }
 
-// Rows of a table of 32-bit numbers, `columns` wide; -1, with a Python exception, if it is none. Every row begins
-// with the offsets of a crop, which must lie in the frame.
+// The number of rows of a table of 32-bit integers with `columns` columns; -1, with a Python exception, if it is
+// invalid. Every row begins with the offsets of a crop, which must be inside the frame.
 int table_rows(const Buffer& table, int columns, int rows, int cols)
 {
     const Py_ssize_t count = table.view.len / (columns * (Py_ssize_t)sizeof(int32_t));
@@ -36,13 +36,13 @@ int table_rows(const Buffer& table, int columns, int rows, int cols)
     for (Py_ssize_t n = 0; n < count; ++n, number += columns)
         if (number[0] < 0 || number[0] > rows - VIEW || number[1] < 0 || number[1] > cols - VIEW
             || (columns == 3 && (number[2] < 0 || number[2] > WHOLE_VIEW))) {
-            PyErr_SetString(PyExc_ValueError, "a crop leaves the frame, or there is no such block");
+            PyErr_SetString(PyExc_ValueError, "a crop leaves the frame, or a block is out of range");
             return -1;
         }
     return (int)count;
 }
 
-// Runs one pass without the GIL.
+// Runs one pass with the GIL released.
 template <class Problem>
 PyObject* run(void (*pass)(const Problem&), const Problem& problem)
 {
@@ -161,8 +161,8 @@ PyObject* frequent_colours(PyObject*, PyObject* args)
     Buffer frames, queries, codes;
     if (!kernel || !frames.get(in[0], 0) || !queries.get(in[1], 0) || !codes.get(out, PyBUF_WRITABLE)) return nullptr;
     const long long pixels = (long long)p.count * p.rows * p.cols;
-    p.asked = table_rows(queries, 3, p.rows, p.cols);
-    if (p.asked < 0 || !holds(frames, pixels * CHANNELS, 1) || !holds(codes, p.asked, sizeof(int64_t))) return nullptr;
+    p.n_queries = table_rows(queries, 3, p.rows, p.cols);
+    if (p.n_queries < 0 || !holds(frames, pixels * CHANNELS, 1) || !holds(codes, p.n_queries, sizeof(int64_t))) return nullptr;
     if (pixels > UINT32_MAX) {
         PyErr_SetString(PyExc_ValueError, "a clip may have at most 2**32 - 1 pixels");
         return nullptr;
@@ -175,15 +175,15 @@ PyObject* frequent_colours(PyObject*, PyObject* args)
 }
 
 PyMethodDef methods[] = {
-    {"available", available, METH_NOARGS, "The instruction sets this processor runs, best first."},
-    {"field_sums", field_sums, METH_VARARGS, "Mu, Mv and each field's magnitude; see mas_labels.labels.block_sums_native."},
-    {"vote_sums", vote_sums, METH_VARARGS, "Votes of orientation; see mas_labels.labels.block_sums_native."},
-    {"colour_sums", colour_sums, METH_VARARGS, "Histograms of levels and octants; see mas_labels.labels.block_sums_native."},
-    {"frequent_colours", frequent_colours, METH_VARARGS, "The most frequent colours; see mas_labels.labels.block_sums_native."},
+    {"available", available, METH_NOARGS, "The instruction sets that this processor supports, best first."},
+    {"field_sums", field_sums, METH_VARARGS, "Mu, Mv and sums of magnitudes; see mas_labels.labels.block_sums."},
+    {"vote_sums", vote_sums, METH_VARARGS, "Sums of votes for orientations; see mas_labels.labels.block_sums."},
+    {"colour_sums", colour_sums, METH_VARARGS, "Sums of histograms and octants; see mas_labels.labels.block_sums."},
+    {"frequent_colours", frequent_colours, METH_VARARGS, "The most frequent colours of blocks; see mas_labels.labels.block_sums."},
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyModuleDef module = {PyModuleDef_HEAD_INIT, "_labels", "Compiled part of mas_labels.labels.block_sums_native.", -1, methods,
+PyModuleDef module = {PyModuleDef_HEAD_INIT, "_labels", "The compiled backend of mas_labels.labels.block_sums.", -1, methods,
                       nullptr, nullptr, nullptr, nullptr};
 
 }  // namespace

@@ -1,5 +1,5 @@
-// One pass over a clip's flow: Mu and Mv (mas_labels/labels/motion_boundary.py) and each field's own magnitude, summed over
-// every crop. The operations are those of the NumPy code in the same order, so the bits are too.
+// One pass over a clip's flow: Mu and Mv (mas_labels/labels/motion_boundary.py), and the magnitudes of each field,
+// summed over every crop. The operations are those of the NumPy code in the same order: the result is bit-identical.
 #pragma once
 
 #include <cmath>
@@ -10,7 +10,7 @@
 
 namespace {
 
-// Rows of a field, u and v of a pixel side by side; above and below repeat the edge at the border.
+// Three rows of a field, u and v interleaved; `above` and `below` repeat the edge at the border.
 struct FieldRows {
     const float *above, *at, *below;
     int width;  // numbers in a row
@@ -43,12 +43,12 @@ void prewitt(const FieldRows& f, float* __restrict d_col, float* __restrict d_ro
     }
 }
 
-// Adds a row of derivatives to sums in double, and the magnitudes in units of 2**-20 pixels to `columns`.
+// Adds a row of derivatives to the sums in double, and their magnitudes, in units of 2**-20 pixels, to `columns`.
 void add_row(int width, const float* __restrict d_col, const float* __restrict d_row, double* __restrict sum_col,
              double* __restrict sum_row, double* __restrict rounded, int64_t* __restrict columns)
 {
     constexpr double UNITS_PER_PIXEL = 1 << 20;
-    constexpr double ROUNDER = 6755399441055744.0;  // 1.5 * 2**52: the sum's last bits are the rounded number
+    constexpr double ROUNDER = 6755399441055744.0;  // 1.5 * 2**52: the last bits of a sum are the rounded number
     constexpr int64_t ROUNDER_BITS = 0x4338000000000000;
     for (int i = 0; i < width; ++i) {
         const double across = d_col[i], down = d_row[i];
@@ -63,7 +63,7 @@ void add_row(int width, const float* __restrict d_col, const float* __restrict d
     }
 }
 
-// Sums over rectangles from the top, at the rows where crops begin or end.
+// Integral images of the fields, at the rows where crops begin or end only.
 class RowLines {
 public:
     RowLines(const FieldsProblem& p) : p_(p), width_(2 * (p.cols + 1)), line_of_(p.rows + 1), lines_(find_lines(p)),
@@ -71,15 +71,15 @@ public:
     {
     }
 
-    // Note the columns' sums of a field over all rows before `row`.
-    void note(int row, int field, const int64_t* columns)
+    // Stores the sums of a field over all rows before `row`, if a crop begins or ends there.
+    void store(int row, int field, const int64_t* columns)
     {
         if (!line_of_[row]) return;
         int64_t* sums = at(row, field);
         for (int i = 0; i < 2 * p_.cols; ++i) sums[i + 2] = sums[i] + columns[i];
     }
 
-    void write() 
+    void write()
     {
         for (int component = 0; component < 2; ++component)
             for (int field = 0; field < p_.fields; ++field) {
@@ -97,7 +97,7 @@ private:
             line_of_[p.crops.offsets[2 * crop]] = line_of_[p.crops.offsets[2 * crop] + VIEW] = 1;
         int lines = 0;
         for (int row = 0; row <= p.rows; ++row)
-            if (line_of_[row]) line_of_[row] = ++lines;  // from 1: 0 is no line
+            if (line_of_[row]) line_of_[row] = ++lines;  // from 1; 0: no line
         return lines;
     }
 
@@ -135,7 +135,7 @@ void field_sums(const FieldsProblem& p)
             p.prewitt ? prewitt(rows, d_col, d_row) : central_differences(rows, d_col, d_row);
             int64_t* of_field = columns.data() + size_t(field) * width;
             add_row(width, d_col, d_row, sum_col, sum_row, rounded.data(), of_field);
-            lines.note(row + 1, field, of_field);
+            lines.store(row + 1, field, of_field);
         }
         for (int i = 0; i < width; ++i) {
             float* out = p.boundaries + ((size_t(i % 2) * p.rows + row) * p.cols + i / 2) * 2;

@@ -1,4 +1,4 @@
-// Votes of orientation (mas_labels/labels/motion.py) summed over the blocks of every crop.
+// Votes for orientations (mas_labels/labels/motion.py), summed over the blocks of every crop.
 #pragma once
 
 #include "block_histograms.h"

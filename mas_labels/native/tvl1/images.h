@@ -1,11 +1,11 @@
-// Pictures row by row: bilinear resizing, the copy of I1 that the warp reads, and its bicubic samples.
+// Images in row-major order: bilinear resizing, the copy of I1 for the warp, and its bicubic samples.
 #pragma once
 
 #include "layout.h"
 
 namespace {
 
-// Where an output pixel's centre falls among the input's pixels, clamped to the border.
+// Position of the centre of an output pixel among the input pixels, clamped to the border.
 struct Tap { int index; float fraction; };
 
 MAS_INLINE Tap linear_tap(int output, double scale, int length)
@@ -18,7 +18,7 @@ MAS_INLINE Tap linear_tap(int output, double scale, int length)
     return {index, fraction};
 }
 
-// Scratch of `resize`: one tap a column and two interpolated rows.
+// Scratch memory of `resize`: one tap per column and two interpolated rows.
 struct ResizeScratch { Tap* taps; float* rows[2]; };
 
 static void interpolate_columns(const float* in, int in_cols, float* out, int out_cols, const Tap* taps)
@@ -29,46 +29,46 @@ static void interpolate_columns(const float* in, int in_cols, float* out, int ou
     }
 }
 
-// Bilinear, without smoothing before; `scale` is input pixels per output pixel. `gain` multiplies the result.
+// Resizes bilinearly, without smoothing first; scales are input pixels per output pixel. `gain` multiplies the result.
 static void resize(const float* in, int in_rows, int in_cols, float* out, int out_rows, int out_cols,
                    double row_scale, double col_scale, float gain, const ResizeScratch& scratch)
 {
     for (int col = 0; col < out_cols; ++col) scratch.taps[col] = linear_tap(col, col_scale, in_cols);
     float *upper = scratch.rows[0], *lower = scratch.rows[1];
-    int have = -2;  // upper holds input row `have`, lower the next one
+    int loaded = -2;  // `upper` holds this input row, `lower` the next one
     for (int row = 0; row < out_rows; ++row) {
         const Tap tap = linear_tap(row, row_scale, in_rows);
         const int below = tap.index + (tap.index < in_rows - 1);
-        if (tap.index == have + 1) { float* swap = upper; upper = lower; lower = swap; }
-        if (tap.index > have + 1)
+        if (tap.index == loaded + 1) { float* swap = upper; upper = lower; lower = swap; }
+        if (tap.index > loaded + 1)
             interpolate_columns(in + (size_t)tap.index * in_cols, in_cols, upper, out_cols, scratch.taps);
-        if (tap.index != have)
+        if (tap.index != loaded)
             interpolate_columns(in + (size_t)below * in_cols, in_cols, lower, out_cols, scratch.taps);
-        have = tap.index;
+        loaded = tap.index;
         const float w0 = 1 - tap.fraction, w1 = tap.fraction;
         float* target = out + (size_t)row * out_cols;
         for (int col = 0; col < out_cols; ++col) target[col] = (upper[col] * w0 + lower[col] * w1) * gain;
     }
 }
 
-// I1 for the warp: (I, Ix, Iy, 0) side by side for each pixel, with a zero border wide enough that the four by
-// four taps of any clamped position lie inside. One load then serves the picture and both its derivatives.
-constexpr int BORDER = 4, CHANNELS = 4;
+// I1 for the warp: (I, Ix, Iy, 0) interleaved for each pixel, with a zero border wide enough for the 4 x 4 taps of any
+// clamped position. One load then serves the image and both derivatives.
+constexpr int BORDER = 4, TAP_CHANNELS = 4;
 
 struct TapImage {
     float* data;
-    int pitch;  // pixels a row, border included
-    float* at(int row, int col) const { return data + ((size_t)(row + BORDER) * pitch + col + BORDER) * CHANNELS; }
+    int pitch;  // pixels per row, including the border
+    float* at(int row, int col) const { return data + ((size_t)(row + BORDER) * pitch + col + BORDER) * TAP_CHANNELS; }
 };
 
 MAS_INLINE int tap_pitch(int cols) { return cols + 2 * BORDER + 1; }
-MAS_INLINE size_t tap_floats(int rows, int cols) { return (size_t)tap_pitch(rows) * tap_pitch(cols) * CHANNELS; }
+MAS_INLINE size_t tap_floats(int rows, int cols) { return (size_t)tap_pitch(rows) * tap_pitch(cols) * TAP_CHANNELS; }
 
-// Central differences, one-sided halves at the border: OpenCV's convention.
+// Derivatives are central differences, and half one-sided ones at the border, as in OpenCV.
 static TapImage build_tap_image(const float* image, int rows, int cols, float* data)
 {
     const TapImage taps = {data, tap_pitch(cols)};
-    constexpr size_t PIXEL = CHANNELS * sizeof(float);
+    constexpr size_t PIXEL = TAP_CHANNELS * sizeof(float);
     std::memset(data, 0, taps.pitch * PIXEL * BORDER);
     std::memset(taps.at(rows, -BORDER), 0, taps.pitch * PIXEL * (BORDER + 1));
     for (int row = 0; row < rows; ++row) {
@@ -80,16 +80,16 @@ static TapImage build_tap_image(const float* image, int rows, int cols, float* d
         std::memset(taps.at(row, cols), 0, PIXEL * (BORDER + 1));
         for (int col = 0; col < cols; ++col) {
             const int left = col - (col > 0), right = col + (col < cols - 1);
-            out[col * CHANNELS] = here[col];
-            out[col * CHANNELS + 1] = 0.5f * (here[right] - here[left]);
-            out[col * CHANNELS + 2] = 0.5f * (below[col] - above[col]);
-            out[col * CHANNELS + 3] = 0;
+            out[col * TAP_CHANNELS] = here[col];
+            out[col * TAP_CHANNELS + 1] = 0.5f * (here[right] - here[left]);
+            out[col * TAP_CHANNELS + 2] = 0.5f * (below[col] - above[col]);
+            out[col * TAP_CHANNELS + 3] = 0;
         }
     }
     return taps;
 }
 
-// Weights of the four taps around a position, cubic convolution with a = -0.75 (OpenCV's INTER_CUBIC).
+// Weights of the four taps around a position: cubic convolution with a = -0.75 (OpenCV's INTER_CUBIC).
 MAS_INLINE void cubic_weights(F t, float* out)
 {
     const F one = fill(1), a = fill(-0.75f), a2 = fill(1.25f), a3 = fill(2.25f);  // a + 2, a + 3
@@ -103,7 +103,7 @@ MAS_INLINE void cubic_weights(F t, float* out)
     store(out + 3 * STRIPES, one - w0 - w1 - w2);
 }
 
-// A position, clamped to where all taps lie in the zero border, as the first tap's index and the taps' weights.
+// Index of the first tap and the weights of the taps of a position, clamped so that all taps are in the padded image.
 MAS_INLINE I locate(F position, int length, float* weights)
 {
     const F low = fill(-3), high = fill((float)(length + 2)), shift = fill(BORDER);
@@ -113,7 +113,7 @@ MAS_INLINE I locate(F position, int length, float* weights)
     return index;
 }
 
-// Bicubic sample of (I, Ix, Iy, 0): columns in two pairs of two, rows one by one.
+// Bicubic sample of (I, Ix, Iy, 0): columns as two pairs, rows one at a time.
 MAS_INLINE void sample(const float* corner, size_t pitch, const float* wx, const float* wy, float* out)
 {
     F8 left = load8(corner) * fill8(wy[0]), right = load8(corner + 8) * fill8(wy[0]);

@@ -1,9 +1,9 @@
-// Where a pixel lies. Included once by each build of tvl1.cpp, hence the anonymous namespace.
+// The layout of pixels in memory. Included once by each build of tvl1.cpp, hence the anonymous namespace.
 //
-// A row of `cols` pixels is cut into 16 stripes of `blocks` = ceil(cols / 16) neighbours, and lane k of
-// block i holds the pixel at column k * blocks + i. The left and right neighbours of a vector of pixels are
-// then the vectors of blocks i - 1 and i + 1, whole: no shuffles and no unaligned loads, but at a row's two ends.
-// The ten fields of a block lie side by side, so that one sweep is one forward stream through memory.
+// A row of `cols` pixels is cut into 16 stripes of `blocks` = ceil(cols / 16) adjacent pixels, and lane k of block i
+// holds the pixel at column k * blocks + i. The left and right neighbours of a vector of pixels are then the whole
+// vectors of blocks i - 1 and i + 1: no shuffles and no unaligned loads, except at the two ends of a row. The ten
+// fields of a block are contiguous, so that one sweep is one forward stream through memory.
 #pragma once
 
 #include "simd.h"
@@ -13,7 +13,7 @@ namespace {
 
 constexpr int STRIPES = 16;
 
-// u1, u2: flow; p11 .. p22: dual variable; j1, j2, rho_c, inv: the warped image's constants (see tvl1.cpp).
+// u1, u2: flow; p11 .. p22: dual variable; j1, j2, rho_c, inv: constants of the warped image (see tvl1.cpp).
 enum Field { J1, J2, RHO_C, INV, P11, P21, P12, P22, U1, U2, FIELDS };
 constexpr int BLOCK = FIELDS * STRIPES;
 
@@ -21,7 +21,7 @@ struct Grid {
     int rows, cols, blocks;
     size_t row_size() const { return (size_t)blocks * BLOCK; }  // floats in a row of all fields
     size_t pixels() const { return (size_t)rows * cols; }
-    // Where a column lies in a row of one field of 16 floats a block.
+    // Offset of a column in a row of one field with 16 floats per block.
     size_t lane_offset(int col) const { return (size_t)(col % blocks) * STRIPES + col / blocks; }
     template <class Action> void each_padding_lane(Action action) const
     {
@@ -32,7 +32,7 @@ struct Grid {
 
 MAS_INLINE Grid make_grid(int rows, int cols) { return {rows, cols, (cols + STRIPES - 1) / STRIPES}; }
 
-// Hands out parts of the workspace; run over a null base it measures how much is needed.
+// Allocates parts of the workspace; with a null base it measures the size that is needed.
 struct Arena {
     char* base;
     size_t used;

@@ -1,6 +1,6 @@
-// The median of a field over 3 x 3 or 5 x 5 pixels, the border repeated.
+// The median filter of a field, 3 x 3 or 5 x 5 pixels, with replicated border.
 //
-// Floats are compared as integers of the same order, which is faster and orders -0 before +0 in every build.
+// Floats are compared as integers of the same order, which is faster, and orders -0 before +0 in every build.
 #pragma once
 
 #include "layout.h"
@@ -24,7 +24,7 @@ MAS_INLINE void sort5(I* v)
 
 MAS_INLINE I median3(I a, I b, I c) { return max(min(a, b), min(max(a, b), c)); }
 
-// Columns sorted downwards: the median of nine is the median of (largest minimum, median median, smallest maximum).
+// Of sorted columns: the median of nine is the median of (largest minimum, median of medians, smallest maximum).
 MAS_INLINE I median_of_columns3(const I (*column)[3])
 {
     const I low = max(max(column[0][0], column[1][0]), column[2][0]);
@@ -32,7 +32,7 @@ MAS_INLINE I median_of_columns3(const I (*column)[3])
     return median3(low, median3(column[0][1], column[1][1], column[2][1]), high);
 }
 
-// Two sorted fives into one sorted ten: Batcher's odd-even merge.
+// Merges two sorted lists of five into one of ten: Batcher's odd-even merge.
 MAS_INLINE void merge_5_5(const I* a, const I* b, I* out)
 {
     I e[6] = {a[0], a[2], a[4], b[0], b[2], b[4]}, o[4] = {a[1], a[3], b[1], b[3]};
@@ -45,10 +45,10 @@ MAS_INLINE void merge_5_5(const I* a, const I* b, I* out)
     for (int k = 0; k < 4; ++k) { out[2 * k + 1] = min(o[k], e[k + 1]); out[2 * k + 2] = max(o[k], e[k + 1]); }
 }
 
-// The 8th to 13th smallest, sorted, of two sorted tens. Only these can be the median once five more are added.
+// The 8th to 13th smallest, sorted, of two sorted lists of ten. Only these can be the median of them and five more.
 MAS_INLINE void middle_six(const I* a, const I* b, I* out)
 {
-    I low[10], high[10];  // the ten smallest, rising then falling, and the ten largest, falling then rising
+    I low[10], high[10];  // the ten smallest, ascending then descending, and the ten largest, descending then ascending
 #pragma GCC unroll 10
     for (int k = 0; k < 10; ++k) { low[k] = min(a[k], b[9 - k]); high[k] = max(a[k], b[9 - k]); }
     I top[5], bottom[5];
@@ -60,8 +60,8 @@ MAS_INLINE void middle_six(const I* a, const I* b, I* out)
     for (int k = 0; k < 3; ++k) { out[k] = top[k + 2]; out[k + 3] = bottom[k]; }
 }
 
-// The sixth smallest of a sorted six and a sorted five: over all ways to take six from the two lists' starts,
-// the smallest of the largest taken.
+// The sixth smallest of a sorted list of six and one of five: over all ways to take six from the starts of the two
+// lists, the minimum of the largest element taken.
 MAS_INLINE I sixth_of_6_5(const I* six, const I* five)
 {
     I out = six[5];
@@ -70,9 +70,9 @@ MAS_INLINE I sixth_of_6_5(const I* six, const I* five)
     return out;
 }
 
-constexpr int MARGIN = 2;  // blocks beyond either end of a row
+constexpr int MARGIN = 2;  // blocks beyond each end of a row
 
-// One row of a field as ordered integers, with the neighbours beyond the stripes' ends and beyond the border.
+// Loads one row of a field as ordered integers, with the neighbours beyond the ends of stripes and beyond the border.
 static void load_median_row(const Grid& grid, const float* row, Field field, int32_t* out)
 {
     int32_t* first = out + MARGIN * STRIPES;
@@ -84,7 +84,7 @@ static void load_median_row(const Grid& grid, const float* row, Field field, int
         }
     const int32_t left = *first, right = first[grid.lane_offset(grid.cols - 1)];
     grid.each_padding_lane([&](size_t offset) { first[offset] = right; });
-    for (int beyond = 1; beyond <= MARGIN; ++beyond) {  // one lane further where the stripe next door is
+    for (int beyond = 1; beyond <= MARGIN; ++beyond) {  // the neighbouring stripe is one lane further
         const int inside = (beyond - 1) % grid.blocks, shift = grid.blocks == 1 ? beyond : 1;
         int32_t *before = first - beyond * STRIPES, *after = last + beyond * STRIPES;
         std::memmove(before, last - inside * STRIPES - shift, STRIPES * sizeof(int32_t));
@@ -93,8 +93,8 @@ static void load_median_row(const Grid& grid, const float* row, Field field, int
     }
 }
 
-// Medians of a row of sorted columns; `out` is the field of its first block. Two windows of five columns side by
-// side share four, which are merged once, and of these the last two are the next two windows' first.
+// Medians of a row of sorted columns; `out` is the field of its first block. Two adjacent windows of five columns
+// share four, which are merged once; the last two of these are the first two of the next two windows.
 static void medians5(const I (*column)[5], int blocks, float* out)
 {
     I merged[2][10], six[6];
@@ -115,7 +115,7 @@ static void medians3(const I (*column)[3], int blocks, float* out)
         store_bits(out, flip_if_negative(median_of_columns3(column)));
 }
 
-// Sorts the columns of WINDOW rows, then takes the median at each block of the row.
+// Sorts the columns of WINDOW rows, then computes the medians of each block of the row.
 template <int WINDOW>
 static void median_row(const Grid& grid, int32_t* const* rows, I* columns, float* out)
 {
@@ -135,12 +135,12 @@ static void median_row(const Grid& grid, int32_t* const* rows, I* columns, float
     }
 }
 
-// Scratch of `median_filter`: for u1 and u2 a ring of rows, and one row of sorted columns.
+// Scratch memory of `median_filter`: a ring buffer of rows for u1 and u2, and one row of sorted columns.
 constexpr int RING = 8;
 struct MedianScratch { int32_t* rings[2][RING]; I* columns; };
 
-// Replaces u1 and u2 by their medians; padding lanes are set to zero again, as `sweep_row` needs them. `before`
-// is called with each row before it is read.
+// Replaces u1 and u2 by their medians; padding lanes are reset to zero, as `sweep_row` requires. `before` is called
+// with each row before it is read.
 template <int WINDOW, class Action>
 static void median_filter(const Grid& grid, float* state, const MedianScratch& scratch, Action before)
 {

@@ -1,4 +1,4 @@
-// All that one call needs: options, levels and the parts of the workspace.
+// The state of one call: options, levels of the pyramid, and the parts of the workspace.
 #pragma once
 
 #include "images.h"
@@ -8,25 +8,25 @@ namespace {
 
 constexpr int MAX_LEVELS = 32, MIN_SIDE = 16;
 
-struct Level { Grid grid; float* pictures[2]; };  // pictures: two frames' pyramids, row by row
+struct Level { Grid grid; float* pictures[2]; };  // pictures: of two frames, in row-major order
 
 struct Solver {
     Tvl1Options options;
     int levels;
     Level level[MAX_LEVELS];
     float k, l_t, tau;      // tau / theta, lambda * theta, tau
-    float *state;           // the ten fields of the level at work
-    float *zero_row;        // stands above the first row
+    float *state;           // the ten fields of the current level
+    float *zero_row;        // the row above the first row
     float *lane_start;      // first column of each stripe
-    float *right_mask, *left_mask, *valid_mask;  // zeros: last column and beyond; before column 0; padding
-    float *picture0;        // I0 in the order of the blocks
+    float *right_mask, *left_mask, *valid_mask;  // zero: last column and beyond; before column 0; padding
+    float *picture0;        // I0 in the layout of the blocks
     float *taps;            // see TapImage
-    float *plain[2], *coarse[2];  // u1 and u2 row by row, of the level at work and of the one before
+    float *plain[2], *coarse[2];  // u1 and u2 in row-major order, of the current level and of the coarser one
     ResizeScratch resize_scratch;
     MedianScratch median_scratch;
 };
 
-// Not inlined, so that its arithmetic stays between the two switches of the floating-point state.
+// Not inlined, so that its arithmetic is not moved out of the scope of FloatingPointState.
 __attribute__((noinline)) static Solver make_solver(const Tvl1Problem& problem, Arena& arena)
 {
     Solver s = {};
@@ -45,7 +45,7 @@ __attribute__((noinline)) static Solver make_solver(const Tvl1Problem& problem, 
     }
     for (int n = 0; n < s.levels; ++n)
         for (float*& picture : s.level[n].pictures) picture = arena.take<float>(s.level[n].grid.pixels());
-    s.state = arena.take<float>(full.rows * full.row_size() + STRIPES);  // a stripe's end is read past by one lane
+    s.state = arena.take<float>(full.rows * full.row_size() + STRIPES);  // the end of a stripe is read one lane too far
     s.zero_row = arena.take<float>(full.row_size());
     s.lane_start = arena.take<float>(STRIPES);
     s.left_mask = arena.take<float>(STRIPES);

@@ -4,7 +4,7 @@
 // J. Sanchez Perez, E. Meinhardt-Llopis, G. Facciolo: TV-L1 optical flow estimation, IPOL 2013.
 // Defaults, borders and stopping rule are those of OpenCV's DualTVL1OpticalFlow.
 //
-// The fields are kept scaled, which saves products in the inner loop: with k = tau / theta,
+// The fields are stored scaled, which saves products in the inner loop: with k = tau / theta,
 //     U = k u,   P = tau p,   J = k grad I1(x + u0),   RHO_C = k^2 (I1(x + u0) - I0) - J . U0,   INV = -1 / |J|^2,
 // one iteration (IPOL equations 15 to 17) reads
 //     TH  = clamp(INV (RHO_C + J . U), -lambda theta, lambda theta)
@@ -20,7 +20,7 @@ namespace {
 
 struct Constants { F l_t, minus_l_t, tau, one; };
 
-// U of one vector of pixels; p11 and p21 of its left neighbours come in and its own go out.
+// Updates U of one vector of pixels; `left11` and `left21` are p11 and p21 of the left neighbours, replaced by its own.
 MAS_INLINE Flow primal(const Constants& c, float* b, const float* above, F& left11, F& left21, F& error)
 {
     const F p11 = load(b + P11 * STRIPES), p21 = load(b + P21 * STRIPES);
@@ -40,7 +40,7 @@ MAS_INLINE Flow primal(const Constants& c, float* b, const float* above, F& left
     return out;
 }
 
-// P of one vector of pixels from U there, on the right and below; `mask` clears the last column's gradient.
+// Updates P of one vector of pixels from U there, to the right and below; `mask` clears the last column's gradient.
 MAS_INLINE void dual(const Constants& c, float* b, const Flow& here, const Flow& right, const Flow& below, F mask)
 {
     const F u1x = keep(right.u1 - here.u1, mask), u1y = below.u1 - here.u1;
@@ -54,8 +54,8 @@ MAS_INLINE void dual(const Constants& c, float* b, const Flow& here, const Flow&
     store(b + P22 * STRIPES, fma(c.tau, u2y, load(b + P22 * STRIPES)) * r2);
 }
 
-// PRIMAL updates U of `row`; DUAL updates P of the row above it, one block behind: U is then complete on all
-// sides, and the processor need not wait for one before it starts the other.
+// PRIMAL updates U of `row`; DUAL updates P of the row above, one block behind: the neighbours of U are then complete,
+// and the two updates are independent for the processor.
 template <bool PRIMAL, bool DUAL>
 static void sweep_row(const Solver& s, const Grid& grid, float* row, float* above, float* error)
 {
@@ -65,7 +65,7 @@ static void sweep_row(const Solver& s, const Grid& grid, float* row, float* abov
         float *b = row + part, *a = above + part;
         const float* mask = s.right_mask + part;
         F sum = load(error + part), left11, left21;
-        if constexpr (PRIMAL) {  // left of a stripe's start is the end of the stripe before
+        if constexpr (PRIMAL) {  // left of the start of a stripe is the end of the previous one
             const F keep_left = load(s.left_mask + part);
             left11 = keep(load(b + last + P11 * STRIPES - 1), keep_left);
             left21 = keep(load(b + last + P21 * STRIPES - 1), keep_left);
@@ -86,8 +86,8 @@ static void sweep_row(const Solver& s, const Grid& grid, float* row, float* abov
     }
 }
 
-// One primal and one dual update of the whole level. Returns the sum of squared changes of U, added up in 16
-// partial sums, one a stripe, folded in one order: the same bits whatever the vector's width.
+// One primal and one dual update of the whole level. Returns the sum of squared changes of U, computed as 16 partial
+// sums, one per stripe, which are added in a fixed order: bit-identical for every vector width.
 static float iterate(const Solver& s, const Grid& grid)
 {
     float error[STRIPES] = {0};
@@ -95,7 +95,7 @@ static float iterate(const Solver& s, const Grid& grid)
     sweep_row<true, false>(s, grid, row, s.zero_row, error);
     for (int y = 1; y < grid.rows; ++y, row += grid.row_size())
         sweep_row<true, true>(s, grid, row + grid.row_size(), row, error);
-    sweep_row<false, true>(s, grid, row, row, error);  // below the last row: itself, so no vertical gradient
+    sweep_row<false, true>(s, grid, row, row, error);  // the last row is its own lower neighbour: no vertical gradient
     for (int half = STRIPES / 2; half > 0; half /= 2)
         for (int k = 0; k < half; ++k) error[k] += error[k + half];
     return error[0];
@@ -103,7 +103,7 @@ static float iterate(const Solver& s, const Grid& grid)
 
 // ------------------------------------------------------------------------------------- one scale
 
-// Medians of u1 and u2; `before` does with each row what must be done while it is unfiltered, and in the cache.
+// Filters u1 and u2 with medians; `before` is called with each unfiltered row while it is in the cache.
 template <class Action> static void filter_flow(const Solver& s, const Grid& grid, Action before)
 {
     if (s.options.median_filtering == 5) return median_filter<5>(grid, s.state, s.median_scratch, before);
@@ -144,7 +144,7 @@ static void set_lanes(const Solver& s, const Grid& grid)
     }
 }
 
-// Clears the dual variable and the padding, and takes u1, u2 from `plain` (null: zero).
+// Initialises a level: the dual variable and padding with zero, and u1, u2 from `plain` (null: zero).
 static void start_scale(const Solver& s, const Grid& grid, const float* picture0, float* const* plain)
 {
     set_lanes(s, grid);
@@ -164,7 +164,7 @@ static void start_scale(const Solver& s, const Grid& grid, const float* picture0
     }
 }
 
-// u1, u2 of the whole level row by row, times `gain`, each with `step` floats from pixel to pixel.
+// Writes u1 and u2 of the level in row-major order, multiplied by `gain`, with `step` floats from pixel to pixel.
 static void read_flow(const Solver& s, const Grid& grid, float gain, float* u1, float* u2, int step)
 {
     for (int row = 0; row < grid.rows; ++row) {
@@ -177,7 +177,7 @@ static void read_flow(const Solver& s, const Grid& grid, float gain, float* u1, 
     }
 }
 
-// From `coarse` to `plain`; the scales are pixels of `from` per pixel of `to`.
+// Resizes the flow in `coarse` to `plain`; the scales are pixels of `from` per pixel of `to`.
 static void resize_flow(const Solver& s, const Grid& from, const Grid& to, double row_scale, double col_scale, double gain)
 {
     for (int i = 0; i < 2; ++i)
@@ -200,7 +200,7 @@ static void solve_pair(const Solver& s, int first, float* flow, bool with_initia
     read_flow(s, s.level[0].grid, 1 / s.k, flow, flow + 1, 2);
 }
 
-// The initial flow, scaled by k, carried down to the coarsest level's `plain`.
+// Resizes the initial flow, scaled by k, to `plain` of the coarsest level.
 static void start_from(const Solver& s, const float* flow)
 {
     const size_t pixels = s.level[0].grid.pixels();
@@ -235,7 +235,7 @@ __attribute__((noinline)) static void solve_clip(const Tvl1Problem& problem, cha
     const Solver s = make_solver(problem, arena);
     const size_t flow_size = s.level[0].grid.pixels() * 2;
     build_pyramid(s, problem, 0, 0);
-    for (int pair = 0; pair < problem.frames - 1; ++pair) {  // frame t lies in slot t % 2
+    for (int pair = 0; pair < problem.frames - 1; ++pair) {  // frame t is in slot t % 2
         build_pyramid(s, problem, pair + 1, (pair + 1) % 2);
         if (problem.initial_flow) start_from(s, problem.initial_flow + pair * flow_size);
         solve_pair(s, pair % 2, problem.flow + pair * flow_size, problem.initial_flow != nullptr);

@@ -1,4 +1,4 @@
-// What the binding and the builds of tvl1.cpp share: options, one problem, one kernel per instruction set.
+// Shared by the binding and the builds of tvl1.cpp: the options and arguments, and one kernel per instruction set.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +10,14 @@ struct Tvl1Options {
     double epsilon;  // stop when the mean squared change of u is below epsilon^2
     int inner_iterations, outer_iterations;
     double scale_step;
-    int median_filtering;  // 1 or less: none; 3 or 5
+    int median_filtering;  // side of the filter, 3 or 5; none if 1 or less
 };
 
 struct Tvl1Problem {
     Tvl1Options options;
     int frames, rows, cols;
-    const uint8_t* grey_u8;     // (frames, rows, cols); or else
-    const float* grey_f32;      // the same in [0, 1]
+    const uint8_t* grey_u8;     // (frames, rows, cols), or null
+    const float* grey_f32;      // otherwise the same in [0, 1]
     const float* initial_flow;  // (frames - 1, rows, cols, 2) or null
     float* flow;                // (frames - 1, rows, cols, 2)
 };
@@ -25,7 +25,7 @@ struct Tvl1Problem {
 struct Tvl1Kernel {
     const char* isa;
     size_t (*workspace_bytes)(const Tvl1Problem&);
-    void (*solve)(const Tvl1Problem&, char* zeroed_workspace);  // the workspace aligned to 64 bytes
+    void (*solve)(const Tvl1Problem&, char* zeroed_workspace);  // aligned to 64 bytes
 };
 
 extern const Tvl1Kernel tvl1_portable;

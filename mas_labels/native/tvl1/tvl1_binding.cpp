@@ -1,4 +1,4 @@
-// The Python module mas_labels._tvl1: buffers in, buffers out. Arguments are checked in mas_labels/flow/tvl1.py.
+// The Python module mas_labels._tvl1, on buffers. Arguments are checked in mas_labels/flow/tvl1.py.
 #include "binding.h"
 
 #include <cstdlib>
@@ -18,7 +18,7 @@ Builds<Tvl1Kernel> builds()
 
 PyObject* available(PyObject*, PyObject*) { return builds().names(); }
 
-// The workspace lives for one call: nothing is kept, so nothing grows with use and calls share no state.
+// The workspace is allocated for one call: memory does not grow with use, and calls share no state.
 bool run(const Tvl1Kernel& kernel, const Tvl1Problem& problem)
 {
     constexpr size_t ALIGNMENT = 64;
@@ -47,7 +47,7 @@ PyObject* solve(PyObject*, PyObject* args)
     const Py_ssize_t* shape = frames.view.shape;
     const Py_ssize_t flow_bytes = frames.view.ndim == 3 ? (shape[0] - 1) * shape[1] * shape[2] * 8 : -1;
     if (flow.view.len != flow_bytes || (initial.view.obj && initial.view.len != flow_bytes)) {
-        PyErr_SetString(PyExc_ValueError, "the buffers' sizes do not fit each other");
+        PyErr_SetString(PyExc_ValueError, "the sizes of the buffers do not fit");
         return nullptr;
     }
     const bool bytes = frames.view.itemsize == 1;
@@ -64,12 +64,12 @@ PyObject* solve(PyObject*, PyObject* args)
 }
 
 PyMethodDef methods[] = {
-    {"available", available, METH_NOARGS, "The instruction sets this processor runs, best first."},
+    {"available", available, METH_NOARGS, "The instruction sets that this processor supports, best first."},
     {"solve", solve, METH_VARARGS, "TV-L1 flow between consecutive frames; see mas_labels.flow.tvl1."},
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyModuleDef module = {PyModuleDef_HEAD_INIT, "_tvl1", "Compiled part of mas_labels.flow.tvl1.", -1, methods,
+PyModuleDef module = {PyModuleDef_HEAD_INIT, "_tvl1", "The TV-L1 solver of mas_labels.flow.tvl1.", -1, methods,
                       nullptr, nullptr, nullptr, nullptr};
 
 }  // namespace

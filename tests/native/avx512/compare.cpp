@@ -1,7 +1,7 @@
-// Compares the AVX-512 builds of all kernels with the AVX2 ones, bit by bit, on made-up clips.
+// Compares the AVX-512 builds of all kernels with the AVX2 builds, bit by bit, on synthetic clips.
 //
-// A program of its own, linked without shared libraries, so that it can be the first process of an emulated
-// machine (see run_emulated.py). Ends with status 1, and the last line says so, where any bit differs.
+// A statically linked program, so that it can be the first process of an emulated machine (see run_emulated.py). Ends
+// with status 1, and a last line that says so, if any bit differs.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -24,7 +24,7 @@ void report(const char* name, int rows, int cols, double mean, bool same)
     std::fflush(stdout);
 }
 
-// Moving waves with noise; the same on every machine.
+// Moving waves with noise, identical on every machine.
 std::vector<uint8_t> clip(int frames, int rows, int cols, int channels)
 {
     std::vector<uint8_t> out;
@@ -89,7 +89,7 @@ struct Sums {
     std::vector<int64_t> numbers;
 };
 
-// All four passes over one clip; every whole number they make, one after another.
+// Runs all four passes on one clip and concatenates the integers that they compute.
 Sums sums_of(const LabelsKernel& kernel, int rows, int cols, bool first_convention)
 {
     constexpr int FRAMES = 4, FIELDS = FRAMES - 1;

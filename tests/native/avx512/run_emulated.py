@@ -1,11 +1,11 @@
-"""Run the AVX-512 kernels where no processor has AVX-512: in Bochs, which emulates one.
+"""Run the AVX-512 kernels without a processor that has AVX-512: in the emulator Bochs.
 
     python tests/native/avx512/run_emulated.py
 
 builds ``compare.cpp`` with the AVX-512 and AVX2 kernels as the only program of a small Linux machine, starts
-it, and passes on what it says. Needs Debian's packages g++, bochs, bochsbios, vgabios, xorriso, isolinux,
-syslinux-common, cpio and linux-image-cloud-amd64, and five minutes. Ends with status 1 where bits
-differ or the machine does not come to its end.
+it, and prints its output. Needs Debian's packages g++, bochs, bochsbios, vgabios, xorriso, isolinux,
+syslinux-common, cpio and linux-image-cloud-amd64, and five minutes. Ends with status 1 if bits differ or the
+machine does not finish.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BIOS = Path("/usr/share/bochs")
 TIMEOUT_SECONDS = 3000
 AGREE, DIFFER = "AVX-512 AND AVX2 AGREE", "AVX-512 AND AVX2 DIFFER"
 
-# Bits 321 and 323 are XSAVEC and XSAVES: what Bochs says of them does not fit what Linux expects.
+# Bits 321 and 323 are XSAVEC and XSAVES: Bochs does not report them as Linux expects.
 BOOT_MENU = """\
 default compare
 prompt 0
@@ -70,7 +70,7 @@ def kernel_image() -> Path:
 
 def build_program(program: Path) -> None:
     """Compile all kernels for both instruction sets with setup.py's flags; link them with compare.cpp."""
-    sys.argv[1:] = ["--name"]  # setup.py's command line: say the name, build nothing
+    sys.argv[1:] = ["--name"]  # the command line of setup.py: print the name, build nothing
     with contextlib.redirect_stdout(io.StringIO()):
         setup = runpy.run_path(str(ROOT / "setup.py"))
     objects = []
@@ -94,7 +94,7 @@ def build_program(program: Path) -> None:
 
 
 def build_disc(folder: Path, kernel: Path) -> None:
-    """Write a disc that starts the program as the machine's first process."""
+    """Write a disc image that starts the program as the first process of the machine."""
     root, disc = folder / "root", folder / "disc"
     root.mkdir()
     (disc / "isolinux").mkdir(parents=True)
@@ -115,7 +115,7 @@ def build_disc(folder: Path, kernel: Path) -> None:
 
 
 def run_machine(folder: Path) -> bool:
-    """Start the machine, print what it says, and return whether it found the same bits."""
+    """Start the machine, print its output, and return whether the bits agree."""
     serial = folder / "serial"
     serial.touch()
     (folder / "machine").write_text(MACHINE.format(bios=BIOS, folder=folder))
@@ -138,7 +138,7 @@ def run_machine(folder: Path) -> bool:
 
 
 def main() -> None:
-    """Build, run, and end with a status."""
+    """Build the program, run it, and exit with its status."""
     kernel = kernel_image()
     with tempfile.TemporaryDirectory() as folder:
         build_disc(Path(folder), kernel)
