@@ -1,1 +1,1 @@
-"""The commands of the trainer: they parse; the library does."""
+"""The commands of the trainer: they parse options and call the library."""

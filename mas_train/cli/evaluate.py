@@ -1,4 +1,4 @@
-"""The command line of `mas-eval`: it parses; the library does."""
+"""The command line of `mas-eval`: it parses options and calls the library."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 @click.group(context_settings=SETTINGS)
 @version_option
 def command() -> None:
-    """Measure networks by the protocols of the paper's section 4.
+    """Evaluate networks by the protocols of the paper's section 4.
 
-    Each command writes <protocol>.json and pictures into --out, and shows the figures beside the published
-    ones. Features are computed once and kept beside --out, in the folder "features", for all commands that
-    write there. Exit status: 0 done, 1 an error, 2 wrong usage.
+    Each command writes <protocol>.json and pictures into --out, and prints its results next to the published
+    ones. Features are computed once and cached in the folder "features" next to --out, for all commands that
+    write there. Exit status: 0 success, 1 an error, 2 wrong usage.
     """
 
 
@@ -39,10 +39,13 @@ checkpoint_option = click.option(
     "--checkpoint", required=True, help="A run's folder, a checkpoint, or 'scratch' for random weights."
 )
 baseline_option = click.option(
-    "--baseline/--no-baseline", default=True, help="Whether random weights are measured, too."
+    "--baseline/--no-baseline", default=True, help="Evaluate random weights as well."
 )
 svm_option = click.option(
-    "--svm-c", type=click.FloatRange(0, min_open=True), default=SVM_C, help="Weight of errors in the SVM."
+    "--svm-c",
+    type=click.FloatRange(0, min_open=True),
+    default=SVM_C,
+    help="Weight of errors against the margin in the SVM.",
 )
 
 
@@ -50,12 +53,12 @@ probe_option = partial(field_option, ProbeOptions)
 
 
 def features_option(default: str) -> Any:
-    """Make the option for the kind of features."""
-    words = (
-        "The last convolution pooled as the fully connected layers see it, or its mean over all positions; "
-        "or, as a control, averaged pixels."
+    """Make the option of the kind of features."""
+    text = (
+        "Features: the last convolution pooled as the fully connected layers see it, its mean over all "
+        "positions, or, as a control, averaged pixels."
     )
-    return click.option("--features", "kind", type=click.Choice(FEATURE_KINDS), default=default, help=words)
+    return click.option("--features", "kind", type=click.Choice(FEATURE_KINDS), default=default, help=text)
 
 
 def _prepare(
@@ -87,8 +90,8 @@ def accuracy(
 
 @command.command(cls=PathsCommand)
 @checkpoint_option
-@shards_option("--shards", "Test shards, whose videos search.")
-@shards_option("--gallery", "Training shards, whose videos are found.")
+@shards_option("--shards", "Test shards: their videos are the queries.")
+@shards_option("--gallery", "Training shards: their videos are retrieved.")
 @features_option("mean")
 @baseline_option
 @out_option("results/retrieval")
@@ -96,7 +99,7 @@ def accuracy(
 def retrieval(
     checkpoint: str, shards: tuple[str, ...], gallery: tuple[str, ...], out: Path, **how: Any
 ) -> None:
-    """Nearest-neighbour retrieval: how often one of the k nearest training videos is of the class."""
+    """Nearest-neighbour retrieval: share of queries with their class among the k nearest videos."""
     evaluation = _prepare(checkpoint, out, **how)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.results import save_and_show
@@ -109,9 +112,7 @@ def retrieval(
 @command.command(cls=PathsCommand)
 @checkpoint_option
 @shards_option("--shards", "Test shards.")
-@shards_option(
-    "--train", "Training shards; without them each group of the test shards is left out in turn.", False
-)
+@shards_option("--train", "Training shards; without them: leave-one-group-out on the test shards.", False)
 @features_option("pooled")
 @probe_option("few")
 @probe_option("draws")
@@ -129,7 +130,7 @@ def probe(
     out: Path,
     **how: Any,
 ) -> None:
-    """Linear classifier on frozen features: all labels and few; or leaving out groups, such as persons."""
+    """Linear classifier on frozen features, with all and few labels; or leave-one-group-out."""
     options = ProbeOptions(few, draws, c)
     evaluation = _prepare(checkpoint, out, **how)
     from mas_labels.shards import open_shards
@@ -147,12 +148,14 @@ def probe(
 @command.command(cls=PathsCommand)
 @checkpoint_option
 @shards_option("--shards", "Shards of ASLAN, made with --frames-only --clip-stride 8.")
-@click.option("--view2", type=click.Path(path_type=Path), help="View2.mat: ten folds, the figure to report.")
+@click.option(
+    "--view2", type=click.Path(path_type=Path), help="View2.mat: the ten folds that results are reported on."
+)
 @click.option(
     "--view1",
     nargs=2,
     type=click.Path(path_type=Path),
-    help="train_pairs.mat and test_pairs.mat instead: for development.",
+    help="train_pairs.mat and test_pairs.mat instead, for development.",
 )
 @features_option("pooled")
 @svm_option
@@ -171,7 +174,7 @@ def aslan(
     """Action similarity on ASLAN: 12 (dis)similarities, linear SVM, accuracy, AUC, ROC curve."""
     if (view1 is None) == (view2 is None):
         raise click.UsageError(
-            "name the pairs: either --view2 View2.mat or --view1 train_pairs.mat test_pairs.mat"
+            "expected pairs: give either --view2 View2.mat or --view1 train_pairs.mat test_pairs.mat"
         )
     evaluation = _prepare(checkpoint, out, **how)
     from mas_labels.shards import open_shards
@@ -192,7 +195,7 @@ def aslan(
 @out_option("results/yupenn")
 @compute_options
 def yupenn(checkpoint: str, shards: tuple[str, ...], svm_c: float, out: Path, **how: Any) -> None:
-    """Dynamic scene recognition on YUPENN: linear SVM, leaving one video out."""
+    """Dynamic scene recognition on YUPENN: linear SVM, leave-one-video-out."""
     evaluation = _prepare(checkpoint, out, **how)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.results import save_and_show
@@ -203,11 +206,13 @@ def yupenn(checkpoint: str, shards: tuple[str, ...], svm_c: float, out: Path, **
 
 @command.command(cls=PathsCommand)
 @checkpoint_option
-@shards_option("--shards", "Shards with Mu and Mv; without them these pictures stay empty.")
+@shards_option("--shards", "Shards with Mu and Mv; without them the pictures of Mu and Mv stay empty.")
 @click.option(
     "--clip", "clips", type=int, multiple=True, help="Number of a clip; many may follow.  [default: 0]"
 )
-@click.option("--out", type=click.Path(path_type=Path), default=Path("attention.png"), help="The PNG file.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("attention.png"), help="PNG file to write."
+)
 @compute_options
 def attention(
     checkpoint: str,
@@ -218,7 +223,7 @@ def attention(
     workers: int,
     threads: int | None,
 ) -> None:
-    """Draw where the last convolution is active, beside the motion boundaries (figure 6)."""
+    """Draw where the last convolution is active, next to the motion boundaries (figure 6)."""
     from mas_labels.shards import open_shards
     from mas_train.evaluation.attention import save_attention
     from mas_train.weights.backbone_weights import load_weights
@@ -235,12 +240,12 @@ def attention(
     required=True,
     help="The run's folder.",
 )
-@shards_option("--shards", "Labelled shards, such as it was trained on.")
-@shards_option("--queries", "Test shards: each video looks for the nearest ones in --shards.", False)
-@click.option("--clips", type=click.IntRange(1), default=4, help="Clips whose attention is drawn.")
+@shards_option("--shards", "Labelled shards, such as those the run was trained on.")
+@shards_option("--queries", "Test shards: the nearest videos in --shards are drawn for each.", False)
+@click.option("--clips", type=click.IntRange(1), default=4, help="Number of clips to draw attention maps of.")
 @compute_options
 def look(run: Path, shards: tuple[str, ...], queries: tuple[str, ...], clips: int, **how: Any) -> None:
-    """Draw into a run's folder what its page shows: attention maps and nearest neighbours."""
+    """Draw the pictures of a run's page into its folder: attention maps and nearest neighbours."""
     evaluation = _prepare(str(run), run, kind="mean", baseline=False, **how)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.run_pictures import draw_run_pictures
@@ -254,7 +259,7 @@ def look(run: Path, shards: tuple[str, ...], queries: tuple[str, ...], clips: in
 @command.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 def table(folders: tuple[Path, ...]) -> None:
-    """Gather the results in FOLDERS into the paper's tables 1 to 6, ours beside the published figures."""
+    """Print the results in FOLDERS as the paper's tables 1 to 6, next to the published ones."""
     from mas_train.evaluation.results import read_results, show_tables
 
     click.echo(show_tables(read_results(folders)))
@@ -262,7 +267,7 @@ def table(folders: tuple[Path, ...]) -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run `mas-eval` and exit with its status."""
-    run_command(command, "mas-eval", args, "features that were finished are kept")
+    run_command(command, "mas-eval", args, "finished features are kept")
 
 
 if __name__ == "__main__":

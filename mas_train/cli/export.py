@@ -1,4 +1,4 @@
-"""The command line of `mas-export`."""
+"""The command line of `mas-export`: it parses options and calls the library."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mas_train.weights.export import EXPORT_FILES, export_backbone
     type=click.Choice(list(EXPORT_FILES)),
     multiple=True,
     default=("safetensors",),
-    help="What to write; may be given more than once.",
+    help="Format to write; may be repeated.",
 )
 @version_option
 def command(source: Path, out: Path, formats: tuple[str, ...]) -> int:
-    """Write the backbone of SOURCE for other programs.
+    """Export the backbone of SOURCE for other programs.
 
     SOURCE is a run's folder (its best checkpoint, or else its last), a checkpoint, or the weights of a public
-    C3D (mas_train/weights/public_layouts.py lists the names). What is written is read back and compared.
+    C3D (mas_train/weights/public_layouts.py lists the names). Each file is read back and compared.
     """
     for path in export_backbone(source, out, formats):
         click.echo(path)
@@ -40,7 +40,7 @@ def command(source: Path, out: Path, formats: tuple[str, ...]) -> int:
 
 def main(args: list[str] | None = None) -> None:
     """Run `mas-export` and exit with its status."""
-    run_command(command, "mas-export", args, "the same command writes all again")
+    run_command(command, "mas-export", args, "the same command starts again")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line of `mas-finetune`: it parses; the library does."""
+"""The command line of `mas-finetune`: it parses options and calls the library."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ finetune_option = partial(field_option, FinetuneOptions)
 
 @click.command(cls=PathsCommand, context_settings=SETTINGS)
 @training_option("shards")
-@shards_option("--test-shards", "Test shards: with them the model is tested at the end.", required=False)
+@shards_option("--test-shards", "Test shards: the model is tested on them at the end.", required=False)
 @training_option("incomplete")
 @scratch_run_option
 @out_option("runs/finetune")
@@ -81,9 +81,10 @@ def command(
 ) -> int:
     """Fine-tune a network on SHARDS for action recognition, then test it.
 
-    The convolutions come from --init, three fully connected layers are fresh. Writes finetuned.pt and
+    The convolutions come from --init; the three fully connected layers are new. Writes finetuned.pt and
     metrics.csv into --out; with --test-shards accuracy.json, classes.csv and confusion.png. Exit status:
-    0 done, 1 an error, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM; --resume goes on.
+    0 success, 1 an error, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM (--resume
+    continues).
     """
     from mas_train.data.class_match import match_classes
     from mas_train.data.leakage import find_shard_leaks
@@ -117,21 +118,22 @@ def command(
     job = FinetuneJob(recipe, options, train, out, where, workers, dict(weights.pretraining), *speed)
     if scratch_run is not None:
         if test is None:
-            raise ConfigError("--scratch-run is for the test: give --test-shards, too")
+            raise ConfigError("--scratch-run is compared in the test: give --test-shards, too")
         load_scratch_run(scratch_run, job.origin)  # refuses before the work
     _, signal_number = finetune(job, weights, resume, click.echo)
     if signal_number is not None:
         return EXIT_SIGNAL + signal_number
     if test is not None:
-        words = command_line("mas-finetune")
-        evaluation = make_evaluation(str(out), out, where, workers, words, "pooled", False)
+        evaluation = make_evaluation(
+            str(out), out, where, workers, command_line("mas-finetune"), "pooled", False
+        )
         click.echo(save_and_show(evaluate_accuracy(evaluation, test, scratch_run, leaks), out))
     return 0
 
 
 def main(args: list[str] | None = None) -> None:
     """Run `mas-finetune` and exit with its status."""
-    run_command(command, "mas-finetune", args, "--resume goes on after the last whole epoch")
+    run_command(command, "mas-finetune", args, "--resume continues after the last whole epoch")
 
 
 if __name__ == "__main__":

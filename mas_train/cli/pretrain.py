@@ -1,4 +1,4 @@
-"""The command line of `mas-train`: it parses; the library does."""
+"""The command line of `mas-train`: it parses options and calls the library."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ order_options = add_options(
 def command(preset: str, print_config: bool, **values: Any) -> int:
     """Pre-train a network on SHARDS by predicting the statistics of motion and appearance.
 
-    Writes config.yaml, metrics.csv, heldout.csv, curves.png and checkpoints into --out. Exit status: 0 done,
-    1 an error, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM, after a checkpoint. SIGUSR1
-    saves a checkpoint, and the run goes on.
+    Writes config.yaml, metrics.csv, heldout.csv, curves.png and checkpoints into --out. Exit status:
+    0 success, 1 an error, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM, after a
+    checkpoint. SIGUSR1 saves a checkpoint and continues.
     """
     recipe = make_recipe(preset, **take_fields(Recipe, values))
     if print_config:
@@ -109,7 +109,7 @@ def command(preset: str, print_config: bool, **values: Any) -> int:
 
 def main(args: list[str] | None = None) -> None:
     """Run `mas-train` and exit with its status."""
-    run_command(command, "mas-train", args, "--resume goes on from the last checkpoint, if there is one")
+    run_command(command, "mas-train", args, "--resume continues from the last checkpoint, if there is one")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
-"""The command line of `mas-reproduce`: it parses; the library does."""
+"""The command line of `mas-reproduce`: it parses options and calls the library."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from mas_labels.system.command_line import SETTINGS, run_command, version_option
+from mas_labels.system.command_line import SETTINGS, Function, add_options, run_command, version_option
 from mas_labels.system.files import write_text
 from mas_train.reproduce.plan import Step, check_plan, show_command
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True)
 
 
@@ -22,29 +20,31 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=T
 def command() -> None:
     """Run an experiment from videos to a page of results.
 
-    Each step is one of the project's commands and is marked when it is done: the same command goes on where
-    it was stopped. Exit status: 0 done, 1 a step failed, 2 wrong usage; 129, 130,
-    143 stopped by SIGHUP, SIGINT, SIGTERM.
+    Each step is one of the project's commands and is marked when it is done, so that the same command
+    resumes. Exit status: 0 success, 1 a step failed, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT,
+    SIGTERM.
     """
 
 
-def plan_options(function: Function, jobs: int) -> Function:
-    """Add the options that all plans share."""
-    options = (
+splits_option = click.option(
+    "--splits", type=FOLDER, help="Folder of the official split lists, unless they are in or next to --root."
+)
+
+
+def plan_options(jobs: int) -> Callable[[Function], Function]:
+    """Return the options that all plans share; `jobs` is the default of --jobs."""
+    return add_options(
         click.option("--root", type=FOLDER, required=True, help="Folder of the videos."),
-        click.option("--jobs", type=click.IntRange(1), default=jobs, help="Steps at a time."),
-        click.option("--dry-run", is_flag=True, help="Print the commands, and run none."),
+        click.option("--jobs", type=click.IntRange(1), default=jobs, help="Steps that run at the same time."),
+        click.option("--dry-run", is_flag=True, help="Print the commands without running them."),
         click.option(
-            "--rehearsal", is_flag=True, help="Every step for real, with tiny networks and few steps."
+            "--rehearsal", is_flag=True, help="Run every step with tiny networks and few training steps."
         ),
     )
-    for option in reversed(options):
-        function = option(function)
-    return function
 
 
 def folder_option(name: str, default: str, help_text: str) -> Callable[[Function], Function]:
-    """Make an option for a folder that is written to."""
+    """Make the option of a folder to write to."""
     kind = click.Path(path_type=Path, file_okay=False, resolve_path=True)
     return click.option(name, type=kind, default=Path(default), help=help_text)
 
@@ -52,13 +52,13 @@ def folder_option(name: str, default: str, help_text: str) -> Callable[[Function
 def carry_out(
     steps: list[Step], work: Path, folders: dict[str, Path | None], jobs: int, dry_run: bool
 ) -> bool:
-    """Run a plan, or print it; return whether it was run."""
+    """Run a plan or, if `dry_run`, print it; return whether it was run."""
     check_plan(steps)
     if dry_run:
         for step in steps:
             click.echo(show_command(step))
         return False
-    import torch  # noqa: F401 - what the steps need is missed before the first one
+    import torch  # noqa: F401 - a missing torch is reported before the first step
 
     from mas_train.reproduce.run import run_plan
 
@@ -68,18 +68,16 @@ def carry_out(
 
 
 @command.command()
-@partial(plan_options, jobs=2)
-@click.option("--splits", type=FOLDER, help="Folder of the official lists, if not in or beside --root.")
-@click.option(
-    "--weizmann", type=FOLDER, help="Folder of the Weizmann actions: features are tested there, too."
-)
-@folder_option("--work", "reproduce/small", "Shards, networks, logs: 3.5 GB.")
-@folder_option("--out", "results/small", "The page, its pictures and its numbers.")
-@click.option("--page-only", is_flag=True, help="Run nothing; make the page of what is done.")
+@plan_options(jobs=2)
+@splits_option
+@click.option("--weizmann", type=FOLDER, help="Folder of the Weizmann actions, to test features on as well.")
+@folder_option("--work", "reproduce/small", "Folder of shards, networks and logs: 3.5 GB.")
+@folder_option("--out", "results/small", "Folder of the page, its pictures and its numbers.")
+@click.option("--page-only", is_flag=True, help="Run no step; write the page of the finished steps.")
 @click.option(
     "--readme",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Put the table into this file, between its two marks.",
+    help="Insert the table into this file, between its two marks.",
 )
 def small(
     root: Path,
@@ -93,9 +91,9 @@ def small(
     page_only: bool,
     readme: Path | None,
 ) -> None:
-    """Find out whether it learns: random, motion, appearance, joint and controls on two CPU cores.
+    """Test whether pre-training helps: random, motion, appearance, joint and controls on two CPU cores.
 
-    --root is a folder of UCF101's classes, some or all; with --rehearsal one that `mas-labels demo` made.
+    --root is a folder of some or all of UCF101's classes; with --rehearsal one that `mas-labels demo` made.
     """
     from mas_train.reproduce.small import REHEARSAL, Experiment, small_plan
 
@@ -112,11 +110,11 @@ def small(
 
 
 @command.command()
-@partial(plan_options, jobs=2)
-@click.option("--splits", type=FOLDER, help="Folder of the official lists, if not in or beside --root.")
-@folder_option("--work", "reproduce/small", "That of `small`, whose labels and networks are used.")
-@folder_option("--out", "results/small", "The table.")
-@click.option("--page-only", is_flag=True, help="Run nothing; make the table of what is done.")
+@plan_options(jobs=2)
+@splits_option
+@folder_option("--work", "reproduce/small", "Folder of `small`, whose labels and networks are used.")
+@folder_option("--out", "results/small", "Folder of the table.")
+@click.option("--page-only", is_flag=True, help="Run no step; write the table of the finished steps.")
 def pilots(
     root: Path,
     splits: Path | None,
@@ -127,7 +125,7 @@ def pilots(
     out: Path,
     page_only: bool,
 ) -> None:
-    """Find out what makes the pretext task learn: the recipe of `small` with one choice changed at a time."""
+    """Test which choices make the pretext task learn: the recipe of `small`, one choice changed at a time."""
     from mas_train.reproduce.pilots import pilot_plan, write_pilots
     from mas_train.reproduce.small import REHEARSAL, Experiment
 
@@ -137,36 +135,33 @@ def pilots(
         click.echo(f"wrote {write_pilots(experiment, steps, work, out)}")
 
 
-def full_options(function: Function) -> Function:
-    """Add the options of the paper's experiments in full."""
-    options = (
-        click.option("--hmdb51", type=FOLDER, help="Folder of HMDB51: tables 3 and 4."),
-        click.option("--aslan", type=FOLDER, help="Folder of ASLAN: table 5, with --view2."),
-        click.option(
-            "--view2",
-            type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),
-            help="ASLAN's View2.mat.",
-        ),
-        click.option("--yupenn", type=FOLDER, help="Folder of YUPENN: table 6."),
-        click.option("--cores", type=click.IntRange(1), default=16, help="CPU cores, for the estimate."),
-        click.option(
-            "--gpu-tflops",
-            type=click.FloatRange(0, min_open=True),
-            default=10.0,
-            help="What the GPU sustains, in 1e12 operations a second, for the estimate.",
-        ),
-    )
-    for option in reversed(options):
-        function = option(function)
-    return plan_options(function, jobs=1)
+full_options = add_options(
+    plan_options(jobs=1),
+    click.option("--hmdb51", type=FOLDER, help="Folder of HMDB51: tables 3 and 4."),
+    click.option("--aslan", type=FOLDER, help="Folder of ASLAN: table 5, with --view2."),
+    click.option(
+        "--view2",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),
+        help="ASLAN's View2.mat.",
+    ),
+    click.option("--yupenn", type=FOLDER, help="Folder of YUPENN: table 6."),
+    click.option("--cores", type=click.IntRange(1), default=16, help="CPU cores, for the estimate."),
+    click.option(
+        "--gpu-tflops",
+        type=click.FloatRange(0, min_open=True),
+        default=10.0,
+        help="Sustained speed of the GPU in 1e12 operations per second, for the estimate.",
+    ),
+)
+"""Options of the paper's experiments in full."""
 
 
 @command.command()
 @full_options
-@folder_option("--work", "reproduce/ucf101", "Shards, networks, logs.")
-@folder_option("--out", "results/ucf101", "The tables.")
+@folder_option("--work", "reproduce/ucf101", "Folder of shards, networks and logs.")
+@folder_option("--out", "results/ucf101", "Folder of the tables.")
 def ucf101(root: Path, **options: Any) -> None:
-    """Make tables 1 to 6 with networks pre-trained on UCF101: --root is its folder. For one GPU."""
+    """Reproduce tables 1 to 6 with networks pre-trained on UCF101, whose folder is --root. For one GPU."""
     from mas_train.reproduce.full import ucf101_plan
 
     reproduce_tables(ucf101_plan, {"$UCF101": root}, **options)
@@ -174,11 +169,11 @@ def ucf101(root: Path, **options: Any) -> None:
 
 @command.command()
 @full_options
-@click.option("--ucf101", type=FOLDER, required=True, help="Folder of UCF101, to fine-tune on and to test.")
-@folder_option("--work", "reproduce/kinetics", "Shards, networks, logs.")
-@folder_option("--out", "results/kinetics", "The tables.")
+@click.option("--ucf101", type=FOLDER, required=True, help="Folder of UCF101, to fine-tune and test on.")
+@folder_option("--work", "reproduce/kinetics", "Folder of shards, networks and logs.")
+@folder_option("--out", "results/kinetics", "Folder of the tables.")
 def kinetics(root: Path, ucf101: Path, **options: Any) -> None:
-    """Make the rows of the network pre-trained on Kinetics-400: --root is its folder. For one GPU."""
+    """Reproduce the rows of the network pre-trained on Kinetics-400, at --root. For one GPU."""
     from mas_train.reproduce.full import kinetics_plan
 
     reproduce_tables(kinetics_plan, {"$KINETICS400": root, "$UCF101": ucf101}, **options)
@@ -196,7 +191,7 @@ def reproduce_tables(
     out: Path,
     **others: Path | None,
 ) -> None:
-    """Run a full plan, or print it with what it will cost, and write the paper's tables with ours in them."""
+    """Run a full plan, or print it with its estimated cost, and write the paper's tables with our results."""
     from mas_train.reproduce.estimate import estimate_cost
     from mas_train.reproduce.full import FULL, REHEARSAL
 
@@ -218,7 +213,7 @@ def reproduce_tables(
 
 def main(args: list[str] | None = None) -> None:
     """Run `mas-reproduce` and exit with its status."""
-    run_command(command, "mas-reproduce", args, "the same command goes on")
+    run_command(command, "mas-reproduce", args, "the same command resumes")
 
 
 if __name__ == "__main__":
