@@ -16,8 +16,9 @@ from mas_labels.inspect.panels import (
     draw_wheel,
 )
 from mas_labels.inspect.pattern_panels import draw_appearance, draw_blocks, draw_motion
-from mas_labels.inspect.picture import Picture, figure_png, new_figure
+from mas_labels.inspect.picture import Picture, figure_png
 from mas_labels.inspect.seen_clip import SeenClip
+from mas_labels.system.figures import new_figure
 
 __all__ = [
     "Picture",

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 from mas_labels.errors import ConfigError, InputError
 from mas_labels.inspect import panels
 from mas_labels.inspect.pattern_panels import TEXT_STYLE, draw_appearance, draw_motion
-from mas_labels.inspect.picture import Picture, new_figure
+from mas_labels.inspect.picture import Picture
 from mas_labels.inspect.seen_clip import COMPUTED, SeenClip, SeenSource
 from mas_labels.names import printable
 from mas_labels.schema import CLIP_FRAMES, FIELDS, PATTERNS
+from mas_labels.system.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

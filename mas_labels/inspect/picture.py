@@ -1,4 +1,4 @@
-"""Figures without pyplot, so without global state or a display."""
+"""Pictures that notebooks display and that are written to files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mas_labels.errors import ConfigError, MissingDependencyError, reason_of
+from mas_labels.errors import ConfigError, reason_of
 from mas_labels.system.files import atomic_path
 
 if TYPE_CHECKING:
@@ -44,23 +44,6 @@ class Picture:
 
     def _repr_png_(self) -> bytes:
         return figure_png(self.figure)
-
-
-def new_figure(size_inches: tuple[float, float]) -> Figure:
-    """Return an empty white figure; the size is (width, height) in inches.
-
-    Raises
-    ------
-    MissingDependencyError
-        If matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'pictures need matplotlib, which does not load ({error}): pip install "mas-video[inspect]"'
-        ) from error
-    return Figure(figsize=size_inches, facecolor="white")
 
 
 def figure_png(figure: Figure, dpi: int = PICTURE_DPI) -> bytes:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mas_labels.errors import ConfigError, reason_of
-from mas_labels.inspect.picture import new_figure
 from mas_labels.names import printable
 from mas_labels.report import shard_sections
 from mas_labels.report.page import page
@@ -15,6 +14,7 @@ from mas_labels.report.run_sections import run_sections
 from mas_labels.report.stability import stability_section
 from mas_labels.report.summary import summarise
 from mas_labels.shards.shard_set import ShardSet
+from mas_labels.system.figures import new_figure
 from mas_labels.system.files import atomic_path
 
 

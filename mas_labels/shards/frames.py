@@ -78,9 +78,8 @@ class StoredFrames:
                 f"{self._path}: was changed while it was in use: verify it; if it is damaged, {REGENERATE}"
             )
         if not self._read_chunk(clip, out):
-            out[...] = self._read(
-                "frames/raw", clip
-            )  # through HDF5, which raises an error that names the damage
+            # through HDF5, which raises an error that names the damage
+            out[...] = self._read("frames/raw", clip)
 
     def _file_state(self) -> tuple[int, int]:
         """Return size and modification time of the open file: HDF5 reads zeros where a file was truncated."""

@@ -1,4 +1,4 @@
-"""Reading one shard.
+"""Reads one shard.
 
 A shard may come from anywhere, so nothing in it is trusted: every object must be one that the schema names,
 stored in the file itself, with the type and size that the schema gives. Others raise a `ShardError`.
@@ -116,7 +116,7 @@ class Shard:
             If it cannot be read now. All methods that read raise these two.
         """
         if path not in self._datasets:
-            raise ShardError(f"{self.path}: {path} is not stored: label again with the option that keeps it")
+            raise ShardError(f"{self.path}: {path} is not stored: label again with the option that stores it")
         try:
             return self._datasets[path][rows]
         except UNREADABLE as error:

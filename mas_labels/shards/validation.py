@@ -128,7 +128,9 @@ def _check_dataset(column: schema.Column, dataset: h5py.Dataset, path: Path) -> 
         raise ShardError(f"{path}: {column.path} points to data outside of the file: {UNTRUSTED}")
     claimed = math.prod(dataset.shape) * dataset.dtype.itemsize  # dataset.nbytes may overflow
     if claimed > MAX_COMPRESSION * dataset.id.get_storage_size():
-        raise ShardError(f"{path}: {column.path} claims {claimed} bytes that are not in the file")
+        raise ShardError(
+            f"{path}: {column.path} claims {claimed} bytes that are not in the file: {UNTRUSTED}"
+        )
     if claimed:
         _check_chunks(dataset, column.path, path)
 
@@ -180,7 +182,9 @@ def check_rows(datasets: Datasets, path: Path) -> int:
         found = datasets[column.path].shape
         expected = (counts.get(column.rows, found[0]), *row_shape)
         if found != expected:
-            raise ShardError(f"{path}: {column.path} should have shape {expected}, found {found}")
+            raise ShardError(
+                f"{path}: {column.path} should have shape {expected}, found {found}: {REGENERATE}"
+            )
     if ("clips/labels" in datasets) != (counts["views"] > 0):
         raise ShardError(f"{path}: views and clips/labels go together, found one of them: {UNTRUSTED}")
     _check_frame_storage(datasets, path)

@@ -1,11 +1,12 @@
-"""Figures without pyplot: no display is needed, no global state is touched (extra `[inspect]`)."""
+"""Figures of the trainer and the protocols, and how they are written (extra `[inspect]`)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mas_labels.errors import ConfigError, MissingDependencyError, reason_of
+from mas_labels.errors import ConfigError, reason_of
+from mas_labels.system.figures import new_figure
 from mas_labels.system.files import atomic_path
 
 if TYPE_CHECKING:
@@ -15,20 +16,8 @@ DOTS_PER_INCH = 120
 
 
 def make_figure(size_inches: tuple[float, float]) -> Figure:
-    """Make an empty white figure, (width, height) inches.
-
-    Raises
-    ------
-    MissingDependencyError
-        If matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'pictures need matplotlib, which does not load ({error}): pip install "mas-video[inspect]"'
-        ) from error
-    return Figure(figsize=size_inches, layout="constrained", facecolor="white")
+    """Return an empty white figure whose layout is arranged automatically; see `new_figure`."""
+    return new_figure(size_inches, "constrained")
 
 
 def save_figure(figure: Figure, path: Path) -> None:

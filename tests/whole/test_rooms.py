@@ -17,7 +17,10 @@ CONTRACT = {
     "mas_labels.errors",
     "mas_labels.shards",
     "mas_labels.system.command_line",
-    *(f"mas_labels.system.{name}" for name in ("files", "options", "process", "signals", "streams")),
+    *(
+        f"mas_labels.system.{name}"
+        for name in ("figures", "files", "options", "process", "signals", "streams")
+    ),
 }
 """All that mas_train may import of mas_labels."""
 
