@@ -63,7 +63,7 @@ class ShardPool:
         if number in self._open:
             self._open.move_to_end(number)
             return self._open[number]
-        while len(self._open) >= most_open():
+        while len(self._open) >= max_open_shards():
             self._open.popitem(last=False)[1].close()
         self._open[number] = shard = self.open_separately(number)
         return shard
@@ -100,7 +100,7 @@ _pools: WeakSet[ShardPool] = WeakSet()
 """The pools of this process, which share the limit of open files."""
 
 
-def most_open() -> int:
+def max_open_shards() -> int:
     """Return the number of shards that a pool may keep open under the current limit of open files."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     allowed = (
