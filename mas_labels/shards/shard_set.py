@@ -20,6 +20,7 @@ from mas_labels.names import printable
 from mas_labels.plan.completeness import find_incomplete
 from mas_labels.shards.clip import Clip
 from mas_labels.shards.columns import ClipColumns, read_columns
+from mas_labels.shards.digests import text_digest
 from mas_labels.shards.opening import open_compatible
 from mas_labels.shards.paths import find_shards
 from mas_labels.shards.pool import ShardPool
@@ -106,6 +107,13 @@ class ShardSet(Sequence[Clip]):
         state = {**vars(self), "_columns": {}}
         state.pop("label_counts", None)
         return state
+
+    @property
+    def identity(self) -> list[str]:
+        """Texts that identify the content: the content hashes, and for a subset a digest of its clips."""
+        if self._kept is None:
+            return list(self.content_hashes)
+        return [*self.content_hashes, text_digest(str(self._kept.tolist()))]
 
     @property
     def has_labels(self) -> bool:

@@ -171,7 +171,7 @@ def extract(
         weights_digest(model),
         repr(pixel_mean),
         repr(CENTRE_VIEW),
-        *shards.content_hashes,
+        *shards.identity,
     ]
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     values = _read_cache(extraction.cache, name)

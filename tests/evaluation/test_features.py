@@ -93,6 +93,20 @@ def test_cached_features_are_not_computed_again(
         features(0)
 
 
+def test_features_of_a_subset_are_cached_apart_from_those_of_the_whole(
+    test: ShardSet, tmp_path: Path
+) -> None:
+    weights = load_weights(SCRATCH, WIDTH)
+    output = backbone_features(weights.backbone, "mean")
+    part = test.subset(np.arange(1, len(test), 2))
+    extraction = Extraction(CPU, 0, cache=tmp_path)
+    for shards in (test, part, test, part):
+        features = extract(weights.backbone, output, "mean", weights.pixel_mean, shards, extraction)
+        assert features.paths == tuple(video.path for video in shards.videos)
+        assert len(features.values) == len(shards.videos)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.fixture(scope="module")
 def persons(train: ShardSet, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     """Return shards whose videos have groups: of each colour two videos by each of two persons."""
