@@ -10,7 +10,7 @@ from mas_labels.flow.estimators import ESTIMATORS
 from mas_labels.flow.methods import METHODS
 
 
-def test_names_in_the_configuration_are_those_of_the_estimators():
+def test_the_configuration_has_the_names_of_the_estimators():
     assert tuple(ESTIMATORS) == tuple(METHODS)
 
 

@@ -1,4 +1,4 @@
-"""Flow written to files and read again."""
+"""Flow is written to files and read back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_grey_values_by_hand():
 
 
 @given(st.floats(-20, 20, width=32), st.sampled_from([20.0, 25.0, 100.0]))
-def test_grey_values_come_back_within_half_a_step(value, bound):
+def test_grey_values_are_inverted_to_within_half_a_step(value, bound):
     assert abs(grey_to_flow(flow_to_grey(np.float32(value), bound), bound) - value) <= bound / 255 + 1e-4
 
 
@@ -70,7 +70,7 @@ def test_a_videos_flow_is_that_of_its_frames(tmp_path, size):
     np.testing.assert_array_equal(np.stack(list(video_flow(video, "dis", size))), expected)
 
 
-def test_what_cannot_be_done_is_refused(tmp_path):
+def test_invalid_options_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="dtype"):
         write_flow(fields(), tmp_path / "a.npz", dtype="int8")
     with pytest.raises(ConfigError, match="bound"):
@@ -86,7 +86,7 @@ def test_what_cannot_be_done_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.h5", "a"])
-def test_nothing_is_left_of_what_failed(tmp_path, name):
+def test_a_failed_write_leaves_no_files(tmp_path, name):
     with pytest.raises(InputError, match="at least one field"):
         write_flow(iter(()), tmp_path / name)
     with pytest.raises(InputError, match="flow field 1"):

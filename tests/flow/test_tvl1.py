@@ -1,4 +1,4 @@
-"""TV-L1: the interface, what must hold for any input, and the same bits everywhere."""
+"""TV-L1: properties that hold for any input, bit-identical results, and the interface."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def noise(frames, rows, cols, seed):
 # ------------------------------------------------------------------------------------ values
 
 
-def test_a_ramp_that_moves_is_followed_by_hand():
+def test_a_moving_ramp_by_hand():
     # One linearisation and one iteration from zero, no median: u = clamp(-rho / |g|^2, +-lambda theta) g with
     # I1 = I0 + 0.1, gradient (2, 0) inside: th = -0.1 / 4, u = -0.05. At the left border half of it.
     ramp = np.tile(np.arange(20, dtype=np.float32) * 2, (20, 1))
@@ -111,7 +111,7 @@ def test_every_instruction_set_converges_to_the_same_bits(isa, monkeypatch):
     np.testing.assert_array_equal(tvl1.tvl1_flow(frames), expected)
 
 
-def test_a_clip_is_its_pairs_and_calls_leave_no_trace():
+def test_a_clip_equals_its_pairs_and_calls_are_independent():
     frames = grey(4, 48, 61)
     clip = tvl1.tvl1_flow(frames)
     tvl1.tvl1_flow(noise(2, 90, 33, 1))
@@ -131,7 +131,7 @@ def test_floats_and_strides_do_not_matter():
     np.testing.assert_array_equal(tvl1.tvl1_flow(read_only), expected)
 
 
-def test_threads_give_the_same_bits_side_by_side():
+def test_parallel_threads_give_the_same_bits():
     frames = [grey(3, 60, 80, seed=seed) for seed in range(6)]
     expected = [tvl1.tvl1_flow(clip) for clip in frames]
     with ThreadPoolExecutor(3) as pool:
@@ -139,7 +139,7 @@ def test_threads_give_the_same_bits_side_by_side():
             np.testing.assert_array_equal(one, other)
 
 
-def test_the_lock_of_the_interpreter_is_released():
+def test_the_gil_is_released():
     thread = threading.Thread(target=tvl1.tvl1_flow, args=(noise(8, 200, 200, 0),))
     switch = sys.getswitchinterval()
     thread.start()
@@ -151,7 +151,7 @@ def test_the_lock_of_the_interpreter_is_released():
     assert turns == 50  # were the lock held, the first join would have lasted until the end
 
 
-def test_rounding_and_denormals_of_the_caller_stay_and_do_not_matter():
+def test_the_floating_point_state_of_the_caller_is_ignored_and_restored():
     library = ctypes.CDLL(ctypes.util.find_library("m"))
     to_nearest, upwards = 0, {"x86_64": 0x800}.get(__import__("platform").machine(), 0x400000)
     frames = grey()
@@ -208,19 +208,19 @@ def test_wrong_frames_are_refused(frames, message):
         {"scale_step": 0}, {"gamma": 0.1}, {"median_filtering": 4}, {"median_filtering": 7},
     ],
 )  # fmt: skip
-def test_options_without_meaning_are_refused(option):
+def test_invalid_options_are_refused(option):
     with pytest.raises(ConfigError, match=next(iter(option))):
         tvl1.tvl1_flow(grey(), **option)
 
 
 @pytest.mark.parametrize("wanted", ["sse9", "AVX2", "avx512 "])
-def test_an_instruction_set_that_is_not_there_is_refused(wanted, monkeypatch):
+def test_an_unavailable_instruction_set_is_refused(wanted, monkeypatch):
     monkeypatch.setenv(tvl1.ISA_VARIABLE, wanted)
     with pytest.raises(ConfigError, match=f"{tvl1.ISA_VARIABLE}={wanted}: expected one of"):
         tvl1.tvl1_flow(grey())
 
 
-def test_without_the_extension_the_message_says_what_to_do(monkeypatch):
+def test_a_missing_extension_is_reported_with_the_remedy(monkeypatch):
     def refuse(name):
         if name == "mas_labels._tvl1":
             raise ImportError("no such file")

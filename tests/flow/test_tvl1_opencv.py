@@ -1,4 +1,4 @@
-"""TV-L1 against OpenCV's: stage by stage tightly, whole runs at the level of OpenCV's own noise."""
+"""TV-L1 compared with OpenCV's: each stage tightly, whole runs at the level of OpenCV's own noise."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_median_between_iterations_agrees(median, rows, cols):
 @pytest.mark.parametrize(
     "option", [{"tau": 0.1}, {"lambda_": 0.03}, {"theta": 0.6}, {"epsilon": 0.2}, {"scaleStep": 0.5}]
 )
-def test_each_option_means_the_same(option):
+def test_each_option_has_the_same_effect(option):
     frames = frames_of(64, 80)
     stage = {"nscales": 1, "warps": 1, "innnerIterations": 12, "outerIterations": 2} | option
     assert difference(ours(frames, **stage), opencv(frames, **stage)).max() < 2e-5
@@ -75,7 +75,7 @@ def test_the_pyramid_and_a_warp_agree(step, rows, cols):
 
 
 @needs_opencv_5
-def test_a_run_begins_at_the_flow_it_is_given():
+def test_a_given_flow_is_the_initial_value():
     frames = frames_of(64, 80, 6.0, 4.0)
     start = np.full((64, 80, 2), (5.5, 4.5), np.float32)
     stage = {"nscales": 2, "warps": 1, "innnerIterations": 3, "outerIterations": 1, "useInitialFlow": True}
@@ -126,8 +126,8 @@ def read_grey(path, rows=128, cols=171, count=4):
 
 
 @pytest.mark.slow
-def test_real_clips_agree_at_opencvs_own_noise(shared_videos):
-    """OpenCV differs from itself when all inputs are 1e-4 grey levels brighter; we differ as much."""
+def test_real_clips_agree_to_within_opencvs_own_noise(shared_videos):
+    """OpenCV differs from itself if all inputs are 1e-4 grey levels brighter; ours differs as much."""
     noise, distance = [], []
     for path in sorted((shared_videos / "ucf101").glob("*/*.avi"))[::13]:
         frames = read_grey(path)

@@ -1,4 +1,4 @@
-"""TV-L1 where the motion is known: no further from it than OpenCV's."""
+"""TV-L1 on known motion: its error is no larger than OpenCV's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MARGIN = 24
 
 
 def texture(seed, rows=ROWS + 2 * MARGIN, cols=COLS + 2 * MARGIN):
-    """A picture with detail of several sizes, (rows, cols) float32 in [0, 255]."""
+    """Return a picture with detail at several scales, (rows, cols) float32 in [0, 255]."""
     rng = np.random.default_rng(seed)
     picture = np.zeros((rows, cols), np.float32)
     for sigma in (1.5, 4, 10):
@@ -23,13 +23,13 @@ def texture(seed, rows=ROWS + 2 * MARGIN, cols=COLS + 2 * MARGIN):
 
 
 def displaced(picture, u, v):
-    """The second frame of a pair whose flow in the second frame's pixels is (u, v), both (H, W)."""
+    """Return the second frame of a pair; the flow (u, v), each (H, W), is given at its pixels."""
     rows, cols = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
     return cv2.remap(picture, cols - u, rows - v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
 
 
 def pair(u, v, seed=0):
-    """A pair of frames and its flow, cropped so that nothing comes from outside the picture."""
+    """Return a pair of frames and its flow, cropped so that nothing moves in from outside the picture."""
     first = texture(seed)
     inner = np.s_[MARGIN : MARGIN + ROWS, MARGIN : MARGIN + COLS]
     frames = np.stack([first, displaced(first, u, v)])[:, inner[0], inner[1]]
@@ -37,7 +37,7 @@ def pair(u, v, seed=0):
 
 
 def field(kind):
-    """(u, v) of a named motion over the whole texture."""
+    """Return (u, v) of a named motion over the whole texture."""
     shape = (ROWS + 2 * MARGIN, COLS + 2 * MARGIN)
     rows, cols = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     rows, cols = rows - shape[0] / 2, cols - shape[1] / 2
@@ -69,7 +69,7 @@ def test_known_motion_is_found(kind):
     assert_no_worse_than_opencv(frames, truth, limit=0.15)
 
 
-def test_twenty_pixels_are_found():
+def test_motion_of_twenty_pixels_is_found():
     rows, cols = 240, 320
     picture = cv2.GaussianBlur(texture(3, rows, cols + 20), (0, 0), 4)
     frames = np.rint(np.stack([picture[:, 20:], picture[:, :-20]])).astype(np.uint8)
@@ -81,7 +81,7 @@ def test_twenty_pixels_are_found():
     assert errors[0] <= 1.02 * errors[1] + 2e-3
 
 
-def test_a_square_before_a_moving_background_is_found():
+def test_a_square_over_a_moving_background_is_found():
     background, square = texture(1), texture(2)[: MARGIN * 2, : MARGIN * 2]
     frames = []
     for t in range(2):

@@ -1,4 +1,4 @@
-"""The compiled passes over pixels against the plain NumPy ones: equal to the last bit, whatever comes."""
+"""The compiled backend compared with NumPy's: equal to the last bit for any input."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def random_flow(rng, kind, fields, rows, cols):
 
 
 def random_crops(rng, rows, cols, count):
-    """(C, 2) int32, ascending, none twice; the corners are likely."""
+    """(C, 2) int32, sorted and unique; the corners are likely."""
     tops = rng.choice([0, rows - 112, *rng.integers(0, rows - 111, 2)], count)
     lefts = rng.choice([0, cols - 112, *rng.integers(0, cols - 111, 4)], count)
     return np.unique(np.column_stack([tops, lefts]), axis=0).astype(np.int32)
@@ -66,7 +66,7 @@ def assert_same(found, expected):
 
 
 def check_all(backend, seed, kind, frames, rows, cols, crops, queries):
-    """Compare every function of a `Backend` with NumPy's on one random clip, by both conventions' rules."""
+    """Compare every function of a `Backend` with NumPy's on one random clip, for both conventions."""
     rng = np.random.default_rng(seed)
     crops = random_crops(rng, rows, cols, crops)
     clip = random_frames(rng, kind, frames, rows, cols)
@@ -141,8 +141,8 @@ def test_labels_of_real_clips_equal_the_reference(convention, shared_videos, mon
         np.testing.assert_array_equal(found, expected)
 
 
-def test_many_colours_as_frequent_as_one_another():
-    """More colours than the compiled search counts at first, all twice but the one with the highest code."""
+def test_many_equally_frequent_colours():
+    """More colours than the compiled search counts first, all twice, except that with the highest code."""
     codes = np.arange(112 * 112) // 2 * 997 % 2**24
     codes[codes == codes.max()] += 1
     codes = np.append(codes[:-1], 2**24 - 1)
@@ -153,7 +153,7 @@ def test_many_colours_as_frequent_as_one_another():
     np.testing.assert_array_equal(found, NUMPY_BACKEND.frequent_colours(frames, queries, "partition"))
 
 
-def test_no_views_have_no_labels_but_the_clip_has_its_boundaries():
+def test_without_views_there_are_no_labels_but_boundaries():
     frames, flow = np.zeros((2, 112, 112, 3), np.uint8), np.ones((1, 112, 112, 2), np.float32)
     statistics = mas_labels.labels.compute.clip_statistics(frames, flow, np.empty((0, 3), int))
     assert statistics.labels.shape == (0, 27)
@@ -161,7 +161,7 @@ def test_no_views_have_no_labels_but_the_clip_has_its_boundaries():
     assert statistics.motion.tolist() == [[0, 0]]
 
 
-def test_without_the_extension_nothing_is_done_silently(monkeypatch):
+def test_without_the_extension_numpy_is_used_only_on_request(monkeypatch):
     frames, flow = np.zeros((2, 112, 112, 3), np.uint8), np.zeros((1, 112, 112, 2), np.float32)
     expected = mas_labels.compute_labels(frames, flow)
     monkeypatch.setitem(sys.modules, "mas_labels._labels", None)
@@ -179,8 +179,8 @@ def test_an_unknown_backend_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("crop", [(-1, 0), (0, -1), (17, 0), (0, 60)])
-def test_the_compiled_passes_never_read_outside_of_a_frame(crop):
-    """What the checks before them let through by mistake is still refused."""
+def test_the_compiled_backend_never_reads_outside_of_a_frame(crop):
+    """Input that passes the checks in Python by mistake is still refused."""
     backend, crops = native_backend(), np.array([crop], np.int32)
     frames, flow = np.zeros((2, 128, 171, 3), np.uint8), np.zeros((1, 128, 171, 2), np.float32)
     bins, votes = np.zeros((1, 128, 171), np.uint8), np.zeros((1, 128, 171), np.int64)

@@ -7,11 +7,11 @@ from helpers.make_golden import GOLDEN, VIEWS, golden_clip, golden_labels
 
 
 def test_labels_are_those_of_the_golden_file():
-    """A difference means that shards made before and after do not go together: raise the schema's version."""
+    """A difference means that old and new shards are incompatible: increase the version of the schema."""
     assert golden_labels() == json.loads((GOLDEN / "labels.json").read_text())
 
 
-def test_the_golden_file_is_right():
+def test_the_golden_file_equals_brute_force():
     frames, flow = golden_clip()
     for convention, views in json.loads((GOLDEN / "labels.json").read_text()).items():
         for view, labels in zip(VIEWS, views, strict=True):

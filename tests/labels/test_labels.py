@@ -66,7 +66,7 @@ def test_real_clip_equals_brute_force(convention, shared_videos):
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 16), st.integers(0, 59), st.sampled_from(CONVENTIONS))
 def test_mirrored_view_is_the_view_of_the_mirrored_clip(seed, top, left, convention):
-    """Exactly, ties and bin edges included: flows of small whole numbers are full of both."""
+    """Exactly, including ties and bin edges: flows of small integers are full of both."""
     rng = np.random.default_rng(seed)
     frames = rng.choice(np.array([0, 127, 128, 255], np.uint8), (3, 128, 171, 3))
     flow = rng.integers(-1, 2, (2, 128, 171, 2)).astype(np.float32)
@@ -76,7 +76,7 @@ def test_mirrored_view_is_the_view_of_the_mirrored_clip(seed, top, left, convent
     assert found.tolist() == expected.tolist()
 
 
-def test_labels_lie_in_their_ranges():
+def test_labels_are_in_their_ranges():
     frames, flow = random_clip(3)
     labels = mas_labels.compute_labels(frames, flow, view_table(16))
     assert labels.dtype == np.uint8
@@ -153,7 +153,7 @@ def test_any_size_of_frame_and_clip():
         ({"flow": np.zeros((3, 128, 171, 2), int)}, "floating point"),
     ],
 )
-def test_wrong_input_is_refused_with_what_was_expected(change, message):
+def test_wrong_input_is_refused_with_the_expected_one(change, message):
     frames, flow = random_clip(0)
     with pytest.raises(InputError) as error:
         mas_labels.compute_labels(**{"frames": frames, "flow": flow, **change})

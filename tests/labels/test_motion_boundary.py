@@ -39,7 +39,7 @@ def test_prewitt_by_hand_has_the_opposite_sign_and_a_repeated_edge():
 
 
 def test_sums_over_fields_lose_no_small_motion():
-    """2**14 and 2**-11 do not add up in float32, where 2**14 + 2**-11 - 2**14 is 0."""
+    """In float32 the sum 2**14 + 2**-11 - 2**14 is 0."""
     steps = np.float32([2**14, 2**-11, -(2**14)])
     flow = np.zeros((3, 2, 2, 2), np.float32)
     flow[:, :, 1, 0] = steps[:, None]
@@ -47,7 +47,7 @@ def test_sums_over_fields_lose_no_small_motion():
     assert (mu[..., 0] == 2**-11).all()
 
 
-def test_votes_of_every_mixture_of_choices_by_hand():
+def test_votes_of_every_combination_of_choices_by_hand():
     """One pixel of length 1 at 60 degrees on the screen: a third of the way into its bin, 45 to 90."""
     right, up = np.cos(np.pi / 3), np.sin(np.pi / 3)
     gradient = np.float32([[[right, -up]]])
@@ -91,7 +91,7 @@ def test_a_constant_flow_added_changes_nothing(flow, u, v, convention):
 
 @settings(max_examples=50, deadline=None)
 @given(arrays(np.float32, (3, 5, 6, 2), elements=finite), st.sampled_from(["paper", "authors"]))
-def test_mirroring_turns_signs_as_stated_to_the_last_bit(flow, convention):
+def test_mirroring_changes_signs_as_stated_to_the_last_bit(flow, convention):
     mu, mv = mas_labels.motion_boundaries(flow, convention)
     mirrored = flow[:, :, ::-1] * np.float32([-1, 1])
     mu_mirrored, mv_mirrored = mas_labels.motion_boundaries(mirrored, convention)

@@ -30,7 +30,7 @@ def test_each_pixel_is_in_one_block_and_each_block_has_its_size():
     ]
 
 
-def test_blocks_lie_where_figure_4_shows_them():
+def test_blocks_are_where_figure_4_shows_them():
     maps = mas_labels.block_maps()
     assert [maps["grid"][r, c] for r, c in ((0, 0), (0, 111), (30, 5), (111, 111))] == [1, 4, 5, 16]
     assert [maps["rings"][r, c] for r, c in ((55, 55), (41, 55), (27, 55), (0, 0))] == [1, 2, 3, 4]

@@ -6,7 +6,7 @@ import pytest
 from mas_labels.labels.views import centre_view, view_table
 
 
-def test_the_centre_comes_first_and_no_view_twice():
+def test_the_centre_view_is_first_and_views_are_unique():
     for stride in (1, 4, 8, 59):
         table = view_table(stride)
         assert table[0].tolist() == centre_view()[0].tolist() == [8, 29, 0]
@@ -17,7 +17,7 @@ def test_the_centre_comes_first_and_no_view_twice():
     ("stride", "mirrored", "views"), [(8, True, 50), (8, False, 25), (1, True, 2040), (59, True, 6)]
 )
 def test_number_of_views(stride, mirrored, views):
-    """17 x 60 crops at stride 1, the centre among them; 3 x 8 at stride 8, the centre beside them."""
+    """17 x 60 crops at stride 1 including the centre; 3 x 8 at stride 8 and the centre."""
     assert len(view_table(stride, mirrored)) == views
 
 

@@ -1,4 +1,4 @@
-"""Our fletcher32 is HDF5's, on every instruction set: a chunk's stored checksum is the witness."""
+"""Our fletcher32 equals the checksum that HDF5 stores with a chunk, on every instruction set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mas_labels.system.extensions import available_isas
 
 
 def of_hdf5(data: NDArray[np.uint8]) -> int:
-    """What HDF5 stores behind a chunk."""
+    """Return the checksum that HDF5 stores after a chunk."""
     with h5py.File("chunk", "w", driver="core", backing_store=False) as file:
         stored = file.create_dataset("data", data=data, chunks=data.shape, fletcher32=True)
         return int.from_bytes(stored.id.read_direct_chunk((0,))[1][-CHECKSUM_BYTES:], "little")
@@ -35,14 +35,14 @@ def test_by_hand() -> None:
     seed=st.integers(0, 99),
     highest=st.sampled_from([1, 2, 256]),
 )
-def test_it_is_hdf5s(isa: str, size: int, seed: int, highest: int) -> None:
+def test_the_checksum_equals_that_of_hdf5(isa: str, size: int, seed: int, highest: int) -> None:
     data = np.random.default_rng(seed).integers(0, highest, size).astype(np.uint8)
     fletcher32 = make_fletcher32(isa)
     assert fletcher32 is not None and fletcher32(data) == of_hdf5(data)
 
 
 @pytest.mark.parametrize("isa", available_isas("checksum"))
-def test_a_whole_clip_of_white_overflows_nothing(isa: str) -> None:
+def test_a_whole_white_clip_does_not_overflow(isa: str) -> None:
     data = np.full(16 * 128 * 171 * 3, 255, np.uint8)
     fletcher32 = make_fletcher32(isa)
     assert fletcher32 is not None and fletcher32(data) == of_hdf5(data)

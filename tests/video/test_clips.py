@@ -23,7 +23,7 @@ def numbered(count):
         (52, 20, [0, 20]),
     ],
 )
-def test_clips_start_where_the_stride_says(frames, stride, starts):
+def test_the_stride_determines_where_clips_start(frames, stride, starts):
     clips = list(cut_clips(numbered(frames), stride))
     assert [start for start, _ in clips] == starts
     for start, clip in clips:
@@ -31,7 +31,7 @@ def test_clips_start_where_the_stride_says(frames, stride, starts):
         assert clip[:, 0, 0, 0].tolist() == list(range(start, start + 16))
 
 
-def test_frames_that_shrink_are_averaged_over_areas():
+def test_frames_that_shrink_are_averaged():
     checkerboard = np.indices((256, 342)).sum(axis=0) % 2 * 200
     small = resize_frame(np.repeat(checkerboard[..., None], 3, axis=2).astype(np.uint8))
     assert (small == 100).all()
@@ -46,7 +46,7 @@ def test_a_frame_becomes_rgb_of_128_x_171():
 
 @pytest.mark.parametrize("shape", [(640, 64), (64, 640)])
 def test_one_side_may_shrink_while_the_other_grows(shape):
-    """Stripes of single pixels along the side that shrinks: averaged, not sampled."""
+    """Stripes of single pixels along the side that shrinks are averaged, not sampled."""
     stripes = np.indices(shape)[0 if shape[0] > shape[1] else 1] % 2 * 200
     small = resize_frame(np.repeat(stripes[..., None], 3, axis=2).astype(np.uint8)).astype(int)
     assert small.shape == (128, 171, 3)
@@ -65,8 +65,8 @@ def test_one_side_may_shrink_while_the_other_grows(shape):
         ((128, 171), cv2.INTER_LINEAR),
     ],
 )
-def test_both_sides_alike_are_resized_at_once(shape, how):
-    """Also where one side stays: shards made before hold the same bits."""
+def test_sides_that_both_shrink_or_grow_are_resized_at_once(shape, how):
+    """Also if one side keeps its length: as in shards of earlier versions."""
     frame = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     expected = cv2.resize(frame, (171, 128), interpolation=how)
     np.testing.assert_array_equal(resize_frame(frame), expected[..., ::-1])

@@ -1,4 +1,4 @@
-"""One frame rate for all videos: by time stamps, exact, told apart from what cannot be brought to one."""
+"""Conversion to one frame rate: exact, by time stamps, and refused where these are unusable."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mas_labels.video.video_file import VideoReader
 
 
 def write_timed(path, times, time_base=Fraction(1, 600), codec="png", **options):
-    """Write a video whose frame n is of grey 10 + 6 n and begins at times[n], in units of the time base."""
+    """Write a video whose frame n has the grey value 10 + 6 n and begins at times[n], in time base units."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options)
@@ -46,12 +46,12 @@ def write_timed(path, times, time_base=Fraction(1, 600), codec="png", **options)
 
 
 def numbers(frames):
-    """Return the numbers of the frames that `write_timed` wrote, by their grey."""
+    """Return the numbers of the frames that `write_timed` wrote, by their grey values."""
     return [round((float(np.mean(frame)) - 10) / 6) for frame in frames]
 
 
 def shown_at(times, end, time_base, fps):
-    """By the definition: at k / fps the last frame that has begun, as long as one is shown."""
+    """By definition: at k / fps the last frame that has begun, as long as one is shown."""
     ticks = time_base * fps
     count = next(k for k in range(10**6) if k >= (end - times[0]) * ticks)
     return [max(n for n, t in enumerate(times) if (t - times[0]) * ticks <= k) for k in range(count)]
@@ -75,7 +75,7 @@ def test_a_rate_is_a_fraction(text, value):
 @pytest.mark.parametrize(
     "text", ["0", "-25", "1/0", "nan", "inf", "1e3", "1001", "0.5", "25 fps", "9" * 10, "٢٥", "25/"]
 )
-def test_what_is_no_rate_is_refused(text, tmp_path):
+def test_an_invalid_rate_is_refused(text, tmp_path):
     with pytest.raises(ConfigError, match="frames per second from 1 to 1000"):
         LabelConfig(fps=text)
     command = ["make", "--manifest", "x", "--root", "x", "--out", str(tmp_path / "out"), f"--fps={text}"]
@@ -106,7 +106,7 @@ def test_frames_are_those_that_a_player_shows(first, steps, fps, time_base):
 @pytest.mark.parametrize("fps", [Fraction(30), Fraction(30000, 1001), Fraction(24000, 1001), Fraction(60)])
 @pytest.mark.parametrize("first", [0, 7, 12345])
 def test_times_rounded_to_milliseconds_keep_every_frame(fps, first):
-    """As Matroska has them: at their own rate the frames come out as they went in."""
+    """As in Matroska: conversion to the video's own rate keeps all frames."""
     meant = [first + n / fps for n in range(3000)]
     times = [round(1000 * time) for time in meant]
     spans = [Span(time, round(1000 / fps)) for time in times]
@@ -121,13 +121,13 @@ def test_times_rounded_to_milliseconds_keep_every_frame(fps, first):
         ([Span(0, 1), Span(10**9, 1)], "frame 1 comes 1e[+]09 s after"),
     ],
 )
-def test_times_that_cannot_be_are_told(spans, message):
+def test_impossible_times_are_refused(spans, message):
     with pytest.raises(VideoError, match=message) as error:
         list(at_rate(enumerate(spans), Fraction(1), Fraction(25)))
     assert (error.value.stage, error.value.code) == ("decode", "time_stamps")
 
 
-def test_a_last_frame_without_end_is_shown_a_minute():
+def test_the_duration_of_the_last_frame_is_limited_to_a_minute():
     assert len(list(at_rate([(0, Span(0, 1)), (1, Span(1, 10**9))], Fraction(1), Fraction(5)))) == 5 * 61
 
 
@@ -139,7 +139,7 @@ MORE = [*UNEVEN, *range(624, 24 * 41, 24)]
 @pytest.mark.parametrize(
     ("name", "codec", "options"), [("a.mov", "png", {}), ("b.mp4", "mpeg4", {"bf": "2", "qmax": "3"})]
 )
-def test_footage_of_uneven_times(tmp_path, name, codec, options, fps):
+def test_videos_with_uneven_times_are_converted(tmp_path, name, codec, options, fps):
     path = write_timed(tmp_path / name, MORE, codec=codec, **options)
     reader = VideoReader(path, Fraction(fps))
     made = numbers(reader)
@@ -150,13 +150,13 @@ def test_footage_of_uneven_times(tmp_path, name, codec, options, fps):
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
 def test_avi_keeps_every_frame_at_its_own_rate(tmp_path, codec):
-    """AVI has no times of presentation, and what is made up for frames coded out of order is out of order."""
+    """AVI has no presentation times, and those that are derived for reordered frames are out of order."""
     path = write_timed(tmp_path / "a.avi", range(40), Fraction(1, 25), codec, bf="2", qmax="3")
     assert numbers(VideoReader(path, Fraction(25))) == numbers(VideoReader(path)) == list(range(40))
     assert numbers(VideoReader(path, Fraction(50))) == [n // 2 for n in range(80)]
 
 
-def test_the_decoders_clock_goes_on_where_times_end():
+def test_decoding_time_stamps_replace_missing_presentation_times():
     @dataclass
     class Frame:
         pts: int | None
@@ -188,7 +188,7 @@ def test_the_decoders_clock_goes_on_where_times_end():
 
 @pytest.fixture(scope="module")
 def footage(tmp_path_factory):
-    """Two videos of other rates, one of uneven times, and one without times."""
+    """Two videos of different rates, one with uneven times, and one without times."""
     root = tmp_path_factory.mktemp("rates")
     write_timed(root / "slow.mov", range(0, 41 * 60, 60))  # 10 a second, the last for 1/25
     write_timed(root / "fast.avi", range(40), Fraction(1, 50), "mpeg4", qmax="3")  # 0.8 seconds
@@ -204,7 +204,7 @@ def label(root, out, **options):
     return mas_labels.open_shards(out)
 
 
-def test_a_data_set_at_one_rate(footage, tmp_path):
+def test_a_data_set_is_labelled_at_one_rate(footage, tmp_path):
     shards = label(footage, tmp_path, fps="20")
     videos = {video.path: (video.frames, video.fps, video.clips) for video in shards.videos}
     seconds = Fraction(MORE[-1] + 24, 600)
@@ -225,7 +225,7 @@ def test_a_data_set_at_one_rate(footage, tmp_path):
         label(footage, tmp_path, fps="25")
 
 
-def test_a_shard_says_of_the_rate_only_if_there_is_one(footage, tmp_path):
+def test_a_shard_records_the_rate_only_if_one_is_set(footage, tmp_path):
     with_rate, without = label(footage, tmp_path / "a", fps="29.97"), label(footage, tmp_path / "b")
     (one,), (other,) = (list(path.glob("*.h5")) for path in (tmp_path / "a", tmp_path / "b"))
     with Shard(one) as shard:

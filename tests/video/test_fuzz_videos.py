@@ -1,4 +1,4 @@
-"""Damaged videos through the real command: no crash, no hang, no shard that does not verify."""
+"""Damaged videos through the command line: no crash, no hang, and every shard verifies."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from helpers.videos import FOLDER_MANIFEST, SHARED, moving_texture, write_video
 import mas_labels
 
 RUN_SECONDS = 120
-"""A batch takes a few seconds; what takes this long hangs."""
+"""A batch takes a few seconds; one that takes this long hangs."""
 BATCH = 50
 CODECS = {"avi": "MJPG", "mp4": "mp4v", "mkv": "XVID", "mov": "mp4v"}
 
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory):
-    """Sound videos to damage: four containers, and small files of other codecs where there is footage."""
+    """Intact videos to damage: four containers, and other codecs if there are shared videos."""
     folder = tmp_path_factory.mktemp("seeds")
     made = [
         write_video(folder / f"a.{ending}", moving_texture(20, 48, 64, 1, 0.5), codec)
@@ -33,7 +33,7 @@ def seeds(tmp_path_factory):
 
 
 def run_on_mutants(seeds, folder, seed, count):
-    """Damage `count` videos, label them, verify the shards; there are clips, and return the failures."""
+    """Damage `count` videos, label them, verify the shards and that there are clips; return the failures."""
     rng = np.random.default_rng(seed)
     videos = folder / "videos"
     videos.mkdir(parents=True)
@@ -64,7 +64,7 @@ def mas(*arguments):
 
 
 def check(failures):
-    """Most damaged videos are failures, those that gave clips, too, if the decoder told of the damage."""
+    """Most damaged videos are failures, also those with clips, if the decoder reported the damage."""
     assert failures, "none failed: nothing was tried"
     assert all(row["stage"] and row["code"] and row["message"] for row in failures)
 

@@ -1,4 +1,4 @@
-"""Every file of a folder of odd videos ends as it should: a table of what we decided, file by file."""
+"""A folder of odd videos: the expected result of every file, as a table."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def test_the_table_names_every_file(shared_videos):
     assert there == set(CLIPS) | set(FAILURES)
 
 
-def test_what_can_be_used_gives_clips(shards):
+def test_usable_videos_give_clips(shards):
     assert {video.path: (video.frames, video.clips) for video in shards.videos} == CLIPS
 
 
-def test_what_cannot_is_a_row_of_failures(shards):
+def test_unusable_videos_are_rows_of_failures(shards):
     found = {row.video: (row.stage, row.code, row.message) for row in shards.failures}
     assert set(found) == set(FAILURES)
     for name, (stage, code, part) in FAILURES.items():
@@ -90,7 +90,7 @@ def test_motionless_clips_show_in_their_motion(shards):
 
 
 def test_letterboxed_and_black_clips_have_labels(tmp_path):
-    """Black bars above and below moving texture, and nothing but black: no failure, and motion in the one."""
+    """Moving texture between black bars, and black frames only: no failure, and motion in the former."""
     boxed = moving_texture(16, 120, 160, 2, 1)
     boxed[:, :30] = boxed[:, 90:] = 0
     write_video(tmp_path / "videos" / "boxed.avi", boxed)
@@ -106,7 +106,7 @@ def test_letterboxed_and_black_clips_have_labels(tmp_path):
     assert all(min(clip.labels.values()) >= 1 for clip in made)
 
 
-def test_a_turned_video_is_upright(shards):
+def test_a_rotated_video_is_upright(shards):
     sizes = {}
     for number in range(len(shards.paths)):
         shard = shards.shard(number)

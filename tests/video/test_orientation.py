@@ -1,4 +1,4 @@
-"""Frames are turned and mirrored as a player shows them: all eight ways, known answers, ffmpeg's output."""
+"""Frames are rotated and mirrored as in players: all eight orientations, known answers, FFmpeg's output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STORED = ["red green", "blue white"]
 
 
 def with_matrix(path, a, b, c, d):
-    """Write a video of four colours and put a matrix into its track's header."""
+    """Write a video of four colours with a display matrix in the header of its track."""
     write_video(path, np.stack([quarters()] * 3), "mp4v")
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 44
@@ -38,7 +38,7 @@ def shown_by_ffmpeg(path, shape):
 
 @pytest.mark.parametrize(("matrix", "shown"), [(matrix, shown) for matrix, (shown, _) in WAYS.items()])
 @pytest.mark.parametrize("scale", [1, 2.5])
-def test_all_eight_ways_are_shown(tmp_path, matrix, shown, scale):
+def test_all_eight_orientations_are_applied(tmp_path, matrix, shown, scale):
     path = with_matrix(tmp_path / "a.mp4", *(scale * value for value in matrix))
     frames = np.stack(list(VideoReader(path)))
     assert frames.shape[1:] == ((48, 64, 3) if matrix[0] else (64, 48, 3))
@@ -53,8 +53,8 @@ def test_frames_are_those_of_ffmpeg(tmp_path, matrix):
 
 
 @pytest.mark.parametrize("matrix", WAYS)
-def test_opencv_turns_and_does_not_mirror(tmp_path, matrix):
-    """OpenCV shows mirrored videos otherwise than players do, and so otherwise than we."""
+def test_opencv_rotates_but_does_not_mirror(tmp_path, matrix):
+    """OpenCV shows mirrored videos differently from players, and therefore from us."""
     path = with_matrix(tmp_path / "a.mp4", *matrix)
     theirs = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).read()[1]
     a, b, c, d = matrix
@@ -73,8 +73,8 @@ def test_other_matrices_are_left_alone(tmp_path, matrix):
 
 
 @pytest.mark.parametrize(("shown", "orientation"), WAYS.values())
-def test_exif_counts_as_a_matrix_does(tmp_path, shown, orientation):
-    """FFmpeg hands EXIF on as side data of a kind that PyAV cannot name: it hides nothing."""
+def test_exif_orientation_is_applied_like_a_matrix(tmp_path, shown, orientation):
+    """FFmpeg passes EXIF on as side data of a type unknown to PyAV, which must not hide the matrix."""
     path = jpeg_with_exif(tmp_path / "a.jpg", orientation)
     assert corners(next(iter(VideoReader(path)))) == corners(cv2.imread(str(path))) == shown
 

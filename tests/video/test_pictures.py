@@ -1,4 +1,4 @@
-"""Frames that were extracted before are videos, too: as people lay them out, and with all that goes wrong."""
+"""Extracted frames as videos: in common layouts, and with everything that can be wrong with them."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def write_frames(folder, frames, name="img_{:05d}.jpg", first=1):
 
 
 def greys(count, rows=48, cols=64):
-    """Return frames of which number n is of grey 10 n."""
+    """Return frames of which number n has the grey value 10 n."""
     return np.stack([np.full((rows, cols, 3), 10 * n, np.uint8) for n in range(count)])
 
 
 def read(reader):
-    """Return the greys that a reader gives, and the code of what ended it."""
+    """Return the grey values of a reader's frames, and the code of the error that ended it."""
     found = []
     try:
         for frame in reader:
@@ -82,7 +82,7 @@ def test_names_of_frames(name, is_frame):
 
 @pytest.mark.parametrize("name", ["img_{:05d}.jpg", "frame{:06d}.jpg", "{}.png", "a.b-{}.JPG", "i{:02d}.bmp"])
 @pytest.mark.parametrize("first", [0, 1, 95])
-def test_frames_come_in_the_order_of_their_numbers(tmp_path, name, first):
+def test_frames_are_in_the_order_of_their_numbers(tmp_path, name, first):
     folder = write_frames(tmp_path / "a.b", greys(20), name, first)
     write_frames(folder, greys(20), "flow_x_{:05d}.jpg")
     (folder / "notes 1.txt").write_text("no picture")
@@ -123,20 +123,20 @@ TROUBLE = {  # what is done to 20 frames, how many still come, the code
 
 
 @pytest.mark.parametrize("kind", TROUBLE)
-def test_what_is_wrong_with_frames_is_told(tmp_path, kind):
+def test_invalid_frames_are_reported(tmp_path, kind):
     spoil, whole, code = TROUBLE[kind]
     folder = write_frames(tmp_path / "a", greys(20))
     spoil(folder)
     assert read(open_video(folder)) == (list(range(whole)), code)
 
 
-def test_without_frames_there_is_no_video(tmp_path):
+def test_a_folder_without_frames_is_refused(tmp_path):
     write_frames(tmp_path / "flow", greys(3), "flow_x_{:05d}.jpg")
     assert read(open_video(tmp_path / "flow")) == ([], "no_frames")
     assert read(PictureReader(tmp_path / "none")) == ([], "no_file")
 
 
-def test_a_picture_that_the_machine_cannot_read_is_not_damaged(tmp_path, monkeypatch):
+def test_an_unreadable_picture_is_not_reported_as_damaged(tmp_path, monkeypatch):
     folder = write_frames(tmp_path / "a", greys(20))
 
     class Disk(io.BytesIO):
@@ -149,7 +149,7 @@ def test_a_picture_that_the_machine_cannot_read_is_not_damaged(tmp_path, monkeyp
 
 
 def pack(folder, path):
-    """Put a folder of frames into an archive, last frame first."""
+    """Pack a folder of frames into an archive, last frame first."""
     files = sorted(folder.iterdir(), reverse=True)
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w") as archive:
@@ -164,7 +164,7 @@ def pack(folder, path):
 
 
 @pytest.mark.parametrize("ending", [".zip", ".tar", ".tar.gz", ".tgz", ".ZIP"])
-def test_an_archive_is_a_video(tmp_path, ending):
+def test_an_archive_of_frames_is_a_video(tmp_path, ending):
     folder = write_frames(tmp_path / "a", greys(20))
     path = pack(folder, tmp_path / f"b{ending.lower()}").rename(tmp_path / f"c{ending}")
     reader = open_video(path)
@@ -177,7 +177,7 @@ def test_an_archive_is_a_video(tmp_path, ending):
     assert read(open_video(path))[1] == "cannot_open"
 
 
-def test_archives_are_never_unpacked_beyond_bounds(tmp_path, monkeypatch):
+def test_the_unpacked_size_of_archives_is_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "MAX_PICTURE_BYTES", 1 << 20)
     monkeypatch.setattr(pictures, "MAX_TAR_BYTES", 1 << 20)
     big = bytes(1 << 24)
@@ -202,8 +202,8 @@ def paths(listing):
     return [video.path for video in listing.videos]
 
 
-def test_folders_of_frames_fit_the_official_lists(tmp_path):
-    """As mmaction2 and denseflow lay them out; a dot in a folder's name is no extension."""
+def test_folders_of_frames_match_the_official_lists(tmp_path):
+    """In the layout of mmaction2 and denseflow; a dot in the name of a folder is not an extension."""
     root = tmp_path / "rawframes"
     for name in ("v_Archery_g08_c01", "v_Archery_g01_c02", "v_Archery_g02.x_c03", "v_Archery_g09_c04.avi"):
         write_frames(root / "Archery" / name, greys(2))
@@ -226,7 +226,7 @@ def test_folders_of_frames_fit_the_official_lists(tmp_path):
     assert "Archery/v_Archery_g02.x_c03" in notes
 
 
-def test_video_files_come_first_and_pictures_are_told_of(tmp_path):
+def test_video_files_are_preferred_and_pictures_noted(tmp_path):
     write_video(tmp_path / "a" / "b.avi", greys(3))
     write_frames(tmp_path / "a", greys(1), "poster{}.jpg")
     write_frames(tmp_path / "a" / "c", greys(3))
@@ -235,7 +235,7 @@ def test_video_files_come_first_and_pictures_are_told_of(tmp_path):
     assert "4 numbered pictures in 2 folders are not read as frames" in " ".join(listing.notes)
 
 
-def test_archives_come_last(tmp_path):
+def test_archives_are_used_if_there_is_nothing_else(tmp_path):
     frames = write_frames(tmp_path / "made" / "v", greys(3))
     root = tmp_path / "root"
     (root / "A").mkdir(parents=True)
@@ -250,7 +250,7 @@ def test_archives_come_last(tmp_path):
     assert dict(listing.ignored) == {".gz": 1, ".zip": 1}
 
 
-def test_one_archive_of_something_else_hides_no_others(tmp_path):
+def test_an_archive_without_frames_does_not_hide_others(tmp_path):
     (tmp_path / "A").mkdir()
     pack(write_frames(tmp_path / ".made" / "v", greys(3)), tmp_path / "A" / "two.zip")
     (tmp_path / "A" / "annotations.zip").write_bytes(b"PK")
@@ -259,7 +259,7 @@ def test_one_archive_of_something_else_hides_no_others(tmp_path):
 
 
 @pytest.mark.parametrize("flow", ["flow_x", "tvl1_flow/u", "Flow", "flow-y"])
-def test_folders_of_flow_beside_frames_are_no_videos(tmp_path, flow):
+def test_folders_of_flow_next_to_frames_are_not_videos(tmp_path, flow):
     write_frames(tmp_path / "A" / "v" / "rgb", greys(3))
     write_frames(tmp_path / "A" / "v" / flow, greys(3))
     listing = find_videos(load_manifest(FOLDER_MANIFEST), tmp_path)
@@ -267,7 +267,7 @@ def test_folders_of_flow_beside_frames_are_no_videos(tmp_path, flow):
     assert f"1 folders of pictures hold flow, by their names, and were left out: A/v/{flow}" in listing.notes
 
 
-def test_what_is_no_data_set_of_frames_is_still_refused(tmp_path):
+def test_a_folder_without_sets_of_frames_is_still_refused(tmp_path):
     write_frames(tmp_path, greys(3))
     with pytest.raises(DatasetError, match=r"found 3 [.]jpg.*3 numbered pictures lie in the root itself"):
         find_videos(load_manifest(FOLDER_MANIFEST), tmp_path)
@@ -280,7 +280,7 @@ def test_what_is_no_data_set_of_frames_is_still_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Frames of two videos, one of which has a gap, and of one that is too short."""
+    """Frames of two videos, one with a gap, and of one that is too short."""
     folder = tmp_path_factory.mktemp("frames")
     frames = moving_texture(34, 120, 160, 1, 1)
     write_frames(folder / "a" / "whole", frames, "frame{:06d}.png")
@@ -295,7 +295,7 @@ def label(root, out):
     return run(plan_shards(listing, "all", 8), LabelConfig(flow="dis", view_stride_pixels=59), root, out)
 
 
-def test_frames_take_the_road_of_videos(root, tmp_path):
+def test_frames_are_labelled_like_videos(root, tmp_path):
     label(root, tmp_path / "out")
     shards = mas_labels.open_shards(tmp_path / "out")
     videos = {video.path: (video.class_name, video.frames, video.clips, video.fps) for video in shards.videos}
@@ -312,7 +312,7 @@ def test_frames_take_the_road_of_videos(root, tmp_path):
     assert (report.problems, report.recomputed) == ((), 3)
 
 
-def test_a_folder_that_changed_is_noticed(root, tmp_path):
+def test_a_changed_folder_is_noticed(root, tmp_path):
     copy = tmp_path / "videos"
     for name in ("one", "two"):
         write_frames(copy / "a" / name, moving_texture(17, 60, 80, 1, 1))
@@ -332,14 +332,14 @@ def test_copies_are_found_by_content(tmp_path):
     assert leak.kind == "content" and leak.shared == ("test/A/b = train/A/a",)
 
 
-def test_the_flow_of_frames(root, tmp_path):
+def test_the_flow_of_extracted_frames_is_written(root, tmp_path):
     command = ["flow", str(root / "b" / "short.video"), "--out", str(tmp_path / "a.npz"), "--flow", "dis"]
     assert CliRunner().invoke(main, command).exit_code == 0
     assert np.load(tmp_path / "a.npz")["flow"].shape == (4, 120, 160, 2)
 
 
-def test_frames_have_no_rate_to_change(root, tmp_path):
-    """Refused before any work; a reader says the same."""
+def test_a_rate_is_refused_for_extracted_frames(root, tmp_path):
+    """Refused before any work, and by the reader too."""
     out = tmp_path / "out"
     command = [
         "make",
@@ -358,7 +358,7 @@ def test_frames_have_no_rate_to_change(root, tmp_path):
     assert read(open_video(root / "a" / "whole", LabelConfig(fps="25").frame_rate)) == ([], "time_stamps")
 
 
-def test_exif_turns_pictures(tmp_path):
+def test_exif_orientation_is_applied_to_pictures(tmp_path):
     from helpers.orientation import WAYS, corners, jpeg_with_exif
 
     for shown, orientation in WAYS.values():
@@ -368,6 +368,6 @@ def test_exif_turns_pictures(tmp_path):
         assert corners(next(iter(open_video(folder)))) == shown
 
 
-def test_a_video_file_has_its_own_reader(tmp_path):
+def test_a_video_file_gets_the_reader_of_videos(tmp_path):
     assert isinstance(open_video(write_video(tmp_path / "a1.avi", greys(3))), VideoReader)
     assert isinstance(open_video(Path("nowhere")), VideoReader)

@@ -15,7 +15,7 @@ from mas_labels.errors import VideoError
 from mas_labels.video.video_file import VideoReader
 
 
-def test_frames_come_in_order_and_are_counted(tmp_path):
+def test_frames_are_in_order_and_counted(tmp_path):
     frames = np.stack([np.full((48, 64, 3), 10 * index, np.uint8) for index in range(20)])
     reader = VideoReader(write_video(tmp_path / "a.avi", frames, fps=12.0))
     decoded = np.stack(list(reader))
@@ -46,8 +46,8 @@ def test_a_name_that_is_not_utf8_opens(tmp_path):
     assert len(list(VideoReader(tmp_path / name))) == 3
 
 
-def test_a_title_that_is_not_utf8_is_no_reason_to_refuse(tmp_path):
-    """PyAV before 19 has to be told so, and later ones know no such option."""
+def test_a_title_that_is_not_utf8_is_ignored(tmp_path):
+    """PyAV before 19 needs an option for it, which later versions lack."""
     path = write_video(tmp_path / "a.mp4", moving_texture(3, 48, 64, 1, 0), "mp4v")
     title = b"Lavf"  # FFmpeg's own name, as the encoder
     assert path.read_bytes().count(title) == 1
@@ -64,7 +64,7 @@ def test_a_title_that_is_not_utf8_is_no_reason_to_refuse(tmp_path):
         (b"ffconcat version 1.0\nfile plain.avi", "open", "cannot_open"),
     ],
 )
-def test_what_is_no_video_is_told(tmp_path, content, stage, code):
+def test_files_that_are_not_videos_are_refused(tmp_path, content, stage, code):
     path = tmp_path / "a.avi"
     if content is not None:
         path.write_bytes(content)
@@ -75,14 +75,14 @@ def test_what_is_no_video_is_told(tmp_path, content, stage, code):
     assert (again.stage, again.code, str(again)) == (stage, code, str(error.value))
 
 
-def test_a_fifo_is_not_waited_for(tmp_path):
+def test_a_fifo_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "a.avi")
     with pytest.raises(VideoError, match="regular file"):
         list(VideoReader(tmp_path / "a.avi"))
 
 
 def played(reader):
-    """Return how many frames a reader gives, and the code of what ended it, None at a sound file's end."""
+    """Return the number of frames of a reader, and the code of the error at its end (None: no error)."""
     count = 0
     try:
         for _ in reader:
@@ -105,7 +105,7 @@ CONCAT = "ffconcat version 1.0\nfile {}\n"
     ],
 )
 def test_other_files_and_addresses_are_not_opened(tmp_path, name, text, code):
-    """A list names a sound video, then an address where we listen: neither is looked at."""
+    """A list names an intact video and an address on which this test listens: neither is opened."""
     there = write_video(tmp_path / "there.avi", moving_texture(20, 48, 64, 1, 0))
     (tmp_path / name).write_text(text.format(there))
     assert played(VideoReader(tmp_path / name)) == (0, code)
@@ -122,7 +122,7 @@ def test_a_name_is_never_an_address(name):
     assert played(VideoReader(Path(name))) == (0, "no_file")
 
 
-def test_a_codec_that_nobody_knows_is_told(tmp_path):
+def test_an_unknown_codec_is_refused(tmp_path):
     path = write_video(tmp_path / "a.avi", moving_texture(3, 48, 64, 1, 0))
     path.write_bytes(path.read_bytes().replace(b"MJPG", b"QQQQ"))
     assert played(VideoReader(path)) == (0, "no_decoder")
@@ -135,8 +135,8 @@ def test_a_codec_that_nobody_knows_is_told(tmp_path):
         (24, 19, "the decoder gave up 1 times, first after 12 frames"),
     ],
 )
-def test_damaged_frames_are_told_of(tmp_path, offset, frames, message):
-    """Some of the coded picture of frame 12, a key frame, is overwritten; what can be decoded is given."""
+def test_damaged_frames_are_reported(tmp_path, offset, frames, message):
+    """Part of the coded frame 12, a key frame, is overwritten; the frames that decode are returned."""
     path = write_video(tmp_path / "a.avi", moving_texture(20, 48, 64, 1, 0), "mp4v")
     data = bytearray(path.read_bytes())
     at = data.index(b"movi")
@@ -152,7 +152,7 @@ def test_damaged_frames_are_told_of(tmp_path, offset, frames, message):
 
 @needs_opencv_5
 def test_pixels_are_those_of_opencvs_decoder(shared_videos):
-    """Shards made through OpenCV's decoder hold the same frames."""
+    """So that shards made with OpenCV's decoder hold the same frames."""
     real = sorted((shared_videos / "ucf101").glob("*/*_c04.avi"))[:2]
     odd = ["c_ffv1.mkv", "c_mpeg2.ts", "c_vp9.webm", "dim_321x241.avi", "gray_h264.mp4", "h264_10bit.mp4"]
     for path in [*real, *(shared_videos / "odd" / name for name in [*odd, "rot_90.mp4", "vfr.mp4"])]:
@@ -162,8 +162,8 @@ def test_pixels_are_those_of_opencvs_decoder(shared_videos):
         assert not capture.read()[0], path
 
 
-def test_odd_files_decode_as_their_table_says(shared_videos):
-    """The table counts the frames that the ffmpeg command gives."""
+def test_odd_files_decode_to_the_frames_in_their_table(shared_videos):
+    """The table has the number of frames that the ffmpeg command returns."""
     with (shared_videos / "odd" / "README.tsv").open(encoding="utf-8") as table:
         rows = list(csv.DictReader(table, delimiter="\t"))
     assert len(rows) == 35
