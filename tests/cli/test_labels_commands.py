@@ -1,3 +1,5 @@
+"""The commands of `mas-labels`: counts, exit statuses, and errors in one line."""
+
 from __future__ import annotations
 
 import subprocess
@@ -5,44 +7,19 @@ import sys
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from helpers.commands import mas
 from helpers.videos import FOLDER_MANIFEST
 
 import mas_labels
-from mas_labels.cli.main import main
 
 
-def mas(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def test_every_command_and_option_has_help():
-    for name, command in main.commands.items():
-        shown = mas(name, "--help")
-        assert shown.exit_code == 0
-        assert command.help, name
-        for option in command.params:
-            assert option.param_type_name == "argument" or option.help, (name, option.name)
-
-
-def test_help_loads_nothing_heavy():
-    code = (
-        "import sys; sys.argv = ['mas-labels', '--help']\n"
-        "from mas_labels.cli.main import main\n"
-        "try: main()\n"
-        "except SystemExit: print(sorted({'cv2', 'h5py', 'numpy', 'joblib', 'torch'} & set(sys.modules)))"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip().splitlines()[-1] == "[]"
-
-
-def test_list_shows_what_the_recipe_finds(tiny_videos):
+def test_list_shows_the_videos_that_the_manifest_finds(tiny_videos):
     shown = mas("list", "--manifest", FOLDER_MANIFEST, "--root", tiny_videos)
     assert shown.exit_code == 0
     assert "9 videos, 2 classes" in shown.output
 
 
-def test_make_ends_with_a_count_of_failures_and_its_own_status(tiny_videos, tmp_path):
+def test_make_counts_failures_and_exits_with_status_3(tiny_videos, tmp_path):
     out = tmp_path / "labels"
     shown = mas(
         "make",
@@ -65,7 +42,7 @@ def test_make_ends_with_a_count_of_failures_and_its_own_status(tiny_videos, tmp_
     assert mas_labels.open_shards(out).config["store_boundaries"] is True
 
 
-def test_make_of_good_videos_ends_with_0(tiny_videos, tmp_path):
+def test_make_of_good_videos_exits_with_status_0(tiny_videos, tmp_path):
     root = tmp_path / "videos"
     root.mkdir()
     (root / "a.avi").write_bytes((tiny_videos / "pan" / "right.avi").read_bytes())
@@ -119,7 +96,9 @@ def test_flow_writes_the_flow_of_a_video(tiny_videos, tmp_path):
         (["--view-stride", "60"], 2, "60 is not in the range"),
     ],
 )
-def test_mistakes_are_told_in_one_line_before_any_work(tiny_videos, tmp_path, options, status, message):
+def test_wrong_options_are_reported_in_one_line_before_any_work(
+    tiny_videos, tmp_path, options, status, message
+):
     base = ["make", "--manifest", FOLDER_MANIFEST, "--root", tiny_videos, "--out", tmp_path / "out"]
     shown = mas(*base, *options)
     assert shown.exit_code == status
@@ -128,7 +107,7 @@ def test_mistakes_are_told_in_one_line_before_any_work(tiny_videos, tmp_path, op
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_system_library_is_told_with_its_remedy(tiny_videos, tmp_path):
+def test_a_missing_system_library_is_reported_with_its_remedy(tiny_videos, tmp_path):
     """An OpenCV that cannot load libGL, as its wheel does on a machine without a display."""
     message = "libGL.so.1: cannot open shared object file: No such file or directory"
     (tmp_path / "cv2.py").write_text(f"raise ImportError({message!r})\n")
