@@ -100,8 +100,8 @@ def _outline_block(axes: Axes, pattern: str, block: int, key: str) -> None:
 
     mark = MARK_STYLES[key]
     mask = np.pad(block_maps()[pattern] == block, 1).astype(np.float32)
-    at = np.arange(-1, VIEW_SIZE + 1)
-    lines = axes.contour(at, at, mask, levels=[0.5], colors=mark["color"], linewidths=2.2)
+    pixels = np.arange(-1, VIEW_SIZE + 1)
+    lines = axes.contour(pixels, pixels, mask, levels=[0.5], colors=mark["color"], linewidths=2.2)
     if key in ("u", "pd"):
         lines.set_path_effects([patheffects.withStroke(linewidth=4.0, foreground=mark["halo"])])
     else:

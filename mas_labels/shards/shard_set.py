@@ -247,7 +247,9 @@ class ShardSet(Sequence[Clip]):
         """
         counted = LabelCounts(of_clips=len(self))
         numbers = [n for n, clips in enumerate(self.lengths) if clips or self._kept is None]
-        for number, shard in self.each_shard(numbers[at] for at in spread_evenly(len(numbers), max_shards)):
+        for number, shard in self.each_shard(
+            numbers[place] for place in spread_evenly(len(numbers), max_shards)
+        ):
             counted.add(shard.read("clips/labels")[self.rows(number)], shard.path)
         return counted
 

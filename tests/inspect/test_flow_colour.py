@@ -47,10 +47,10 @@ def test_the_legend_shows_each_direction_on_its_side() -> None:
 @given(st.floats(0, 2 * np.pi), st.floats(0.01, 1), st.floats(0.1, 50))
 def test_only_the_length_relative_to_the_scale_counts(angle: float, length: float, scale: float) -> None:
     vector = length * np.array([np.cos(angle), np.sin(angle)])
-    one, other = flow_colours(vector, 1.001), flow_colours(scale * vector, 1.001 * scale)
-    np.testing.assert_allclose(one.astype(int), other.astype(int), atol=1)
+    colours, scaled_colours = flow_colours(vector, 1.001), flow_colours(scale * vector, 1.001 * scale)
+    np.testing.assert_allclose(colours.astype(int), scaled_colours.astype(int), atol=1)
     # the strongest channel is full, the weakest shows the length
-    assert one.max() >= 254 and one.min() == pytest.approx(255 * (1 - length / 1.001), abs=1.5)
+    assert colours.max() >= 254 and colours.min() == pytest.approx(255 * (1 - length / 1.001), abs=1.5)
 
 
 def test_the_scale_is_the_length_of_the_longest_vectors() -> None:

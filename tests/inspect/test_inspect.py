@@ -178,8 +178,8 @@ def test_recomputed_data_is_named_and_close_to_stored_data(shards: ShardSet) -> 
     seen = SeenClip(shards[0])
     assert seen.flow_source == "computed again from the stored frames" and seen.boundaries_source == "stored"
     stored, recomputed = seen.boundaries, motion_boundaries(seen.flow)
-    for one, other in zip(stored, recomputed, strict=True):
-        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.8
+    for stored_field, recomputed_field in zip(stored, recomputed, strict=True):
+        assert np.corrcoef(stored_field.ravel(), recomputed_field.ravel())[0, 1] > 0.8
     assert seen.field_magnitudes.shape == (2, 15)
 
 

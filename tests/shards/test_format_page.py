@@ -57,13 +57,13 @@ def test_the_page_is_sufficient_to_read_a_shard(videos, tmp_path, kind):
             str(Path(__file__).parents[1] / "helpers" / "format_reader.py"),
             str(path),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)
-        assert found["ours"] == []
-        videos_found += found["videos"]
-        failures += found["failures"]
-        frames += found["frames"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+        content = json.loads(result.stdout)
+        assert content["ours"] == []
+        videos_found += content["videos"]
+        failures += content["failures"]
+        frames += content["frames"]
     assert sorted(videos_found) == ["a/1.avi", "a/2.avi", "b/ü.avi"]
     assert failures == ["b/none.avi"]
     assert frames == [hashlib.sha256(clip.frames.tobytes()).hexdigest() for clip in shards]

@@ -47,10 +47,12 @@ def structural_bytes(path):
                     chunk = item.id.get_chunk_info(number)
                     stored = item.id.read_direct_chunk(chunk.chunk_offset)[1]
                     # HDF5's versions do not agree on where offsets count from
-                    at = next(
-                        a for a in (0, FILE_DIGEST_BYTES) if whole[chunk.byte_offset + a :].startswith(stored)
+                    base = next(
+                        offset
+                        for offset in (0, FILE_DIGEST_BYTES)
+                        if whole[chunk.byte_offset + offset :].startswith(stored)
                     )
-                    table[chunk.byte_offset + at :][: chunk.size] = False
+                    table[chunk.byte_offset + base :][: chunk.size] = False
 
         file.visititems(exclude_chunks)
     return np.flatnonzero(table)
@@ -69,17 +71,19 @@ def test_a_flipped_bit_anywhere_breaks_the_file_digest(small_shard, tmp_path, ev
     structural = structural_bytes(small_shard)
     rng = np.random.default_rng(every)
     data = rng.integers(0, len(whole), 50)
-    flips = [(int(at), int(rng.integers(8))) for at in [*structural[FILE_DIGEST_BYTES::every], *data]]
-    flips += [(at, bit) for at in range(0, FILE_DIGEST_BYTES, min(every, 7)) for bit in range(8)]
+    flips = [
+        (int(position), int(rng.integers(8))) for position in [*structural[FILE_DIGEST_BYTES::every], *data]
+    ]
+    flips += [(position, bit) for position in range(0, FILE_DIGEST_BYTES, min(every, 7)) for bit in range(8)]
     path = tmp_path / "a.h5"
     path.write_bytes(whole)
     check_file_digest(path)
     with path.open("r+b", buffering=0) as file:
-        for at, bit in flips:
-            os.pwrite(file.fileno(), bytes([whole[at] ^ 1 << bit]), at)
+        for position, bit in flips:
+            os.pwrite(file.fileno(), bytes([whole[position] ^ 1 << bit]), position)
             with pytest.raises(ShardError, match="do not match its file digest"):
                 check_file_digest(path)
-            os.pwrite(file.fileno(), whole[at : at + 1], at)
+            os.pwrite(file.fileno(), whole[position : position + 1], position)
     check_file_digest(path)
 
 

@@ -252,13 +252,13 @@ ALLOWED_UNPICKLERS = {("message_pipe.py", "pickle.Pickler"), ("message_pipe.py",
 
 
 def test_no_file_can_execute_code():
-    found = [
+    dangerous = [
         f"{path.relative_to(ROOT)}:{line}: {what}"
         for path in sources()
         for line, what in dangers(ast.parse(path.read_text(encoding="utf-8")))
         if (path.name, what) not in ALLOWED_UNPICKLERS
     ]
-    assert found == []
+    assert dangerous == []
 
 
 class Command:
@@ -294,8 +294,8 @@ def test_messages_of_known_types_arrive(channels):
         LabelConfig(),
     ):
         child.send(message)
-        found = parent.receive(5)
-        assert type(found) is type(message) and str(found) == str(message)
+        received = parent.receive(5)
+        assert type(received) is type(message) and str(received) == str(message)
 
 
 @pytest.mark.parametrize(

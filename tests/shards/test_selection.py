@@ -61,11 +61,11 @@ def test_invalid_filters_are_refused(shards: ShardSet) -> None:
 
 
 def test_slices_and_indices(shards: ShardSet) -> None:
-    some = shards[2:9:3]
-    assert [clip.index for clip in some] == [2, 5, 8] and some[-1].index == 8
-    assert [clip.index for clip in some[1:]] == [5, 8]
+    selection = shards[2:9:3]
+    assert [clip.index for clip in selection] == [2, 5, 8] and selection[-1].index == 8
+    assert [clip.index for clip in selection[1:]] == [5, 8]
     with pytest.raises(IndexError):
-        some[3]
+        selection[3]
 
 
 def test_columns_agree_with_the_clips(shards: ShardSet) -> None:
@@ -231,11 +231,11 @@ def test_columns_of_a_folder_are_read_once_and_cached(many: Path, monkeypatch: p
     expected = {name: column.tolist() for name, column in first.clips.columns(view=3).items()}
     again = open_shards(many)
     opened = count_openings(monkeypatch)
-    found = again.where(video="pan/*", view=3, grid_ul=range(1, 17)).columns(view=3)
+    columns = again.where(video="pan/*", view=3, grid_ul=range(1, 17)).columns(view=3)
     assert opened == []
     chosen = [row for row, video in enumerate(expected["video"]) if video.startswith("pan/")]
-    assert chosen and found["index"].tolist() == chosen
-    for name, column in found.items():
+    assert chosen and columns["index"].tolist() == chosen
+    for name, column in columns.items():
         assert column.tolist() == [expected[name][row] for row in chosen], name
 
 

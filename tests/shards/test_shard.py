@@ -77,12 +77,12 @@ def test_an_empty_shard_is_valid(tmp_path):
 
 def test_the_schema_names_every_object_in_a_shard(tmp_path):
     path = write_shard(tmp_path / "a.h5", store_flow=True)
-    found = []
+    stored = []
     with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+        file.visititems(lambda name, item: stored.append(name) if isinstance(item, h5py.Dataset) else None)
         assert set(file.attrs) == set(schema.ATTRIBUTES)
     columns = {column.path for column in schema.COLUMNS}
-    assert set(found) == columns - {"frames/raw"}
+    assert set(stored) == columns - {"frames/raw"}
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
@@ -106,11 +106,11 @@ def test_a_second_writer_is_refused_and_a_dead_writers_file_is_overwritten(tmp_p
 
 
 def test_flipped_bits_are_detected(tmp_path):
-    """A flip is found when the shard is opened or verified, unless it is in unused bytes."""
+    """A flip is detected when the shard is opened or verified, unless it is in unused bytes."""
     path = write_shard(tmp_path / "a.h5", clips=1)
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
-    found = 0
+    n_detected = 0
     for position in rng.integers(0, len(whole), 60):
         damaged = bytearray(whole)
         damaged[position] ^= 1 << int(rng.integers(8))
@@ -119,8 +119,8 @@ def test_flipped_bits_are_detected(tmp_path):
             with Shard(path) as shard:
                 shard.verify()
         except ShardError:
-            found += 1
-    assert found >= 50  # nearly all of the file is data; the rest is padding of HDF5's own tables
+            n_detected += 1
+    assert n_detected >= 50  # nearly all of the file is data; the rest is padding of HDF5's own tables
 
 
 def test_links_and_unknown_objects_are_refused(tmp_path):

@@ -77,9 +77,9 @@ def test_damage_is_reported_by_shard_with_an_exit_status(tiny_shards, copy, tmp_
     copy.write_bytes(damaged)
     shown = mas("verify", copy, tiny_shards[1], "--json")
     assert shown.exit_code == 5
-    found = json.loads(shown.output)
-    assert [shard["sound"] for shard in found["shards"]] == [False, True]
-    assert "do not match its file digest" in found["shards"][0]["problems"][0]["message"]
+    result = json.loads(shown.output)
+    assert [shard["sound"] for shard in result["shards"]] == [False, True]
+    assert "do not match its file digest" in result["shards"][0]["problems"][0]["message"]
     shown = mas("verify", tmp_path, tiny_shards[1])
     assert shown.exit_code == 5
     assert "1 of 2 shards are sound" in shown.output
@@ -150,11 +150,11 @@ def test_labels_that_do_not_follow_from_the_boundaries_are_named(copy):
             boundary = shard.read(column, 0).astype(np.float32)
             assert wrong_motion_labels(boundary, component, letter, labels, views, paper) == []
             for name in (f"grid_{letter}l", f"rings_{letter}l", f"triangles_{letter}o", f"grid_{letter}o"):
-                at, wrong = LABEL_NAMES.index(name), labels.copy()
+                index, wrong = LABEL_NAMES.index(name), labels.copy()
                 half = 2 if name.startswith("rings") else 4
-                wrong[:, at] = 1 + (labels[:, at] - 1 + half) % (2 * half)
-                found = wrong_motion_labels(boundary, component, letter, wrong, views, paper)
-                assert name in found, name
+                wrong[:, index] = 1 + (labels[:, index] - 1 + half) % (2 * half)
+                named = wrong_motion_labels(boundary, component, letter, wrong, views, paper)
+                assert name in named, name
             mirrored_without_negation = wrong_motion_labels(
                 boundary, 1 - component, letter, labels, views, paper
             )
@@ -165,9 +165,9 @@ def test_recomputing_names_the_column_and_the_clip(copy, tiny_videos):
     change(copy, "clips/labels", (3, 7, 26), 1)
     change(copy, "clips/labels", (3, 8, 26), 2)
     with Shard(copy) as shard:
-        found = list(find_differences(shard, tiny_videos, [2, 3]))
-    assert [(problem.column, problem.clip) for problem in found] == [("clips/labels", 3)]
-    assert "values differ now" in found[0].message
+        problems = list(find_differences(shard, tiny_videos, [2, 3]))
+    assert [(problem.column, problem.clip) for problem in problems] == [("clips/labels", 3)]
+    assert "values differ now" in problems[0].message
 
 
 def test_recomputing_detects_another_video(copy, tiny_videos, tmp_path):
@@ -177,10 +177,10 @@ def test_recomputing_detects_another_video(copy, tiny_videos, tmp_path):
         names = shard.read_texts("videos/path")
         shutil.copy(root / names[1], root / names[0])
         (root / names[1]).unlink()
-        found = []
+        problems = []
         with pytest.raises(UnavailableError, match=r"1 videos could not .* a regular file"):
-            found.extend(find_differences(shard, root, list(range(len(shard)))))
-    columns = {problem.column for problem in found if problem.clip in (0, 1, None)}
+            problems.extend(find_differences(shard, root, list(range(len(shard)))))
+    columns = {problem.column for problem in problems if problem.clip in (0, 1, None)}
     assert {"clips/labels", "clips/mu", "frames/jpeg", "videos/bytes"} <= columns
 
 
@@ -191,10 +191,10 @@ def test_recomputing_a_video_that_hangs_its_decoder_ends_at_the_timeout(tiny_sha
         (pid,) = children(os.getpid(), "pipeline.child")
     os.kill(pid, signal.SIGSTOP)
     with Shard(tiny_shards[0]) as shard:
-        found = list(find_differences(shard, tiny_videos, [0, len(shard) - 1], timeout_seconds=1.0))
+        problems = list(find_differences(shard, tiny_videos, [0, len(shard) - 1], timeout_seconds=1.0))
     close_idle_labellers()
-    assert [(problem.column, problem.clip) for problem in found] == [("videos/path", 0)]
-    assert "cannot be labelled again: no frame decoded and no clip finished in 1 s" in found[0].message
+    assert [(problem.column, problem.clip) for problem in problems] == [("videos/path", 0)]
+    assert "cannot be labelled again: no frame decoded and no clip finished in 1 s" in problems[0].message
 
 
 def test_the_sample_is_the_same_for_the_same_seed(tiny_shards):
@@ -221,14 +221,14 @@ def test_failures_are_printed_as_a_table_and_as_json(tiny_shards):
     assert "'pan/short.avi': clips/too_short: 9 frames decoded, a clip needs 16 [" in shown.output
     assert "     2 open/cannot_open" in shown.output
     assert "     3 videos failed" in shown.output
-    found = json.loads(mas("failures", *tiny_shards, "--json").output)
-    assert found["counts"] == {"clips/too_short": 1, "open/cannot_open": 2}
-    assert {row["video"] for row in found["failures"]} == {
+    result = json.loads(mas("failures", *tiny_shards, "--json").output)
+    assert result["counts"] == {"clips/too_short": 1, "open/cannot_open": 2}
+    assert {row["video"] for row in result["failures"]} == {
         "pan/short.avi",
         "zoom out/text.avi",
         "zoom out/empty.mp4",
     }
-    assert set(found["failures"][0]) == {"video", "stage", "code", "message", "shard"}
+    assert set(result["failures"][0]) == {"video", "stage", "code", "message", "shard"}
     assert mas("failures", tiny_shards[0].parent / "none.h5").exit_code == 1
 
 
