@@ -49,12 +49,12 @@ UV_NAMES = {
 """uv's name of each setting of pip."""
 
 
-def promised_pythons() -> list[str]:
-    """Return the Python versions that setup.cfg promises, such as 3.12."""
+def supported_pythons() -> list[str]:
+    """Return the Python versions that setup.cfg supports, such as 3.12."""
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    promised = SpecifierSet(setup["options"]["python_requires"])
-    return [version for version in (f"3.{minor}" for minor in range(99)) if f"{version}.0" in promised]
+    supported = SpecifierSet(setup["options"]["python_requires"])
+    return [version for version in (f"3.{minor}" for minor in range(99)) if f"{version}.0" in supported]
 
 
 def find_python(version: str) -> Path | None:
@@ -180,9 +180,9 @@ def main() -> None:
     parser.add_argument("tests", nargs="*", metavar="TEST", help="folders and files below tests/ [all]")
     options = parser.parse_args()
     extras, summary = options.extras.split(","), []
-    pythons = options.python or promised_pythons()
+    pythons = options.python or supported_pythons()
     if pythons == ["latest"]:
-        pythons = list(filter(find_python, promised_pythons()))[-1:]
+        pythons = list(filter(find_python, supported_pythons()))[-1:]
     for version in pythons:
         python = find_python(version)
         if python is None:

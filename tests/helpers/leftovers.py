@@ -1,6 +1,6 @@
-"""Fails a test run that leaves processes, sockets or files behind, of which Python would warn at exit.
+"""Fails a test run that leaves processes, sockets or files open, as Python would warn at exit.
 
-Imported before what cleans up at exit: handlers run in reverse order, so it looks when they are done.
+Imported before modules that clean up at exit: handlers run in reverse order, so this one runs after theirs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from asyncio.selector_events import BaseSelectorEventLoop
 
 
 def find_leftovers() -> list[str]:
-    """Describe processes that were not waited for, and sockets and files that are open."""
+    """Describe child processes that were not waited for, and open sockets and files."""
     gc.collect()
     things = gc.get_objects()
     processes = [thing for thing in things if issubclass(type(thing), subprocess.Popen)]
@@ -40,9 +40,9 @@ def _is_a_font(file: io.FileIO) -> bool:
 
 @atexit.register
 def fail_if_any() -> None:
-    """End with status 1 and a list."""
-    found = find_leftovers()
-    if found:
-        print("left behind by the tests:", *found, sep="\n  ", file=sys.stderr, flush=True)
+    """List the leftovers and end with status 1."""
+    leftovers = find_leftovers()
+    if leftovers:
+        print("left behind by the tests:", *leftovers, sep="\n  ", file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(1)

@@ -18,26 +18,26 @@ SECTION = PAGE[PAGE.index("## Adding something") : PAGE.index("## Documentation"
 BLOCK = re.compile(
     r"^(New file|In the table|Above) (?:`(\w+)` (?:of|in) )?`([\w/.]+)`:\n\n```\w+\n(.*?)```", re.M | re.S
 )
-"""How a block is applied, to which table or function, of which file, and the block."""
+"""Place of a block, name of the table or function, file, and the block."""
 COMMANDS = re.findall(r"^    (mas-.*)$", SECTION, re.M)
 
 
-def apply_block(root: Path, how: str, name: str, path: str, block: str) -> None:
+def apply_block(root: Path, place: str, name: str, path: str, block: str) -> None:
     """Create a file, or insert lines as the first of a table or above a function."""
     file = root / path
-    if how == "New file":
+    if place == "New file":
         assert not file.exists(), file
         file.write_text(block)
         return
     start = re.compile(
         rf"^{name}\b.* = .*\{{\n|^{name}\b.* = \w+\(\n    \{{\n"
-        if how == "In the table"
+        if place == "In the table"
         else rf"^(?=def {name}\b)",
         re.M,
     )
     text = file.read_text()
     (found,) = start.finditer(text)
-    between = "" if how == "In the table" else "\n\n"
+    between = "" if place == "In the table" else "\n\n"
     file.write_text(text[: found.end()] + block + between + text[found.end() :])
 
 
@@ -94,7 +94,7 @@ def test_the_commands_of_the_page_use_what_was_added(changed: Path, tmp_path: Pa
 
 def test_the_additions_are_in_order(changed: Path) -> None:
     """What the page shows passes the checks of the project."""
-    files = [path for how, _, path, _ in BLOCK.findall(SECTION) if path.endswith(".py")]
+    files = [path for _, _, path, _ in BLOCK.findall(SECTION) if path.endswith(".py")]
     for check in (["check"], ["format", "--check"]):
         command = [sys.executable, "-m", "ruff", *check, "--config", str(ROOT / "pyproject.toml"), *files]
         done = subprocess.run(command, cwd=changed, capture_output=True, text=True, check=False)

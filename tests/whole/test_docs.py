@@ -1,4 +1,4 @@
-"""The documentation: generated parts are fresh, links and paths exist, and it builds without a warning."""
+"""The documentation: generated parts are up to date, links and paths exist, it builds without a warning."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REFERENCE = runpy.run_path(str(DOCS / "reference.py"))
 
 
 @pytest.mark.parametrize("name", REFERENCE["PARTS"])
-def test_generated_pages_are_fresh(name):
+def test_generated_pages_are_up_to_date(name):
     fresh = {path.name: text for path, text in REFERENCE["fresh_pages"]()}
     assert (DOCS / name).read_text(encoding="utf-8") == fresh[name], "stale: run make docs-reference"
 
@@ -42,7 +42,7 @@ def test_the_reference_has_every_command():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_and_pictures_lead_somewhere(page):
+def test_links_and_pictures_exist(page):
     targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
@@ -67,7 +67,7 @@ def test_every_picture_of_the_notebook_is_on_the_page():
     assert shown == {path.stem for path in (DOCS / "pictures").glob("*.png")}
 
 
-def test_the_picture_of_the_rooms_is_fresh():
+def test_the_picture_of_the_rooms_is_up_to_date():
     rooms = runpy.run_path(str(DOCS / "rooms.py"))
     description = "{http://purl.org/dc/elements/1.1/}description"
     drawn = ElementTree.parse(DOCS / "pictures" / "rooms.svg").find(f".//{description}").text
@@ -83,7 +83,7 @@ def test_the_documentation_builds_without_a_warning(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     equations = re.findall(r"<math.*?</math>", (tmp_path / "labels.html").read_text(encoding="utf-8"), re.S)
     assert len(equations) > 10
-    assert [equation for equation in equations if "\\" in equation] == [], "LaTeX that MathML does not know"
+    assert [equation for equation in equations if "\\" in equation] == [], "LaTeX that is not MathML"
     for html in tmp_path.rglob("*.html"):
         loads = re.findall(r'(?:src|<link[^>]*href)="(https?://[^"]+)"', html.read_text(encoding="utf-8"))
-        assert loads == [], "a page loads something from elsewhere"
+        assert loads == [], "a page loads a resource from the network"

@@ -1,4 +1,4 @@
-"""The Python surface that notebooks and other programs rely on."""
+"""The public names that notebooks and other programs rely on."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def test_exported_names():
 @pytest.mark.parametrize(("name", "signature"), SIGNATURES.items())
 def test_signatures_are_typed_and_documented(name, signature):
     function = getattr(mas_labels, name)
-    found = inspect.signature(function)
-    bare = found.replace(
-        parameters=[p.replace(annotation=p.empty) for p in found.parameters.values()],
+    signature_found = inspect.signature(function)
+    untyped = signature_found.replace(
+        parameters=[p.replace(annotation=p.empty) for p in signature_found.parameters.values()],
         return_annotation=inspect.Signature.empty,
     )
-    assert str(bare) == signature
-    assert found.return_annotation is not found.empty
-    assert all(p.annotation is not p.empty for p in found.parameters.values())
+    assert str(untyped) == signature
+    assert signature_found.return_annotation is not signature_found.empty
+    assert all(p.annotation is not p.empty for p in signature_found.parameters.values())
     assert "Returns" in function.__doc__
 
 

@@ -1,4 +1,4 @@
-"""The network of the paper's size: some steps of each kind of training, and features, on the demo."""
+"""The network at the paper's size: some steps of pre-training and fine-tuning, and features, on the demo."""
 
 from __future__ import annotations
 
@@ -15,33 +15,35 @@ pytestmark = pytest.mark.slow
 
 COMPUTE = ["--device", "cpu", "--threads", "2", "--workers", "0"]
 C3D = 3 * 64 + 64 * 128 + 128 * 256 + 256 * 256 + 256 * 256
-"""Products of the channels of the five convolutions, each 3 x 3 x 3 (paper, section 4.1)."""
+"""Sum over the five convolutions of input times output channels (paper, section 4.1)."""
 CONVOLUTIONS = 27 * C3D + 64 + 128 + 3 * 256
 BRANCH = (4096 * 2048 + 2048) + (2048 * 2048 + 2048)
 
 
-def weights(path: Path) -> int:
+def weight_count(path: Path) -> int:
     return sum(value.numel() for value in torch.load(path, weights_only=True)["model"].values())
 
 
 def test_the_papers_network_learns_and_is_measured(tmp_path: Path) -> None:
     make_demo(tmp_path / "videos")
-    part = ["--flow", "dis", "--view-stride", 29, "--limit", 8]
-    train = make("demo", tmp_path / "videos", tmp_path / "train", "--split", "train", *part)
+    few = ["--flow", "dis", "--view-stride", 29, "--limit", 8]
+    train = make("demo", tmp_path / "videos", tmp_path / "train", "--split", "train", *few)
     tests = make(
         "demo", tmp_path / "videos", tmp_path / "test", "--split", "test", "--frames-only", "--limit", 4
     )
     own, scratch, tuned = (tmp_path / "runs" / name for name in ("own", "scratch", "tuned"))
     run(PRETRAIN, "--shards", train, "--out", own, "--batch-size", 2, "--max-steps", 2, *COMPUTE)
     last = own / "checkpoints" / "step-00000002.pt"
-    assert weights(last) == CONVOLUTIONS + 2 * BRANCH + 2049 * (14 + 13)
+    assert weight_count(last) == CONVOLUTIONS + 2 * BRANCH + 2049 * (14 + 13)
 
     shards = ["--shards", train, "--test-shards", tests, "--epochs", 1, "--batch-size", 4, *COMPUTE]
     run(FINETUNE, "--init", "scratch", *shards, "--out", scratch)
     run(FINETUNE, "--init", own, "--scratch-run", scratch, *shards, "--out", tuned)
-    found = result(tuned)
-    assert weights(tuned / "finetuned.pt") == CONVOLUTIONS + BRANCH + 2049 * len(found.details["classes"])
-    assert found.weights["width"] == 1.0 and found.random_initialisation == result(scratch).figures
+    tuned_result = result(tuned)
+    classes = len(tuned_result.details["classes"])
+    assert weight_count(tuned / "finetuned.pt") == CONVOLUTIONS + BRANCH + 2049 * classes
+    assert tuned_result.weights["width"] == 1.0
+    assert tuned_result.random_initialisation == result(scratch).figures
     args = ["--checkpoint", own, "--shards", tests, "--gallery", train, "--out", tmp_path / "retrieval"]
     run(EVALUATE, "retrieval", *args, "--no-baseline", *COMPUTE)
     kept = sorted(np.load(path).shape for path in (tmp_path / "features").glob("*.npy"))

@@ -1,4 +1,4 @@
-"""The source distribution and the wheel are whole: what they install works from any folder."""
+"""The source distribution and the wheel are complete; what they install works from any folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*command: object, cwd: Path, **environment: str) -> str:
-    """Run a command outside of the checkout; return what it printed."""
+    """Run a command outside of the checkout; return its output."""
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         list(map(str, command)),
@@ -33,7 +33,7 @@ def run(*command: object, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source distribution of this tree, unpacked."""
+    """Build the source distribution of this tree; return the unpacked folder."""
     folder = tmp_path_factory.mktemp("sdist")
     run(sys.executable, "setup.py", "-q", "egg_info", "-e", folder, "sdist", "-d", folder, cwd=ROOT)
     (archive,) = folder.glob("*.tar.gz")
@@ -43,32 +43,42 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build_python(tree: Path, folder: Path) -> set[Path]:
-    """Build what a wheel of `tree` would hold besides the extensions; return the files."""
+    """Build the contents of a wheel of `tree`, without the extensions; return the files."""
     egg_info = ("egg_info", "-e", folder)
     run(sys.executable, "setup.py", "-q", *egg_info, "build_py", "-d", folder / "lib", cwd=tree)
     return {path.relative_to(folder / "lib") for path in folder.glob("lib/**/*") if path.is_file()}
 
 
-def test_the_source_has_what_it_is_built_and_tested_with(source):
-    for name in ("LICENSE", "Makefile", "constraints.txt", "examples/label_array.sbatch"):
+def test_the_source_has_all_that_it_is_built_and_tested_with(source):
+    for name in ("LICENSE", "CONTRIBUTING.md", "Makefile", "constraints.txt", "examples/label_array.sbatch"):
         assert (source / name).read_bytes() == (ROOT / name).read_bytes()
-    built = {"_build", "benchmarks"}  # by `make docs`
-    for pattern in ("mas_labels/native/*", "tests/**/*.py", "docs/**/*.md", "notebooks/*"):
-        expected = {path.relative_to(ROOT) for path in ROOT.glob(pattern) if built.isdisjoint(path.parts)}
+    patterns = (
+        *("mas_labels/native/**/*.h", "mas_labels/native/**/*.cpp", "mas_labels/data_manifests/*.yaml"),
+        *("tests/**/*.py", "tests/golden/*", "docs/**/*.md", "docs/**/*.py", "docs/pictures/*"),
+        *("benchmarks/*.py", "notebooks/*.ipynb"),
+    )
+    generated = {ROOT / "docs" / "_build", ROOT / "docs" / "benchmarks"}  # by `make docs`
+    for pattern in patterns:
+        expected = {p.relative_to(ROOT) for p in ROOT.glob(pattern) if generated.isdisjoint(p.parents)}
+        assert expected, pattern
         assert {path.relative_to(source) for path in source.glob(pattern)} == expected
 
 
-def test_tree_and_source_install_the_same_and_the_manifests(source, tmp_path):
+def test_tree_and_source_install_the_same_modules_and_manifests(source, tmp_path):
     (tmp_path / "lib").mkdir()
     installed = build_python(source, tmp_path)
     (elsewhere := tmp_path / "elsewhere").mkdir()
     assert build_python(ROOT, elsewhere) == installed
     assert {Path("mas_labels/py.typed"), Path("mas_train/py.typed")} <= installed
+    modules = {
+        p.relative_to(ROOT) for package in ("mas_labels", "mas_train") for p in (ROOT / package).rglob("*.py")
+    }
+    assert {path for path in installed if path.suffix == ".py"} == modules
     assert {path.stem for path in installed if path.suffix == ".yaml"} == set(packaged_manifests())
 
     python = (sys.executable, "-m")
     environment = {"PYTHONPATH": str(tmp_path / "lib")}
-    listed = run(*python, "mas_labels", "recipes", cwd=elsewhere, **environment)
+    listed = run(*python, "mas_labels", "manifests", cwd=elsewhere, **environment)
     assert [line.split()[0] for line in listed.splitlines()] == list(packaged_manifests())
     plan = ("mas_train.cli.reproduce", "small", "--root", tmp_path, "--dry-run")
     commands = run(*python, *plan, cwd=elsewhere, **environment)
@@ -77,15 +87,15 @@ def test_tree_and_source_install_the_same_and_the_manifests(source, tmp_path):
 
 @pytest.mark.slow
 def test_the_wheel_of_the_source_works_from_any_folder(source, tmp_path):
-    """`make test-matrix` does the same with other versions of all that is needed."""
+    """`make test-matrix` does the same with other versions of the requirements."""
     run(sys.executable, "setup.py", "-q", "bdist_wheel", "-d", tmp_path, cwd=source, MAS_REQUIRE_NATIVE="1")
     venv.create(tmp_path / "venv", symlinks=True)
     commands = tmp_path / "venv" / "bin"
     pip = (sys.executable, "-m", "pip", "--python", commands / "python", "install", "--quiet")
     run(*pip, "--no-deps", "--no-index", *tmp_path.glob("*.whl"), cwd=tmp_path)
     (packages,) = tmp_path.glob("venv/lib/python3*/site-packages")
-    needed = [path for path in sys.path if path.endswith("site-packages")]
-    (packages / "needed.pth").write_text("\n".join(needed) + "\n")
+    requirements = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "requirements.pth").write_text("\n".join(requirements) + "\n")
 
     where = run(commands / "python", "-c", "import mas_labels; print(mas_labels.__file__)", cwd=tmp_path)
     assert where.startswith(str(packages))

@@ -1,4 +1,4 @@
-"""Runs that are killed again and again, at any moment, end as if they never had been."""
+"""Runs that are killed repeatedly, at random moments, end as uninterrupted ones do."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from mas_labels.shards.reader import Shard
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 120
-"""What takes this long hangs."""
+"""A command that takes longer has hung."""
 
 
 def run_until(command, seconds, watch=lambda: None):
-    """Start a command; SIGKILL its whole process group after a while.
+    """Start a command; SIGKILL its process group after some seconds.
 
-    Returns its status, None if it was killed, and what it said.
+    Returns its status, None if it was killed, and its output.
     """
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=said, stderr=said)
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=output, stderr=output)
         deadline = time.monotonic() + seconds
         while process.poll() is None and time.monotonic() < deadline:
             watch()
@@ -36,12 +36,12 @@ def run_until(command, seconds, watch=lambda: None):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         status = process.wait()
-        said.seek(0)
-        return (None if status == -signal.SIGKILL else status), said.read().decode()
+        output.seek(0)
+        return (None if status == -signal.SIGKILL else status), output.read().decode()
 
 
-def verify_what_is_there(out, seen):
-    """Each file that has a shard's name is a whole shard, at whatever moment one looks."""
+def verify_shards(out, seen):
+    """Verify every file with a shard's name: it is complete at any moment."""
     for path in out.glob("*.h5"):
         if path not in seen:
             with Shard(path) as shard:
@@ -51,19 +51,19 @@ def verify_what_is_there(out, seen):
 
 @pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.slow)])
 def test_labelling_killed_at_random_moments(tiny_videos, tmp_path, kills):
-    """The same command again after each kill; a new folder whenever a run has reached its end."""
+    """Run the same command again after each kill; start a new folder when a run has ended."""
     small = ("--videos-per-shard", "2", "--view-stride", "59", "--workers", "2")
     whole = tmp_path / "whole"
-    began = time.monotonic()
+    start = time.monotonic()
     status, text = run_until(make_command(tiny_videos, whole, *small), RUN_SECONDS)
     assert status == 3, text
-    longest = time.monotonic() - began
+    longest = time.monotonic() - start
     rng = np.random.default_rng(kills)
     killed, folder, seen = 0, 0, set()
     while killed < kills:
         out = tmp_path / f"killed-{folder}"
         command = make_command(tiny_videos, out, *small)
-        watch = partial(verify_what_is_there, out, seen)
+        watch = partial(verify_shards, out, seen)
         status, text = run_until(command, rng.uniform(0.1, 1.0) * longest, watch)
         if status is None:
             killed += 1
@@ -73,12 +73,12 @@ def test_labelling_killed_at_random_moments(tiny_videos, tmp_path, kills):
             assert contents(out) == contents(whole)
     status, text = run_until(make_command(tiny_videos, out, *small), RUN_SECONDS)
     assert status == 3, text
-    assert contents(out) == contents(whole), "another byte, or a file that should not be there"
+    assert contents(out) == contents(whole), "a different byte, or a file that should not exist"
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_training_killed_at_random_moments(tiny_shards, tmp_path, kills):
-    """Killed while it starts, trains or writes a checkpoint; resumed, and no bit of the weights differs."""
+    """Kill it while it starts, trains or saves: after resuming, no bit of the weights differs."""
     pytest.importorskip("torch")
     from helpers.equal import assert_same
 
@@ -86,15 +86,15 @@ def test_training_killed_at_random_moments(tiny_shards, tmp_path, kills):
 
     def command(out, *more):
         small = "--width 0.03125 --fc-width 16 --batch-size 4 --epochs 4 --dropout 0.5 --seed 3 --log-steps 1"
-        how = "--threads 1 --workers 0 --checkpoint-steps 1 --device cpu"
+        compute = "--threads 1 --workers 0 --checkpoint-steps 1 --device cpu"
         shards = ["--shards", *map(str, tiny_shards), "--out", str(out)]
-        return [sys.executable, "-m", "mas_train", *shards, *small.split(), *how.split(), *more]
+        return [sys.executable, "-m", "mas_train", *shards, *small.split(), *compute.split(), *more]
 
     whole = tmp_path / "whole"
-    began = time.monotonic()
+    start = time.monotonic()
     status, text = run_until(command(whole), RUN_SECONDS)
     assert status == 0, text
-    longest = time.monotonic() - began
+    longest = time.monotonic() - start
     rng = np.random.default_rng(kills)
     killed, folder = 0, 0
     while True:
@@ -111,7 +111,7 @@ def test_training_killed_at_random_moments(tiny_shards, tmp_path, kills):
         assert status == 0, text
         ends = [load_checkpoint(list_checkpoints(run)[-1]) for run in (out, whole)]
         assert_same(*ends)
-        assert not list((out / "checkpoints").glob(".*")), "a temporary file stayed"
+        assert not list((out / "checkpoints").glob(".*")), "a temporary file was left"
         folder += 1
         if killed >= kills:
             break

@@ -1,4 +1,4 @@
-"""The notebooks are stored without outputs, and run on the demo data from their first cell to their last."""
+"""The notebooks are stored without outputs and run on the demo, all cells."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 @pytest.fixture(scope="session")
 def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make demo` leaves, made faster: DIS flow, few views, two steps of training."""
+    """Make the output of `make demo`, but faster: DIS flow, few views, two training steps."""
     root = tmp_path_factory.mktemp("notebooks")
     demo = root / "demo"
     make_demo(demo / "videos")
@@ -34,13 +34,13 @@ def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, config, out in (("train", labelled, "labels"), ("test", frames_only, "tests")):
         run(plan_shards(listing, split, 8), config, demo / "videos", demo / out)
     recipe = make_recipe("ucf101", width=0.125, fc_width=16, batch_size=4)
-    how = {"device": "cpu", "workers": 0, "threads": 1, "curves": False}
-    pretrain(recipe, TrainingOptions([demo / "labels"], demo / "run", max_steps=2, **how))
+    compute = {"device": "cpu", "workers": 0, "threads": 1, "curves": False}
+    pretrain(recipe, TrainingOptions([demo / "labels"], demo / "run", max_steps=2, **compute))
     (root / "notebooks").mkdir()
     return root
 
 
-def test_all_three_are_there():
+def test_there_are_three_notebooks():
     assert {path.stem for path in NOTEBOOKS} == {"labels_of_one_clip", "label_folder", "features"}
 
 

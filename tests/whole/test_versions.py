@@ -1,4 +1,4 @@
-"""The versions that are promised: setup.cfg says them once, and everything else agrees."""
+"""Supported versions: setup.cfg states them, and everything else agrees."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from run_matrix import promised_pythons
+from run_matrix import supported_pythons
 
 ROOT = Path(__file__).parents[2]
 SETUP = ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
-PROMISED = promised_pythons()
+SUPPORTED = supported_pythons()
 REQUIREMENTS = [
     Requirement(line)
     for text in (SETUP["options"]["install_requires"], *SETUP["options.extras_require"].values())
@@ -27,25 +27,25 @@ PINS = dict(
 )
 
 
-def test_the_classifiers_name_the_promised_pythons():
+def test_the_classifiers_name_the_supported_pythons():
     named = re.findall(r"Programming Language :: Python :: (3\.\d+)$", SETUP["metadata"]["classifiers"], re.M)
-    assert named == PROMISED
+    assert named == SUPPORTED
 
 
 def test_ruff_and_mypy_check_for_the_oldest_python():
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
-    assert tools["ruff"]["target-version"] == f"py{PROMISED[0].replace('.', '')}"
-    assert tools["mypy"]["python_version"] == PROMISED[0]
+    assert tools["ruff"]["target-version"] == f"py{SUPPORTED[0].replace('.', '')}"
+    assert tools["mypy"]["python_version"] == SUPPORTED[0]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/start.md"])
-def test_the_pages_promise_the_same(page):
+def test_the_pages_state_the_same_range(page):
     text = (ROOT / page).read_text(encoding="utf-8")
-    assert re.findall(r"Python (3\.\d+.*?)(?=, a C)", text) == [f"{PROMISED[0]} to {PROMISED[-1]}"]
+    assert re.findall(r"Python (3\.\d+.*?)(?=, a C)", text) == [f"{SUPPORTED[0]} to {SUPPORTED[-1]}"]
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
-def test_what_is_pinned_is_allowed(requirement):
+def test_pinned_versions_are_allowed(requirement):
     pins = {name.lower(): version for name, version in PINS.items()}
     if requirement.name != "torchvision":  # in an environment of its own
         assert pins[requirement.name.lower()] in requirement.specifier
