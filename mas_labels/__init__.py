@@ -1,7 +1,7 @@
 """Statistical labels of motion and appearance for self-supervised video learning (Wang et al., CVPR 2019).
 
-Names are loaded when they are first used, so that importing one of them (or asking for ``--help``) does not
-load OpenCV and HDF5.
+The module behind a name is imported when the name is first used, so that ``--help`` loads neither OpenCV nor
+HDF5.
 """
 
 from __future__ import annotations

@@ -5,17 +5,17 @@
     MasError                        everything this project raises on purpose
     +-- ConfigError                 an option or a manifest is wrong: stops a run before it starts
     |   +-- OptionsDifferError      the folder holds shards made with other options
-    +-- DatasetError                the data set is not where or what the manifest says
-    +-- MissingDependencyError      an optional part is not installed; says which and how to get it
+    +-- DatasetError                the data set does not match its manifest, or is not where it should be
+    +-- MissingDependencyError      an optional dependency is not installed; says which and how to get it
     +-- InputError                  an array has the wrong shape, dtype or values
-    +-- VideoError                  one video cannot be used: becomes a row of failures, the run goes on
-    +-- StorageError                the disk is full or refuses to be written
-    +-- UnavailableError            a file cannot be read now: the machine's trouble, not damage
-    +-- WorkerError                 worker processes died, and went on dying
-    +-- FailureRateError            more videos failed than the run was told to bear
-    +-- ShardError                  a shard is damaged, foreign or of another schema
-    +-- CheckpointError             a checkpoint is damaged, foreign or of another model
-    +-- TrainingError               training cannot go on (a loss that is not finite, ...)
+    +-- VideoError                  one video cannot be used: becomes a row of failures, the run continues
+    +-- StorageError                the disk is full or cannot be written
+    +-- UnavailableError            a file cannot be read now: a problem of the machine, not of the file
+    +-- WorkerError                 worker processes die repeatedly
+    +-- FailureRateError            more videos failed than --max-failure-rate allows
+    +-- ShardError                  a shard is corrupt, foreign or of another schema
+    +-- CheckpointError             a checkpoint is corrupt, foreign or of another model
+    +-- TrainingError               training cannot continue (a loss that is not finite, ...)
 
 Every message says what was expected, what was found and what to do.
 """
@@ -29,7 +29,7 @@ from typing import Final
 
 
 class MasError(Exception):
-    """Root of all errors raised on purpose by `mas_labels` and `mas_train`."""
+    """Base class of all errors that `mas_labels` and `mas_train` raise on purpose."""
 
 
 class ConfigError(MasError):
@@ -37,11 +37,11 @@ class ConfigError(MasError):
 
 
 class OptionsDifferError(ConfigError):
-    """The output folder holds shards that were made with other options."""
+    """The output folder holds shards made with other options."""
 
 
 class DatasetError(MasError):
-    """A data set is not where, or not what, its manifest says."""
+    """A data set does not match its manifest, or is not where it should be."""
 
 
 class MissingDependencyError(MasError):
@@ -58,12 +58,12 @@ class VideoError(MasError):
     Parameters
     ----------
     stage
-        Where it went wrong: ``"open"``, ``"decode"``, ``"clips"``, ``"labels"`` or ``"worker"`` (the process
+        The step that failed: ``"open"``, ``"decode"``, ``"clips"``, ``"labels"`` or ``"worker"`` (the process
         that labelled it died, twice).
     code
-        A short, stable name of the reason, such as ``"too_short"``.
+        Short, stable name of the reason, such as ``"too_short"``.
     message
-        A sentence for a person.
+        The reason as a sentence.
     """
 
     def __init__(self, stage: str, code: str, message: str) -> None:
@@ -73,43 +73,43 @@ class VideoError(MasError):
         self.message = message
 
     def __reduce__(self) -> tuple[type[VideoError], tuple[str, str, str]]:
-        """Travel between processes whole: the default would lose `stage` and `code`."""
+        """Pickle all attributes: the default would lose `stage` and `code`."""
         return (type(self), (self.stage, self.code, self.message))
 
 
 class StorageError(MasError):
-    """The disk is full, or refuses to be written."""
+    """The disk is full, or cannot be written."""
 
 
 class UnavailableError(MasError):
     """A file cannot be read now: an I/O error, no permission, too many open files, too little memory.
 
-    Nothing is known about the file itself, so it is neither called damaged nor to be removed.
+    Nothing is known about the file itself, so no message calls it corrupt or advises to remove it.
     """
 
 
 class WorkerError(MasError):
-    """A process that labels or writes died or does not start: out of memory, or a crash in native code."""
+    """A worker process died or does not start: out of memory, or a crash in native code."""
 
 
 class FailureRateError(MasError):
-    """More videos failed than the run was told to bear."""
+    """More videos failed than --max-failure-rate allows."""
 
 
 class ShardError(MasError):
-    """A shard is damaged, foreign, or of a schema this version does not read."""
+    """A shard is corrupt, foreign, or of a schema that this version does not read."""
 
 
 class IncompleteWarning(UserWarning):
-    """A folder holds fewer shards than it was planned to hold."""
+    """A folder holds fewer shards than were planned for it."""
 
 
 class CheckpointError(MasError):
-    """A checkpoint is damaged, foreign, or belongs to another model."""
+    """A checkpoint is corrupt, foreign, or belongs to another model."""
 
 
 class TrainingError(MasError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 CHECK_DISK: Final = "it may be sound: check the disk or the network, then try again"
@@ -128,13 +128,13 @@ REMEDIES: Final = {
 }
 """Remedies for a system call that failed, by its error; for all others `CHECK_DISK`."""
 OUT_OF_RANGE: Final = (errno.EINVAL, errno.EOVERFLOW)
-"""Errors of a reader that a corrupt file makes ask for an offset that cannot be."""
+"""Errors of a reader that seeks to an impossible offset, as a corrupt file makes it do."""
 
 
 def system_error(error: BaseException) -> int | None:
-    """Return the number of the system's error behind an exception; None if it is not the machine's.
+    """Return the `errno` behind an exception; None if no system call failed.
 
-    HDF5 names that number in its message only, in exceptions of several classes.
+    HDF5 states that number only in the message, in exceptions of several classes.
     """
     number = _error_number(error)
     return None if number in OUT_OF_RANGE else number
@@ -144,13 +144,13 @@ def _error_number(error: BaseException) -> int | None:
     if isinstance(error, MemoryError):
         return errno.ENOMEM
     number = error.errno if isinstance(error, OSError) else None
-    if number is None and (found := re.search(r"\berrno = (\d+)", str(error))):
-        number = int(found[1])
+    if number is None and (match := re.search(r"\berrno = (\d+)", str(error))):
+        number = int(match[1])
     return number
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why a system call failed, in the system's words, on one line."""
+    """Return the system's text for the error of a failed system call, on one line."""
     number = _error_number(error)
     if number is not None:
         return os.strerror(number)
@@ -158,18 +158,25 @@ def reason_of(error: BaseException) -> str:
 
 
 def unavailable(path: str | os.PathLike[str] | None, error: BaseException) -> UnavailableError:
-    """Say that a file cannot be read now, why, and what to do; `path` None takes the exception's own."""
+    """Return the error that says that a file cannot be read now, why, and what to do.
+
+    With `path` None, the path is that of the exception.
+    """
     number = system_error(error)
     remedy = REMEDIES.get(number or 0, CHECK_DISK)
-    found = "the machine refused" if path is None else f"{os.fsdecode(path)}: cannot be read now"
-    if path is None and number not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):  # else no file is to blame
+    problem = "the machine refused" if path is None else f"{os.fsdecode(path)}: cannot be read now"
+    if path is None and number not in (
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+    ):  # these are of no one file
         name = getattr(error, "filename", None)
-        found = f"{os.fsdecode(name)}: {found}" if isinstance(name, str | bytes) else found
-    return UnavailableError(f"{found} ({reason_of(error)}): {remedy}")
+        problem = f"{os.fsdecode(name)}: {problem}" if isinstance(name, str | bytes) else problem
+    return UnavailableError(f"{problem} ({reason_of(error)}): {remedy}")
 
 
 def storage_error(path: str | os.PathLike[str], error: BaseException) -> StorageError:
-    """Say that a shard cannot be written, and why."""
+    """Return the error that says that a shard cannot be written, and why."""
     room = "make room, or " if _error_number(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
     return StorageError(
         f"cannot write {os.fspath(path)}: {reason_of(error)}. Finished shards are kept: {room}choose another "
@@ -178,10 +185,12 @@ def storage_error(path: str | os.PathLike[str], error: BaseException) -> Storage
 
 
 def explain_import_error(error: ImportError) -> MissingDependencyError:
-    """Say what to install when a dependency does not load."""
+    """Return the error that says what to install when a dependency cannot be imported."""
     if (error.name or "").partition(".")[0] == "torch":
-        found = "is not installed" if isinstance(error, ModuleNotFoundError) else f"does not load ({error})"
-        return MissingDependencyError(f'training needs torch, which {found}: pip install "mas-video[train]"')
+        problem = "is not installed" if isinstance(error, ModuleNotFoundError) else f"does not load ({error})"
+        return MissingDependencyError(
+            f'training needs torch, which {problem}: pip install "mas-video[train]"'
+        )
     if "cannot open shared object file" in str(error):
         return MissingDependencyError(
             f"OpenCV needs a system library that this machine lacks ({error}): install it (Debian: apt "

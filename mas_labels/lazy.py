@@ -1,4 +1,4 @@
-"""Names of a package that are loaded when they are first used."""
+"""Lazy loading: names of a package whose modules are imported when they are first used."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from mas_labels.errors import explain_import_error
 def load_lazily(
     package: str, homes: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Make a package's `__getattr__` and `__dir__`, so that ``--help`` loads neither OpenCV nor HDF5.
+    """Return a package's `__getattr__` and `__dir__` that import its public names when they are first used.
+
+    Thanks to them ``--help`` loads neither OpenCV nor HDF5.
 
     Parameters
     ----------
     package
         The package's name.
     homes
-        The module that defines each public name.
+        Public name -> module that defines it.
     """
 
     def load(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Names of files and classes: shown, shortened, sorted, and matched however they are spelled."""
+"""Names of files and classes: printable, shortened, sorted, and matched regardless of spelling."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 
 
 def printable(name: str) -> str:
-    """Return a name as it can be shown anywhere: bytes that are not UTF-8 and control characters escaped."""
+    """Return a name with bytes that are not UTF-8 and control characters escaped."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def first_names(names: Sequence[str], count: int = 3) -> str:
-    """Return the first few names, and that there are more."""
+    """Return the first few names as text, with an ellipsis if there are more."""
     return ", ".join(printable(name) for name in names[:count]) + (", ..." if len(names) > count else "")
 
 
 def sort_key(name: str) -> tuple[str, str]:
-    """Return what class names are sorted by: case and underscores for spaces come last."""
+    """Return the sort key of a class name: case, and underscores for spaces, only decide between equals."""
     return name.lower().replace("_", " "), name
 
 
 def fold_name(name: str) -> str:
-    """Return a class name for comparing: case, Unicode form, and spaces or underscores do not count.
+    """Return a class name in the form that is compared: case, Unicode form and underscores do not count.
 
     >>> fold_name("Playing__Guitar ")
     'playing guitar'
@@ -38,10 +38,10 @@ def fold_name(name: str) -> str:
 
 
 def match_names(names: Sequence[str], known: Sequence[str]) -> list[int]:
-    """Return for each name its place in `known`, or -1.
+    """Return the position of each name in `known`, or -1.
 
-    A name is looked for as it is spelled, then without regard to case and to underscores for spaces, unless
-    two names of one table are equal in that way.
+    A name is looked up as it is spelled, then regardless of case and of underscores for spaces, unless two
+    names of one table are equal in that way.
 
     >>> match_names(["YoYo", "walking_dog", "Run"], ["Walking Dog", "YoYo"])
     [1, 0, -1]
@@ -58,16 +58,16 @@ def match_names(names: Sequence[str], known: Sequence[str]) -> list[int]:
 
 
 class CommonClasses(NamedTuple):
-    """Classes that several tables have together."""
+    """Union of the classes of several tables."""
 
     names: list[str]
-    """Those of the first table in its order, then what each of the others adds."""
+    """Classes of the first table in its order, then those that each of the others adds."""
     numbers: list[NDArray[np.int32]]
-    """For each table the places of its classes in `names`, and a last -1: that of videos without a class."""
+    """For each table, the positions of its classes in `names`, and a last -1 for videos without a class."""
 
 
 def unite_classes(tables: Iterable[Sequence[str]]) -> CommonClasses:
-    """Put the classes of several tables together, by name as `match_names` does."""
+    """Unite the classes of several tables, matched by name as `match_names` does."""
     names: list[str] = []
     numbers = []
     for table in tables:

@@ -1,4 +1,4 @@
-"""The old path of `mas_labels.shards`, for notebooks; it goes with the next release."""
+"""Former name of `mas_labels.shards`, kept for notebooks until the next release."""
 
 from mas_labels.shards import Clip, Failure, Shard, ShardSet, Video, find_shards, open_shards
 

@@ -1,4 +1,4 @@
-"""The version of this package, and those of what decides the bytes of a shard."""
+"""Version of this package, and versions of the dependencies that decide the bytes of a shard."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __version__: Final = "0.1.0"
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that decide a shard's bytes."""
+    """Return the versions that decide a shard's bytes, by name."""
     import av
     import cv2
     import numpy as np

@@ -141,16 +141,16 @@ def _known_batches(out: Path, plan: Plan) -> list[Batch]:
     return batches
 
 
-def _refuse_plan_file(out: Path, path: Path, found: Batch, plan: Plan, expected: str) -> None:
+def _refuse_plan_file(out: Path, path: Path, planned: Batch, plan: Plan, expected: str) -> None:
     """Raise because a plan file is of another data set or split, or because one before it is missing."""
-    if (found.manifest, found.split) == (plan.listing.manifest_name, plan.split):
+    if (planned.manifest, planned.split) == (plan.listing.manifest_name, plan.split):
         raise ConfigError(
             f"{path} says that videos were added after {expected}{PLAN_SUFFIX}, which is not there: put it "
             "back, or choose another --out"
         )
     raise OptionsDifferError(
-        f"{path} plans split {found.split!r} of {found.manifest}, this run is for split {plan.split!r} of "
-        f"{plan.listing.manifest_name}: choose another --out{_or_remove(out, found)}"
+        f"{path} plans split {planned.split!r} of {planned.manifest}, this run is for split {plan.split!r} of "
+        f"{plan.listing.manifest_name}: choose another --out{_or_remove(out, planned)}"
     )
 
 
@@ -165,20 +165,20 @@ def _batch_of_shards(out: Path, name: str, plan: Plan, before: Sequence[Batch]) 
     """Read a batch from its shards if all of them are there, else return None."""
     matches = (SHARD_NAME.fullmatch(entry.name) for entry in os.scandir(out))
     counts = {match.group(): int(match["count"]) for match in matches if match and match["batch"] == name}
-    found = sorted(counts)
-    if not found or len(found) != counts[found[0]]:
+    names = sorted(counts)
+    if not names or len(names) != counts[names[0]]:
         return None
     parts: list[list[VideoRecord]] = []
     hashes: list[str] = []
     classes: tuple[str, ...] = ()
     limit = None
-    for file in found:
-        with Shard(out / file) as shard:
+    for shard_file in names:
+        with Shard(out / shard_file) as shard:
             classes, limit = tuple(shard.read_texts("classes")), shard.plan.get("limit")
             hashes.append(str(shard.plan.get("videos_hash")))
             parts.append(_records_of_shard(shard, plan, classes))
     videos = tuple(sorted((video for part in parts for video in part), key=lambda video: video.path))
-    batch = Batch(plan.listing.manifest_name, plan.split, len(before), len(found), videos, classes, limit)
+    batch = Batch(plan.listing.manifest_name, plan.split, len(before), len(names), videos, classes, limit)
     if [{*part} for part in parts] != [{*shard.videos} for shard in batch.shards()]:
         return None  # not planned by this project: refused like any other plan
     exact = [hash_videos(shard.videos) for shard in batch.shards()] == hashes

@@ -122,8 +122,8 @@ class _Unpickler(pickle.Unpickler):
         pickle.UnpicklingError
             If it is any other.
         """
-        found = super().find_class(module, name)
-        is_ours = module.startswith(OUR_MODULES) and (isinstance(found, type) or name in ARRAY_FUNCTIONS)
+        loaded = super().find_class(module, name)
+        is_ours = module.startswith(OUR_MODULES) and (isinstance(loaded, type) or name in ARRAY_FUNCTIONS)
         if not is_ours and (module, name) not in HARMLESS:
             raise pickle.UnpicklingError(f"a message holds {module}.{name}, which is none of ours")
-        return found
+        return loaded

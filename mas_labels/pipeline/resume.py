@@ -120,10 +120,10 @@ def check_same_run(shard: ShardHeader, plan: ShardPlan, config: LabelConfig) -> 
         differing
     ):  # the others follow from these
         differing = [name for name in differing if name not in ("index", "videos_hash")]
-    found = [describe_difference(name, theirs.get(name), ours.get(name)) for name in differing]
-    if found:
+    differences = [describe_difference(name, theirs.get(name), ours.get(name)) for name in differing]
+    if differences:
         raise OptionsDifferError(
-            f"{shard.path} was made with other options: {'; '.join(found)}. "
+            f"{shard.path} was made with other options: {'; '.join(differences)}. "
             "Use the same options, or choose another --out"
         )
 
@@ -151,16 +151,16 @@ def _check_same_files(shard: ShardHeader, root: Path, retry_failed: bool) -> lis
     failed, gone = set(shard.failures), []
     for path, size in shard.videos.items():
         try:
-            found = stored_bytes(root / path)
+            size_now = stored_bytes(root / path)
         except OSError:  # gone or unreadable now: all the more reason to keep the shard
             gone.append(path)
             continue
         if retry_failed and path in failed:  # it was replaced, presumably
             continue
-        if found != size:
+        if size_now != size:
             remedy = " (or, if it was replaced, --retry-failed)" if path in failed else ""
             raise OptionsDifferError(
-                f"{shard.path} was made from a {path!r} of {size} bytes, under {root} it has {found}: label "
+                f"{shard.path} was made from a {path!r} of {size} bytes, under {root} it has {size_now}: label "
                 f"another data set into another --out, or remove the shard to label the new file{remedy}"
             )
     return gone

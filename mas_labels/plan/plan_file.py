@@ -24,7 +24,7 @@ PLAN_FORMAT: Final = "mas-plan"
 PLAN_VERSION: Final = 1
 MAX_PLAN_BYTES: Final = 1 << 30
 """Largest file that is read: a plan of ten million videos."""
-WAIT_SECONDS: Final = 10.0
+PUBLISH_SECONDS: Final = 10.0
 """Longest time that another process may take to publish its plan file, on file systems without links."""
 RETRY_SECONDS: Final = 0.05
 
@@ -89,7 +89,7 @@ def _publish(temporary: Path, path: Path) -> None:
 
 def _take_claim(claim: Path, path: Path) -> None:
     """Create a file that only one process can create; wait while another process has it."""
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + PUBLISH_SECONDS
     while True:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))

@@ -1,1 +1,1 @@
-"""Services of the operating system for both programs: whole files, locks, signals, standard streams."""
+"""Operating system services for both programs: atomic files, locks, signals, streams, command lines."""

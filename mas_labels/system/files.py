@@ -1,8 +1,8 @@
-"""Files written whole or not at all, locks, and what a file system does not offer.
+"""Atomic writing of files, syncing, file locks, and what a file system does not support.
 
-File systems differ in what they offer. What one does not offer is done without, and said once a run
-(`missing_services`); what one fails at raises. Locks end with the process that holds them, however it ends;
-where there are none every lock is given, and heartbeats alone keep runs apart.
+File systems differ in what they support. What one does not support is left out, and reported once per run
+(`missing_services`); what one fails at raises. A lock ends with the process that holds it, however that ends;
+on a file system without locks every lock is granted, and heartbeats alone keep runs apart.
 """
 
 from __future__ import annotations
@@ -20,69 +20,31 @@ from typing import Final
 from mas_labels.errors import ConfigError, reason_of
 
 ENOTSUPP: Final = 524
-"""Linux's own number for what is not supported: some file systems let it out (Cray DVS, NFS)."""
+"""Linux's internal number for "not supported", which some file systems return (Cray DVS, NFS)."""
 UNSUPPORTED: Final = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, ENOTSUPP)
-"""Answers of a file system that does not offer what it was asked for."""
+"""Errors of a file system that does not support a call."""
 CLOSED_FOLDERS: Final = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.EBADF)
-"""Answers of one that does not open folders, or not for syncing."""
+"""Errors of a file system that does not open folders, or not for syncing."""
+WAIT_SECONDS: Final = 3.0
+"""Longest wait for a lock: the workers of a run that was killed notice it within a second."""
+RETRY_SECONDS: Final = 0.1
 
 
 def is_unsupported(error: OSError) -> bool:
-    """Return whether the file system does not offer what it was asked for, rather than fails at it."""
+    """Return whether the file system does not support a call, rather than fails at it."""
     return error.errno in UNSUPPORTED
-
-
-def try_lock(descriptor: int) -> bool:
-    """Lock a file at once, until its descriptor is closed; False if another process holds it.
-
-    Where there are no locks every lock is given.
-    """
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if not is_unsupported(error) and error.errno != errno.ENOLCK:
-            raise
-    return True
-
-
-def sync(descriptor: int) -> None:
-    """Bring a file to the disk, if the file system can say when it is there."""
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if not is_unsupported(error):
-            raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make what was renamed in a folder survive a power cut, if the file system can."""
-    try:
-        _sync_folder(folder)
-    except OSError as error:
-        if not is_unsupported(error) and error.errno not in CLOSED_FOLDERS:
-            raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path, is_shared: bool = False) -> Iterator[Path]:
-    """Write a file whole or not at all: yield a hidden name beside it, which is renamed when the block ends.
+    """Write a file atomically: yield a hidden name next to it, to be synced and renamed after the block.
 
-    Its ending is that of the file, since that tells some writers the format.
+    The hidden name has the suffix of the file, since some writers choose their format by it.
 
     Parameters
     ----------
     path
-        The file to be; one of that name from before is untouched until then.
+        The file; until the end, an older file of that name is untouched.
     is_shared
         Whether other processes may write the same file at the same time.
 
@@ -105,9 +67,35 @@ def atomic_path(path: Path, is_shared: bool = False) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text in UTF-8, whole or not at all; raises as `atomic_path` does."""
+    """Write a text file in UTF-8 atomically; raises as `atomic_path` does."""
     with atomic_path(path) as hidden:
         hidden.write_text(text, encoding="utf-8")
+
+
+def sync(descriptor: int) -> None:
+    """Bring a file to the disk, if the file system supports that."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not is_unsupported(error):
+            raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, if supported, so that a rename survives a power cut."""
+    try:
+        _fsync_folder(folder)
+    except OSError as error:
+        if not is_unsupported(error) and error.errno not in CLOSED_FOLDERS:
+            raise
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def reserve(descriptor: int, size: int) -> None:
@@ -131,19 +119,87 @@ def reserve(descriptor: int, size: int) -> None:
         os.pwrite(descriptor, zeros[:missing], size - missing)
 
 
+def try_lock(descriptor: int) -> bool:
+    """Lock a file without waiting, until its descriptor is closed.
+
+    Returns
+    -------
+    bool
+        Whether the lock was granted; False if another process holds it.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if not is_unsupported(error) and error.errno != errno.ENOLCK:
+            raise
+    return True
+
+
+def lock_file(path: Path, busy: str) -> int:
+    """Create or open a file and lock it; wait up to `WAIT_SECONDS`.
+
+    Parameters
+    ----------
+    path
+        The file; its folder must exist.
+    busy
+        Message of the error if another process holds the lock.
+
+    Returns
+    -------
+    int
+        A descriptor, open for reading and writing; closing it releases the lock.
+
+    Raises
+    ------
+    ConfigError
+        If another process holds the lock.
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        descriptor = take_lock(path, os.O_CREAT)
+        if descriptor is not None:
+            return descriptor
+        if time.monotonic() > deadline:
+            raise ConfigError(busy)
+        time.sleep(RETRY_SECONDS)
+
+
+def take_lock(path: Path, flags: int = 0) -> int | None:
+    """Open and lock a file without waiting; None if another process holds the lock, or the file is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | flags, 0o666)
+    except FileNotFoundError:
+        return None
+    if try_lock(descriptor) and _is_at(descriptor, path):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Return whether `path` still is the locked file: its last holder may have renamed or removed it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def missing_services(folder: Path, is_labelling: bool) -> str:
-    """Say what the file system of a folder does not offer, and what that means; empty if nothing is missing.
+    """Describe what the file system of a folder does not support; empty if nothing is missing.
 
     Parameters
     ----------
     folder
         A folder that can be written to.
     is_labelling
-        Whether shards are to be written there, which takes locks and reserved space, too.
+        Whether shards will be written there, which needs locks and reserved space, too.
     """
     services: dict[str, Callable[[int], object]] = {
         "fsync: what was written last may be lost at a power cut": os.fsync,
-        "fsync of folders: a new file may be lost at a power cut": lambda _: _sync_folder(folder),
+        "fsync of folders: a new file may be lost at a power cut": lambda _: _fsync_folder(folder),
     }
     if is_labelling:
         services |= {
@@ -165,57 +221,3 @@ def missing_services(folder: Path, is_labelling: bool) -> str:
                 if is_unsupported(error) or error.errno in (errno.ENOLCK, *CLOSED_FOLDERS):
                     missing.append(f"{name} ({reason_of(error)})")
     return f"note: the file system of {folder} does without {'; without '.join(missing)}" if missing else ""
-
-
-WAIT_SECONDS = 3.0
-"""How long to wait for a lock: the workers of a run that was killed notice it within a second."""
-RETRY_SECONDS = 0.1
-
-
-def lock_file(path: Path, busy: str) -> int:
-    """Create a file or take over one that is left, and lock it.
-
-    Parameters
-    ----------
-    path
-        The file; its folder must exist.
-    busy
-        What to say if another process holds it.
-
-    Returns
-    -------
-    A descriptor, open for reading and writing; closing it gives the lock up.
-
-    Raises
-    ------
-    ConfigError
-        If another process holds the lock.
-    """
-    deadline = time.monotonic() + WAIT_SECONDS
-    while True:
-        descriptor = take_lock(path, os.O_CREAT)
-        if descriptor is not None:
-            return descriptor
-        if time.monotonic() > deadline:
-            raise ConfigError(busy)
-        time.sleep(RETRY_SECONDS)
-
-
-def take_lock(path: Path, flags: int = 0) -> int | None:
-    """Lock a file at once; return a descriptor, or None if another process holds it or it is gone."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | flags, 0o666)
-    except FileNotFoundError:
-        return None
-    if try_lock(descriptor) and _is_at(descriptor, path):
-        return descriptor
-    os.close(descriptor)
-    return None
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether `path` still is the file we locked: its last holder may have renamed or removed it."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False

@@ -1,4 +1,4 @@
-"""The process of a command: its streams, warnings, limits and progress bars."""
+"""Settings of a process: its streams, warnings and limits, progress bars, and memory allocator."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from mas_labels.system.signals import return_dropped_signal
 from mas_labels.system.streams import guard_streams
 
 LOG_SECONDS: Final = 10.0
-"""Between two lines of progress where the output is no terminal."""
+"""Time between two lines of progress where the output is not a terminal."""
 
 
 def begin_process() -> None:
-    """Prepare a process of a command: its standard streams cannot fail, and all files it may open it can.
+    """Prepare the process of a command: guard its streams and signals, raise its limit of open files.
 
-    Warnings for its user are lines on stderr.
+    Warnings for its user become lines on stderr.
     """
     guard_streams()
-    # told in `require_semaphores`, where it matters
+    # `require_semaphores` reports it where it matters
     warnings.filterwarnings("ignore", "(?s).*joblib will operate in serial mode")
     warnings.showwarning = _show_warning
     sys.unraisablehook = return_dropped_signal
@@ -47,7 +47,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Show what a user must know as a line, once; other warnings as Python does."""
+    """Print an `IncompleteWarning` as one line, once; show other warnings as Python does."""
     if issubclass(category, IncompleteWarning):
         if str(message) not in _shown_warnings:
             print(f"warning: {message}", file=sys.stderr)
@@ -72,12 +72,12 @@ def print_error(error: object, after_others: bool = False) -> None:
 
 
 def require_semaphores(remedy: str) -> None:
-    """Refuse to start processes that could not wait for one another.
+    """Raise if processes of this machine could not wait for one another.
 
     Parameters
     ----------
     remedy
-        What to do, other than mending the machine.
+        What the user can do, other than repair the machine.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def require_semaphores(remedy: str) -> None:
 
 
 def bar_settings() -> dict[str, Any]:
-    """Return tqdm's settings: now and then a line where standard error is no terminal, no bar without it."""
+    """Return tqdm's settings: a line every `LOG_SECONDS` without a terminal, nothing without stderr."""
     if sys.stderr is None:
         return {"disable": True}
     return {} if sys.stderr.isatty() else {"mininterval": LOG_SECONDS, "maxinterval": LOG_SECONDS}

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP end a run in good order."""
+"""Signals: SIGINT, SIGTERM and SIGHUP stop a run cleanly, by an exception at a safe moment."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Final
 from mas_labels.system.streams import guard_streams
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, a scheduler's end of a job, a terminal that is gone."""
+"""Signals that stop a run: Ctrl-C, the end of a job by its scheduler, a closed terminal."""
 SAVE_SIGNAL: Final = signal.SIGUSR1
-"""Asks training for a checkpoint: a scheduler may send it some time before it ends a job."""
+"""Signal that asks training for a checkpoint: a scheduler may send it some time before it ends a job."""
 EXIT_SIGNAL: Final = 128
 """Added to a signal's number in an exit status, as shells do: 129 SIGHUP, 130 SIGINT, 143 SIGTERM."""
 Handler = Callable[[int, FrameType | None], object] | int | None
@@ -29,7 +29,7 @@ _deferring: list[bool] = []
 
 
 class Interrupted(BaseException):
-    """The run was asked to end; `number` is the signal's."""
+    """A signal asked the run to stop; `number` is the signal's."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -59,7 +59,7 @@ def stopping_signals() -> tuple[signal.Signals, ...]:
 
 @contextmanager
 def handle_signals(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
-    """Install handlers while the block runs; outside the main thread, which alone may, do nothing."""
+    """Install handlers while the block runs; only the main thread may, so in others do nothing."""
     is_main = threading.current_thread() is threading.main_thread()
     before = {number: signal.signal(number, new) for number, new in handlers.items() if is_main}
     try:
@@ -79,7 +79,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Start processes that the signals do not end when they reach the whole group: their parent decides."""
+    """Block `SIGNALS` in processes started in the block: only the parent reacts to a signal to the group."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -89,10 +89,10 @@ def signals_blocked() -> Iterator[None]:
 
 @contextmanager
 def signals_deferred() -> Iterator[None]:
-    """Only note signals while the block runs; `raise_pending_signal` in it raises, and so does its end.
+    """Defer signals while the block runs: `raise_pending_signal` and the end of the block raise instead.
 
-    Python prints and drops what a signal handler raises while a destructor runs, and HDF5's objects have many
-    of those.
+    Python prints and drops an exception that a signal handler raises while a destructor runs, and HDF5's
+    objects have many destructors.
     """
     _deferring.append(True)
     try:
@@ -103,24 +103,24 @@ def signals_deferred() -> Iterator[None]:
 
 
 def raise_pending_signal() -> None:
-    """Raise `Interrupted` if a signal was noted."""
+    """Raise `Interrupted` if a signal is pending."""
     number = pending_signal()
     if number is not None:
         raise Interrupted(number)
 
 
 def pending_signal() -> int | None:
-    """Return the first signal that asked this run to stop and has not ended it; None if there is none."""
+    """Return the first signal that asked this run to stop and has not ended it yet; None if there is none."""
     return next(iter(_pending), None)
 
 
 def end_with_parent(parent: int) -> None:
-    """In a worker: let the parent, which gets the terminal's signals too, end the run; and end with it.
+    """Prepare a worker: leave the terminal's signals to the parent, and end soon after the parent.
 
     Parameters
     ----------
     parent
-        Its process id, told by itself: it may be gone before we look.
+        The parent's process id, sent by itself: it may be gone before the worker looks.
     """
     guard_streams()
     for number in (signal.SIGINT, signal.SIGHUP):
@@ -129,28 +129,28 @@ def end_with_parent(parent: int) -> None:
 
 
 def _watch(parent: int) -> None:
-    """End this process, which holds locks, soon after its parent was killed."""
+    """End this process, which holds locks, soon after its parent has ended."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
     os._exit(1)
 
 
-IMPORTING: Final = "<frozen importlib._bootstrap>"
-"""File of the frames below which a module is imported."""
+IMPORT_FILE: Final = "<frozen importlib._bootstrap>"
+"""File name of the stack frames that import a module."""
 POSTPONE_SECONDS: Final = 0.1
 
 
 def postpone_signal(number: int, frame: FrameType | None) -> bool:
-    """Deliver a signal again in a moment if a module is being imported; return whether it is.
+    """Send a signal again after `POSTPONE_SECONDS` if a module is being imported; return whether one is.
 
-    What a handler raises inside a module's C code is dropped there, or ends the process with status 134.
+    An exception of a handler within a module's C code is dropped there, or ends the process with status 134.
 
     Parameters
     ----------
     number, frame
-        As the handler got them.
+        Arguments of the handler.
     """
-    while frame is not None and frame.f_code.co_filename != IMPORTING:
+    while frame is not None and frame.f_code.co_filename != IMPORT_FILE:
         frame = frame.f_back
     if frame is None:
         return False
@@ -168,7 +168,10 @@ _report_unraisable = sys.unraisablehook
 
 
 def return_dropped_signal(dropped: sys.UnraisableHookArgs) -> None:
-    """Deliver a signal again whose exception Python dropped, as it does in destructors; report other ones."""
+    """Send a signal again whose exception Python dropped in a destructor; report other exceptions.
+
+    It is a `sys.unraisablehook`.
+    """
     error = dropped.exc_value
     number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else getattr(error, "number", None)
     if number is None or isinstance(error, Exception):

@@ -1,4 +1,4 @@
-"""Standard streams that cannot fail: a closed, full or abandoned one never ends a run."""
+"""Standard streams that cannot fail: a closed, full or abandoned stream never ends a run."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ STREAMS: Final = {0: "stdin", 1: "stdout", 2: "stderr"}
 
 
 def guard_streams() -> None:
-    """Let no standard stream end a run: what a closed, full or abandoned one cannot take is dropped.
+    """Replace the standard streams by ones that drop output which a closed, full or abandoned one refuses.
 
-    Streams that were replaced, by a test or a notebook, stay as they are.
+    Streams that a test or a notebook has replaced stay as they are.
     """
     for descriptor, name in STREAMS.items():
         try:
             os.fstat(descriptor)
-        except OSError:  # closed: no other file may get its number
-            _to_null(descriptor)
+        except OSError:  # closed: another file must not get its number
+            _redirect_to_null(descriptor)
         stream = getattr(sys, name)
         if name == "stdin":
             if stream is None:
@@ -34,14 +34,14 @@ def guard_streams() -> None:
 
 
 def _is_unguarded(stream: io.TextIOBase, descriptor: int) -> bool:
-    """Return whether a stream is Python's own."""
+    """Return whether a stream is the one that Python opened."""
     buffer = getattr(stream, "buffer", None)
-    raw = getattr(buffer, "raw", buffer)  # PYTHONUNBUFFERED leaves the buffer out
+    raw = getattr(buffer, "raw", buffer)  # with PYTHONUNBUFFERED there is no buffer
     return type(raw) is io.FileIO and raw.fileno() == descriptor
 
 
 def _guarded(descriptor: int, stream: io.TextIOWrapper | None) -> io.TextIOWrapper:
-    """Return a stream that cannot fail, with the settings of Python's own."""
+    """Return a stream that cannot fail, with the settings of the one that Python opened."""
     if stream is not None:
         with contextlib.suppress(OSError):
             stream.flush()
@@ -55,22 +55,22 @@ def _guarded(descriptor: int, stream: io.TextIOWrapper | None) -> io.TextIOWrapp
 
 
 class _Output(io.FileIO):
-    """A standard stream; it takes everything, and drops what cannot be written and all that follows."""
+    """A standard stream that accepts everything; after the first error it drops all output."""
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
         try:
-            while (count := super().write(data)) is None:  # a pipe of another program that does not wait
+            while (count := super().write(data)) is None:  # a non-blocking pipe of another program
                 select.select([], [self], [])
             return count
         except OSError as error:
-            _to_null(self.fileno())
+            _redirect_to_null(self.fileno())
             if self.fileno() == 1 and error.errno != errno.EPIPE:
                 print(f"note: standard output is lost from here on ({reason_of(error)})", file=sys.stderr)
             return memoryview(data).nbytes
 
 
-def _to_null(descriptor: int) -> None:
-    """Let a standard stream lead nowhere."""
+def _redirect_to_null(descriptor: int) -> None:
+    """Redirect a descriptor to the null device."""
     null = os.open(os.devnull, os.O_RDWR)
     if null == descriptor:
         os.set_inheritable(null, True)
