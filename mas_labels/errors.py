@@ -188,9 +188,8 @@ def explain_import_error(error: ImportError) -> MissingDependencyError:
     """Return the error that says what to install when a dependency cannot be imported."""
     if (error.name or "").partition(".")[0] == "torch":
         problem = "is not installed" if isinstance(error, ModuleNotFoundError) else f"does not load ({error})"
-        return MissingDependencyError(
-            f'training needs torch, which {problem}: pip install "mas-video[train]"'
-        )
+        remedy = 'pip install "mas-video[train]"'
+        return MissingDependencyError(f"training needs torch, which {problem}: {remedy}")
     if "cannot open shared object file" in str(error):
         return MissingDependencyError(
             f"OpenCV needs a system library that this machine lacks ({error}): install it (Debian: apt "

@@ -132,7 +132,7 @@ def _known_batches(out: Path, plan: Plan) -> list[Batch]:
     while True:
         name = batch_name(plan.listing.manifest_name, plan.split, len(batches))
         path = unread.pop(f"{name}{PLAN_SUFFIX}", None)
-        batch = _batch_of_shards(out, name, plan, batches) if path is None else read_plan_file(path)
+        batch = _batch_of_shards(out, name, plan, len(batches)) if path is None else read_plan_file(path)
         if batch is None:
             break
         batches.append(batch)
@@ -149,8 +149,8 @@ def _refuse_plan_file(out: Path, path: Path, planned: Batch, plan: Plan, expecte
             "back, or choose another --out"
         )
     raise OptionsDifferError(
-        f"{path} plans split {planned.split!r} of {planned.manifest}, this run is for split {plan.split!r} of "
-        f"{plan.listing.manifest_name}: choose another --out{_or_remove(out, planned)}"
+        f"{path} plans split {planned.split!r} of {planned.manifest}, this run is for split "
+        f"{plan.split!r} of {plan.listing.manifest_name}: choose another --out{_or_remove(out, planned)}"
     )
 
 
@@ -161,7 +161,7 @@ def _or_remove(out: Path, batch: Batch) -> str:
     return f", or remove {out / batch.name}{PLAN_SUFFIX}, of which no shard was made yet"
 
 
-def _batch_of_shards(out: Path, name: str, plan: Plan, before: Sequence[Batch]) -> Batch | None:
+def _batch_of_shards(out: Path, name: str, plan: Plan, number: int) -> Batch | None:
     """Read a batch from its shards if all of them are there, else return None."""
     matches = (SHARD_NAME.fullmatch(entry.name) for entry in os.scandir(out))
     counts = {match.group(): int(match["count"]) for match in matches if match and match["batch"] == name}
@@ -178,7 +178,7 @@ def _batch_of_shards(out: Path, name: str, plan: Plan, before: Sequence[Batch]) 
             hashes.append(str(shard.plan.get("videos_hash")))
             parts.append(_records_of_shard(shard, plan, classes))
     videos = tuple(sorted((video for part in parts for video in part), key=lambda video: video.path))
-    batch = Batch(plan.listing.manifest_name, plan.split, len(before), len(names), videos, classes, limit)
+    batch = Batch(plan.listing.manifest_name, plan.split, number, len(names), videos, classes, limit)
     if [{*part} for part in parts] != [{*shard.videos} for shard in batch.shards()]:
         return None  # not planned by this project: refused like any other plan
     exact = [hash_videos(shard.videos) for shard in batch.shards()] == hashes

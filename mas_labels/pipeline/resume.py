@@ -160,7 +160,8 @@ def _check_same_files(shard: ShardHeader, root: Path, retry_failed: bool) -> lis
         if size_now != size:
             remedy = " (or, if it was replaced, --retry-failed)" if path in failed else ""
             raise OptionsDifferError(
-                f"{shard.path} was made from a {path!r} of {size} bytes, under {root} it has {size_now}: label "
-                f"another data set into another --out, or remove the shard to label the new file{remedy}"
+                f"{shard.path} was made from a {path!r} of {size} bytes, under {root} it has {size_now}: "
+                "label another data set into another --out, or remove the shard to label the new "
+                f"file{remedy}"
             )
     return gone
