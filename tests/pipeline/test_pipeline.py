@@ -28,7 +28,7 @@ def plan(tiny_videos):
     return plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos), "all", 5)
 
 
-def test_the_plan_deals_out_every_video_once(plan, tiny_videos):
+def test_the_plan_assigns_every_video_once(plan, tiny_videos):
     dealt = sorted(video.path for shard in plan for video in shard.videos)
     assert dealt == sorted(str(path.relative_to(tiny_videos)) for path in tiny_videos.rglob("*.*"))
     assert [shard.name for shard in plan] == ["folder-all-00000-of-00002.h5", "folder-all-00001-of-00002.h5"]
@@ -76,7 +76,7 @@ def test_three_workers_give_the_bytes_of_one(plan, tiny_videos, tiny_shards, tmp
     assert contents(tmp_path) == contents(tiny_shards[0].parent)
 
 
-def test_a_second_run_keeps_what_is_finished(plan, tiny_videos, tiny_shards, tmp_path, capsys):
+def test_a_second_run_keeps_finished_shards(plan, tiny_videos, tiny_shards, tmp_path, capsys):
     (tmp_path / tiny_shards[0].name).write_bytes(tiny_shards[0].read_bytes())
     before = (tmp_path / tiny_shards[0].name).stat().st_mtime_ns
     results = run(plan, DIS, tiny_videos, tmp_path)
@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_work(plan, tiny_video
         run(plan, DIS, tiny_videos, tmp_path / "file" / "out")
 
 
-def test_what_a_killed_run_left_is_removed(plan, tiny_videos, tiny_shards, tmp_path):
+def test_leftovers_of_a_killed_run_are_removed(plan, tiny_videos, tiny_shards, tmp_path):
     for name in (".folder-all-00000-of-00099.h5.partial", ".folder-all-00000-of-00099.h5.progress", ".lock"):
         (tmp_path / name).write_text("1 2 3")
     run(plan, DIS, tiny_videos, tmp_path)

@@ -84,7 +84,7 @@ def test_the_page_is_well_formed_and_loads_nothing(report: str) -> None:
     assert "url(" not in report and "@import" not in report
 
 
-def test_the_page_says_what_the_shards_hold(report: str, tiny_shards: list[Path]) -> None:
+def test_the_page_shows_the_numbers_of_the_shards(report: str, tiny_shards: list[Path]) -> None:
     shards = open_shards(tiny_shards)
     tiles = re.findall(r'<b>([^<]+)</b><span class="soft">([^<]+)</span>', report)
     by_words = {words: number for number, words in tiles}
@@ -130,7 +130,7 @@ def test_a_run_without_metrics_is_refused_before_the_work(tiny_shards: list[Path
     assert not out.exists()
 
 
-def test_a_place_that_cannot_be_written_is_refused(tiny_shards: list[Path], tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_refused(tiny_shards: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"page [^:]+: [A-Z][a-z ]+[.] Give a writable place"):
         write_report(open_shards(tiny_shards), tmp_path / "nowhere" / "r.html")
 
@@ -153,7 +153,7 @@ def test_still_clips_are_counted(tiny_shards: list[Path]) -> None:
     assert summary.liveliest[0] == (pytest.approx(most.motion.mean()), most.index)
 
 
-def test_every_value_that_is_there_has_an_example_of_it(tiny_shards: list[Path]) -> None:
+def test_every_value_that_occurs_has_an_example(tiny_shards: list[Path]) -> None:
     shards = open_shards(tiny_shards)
     examples = summarise(shards).examples
     centre = np.array([clip.view_labels[0] for clip in shards])
@@ -187,7 +187,7 @@ def test_dark_bars_by_hand(frames: np.ndarray, found: tuple[int, ...], boxed: bo
     assert is_letterboxed(frames) == boxed
 
 
-def test_a_bar_that_is_lit_in_one_frame_is_no_bar() -> None:
+def test_a_bar_that_is_bright_in_one_frame_is_not_a_bar() -> None:
     frames = bars(10, 10)
     frames[2, 3, 80] = 200
     assert dark_bars(frames)[0] == 3 and not is_letterboxed(frames)

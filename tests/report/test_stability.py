@@ -27,7 +27,7 @@ def test_pairs_are_counted_by_hand() -> None:
     assert found.by_chance[uo] == pytest.approx(1 / 3) and found.by_chance[0] == 1
 
 
-def test_shards_add_up_to_what_a_loop_finds() -> None:
+def test_shards_add_up_to_the_counts_of_a_loop() -> None:
     rng = np.random.default_rng(0)
     found, near, following, turned, pairs = LabelStability(), 0, 0, [0] * 5, 0
     place, row = LABEL_NAMES.index("rings_vo"), ORIENTATION_NAMES.index("rings_vo")
@@ -49,7 +49,7 @@ def test_shards_add_up_to_what_a_loop_finds() -> None:
     np.testing.assert_allclose(found.turned_by()[row], np.array(turned) / pairs)
 
 
-def test_the_page_says_it_only_where_there_is_something_to_compare() -> None:
+def test_the_section_is_left_out_if_there_is_nothing_to_compare() -> None:
     assert stability_section(LabelStability()) == ""
     found = LabelStability()
     found.add(np.ones((1, 5, 27), np.uint8), VIEWS, np.array([0]))

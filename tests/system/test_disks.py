@@ -57,9 +57,7 @@ def make(root: Path, out: Path, calls: str, error: str | int, path: Path | None 
         ("fallocate", "EINVAL"),
     ],
 )
-def test_what_a_file_system_does_not_offer_is_done_without_and_told_once(
-    root, shards, tmp_path, calls, error
-):
+def test_unsupported_calls_are_left_out_and_reported_once(root, shards, tmp_path, calls, error):
     shown = make(root, tmp_path / "out", calls, error)
     assert shown.returncode == 0, shown
     assert contents(tmp_path / "out") == shards
@@ -79,7 +77,7 @@ def test_folders_that_cannot_be_synced(root, shards, tmp_path, error):
 @pytest.mark.parametrize(
     ("calls", "error"), [("fsync", "EIO"), ("fallocate", "ENOSPC"), ("fallocate", "EDQUOT")]
 )
-def test_what_a_file_system_fails_at_stops_the_run(root, tmp_path, calls, error):
+def test_failing_calls_stop_the_run(root, tmp_path, calls, error):
     shown = make(root, tmp_path / "out", calls, error)
     assert shown.returncode == 1 and os.strerror(getattr(errno, error)) in shown.stderr, shown
     assert "Traceback" not in shown.stderr
@@ -95,14 +93,14 @@ def test_a_published_shard_whose_folder_fails_is_not_called_unwritten(root, tmp_
     )
 
 
-def test_what_cannot_be_removed_does_not_end_a_run(root, shards, tmp_path):
+def test_a_file_that_cannot_be_removed_does_not_end_a_run(root, shards, tmp_path):
     shown = make(root, tmp_path / "out", "unlink,unlinkat", "EIO", tmp_path / "out" / ".lock")
     assert shown.returncode == 0, shown
     found = contents(tmp_path / "out")
     assert found.pop(".lock") == b"" and found == shards
 
 
-def test_training_where_fsync_and_links_are_not_offered(tiny_shards, tmp_path):
+def test_training_where_fsync_and_links_are_not_supported(tiny_shards, tmp_path):
     command = training(tiny_shards, tmp_path / "run")
     shown = with_fault(command, "fsync,symlink,symlinkat", 524)
     assert shown.returncode == 0, shown
@@ -128,7 +126,7 @@ def test_a_copy_stands_for_a_checkpoint_where_there_are_no_links(tmp_path, monke
     assert contents(tmp_path) == {"step-00000001.pt": b"weights", BEST_CHECKPOINT: b"weights"}
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+def test_files_are_written_atomically(tmp_path):
     path = tmp_path / "a.json"
     files.write_text(path, "before")
     with pytest.raises(ZeroDivisionError), files.atomic_path(path) as hidden:

@@ -68,7 +68,7 @@ def test_what_could_not_be_read_is_not_known_in_json(tiny_shards):
     assert "Input/output error" in found["shards"][1]["unavailable"] and not found["shards"][1]["problems"]
 
 
-def test_status_tells_of_a_shard_that_cannot_be_read_now(tiny_shards):
+def test_status_reports_a_shard_that_cannot_be_read_now(tiny_shards):
     for as_json in ([], ["--json"]):
         shown = with_fault(
             command("status", tiny_shards[0].parent, *as_json), "openat", "ESTALE", tiny_shards[0]
@@ -91,7 +91,7 @@ def test_a_run_over_shards_that_cannot_be_read_stops_before_work(tiny_videos, ti
 
 
 @pytest.mark.parametrize("when", ["5+", "30+", "45+"])
-def test_no_moment_of_reading_turns_trouble_into_damage(tiny_shards, when):
+def test_an_io_error_at_any_moment_is_not_reported_as_corruption(tiny_shards, when):
     """Opening, the tables, the file digest, frames: HDF5 words its errors differently at each."""
     code = (
         "import sys; from mas_labels.shards.shard_set import open_shards\n"
@@ -116,7 +116,7 @@ def test_a_shard_that_is_cut_short_or_no_hdf5_is_still_damaged(tiny_shards, tmp_
             Shard(path)
 
 
-def test_want_of_memory_is_told_from_damage_by_the_file_digest(tiny_shards, tmp_path):
+def test_lack_of_memory_is_told_apart_from_corruption_by_the_file_digest(tiny_shards, tmp_path):
     assert isinstance(hdf5_file.explain(tiny_shards[0], MemoryError(), "is damaged"), UnavailableError)
     no_memory = OSError("memory allocation failed for chunk")
     assert isinstance(hdf5_file.explain(tiny_shards[0], no_memory, "is damaged"), UnavailableError)
@@ -125,7 +125,7 @@ def test_want_of_memory_is_told_from_damage_by_the_file_digest(tiny_shards, tmp_
     assert isinstance(hdf5_file.explain(path, MemoryError(), "is damaged"), ShardError)
 
 
-def test_verify_in_want_of_memory_knows_nothing(tiny_shards, monkeypatch):
+def test_verify_without_memory_knows_nothing(tiny_shards, monkeypatch):
     def no_memory(*_: object) -> None:
         raise MemoryError
 
@@ -161,7 +161,7 @@ def test_a_folder_of_shards_that_cannot_be_listed_says_so(tiny_shards, monkeypat
             find_shards(path)
 
 
-def test_h5py_and_ours_open_the_same_file_in_either_order(tiny_shards):
+def test_h5py_and_open_shards_open_the_same_file_in_either_order(tiny_shards):
     """HDF5 compares the settings of the locks of a file that is open twice."""
     shards = open_shards(tiny_shards[:1])
     clip = shards.read_frames(0)
@@ -174,7 +174,7 @@ def test_h5py_and_ours_open_the_same_file_in_either_order(tiny_shards):
             assert (ours.read_frames(0) == clip).all() and len(plain["clips/video"]) == len(ours)
 
 
-def test_ours_reads_while_another_process_holds_h5pys_lock_and_without_locks(tiny_shards):
+def test_a_shard_is_read_while_h5py_holds_its_lock_and_without_locks(tiny_shards):
     code = "import sys; from mas_labels import open_shards; open_shards(sys.argv[1]).read_frames(0)"
     with h5py.File(tiny_shards[0], locking=True):
         shown = with_fault([sys.executable, "-c", code, str(tiny_shards[0])], "flock", "EINVAL")
@@ -240,7 +240,7 @@ def test_one_unreadable_video_is_a_row_and_retried(tiny_videos, tmp_path):
     assert mas("make", *make_command(root, tmp_path / "out", "--retry-failed")[4:]).exit_code == 0
 
 
-def test_a_disk_that_is_away_leaves_no_shard_of_failures(tiny_videos, tmp_path):
+def test_an_unavailable_disk_leaves_no_shard_of_failures(tiny_videos, tmp_path):
     shown = with_fault(
         make_command(tiny_videos / "pan", tmp_path / "out", "--workers", "1"),
         "openat",
@@ -250,7 +250,7 @@ def test_a_disk_that_is_away_leaves_no_shard_of_failures(tiny_videos, tmp_path):
     assert shown.returncode != 0
 
 
-def test_memory_is_no_damage_of_a_video(tiny_videos, monkeypatch):
+def test_lack_of_memory_is_not_a_fault_of_the_video(tiny_videos, monkeypatch):
     def no_memory(*_: object) -> None:
         raise MemoryError
 
@@ -261,7 +261,7 @@ def test_memory_is_no_damage_of_a_video(tiny_videos, monkeypatch):
     assert caught.value.code == "no_memory"
 
 
-def test_a_shard_of_machine_trouble_alone_is_not_kept():
+def test_a_shard_of_machine_errors_alone_is_not_kept():
     facts = reader.VideoFacts()
     lost = make_shard.VideoOutcome(0, facts, VideoError("open", "unreadable", "Input/output error"))
     bad = make_shard.VideoOutcome(0, facts, VideoError("open", "cannot_open", "no video"))
@@ -271,13 +271,13 @@ def test_a_shard_of_machine_trouble_alone_is_not_kept():
     make_shard._require_a_readable_video([lost], Path("root"))
 
 
-def test_videos_that_are_away_make_no_shard_unsound(tiny_shards, tmp_path):
+def test_unavailable_videos_do_not_make_a_shard_unsound(tiny_shards, tmp_path):
     shown = mas("verify", tiny_shards[0], "--recompute", "100%", "--root", tmp_path)
     assert shown.exit_code == 6 and "videos could not be read now" in shown.output
     require_no_advice_to_remove(shown.output)
 
 
-def test_few_open_files_are_enough_or_said(tiny_shards, tmp_path):
+def test_few_open_files_suffice_or_are_one_line(tiny_shards, tmp_path):
     """Also where the hard limit is low: shards are closed in time, and too few files end in one line."""
     for name in map(str, range(12)):
         shutil.copy(tiny_shards[0], tmp_path / f"{name}.h5")
@@ -303,7 +303,7 @@ def test_the_limit_of_open_files_is_raised_at_start(tiny_shards):
     assert shown.stdout == "True\n", shown
 
 
-def test_a_set_of_shards_reads_on_when_others_have_taken_the_files(tiny_shards, tmp_path):
+def test_a_set_of_shards_keeps_reading_when_no_more_files_can_be_opened(tiny_shards, tmp_path):
     for name in map(str, range(12)):
         shutil.copy(tiny_shards[0], tmp_path / f"{name}.h5")
     code = (
@@ -322,7 +322,7 @@ def test_a_set_of_shards_reads_on_when_others_have_taken_the_files(tiny_shards, 
     assert shown.stdout == "12\n", shown
 
 
-def test_errors_name_the_systems_reason():
+def test_errors_name_the_reason_of_the_system():
     assert system_error(KeyError("read failed: errno = 116, error message")) == errno.ESTALE
     assert system_error(OSError(errno.EINVAL, "an offset that a corrupt file leads to")) is None
     assert "ulimit -n" in str(unavailable("a.h5", OSError(errno.EMFILE, "")))

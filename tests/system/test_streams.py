@@ -41,7 +41,7 @@ def root(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", ">&- 2>&-", ">/dev/full 2>&1", "2>&1 | true"])
-def test_a_run_whose_streams_fail_is_done_all_the_same(root, tmp_path, redirection):
+def test_a_run_whose_streams_fail_completes(root, tmp_path, redirection):
     command = make_command(root, tmp_path / "out", "--videos-per-shard", "1", "--workers", "2")
     shown = shell(command, redirection)
     assert shown.returncode == 0, shown
@@ -50,21 +50,21 @@ def test_a_run_whose_streams_fail_is_done_all_the_same(root, tmp_path, redirecti
 
 
 @pytest.mark.parametrize("redirection", [*CLOSED, *FULL, *ABANDONED])
-def test_what_a_command_found_stays_its_exit_status(tiny_shards, tmp_path, redirection):
+def test_failing_streams_do_not_change_the_exit_status(tiny_shards, tmp_path, redirection):
     assert shell(mas("failures", *tiny_shards), redirection).returncode == 0
     assert shell(mas("status", tmp_path), redirection).returncode == 1
     shown = shell(mas("--help"), redirection)
     assert shown.returncode == 0 and "Traceback" not in shown.stderr and "Exception" not in shown.stderr
 
 
-def test_that_output_was_lost_is_said(tiny_shards):
+def test_lost_output_is_reported(tiny_shards):
     shown = shell(mas("failures", *tiny_shards), ">/dev/full")
     assert shown.stderr == "note: standard output is lost from here on (No space left on device)\n"
     assert shell(mas("failures", *tiny_shards), "| true").stderr == ""
 
 
 @pytest.mark.parametrize("redirection", [">&- 2>&-", ">/dev/full 2>/dev/full", "2>&1 | true"])
-def test_training_whose_streams_fail_is_done_all_the_same(tiny_shards, tmp_path, redirection):
+def test_training_whose_streams_fail_completes(tiny_shards, tmp_path, redirection):
     small = [*SMALL, "--width", WIDTH, "--fc-width", 16, "--batch-size", 4, "--max-steps", 1]
     words = ["--shards", *tiny_shards, "--out", tmp_path / "run", "--no-curves", *small, "--workers", 1]
     shown = shell([sys.executable, "-m", "mas_train", *map(str, words)], redirection)

@@ -91,7 +91,7 @@ def test_ranks_at_once_killed_and_in_other_numbers_give_the_bytes_of_one_run(
     assert contents(out) == contents(tiny_shards[0].parent)
 
 
-def test_leftovers_of_the_dead_are_removed_those_of_the_living_are_not(tmp_path):
+def test_leftovers_of_dead_workers_are_removed_those_of_live_ones_are_not(tmp_path):
     with Heartbeat(tmp_path, "a-all-00000-of-00003.h5", 5, "run") as beat:
         beat.count(clips=1)
         (tmp_path / ".a-all-00001-of-00003.h5.partial").touch()
@@ -174,7 +174,7 @@ def cluster(scheduler):
     return address
 
 
-def test_a_cluster_without_workers_is_told_of_and_given_up(scheduler, tiny_videos, tmp_path, monkeypatch):
+def test_a_cluster_without_workers_is_reported_and_given_up(scheduler, tiny_videos, tmp_path, monkeypatch):
     monkeypatch.setattr("mas_labels.pipeline.pool.NO_WORKERS_SECONDS", 0.5)
     command = make_command(tiny_videos, tmp_path / "out", "--backend", "dask", "--scheduler", scheduler[0])
     shown = CliRunner().invoke(main, command[3:])
@@ -195,7 +195,7 @@ def test_a_dask_cluster_that_loses_a_worker_makes_the_same_bytes(cluster, tiny_v
     assert contents(out) == contents(tiny_shards[0].parent)
 
 
-def test_a_cluster_that_is_not_there_is_told(tiny_videos, tmp_path):
+def test_an_unreachable_cluster_is_one_line(tiny_videos, tmp_path):
     """In a process of its own: a client that finds no cluster leaves the sockets of its event loop open."""
     pytest.importorskip("distributed")
     code = """

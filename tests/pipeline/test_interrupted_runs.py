@@ -56,9 +56,7 @@ def test_a_small_disk_that_fills_up(tiny_videos, tmp_path):
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_workers_end_with_a_parent_that_is_killed_and_the_next_run_goes_on(
-    tiny_videos, tiny_shards, tmp_path
-):
+def test_workers_end_with_a_killed_parent_and_the_next_run_resumes(tiny_videos, tiny_shards, tmp_path):
     out = tmp_path / "out"
     command = make_command(tiny_videos, out, "--workers", "2")
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -106,7 +104,7 @@ def test_a_killed_run_started_again_gives_the_same_bytes(tiny_videos, tiny_shard
     assert not all(early)
 
 
-def test_a_worker_that_is_killed_is_told_and_its_shard_is_made_again(tiny_videos, tiny_shards, tmp_path):
+def test_a_killed_worker_is_reported_and_its_shard_is_made_again(tiny_videos, tiny_shards, tmp_path):
     out = tmp_path / "out"
     command = make_command(tiny_videos, out, "--workers", "2")
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -118,7 +118,7 @@ def test_a_process_that_died_between_two_videos_is_replaced(labeller, long_video
     assert "trying" not in capfd.readouterr().err
 
 
-def test_a_job_that_is_given_up_ends(labeller, long_video):
+def test_an_abandoned_job_ends(labeller, long_video):
     items = labeller.label(long_video, DIS, 60)
     next(items)
     items.close()
@@ -196,7 +196,7 @@ def test_nothing_outlives_a_killed_run(tiny_videos, tmp_path):
     wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in [*workers, labelling]))  # noqa: PTH110
 
 
-def test_a_labelling_process_stays_when_the_group_is_asked_to_end(labeller, long_video):
+def test_a_labelling_process_ignores_signals_to_the_group(labeller, long_video):
     pid = process_of()
     os.kill(pid, signal.SIGTERM)
     os.kill(pid, signal.SIGINT)
@@ -204,7 +204,7 @@ def test_a_labelling_process_stays_when_the_group_is_asked_to_end(labeller, long
     assert process_of() == pid
 
 
-def test_a_message_that_stops_half_way_does_not_stop_us():
+def test_a_message_that_stops_half_way_times_out():
     ours, theirs = socket.socketpair()
     with ours:
         theirs.sendall((1000).to_bytes(8, "big") + b"part")
@@ -217,7 +217,7 @@ def test_a_message_that_stops_half_way_does_not_stop_us():
             MessagePipe(ours).receive(60)
 
 
-def test_a_process_that_cannot_be_started_is_not_told_as_a_full_disk(tiny_videos, tmp_path, monkeypatch):
+def test_a_process_that_cannot_be_started_is_not_reported_as_a_full_disk(tiny_videos, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", str(tmp_path))  # a folder: permission denied
     plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos), "all", 16)
     [shard] = run(plan, DIS, tiny_videos, tmp_path / "out", 1, RunOptions())

@@ -185,12 +185,12 @@ def test_300_000_videos_are_planned_in_seconds(many):
     assert resident_bytes() - resident < 2**29
 
 
-def test_what_travels_to_a_worker_does_not_grow_with_the_plan(many):
+def test_messages_to_a_worker_do_not_grow_with_the_plan(many):
     large, small = plan_shards(many[0], "all", 16), plan_shards(many[0], "all", 16, limit=800)
     assert len(pickle.dumps(large[7])) < 1.2 * len(pickle.dumps(small[7])) < 20_000
 
 
-def test_finished_shards_are_looked_at_in_milliseconds_each(mendable, tmp_path):
+def test_finished_shards_are_checked_in_milliseconds_each(mendable, tmp_path):
     """500 copies of a shard, each told which one it is."""
     config = replace(DIS, store_boundaries=False)
     listing = find_videos(load_manifest(FOLDER_MANIFEST), mendable)
