@@ -89,7 +89,7 @@ def test_a_published_shard_whose_folder_fails_is_not_called_unwritten(root, tmp_
     shown = make(root, tmp_path / "out", "fsync", "EIO", tmp_path / "out")
     assert (
         shown.returncode == 1
-        and "was written, but its folder could not be brought to the disk" in shown.stderr
+        and "was written, but its folder could not be synced to the disk" in shown.stderr
     )
 
 

@@ -20,8 +20,8 @@ def test_every_test_that_is_named_exists():
     assert [f"{file}::{name}" for file, name in named if name not in names_in(ROOT / file)] == []
 
 
-def test_every_promise_names_a_test():
+def test_every_guarantee_names_a_test():
     rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    promises = [row for row in rows if row != "| promise | test |"]
-    assert len(promises) > 20
-    assert [row for row in promises if "`tests/" not in row.rsplit("|", 2)[1]] == []
+    guarantees = [row for row in rows if row != "| guarantee | test |"]
+    assert len(guarantees) > 20
+    assert [row for row in guarantees if "`tests/" not in row.rsplit("|", 2)[1]] == []
