@@ -1,4 +1,4 @@
-"""The file that labelling writes and training reads: one HDF5 file, a shard, and sets of them."""
+"""Shards, the HDF5 files that labelling writes and training reads, and sets of them."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ class PartialFile:
         self._reserved = size
 
     def close(self) -> None:
-        """Complete the hidden file: with its digest, synced to the disk, and cut at its end."""
+        """Finish the hidden file: release reserved space behind its end, write its digest, and sync it."""
         self.hdf5.flush()
         size = self.hdf5.id.get_filesize()
         self.hdf5.close()
