@@ -1,17 +1,18 @@
-"""Recipes as data: the paper's two, its authors' released code, and every choice an ablation changes.
+"""Training recipes: the paper's two, that of its authors' released code, and every choice of an ablation.
 
-`Recipe` holds everything that decides the weights. What only decides how a run is carried out (device,
-workers, where to write, when to stop) is in `mas_train.training.options.TrainingOptions`.
+`Recipe` holds everything that decides the weights. The options of how a run is carried out (device, workers,
+where to write, when to stop) are in `mas_train.training.options.TrainingOptions`.
 
 Notes
 -----
-What the paper (sections 4.1 to 4.3) leaves open, and what is taken here:
+Choices that the paper (sections 4.1 to 4.3) leaves open, and the decisions made here:
 
-- *Momentum* is not stated in the paper; 0.9, set in `Recipe` below, is the authors' released code's.
-- *Weight decay* and a higher rate for biases are not stated and not used, but in the preset ``authors``.
-- *Weights of the two losses* are not stated; both are 1, but in the preset ``authors``.
+- *Momentum* is not stated in the paper; 0.9, set in `Recipe` below, is that of the authors' released code.
+- *Weight decay* and a higher rate for biases are not stated, and used in the preset ``authors`` only.
+- *Weights of the two losses* are not stated; both are 1, except in the preset ``authors``.
 - *Normalisation*: "the same pre-processing as C3D", which subtracts a mean and does not rescale. C3D's mean
-  is a volume made from its own data set; we subtract one number a channel. Pixels keep the scale of 0 to 255.
+  is a volume computed from its own data set; we subtract one number per channel. Pixels keep the scale of 0
+  to 255.
 - *Gradient clipping* is not in the paper and is off: with the authors' initialisation the loss overshoots in
   the first ten steps, to less than its first value, and settles. It is an option for other data and widths.
 
@@ -19,8 +20,8 @@ The preset ``authors`` joins the two releases of the authors' code. From the fir
 weight decay 0.005 on the fully connected weights, the initialisation, the width of 2048. From the second
 (both kinds of labels): learning rate 0.0005, 18 epochs, the rate divided by 10 every 6, weights 1 and 0.1 of
 the losses. From both: momentum 0.9, twice the rate for biases, batches of 30. The second release decays all
-weights (``weight_decay_on="all"``) and trains other networks. Their labels are another matter: they are in
-shards made with ``mas-labels make --convention authors``.
+weights (``weight_decay_on="all"``) and trains other networks. The authors' rules for the labels are not part
+of a recipe: shards with such labels are made with ``mas-labels make --convention authors``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from mas_labels.errors import ConfigError
 from mas_labels.schema import APPEARANCE_NAMES, LABEL_NAMES, MOTION_NAMES, PATTERNS
@@ -64,13 +65,9 @@ table 3: joint; all of table 4                   ``joint``
 ===============================================  =======================================================
 """
 
-TARGET_SCALES: Final = ("raw", "standard")
-"""``raw``: the label's number, as in the paper. ``standard``: less the training labels' mean, divided by
-their standard deviation, so that each label weighs the same."""
-
 ORIENTATION_CODES: Final = ("number", "sin-cos", "classes")
-"""How an orientation, a circular number, is predicted: as the bin's number, as in the paper; as sine and
-cosine of the bin's middle; or as eight classes by cross-entropy."""
+"""Codes in which an orientation, a circular number, is predicted: the bin's number, as in the paper; sine and
+cosine of the bin's middle; or eight classes, by cross-entropy."""
 
 
 def is_orientation(name: str) -> bool:
@@ -89,22 +86,14 @@ BACKBONE_BUILDERS: Final[Mapping[str, str]] = MappingProxyType(
         "s3d": "mas_train.model.torchvision_backbones:make_torchvision",
     }
 )
-"""Module and function that build each backbone, of name, width, initialisation and input stride (see
-`mas_train.model.backbones.make_backbone`); named here so that ``--help`` loads no torch."""
-BACKBONES: Final = tuple(BACKBONE_BUILDERS)
-"""Names of the backbones. ``c3d`` is the paper's."""
+"""Module and function that build each backbone from name, width, initialisation and input stride (see
+`mas_train.model.backbones.make_backbone`); named here so that ``--help`` loads no torch. ``c3d`` is the
+paper's."""
 SCRATCH: Final = "scratch"
 """Stands for random weights where a run or a checkpoint is expected."""
 INITIALISATIONS: Final = ("authors", "he")
 """``authors``: normal weights of fixed deviation, as in the authors' released code. ``he``: normal weights
 whose deviation keeps the signal's variance through ReLUs (He et al., ICCV 2015), biases 0."""
-SHUFFLES: Final = ("full", "window")
-SCHEDULES: Final = ("steps", "cosine")
-"""How the learning rate falls: in steps, as in the paper; or along half a cosine (Loshchilov and Hutter, ICLR
-2017), epoch by epoch, towards 0 at the end."""
-PRECISIONS: Final = ("float32", "bf16", "fp16")
-DECAYED: Final = ("all", "fc")
-"""What weight decay acts on: all weights and biases, or the weights of linear layers."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +121,7 @@ class Recipe:
     weight_decay
         Weight decay of SGD.
     weight_decay_on
-        Weights that decay: all, or those of the fully connected layers.
-
-        See `DECAYED`.
+        Weights that decay: all weights and biases, or the weights of fully connected layers.
     bias_rate
         Factor of the learning rate for biases.
     clip_grad_norm
@@ -146,11 +133,12 @@ class Recipe:
     target_scale
         Scale of the labels: as they are, or of mean 0 and standard deviation 1.
 
-        See `TARGET_SCALES`.
+        ``"raw"``: the label's number, as in the paper. ``"standard"``: less the training labels' mean,
+        divided by their standard deviation, so that each label weighs the same.
     orientation
         Code in which an orientation is predicted: its number, sine and cosine, or eight classes.
 
-        See `ORIENTATION_CODES`.
+        One of `ORIENTATION_CODES`.
     motion_weight
         Weight of the motion loss in the sum of the two.
     appearance_weight
@@ -188,7 +176,7 @@ class Recipe:
     schedule
         Fall of the learning rate: in the paper's steps, or along a cosine.
 
-        See `SCHEDULES`.
+        The cosine falls epoch by epoch towards 0 at the end (Loshchilov and Hutter, ICLR 2017).
     seed
         Seed of everything drawn at random.
 
@@ -208,11 +196,11 @@ class Recipe:
     epochs: int = field(default=20, metadata=bounds(at_least=1))
     momentum: float = field(default=0.9, metadata=bounds(at_least=0, below=1))
     weight_decay: float = field(default=0.0, metadata=bounds(at_least=0))
-    weight_decay_on: str = field(default="all", metadata=choices(DECAYED))
+    weight_decay_on: Literal["all", "fc"] = "all"
     bias_rate: float = field(default=1.0, metadata=bounds(above=0))
     clip_grad_norm: float = field(default=0.0, metadata=bounds(at_least=0))
     targets: str = field(default="joint", metadata=choices(TARGETS))
-    target_scale: str = field(default="raw", metadata=choices(TARGET_SCALES))
+    target_scale: Literal["raw", "standard"] = "raw"
     orientation: str = field(default="number", metadata=choices(ORIENTATION_CODES))
     motion_weight: float = field(default=1.0, metadata=bounds(at_least=0))
     appearance_weight: float = field(default=1.0, metadata=bounds(at_least=0))
@@ -224,10 +212,10 @@ class Recipe:
     initialisation: str = field(default="authors", metadata=choices(INITIALISATIONS))
     pixel_mean: tuple[float, float, float] = (102.0, 98.0, 90.0)
     seed: int = field(default=0, metadata=bounds(at_least=0))
-    shuffle: str = field(default="full", metadata=choices(SHUFFLES))
+    shuffle: Literal["full", "window"] = "full"
     shuffle_window: int = field(default=16, metadata=bounds(at_least=1))
-    precision: str = field(default="float32", metadata=choices(PRECISIONS))
-    schedule: str = field(default="steps", metadata=choices(SCHEDULES))
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    schedule: Literal["steps", "cosine"] = "steps"
     shuffle_labels: bool = False
     input_stride: int = field(default=1, metadata=bounds(at_least=1, at_most=2))
 
@@ -257,7 +245,7 @@ PRESETS: Final[Mapping[str, Recipe]] = MappingProxyType(
         ),
     }
 )
-"""The paper's two pre-training runs, on UCF101 train split 1 and Kinetics-400 train; the authors' code."""
+"""The paper's two pre-training runs, on UCF101 train split 1 and Kinetics-400 train; its authors' code."""
 
 FINETUNE_CHANGES: Final[Mapping[str, float]] = MappingProxyType({"learning_rate": 0.001, "dropout": 0.5})
 """Fields in which fine-tuning differs from its preset: the paper's rate (section 4.1), and C3D's dropout of
@@ -280,8 +268,8 @@ def make_recipe(preset: str, **changes: Any) -> Recipe:
         If there is no such preset or field, or a value is out of its range.
     """
     if preset not in PRESETS:
-        raise ConfigError(f"no preset {preset!r}: take one of {', '.join(PRESETS)}")
+        raise ConfigError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     unknown = changes.keys() - {option.name for option in fields(Recipe)}
     if unknown:
-        raise ConfigError(f"a recipe has no {', '.join(sorted(unknown))}")
+        raise ConfigError(f"a recipe has no {', '.join(sorted(unknown))}: see the fields of Recipe")
     return replace(PRESETS[preset], **{name: value for name, value in changes.items() if value is not None})

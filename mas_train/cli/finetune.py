@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,7 @@ from mas_labels.system.command_line import (
     PathsCommand,
     field_option,
     run_command,
+    take_fields,
     version_option,
 )
 from mas_labels.system.signals import EXIT_SIGNAL
@@ -31,6 +32,10 @@ from mas_train.cli.options import (
 )
 from mas_train.recipe import FINETUNE_CHANGES, SCRATCH, Recipe, make_recipe
 from mas_train.training.options import FinetuneOptions
+
+if TYPE_CHECKING:
+    from mas_labels.shards import ShardSet
+    from mas_train.weights.backbone_weights import Weights
 
 finetune_option = partial(field_option, FinetuneOptions)
 
@@ -64,20 +69,12 @@ def command(
     incomplete: bool,
     scratch_run: str | None,
     out: Path,
-    init: str,
     preset: str,
-    frozen: bool,
-    label_fraction: float,
-    width: float | None,
-    backbone: str | None,
-    resume: bool,
     device: str,
     workers: int,
     threads: int | None,
-    memory_format: str | None,
-    compile: bool,
-    fused: bool,
-    **changes: Any,
+    resume: bool,
+    **values: Any,
 ) -> int:
     """Fine-tune a network on SHARDS for action recognition, then test it.
 
@@ -86,35 +83,21 @@ def command(
     0 success, 1 an error, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM (--resume
     continues).
     """
-    from mas_train.data.class_match import match_classes
-    from mas_train.data.leakage import find_shard_leaks
-    from mas_train.data.training_shards import incomplete_warnings, open_training_shards
+    options, changes = FinetuneOptions(**take_fields(FinetuneOptions, values)), take_fields(Recipe, values)
+    if options.init != SCRATCH and changes.keys() & {"width", "backbone"}:
+        raise ConfigError(
+            "--width and --backbone are for --init scratch: leave them out, the checkpoint has its own"
+        )
     from mas_train.evaluation.accuracy import evaluate_accuracy, load_scratch_run
     from mas_train.evaluation.protocol import make_evaluation
     from mas_train.evaluation.results import save_and_show
     from mas_train.training.finetune import finetune
     from mas_train.training.finetune_state import FinetuneJob
-    from mas_train.weights.backbone_weights import backbone_entries, known_recipe, load_weights
 
-    if (width is not None or backbone is not None) and init != SCRATCH:
-        raise ConfigError(
-            "--width and --backbone are for --init scratch: leave them out, the checkpoint has its own"
-        )
-    options = FinetuneOptions(init, frozen, label_fraction)
     where = choose_compute(device, threads)
-    train = open_training_shards(shards, incomplete)
-    test = open_training_shards(test_shards, incomplete) if test_shards else None
-    for warning in incomplete_warnings([train] if test is None else [train, test]):
-        click.echo(warning, err=True)
-    leaks: list[str] = []
-    if test is not None:
-        leaks = find_shard_leaks(train, test)
-        for warning in (*match_classes(train.classes, test).warnings(), *leaks):
-            click.echo(f"warning: {warning}", err=True)
-    weights = load_weights(init, width or 1.0, changes["seed"], backbone or "c3d")
-    schedule = make_recipe(preset, **changes)
-    recipe = known_recipe({**vars(schedule), **backbone_entries(weights.recipe)})
-    speed = (memory_format, compile, fused)
+    train, test, leaks = open_data(shards, test_shards, incomplete)
+    weights, recipe = load_start(options.init, preset, changes)
+    speed = (values["memory_format"], values["compile"], values["fused"])
     job = FinetuneJob(recipe, options, train, out, where, workers, dict(weights.pretraining), *speed)
     if scratch_run is not None:
         if test is None:
@@ -124,11 +107,40 @@ def command(
     if signal_number is not None:
         return EXIT_SIGNAL + signal_number
     if test is not None:
-        evaluation = make_evaluation(
-            str(out), out, where, workers, command_line("mas-finetune"), "pooled", False
-        )
+        typed = command_line("mas-finetune")
+        evaluation = make_evaluation(str(out), out, where, workers, typed, "pooled", False)
         click.echo(save_and_show(evaluate_accuracy(evaluation, test, scratch_run, leaks), out))
     return 0
+
+
+def open_data(
+    shards: tuple[str, ...], test_shards: tuple[str, ...], incomplete: bool
+) -> tuple[ShardSet, ShardSet | None, list[str]]:
+    """Open training and test shards, print warnings about them, and return them with leaks between them."""
+    from mas_train.data.class_match import match_classes
+    from mas_train.data.leakage import find_shard_leaks
+    from mas_train.data.training_shards import incomplete_warnings, open_training_shards
+
+    train = open_training_shards(shards, incomplete)
+    test = open_training_shards(test_shards, incomplete) if test_shards else None
+    for warning in incomplete_warnings([train] if test is None else [train, test]):
+        click.echo(warning, err=True)
+    leaks: list[str] = []
+    if test is not None:
+        leaks = find_shard_leaks(train, test)
+        for warning in (*match_classes(train.classes, test).warnings(), *leaks):
+            click.echo(f"warning: {warning}", err=True)
+    return train, test, leaks
+
+
+def load_start(init: str, preset: str, changes: dict[str, Any]) -> tuple[Weights, Recipe]:
+    """Load the weights to start from; return them, and the recipe with the entries of their backbone."""
+    from mas_train.weights.backbone_weights import backbone_entries, known_recipe, load_weights
+
+    random_network = {name: changes.pop(name) for name in ("width", "backbone") if name in changes}
+    weights = load_weights(init, seed=changes["seed"], **random_network)
+    schedule = make_recipe(preset, **changes)
+    return weights, known_recipe({**vars(schedule), **backbone_entries(weights.recipe)})
 
 
 def main(args: list[str] | None = None) -> None:

@@ -17,7 +17,7 @@ def make_backbone(
     Parameters
     ----------
     name
-        One of `mas_train.recipe.BACKBONES`.
+        One of `mas_train.recipe.BACKBONE_BUILDERS`.
     width
         Multiplies the channels of a C3D; torchvision's networks have one width.
     initialisation

@@ -33,7 +33,7 @@ class BackboneConfig:
     """What a backbone is and what it wants to see."""
 
     backbone: str
-    """One of `mas_train.recipe.BACKBONES`."""
+    """One of `mas_train.recipe.BACKBONE_BUILDERS`."""
     width: float
     pixel_mean: tuple[float, float, float]
     """Subtracted from R, G and B of 0 to 255."""

@@ -207,5 +207,6 @@ def test_test_shards_of_other_classes_are_refused_before_the_work(
 @pytest.mark.parametrize("share", ["10%", "0.1", "ten"])
 def test_shares_are_read_as_percentages_or_fractions(share: str, capsys: pytest.CaptureFixture[str]) -> None:
     status = run(finetune_main, "--shards", "nowhere", "--init", "scratch", "--labels", share)
-    expected = (2, "'ten' is no share") if share == "ten" else (1, "no shards match 'nowhere'")
+    refusal = "expected a share, more than 0 and at most 1, found 'ten'"
+    expected = (2, refusal) if share == "ten" else (1, "no shards match 'nowhere'")
     assert status == expected[0] and expected[1] in capsys.readouterr().err

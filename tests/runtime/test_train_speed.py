@@ -23,7 +23,7 @@ from mas_train.model.backbones import make_backbone
 from mas_train.model.heads import make_model
 from mas_train.model.targets import TargetCode
 from mas_train.model.torchvision_backbones import TORCHVISION
-from mas_train.recipe import BACKBONES, Recipe, make_recipe
+from mas_train.recipe import BACKBONE_BUILDERS, Recipe, make_recipe
 from mas_train.runtime.performance import autocast, choose_memory_format
 from mas_train.training.metrics import read_metrics
 from mas_train.training.options import TrainingOptions
@@ -67,7 +67,7 @@ def test_lower_precision_stays_close(
     assert ("scale" in content["scaler"]) == (precision == "fp16")
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", BACKBONE_BUILDERS)
 def test_convolutions_over_too_few_frames_stay_in_float32(name: str) -> None:
     """Fewer than their kernel is deep: on some CPUs their gradients in bf16 are wrong, at random."""
     pytest.importorskip("torchvision") if name in TORCHVISION else None
