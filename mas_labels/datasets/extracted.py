@@ -55,7 +55,7 @@ def note_pictures(pictures: Counter[str], videos: int, extracted: int) -> list[s
         notes.append(f"no video files: {extracted} {kind} of numbered pictures are read as one video each")
     if pictures[""]:
         notes.append(
-            f"{pictures['']} numbered pictures lie in the root itself and are not used: if they are a video, "
+            f"{pictures['']} numbered pictures are directly in the root and not used: if they are a video, "
             "give the folder above as the root"
         )
     return notes

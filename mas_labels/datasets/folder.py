@@ -58,7 +58,7 @@ def split_extension(path: str) -> tuple[str, str]:
 def video_stem(path: str, extensions: Collection[str] = ()) -> str:
     """Return a path without its extension, if that is one of `extensions`, of a video or of an archive.
 
-    A folder of frames has none, whatever dots are in its name.
+    A folder of frames has none, even with dots in its name.
     """
     archive = next((ending for ending in ARCHIVE_EXTENSIONS if path.lower().endswith(ending)), "")
     stem, extension = split_extension(path)
@@ -135,7 +135,7 @@ class _Walk:
                 if real in self._folders_read:
                     self._leave_out("symbolic links lead to folders that are listed already", link)
                 elif real in self._real_root.parents:
-                    self._leave_out("symbolic links lead to folders that the root lies in", link)
+                    self._leave_out("symbolic links lead to folders that contain the root", link)
                 else:
                     self._read_tree(f"{link}/", real)
 

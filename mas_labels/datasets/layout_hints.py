@@ -30,16 +30,16 @@ def suggest_root(manifest: Manifest, root: Path, unmatched: Sequence[str], none_
     none_match
         Whether no video matches; otherwise a higher root would lose those that do.
     """
-    tried, here = unmatched[:MAX_PATHS_TRIED], root.absolute()
-    above = [f"{here.name}/{path}" for path in tried]
+    tried, root_path = unmatched[:MAX_PATHS_TRIED], root.absolute()
+    above = [f"{root_path.name}/{path}" for path in tried]
     matched = read_paths(manifest.path, above, manifest.extensions)
     if none_match and len(matched) == len(above):
-        if len(above) > 1 and {parts.class_name for parts in matched.values()} == {here.name}:
+        if len(above) > 1 and {parts.class_name for parts in matched.values()} == {root_path.name}:
             return (
-                f". If {here.name} is their class, the root is {here.parent}; else give each class its own "
-                "folder"
+                f". If {root_path.name} is their class, the root is {root_path.parent}; else give each class "
+                "its own folder"
             )
-        return f". They match if the root is {here.parent}"
+        return f". They match if the root is {root_path.parent}"
     folders = {path.partition("/")[0] for path in tried}
     below = {path.partition("/")[2] for path in tried}
     if len(match_paths(manifest.path, below, manifest.extensions)) < len(below):
@@ -91,15 +91,15 @@ def note_split_folders(root: Path, videos: Mapping[str, PathParts]) -> list[str]
 
 def note_level(manifest: Manifest, root: Path, videos: Mapping[str, PathParts]) -> list[str]:
     """Suggest a root with several classes, if with this root all videos have one class, or none."""
-    tried, here = list(videos)[:MAX_PATHS_TRIED], root.absolute()
+    tried, root_path = list(videos)[:MAX_PATHS_TRIED], root.absolute()
     classes = {parts.class_name for parts in videos.values()}
     if classes == {None}:
         splits = sorted({parts.split for parts in videos.values() if parts.split})
-        found = _classes_of(manifest, [f"{here.name}/{path}" for path in tried])
+        found = _classes_of(manifest, [f"{root_path.name}/{path}" for path in tried])
         if splits and len(found) > 1:
             return [
                 f"no video has a class: if {first_names(splits)} are classes, not splits, the root is "
-                f"{printable(str(here.parent))}"
+                f"{printable(str(root_path.parent))}"
             ]
     folders = {path.partition("/")[0] for path in tried}
     if len(folders) == 1 and classes == folders:

@@ -113,9 +113,9 @@ def load_manifest(path: str | Path) -> Manifest:
             path = packaged.get(str(path), path)
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        there = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "none"
+        siblings = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "none"
         raise ConfigError(
-            f"cannot read the manifest {path}: {reason_of(error)}. YAML files in its folder: {there}. "
+            f"cannot read the manifest {path}: {reason_of(error)}. YAML files in its folder: {siblings}. "
             f"Known by name: {', '.join(packaged)}"
         ) from error
     except YAML_ERRORS as error:

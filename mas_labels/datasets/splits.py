@@ -53,8 +53,8 @@ def list_folders(manifest: Manifest, root: Path, splits_dir: Path | None) -> lis
     near_splits = [splits_dir / folder for folder in manifest.list_folders]
     if not any(_has_lists(rule, folder) for folder in near_splits for rule in manifest.splits):
         raise DatasetError(
-            f"expected list files such as {names[0]} in {splits_dir}, found none. Give the folder they lie "
-            f"in, or leave it out"
+            f"expected list files such as {names[0]} in {splits_dir}, found none. Give their "
+            f"folder, or leave it out"
         )
     return near_splits + near_root
 

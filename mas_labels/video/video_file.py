@@ -59,12 +59,12 @@ class VideoReader(FrameReader):
             stream = self._choose_stream(container)
             clock = Clock(in_coded_order=container.format.name == "avi")
             pictures = self._pictures(container, stream, file)
-            shown: Iterator[NDArray[np.uint8]] = (picture for picture, _ in pictures)
+            pictures_at_rate: Iterator[NDArray[np.uint8]] = (picture for picture, _ in pictures)
             if self.rate is not None:
                 assert stream.time_base is not None  # missing in output streams only
                 spans = ((picture, clock.span(frame)) for picture, frame in pictures)
-                shown = at_rate(spans, stream.time_base, self.rate)
-            for picture in shown:
+                pictures_at_rate = at_rate(spans, stream.time_base, self.rate)
+            for picture in pictures_at_rate:
                 self.frames += 1
                 yield picture
         self._check_end()

@@ -1,6 +1,6 @@
-"""The manifests of HMDB51, Kinetics-400, ASLAN and YUPENN on trees laid out like the originals; leaks.
+"""The manifests of HMDB51, Kinetics-400, ASLAN and YUPENN on trees with the layout of the originals; leaks.
 
-Most files are empty, since a listing reads names alone.
+Most files are empty, since a listing reads only names.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from helpers.layouts import grow
 
 from mas_labels.cli.main import main
 from mas_labels.datasets.find_videos import find_videos, list_videos
@@ -19,21 +20,10 @@ from mas_labels.datasets.folder import FolderContents
 from mas_labels.datasets.leakage import Leak, find_leaks, split_pairs
 from mas_labels.datasets.list_files import read_lines
 from mas_labels.datasets.listing import Listing, describe
-from mas_labels.datasets.manifest import Manifest, load_manifest, packaged_manifests, parse_manifest
+from mas_labels.datasets.manifest import load_manifest, packaged_manifests, parse_manifest
 from mas_labels.errors import ConfigError, DatasetError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-
-
-def packaged(name: str) -> Manifest:
-    return load_manifest(name)
-
-
-def grow(root: Path, *paths: str) -> Path:
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
-    return root
 
 
 def write(folder: Path, files: Mapping[str, str]) -> Path:
@@ -62,7 +52,7 @@ def test_hmdb51_lists_mark_train_test_and_unused_videos(tmp_path: Path, end: str
     }
     texts = {name: end.join([*lines, ""]) for name, lines in lists.items()}
     write(tmp_path / "testTrainMulti_7030_splits", texts)
-    listing = find_videos(packaged("hmdb51"), root)
+    listing = find_videos(load_manifest("hmdb51"), root)
     assert listing.split_names == ("train1", "test1", "train2", "test2")
     assert splits_of(listing) == {
         f"sword/{ODD}": ("train1", "test2"),
@@ -82,9 +72,9 @@ def test_hmdb51_lists_mark_train_test_and_unused_videos(tmp_path: Path, end: str
 def test_hmdb51_without_its_lists_is_refused_with_their_names(tmp_path: Path) -> None:
     root = grow(tmp_path / "data", "wave/a.avi")
     with pytest.raises(DatasetError, match=r"found none of \{class\}_test_split\{number\}\.txt"):
-        find_videos(packaged("hmdb51"), root)
-    with pytest.raises(DatasetError, match="Give the folder they lie in"):
-        find_videos(packaged("hmdb51"), root, grow(tmp_path / "empty", "other.txt"))
+        find_videos(load_manifest("hmdb51"), root)
+    with pytest.raises(DatasetError, match="Give their folder"):
+        find_videos(load_manifest("hmdb51"), root, grow(tmp_path / "empty", "other.txt"))
 
 
 @pytest.mark.parametrize("line", ["a.avi", "a.avi x", " 1"])
@@ -92,7 +82,7 @@ def test_a_line_without_a_mark_is_refused_with_its_file(tmp_path: Path, line: st
     root = grow(tmp_path / "data", "wave/a.avi")
     lists = write(tmp_path / "lists", {"wave_test_split1.txt": f"{line}\n"})
     with pytest.raises(DatasetError, match=r"wave_test_split1\.txt, found"):
-        find_videos(packaged("hmdb51"), root, lists)
+        find_videos(load_manifest("hmdb51"), root, lists)
 
 
 def test_hmdb51_official_lists(shared_splits: Path) -> None:
@@ -103,7 +93,7 @@ def test_hmdb51_official_lists(shared_splits: Path) -> None:
         for line in read_lines(path)
     }
     contents = FolderContents(tuple(sorted(names)), {}, ())
-    listing = list_videos(packaged("hmdb51"), contents, Path("not-here"), folder)
+    listing = list_videos(load_manifest("hmdb51"), contents, Path("not-here"), folder)
     assert (len(listing.videos), len(listing.classes)) == (6766, 51)
     assert listing.missing == () and listing.notes == ()
     for number in "123":
@@ -130,7 +120,7 @@ def test_kinetics_folders_are_splits_without_csv_files(tmp_path: Path) -> None:
     root = grow(
         tmp_path, *(f"train/{name}.mp4" for name in VIDEOS), "val/abseiling/0wR5jVB-WPk_000417_000427.webm"
     )
-    listing = find_videos(packaged("kinetics400"), root)
+    listing = find_videos(load_manifest("kinetics400"), root)
     assert listing.split_names == ("train", "val")
     assert [(v.class_name, v.splits) for v in listing.videos] == [
         ("air_drumming", ("train",)),
@@ -148,7 +138,7 @@ def test_kinetics_csv_files_give_splits_classes_and_missing_videos(tmp_path: Pat
     ]
     root = grow(tmp_path / "k400", *paths)
     write(tmp_path / "annotations", {"kinetics-400_train.csv": TRAIN, "validate.csv": VAL})
-    listing = find_videos(packaged("kinetics400"), root)
+    listing = find_videos(load_manifest("kinetics400"), root)
     assert listing.split_names == ("train", "val")
     assert listing.classes == ("abseiling", "air drumming", "waxing")
     assert {(v.class_name, v.class_index, v.splits) for v in listing.videos} == {
@@ -165,23 +155,23 @@ def test_kinetics_csv_files_give_splits_classes_and_missing_videos(tmp_path: Pat
 def test_kinetics_ids_that_differ_in_case_are_two_videos(tmp_path: Path) -> None:
     root = grow(tmp_path, "waxing/ABCDEF_1234_000001_000011.mp4")
     write(root, {"train.csv": HEAD + "waxing,abcdef_1234,1,11,train,0\n"})
-    listing = find_videos(packaged("kinetics400"), root)
+    listing = find_videos(load_manifest("kinetics400"), root)
     assert len(listing.missing) == 1 and listing.unlisted == ("waxing/ABCDEF_1234_000001_000011.mp4",)
 
 
 @pytest.mark.parametrize(
-    ("files", "says"),
+    ("files", "message"),
     [
         ({"train.csv": TRAIN, "old_train.csv": TRAIN}, r"found old_train\.csv, train\.csv\. Keep one"),
         ({"train.csv": "label,id\nwaxing,a\n"}, r"expected columns for .*train\.csv, found in line 2"),
         ({"train.csv": HEAD + "waxing,abc,one,2,train,0\n"}, "could not convert"),
     ],
 )
-def test_invalid_kinetics_csv_files_are_refused(tmp_path: Path, files: dict[str, str], says: str) -> None:
+def test_invalid_kinetics_csv_files_are_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:
     root = grow(tmp_path, *(f"{name}.mp4" for name in VIDEOS))
     write(root, files)
-    with pytest.raises(DatasetError, match=says):
-        find_videos(packaged("kinetics400"), root)
+    with pytest.raises(DatasetError, match=message):
+        find_videos(load_manifest("kinetics400"), root)
 
 
 def test_kinetics_official_rows_and_file_names(shared_splits: Path) -> None:
@@ -190,7 +180,7 @@ def test_kinetics_official_rows_and_file_names(shared_splits: Path) -> None:
     names = [f"{row[0].replace(' ', '_')}/{row[1]}_{row[2]:0>6}_{row[3]:0>6}.mp4" for row in rows]
     others = [line.rpartition(" ")[0] for line in read_lines(folder / "paddle_val_small_videos.list")]
     contents = FolderContents(tuple(sorted(names[::2] + others)), {}, ())
-    listing = list_videos(packaged("kinetics400"), contents, Path("not-here"), folder)
+    listing = list_videos(load_manifest("kinetics400"), contents, Path("not-here"), folder)
     assert listing.split_names == ("val",)
     assert {video.path for video in listing.select("val")} == set(names[::2])
     assert {video.path.replace(" ", "_") for video in listing.missing} == set(names[1::2])
@@ -203,7 +193,7 @@ def test_kinetics_official_rows_and_file_names(shared_splits: Path) -> None:
 
 def test_aslan_samples_have_names_of_four_digits_in_any_folder(tmp_path: Path) -> None:
     root = grow(tmp_path, "avi/0001.avi", "avi/3697.avi", "0002.MP4", "View2.mat", "readme.avi")
-    listing = find_videos(packaged("aslan"), root)
+    listing = find_videos(load_manifest("aslan"), root)
     assert [(v.path, v.class_name) for v in listing.videos] == [
         ("0002.MP4", None),
         ("avi/0001.avi", None),
@@ -218,18 +208,20 @@ def test_yupenn_has_one_folder_per_class_and_a_note_on_missing_videos(tmp_path: 
     )
     classes += ",Snowing,Street,Waterfall,Windmill Farm"
     root = grow(tmp_path, *(f"{name}/video {n}.mov" for name in classes.split(",") for n in range(30)))
-    listing = find_videos(packaged("yupenn"), root)
+    listing = find_videos(load_manifest("yupenn"), root)
     assert (len(listing.videos), listing.notes, listing.split_names) == (420, (), ())
     assert ",".join(listing.classes) == classes
     (root / "Beach" / "video 3.mov").unlink()
-    assert "the whole data set has 420 videos, found 419" in describe(find_videos(packaged("yupenn"), root))
+    assert "the whole data set has 420 videos, found 419" in describe(
+        find_videos(load_manifest("yupenn"), root)
+    )
 
 
 # manifests that are wrong
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"splits": [{"by": "marked_lists", "files": "{class}.txt", "marks": {"train": 1}}]}, "once each"),
         ({"splits": [{"by": "csv", "files": {"train": "a"}, "name": "{id}"}]}, "`class` must be str"),
@@ -237,8 +229,8 @@ def test_yupenn_has_one_folder_per_class_and_a_note_on_missing_videos(tmp_path: 
         ({"expected": {"videos": "many"}}, "`videos` must be int"),
     ],
 )
-def test_an_invalid_manifest_is_refused_with_its_key(change: dict[str, object], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
+def test_an_invalid_manifest_is_refused_with_its_key(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         parse_manifest({"name": "mine", "description": "d", "path": ".+", "extensions": [".avi"], **change})
 
 
@@ -270,7 +262,7 @@ def leaky(tmp_path: Path) -> Path:
 
 
 def test_leaks_of_videos_groups_and_contents_are_found(tmp_path: Path) -> None:
-    listing = find_videos(packaged("ucf101"), leaky(tmp_path))
+    listing = find_videos(load_manifest("ucf101"), leaky(tmp_path))
     assert find_leaks(listing) == [
         Leak("train1", "test1", "video", ("YoYo/v_YoYo_g11_c01.avi",)),
         Leak("train1", "test1", "group", ("YoYo group 09", "YoYo group 11")),
@@ -282,23 +274,25 @@ def test_leaks_of_videos_groups_and_contents_are_found(tmp_path: Path) -> None:
 
 def test_empty_files_are_not_copies_of_one_another(tmp_path: Path) -> None:
     root = grow(tmp_path, "YoYo/v_YoYo_g01_c01.avi", "YoYo/v_YoYo_g10_c01.avi")
-    assert find_leaks(find_videos(packaged("ucf101"), root)) == []
+    assert find_leaks(find_videos(load_manifest("ucf101"), root)) == []
 
 
 @pytest.mark.parametrize(("options", "contents"), [([], True), (["--no-contents"], False)])
 def test_list_shows_leaks(tmp_path: Path, options: list[str], contents: bool) -> None:
     command = ["list", "--manifest", "ucf101", "--root", str(leaky(tmp_path)), *options]
-    shown = CliRunner().invoke(main, command)
-    assert shown.exit_code == 0
-    assert "leak between train1 and test1: 2 groups are in both: YoYo group 09, YoYo group 11" in shown.output
-    assert ("copies of videos of the first" in shown.output) == contents
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0
+    assert (
+        "leak between train1 and test1: 2 groups are in both: YoYo group 09, YoYo group 11" in result.output
+    )
+    assert ("copies of videos of the first" in result.output) == contents
 
 
 def test_the_official_splits_of_ucf101_have_no_leak(shared_splits: Path) -> None:
     lists = shared_splits / "ucf101"
     names = {line.split(" ")[0] for k in (1, 2, 3) for line in read_lines(lists / f"trainlist0{k}.txt")}
     listing = list_videos(
-        packaged("ucf101"), FolderContents(tuple(sorted(names)), {}, ()), Path("nowhere"), lists
+        load_manifest("ucf101"), FolderContents(tuple(sorted(names)), {}, ()), Path("nowhere"), lists
     )
     assert find_leaks(listing) == []
 
@@ -309,7 +303,7 @@ PAGES = sorted(path for path in (DOCS / "datasets").glob("*.md") if path.stem no
 
 
 def commands_in(page: Path) -> list[list[str]]:
-    """Every command of a page, as words."""
+    """Return the arguments of every command on a page."""
     return [
         line.split("#")[0].split() for line in page.read_text().splitlines() if line.startswith("    mas-")
     ]
@@ -329,12 +323,12 @@ def test_the_commands_on_the_pages_are_valid(page: Path) -> None:
     programs = {"mas-labels": main, "mas-train": train, "mas-finetune": finetune, "mas-eval": evaluate}
     commands = commands_in(page)
     assert len(commands) >= 3
-    for name, *words in commands:
+    for name, *arguments in commands:
         program: click.Command = programs[name]
         parent = None
         if isinstance(program, click.Group):
             parent = click.Context(program, **program.context_settings)
-            program, words = program.commands[words[0]], words[1:]
-        program.make_context(name, list(words), parent)  # parses, runs nothing
-        if "--manifest" in words:
-            load_manifest(words[words.index("--manifest") + 1])
+            program, arguments = program.commands[arguments[0]], arguments[1:]
+        program.make_context(name, list(arguments), parent)  # parses, runs nothing
+        if "--manifest" in arguments:
+            load_manifest(arguments[arguments.index("--manifest") + 1])

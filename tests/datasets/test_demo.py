@@ -1,4 +1,4 @@
-"""The demo data set: made twice the same, and moving as its ground truth says."""
+"""The demo data set: reproducible, and moving as stated in its ground truth."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def test_the_pan_can_be_measured_in_the_decoded_frames(demo_root: Path, path: st
 
 
 def follow(video: DemoVideo, frames: NDArray[np.uint8], at: int, sign: int) -> float:
-    """Mean absolute difference inside the shape between a frame and the one four before it, moved by the
-    ground truth (sign 1), not at all (0) or the wrong way (-1)."""
+    """Return the mean absolute difference inside the shape between a frame and the one four before it, moved
+    by the ground truth (sign 1), not at all (0) or in the opposite direction (-1)."""
     gap, (row, col) = 4, video.centre(at)
     move = cv2.getRotationMatrix2D((col, row), sign * gap * video.turn_degrees, video.scale ** (sign * gap))
     move[:, 2] += sign * gap * video.foreground_u, sign * gap * video.foreground_v
@@ -113,11 +113,11 @@ def follow(video: DemoVideo, frames: NDArray[np.uint8], at: int, sign: int) -> f
 @pytest.mark.parametrize("path", TEST_VIDEOS)
 def test_the_shape_moves_as_the_ground_truth_says(demo_root: Path, path: str) -> None:
     video, frames = BY_PATH[path], decode(demo_root / path)
-    right, still, wrong = (
+    along, still, against = (
         np.mean([follow(video, frames, at, sign) for at in (4, 16, 28)]) for sign in (1, 0, -1)
     )
-    assert right < 0.5 * still
-    assert right < 0.5 * wrong
+    assert along < 0.5 * still
+    assert along < 0.5 * against
 
 
 @pytest.mark.parametrize("path", list(BY_PATH))

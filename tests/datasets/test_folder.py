@@ -108,11 +108,11 @@ def test_a_folder_that_cannot_be_read_stops_every_command(
 ) -> None:
     root = grow(tmp_path / "root", "A/a.avi", "closed/b.avi")
     refuse(monkeypatch, "closed", number)
-    words = [*command.split(), "--manifest", str(FOLDER_MANIFEST), "--root", str(root)]
-    words += ["--out", str(tmp_path / "out")] if "make" in command else []
-    shown = CliRunner().invoke(main, words)
-    assert shown.exit_code == 1
-    assert f"cannot read {root}/closed: {os.strerror(number)}" in shown.output
+    arguments = [*command.split(), "--manifest", str(FOLDER_MANIFEST), "--root", str(root)]
+    arguments += ["--out", str(tmp_path / "out")] if "make" in command else []
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert f"cannot read {root}/closed: {os.strerror(number)}" in result.output
     assert not (tmp_path / "out").exists()
 
 
@@ -131,9 +131,9 @@ def one_video_and_a_link(tmp_path: Path) -> Path:
     return root
 
 
-def run(*words: object) -> tuple[int, str]:
-    shown = CliRunner().invoke(main, [str(word) for word in words])
-    return shown.exit_code, shown.output
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
 
 
 def test_make_prints_the_notes_of_list_and_follows_links_in_every_command(
@@ -178,7 +178,7 @@ def test_the_least_nested_link_is_followed_and_none_above_the_root(tmp_path: Pat
     contents = walk_folder(root, (".avi",), follow_links=True)
     assert contents.videos == ("A/a.avi", "B/b.avi")
     assert contents.notes == (
-        "1 symbolic links lead to folders that the root lies in: A/up",
+        "1 symbolic links lead to folders that contain the root: A/up",
         "1 symbolic links lead to folders that are listed already: A/deep",
     )
 

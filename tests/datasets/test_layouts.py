@@ -1,6 +1,6 @@
-"""Real-world data sets: re-encoded, moved, duplicated, with lists that other programs wrote.
+"""Real-world data sets: re-encoded, moved, duplicated, with lists of other programs.
 
-Files are empty, since a listing reads names alone. What was found on disk keeps its path in any case.
+Files are empty, since a listing reads only names. Paths on disk are always kept unchanged.
 """
 
 from __future__ import annotations

@@ -25,16 +25,12 @@ from mas_labels.names import printable
 UCF101_SPLITS = ("train1", "test1", "train2", "test2", "train3", "test3")
 
 
-def packaged(name: str) -> Manifest:
-    return load_manifest(name)
-
-
 Grow = Callable[..., Path]
 
 
 @pytest.fixture
 def grow(tmp_path: Path) -> Grow:
-    """Make empty files under a root."""
+    """Return a function that makes empty files under a root."""
 
     def make(*paths: str, root: str = "data") -> Path:
         for path in paths:
@@ -50,7 +46,7 @@ def ucf_paths(classes: tuple[str, ...] = ("Archery", "YoYo"), groups: int = 25) 
 
 
 def write_ucf_lists(folder: Path, classes: tuple[str, ...], end: str = "\n") -> None:
-    """Write lists of split 1 for `classes`, numbered backwards so that the order is not the alphabet's."""
+    """Write the lists of split 1 for `classes`, numbered in reverse so that the order is not alphabetical."""
     folder.mkdir(parents=True, exist_ok=True)
     numbered = [f"{number} {name}" for number, name in enumerate(reversed(classes), 1)]
     train = [f"{path} 1" for path in ucf_paths(classes) if int(path[-10:-8]) > 7]
@@ -64,7 +60,7 @@ def write_ucf_lists(folder: Path, classes: tuple[str, ...], end: str = "\n") -> 
 
 def test_a_name_finds_the_packaged_manifest_and_a_file_wins(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("ucf101").mkdir()  # the data set's own folder is no manifest
+    Path("ucf101").mkdir()  # a folder with the name of a data set is not a manifest
     assert load_manifest("ucf101") == load_manifest(packaged_manifests()["ucf101"])
     Path("folder").write_bytes(packaged_manifests()["demo"].read_bytes())
     assert load_manifest("folder").name == "demo"
@@ -97,7 +93,7 @@ def test_a_minimal_manifest_has_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"pathh": 1}, "unknown key pathh"),
         ({"name": 3}, "`name` must be str, found 3"),
@@ -119,8 +115,8 @@ def test_a_minimal_manifest_has_the_defaults() -> None:
         ),
     ],
 )
-def test_an_invalid_manifest_is_refused_with_its_key(change: dict[str, object], says: str) -> None:
-    with pytest.raises(ConfigError, match=says.replace("(", r"\(")):
+def test_an_invalid_manifest_is_refused_with_its_key(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("(", r"\(")):
         parse_manifest({**MINIMAL, **change})
 
 
@@ -167,7 +163,7 @@ def test_split_extension(path: str, stem: str, extension: str) -> None:
 def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
     name = b"caf\xe9 \n\xe8\xa7\x86.avi"
     (Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))).touch()
-    listing = find_videos(packaged("folder"), tmp_path)
+    listing = find_videos(load_manifest("folder"), tmp_path)
     assert os.fsencode(listing.videos[0].path) == name
     assert (listing.root / listing.videos[0].path).is_file()
     assert printable(listing.videos[0].path) == "caf\\xe9 \\n视.avi"
@@ -182,7 +178,7 @@ def test_links_out_of_the_root_are_noted_but_not_followed(grow: Grow) -> None:
     (root / "broken.avi").symlink_to(root / "nothing.avi")
     (root / "folder").symlink_to(outside)
     (root / "loop").symlink_to(root)
-    listing = find_videos(packaged("folder"), root)
+    listing = find_videos(load_manifest("folder"), root)
     assert [video.path for video in listing.videos] == ["here.avi", "inside.avi"]
     assert listing.notes == (
         "3 symbolic links were not followed (--follow-links does, or copy what they lead to): folder, loop, "
@@ -194,24 +190,24 @@ def test_links_out_of_the_root_are_noted_but_not_followed(grow: Grow) -> None:
 def test_a_pipe_with_the_name_of_a_video_is_skipped(grow: Grow) -> None:
     root = grow("a.avi")
     os.mkfifo(root / "b.avi")
-    assert [video.path for video in find_videos(packaged("folder"), root).videos] == ["a.avi"]
+    assert [video.path for video in find_videos(load_manifest("folder"), root).videos] == ["a.avi"]
 
 
 def test_a_missing_root_a_file_and_a_folder_without_videos_are_refused(grow: Grow) -> None:
     root = grow("a.txt", "b.txt", "c.jpg")
     with pytest.raises(DatasetError, match="found nothing"):
-        find_videos(packaged("folder"), root / "nowhere")
+        find_videos(load_manifest("folder"), root / "nowhere")
     with pytest.raises(DatasetError, match="found a file"):
-        find_videos(packaged("folder"), root / "a.txt")
+        find_videos(load_manifest("folder"), root / "a.txt")
     with pytest.raises(DatasetError, match=r"found 1 \.jpg, 2 \.txt"):
-        find_videos(packaged("folder"), root)
+        find_videos(load_manifest("folder"), root)
 
 
 # any folder
 
 
 def test_folder_subfolders_are_classes_alphabetically_ignoring_case(grow: Grow) -> None:
-    listing = find_videos(packaged("folder"), grow("b/1.mp4", "A/x/2.mkv", "c/3.MOV", "4.avi"))
+    listing = find_videos(load_manifest("folder"), grow("b/1.mp4", "A/x/2.mkv", "c/3.MOV", "4.avi"))
     assert listing.classes == ("A", "b", "c")
     assert [(v.path, v.class_name, v.class_index) for v in listing.videos] == [
         ("4.avi", None, -1),
@@ -222,7 +218,7 @@ def test_folder_subfolders_are_classes_alphabetically_ignoring_case(grow: Grow) 
 
 
 def test_folder_classes_that_differ_in_case_are_merged_and_noted(grow: Grow) -> None:
-    listing = find_videos(packaged("folder"), grow("Walk/1.avi", "walk/1.avi"))
+    listing = find_videos(load_manifest("folder"), grow("Walk/1.avi", "walk/1.avi"))
     assert [(v.path, v.class_name, v.class_index) for v in listing.videos] == [
         ("Walk/1.avi", "Walk", 0),
         ("walk/1.avi", "Walk", 0),
@@ -233,7 +229,7 @@ def test_folder_classes_that_differ_in_case_are_merged_and_noted(grow: Grow) -> 
 
 
 def test_folder_without_classes_has_one_split_all(grow: Grow) -> None:
-    listing = find_videos(packaged("folder"), grow("b.avi", "a.avi"))
+    listing = find_videos(load_manifest("folder"), grow("b.avi", "a.avi"))
     assert listing.classes == () and listing.unlisted == ()
     assert [video.path for video in listing.select("all")] == ["a.avi", "b.avi"]
     with pytest.raises(ConfigError, match="there are: all"):
@@ -242,14 +238,14 @@ def test_folder_without_classes_has_one_split_all(grow: Grow) -> None:
 
 def test_a_manifest_that_reads_no_lists_refuses_a_folder_of_lists(grow: Grow, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="reads no list files"):
-        find_videos(packaged("folder"), grow("a.avi"), tmp_path)
+        find_videos(load_manifest("folder"), grow("a.avi"), tmp_path)
 
 
 # splits
 
 
 def test_ucf101_by_group_numbers(grow: Grow) -> None:
-    listing = find_videos(packaged("ucf101"), grow(*ucf_paths()))
+    listing = find_videos(load_manifest("ucf101"), grow(*ucf_paths()))
     assert listing.split_names == UCF101_SPLITS
     tests = {split: {int(v.group or 0) for v in listing.select(split)} for split in UCF101_SPLITS}
     everyone = set(range(1, 26))
@@ -267,7 +263,7 @@ def test_ucf101_lists_are_found_in_the_root_next_to_it_and_in_a_given_folder(
     root = grow(*ucf_paths())
     folder = {"root": root, "beside": root.parent / "ucfTrainTestlist", "given": tmp_path / "lists"}[place]
     write_ucf_lists(folder, ("Archery", "YoYo"), end)
-    listing = find_videos(packaged("ucf101"), root, folder if place == "given" else None)
+    listing = find_videos(load_manifest("ucf101"), root, folder if place == "given" else None)
     assert listing.classes == ("YoYo", "Archery")
     assert listing.split_names == ("train1", "test1")
     assert len(listing.select("train1")) == 36
@@ -281,7 +277,7 @@ def test_missing_and_unlisted_videos_and_missing_classes_are_distinguished(
     paths = [path for path in ucf_paths() if "YoYo" not in path and "g01" not in path]
     root = grow(*paths, "Extra/v_Extra_g01_c01.avi", "stray.avi")
     write_ucf_lists(tmp_path / "lists", ("Archery", "YoYo"))
-    listing = find_videos(packaged("ucf101"), root, tmp_path / "lists")
+    listing = find_videos(load_manifest("ucf101"), root, tmp_path / "lists")
     assert len(listing.missing) == 26
     assert listing.missing[0].path == "Archery/v_Archery_g01_c01.avi"
     assert listing.missing[0].splits == ("test1",)
@@ -306,7 +302,7 @@ def test_names_in_a_list_may_differ_in_case_and_contain_spaces(grow: Grow, tmp_p
         b"\xef\xbb\xbfHandStandPushups/v_HandStandPushups_g08_c01.avi 37\nYo Yo/v_Yo Yo_g01_c01.avi\n\n"
     )
     (lists / "classInd.txt").write_text("1 Yo Yo\n2 HandStandPushups\n")
-    listing = find_videos(packaged("ucf101"), root, lists)
+    listing = find_videos(load_manifest("ucf101"), root, lists)
     assert [(v.class_name, v.class_index, v.splits) for v in listing.videos] == [
         ("HandStandPushups", 1, ("train1",)),
         ("Yo Yo", 0, ("train1",)),
@@ -319,11 +315,11 @@ def test_a_given_folder_without_lists_is_refused(grow: Grow, tmp_path: Path) -> 
     write_ucf_lists(root, ("Archery", "YoYo"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=r"trainlist01\.txt"):
-        find_videos(packaged("ucf101"), root, tmp_path / "empty")
+        find_videos(load_manifest("ucf101"), root, tmp_path / "empty")
 
 
 def test_a_manifest_with_only_lists_requires_them(grow: Grow) -> None:
-    lists_only = replace(packaged("ucf101"), splits=packaged("ucf101").splits[:1])
+    lists_only = replace(load_manifest("ucf101"), splits=load_manifest("ucf101").splits[:1])
     with pytest.raises(DatasetError, match=r"found none of trainlist01\.txt"):
         find_videos(lists_only, grow(*ucf_paths()))
 
@@ -332,11 +328,11 @@ def test_a_class_list_that_repeats_a_class_is_refused(grow: Grow) -> None:
     root = grow(*ucf_paths())
     (root / "classInd.txt").write_text("1 Archery\n2 archery\n")
     with pytest.raises(DatasetError, match="some twice"):
-        find_videos(packaged("ucf101"), root)
+        find_videos(load_manifest("ucf101"), root)
 
 
 def test_an_unknown_or_empty_split_is_refused_with_the_known_ones(grow: Grow) -> None:
-    listing = find_videos(packaged("ucf101"), grow("Archery/v_Archery_g01_c01.avi"))
+    listing = find_videos(load_manifest("ucf101"), grow("Archery/v_Archery_g01_c01.avi"))
     with pytest.raises(ConfigError, match="there are: all, train1, test1"):
         listing.select("train")
     with pytest.raises(DatasetError, match="split train1"):
@@ -344,7 +340,7 @@ def test_an_unknown_or_empty_split_is_refused_with_the_known_ones(grow: Grow) ->
 
 
 def test_the_split_can_come_from_the_path(grow: Grow) -> None:
-    listing = find_videos(packaged("demo"), grow("train/a/1.avi", "train/b/2.mp4", "test/b/3.avi"))
+    listing = find_videos(load_manifest("demo"), grow("train/a/1.avi", "train/b/2.mp4", "test/b/3.avi"))
     assert listing.split_names == ("test", "train")
     assert [video.path for video in listing.select("train")] == ["train/a/1.avi", "train/b/2.mp4"]
     assert [video.class_index for video in listing.videos] == [1, 0, 1]
@@ -374,7 +370,9 @@ def official(splits: Path, folder: str | None) -> Listing:
         line.split(" ")[0] for k in (1, 2, 3) for line in read_lines(splits / "ucf101" / f"trainlist0{k}.txt")
     }
     contents = FolderContents(tuple(sorted(names)), {}, ())
-    return list_videos(packaged("ucf101"), contents, Path("not-here"), splits / folder if folder else None)
+    return list_videos(
+        load_manifest("ucf101"), contents, Path("not-here"), splits / folder if folder else None
+    )
 
 
 def test_ucf101_lists_and_group_numbers_agree(shared_splits: Path) -> None:
@@ -397,7 +395,7 @@ def test_ucf101_class_numbers_are_those_of_the_lists(shared_splits: Path) -> Non
 
 def test_a_part_of_ucf101_is_described_briefly(shared_splits: Path, grow: Grow) -> None:
     root = grow(*ucf_paths(("Archery", "YoYo")))
-    listing = find_videos(packaged("ucf101"), root, shared_splits / "ucf101")
+    listing = find_videos(load_manifest("ucf101"), root, shared_splits / "ucf101")
     assert {v.class_name: v.class_index for v in listing.videos} == {"Archery": 2, "YoYo": 100}
     text = describe(listing)
     assert "2 of 101 classes" in text

@@ -1,4 +1,4 @@
-"""The page on writing a manifest: complete, and its examples show what it says."""
+"""The page on writing a manifest covers all keys, and its examples print what it shows."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def test_every_split_rule_has_an_example() -> None:
     assert keys == {"expected", *(f.name for f in fields(Manifest) if not f.name.startswith("expected_"))}
 
 
-@pytest.mark.parametrize(("manifest", "files", "shown"), EXAMPLES, ids=lambda text: text.split("\n")[0])
+@pytest.mark.parametrize(("manifest", "files", "output"), EXAMPLES, ids=lambda text: text.split("\n")[0])
 def test_the_examples_on_the_page_print_what_it_shows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manifest: str, files: str, shown: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manifest: str, files: str, output: str
 ) -> None:
-    """A line of a tree is a file, with what it holds after a colon: lines, a comma between them."""
+    """Each line of a tree is a file, with its content after a colon: lines separated by commas."""
     monkeypatch.chdir(tmp_path)
     for line in files.splitlines():
         name, _, content = line.partition(": ")
@@ -39,4 +39,4 @@ def test_the_examples_on_the_page_print_what_it_shows(
     listed = CliRunner().invoke(
         main, ["list", "--manifest", "mine.yaml", "--root", "videos", "--no-contents"]
     )
-    assert (listed.exit_code, listed.output.strip()) == (0, shown)
+    assert (listed.exit_code, listed.output.strip()) == (0, output)

@@ -1,4 +1,4 @@
-"""Folders of empty files laid out as data sets are, and what is listed of them."""
+"""Makes folders of empty files with the layout of data sets, and reads their listings."""
 
 from __future__ import annotations
 

@@ -73,8 +73,8 @@ def check_all(backend, seed, kind, frames, rows, cols, crops, queries):
     flow = random_flow(rng, kind, max(1, frames - 1), rows, cols)
     bins = rng.integers(0, 8, (2, rows, cols)).astype(np.uint8)
     votes = rng.integers(0, 2**45, (2, rows, cols))
-    asked = crops[rng.integers(0, len(crops), queries)]
-    asked = np.column_stack([asked, rng.integers(0, WHOLE_VIEW + 1, queries)]).astype(np.int32)
+    chosen = crops[rng.integers(0, len(crops), queries)]
+    chosen = np.column_stack([chosen, rng.integers(0, WHOLE_VIEW + 1, queries)]).astype(np.int32)
     for derivative in ("central", "prewitt"):
         assert_same(
             backend.field_sums(flow, derivative, crops), NUMPY_BACKEND.field_sums(flow, derivative, crops)
@@ -88,8 +88,8 @@ def check_all(backend, seed, kind, frames, rows, cols, crops, queries):
             NUMPY_BACKEND.vote_sums(bins, votes, crops, diagonals),
         )
         np.testing.assert_array_equal(
-            backend.frequent_colours(clip, asked, diagonals),
-            NUMPY_BACKEND.frequent_colours(clip, asked, diagonals),
+            backend.frequent_colours(clip, chosen, diagonals),
+            NUMPY_BACKEND.frequent_colours(clip, chosen, diagonals),
         )
 
 

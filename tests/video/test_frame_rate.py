@@ -51,7 +51,7 @@ def numbers(frames):
 
 
 def shown_at(times, end, time_base, fps):
-    """By definition: at k / fps the last frame that has begun, as long as one is shown."""
+    """By definition: at k / fps the last frame that has begun, as long as one is result."""
     ticks = time_base * fps
     count = next(k for k in range(10**6) if k >= (end - times[0]) * ticks)
     return [max(n for n, t in enumerate(times) if (t - times[0]) * ticks <= k) for k in range(count)]
@@ -242,8 +242,8 @@ def test_the_estimate_and_the_flow_command_count_frames_at_the_rate(footage, tmp
     only.mkdir()
     (only / "slow.mov").write_bytes((footage / "slow.mov").read_bytes())
     command = ["--manifest", str(FOLDER_MANIFEST), "--root", str(only), "--out", str(tmp_path / "out")]
-    shown = CliRunner().invoke(main, ["make", *command, "--flow", "dis", "--fps", "160", "--dry-run"])
-    assert "about 40 clips" in shown.output
+    result = CliRunner().invoke(main, ["make", *command, "--flow", "dis", "--fps", "160", "--dry-run"])
+    assert "about 40 clips" in result.output
     CliRunner().invoke(
         main,
         ["flow", str(only / "slow.mov"), "--out", str(tmp_path / "a.npz"), "--flow", "dis", "--fps", "20"],

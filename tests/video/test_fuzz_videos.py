@@ -47,8 +47,8 @@ def run_on_mutants(seeds, folder, seed, count):
     verified = mas("verify", folder / "out", "--deep")
     assert verified.returncode == 0, (seed, verified.stdout)
     assert len(mas_labels.open_shards(folder / "out")), "none gave a clip: nothing was tried"
-    shown = mas("failures", folder / "out", "--json")
-    return json.loads(shown.stdout)["failures"]
+    result = mas("failures", folder / "out", "--json")
+    return json.loads(result.stdout)["failures"]
 
 
 def mas(*arguments):

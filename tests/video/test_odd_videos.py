@@ -68,8 +68,8 @@ def shards(shared_videos, tmp_path_factory):
 
 
 def test_the_table_names_every_file(shared_videos):
-    there = {path.name for path in (shared_videos / "odd").iterdir()} - {"README.tsv"}
-    assert there == set(CLIPS) | set(FAILURES)
+    names = {path.name for path in (shared_videos / "odd").iterdir()} - {"README.tsv"}
+    assert names == set(CLIPS) | set(FAILURES)
 
 
 def test_usable_videos_give_clips(shards):

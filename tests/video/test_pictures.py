@@ -269,7 +269,7 @@ def test_folders_of_flow_next_to_frames_are_not_videos(tmp_path, flow):
 
 def test_a_folder_without_sets_of_frames_is_still_refused(tmp_path):
     write_frames(tmp_path, greys(3))
-    with pytest.raises(DatasetError, match=r"found 3 [.]jpg.*3 numbered pictures lie in the root itself"):
+    with pytest.raises(DatasetError, match=r"found 3 [.]jpg.*3 numbered pictures are directly in the root"):
         find_videos(load_manifest(FOLDER_MANIFEST), tmp_path)
     (tmp_path / "other").mkdir()
     with zipfile.ZipFile(tmp_path / "other" / "videos.zip", "w") as archive:

@@ -106,8 +106,8 @@ CONCAT = "ffconcat version 1.0\nfile {}\n"
 )
 def test_other_files_and_addresses_are_not_opened(tmp_path, name, text, code):
     """A list names an intact video and an address on which this test listens: neither is opened."""
-    there = write_video(tmp_path / "there.avi", moving_texture(20, 48, 64, 1, 0))
-    (tmp_path / name).write_text(text.format(there))
+    intact = write_video(tmp_path / "intact.avi", moving_texture(20, 48, 64, 1, 0))
+    (tmp_path / name).write_text(text.format(intact))
     assert played(VideoReader(tmp_path / name)) == (0, code)
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)

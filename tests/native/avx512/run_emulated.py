@@ -127,14 +127,14 @@ def run_machine(folder: Path) -> bool:
         serial.open(errors="replace") as lines,
     ):
         end = time.monotonic() + TIMEOUT_SECONDS
-        said = ""
-        while AGREE not in said and DIFFER not in said and time.monotonic() < end and bochs.poll() is None:
+        text = ""
+        while AGREE not in text and DIFFER not in text and time.monotonic() < end and bochs.poll() is None:
             time.sleep(1)
             news = lines.read()
             print(news, end="", flush=True)
-            said += news
+            text += news
         os.killpg(bochs.pid, signal.SIGKILL)
-    return AGREE in said
+    return AGREE in text
 
 
 def main() -> None:
@@ -143,7 +143,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         build_disc(Path(folder), kernel)
         if not run_machine(Path(folder)):
-            raise SystemExit("error: the emulated machine did not find the same bits; what it said is above")
+            raise SystemExit("error: the results of the emulated machine differ; see its output above")
 
 
 if __name__ == "__main__":
