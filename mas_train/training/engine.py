@@ -1,4 +1,4 @@
-"""The training loop."""
+"""The training loop: views of each batch, predictions, loss, gradients, one step of SGD; checkpoints."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from mas_train.runtime.generators import generator_states
 from mas_train.runtime.performance import MEMORY_FORMATS, autocast, oom_as_training_error
 from mas_train.runtime.processes import Group
 from mas_train.runtime.signals import Request
-from mas_train.training.heldout import HeldOutMonitor, summary
+from mas_train.training.heldout import HeldOutMonitor, describe_scores
 from mas_train.training.metrics import MetricsLog, StepRecord
 from mas_train.weights.checkpoint import TrainingState, checkpoint_path, mark_best, save_checkpoint
 
 
 @dataclass(frozen=True)
 class PretrainJob:
-    """What to train on, how, and where to leave checkpoints."""
+    """Inputs of the training loop: data, network, recipe, and the run's folder."""
 
     recipe: Recipe
     dataset: ClipDataset
     order: RunOrder
     network: nn.Module
-    """The state's model as it is trained: compiled, or wrapped for several processes."""
+    """The state's model, compiled or wrapped for several processes."""
     device: torch.device
     workers: int
     run: Path
@@ -52,25 +52,25 @@ class PretrainJob:
 def train(
     job: PretrainJob, state: TrainingState, log: MetricsLog | None, take_request: Callable[[], Request]
 ) -> None:
-    """Train from `state` to the end of the job's order, or until asked to stop.
+    """Train from `state` to the end of the job's order, or until a signal requests a stop.
 
     Parameters
     ----------
     job
-        What to do.
+        Inputs.
     state
-        Changed in place, step by step.
+        Weights and optimiser; changed in place by each step.
     log
-        Is told of each step; None in all processes but the first.
+        Records each step; None in all processes but the first.
     take_request
-        Asked after each step; if one process should stop or save, all do.
+        Called after each step; a request to one process holds for all.
 
     Raises
     ------
     TrainingError
         If a loss or a gradient is not finite; the weights are those before the step.
     ShardError
-        If a shard went bad.
+        If a shard is damaged.
     """
     views = torch.from_numpy(job.dataset.shards.views.astype("int64")).to(job.device)  # (V, 3)
     state.model.train()
@@ -79,43 +79,38 @@ def train(
         batches = load_batches(job.dataset, job.order, job.workers, job.device)
     for batch in job.group.iterate_together(batches):
         arrived = time.perf_counter()
-        epoch = state.step // job.order.steps_per_epoch
-        clips = job.order.batch(state.step)
-        with oom_as_training_error(job.device):
-            losses, gradients = compute_gradients(state, batch, views, epoch, job)
-        with job.group.share_errors():
-            norm = require_finite(
-                losses, gradients, state.step, clips, job.dataset.shards, state.scaler.get_scale() > 1
-            )
-        update_weights(state, gradients, norm, epoch, job.recipe)
-        ended = time.perf_counter()
+        losses, norm = take_step(state, batch, views, job)
         if log is not None:
-            log.add(
-                StepRecord(
-                    step=state.step,
-                    epoch=epoch,
-                    learning_rate=job.recipe.epoch_learning_rate(epoch),
-                    losses=tuple(loss.item() for loss in losses),
-                    grad_norm=norm.item(),
-                    clips=len(clips),
-                    seconds=ended - began,
-                    waiting_seconds=arrived - began,
-                )
-            )
-        is_best = _measure(job, state, log)
-        request = job.group.largest(take_request())
-        if is_best or request == Request.SAVE or state.step % job.checkpoint_steps == 0:
-            _save(job, state, log)
-        if is_best and job.group.is_first:
-            mark_best(job.run, state.step)
-        if request == Request.SAVE and log is not None:
-            log.note(f"step {state.step}: checkpoint saved, as {SAVE_SIGNAL.name} asked")
-        if request == Request.STOP:
+            log.add(_record_step(job, state, losses, norm, began, arrived))
+        if _follow_step(job, state, log, take_request) == Request.STOP:
             break
         began = time.perf_counter()  # measuring and saving are neither training nor waiting for data
     is_missing = log is not None and not checkpoint_path(job.run, state.step).exists()
     if job.group.largest(int(is_missing)):
-        _save(job, state, log)
+        _save_run(job, state, log)
+
+
+def take_step(
+    state: TrainingState, batch: ClipBatch, views: Tensor, job: PretrainJob
+) -> tuple[Losses, Tensor]:
+    """Do one step: compute the gradients of a batch, check them, and update the weights.
+
+    Returns
+    -------
+    losses : Losses
+        Over all processes.
+    norm : Tensor, scalar
+        Of the gradients, before they are clipped.
+    """
+    epoch = state.step // job.order.steps_per_epoch
+    with oom_as_training_error(job.device):
+        losses, gradients = compute_gradients(state, batch, views, epoch, job)
+    with job.group.share_errors():
+        is_scaled = state.scaler.get_scale() > 1
+        clips = job.order.batch(state.step)
+        norm = require_finite(losses, gradients, state.step, clips, job.dataset.shards, is_scaled)
+    update_weights(state, gradients, norm, epoch, job.recipe)
+    return losses, norm
 
 
 def compute_gradients(
@@ -123,18 +118,18 @@ def compute_gradients(
 ) -> tuple[Losses, list[Tensor]]:
     """Draw a view of each clip, predict its labels, and differentiate the loss.
 
-    The batch is taken in `PretrainJob.accumulate` parts, one after another; each counts by its number of
-    clips, so that losses and gradients are those of the whole batch, of all processes.
+    The batch is computed in `PretrainJob.accumulate` parts, weighted by their numbers of clips, so that
+    losses and gradients are those of the whole batch over all processes.
 
     Returns
     -------
     losses : Losses
     gradients : list of Tensor
-        Of all weights, in place in the model.
+        Of all weights; they are the model's own, not copies.
 
     Notes
     -----
-    Batch norm takes its statistics over what one process sees at a time, so with it parts do differ.
+    Batch norm computes its statistics over one part in one process, so with it the parts do matter.
     """
     rows = draw_views(job.recipe.seed, epoch, batch.clip_indices, len(views)).to(job.device)  # (B,)
     labels = take_labels(batch.view_labels, rows)  # (B, 27)
@@ -157,7 +152,7 @@ def compute_gradients(
 
 
 def _forward(state: TrainingState, job: PretrainJob, clips: Tensor, labels: Tensor) -> Losses:
-    """Losses of some views (n, 3, 16, 112, 112) against their labels (n, 27), in the job's precision."""
+    """Compute the losses of views (n, 3, 16, 112, 112) with labels (n, 27) in the recipe's precision."""
     clips = clips.contiguous(memory_format=MEMORY_FORMATS[job.memory_format])
     with autocast(job.recipe.precision, job.device):
         predictions = job.network(clips)
@@ -175,26 +170,26 @@ def require_finite(
     shards: ShardSet,
     may_skip: bool = False,
 ) -> Tensor:
-    """Return the gradients' norm; stop if it, or a loss, is not a finite number.
+    """Return the norm of the gradients; raise an error if it, or a loss, is not finite.
 
     Parameters
     ----------
     losses, gradients
-        Of the step.
+        Results of the step.
     step
-        Steps done before.
+        Number of steps done before.
     clips
-        Numbers of the batch's clips, of all processes.
+        Clips of the batch, over all processes.
     shards
-        Where their names are.
+        Set of shards of the clips, for the error message.
     may_skip
-        Let gradients that are not finite pass: those of fp16 overflow, then `torch.amp.GradScaler` skips the
-        step and halves its scale.
+        Accept gradients that are not finite: fp16 gradients may overflow, and `torch.amp.GradScaler` then
+        skips the step and halves its scale.
 
     Raises
     ------
     TrainingError
-        Naming the batch's clips.
+        With the names of the batch's clips.
     """
     norm = get_total_norm(gradients)
     values = {"motion loss": losses.motion, "appearance loss": losses.appearance}
@@ -214,7 +209,7 @@ def require_finite(
 def update_weights(
     state: TrainingState, gradients: list[Tensor], norm: Tensor, epoch: int, recipe: Recipe
 ) -> None:
-    """Clip the gradients if the recipe says so, and take one step of gradient descent."""
+    """Clip the gradients, if the recipe says so, and update the weights with one step of SGD."""
     if recipe.clip_grad_norm:
         clip_grads_with_norm_(list(state.model.parameters()), recipe.clip_grad_norm, norm)
     for group in state.optimizer.param_groups:
@@ -225,10 +220,10 @@ def update_weights(
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.SGD:
-    """Stochastic gradient descent with a group of weights for each rate and decay.
+    """Make the optimiser: SGD with one group of weights per learning rate and weight decay (section 4.1).
 
-    A group's ``lr_scale`` multiplies the recipe's learning rate: 1, or `Recipe.bias_rate` for biases. `fused`
-    takes torch's step in one pass over the weights, which rounds in another order.
+    The ``lr_scale`` of a group multiplies the recipe's learning rate: `Recipe.bias_rate` for biases, else 1.
+    `fused` updates all weights in one pass, which rounds in another order.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module in model.modules():
@@ -249,21 +244,53 @@ def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> tor
         ],
         lr=recipe.learning_rate,
         momentum=recipe.momentum,
-        fused=fused or None,  # None: torch takes the fastest of its plain ways
+        fused=fused or None,  # None: torch's default implementation
     )
 
 
-def _measure(job: PretrainJob, state: TrainingState, log: MetricsLog | None) -> bool:
-    """Measure on held-out clips if it is time to; return whether the loss is the lowest of the run."""
+def _record_step(
+    job: PretrainJob, state: TrainingState, losses: Losses, norm: Tensor, began: float, arrived: float
+) -> StepRecord:
+    """Describe the step just done; its batch was waited for from `began` to `arrived`, in seconds."""
+    epoch = (state.step - 1) // job.order.steps_per_epoch
+    return StepRecord(
+        step=state.step,
+        epoch=epoch,
+        learning_rate=job.recipe.epoch_learning_rate(epoch),
+        losses=tuple(loss.item() for loss in losses),
+        grad_norm=norm.item(),
+        clips=len(job.order.batch(state.step - 1)),
+        seconds=time.perf_counter() - began,
+        waiting_seconds=arrived - began,
+    )
+
+
+def _follow_step(
+    job: PretrainJob, state: TrainingState, log: MetricsLog | None, take_request: Callable[[], Request]
+) -> int:
+    """Measure and save after a step if it is due or requested; return the request of all processes."""
+    is_best = _measure_heldout(job, state, log)
+    request = job.group.largest(take_request())
+    if is_best or request == Request.SAVE or state.step % job.checkpoint_steps == 0:
+        _save_run(job, state, log)
+    if is_best and job.group.is_first:
+        mark_best(job.run, state.step)
+    if request == Request.SAVE and log is not None:
+        log.note(f"step {state.step}: checkpoint saved, as {SAVE_SIGNAL.name} asked")
+    return request
+
+
+def _measure_heldout(job: PretrainJob, state: TrainingState, log: MetricsLog | None) -> bool:
+    """Measure on held-out clips if it is due; return whether the loss is the lowest of the run."""
     is_best = False
     if job.heldout is not None and log is not None and job.heldout.is_due(state.step, job.order.end_step):
         scores, is_best = job.heldout.measure(state, job.device)
-        log.note(f"step {state.step}: {summary(scores)}")
+        log.note(f"step {state.step}: {describe_scores(scores)}")
     return bool(job.group.largest(int(is_best)))
 
 
-def _save(job: PretrainJob, state: TrainingState, log: MetricsLog | None) -> None:
-    """Write a checkpoint, and first all rows up to it: a resumed run keeps these, and no others."""
+def _save_run(job: PretrainJob, state: TrainingState, log: MetricsLog | None) -> None:
+    """Save a checkpoint, after the rows of `metrics.csv` up to it: a resumed run keeps exactly these."""
     generators = job.group.gather(generator_states(job.device))
     with job.group.share_errors():
         if log is not None:

@@ -1,11 +1,12 @@
-"""Fine-tuning for action recognition (paper, section 4.1): kept convolutions, fresh fully connected layers.
+"""Fine-tuning for action recognition (paper, section 4.1): kept convolutions, new fully connected layers.
 
 Notes
 -----
-- The paper's rate is 0.001 and its schedule that of pre-training: divided by 10 every 5 epochs, 20 epochs.
-- Dropout of the fully connected layers is not told; the command line's default is C3D's 0.5.
-- All draws of an epoch (order, crops, dropout) follow from the seed and the epoch's number, so that a resumed
-  run ends in the same weights.
+- The paper's learning rate is 0.001, with the schedule of pre-training: divided by 10 every 5 epochs, 20
+  epochs.
+- The paper does not state the dropout of the fully connected layers; the command line's default is C3D's 0.5.
+- All random draws of an epoch (order, crops, dropout) follow from the seed and the epoch's number, so that a
+  resumed run ends in the same weights.
 """
 
 from __future__ import annotations
@@ -55,27 +56,29 @@ from mas_train.weights.backbone_weights import FINETUNED_FILE, Weights
 def finetune(
     job: FinetuneJob, weights: Weights, resume: bool = False, say: Callable[[str], None] = print
 ) -> tuple[Classifier, int | None]:
-    """Fine-tune a network, or go on with a run that was stopped.
+    """Fine-tune a network, or resume a run.
 
     Parameters
     ----------
     job
-        What to do. `job.out` gets `finetuned.pt` after each epoch, and `metrics.csv`.
+        Inputs. `job.out` gets `finetuned.pt` after each epoch, and `metrics.csv`.
     weights
-        The backbone to begin with.
+        The backbone to start from.
     resume
-        Go on from `finetuned.pt` in `job.out`.
+        Resume from `finetuned.pt` in `job.out`.
     say
-        Is given lines for the user.
+        Called with lines for the user.
 
     Returns
     -------
-    The model, and the signal that stopped the run early or None.
+    model : Classifier
+    signal_number : int or None
+        The signal that stopped the run early, if there was one.
 
     Raises
     ------
     ConfigError
-        If `job.out` cannot be written, or holds a run and `resume` is not set, or the other way round.
+        If `job.out` cannot be written, or holds a run and `resume` is false, or holds none and it is true.
     DatasetError, ShardError
         If the shards have no clips or classes, or are damaged.
     CheckpointError
@@ -84,7 +87,7 @@ def finetune(
         If the loss is not finite.
     """
     path = job.out / FINETUNED_FILE
-    _require_fresh(job, resume)
+    _check_inputs(job, resume)
     require_precision(job.recipe.precision, job.device)
     labelled = label_clips(job.shards, job.options.label_fraction, job.recipe.seed)
     order = RunOrder([len(labelled.clips)], job.recipe)
@@ -92,12 +95,12 @@ def finetune(
     if resume:
         restore_finetuning(path, state, job)
     else:
-        save_finetuning(path, state, job)  # that it cannot be written shows before the work
+        save_finetuning(path, state, job)  # an unwritable folder is found before the work
     if missing := missing_services(job.out, is_labelling=False):
         say(missing)
     say(
         f"{len(labelled.clips)} clips of {labelled.videos} videos in {len(job.shards.classes)} classes, "
-        f"{order.steps_per_epoch} steps an epoch, from {job.options.init}, on {job.device}"
+        f"{order.steps_per_epoch} steps per epoch, from {job.options.init}, on {job.device}"
     )
     order = RunOrder([len(labelled.clips)], job.recipe, state.epoch * order.steps_per_epoch)
     step = _Step(job, state, labelled, say)
@@ -113,17 +116,17 @@ def finetune(
             state.epoch = epoch + 1
             save_finetuning(path, state, job)
             log_epoch(job.out / FINETUNE_METRICS_FILE, row)
-            say(f"epoch {state.epoch}: loss {row['loss']:.4f}, clips right {row['clip_accuracy']:.1%}")
+            say(f"epoch {state.epoch}: loss {row['loss']:.4f}, clip accuracy {row['clip_accuracy']:.1%}")
     return state.model, None
 
 
-def _require_fresh(job: FinetuneJob, resume: bool) -> None:
-    """Never mix a new run up with one to go on with; refuse shards without clips."""
+def _check_inputs(job: FinetuneJob, resume: bool) -> None:
+    """Raise an error if the folder holds a run and is not resumed, or the reverse, or there are no clips."""
     if (job.out / FINETUNED_FILE).exists() != resume:
         raise ConfigError(
             f"nothing to resume in {job.out}: leave --resume out"
             if resume
-            else f"{job.out} already holds a run: add --resume to go on with it, or give another --out"
+            else f"{job.out} already holds a run: add --resume to continue it, or give another --out"
         )
     if len(job.shards) == 0:
         raise DatasetError(f"no clips in the {len(job.shards.paths)} shards: see what `mas-labels make` said")
@@ -143,7 +146,7 @@ class _ChosenOrder(Sampler[list[int]]):
 
 
 class _Step:
-    """One step of gradient descent on a batch."""
+    """Takes steps of gradient descent, each on one batch."""
 
     def __init__(
         self, job: FinetuneJob, state: FinetuneState, labelled: LabelledClips, say: Callable[[str], None]
@@ -160,7 +163,7 @@ class _Step:
             state.model.compile()
 
     def take(self, batch: ClipBatch, epoch: int) -> tuple[float, int]:
-        """Take the step; return the mean loss and how many clips were told right before it.
+        """Take a step; return the mean loss and the number of correctly classified clips before it.
 
         Raises
         ------
@@ -179,7 +182,7 @@ class _Step:
         return loss.item(), int((scores.argmax(dim=1) == classes).sum())
 
     def _differentiate(self, batch: ClipBatch, classes: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        """Return the loss, whose scaled gradients are in the model afterwards, and the scores (B, C)."""
+        """Compute the loss, the scores (B, C), and, in the model, the scaled gradients."""
         job, recipe, model = self.job, self.job.recipe, self.state.model
         crops = draw_crops(recipe.seed, epoch, batch.clip_indices).to(job.device)
         clips = take_views(batch.frames, crops, recipe.pixel_mean)
@@ -192,7 +195,7 @@ class _Step:
 
 
 def _require_finite(loss: float, model: nn.Module, epoch: int, may_skip: bool) -> None:
-    """Stop at a loss or gradients that are not finite; fp16's scaler may skip a step for the latter."""
+    """Raise an error if the loss or a gradient is not finite; the fp16 scaler may skip such gradients."""
     norm = get_total_norm([weight.grad for weight in model.parameters() if weight.grad is not None]).item()
     if not math.isfinite(loss):
         raise TrainingError(f"epoch {epoch + 1}: the loss is {loss}: give a lower --lr")
@@ -207,7 +210,8 @@ def train_epoch(
 
     Returns
     -------
-    Its row of `metrics.csv`, or None if it was asked to stop amid it.
+    dict or None
+        The epoch's row of `metrics.csv`; None if a signal stopped it.
 
     Raises
     ------
@@ -219,13 +223,13 @@ def train_epoch(
     for group in step.state.optimizer.param_groups:
         group["lr"] = recipe.epoch_learning_rate(epoch) * group["lr_scale"]
     step.state.model.train()
-    total_loss, right, count = 0.0, 0, 0
+    total_loss, n_correct, n_clips = 0.0, 0, 0
     for batch in batches:
-        loss, told = step.take(batch, epoch)
+        loss, correct = step.take(batch, epoch)
         total_loss += loss * len(batch.frames)
-        right += told
-        count += len(batch.frames)
+        n_correct += correct
+        n_clips += len(batch.frames)
         if take_request() == Request.STOP:
             return None
-    values = (epoch + 1, recipe.epoch_learning_rate(epoch), total_loss / count, right / count)
+    values = (epoch + 1, recipe.epoch_learning_rate(epoch), total_loss / n_clips, n_correct / n_clips)
     return dict(zip(FINETUNE_COLUMNS, (*values, time.perf_counter() - began), strict=True))

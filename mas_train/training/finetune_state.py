@@ -1,4 +1,4 @@
-"""What a fine-tuning run is made from, what it changes, and the files it leaves."""
+"""Inputs, state and files of a fine-tuning run."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def load_classifier(weights: Weights) -> Classifier:
     Raises
     ------
     CheckpointError
-        If the checkpoint is not one of `mas-finetune`, or does not fit itself.
+        If the checkpoint is not one of `mas-finetune`, or is inconsistent.
     """
     content = weights.content
     if content.get("format") != FINETUNED:
         raise CheckpointError(
-            f"{weights.source} knows no classes: fine-tune it first (mas-finetune --init {weights.source})"
+            f"{weights.source} has no classes: fine-tune it first (mas-finetune --init {weights.source})"
         )
     try:
         recipe = known_recipe(content["recipe"])
@@ -51,7 +51,7 @@ def load_classifier(weights: Weights) -> Classifier:
         model.head.load_state_dict(part_of(content["model"], "head"))
     except (KeyError, RuntimeError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{weights.source} does not fit itself ({reason}): it is damaged") from error
+        raise CheckpointError(f"{weights.source} is inconsistent ({reason}): it is damaged") from error
     return model.eval()
 
 
@@ -61,19 +61,19 @@ FINETUNE_COLUMNS: Final = ("epoch", "learning_rate", "loss", "clip_accuracy", "s
 
 @dataclass
 class FinetuneState:
-    """What training changes."""
+    """Everything that training changes."""
 
     model: Classifier
     optimizer: torch.optim.SGD
     epoch: int = 0
-    """Epochs done."""
+    """Number of epochs done."""
     scaler: torch.amp.GradScaler = field(default_factory=partial(torch.amp.GradScaler, "cpu", enabled=False))
-    """Of fp16's gradients; without effect for other precisions."""
+    """Loss scaler for fp16; disabled for other precisions."""
 
 
 @dataclass(frozen=True)
 class FinetuneJob:
-    """What to train on, how, and where to leave it."""
+    """Inputs of a fine-tuning run, and its folder."""
 
     recipe: Recipe
     options: FinetuneOptions
@@ -82,20 +82,20 @@ class FinetuneJob:
     device: torch.device
     workers: int
     pretraining: dict[str, Any] = field(default_factory=dict)
-    """Recipe of the self-supervised pre-training before; empty if there was none."""
+    """Recipe of the self-supervised pre-training; empty if there was none."""
     memory_format: str | None = None
     compile: bool = False
     fused: bool = False
-    """How steps are computed: see `mas_train.training.options.TrainingOptions`."""
+    """Computation of the steps: see `mas_train.training.options.TrainingOptions`."""
 
     @cached_property
     def video_names(self) -> VideoNames:
-        """The videos of the shards: the model keeps them, so that a test can tell whether it knows them."""
+        """The names of the training videos, which the model stores so that a test can find leakage."""
         return VideoNames.of(self.shards.videos)
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What the fine-tuned model is made from; resuming compares it."""
+        """Everything that the fine-tuned model is made from; it must be equal on resuming."""
         return {
             "recipe": asdict(self.recipe),
             **asdict(self.options),
@@ -106,7 +106,7 @@ class FinetuneJob:
 
 
 def make_finetune_state(weights: Weights, job: FinetuneJob) -> FinetuneState:
-    """Put fresh layers, drawn by the recipe's seed, on a backbone, and bring all to the job's device."""
+    """Add a head, initialised from the recipe's seed, to a backbone; move both to the job's device."""
     torch.manual_seed(job.recipe.seed)
     model = Classifier(weights.backbone, len(job.shards.classes), job.recipe, job.options.frozen)
     model.to(job.device)
@@ -115,7 +115,7 @@ def make_finetune_state(weights: Weights, job: FinetuneJob) -> FinetuneState:
 
 
 def save_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
-    """Write `finetuned.pt`, whole or not at all.
+    """Write `finetuned.pt` atomically.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def save_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
 
 
 def restore_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
-    """Put the content of `finetuned.pt` into `state`.
+    """Load `finetuned.pt` into `state`.
 
     Raises
     ------
@@ -149,9 +149,9 @@ def restore_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> No
         If it is damaged, or was made with other options or shards.
     """
     content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSION})
-    ours = job.origin
-    # as JSON, where a tuple is the list that it was saved as
-    differing = [name for name in ours if json.dumps(content.get(name)) != json.dumps(ours[name])]
+    expected = job.origin
+    # compared as JSON, since tuples were saved as lists
+    differing = [name for name in expected if json.dumps(content.get(name)) != json.dumps(expected[name])]
     if differing:
         raise CheckpointError(
             f"{path} was made with other options or shards ({', '.join(differing)}): resume with the same "
@@ -164,7 +164,7 @@ def restore_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> No
 
 
 def log_epoch(path: Path, row: dict[str, float]) -> None:
-    """Add a row; a row of the same epoch, of a run that was resumed, is replaced.
+    """Add the row of an epoch; rows of that epoch and later ones, left by a stopped run, are removed.
 
     Raises
     ------
@@ -179,6 +179,4 @@ def log_epoch(path: Path, row: dict[str, float]) -> None:
         writer.writerows([*(old for old in rows if int(float(old["epoch"])) < row["epoch"]), row])
         write_text(path, text.getvalue())
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {path} ({reason_of(error)}): mend that, then use --resume"
-        ) from error
+        raise ConfigError(f"cannot write {path} ({reason_of(error)}): fix that, then use --resume") from error

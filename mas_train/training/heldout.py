@@ -1,9 +1,9 @@
-"""What is learnt, seen on held-out clips: loss and R^2 of each label, beside those of the mean label.
+"""Measurement of a network on held-out clips: loss and R^2 of each label, next to the mean label's.
 
 Notes
 -----
-Always the centre view and the same clips, without dropout and with batch norm's running statistics, so that
-figures of one run differ by the weights alone. Nothing here changes the weights or draws random numbers.
+Always the centre view of the same clips, in evaluation mode, so that the scores of a run differ by its
+weights alone. Nothing here changes the weights or draws random numbers.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from mas_train.model.loss import constant_losses
 from mas_train.model.targets import BranchCode, TargetCode, count_label_values
 from mas_train.recipe import Recipe
 from mas_train.runtime.csv_table import CsvTable
-from mas_train.training.metrics import Events
+from mas_train.training.metrics import TensorBoardEvents
 from mas_train.weights.checkpoint import TrainingState, checkpoint_path, mark_best
 
 
 class LabelScore(NamedTuple):
-    """How well one label, or a kind of labels, is predicted; see `mas_labels.schema.HELDOUT_COLUMNS`."""
+    """Scores of one label, or of a kind of labels; see `mas_labels.schema.HELDOUT_COLUMNS`."""
 
     label: str
     loss: float
@@ -42,18 +42,18 @@ class LabelScore(NamedTuple):
 
 
 class HeldOutMonitor:
-    """Measures a network on held-out clips every so many steps, and keeps the table.
+    """Measures a network on held-out clips at regular steps, and writes the scores into a table.
 
     Parameters
     ----------
     clips
-        What to measure on.
+        Held-out clips.
     recipe
         Its batch size, pixel mean and weights of the losses.
     code
-        Which labels are trained, and as what; on the CPU.
+        The trained labels and their coding; on the CPU.
     training_counts : Tensor, shape (17, 27), int64
-        Counted labels of the training clips.
+        Label counts of the training clips.
     every_steps
         Steps between two measurements.
     """
@@ -73,10 +73,10 @@ class HeldOutMonitor:
         self.every_steps = every_steps
         self.best_loss = math.inf
         self._table: CsvTable | None = None
-        self._events: Events | None = None
+        self._events: TensorBoardEvents | None = None
 
-    def begin(self, run: Path, start_step: int, events: Events | None = None) -> None:
-        """Begin the run's table, or go on with it after `start_step` steps, and with the best checkpoint."""
+    def begin(self, run: Path, start_step: int, events: TensorBoardEvents | None = None) -> None:
+        """Start the run's table, or resume it after `start_step` steps; relink the best checkpoint."""
         self._table, self._events = CsvTable(run / HELDOUT_FILE, HELDOUT_COLUMNS), events
         self._table.cut_back(start_step)
         totals = [
@@ -85,25 +85,27 @@ class HeldOutMonitor:
             if row["label"] == TOTAL_LABEL
         ]
         self.best_loss, best_step = min(totals, default=(math.inf, 0))
-        if totals and checkpoint_path(run, best_step).exists():  # a kill may have come before the link
+        if (
+            totals and checkpoint_path(run, best_step).exists()
+        ):  # the run may have been killed before it made the link
             mark_best(run, best_step)
 
     def is_due(self, step: int, end_step: int) -> bool:
-        """Whether to measure after `step` steps of `end_step`: the last is always measured."""
+        """Return whether to measure after `step` of `end_step` steps; the last step is always measured."""
         return step % self.every_steps == 0 or step == end_step
 
     def measure(self, state: TrainingState, device: torch.device) -> tuple[list[LabelScore], bool]:
-        """Measure, and write the rows.
+        """Measure the network, and write the scores.
 
         Returns
         -------
         scores : list of LabelScore
-            Of each label, of each kind, and the total.
+            One per label, one per kind of labels, and the total.
         is_best : bool
             Whether the total loss is the lowest of the run.
         """
         measured = measure_labels(state, self.clips, self.recipe, device)
-        scores = _scores(state.code, measured, self._constants, self.recipe)
+        scores = _combine_scores(state.code, measured, self._constants, self.recipe)
         if self._table is not None:
             clips = str(len(self.clips))
             rows = [[str(state.step), s.label, *(f"{v:.6g}" for v in s[1:]), clips] for s in scores]
@@ -118,19 +120,19 @@ class HeldOutMonitor:
 
 
 def read_heldout(run: Path) -> list[dict[str, float | str]]:
-    """Read a run's ``heldout.csv``, a dictionary a row.
+    """Read a run's ``heldout.csv``, one dictionary per row.
 
     Raises
     ------
     TrainingError
-        If there is none, or it is not one of ours.
+        If it is missing, or has other columns.
     """
     rows = CsvTable(run / HELDOUT_FILE, HELDOUT_COLUMNS).read()
     return [{name: text if name == "label" else float(text) for name, text in row.items()} for row in rows]
 
 
-def choose_heldout_clips(sources: Sequence[ShardSet], most: int) -> list[Clip]:
-    """Take clips to measure on, spread evenly if there are more than `most`.
+def choose_heldout_clips(sources: Sequence[ShardSet], max_clips: int) -> list[Clip]:
+    """Choose clips to measure on, spread evenly if there are more than `max_clips`.
 
     Raises
     ------
@@ -140,16 +142,16 @@ def choose_heldout_clips(sources: Sequence[ShardSet], most: int) -> list[Clip]:
     clips = [clip for shards in sources for clip in shards]
     if not clips:
         raise DatasetError("no clips are held out: give a larger --holdout, or --val-shards with clips")
-    return [clips[index] for index in spread_evenly(len(clips), most)]
+    return [clips[index] for index in spread_evenly(len(clips), max_clips)]
 
 
 def require_comparable(held_out: ShardSet, training: ShardSet) -> None:
-    """Refuse shards to measure on that mean something else than the training shards, or are among them.
+    """Raise an error if held-out shards have other labels than the training shards, or overlap with them.
 
     Raises
     ------
     ConfigError
-        If they are.
+        If they have no labels, another convention or flow, or are training shards.
     """
     if not held_out.has_labels:
         raise ConfigError(
@@ -170,23 +172,23 @@ def require_comparable(held_out: ShardSet, training: ShardSet) -> None:
 def measure_labels(
     state: TrainingState, clips: Sequence[Clip], recipe: Recipe, device: torch.device
 ) -> list[Tensor]:
-    """Loss and accuracy of each label on the centre views of some clips.
+    """Compute loss and accuracy of each label on the centre views of some clips.
 
     Parameters
     ----------
     state
-        The network and the code of its targets; left in training mode if it was.
+        The network and the coding of its targets; its training mode is restored.
     clips
-        What to measure on.
+        Clips to measure on.
     recipe
         Its batch size and pixel mean.
     device
-        Where the network is.
+        Of the network.
 
     Returns
     -------
     list of two Tensors, shape (n, 2), float64
-        Of the motion branch and of the appearance branch; loss, accuracy.
+        Loss and accuracy of each label of the motion and of the appearance branch.
     """
     sums = [torch.zeros(len(branch.names), 2, dtype=torch.float64) for branch in state.code.branches]
     was_training = state.model.training
@@ -205,41 +207,42 @@ def measure_labels(
 def _batches(
     clips: Sequence[Clip], batch_size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Frames (B, 16, 128, 171, 3), labels (B, 27) and views (B, 3) of the centre views."""
+    """Yield frames (B, 16, 128, 171, 3), labels (B, 27) and views (B, 3) of the centre views of clips."""
     for start in range(0, len(clips), batch_size):
-        some = clips[start : start + batch_size]
+        batch = clips[start : start + batch_size]
         arrays: list[NDArray[np.generic]] = [
-            np.stack([clip.frames for clip in some]),
-            np.stack([clip.view_labels[0] for clip in some]),
-            np.stack([clip.views[0] for clip in some]).astype(np.int64),
+            np.stack([clip.frames for clip in batch]),
+            np.stack([clip.view_labels[0] for clip in batch]),
+            np.stack([clip.views[0] for clip in batch]).astype(np.int64),
         ]
         frames, labels, views = (torch.from_numpy(array).to(device) for array in arrays)
         yield frames, labels, views
 
 
 def _constant_scores(branch: BranchCode, counts: Tensor, training_counts: Tensor) -> Tensor:
-    """What constants reach on labels so counted: (n, 3), float64.
+    """Score constant predictions on held-out labels with these counts, (n, 3), float64.
 
-    Loss of the training clips' best constant, loss of these clips' own, accuracy of the training clips' mode.
+    Columns: loss of the best constant of the training clips, loss of the best constant of the held-out clips,
+    accuracy of the most frequent label of the training clips.
     """
     of_training = constant_losses(branch, branch.best_constant(training_counts), counts)
-    of_these = constant_losses(branch, branch.best_constant(counts), counts)
+    of_heldout = constant_losses(branch, branch.best_constant(counts), counts)
     mode = training_counts[:, branch.columns].argmax(dim=0)  # (n,)
     mode_accuracy = counts[mode, branch.columns] / counts.sum(dim=0)[branch.columns]
-    return torch.stack([of_training, of_these, mode_accuracy.double()], dim=1)
+    return torch.stack([of_training, of_heldout, mode_accuracy.double()], dim=1)
 
 
-def _scores(
+def _combine_scores(
     code: TargetCode, measured: Sequence[Tensor], constants: Sequence[Tensor], recipe: Recipe
 ) -> list[LabelScore]:
-    """Put what was measured beside what constants reach: labels, then kinds, then the total."""
+    """Combine measurements and constant scores: one score per label, then per kind, then the total."""
     weights = dict(zip(LABEL_KINDS, (recipe.motion_weight, recipe.appearance_weight), strict=True))
     scores: list[LabelScore] = []
     kinds: list[LabelScore] = []
     branches = zip(weights, code.branches, measured, constants, strict=True)
     for kind, branch, of_labels, of_constants in branches:
-        (loss, accuracy), (of_training, of_these, mode_accuracy) = of_labels.T, of_constants.T
-        r2 = torch.where(of_these > 0, 1 - loss / of_these, math.nan)  # not defined if a label never changes
+        (loss, accuracy), (of_training, of_heldout, mode_accuracy) = of_labels.T, of_constants.T
+        r2 = torch.where(of_heldout > 0, 1 - loss / of_heldout, math.nan)  # undefined if a label is constant
         table = torch.stack([loss, of_training, r2, accuracy, mode_accuracy], dim=1).tolist()
         of_branch = [LabelScore(name, *row) for name, row in zip(branch.names, table, strict=True)]
         if of_branch:
@@ -253,15 +256,15 @@ def _scores(
 
 
 def _mean_score(label: str, scores: Sequence[LabelScore]) -> LabelScore:
-    """Mean of each column, over the labels where it is a number."""
+    """Average each column over the labels where it is defined."""
     columns = torch.tensor([score[1:] for score in scores], dtype=torch.float64)
     return LabelScore(label, *columns.nanmean(dim=0).tolist())
 
 
-def summary(scores: Sequence[LabelScore]) -> str:
-    """Say the scores of the total and of each kind of labels in one line."""
+def describe_scores(scores: Sequence[LabelScore]) -> str:
+    """Describe the scores of the total and of each kind of labels in one line."""
     kinds = [score for score in scores if score.label not in LABEL_NAMES]
-    words = [
+    texts = [
         f"{s.label} {s.loss:.3f} (mean label {s.mean_label_loss:.3f}), R^2 {s.r2:.3f}" for s in kinds[::-1]
     ]
-    return f"held-out clips: {'; '.join(words)}"
+    return f"held-out clips: {'; '.join(texts)}"

@@ -20,7 +20,7 @@ EVENTS_FOLDER: Final = "tensorboard"
 
 
 class StepRecord(NamedTuple):
-    """One step, measured."""
+    """Measurements of one step."""
 
     step: int
     epoch: int
@@ -34,20 +34,20 @@ class StepRecord(NamedTuple):
 
 
 class MetricsLog:
-    """Gathers steps into rows of `metrics.csv` and shows the newest step in a bar.
+    """Collects steps into rows of `metrics.csv` and shows the latest step in a progress bar.
 
     Parameters
     ----------
     run
-        The run's folder. Rows after `start_step`, left by a run that was killed, are removed.
+        The run's folder. Rows after `start_step`, which a killed run left, are removed.
     baseline
-        Losses of predicting the mean label, written beside the run's own.
+        Losses of always predicting the mean label, written next to the run's own.
     start_step, end_step
-        Steps done before, and in the end.
+        Steps done before, and at the end of the run.
     log_steps
-        Steps a row.
+        Steps per row.
     events
-        Where rows go as well.
+        TensorBoard events that get the rows as well.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class MetricsLog:
         start_step: int,
         end_step: int,
         log_steps: int,
-        events: Events | None = None,
+        events: TensorBoardEvents | None = None,
     ) -> None:
         self._table = CsvTable(run / METRICS_FILE, METRICS_COLUMNS)
         self._events = events
@@ -75,7 +75,7 @@ class MetricsLog:
         )
 
     def add(self, record: StepRecord) -> None:
-        """Take in a step; write a row if one is full."""
+        """Add a step; write a row after every `log_steps` steps."""
         self._pending.append(record)
         self._bar.set_postfix_str(
             f"loss {record.losses[-1]:.2f} (mean label {self._baseline[-1]:.2f}), "
@@ -88,10 +88,10 @@ class MetricsLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write the steps since the last row, if any, as a row."""
+        """Write the steps since the last row, if any, as one row."""
         if not self._pending:
             return
-        values = self._values()
+        values = self._mean_row()
         step, epoch = int(values["step"]), int(values["epoch"])
         self._table.append(
             [[str(step), str(epoch), *(f"{values[name]:.6g}" for name in METRICS_COLUMNS[2:])]]
@@ -100,8 +100,8 @@ class MetricsLog:
             self._events.add(step, {f"train/{name}": values[name] for name in METRICS_COLUMNS[1:]})
         self._pending.clear()
 
-    def _values(self) -> dict[str, float]:
-        """A row, by column: what is pending, averaged."""
+    def _mean_row(self) -> dict[str, float]:
+        """Average the pending steps into a row, by column."""
         steps, last = self._pending, self._pending[-1]
         seconds = sum(step.seconds for step in steps)
         values = (
@@ -117,7 +117,7 @@ class MetricsLog:
         return dict(zip(METRICS_COLUMNS, values, strict=True))
 
     def note(self, text: str) -> None:
-        """Show a line above the bar."""
+        """Print a line above the progress bar."""
         self._bar.write(text, file=sys.stderr)
 
     def __enter__(self) -> MetricsLog:
@@ -126,18 +126,18 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish the bar, and write what is pending."""
+        """Close the progress bar, and write the pending steps."""
         self._bar.close()
         self.flush()
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:
-    """Read a run's `metrics.csv`, a dictionary a row.
+    """Read a run's `metrics.csv`, one dictionary per row.
 
     Raises
     ------
     TrainingError
-        If there is none, or it is not one of ours.
+        If it is missing, or has other columns.
     """
     table = CsvTable(run / METRICS_FILE, METRICS_COLUMNS)
     try:
@@ -146,15 +146,15 @@ def read_metrics(run: Path) -> list[dict[str, float]]:
         raise TrainingError(f"{table.path} is not the metrics of a run: {error}") from error
 
 
-class Events:
-    """Writes scalars into a run's folder ``tensorboard``.
+class TensorBoardEvents:
+    """Writes scalars for TensorBoard into a run's folder ``tensorboard``.
 
     Parameters
     ----------
     run
         The run's folder.
     start_step
-        Steps done: TensorBoard hides what a run that was killed wrote after them.
+        Steps done: TensorBoard hides the events that a killed run wrote after them.
 
     Raises
     ------
@@ -180,12 +180,12 @@ class Events:
 
 
 def require_tensorboard() -> None:
-    """Say what to install where TensorBoard is missing.
+    """Raise an error with the remedy if TensorBoard is not installed.
 
     Raises
     ------
     MissingDependencyError
-        If it is.
+        If it is not.
     """
     try:
         import tensorboard  # noqa: F401

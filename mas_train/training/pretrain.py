@@ -1,4 +1,4 @@
-"""One pre-training run, from shards to checkpoints: checks first, then work."""
+"""A pre-training run, from shards to checkpoints: everything is checked before the work starts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from mas_train.runtime.signals import SignalRequests
 from mas_train.training.curves import draw_curves
 from mas_train.training.engine import PretrainJob, make_optimizer, train
 from mas_train.training.heldout import HeldOutMonitor, choose_heldout_clips, require_comparable
-from mas_train.training.metrics import Events, MetricsLog, require_tensorboard
+from mas_train.training.metrics import MetricsLog, TensorBoardEvents, require_tensorboard
 from mas_train.training.options import TrainingOptions
 from mas_train.training.run_folder import begin_run, find_checkpoint, note_environment
 from mas_train.weights.checkpoint import CHECKPOINT_FOLDER, TrainingState, restore_training
@@ -43,7 +43,7 @@ from mas_train.weights.checkpoint import CHECKPOINT_FOLDER, TrainingState, resto
 def make_training_state(
     recipe: Recipe, device: torch.device, code: TargetCode, fused: bool = False
 ) -> TrainingState:
-    """Seed torch, and build the first weights and their optimiser."""
+    """Seed torch, and build the model with random weights and its optimiser."""
     torch.manual_seed(recipe.seed)
     model = make_model(recipe, code).to(device)
     optimizer = make_optimizer(model, recipe, fused)
@@ -52,43 +52,43 @@ def make_training_state(
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended."""
+    """The end of a run: steps done, steps planned, and the signal that stopped it."""
 
     steps: int
     end_step: int
     signal_number: int | None
-    """The signal that stopped it early, if one did."""
+    """The signal that stopped the run early, if there was one."""
 
 
 def pretrain(recipe: Recipe, options: TrainingOptions, say: Callable[[str], None] = print) -> RunResult:
-    """Pre-train a network on shards, or go on with a run that was stopped.
+    """Pre-train a network on shards, or resume a run.
 
     Parameters
     ----------
     recipe
-        What decides the weights.
+        Everything that decides the weights.
     options
-        How the run is carried out.
+        Everything else about the run.
     say
-        Is given lines for the user; of several processes, the first speaks.
+        Called with lines for the user; with several processes, in the first one only.
 
     Raises
     ------
     ConfigError
         If an option is wrong, or `options.out` already holds a run and `options.resume` is not set.
     DatasetError, ShardError
-        If the shards are not there, hold no labels, or are damaged.
+        If there are no shards, or they have no labels or are damaged.
     CheckpointError
         If the run cannot be resumed with this recipe and these shards.
     TrainingError
-        If training cannot go on.
+        If training cannot continue.
     """
     with join_group() as group:
         say = say if group.is_first else _say_nothing
         with group.share_errors():
             run = prepare(recipe, options, group)
         say(run.description)
-        _begin(run, group, say)
+        _begin_or_resume(run, group, say)
         network, memory_format = _speed_up(run, group, say)
         training = run.dataset.shards
         order = RunOrder(training.lengths, recipe, run.state.step, options.max_steps, group.rank, group.size)
@@ -98,14 +98,14 @@ def pretrain(recipe: Recipe, options: TrainingOptions, say: Callable[[str], None
         )
         result = _train(job, run, options)
         if group.is_first and options.curves:
-            _draw(options.out, say)
+            _draw_run_curves(options.out, say)
         say(f"{result.steps} of {result.end_step} steps done; run in {options.out}")
     return result
 
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """All that a run needs, opened and checked; nothing is written yet."""
+    """A run before its first write: shards opened, model built, options checked."""
 
     recipe: Recipe
     options: TrainingOptions
@@ -119,7 +119,7 @@ class PreparedRun:
 
 
 def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedRun:
-    """Open and check everything before any work; raises as `pretrain` does."""
+    """Open and check everything before the work starts; raises the errors of `pretrain`."""
     device = local_device(choose_device(options.device))
     require_precision(recipe.precision, device)
     if device.type == "cpu":
@@ -134,11 +134,9 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
     training, held_out = split_data(recipe, options)
     sources = shuffled_clips(len(training), recipe.seed).tolist() if recipe.shuffle_labels else None
     dataset = ClipDataset(training, sources)
-    order = RunOrder(training.lengths, recipe, ranks=group.size)  # refuses before any work
+    order = RunOrder(training.lengths, recipe, ranks=group.size)  # checks the batch size before the work
     code = TargetCode(recipe)
-    state = make_training_state(
-        recipe, device, code, options.fused
-    )  # so does this, where a backbone is not to be had
+    state = make_training_state(recipe, device, code, options.fused)  # checks the backbone
     counts = count_label_values(label_blocks(training))
     code.standardise(counts)
     baseline = mean_label_losses(code, counts, recipe.motion_weight, recipe.appearance_weight)
@@ -146,7 +144,7 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
     heldout = HeldOutMonitor(clips, recipe, code, counts, options.val_steps) if clips else None
     code.to(device)
     if group.rank:
-        torch.manual_seed(recipe.seed + group.rank)  # dropout of its own
+        torch.manual_seed(recipe.seed + group.rank)  # own dropout in each process
     if checkpoint is not None:
         restore_training(checkpoint, state, recipe, training.content_hashes, device, group.rank)
     lines = incomplete_warnings([training, *held_out])
@@ -154,8 +152,8 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
     return PreparedRun(recipe, options, device, checkpoint, dataset, state, baseline, heldout, description)
 
 
-def _begin(run: PreparedRun, group: Group, say: Callable[[str], None]) -> None:
-    """Write the run's folder, or note that it is gone on with."""
+def _begin_or_resume(run: PreparedRun, group: Group, say: Callable[[str], None]) -> None:
+    """Write a new run's folder, or note the environment in which a run resumes."""
     generators = group.gather(generator_states(run.device))
     out, clips = run.options.out, run.heldout.clips if run.heldout else []
     with group.share_errors():
@@ -173,7 +171,7 @@ def _begin(run: PreparedRun, group: Group, say: Callable[[str], None]) -> None:
 
 
 def _speed_up(run: PreparedRun, group: Group, say: Callable[[str], None]) -> tuple[nn.Module, str]:
-    """Choose a memory format, the same in all processes, and make the network that is trained."""
+    """Choose a memory format, the same in all processes; return the network to train, and the format."""
     clips = -(-run.recipe.batch_size // (group.size * run.options.accumulate))
     chosen, measured = group.gather(
         choose_memory_format(
@@ -183,7 +181,7 @@ def _speed_up(run: PreparedRun, group: Group, say: Callable[[str], None]) -> tup
     if measured:
         say(measured)
     if group.size > 1:
-        say(f"{group.size} processes, {run.recipe.batch_size} clips a step in all")
+        say(f"{group.size} processes, {run.recipe.batch_size} clips per step in all")
     set_memory_format(run.state.model, chosen, run.state.optimizer)
     network = group.wrap(run.state.model)
     if run.options.compile:
@@ -192,16 +190,16 @@ def _speed_up(run: PreparedRun, group: Group, say: Callable[[str], None]) -> tup
 
 
 def _say_nothing(line: str) -> None:
-    """In place of `say` where another process speaks."""
+    """Replace `say` in all processes but the first."""
 
 
 def split_data(recipe: Recipe, options: TrainingOptions) -> tuple[ShardSet, list[ShardSet]]:
-    """Open the shards: what to train on, and what to measure on, which may be nothing.
+    """Open the training shards, and the held-out ones, of which there may be none.
 
     Raises
     ------
     ConfigError, DatasetError, ShardError
-        If they are not there, do not go together, or leave nothing to train on.
+        If shards are missing or incompatible, or none are left to train on.
     """
     training = open_training_shards(options.shards, options.incomplete)
     held_out: list[ShardSet] = []
@@ -215,13 +213,13 @@ def split_data(recipe: Recipe, options: TrainingOptions) -> tuple[ShardSet, list
 
 
 def _train(job: PretrainJob, run: PreparedRun, options: TrainingOptions) -> RunResult:
-    """Train with the tables open and the signals caught; one process writes."""
+    """Train with the log open and signals recorded; one process writes."""
     state, start = run.state, run.state.step
     try:
         with SignalRequests(job.group.is_first) as signals, contextlib.ExitStack() as stack:
             log = None
             if job.group.is_first:
-                events = Events(job.run, start) if options.tensorboard else None
+                events = TensorBoardEvents(job.run, start) if options.tensorboard else None
                 if events is not None:
                     stack.callback(events.close)
                 if job.heldout is not None:
@@ -232,15 +230,15 @@ def _train(job: PretrainJob, run: PreparedRun, options: TrainingOptions) -> RunR
             train(job, state, log, signals.take)
     except OSError as error:
         raise TrainingError(
-            f"the run in {job.run} stopped after step {state.step}: {reason_of(error)}; mend that, then use "
+            f"the run in {job.run} stopped after step {state.step}: {reason_of(error)}; fix that, then use "
             "--resume"
         ) from error
     stopped_early = state.step < job.order.end_step
     return RunResult(state.step, job.order.end_step, signals.signal_number if stopped_early else None)
 
 
-def _draw(run: Path, say: Callable[[str], None]) -> None:
-    """Draw the learning curves, or say in a line why not."""
+def _draw_run_curves(run: Path, say: Callable[[str], None]) -> None:
+    """Draw the learning curves, or report in one line why they cannot be drawn."""
     try:
         draw_curves(run)
     except (MissingDependencyError, ConfigError) as error:
@@ -250,11 +248,11 @@ def _draw(run: Path, say: Callable[[str], None]) -> None:
 def _describe(
     state: TrainingState, shards: ShardSet, order: RunOrder, device: torch.device, baseline: Losses
 ) -> str:
-    """Say in two lines what is trained on what."""
+    """Describe the model, the data and the baseline in two lines."""
     weights = sum(weight.numel() for weight in state.model.parameters())
     motion, appearance, total = (loss.item() for loss in baseline)
     return (
         f"{weights / 1e6:.1f} million weights, {len(shards)} clips in {len(shards.paths)} shards, "
-        f"{len(shards.views)} views a clip, {order.steps_per_epoch} steps an epoch, on {device}\n"
+        f"{len(shards.views)} views per clip, {order.steps_per_epoch} steps per epoch, on {device}\n"
         f"predicting the mean label: loss {total:.3f} (motion {motion:.3f}, appearance {appearance:.3f})"
     )

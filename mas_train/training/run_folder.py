@@ -1,4 +1,4 @@
-"""A run's folder: what it was made from, so that it can be told apart, read, and gone on with."""
+"""A run's folder: its configuration and provenance, for reading and for resuming."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUN_CONFIG_FILE: Final = "config.yaml"
 
 
 def find_checkpoint(run: Path, resume: bool) -> Path | None:
-    """Return the newest checkpoint to resume from, None for a new run; never mix the two up.
+    """Return the newest checkpoint for resuming, or None for a new run.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def find_checkpoint(run: Path, resume: bool) -> Path | None:
     if checkpoints and not resume:
         raise ConfigError(
             f"{run} already holds a run ({checkpoints[-1].name}): "
-            "add --resume to go on with it, or give another --out"
+            "add --resume to continue it, or give another --out"
         )
     if resume and not checkpoints:
         raise ConfigError(f"nothing to resume in {run}, it holds no checkpoint: leave --resume out")
@@ -51,13 +51,13 @@ def begin_run(
 ) -> None:
     """Write a run's configuration and its first checkpoint, of the untrained weights.
 
-    `shards` are what is trained on; `held_out_clips` is how many clips are measured on,
-    `generators` as in `save_checkpoint`.
+    `shards` are the training shards, `held_out_clips` is the number of held-out clips, and `generators` is as
+    in `save_checkpoint`.
 
     Raises
     ------
     ConfigError
-        If the folder cannot be written to: this shows before the work, not after.
+        If the folder cannot be written to.
     """
     columns = zip(shards.paths, shards.lengths, shards.content_hashes, strict=True)
     config = {
@@ -76,12 +76,12 @@ def begin_run(
 
 
 def note_environment(run: Path, step: int, device: torch.device, say: Callable[[str], None]) -> None:
-    """Add where a run goes on to its configuration; say so if that is not where it was before.
+    """Add the environment in which a run resumes to its configuration; report what has changed.
 
     Raises
     ------
     ConfigError
-        If the configuration is not ours.
+        If the file is not the configuration of a run.
     UnavailableError
         If it cannot be read now.
     """
@@ -93,7 +93,7 @@ def note_environment(run: Path, step: int, device: torch.device, say: Callable[[
         raise unavailable(path, error) from error
     except (ValueError, LookupError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(
-            f"{path} is not the configuration of a run ({error}): start anew in another --out"
+            f"{path} is not the configuration of a run ({error}): start a new run in another --out"
         ) from error
     now = _environment(device)
     changed = [f"{name} {before.get(name)} to {now[name]}" for name in now if before.get(name) != now[name]]
@@ -108,7 +108,7 @@ def _write_config(run: Path, config: dict[str, Any]) -> None:
 
 
 def _environment(device: torch.device) -> dict[str, Any]:
-    """What the last bits of the weights depend on, beside recipe and shards."""
+    """Return what the last bits of the weights depend on, besides recipe and shards."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),

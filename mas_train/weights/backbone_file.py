@@ -1,4 +1,4 @@
-"""A backbone out of a file: a checkpoint of ours, what `mas-export` wrote, or a public C3D."""
+"""Backbones in files: checkpoints, files of `mas-export`, and public C3D weights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ METADATA_KEY: Final = "mas_backbone"
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """What a backbone is and what it wants to see."""
+    """A backbone's architecture, the input it expects, and its source."""
 
     backbone: str
     """One of `mas_train.recipe.BACKBONE_BUILDERS`."""
@@ -38,11 +38,11 @@ class BackboneConfig:
     pixel_mean: tuple[float, float, float]
     """Subtracted from R, G and B of 0 to 255."""
     source: str
-    """File it was read from."""
+    """Name of the file it was read from."""
     step: int | None = None
-    """Steps of pre-training, where known."""
+    """Steps of pre-training, if known."""
     left_out: tuple[str, ...] = ()
-    """Weights of the source that belong to a task, not to the backbone."""
+    """Names of the source's weights that belong to a task, not to the backbone."""
     input_stride: int = 1
     """See `mas_train.recipe.Recipe`."""
 
@@ -54,15 +54,15 @@ def load_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
     ----------
     source
         A run's folder (its best checkpoint, or else its last), a checkpoint, a file of `mas-export`, or the
-        weights of a C3D in a layout of `mas_train.weights.public_layouts`. The last do not say what was
-        subtracted from their pixels, so `pixel_mean` is 0: set it to what their makers used.
+        weights of a C3D in a layout of `mas_train.weights.public_layouts`. The last do not state their pixel
+        mean, so `pixel_mean` is 0: set it to the value they were trained with.
 
     Raises
     ------
     CheckpointError
-        If there is none, it cannot be read, or its weights do not fit.
+        If there is no file, it cannot be read, or its weights do not fit the backbone.
     MissingDependencyError
-        If it needs safetensors or torchvision and that does not import.
+        If it needs safetensors or torchvision, which cannot be imported.
     """
     path = find_checkpoint_file(Path(source))
     if path.suffix == ".safetensors":
@@ -79,7 +79,7 @@ def load_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
 
 
 def find_checkpoint_file(source: Path) -> Path:
-    """Turn a run's folder into its best checkpoint, or its last; other paths stay.
+    """Return the best or else the last checkpoint of a run's folder; return other paths as they are.
 
     Raises
     ------
@@ -90,12 +90,12 @@ def find_checkpoint_file(source: Path) -> Path:
         return source
     for name in (BEST_CHECKPOINT, LAST_CHECKPOINT):
         if (source / CHECKPOINT_FOLDER / name).exists():
-            return (source / CHECKPOINT_FOLDER / name).resolve()  # the step is in the file's name
+            return (source / CHECKPOINT_FOLDER / name).resolve()  # a link; the name of the file has the step
     raise CheckpointError(f"{source} holds no checkpoint: name a run's folder, or a file of weights")
 
 
 def _read_torch(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
-    """Read a file of `torch.save`: ours, or somebody's."""
+    """Read a backbone from a file of `torch.save`: a checkpoint, or public weights."""
     content = read_tensors(path)
     if isinstance(content, dict) and content.get("format") == CHECKPOINT_FORMAT:
         content = load_checkpoint(path)
@@ -109,7 +109,7 @@ def _read_torch(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
 
 
 def _read_public(path: Path, content: Any) -> tuple[dict[str, Tensor], BackboneConfig]:
-    """Take the weights of a C3D out of a file from elsewhere."""
+    """Extract the weights of a C3D from the content of another program's file."""
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -120,15 +120,15 @@ def _read_public(path: Path, content: Any) -> tuple[dict[str, Tensor], BackboneC
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
-    """Read what `write_safetensors` wrote, or a public C3D in that format."""
+    """Read a backbone from a file of `write_safetensors`, or a public C3D in that format."""
     safetensors = import_safetensors()
-    read_bytes(path)  # that tells whether the machine can: the library does not say
+    read_bytes(path)  # raises for an unreadable file; the library's errors do not tell the two apart
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dictionary
     except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path} is no safetensors file that can be read ({error})") from error
+        raise CheckpointError(f"{path} is no readable safetensors file ({error})") from error
     if METADATA_KEY not in header:
         return _read_public(path, weights)
     fields = json.loads(header[METADATA_KEY])
@@ -139,7 +139,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
 
 
 def write_safetensors(path: Path, backbone: Backbone, config: BackboneConfig) -> None:
-    """Write weights (of a C3D in the plain public layout) with their configuration in the header."""
+    """Write a backbone, a C3D in the plain public layout, with its configuration in the header."""
     safetensors = import_safetensors()
     weights = dict(backbone.state_dict())
     if config.backbone in C3D_KINDS:
@@ -151,7 +151,7 @@ def write_safetensors(path: Path, backbone: Backbone, config: BackboneConfig) ->
 
 
 def import_safetensors() -> Any:
-    """Import safetensors, or say how to get it.
+    """Import safetensors.
 
     Raises
     ------

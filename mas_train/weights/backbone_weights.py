@@ -1,4 +1,4 @@
-"""A backbone with its weights: from a checkpoint, or from nothing."""
+"""A backbone with its weights: from a checkpoint, or randomly initialised."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ ALL_CHECKPOINT_FORMATS: Final = {**CHECKPOINT_FORMATS, FINETUNED: FINETUNED_VERS
 
 @dataclass(frozen=True)
 class Weights:
-    """A backbone with its weights.
+    """A backbone with its weights and their origin.
 
     Attributes
     ----------
     backbone
         On the CPU, in evaluation mode.
     recipe
-        Entries of the recipe it was trained with: of pre-training, or of fine-tuning.
+        Entries of the recipe of its pre-training or fine-tuning.
     source
-        `SCRATCH`, or the checkpoint's path as it was given.
+        `SCRATCH`, or the path of the checkpoint as given.
     content
-        All of the checkpoint; empty for a file that is not one.
+        Content of the checkpoint; empty if the file is not a checkpoint.
     """
 
     backbone: Backbone
@@ -49,16 +49,17 @@ class Weights:
 
     @property
     def pixel_mean(self) -> tuple[float, float, float]:
-        """What is subtracted from R, G and B."""
+        """Mean that is subtracted from R, G and B, on the scale of 0 to 255."""
         red, green, blue = self.recipe["pixel_mean"]
         return float(red), float(green), float(blue)
 
     @property
     def kind(self) -> str:
-        """``"scratch"``, ``"self-supervised"``, ``"supervised"``, or ``"fine-tuned"`` after the second.
+        """The kind of training behind the weights.
 
-        ``"other"`` for weights from elsewhere, those of `mas-export`, and what was fine-tuned from such:
-        nothing tells how they came about.
+        ``"scratch"``: none; ``"self-supervised"``: pre-training; ``"fine-tuned"``: pre-training, then
+        fine-tuning; ``"supervised"``: fine-tuning from random weights; ``"other"``: unknown, for weights from
+        other programs, those of `mas-export`, and what was fine-tuned from them.
         """
         if self.source == SCRATCH:
             return SCRATCH
@@ -72,14 +73,14 @@ class Weights:
 
     @property
     def pretraining(self) -> Mapping[str, Any]:
-        """Entries of the recipe of self-supervised pre-training; empty if there was none."""
+        """Entries of the recipe of self-supervised pre-training; empty without pre-training."""
         if self.content and self.content["format"] != FINETUNED:
             return self.recipe
         return self.content.get("pretraining", {})
 
 
 BACKBONE_ENTRIES: Final = ("backbone", "width", "pixel_mean", "initialisation", "input_stride")
-"""Entries of a recipe that belong to the backbone, whatever it is trained for."""
+"""Entries of a recipe that belong to the backbone rather than to a task."""
 
 
 def backbone_entries(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,20 +91,20 @@ def backbone_entries(recipe: Mapping[str, Any]) -> dict[str, Any]:
 def load_weights(
     source: str | Path, width: float = 1.0, seed: int = 0, backbone: str = "c3d", input_stride: int = 1
 ) -> Weights:
-    """Load a backbone.
+    """Load a backbone with its weights and their origin.
 
     Parameters
     ----------
     source
         `SCRATCH`, the folder of a run of `mas-finetune`, or whatever
-        `mas_train.weights.backbone_file.load_backbone` takes.
+        `mas_train.weights.backbone_file.load_backbone` accepts.
     width, seed, backbone, input_stride
         Of a backbone from scratch.
 
     Raises
     ------
     CheckpointError
-        If there is no checkpoint, or it is damaged, foreign, or of another version.
+        If there is no checkpoint, or it is corrupt or of another version.
     """
     if source == SCRATCH:
         torch.manual_seed(seed)
@@ -114,7 +115,7 @@ def load_weights(
     path = path / FINETUNED_FILE if (path / FINETUNED_FILE).is_file() else find_checkpoint_file(path)
     content = {} if path.suffix == ".safetensors" else read_tensors(path)
     if not isinstance(content, dict) or content.get("format") not in ALL_CHECKPOINT_FORMATS:
-        network, config = load_backbone(path)  # of a file from elsewhere its own words are all that is known
+        network, config = load_backbone(path)  # other files state no recipe
         names = ("backbone", "width", "pixel_mean", "input_stride")
         known = {name: getattr(config, name) for name in names}
         return Weights(network, {**asdict(make_recipe("ucf101")), **known}, str(source), {})
@@ -125,6 +126,7 @@ def load_weights(
 
 
 def _load_finetuned(path: Path, source: str) -> Weights:
+    """Load the backbone of a fine-tuned model."""
     content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSION})
     try:
         recipe = known_recipe(content["recipe"])
@@ -137,13 +139,13 @@ def _load_finetuned(path: Path, source: str) -> Weights:
 
 
 def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Return the weights of one part of a model, by their names in it."""
+    """Return the weights of one submodule, by their names within it."""
     prefix = f"{name}."
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def weights_digest(model: torch.nn.Module) -> str:
-    """Return the SHA-256 of a model's weights and buffers, names and shapes included."""
+    """Return the SHA-256 of a model's weights and buffers, with their names and shapes, in hexadecimal."""
     digest = hashlib.sha256()
     for name, value in model.state_dict().items():
         array = value.detach().cpu().contiguous().numpy()
@@ -153,7 +155,7 @@ def weights_digest(model: torch.nn.Module) -> str:
 
 
 def known_recipe(entries: Mapping[str, Any], **changes: Any) -> Recipe:
-    """Turn a stored recipe into one of this version, with changes.
+    """Make a recipe from stored entries, ignoring unknown ones, with changes.
 
     Raises
     ------

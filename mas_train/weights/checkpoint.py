@@ -1,7 +1,7 @@
-"""Checkpoints: all that a run needs to go on as if it had never stopped.
+"""Checkpoints: everything needed to resume a run bit for bit.
 
-A checkpoint holds tensors, numbers, texts, lists and dictionaries only, and is read with `weights_only`: a
-file from elsewhere cannot run code.
+A checkpoint holds tensors, numbers, texts, lists and dictionaries only, and is read with `weights_only`: an
+untrusted file cannot run code. It is written atomically and carries a digest of its content.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ CHECKPOINT_FORMATS: Final = {CHECKPOINT_FORMAT: CHECKPOINT_VERSION}
 CHECKPOINT_FOLDER: Final = "checkpoints"
 LAST_CHECKPOINT: Final = "last.pt"
 BEST_CHECKPOINT: Final = "best.pt"
-"""Links to the newest checkpoint, and to that of the lowest held-out loss."""
+"""Links to the newest checkpoint, and to the one with the lowest held-out loss."""
 KEPT_CHECKPOINTS: Final = 2
-"""Newest checkpoints kept in a run's folder; the best is kept besides."""
+"""Number of newest checkpoints kept in a run's folder, besides the best."""
 
 
 @dataclass
 class TrainingState:
-    """What training changes, step by step."""
+    """Everything that training changes: weights, optimiser, and the number of steps done."""
 
     model: PretextModel
     optimizer: torch.optim.SGD
     code: TargetCode
-    """What the model's outputs mean."""
+    """The coding of the model's outputs."""
     step: int = 0
-    """Steps done."""
+    """Number of steps done."""
     scaler: torch.amp.GradScaler = field(default_factory=partial(torch.amp.GradScaler, "cpu", enabled=False))
-    """Of fp16's gradients; without effect for other precisions."""
+    """Loss scaler for fp16; disabled for other precisions."""
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
-    """Where the checkpoint after `step` steps of a run lies."""
+    """Return the path of a run's checkpoint after `step` steps."""
     return run / CHECKPOINT_FOLDER / f"step-{step:08d}.pt"
 
 
@@ -82,16 +82,16 @@ def save_checkpoint(
     content_hashes: list[str],
     generators: list[dict[str, Tensor]],
 ) -> Path:
-    """Write a checkpoint so that it is there whole or not at all, then remove those too old to keep.
+    """Write a checkpoint atomically, then remove the oldest ones.
 
     Parameters
     ----------
     run
         The run's folder.
     state
-        What to save.
+        State to save.
     recipe, content_hashes
-        What the run was made from; resuming compares them.
+        Of the run and its training shards; they must be equal on resuming.
     generators
         `generator_states` of each process, by rank.
 
@@ -103,7 +103,7 @@ def save_checkpoint(
     Raises
     ------
     CheckpointError
-        If it cannot be written; those before it are untouched.
+        If it cannot be written; earlier checkpoints are unchanged.
     """
     content = {
         "format": CHECKPOINT_FORMAT,
@@ -123,13 +123,13 @@ def save_checkpoint(
         write_tensors(path, content)
         _link(path, LAST_CHECKPOINT)
     except (OSError, RuntimeError) as error:
-        raise _not_written(path, error) from error
+        raise _write_error(path, error) from error
     _remove_old(run)
     return path
 
 
 def _remove_old(run: Path) -> None:
-    """Keep the newest checkpoints and the best."""
+    """Remove all checkpoints but the newest and the best."""
     best = (run / CHECKPOINT_FOLDER / BEST_CHECKPOINT).resolve()
     for old in list_checkpoints(run)[:-KEPT_CHECKPOINTS]:
         if old.resolve() != best:
@@ -137,7 +137,7 @@ def _remove_old(run: Path) -> None:
 
 
 def mark_best(run: Path, step: int) -> None:
-    """Let ``best.pt`` stand for the checkpoint after `step` steps, which is there.
+    """Link ``best.pt`` to the existing checkpoint after `step` steps.
 
     Raises
     ------
@@ -148,17 +148,18 @@ def mark_best(run: Path, step: int) -> None:
     try:
         _link(path, BEST_CHECKPOINT)
     except OSError as error:
-        raise _not_written(path.with_name(BEST_CHECKPOINT), error) from error
+        raise _write_error(path.with_name(BEST_CHECKPOINT), error) from error
     _remove_old(run)
 
 
-def _not_written(path: Path, error: Exception) -> CheckpointError:
-    again = "use --resume" if any(path.parent.glob("step-*.pt")) else "start again"
-    return CheckpointError(f"cannot write {path} ({reason_of(error)}): make room, or see why; then {again}")
+def _write_error(path: Path, error: Exception) -> CheckpointError:
+    """Make the error for a checkpoint that cannot be written, with the remedy."""
+    restart = "use --resume" if any(path.parent.glob("step-*.pt")) else "start again"
+    return CheckpointError(f"cannot write {path} ({reason_of(error)}): make room, or see why; then {restart}")
 
 
 def _link(path: Path, name: str) -> None:
-    """Let `name` stand for a checkpoint, in one step: as a link, or as a copy where there are no links."""
+    """Link `name` to a checkpoint atomically; copy it where the file system has no links."""
     temporary = path.with_name(f".{name}.tmp")
     temporary.unlink(missing_ok=True)
     try:
@@ -180,16 +181,16 @@ def load_checkpoint(path: Path, formats: Mapping[str, int] = CHECKPOINT_FORMATS)
     path
         The file.
     formats
-        Formats that are welcome, each with the version this program reads.
+        Accepted formats, each with the version that this program reads.
 
     Raises
     ------
     CheckpointError
-        If the file is damaged, foreign, or of another version.
+        If the file is corrupt, not a checkpoint, or of another version.
     UnavailableError
         If it cannot be read now.
     """
-    content = read_tensors(path, ": remove it to go on from the one before")
+    content = read_tensors(path, ": remove it to resume from the previous checkpoint")
     if not isinstance(content, dict) or content.get("format") not in formats:
         raise CheckpointError(f"{path} is not a checkpoint of mas-train")
     version = formats[content["format"]]
@@ -209,7 +210,7 @@ def restore_training(
     device: torch.device,
     rank: int = 0,
 ) -> None:
-    """Put a checkpoint's content into `state` and the generators.
+    """Load a checkpoint into `state` and the random generators.
 
     Parameters
     ----------
@@ -218,11 +219,11 @@ def restore_training(
     state
         A model and an optimiser built from `recipe`; changed in place.
     recipe, content_hashes
-        Of the run that wants to go on.
+        Of the run that resumes.
     device
-        Whose generator is put back beside the CPU's.
+        Its generator is restored, besides the CPU's.
     rank
-        Of this process. One that the run did not have keeps its generator.
+        Of this process. A rank that the saved run did not have keeps its generator state.
 
     Raises
     ------
@@ -245,7 +246,7 @@ def restore_training(
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, content: dict[str, Any]) -> None:
-    """Put back what an optimiser has gathered; how it computes (`fused`) stays as it was made."""
+    """Load the state of an optimiser, but keep its implementation (`fused`)."""
     fused = [group["fused"] for group in optimizer.param_groups]
     optimizer.load_state_dict(content)
     for group, value in zip(optimizer.param_groups, fused, strict=True):
@@ -253,12 +254,12 @@ def load_optimizer(optimizer: torch.optim.Optimizer, content: dict[str, Any]) ->
 
 
 def _require_same(path: Path, content: Mapping[str, Any], recipe: Recipe, hashes: list[str]) -> None:
-    """Refuse to go on with other options or other shards, naming what differs."""
+    """Raise an error that names the difference if a run resumes with other options or shards."""
     then, now = dict(content.get("recipe", {})), asdict(recipe)
     changed = [
-        f"{name} was {_show(then.get(name))}, is {_show(now.get(name))}"
+        f"{name} was {_show_value(then.get(name))}, is {_show_value(now.get(name))}"
         for name in sorted(then.keys() | now.keys())
-        if _show(then.get(name)) != _show(now.get(name))
+        if _show_value(then.get(name)) != _show_value(now.get(name))
     ]
     if changed:
         raise CheckpointError(
@@ -273,13 +274,14 @@ def _require_same(path: Path, content: Mapping[str, Any], recipe: Recipe, hashes
         )
 
 
-def _show(value: Any) -> str:
+def _show_value(value: Any) -> str:
+    """Format a value of a recipe; tuples and lists look alike."""
     return str(list(value) if isinstance(value, tuple | list) else value)
 
 
 def _describe_shards(then: list[str], now: list[str]) -> str:
-    """Say how two lists of content hashes differ."""
+    """Describe how two lists of content hashes differ."""
     if sorted(then) == sorted(now):
         return f"the same {len(now)} in another order"
-    both = len(set(then) & set(now))
-    return f"it had {len(then)}, now there are {len(now)}, {both} of them the same"
+    common = len(set(then) & set(now))
+    return f"it had {len(then)}, now there are {len(now)}, {common} of them the same"

@@ -1,4 +1,4 @@
-"""`mas-export`: a pre-trained backbone for programs that know nothing of this one."""
+"""Export of pre-trained backbones for other programs (`mas-export`)."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ EXPORT_FILES = {
 """File of each format."""
 EXPORT_CONFIG_FILE = "backbone.json"
 TOLERANCE = 1e-3
-"""Largest difference allowed between what was written and the original, relative to the largest feature."""
+"""Largest difference of an exported file's features from the original's, relative to the largest feature."""
 
 
 def export_backbone(source: Path, out: Path, formats: Sequence[str]) -> list[Path]:
-    """Write a backbone in some formats, each read back and compared with the original.
+    """Export a backbone to files, each read back and compared with the original.
 
     Parameters
     ----------
     source
-        What `mas_train.weights.backbone_file.load_backbone` reads.
+        Any file that `mas_train.weights.backbone_file.load_backbone` reads.
     out
         Folder to write to.
     formats
         Some of ``safetensors`` (the weights), ``torchscript`` and ``onnx`` (the feature extractor: from clips
-        of shape (B, 3, 16, 112, 112), float, RGB of 0 to 255, to the maps of the last convolution; it
-        subtracts the mean itself). torch calls TorchScript deprecated; ONNX has a future.
+        of shape (B, 3, 16, 112, 112), float, RGB of 0 to 255, to the feature maps of the last convolution; it
+        subtracts the pixel mean itself). torch has deprecated TorchScript in favour of other formats.
 
     Returns
     -------
     list of Path
-        What was written; the configuration, as JSON, is the last.
+        The files written; the last is the configuration, as JSON.
 
     Raises
     ------
     CheckpointError
-        If the source cannot be read, or a file does not give what the original gives.
+        If the source cannot be read, or an exported file gives other features than the original.
     ConfigError
         If the folder cannot be written to.
     MissingDependencyError
-        If a format needs a package that is not there.
+        If a format needs a package that is not installed.
     """
     import torch
 
@@ -66,8 +66,8 @@ def export_backbone(source: Path, out: Path, formats: Sequence[str]) -> list[Pat
         out.mkdir(parents=True, exist_ok=True)
         for name in formats:
             path = out / EXPORT_FILES[name]
-            found = _WRITERS[name](path, extractor, config, clips)
-            difference = ((found - expected).abs().max() / expected.abs().max().clamp(min=1e-12)).item()
+            exported = _WRITERS[name](path, extractor, config, clips)
+            difference = ((exported - expected).abs().max() / expected.abs().max().clamp(min=1e-12)).item()
             if not difference <= TOLERANCE:
                 raise CheckpointError(f"{path} gives features that differ by {difference:.2g}: do not use it")
             written.append(path)
@@ -78,7 +78,7 @@ def export_backbone(source: Path, out: Path, formats: Sequence[str]) -> list[Pat
 
 
 def make_extractor(backbone: Any, pixel_mean: Sequence[float]) -> Any:
-    """Put the subtraction of the mean before a backbone's `features`."""
+    """Make a module that subtracts the pixel mean and applies a backbone's `features`."""
     import torch
 
     class FeatureExtractor(torch.nn.Module):
@@ -96,19 +96,19 @@ def make_extractor(backbone: Any, pixel_mean: Sequence[float]) -> Any:
 
 
 def _safetensors(path: Path, extractor: Any, config: Any, clips: Any) -> Any:
-    """Write the weights; return the features of the file's backbone."""
+    """Write the weights; return the features of the backbone in the file."""
     import torch
 
     from mas_train.weights.backbone_file import load_backbone, write_safetensors
 
     write_safetensors(path, extractor.backbone, config)
-    backbone, found = load_backbone(path)
+    backbone, exported_config = load_backbone(path)
     with torch.inference_mode():
-        return make_extractor(backbone, found.pixel_mean)(clips)
+        return make_extractor(backbone, exported_config.pixel_mean)(clips)
 
 
 def _torchscript(path: Path, extractor: Any, config: Any, clips: Any) -> Any:
-    """Write a traced feature extractor; return its features."""
+    """Write the traced feature extractor; return the features of the file."""
     import torch
 
     with torch.no_grad():
@@ -117,7 +117,7 @@ def _torchscript(path: Path, extractor: Any, config: Any, clips: Any) -> Any:
 
 
 def _onnx(path: Path, extractor: Any, config: Any, clips: Any) -> Any:
-    """Write the feature extractor as ONNX, for any number of clips; return what onnxruntime makes of it."""
+    """Write the feature extractor as ONNX, for any number of clips; return the features of the file."""
     import torch
 
     try:
@@ -128,7 +128,7 @@ def _onnx(path: Path, extractor: Any, config: Any, clips: Any) -> Any:
             f'--format onnx needs {error.name}, which is not installed: pip install "mas-video[onnx]"'
         ) from error
     quiet = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # the exporter tells of operators that are not used here
+    logging.disable(logging.WARNING)  # the exporter warns of operators that are not used here
     try:
         program = torch.onnx.export(
             extractor,

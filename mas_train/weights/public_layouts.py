@@ -1,4 +1,4 @@
-"""Names of C3D's weights in public use, and ours: import and export of backbones.
+"""Layouts of C3D weights in public use, and conversion from and to the names of this project.
 
 plain
     ``conv1.weight`` ... ``conv5.weight``, or with ``a`` and ``b`` (``conv3a``, ``conv3b``) for the large C3D;
@@ -10,8 +10,8 @@ numbered
     ``features.0.weight``, ``features.3.weight`` ..., convolutions in order. Seen in ports from Caffe.
 
 Prefixes ``module.``, ``backbone.`` and ``model.`` are dropped. Fully connected layers (``fc6``, ``fc7``,
-``fc8``, ``classifier.*``, ``cls_head.*``, ``motion_linear``, ``app_linear``) are known and left out: they
-belong to a task, and are trained anew (paper, section 4.1).
+``fc8``, ``classifier.*``, ``cls_head.*``, ``motion_linear``, ``app_linear``) are recognised and left out:
+they belong to a task, and are retrained (paper, section 4.1).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TASK = re.compile(r"^(?:fc\d|classifier|cls_head|motion_linear|app_linear)\b")
 
 
 def public_names(size: str) -> list[str]:
-    """Names of the convolutions in the plain layout, without ``conv``: 1 to 5, or 1, 2, 3a, 3b to 5b."""
+    """Return the convolutions' names in the plain layout, without ``conv``: 1 to 5, or 1, 2, 3a to 5b."""
     stages = enumerate(STAGES[size], start=1)
     return [f"{n}{letter}" for n, stage in stages for letter in (("",) if len(stage) == 1 else ("a", "b"))]
 
@@ -50,14 +50,14 @@ def to_public(weights: Mapping[str, Tensor], size: str) -> dict[str, Tensor]:
 def from_public(
     weights: Mapping[str, Tensor], source: str
 ) -> tuple[str, float, dict[str, Tensor], list[str]]:
-    """Recognise a C3D by its weights' names.
+    """Recognise a C3D by the names of its weights, and rename them.
 
     Parameters
     ----------
     weights
         In any of the layouts above.
     source
-        What to call them in messages.
+        Name of the file for error messages.
 
     Returns
     -------
@@ -73,24 +73,24 @@ def from_public(
     Raises
     ------
     CheckpointError
-        Naming the keys that are not known, or the layers that are missing.
+        With the unknown names, or the missing layers.
     """
     keys = {key: _PREFIXES.sub("", key) for key in weights}
     left_out = [key for key, name in keys.items() if _TASK.match(name)]
-    found = {key: _parse(name) for key, name in keys.items() if key not in left_out}
-    unknown = [key for key, place in found.items() if place is None]
+    places = {key: _parse_name(name) for key, name in keys.items() if key not in left_out}
+    unknown = [key for key, place in places.items() if place is None]
     if unknown:
         raise CheckpointError(
-            f"{source} is no C3D in a layout that is known: it has {_some(unknown)}; expected "
+            f"{source} is no C3D in a known layout: it has {_list_names(unknown)}; expected "
             "conv1.weight to conv5.weight or conv5b.weight, conv1a.conv.weight, or features.0.weight"
         )
-    places = {key: place for key, place in found.items() if place is not None}
-    layers = sorted({layer for kind, layer, _ in places.values() if kind == "convs"})
-    size = _size(layers, source)
-    batch_norm = any(kind == "norms" for kind, _, _ in places.values())
+    parsed = {key: place for key, place in places.items() if place is not None}
+    layers = sorted({layer for kind, layer, _ in parsed.values() if kind == "convs"})
+    size = _recognise_size(layers, source)
+    batch_norm = any(kind == "norms" for kind, _, _ in parsed.values())
     renamed = {
         f"{kind}.{layers.index(layer)}.{rest}": weights[key]
-        for key, (kind, layer, rest) in places.items()
+        for key, (kind, layer, rest) in parsed.items()
         if layer in layers
     }
     width = len(renamed["convs.0.weight"]) / STAGES[size][0][0] if "convs.0.weight" in renamed else 1.0
@@ -98,8 +98,8 @@ def from_public(
     return name, width, renamed, left_out
 
 
-def _parse(name: str) -> tuple[str, tuple[int, str], str] | None:
-    """Kind of layer, its place (stage and letter, or number), and the weight's name in it."""
+def _parse_name(name: str) -> tuple[str, tuple[int, str], str] | None:
+    """Split a public name into kind of layer, layer (stage and letter, or number), and weight."""
     if match := _PLAIN.match(name):
         kind, stage, letter, inner, rest = match.groups()
         return {"conv": "convs", "bn": "norms"}[inner or kind], (int(stage), letter or "a"), rest
@@ -108,17 +108,18 @@ def _parse(name: str) -> tuple[str, tuple[int, str], str] | None:
     return None
 
 
-def _size(layers: Sequence[tuple[int, str]], source: str) -> str:
-    """Small or large, by the convolutions there are."""
+def _recognise_size(layers: Sequence[tuple[int, str]], source: str) -> str:
+    """Return ``"small"`` or ``"large"``, by the convolutions present."""
     for size in STAGES:
         names = [(int(name[0]), name[1:] or "a") for name in public_names(size)]
         numbered = len(layers) == len(names) and all(letter == "" for _, letter in layers)
         if list(layers) == names or numbered:
             return size
-    found = ", ".join(f"{stage}{letter}" for stage, letter in layers) or "none"
+    present = ", ".join(f"{stage}{letter}" for stage, letter in layers) or "none"
     expected = " or ".join(", ".join(public_names(size)) for size in STAGES)
-    raise CheckpointError(f"{source} has convolutions {found}; expected {expected}")
+    raise CheckpointError(f"{source} has convolutions {present}; expected {expected}")
 
 
-def _some(keys: Sequence[str]) -> str:
+def _list_names(keys: Sequence[str]) -> str:
+    """List up to four names, and the number of the others."""
     return ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")

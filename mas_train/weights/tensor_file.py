@@ -1,4 +1,4 @@
-"""Files of tensors: written whole or not at all, and read without running code."""
+"""Files of tensors: written atomically with a digest, read without running code."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from mas_labels.errors import CheckpointError, unavailable
 from mas_labels.system.files import atomic_path
 
 
-class _File(io.FileIO):
-    """A file that remembers what the machine refused: torch turns that into an error without its reason."""
+class _RecordingFile(io.FileIO):
+    """A file that keeps the error of a failed write: torch raises another one without the reason."""
 
-    trouble: OSError | None = None
+    write_error: OSError | None = None
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
         try:
             return super().write(data)
         except OSError as error:
-            self.trouble = error
+            self.write_error = error
             raise
 
 
 def write_tensors(path: Path, content: dict[str, Any]) -> None:
-    """Write tensors with the digest of them all to a file that is there whole or not at all.
+    """Write tensors and a digest of the content to a file, atomically.
 
     Raises
     ------
     OSError
-        If it cannot be written; a file of that name from before is untouched.
+        If it cannot be written; an existing file of that name is unchanged.
     """
     with atomic_path(path) as hidden:
-        raw = _File(hidden, "wb")
+        raw = _RecordingFile(hidden, "wb")
         try:
             with io.BufferedWriter(raw) as file:  # type: ignore[type-var]
                 torch.save({**content, DIGEST_KEY: content_digest(content)}, file)
         except RuntimeError as error:
-            raise raw.trouble or error from error
+            raise raw.write_error or error from error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -60,19 +60,19 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_tensors(path: Path, remedy: str = "") -> Any:
-    """Read a file of `torch.save` onto the CPU; it cannot run code.
+    """Read a file of `torch.save` onto the CPU, without running code that it may hold.
 
     Raises
     ------
     CheckpointError
-        If it is corrupt or foreign; the message ends with `remedy`.
+        If it cannot be unpickled; the message ends with `remedy`.
     UnavailableError
         If it cannot be read now.
     """
     data = read_bytes(path)
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or foreign pickle may raise anything
+    except Exception as error:  # unpickling a corrupt file may raise anything
         if isinstance(error, MemoryError) or "allocate memory" in str(error):
             raise unavailable(path, MemoryError()) from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -80,11 +80,11 @@ def read_tensors(path: Path, remedy: str = "") -> Any:
 
 
 DIGEST_KEY: Final = "sha256"
-"""The key of a checkpoint that holds its digest."""
+"""Key of the digest in a checkpoint."""
 
 
 def content_digest(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of everything in a checkpoint but its digest, in hexadecimal."""
+    """Return the SHA-256 of a checkpoint without its digest, in hexadecimal."""
     sha = hashlib.sha256()
     for part in _parts({key: value for key, value in content.items() if key != DIGEST_KEY}):
         sha.update(part)
@@ -92,7 +92,7 @@ def content_digest(content: Mapping[str, Any]) -> str:
 
 
 def _parts(value: Any) -> Iterator[bytes]:
-    """Yield the bytes of a value; what each part is, and how long, comes before it."""
+    """Yield the bytes of a value, each part preceded by its type and length."""
     if isinstance(value, Tensor):
         flat = value.detach().cpu().contiguous().reshape(-1)
         yield f"{value.dtype} {list(value.shape)}:".encode()
@@ -112,18 +112,18 @@ def _parts(value: Any) -> Iterator[bytes]:
 
 
 def check_digest(content: Mapping[str, Any], name: str) -> None:
-    """Compare a checkpoint with the digest it holds.
+    """Check a checkpoint against its digest.
 
     Raises
     ------
     CheckpointError
-        If it has none, or another content; the message begins with `name`.
+        If it has none, or its content differs; the message begins with `name`.
     """
     try:
-        same = content.get(DIGEST_KEY) == content_digest(content)
-    except (RuntimeError, TypeError, ValueError):  # tensors of a kind that we never write
-        same = False
-    if not same:
+        is_intact = content.get(DIGEST_KEY) == content_digest(content)
+    except (RuntimeError, TypeError, ValueError):  # a kind of tensor that is never written here
+        is_intact = False
+    if not is_intact:
         raise CheckpointError(
-            f"{name} is damaged: it does not hold what was written; go on from the one before"
+            f"{name} is damaged: its content differs from its digest; resume from the previous checkpoint"
         )

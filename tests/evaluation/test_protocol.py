@@ -31,7 +31,7 @@ def test_shards_of_two_splits_are_refused_before_the_work(train: ShardSet) -> No
 @pytest.mark.parametrize(
     ("args", "status", "message"),
     [
-        (["accuracy", "--checkpoint", "scratch", "--shards", "TEST"], 1, "scratch knows no classes"),
+        (["accuracy", "--checkpoint", "scratch", "--shards", "TEST"], 1, "scratch has no classes"),
         (
             ["accuracy", "--checkpoint", "nowhere.pt", "--shards", "TEST"],
             1,

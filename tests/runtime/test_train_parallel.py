@@ -64,7 +64,7 @@ def test_two_processes_learn_what_one_learns(tiny_shards: list[Path], tmp_path: 
     for more in (["--max-steps", "4"], ["--max-steps", "6", "--resume"]):
         status, out, err = finish(start(tiny_shards, tmp_path / "two", *more))
         assert status == 0, err
-        assert out.count("steps done") == 1 and out.count("2 processes, 5 clips a step in all") == 1
+        assert out.count("steps done") == 1 and out.count("2 processes, 5 clips per step in all") == 1
     recipe = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)
     how = TrainingOptions(
         tiny_shards, tmp_path / "one", "cpu", workers=0, threads=1, max_steps=6, log_steps=1
