@@ -1,4 +1,4 @@
-"""Shards whose tables of classes differ: read together, and trained and tested together, by class name."""
+"""Shards with different tables of classes, matched by class name when read, trained and tested together."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_shards_of_other_classes_are_one_set(folders, monkeypatch, tmp_path):
     assert {clip.class_name for part in (kept, held) for clip in part} == {"blue", "red", "aqua"}
 
 
-def test_test_classes_are_matched_by_name_and_unknown_ones_told(folders):
+def test_test_classes_are_matched_by_name_and_unknown_ones_reported(folders):
     match = match_classes(["red", "blue"], folders["two"])
     assert folders["two"].classes == ["aqua", "Blue", "red"]
     assert match.numbers.tolist() == [-1, 1, 0, -1]
@@ -122,15 +122,15 @@ def test_a_model_is_tested_on_shards_of_other_classes(folders, tmp_path, capsys)
     options = ["--width", WIDTH, "--fc-width", 32, *schedule, *SMALL]
     given = ["--shards", *folders["one"].paths, "--test-shards", *folders["two"].paths]
     assert run(finetune_main, *given, "--init", "scratch", *options, "--out", out) == 0
-    told = capsys.readouterr()
-    assert told.err.count("warning: 3 test videos of 1 classes") == 1
-    assert "warning: 3 test videos of 1 classes without training videos are left out" in told.out
-    found = result(out, "accuracy")
-    assert found["figures"]["top-1"] == 1.0
-    assert (found["videos"], found["clips"], found["failed"]) == (4, 4, [])
-    assert found["details"]["classes"] == ["blue", "red"]
-    assert found["details"]["left_out"] == {"aqua": 3}
-    assert found["details"]["confusion"] == [[2, 0, 0], [0, 2, 0]]
+    captured = capsys.readouterr()
+    assert captured.err.count("warning: 3 test videos of 1 classes") == 1
+    assert "warning: 3 test videos of 1 classes without training videos are left out" in captured.out
+    saved = result(out, "accuracy")
+    assert saved["figures"]["top-1"] == 1.0
+    assert (saved["videos"], saved["clips"], saved["failed"]) == (4, 4, [])
+    assert saved["details"]["classes"] == ["blue", "red"]
+    assert saved["details"]["left_out"] == {"aqua": 3}
+    assert saved["details"]["confusion"] == [[2, 0, 0], [0, 2, 0]]
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -149,6 +149,6 @@ def test_frozen_protocols_match_classes_by_name(folders, tmp_path, turned):
     assert run(eval_main, "retrieval", "--gallery", *train, "--shards", *test, *common) == 0
     assert run(eval_main, "probe", "--train", *train, "--shards", *test, *common, "--few", "100%") == 0
     for protocol, figure in (("retrieval", "top-1"), ("probe", "accuracy")):
-        found = result(tmp_path / "r", protocol)
-        assert (found["figures"][figure], found["videos"], found["failed"]) == (1.0, 4, [])
-        assert found["details"]["left_out"] == ({} if turned else {"aqua": 3})
+        saved = result(tmp_path / "r", protocol)
+        assert (saved["figures"][figure], saved["videos"], saved["failed"]) == (1.0, 4, [])
+        assert saved["details"]["left_out"] == ({} if turned else {"aqua": 3})

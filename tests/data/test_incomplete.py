@@ -1,4 +1,4 @@
-"""Shards that are missing from a folder's plan are told by all who read it, and refused by training."""
+"""Shards missing from a folder's plan: every reader warns, and training refuses them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mas_train.cli.evaluate import main as eval_main
 from mas_train.cli.finetune import main as finetune_main
 from mas_train.cli.pretrain import main as train_main
 
-TOLD = r"holds 1 of 2 shards of its plan \(missing: folder-all-00001-of-00002.h5\)\. Label first: the same"
+MESSAGE = r"holds 1 of 2 shards of its plan \(missing: folder-all-00001-of-00002.h5\)\. Label first: the same"
 
 
 @pytest.fixture
@@ -41,41 +41,41 @@ def part(tiny_shards, tmp_path):
     return tmp_path / "part"
 
 
-def test_readers_warn_once_a_folder_and_say_it_of_themselves(part, tiny_shards):
-    with pytest.warns(IncompleteWarning, match=TOLD) as told:
+def test_readers_warn_once_per_folder_and_list_incomplete_folders(part, tiny_shards):
+    with pytest.warns(IncompleteWarning, match=MESSAGE) as captured:
         shards = open_shards([part, *part.resolve().glob("*.h5"), *Path(os.path.relpath(part)).glob("*.h5")])
-    assert len(told) == 1
+    assert len(captured) == 1
     assert "\nincomplete: " in repr(shards)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert pickle.loads(pickle.dumps(shards)).incomplete == shards.incomplete  # a worker is not told
+        assert pickle.loads(pickle.dumps(shards)).incomplete == shards.incomplete  # workers do not warn
         whole = open_shards(tiny_shards[:1])  # the folder counts, not the paths that were given
     assert whole.incomplete == () and "incomplete" not in repr(whole)
 
 
-def test_plan_files_tell_of_batches_without_a_shard(part, tiny_videos):
+def test_plan_files_reveal_batches_without_a_shard(part, tiny_videos):
     plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), tiny_videos), "all", 5)
     (first,) = plan.batches
     write_plan_file(part, first)
     added = type(first)(**{**vars(first), "number": 1, "count": 3})
     write_plan_file(part, added)
-    (found,) = find_incomplete(part.glob("*.h5"))
-    assert (found.planned, len(found.missing)) == (5, 4)
-    assert found.missing[-1] == "folder-all-added0001-00002-of-00003.h5"
+    (incomplete,) = find_incomplete(part.glob("*.h5"))
+    assert (incomplete.planned, len(incomplete.missing)) == (5, 4)
+    assert incomplete.missing[-1] == "folder-all-added0001-00002-of-00003.h5"
 
 
-def test_added_shards_tell_of_the_batches_before_them(part):
+def test_added_shards_reveal_the_batches_before_them(part):
     (path,) = part.glob("*.h5")
     path.rename(part / "folder-all-added0002-00000-of-00001.h5")
-    (found,) = find_incomplete(part.glob("*.h5"))
-    assert found.missing == ("folder-all-*.h5", "folder-all-added0001-*.h5")
-    assert "holds 1 of at least 3 shards of its plan" in str(found)
+    (incomplete,) = find_incomplete(part.glob("*.h5"))
+    assert incomplete.missing == ("folder-all-*.h5", "folder-all-added0001-*.h5")
+    assert "holds 1 of at least 3 shards of its plan" in str(incomplete)
 
 
-def test_a_run_that_is_still_going_is_named(part):
+def test_a_run_in_progress_is_named(part):
     with Heartbeat(part, "folder-all-00001-of-00002.h5", 4, "run"):
-        (found,) = find_incomplete(part.glob("*.h5"))
-        assert "; a labelling run is at work there). Label first" in str(found)
+        (incomplete,) = find_incomplete(part.glob("*.h5"))
+        assert "; a labelling run is at work there). Label first" in str(incomplete)
 
 
 def test_files_of_other_names_and_folders_that_cannot_be_listed_are_no_plan(part, tiny_shards, monkeypatch):
@@ -88,11 +88,11 @@ def test_files_of_other_names_and_folders_that_cannot_be_listed_are_no_plan(part
     assert find_incomplete(tiny_shards) == ()
 
 
-def test_verify_and_report_tell(part, tmp_path):
+def test_verify_and_report_warn(part, tmp_path):
     shown = CliRunner().invoke(main, ["verify", str(part)])
     assert shown.exit_code == 0 and "warning: " in shown.output and "holds 1 of 2 shards" in shown.output
-    found = json.loads(CliRunner().invoke(main, ["verify", "--json", str(part)]).output)
-    assert len(found["incomplete"]) == 1 and found["sound"] is True
+    report = json.loads(CliRunner().invoke(main, ["verify", "--json", str(part)]).output)
+    assert len(report["incomplete"]) == 1 and report["sound"] is True
     shown = CliRunner().invoke(main, ["report", str(part), "--out", str(tmp_path / "page.html")])
     assert shown.exit_code == 0 and shown.output.count("warning: ") == 1, shown.output
     assert "1 of 2" in (tmp_path / "page.html").read_text()
@@ -107,7 +107,7 @@ def test_a_rank_that_lists_its_failures_does_not_call_the_others_missing(tiny_vi
     assert "warning" not in shown.output and "open/cannot_open" in shown.output
 
 
-def test_pretraining_refuses_unless_asked(part, tiny_shards, tmp_path, capsys):
+def test_pretraining_refuses_incomplete_shards_by_default(part, tiny_shards, tmp_path, capsys):
     small = [*SMALL, "--width", WIDTH, "--fc-width", 16, "--batch-size", 2, "--max-steps", 1]
     for number, given in enumerate((["--shards", part], ["--shards", *tiny_shards, "--val-shards", part])):
         out = tmp_path / f"run{number}"
@@ -127,7 +127,9 @@ def incomplete_copy(shards: ShardSet, folder: Path) -> Path:
     return folder
 
 
-def test_finetuning_refuses_unless_asked_and_tests_keep_it(train, test, tmp_path, capsys):
+def test_finetuning_refuses_incomplete_shards_by_default_and_results_record_them(
+    train, test, tmp_path, capsys
+):
     few, out = incomplete_copy(train, tmp_path / "few"), tmp_path / "out"
     options = ["--init", "scratch", "--width", WIDTH, "--epochs", 1, "--batch-size", 4, *SMALL, "--out", out]
     for given in (["--shards", few], ["--shards", *train.paths, "--test-shards", few]):
@@ -139,13 +141,13 @@ def test_finetuning_refuses_unless_asked_and_tests_keep_it(train, test, tmp_path
     assert json.loads((out / "accuracy.json").read_text())["details"]["incomplete"] == []
     accuracy = ["accuracy", "--checkpoint", out, "--shards", few, "--out", tmp_path / "results", *SMALL]
     assert run(eval_main, *accuracy) == 0
-    told = capsys.readouterr()
-    assert f"warning: {few} holds 1 of 2" in told.out
+    captured = capsys.readouterr()
+    assert f"warning: {few} holds 1 of 2" in captured.out
     (kept,) = json.loads((tmp_path / "results" / "accuracy.json").read_text())["details"]["incomplete"]
     assert kept.startswith(f"{few} holds 1 of 2 shards")
 
 
-def test_a_command_tells_it_in_a_line(part, tmp_path):
+def test_a_command_warns_in_one_line(part, tmp_path):
     command = [sys.executable, "-m", "mas_labels", "inspect", part, "--out", tmp_path / "clip.png"]
     shown = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
     (line,) = [line for line in shown.stderr.splitlines() if "warning" in line.lower()]

@@ -1,4 +1,4 @@
-"""What training and test shards share and must not."""
+"""Leakage between training and test shards."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_copies_with_other_names_are_found_however_they_are_stored(
     learnt, tested = (shards.paths[0].parent.parent / "videos" for shards in (train, test))
     shutil.copytree(tested, tmp_path / "videos")
     shutil.copy(learnt / "red" / "0006.avi", tmp_path / "videos" / "red" / "copy of it.avi")
-    found = find_shard_leaks(train, label_frames(tmp_path / "videos", tmp_path / "shards", **options))
-    assert found == [
+    leaks = find_shard_leaks(train, label_frames(tmp_path / "videos", tmp_path / "shards", **options))
+    assert leaks == [
         "1 test videos are copies of training videos, such as 'red/copy of it.avi' = 'red/0006.avi'"
     ]
 

@@ -1,4 +1,4 @@
-"""Clips streamed from real shards, in an order that depends on seed and epoch alone."""
+"""Clips read from shards in batches, in an order that depends on seed and epoch alone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read(shards: ShardSet, workers: int) -> list[ClipBatch]:
     return [ClipBatch(*(tensor.clone() for tensor in batch)) for batch in batches]
 
 
-def test_batches_hold_what_the_shards_hold(shards: ShardSet) -> None:
+def test_batches_hold_the_content_of_the_shards(shards: ShardSet) -> None:
     batches = read(shards, workers=0)
     assert [len(batch.frames) for batch in batches] == [5, 5, 2, 5, 5, 2]  # 12 clips twice
     for batch in batches[:3]:
@@ -48,18 +48,18 @@ def test_batches_hold_what_the_shards_hold(shards: ShardSet) -> None:
             np.testing.assert_array_equal(batch.view_labels[row].numpy(), shards[clip].view_labels)
 
 
-def test_workers_change_nothing(shards: ShardSet) -> None:
+def test_workers_do_not_change_the_batches(shards: ShardSet) -> None:
     for alone, two in zip(read(shards, workers=0), read(shards, workers=2), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(alone, two, strict=True))
 
 
-def test_reading_draws_nothing_from_the_global_generator(shards: ShardSet) -> None:
+def test_reading_does_not_use_the_global_generator(shards: ShardSet) -> None:
     before = torch.get_rng_state()
     read(shards, workers=0)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_label_blocks_are_all_labels_once(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_label_blocks_cover_all_labels_once(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mas_train.data.clips.LABEL_BLOCK_CLIPS", 3)
     blocks = list(label_blocks(shards))
     assert max(map(len, blocks)) == 3
@@ -74,16 +74,16 @@ WINDOWS = st.sampled_from(
 
 @settings(max_examples=60, deadline=None)
 @given(LENGTHS, WINDOWS, st.integers(1, 40), st.integers(1, 4), st.integers(0, 99), st.data())
-def test_an_order_gone_on_with_is_the_rest_of_the_whole(
+def test_a_resumed_order_is_the_rest_of_the_whole_order(
     lengths: list[int], shuffle: dict, batch_size: int, epochs: int, seed: int, data: st.DataObject
 ) -> None:
     clips = sum(lengths)
-    how = recipe(min(batch_size, clips), epochs=epochs, seed=seed, **shuffle)
-    whole = list(RunOrder(lengths, how))
+    order_recipe = recipe(min(batch_size, clips), epochs=epochs, seed=seed, **shuffle)
+    whole = list(RunOrder(lengths, order_recipe))
     start = data.draw(st.integers(0, len(whole)))
-    rest = RunOrder(lengths, how, start)
+    rest = RunOrder(lengths, order_recipe, start)
     assert list(rest) == whole[start:] and len(rest) == len(whole) - start
-    assert list(RunOrder(lengths, how, max_steps=start)) == whole[:start]
+    assert list(RunOrder(lengths, order_recipe, max_steps=start)) == whole[:start]
     flat = [clip for batch in whole for clip in batch]
     for epoch in range(epochs):
         assert sorted(flat[epoch * clips : (epoch + 1) * clips]) == list(range(clips))
@@ -91,18 +91,18 @@ def test_an_order_gone_on_with_is_the_rest_of_the_whole(
 
 @settings(max_examples=60, deadline=None)
 @given(LENGTHS, WINDOWS, st.integers(1, 40), st.integers(1, 5))
-def test_processes_share_the_batches_of_one(
+def test_ranks_split_the_batches_of_one_process(
     lengths: list[int], shuffle: dict, batch_size: int, ranks: int
 ) -> None:
-    how = recipe(min(batch_size, sum(lengths)), epochs=2, **shuffle)
-    ranks = min(ranks, how.batch_size)
-    alone = RunOrder(lengths, how)
-    orders = [RunOrder(lengths, how, rank=rank, ranks=ranks) for rank in range(ranks)]
+    order_recipe = recipe(min(batch_size, sum(lengths)), epochs=2, **shuffle)
+    ranks = min(ranks, order_recipe.batch_size)
+    alone = RunOrder(lengths, order_recipe)
+    orders = [RunOrder(lengths, order_recipe, rank=rank, ranks=ranks) for rank in range(ranks)]
     for step, batch in enumerate(alone):
         parts = [order.part(step) for order in orders]
         assert [clip for clips, weight in parts if weight for clip in clips] == batch == alone.batch(step)
         assert sum(weight for _, weight in parts) == pytest.approx(1)
-        assert all(0 < len(clips) <= -(-how.batch_size // ranks) for clips, _ in parts)
+        assert all(0 < len(clips) <= -(-order_recipe.batch_size // ranks) for clips, _ in parts)
 
 
 @settings(max_examples=40, deadline=None)
@@ -130,7 +130,7 @@ def test_orders_differ_between_epochs_and_seeds() -> None:
         assert epoch_order(1, 0, [20, 20, 10], window).tolist() == orders[2]
 
 
-def test_batches_that_cannot_be_are_refused() -> None:
+def test_invalid_batch_sizes_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"batch of 13 is larger than the data \(12 clips\).*--batch-size"):
         RunOrder([5, 7], recipe(13))
     with pytest.raises(ConfigError, match=r"batch of 3 is too small for 4 processes.*--batch-size 4"):
@@ -138,9 +138,7 @@ def test_batches_that_cannot_be_are_refused() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_shard_that_goes_bad_is_named_in_one_line(
-    tiny_shards: list[Path], tmp_path: Path, workers: int
-) -> None:
+def test_a_corrupt_shard_is_named_in_one_line(tiny_shards: list[Path], tmp_path: Path, workers: int) -> None:
     copy = tmp_path / "copy.h5"
     copy.write_bytes(tiny_shards[0].read_bytes())
     dataset = ClipDataset(open_shards(copy))
@@ -151,8 +149,8 @@ def test_a_shard_that_goes_bad_is_named_in_one_line(
     assert "\n" not in str(caught.value) and "Traceback" not in str(caught.value)
 
 
-def test_workers_left_over_at_exit_do_not_hang_it(tiny_shards: list[Path]) -> None:
-    """Whoever keeps an iterator, or an exception that holds one, until the interpreter exits."""
+def test_workers_left_at_exit_do_not_block_it(tiny_shards: list[Path]) -> None:
+    """An iterator, or an exception that holds one, may be kept until the interpreter exits."""
     code = """if __name__ == "__main__":
     import sys, torch
     from mas_labels.shards.shard_set import open_shards

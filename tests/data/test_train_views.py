@@ -1,4 +1,4 @@
-"""Views drawn and cut on the device, against plain slices."""
+"""Views drawn and cropped on the device, compared with slices of arrays."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_draw_depends_on_seed_epoch_and_clip_alone(
     assert int(together.min()) >= 0 and int(together.max()) < views
 
 
-def test_draws_are_even_and_change_with_seed_epoch_and_clip() -> None:
+def test_draws_are_uniform_and_change_with_seed_epoch_and_clip() -> None:
     clips = torch.arange(48_000)
     first, other_epoch, other_seed = (draw_views(*key, clips, 48) for key in ((0, 0), (0, 1), (1, 0)))
     for drawn in (first, other_epoch, other_seed):

@@ -1,4 +1,4 @@
-"""Backbones of torchvision, in an environment of its own: it does not import beside every build of torch."""
+"""Backbones of torchvision, in a separate environment: it does not fit every build of torch."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ print("all three")
 
 
 @pytest.mark.slow
-def test_torchvisions_networks_in_an_environment_of_their_own() -> None:
+def test_torchvision_networks_in_a_separate_environment() -> None:
     python = os.environ.get(VARIABLE)
     if not python:
         pytest.skip(f"name a Python that has torch and torchvision in {VARIABLE}; `make test-slow` makes one")

@@ -1,4 +1,4 @@
-"""The network and its optimiser: shapes, first weights, groups of weights."""
+"""The network and its optimiser: shapes, initial weights, groups of weights."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_last_pooling_keeps_the_last_row_and_column() -> None:
     assert backbone(torch.empty(0)).reshape(4, 4)[3].tolist() == [last - 5, last - 3, last - 1, last]
 
 
-def test_first_weights_are_the_authors_and_keep_their_signal_when_narrow() -> None:
+def test_initial_weights_are_the_authors_and_keep_the_signal_in_narrow_models() -> None:
     torch.manual_seed(0)
     full, narrow = PretextModel(C3D(), 128), PretextModel(C3D(0.25), 512)
     for model, conv, fc, out in ((full, 0.01, 0.005, 0.04), (narrow, 0.02, 0.01, 0.02)):
@@ -84,7 +84,7 @@ def test_he_weights_keep_the_signals_variance() -> None:
 
 
 @pytest.mark.parametrize(("name", "convs"), [("c3d-bn", 5), ("c3d-large", 8), ("c3d-large-bn", 8)])
-def test_relatives_of_c3d_have_its_maps(name: str, convs: int) -> None:
+def test_variants_of_c3d_have_its_feature_maps(name: str, convs: int) -> None:
     backbone = make_backbone(name, 1 / 32)
     assert len(backbone.convs) == convs and len(backbone.norms) == (convs if "bn" in name else 0)
     maps = backbone.features(torch.randn(2, 3, 16, 112, 112))
@@ -102,7 +102,7 @@ def test_batch_norm_is_between_convolution_and_relu() -> None:
     assert backbone.norms[0].running_mean.abs().sum() > 0
 
 
-def test_a_branch_that_is_not_trained_is_not_there() -> None:
+def test_a_branch_without_labels_is_left_out() -> None:
     recipe = make_recipe("ucf101", targets="motion-global", width=1 / 32, fc_width=8)
     model = make_model(recipe, TargetCode(recipe))
     assert model.appearance is None and model.motion.output.out_features == 2
@@ -110,7 +110,7 @@ def test_a_branch_that_is_not_trained_is_not_there() -> None:
     assert predictions.motion.shape == (1, 2) and predictions.appearance.shape == (1, 0)
 
 
-def test_backbones_that_cannot_be_are_refused_in_one_line() -> None:
+def test_invalid_backbones_are_refused_in_one_line() -> None:
     with pytest.raises(ConfigError, match=r"no backbone 'vgg'.*c3d.*s3d"):
         make_backbone("vgg")
     with pytest.raises(

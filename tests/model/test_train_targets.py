@@ -1,4 +1,4 @@
-"""What is trained and as what: the paper's rows, codes by hand and back, losses, the best constant."""
+"""Targets: labels of the paper's tables, coding and decoding, losses, the best constant."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_loss_by_hand() -> None:
     assert losses.total.item() == pytest.approx(motion + 0.1 * appearance)
 
 
-def test_codes_by_hand() -> None:
+def test_target_codings_by_hand() -> None:
     names = ("grid_ul", "grid_uo", "ui")
     labels = torch.zeros(1, 27, dtype=torch.uint8)
     labels[0, 0], labels[0, 1], labels[0, 12] = 16, 3, 7  # bin 3 is 90 to 135 degrees: its middle 112.5
@@ -69,7 +69,7 @@ def test_codes_by_hand() -> None:
     assert even == pytest.approx([256, np.log(8), 49])
 
 
-def test_neighbours_on_the_circle_are_near_as_sine_and_cosine_alone() -> None:
+def test_only_sine_and_cosine_keep_neighbouring_orientations_close() -> None:
     labels = torch.ones(3, 27, dtype=torch.uint8)
     labels[:, 1] = torch.tensor([1, 8, 5])
     for orientation, near in (("number", False), ("sin-cos", True)):
@@ -87,7 +87,7 @@ def test_a_motionless_grid_of_the_authors_is_bin_one() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(LABEL_ROWS, st.sampled_from(CODES))
-def test_decoding_gives_the_labels_back(labels: np.ndarray, coded_as: tuple[str, str]) -> None:
+def test_decoding_inverts_encoding(labels: np.ndarray, coded_as: tuple[str, str]) -> None:
     code = make_code(*coded_as, counts=count_label_values([labels]))
     rows = torch.from_numpy(labels.reshape(-1, 27))
     for branch in code.branches:
@@ -100,7 +100,7 @@ def test_decoding_gives_the_labels_back(labels: np.ndarray, coded_as: tuple[str,
         assert torch.equal(branch.decode(outputs), rows[:, branch.columns].long())
 
 
-def test_what_is_decoded_is_a_label() -> None:
+def test_decoded_values_are_in_range() -> None:
     for orientation in ORIENTATION_CODES:
         for branch in make_code("raw", orientation).branches:
             decoded = branch.decode(torch.randn(50, branch.outputs) * 100)
@@ -165,13 +165,13 @@ def test_motion_alone_and_appearance_alone() -> None:
     ]
 
 
-def test_losses_of_16_bit_outputs_are_taken_in_32() -> None:
+def test_losses_of_16_bit_outputs_are_computed_in_float32() -> None:
     code = make_code("raw", "classes")
     predictions = Predictions(*(torch.zeros(2, b.outputs, dtype=torch.bfloat16) for b in code.branches))
     assert pretext_loss(predictions, torch.ones(2, 27), code).total.dtype == torch.float32
 
 
-def test_labels_that_cannot_be_counted_are_refused() -> None:
+def test_labels_out_of_range_are_refused() -> None:
     with pytest.raises(DatasetError, match="no clips"):
         count_label_values([])
     labels = np.ones((1, 27), np.uint8)

@@ -1,4 +1,4 @@
-"""What differs from device to device, as far as a machine without a GPU can tell."""
+"""Differences between devices, as far as a machine without a GPU can test them."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def weights(recipe: Recipe, shards: list[Path], out: Path, **options: object) ->
     return {**content["model"], **momenta}
 
 
-def assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    assert found.keys() == expected.keys()
+def assert_close(actual: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert actual.keys() == expected.keys()
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-5, msg=name)
+        torch.testing.assert_close(actual[name], value, rtol=1e-3, atol=1e-5, msg=name)
 
 
 def test_fused_steps_that_fp16_skips_leave_no_trace(tiny_shards: list[Path], tmp_path: Path) -> None:
-    """The first steps overflow; torch's fused step would then begin with memory as it was found."""
+    """The first steps overflow; torch's fused step would then start from uninitialised memory."""
     recipe = replace(SMALL, precision="fp16", motion_weight=300.0)
     plain = weights(recipe, tiny_shards, tmp_path / "plain", max_steps=5)
-    torch.empty(10_000_000).fill_(1e30)  # memory that is found is not zero
+    torch.empty(10_000_000).fill_(1e30)  # freed memory that is not zero
     assert_close(weights(recipe, tiny_shards, tmp_path / "fused", max_steps=5, fused=True), plain)
 
 
-def test_a_run_goes_on_in_another_memory_format(tiny_shards: list[Path], tmp_path: Path) -> None:
+def test_a_run_resumes_in_another_memory_format(tiny_shards: list[Path], tmp_path: Path) -> None:
     weights(SMALL, tiny_shards, tmp_path / "plain", max_steps=2, memory_format="contiguous")
     shutil.copytree(tmp_path / "plain", tmp_path / "fused", symlinks=True)
     options = {"max_steps": 4, "resume": True}
@@ -62,7 +62,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
         local_device(torch.device("cuda"))
 
 
-def test_a_full_gpu_is_told_in_one_line() -> None:
+def test_out_of_memory_is_reported_in_one_line() -> None:
     with (
         pytest.raises(TrainingError, match=r"cuda:1 has too little memory \(no room\): give a smaller"),
         oom_as_training_error(torch.device("cuda:1")),
@@ -71,9 +71,9 @@ def test_a_full_gpu_is_told_in_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"), [("ShardError", "error: x.h5 is damaged"), ("OSError", "OSError: x.h5")]
+    ("error", "message"), [("ShardError", "error: x.h5 is damaged"), ("OSError", "OSError: x.h5")]
 )
-def test_a_process_that_fails_alone_ends_at_once(error: str, told: str) -> None:
+def test_a_process_that_fails_alone_ends_at_once(error: str, message: str) -> None:
     code = f"""
 import atexit
 from mas_labels.errors import ShardError
@@ -83,4 +83,4 @@ _leave_at_once({error}("x.h5 is damaged"))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and done.stdout == ""
-    assert told in done.stderr and "x.h5 is damaged" in done.stderr
+    assert message in done.stderr and "x.h5 is damaged" in done.stderr

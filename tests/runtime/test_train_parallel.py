@@ -1,4 +1,4 @@
-"""Several processes train as one would; what happens to one, happens to all."""
+"""Several processes train as one process; an error or a signal to one reaches all."""
 
 from __future__ import annotations
 
@@ -24,10 +24,7 @@ SMALL = "--width 0.03125 --fc-width 16 --batch-size 5 --device cpu --threads 1 -
 
 
 def start(shards: list[Path], out: Path, *more: str) -> subprocess.Popen[str]:
-    """Train in two processes of `torchrun`, which find one another on a port that is free.
-
-    It is started ignoring SIGUSR1, as docs/cluster.md says.
-    """
+    """Train with two processes of `torchrun` on a free port; SIGUSR1 is ignored, as in docs/cluster.md."""
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     options = ["--shards", *map(str, shards), "--out", str(out), "--workers", "0", *SMALL.split(), *more]
     return subprocess.Popen(
@@ -54,36 +51,36 @@ def curve(run: Path) -> list[list[float]]:
     return [[row[name] for name in ("step", "loss", "grad_norm")] for row in read_metrics(run)]
 
 
-def our_errors(err: str) -> list[str]:
-    """Lines of ours: torchrun has more to say when one of its processes fails."""
+def error_lines(err: str) -> list[str]:
+    """Return the error lines of mas-train among those of torchrun."""
     return [line for line in err.splitlines() if line.startswith("error:")]
 
 
-def test_two_processes_learn_what_one_learns(tiny_shards: list[Path], tmp_path: Path) -> None:
-    """12 clips in batches of 5, 5 and 2; two processes stop after 4 steps and go on."""
+def test_two_processes_train_as_one(tiny_shards: list[Path], tmp_path: Path) -> None:
+    """12 clips in batches of 5, 5 and 2; two processes stop after 4 steps and resume."""
     for more in (["--max-steps", "4"], ["--max-steps", "6", "--resume"]):
         status, out, err = finish(start(tiny_shards, tmp_path / "two", *more))
         assert status == 0, err
         assert out.count("steps done") == 1 and out.count("2 processes, 5 clips per step in all") == 1
     recipe = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)
-    how = TrainingOptions(
+    settings = TrainingOptions(
         tiny_shards, tmp_path / "one", "cpu", workers=0, threads=1, max_steps=6, log_steps=1
     )
-    pretrain(recipe, replace(how, curves=False))
+    pretrain(recipe, replace(settings, curves=False))
     assert len(curve(tmp_path / "one")) == 6
     for alone, together in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
         assert together == pytest.approx(alone, rel=1e-4)
     assert curve(tmp_path / "two")[0] == pytest.approx(curve(tmp_path / "one")[0], rel=1e-5)
     one, two = (load_checkpoint(checkpoint_path(tmp_path / name, 6)) for name in ("one", "two"))
     for name, weight in one["model"].items():
-        # rounding grows by the step where a ReLU is at its edge: so do the parts of --accumulate
+        # rounding grows with each step where a ReLU input is near 0, as with --accumulate
         torch.testing.assert_close(two["model"][name], weight, rtol=0, atol=0.03 * weight.std().item() + 1e-5)
     assert len(two["generators"]) == 2 and not torch.equal(*(g["cpu"] for g in two["generators"]))
 
 
-def test_an_error_of_all_is_told_once(tiny_shards: list[Path], tmp_path: Path) -> None:
+def test_an_error_of_all_processes_is_reported_once(tiny_shards: list[Path], tmp_path: Path) -> None:
     status, _, err = finish(start(tiny_shards, tmp_path, "--batch-size", "13"))
-    (error,) = our_errors(err)
+    (error,) = error_lines(err)
     assert status == 1 and error.startswith("error: a batch of 13 is larger than the data (12 clips)")
 
 
@@ -99,8 +96,8 @@ def test_an_error_of_one_process_ends_all_with_one_line(tiny_shards: list[Path],
         ends = file["frames/offsets"][16:33].astype(int)
         file["frames/jpeg"][ends[0] : ends[-1]] = np.zeros(ends[-1] - ends[0], np.uint8)
     status, _, err = finish(start(copies, tmp_path / "run"))
-    assert status == 1 and len(our_errors(err)) == 1
-    assert "a frame of clip 1 is no JPEG" in our_errors(err)[0] and "Traceback" not in err.split("error:")[0]
+    assert status == 1 and len(error_lines(err)) == 1
+    assert "a frame of clip 1 is no JPEG" in error_lines(err)[0] and "Traceback" not in err.split("error:")[0]
 
 
 @pytest.mark.slow
@@ -127,21 +124,21 @@ def test_a_signal_to_one_process_stops_all_after_a_checkpoint(
     os.kill(ranks[-1], signal.SIGTERM)
     _, out, err = finish(process)
     steps = load_checkpoint(list_checkpoints(tmp_path)[-1])["step"]
-    assert f"{steps} of 30000 steps done" in out and our_errors(err) == []
+    assert f"{steps} of 30000 steps done" in out and error_lines(err) == []
     assert err.count("checkpoint saved, as SIGUSR1 asked") == 1
 
 
-def test_a_process_of_several_leaves_without_taking_the_interpreter_down() -> None:
-    """Threads of torch.distributed that still hold tensors would abort it there, now and then."""
+def test_one_process_of_several_exits_without_finalising_the_interpreter() -> None:
+    """Threads of torch.distributed that still hold tensors may abort the interpreter while it finalises."""
     code = """
 import atexit, click
 from mas_labels.system.command_line import run_command
 
-class Told:
+class Finalised:
     def __del__(self):
-        print("taken down", flush=True)
+        print("finalised", flush=True)
 
-told = Told()
+kept = Finalised()
 atexit.register(print, "exit function")
 
 @click.command()
@@ -150,7 +147,7 @@ def command():
 
 run_command(command, "command", [], "")
 """
-    for size, expected in (("1", "exit function\ntaken down\n"), ("2", "exit function\n")):
+    for size, expected in (("1", "exit function\nfinalised\n"), ("2", "exit function\n")):
         environment = {**os.environ, "WORLD_SIZE": size}
         shown = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""What makes training faster or smaller leaves what is learnt as it is, but for rounding."""
+"""Speed and memory options change results by rounding alone; loading of batches by workers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def plain(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> 
     [{"accumulate": 2}, {"accumulate": 5}, {"memory_format": "contiguous"}, {"fused": True}],
     ids=str,
 )
-def test_parts_and_formats_change_the_last_digits_alone(
+def test_accumulation_and_formats_change_only_rounding(
     options: dict[str, object], plain: list[float], tiny_shards: list[Path], tmp_path: Path
 ) -> None:
     assert losses(SMALL, tiny_shards, tmp_path, **options) == pytest.approx(plain, rel=1e-4)
@@ -60,8 +60,8 @@ def test_parts_and_formats_change_the_last_digits_alone(
 def test_lower_precision_stays_close(
     precision: str, plain: list[float], tiny_shards: list[Path], tmp_path: Path
 ) -> None:
-    found = losses(replace(SMALL, precision=precision), tiny_shards, tmp_path)
-    assert found == pytest.approx(plain, rel=0.03) and found != plain
+    lowered = losses(replace(SMALL, precision=precision), tiny_shards, tmp_path)
+    assert lowered == pytest.approx(plain, rel=0.03) and lowered != plain
     content = load_checkpoint(list_checkpoints(tmp_path)[-1])
     assert all(weight.dtype == torch.float32 for weight in content["model"].values())
     assert ("scale" in content["scaler"]) == (precision == "fp16")
@@ -69,7 +69,7 @@ def test_lower_precision_stays_close(
 
 @pytest.mark.parametrize("name", BACKBONE_BUILDERS)
 def test_convolutions_over_too_few_frames_stay_in_float32(name: str) -> None:
-    """Fewer than their kernel is deep: on some CPUs their gradients in bf16 are wrong, at random."""
+    """With fewer frames than the kernel, bf16 gradients are wrong on some CPUs, at random."""
     pytest.importorskip("torchvision") if name in TORCHVISION else None
     seen: list[tuple[bool, torch.dtype]] = []
 
@@ -92,7 +92,7 @@ def test_convolutions_over_too_few_frames_stay_in_float32(name: str) -> None:
 
 @pytest.mark.parametrize(("size", "kernel"), [((2, 7, 7), 3), ((8, 1, 4), 3), ((8, 4, 2), (1, 3, 3))])
 def test_convolutions_over_less_than_their_kernel_stay_in_float32(size: tuple[int, ...], kernel: Any) -> None:
-    """In any direction: oneDNN's in bf16 not only come out wrong, but write beyond their memory."""
+    """In any direction: oneDNN's bf16 convolutions not only give wrong results, but write out of bounds."""
     with torch.no_grad(), autocast("bf16", torch.device("cpu")):
         small = torch.nn.Conv3d(3, 4, kernel, padding=1)(torch.zeros(1, 3, *size))
         whole = torch.nn.Conv3d(3, 4, kernel, padding=1)(torch.zeros(1, 3, 8, 4, 4))
@@ -100,8 +100,8 @@ def test_convolutions_over_less_than_their_kernel_stay_in_float32(size: tuple[in
 
 
 @pytest.mark.parametrize("instructions", ["AVX512_CORE", "AVX512_CORE_BF16", "DEFAULT"])
-def test_gradients_of_bf16_are_those_of_float32_but_for_rounding(instructions: str) -> None:
-    """With the convolutions of other processors as well, over memory that was used before."""
+def test_bf16_gradients_equal_float32_ones_up_to_rounding(instructions: str) -> None:
+    """Also with the convolutions of other processors, and in memory that was used before."""
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
         pytest.skip("this processor has no AVX-512")
     code = """
@@ -126,10 +126,10 @@ for settings in ({}, {"input_stride": 2}):
 
     exact = gradients("float32")
     for _ in range(5):
-        for found, wanted in zip(gradients("bf16"), exact):
-            print(((found - wanted).norm() / wanted.norm()).item())
+        for rounded, expected in zip(gradients("bf16"), exact):
+            print(((rounded - expected).norm() / expected.norm()).item())
 """
-    found = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "ONEDNN_MAX_CPU_ISA": instructions},
         cwd=Path(__file__).parents[2],
@@ -137,7 +137,7 @@ for settings in ({}, {"input_stride": 2}):
         text=True,
         check=True,
     )
-    errors = [float(line) for line in found.stdout.split()]
+    errors = [float(line) for line in completed.stdout.split()]
     assert len(errors) == 50 and all(error < 0.25 for error in errors), errors
 
 
@@ -152,15 +152,15 @@ def test_fp16_gradients_that_overflow_skip_the_step(tiny_shards: list[Path], tmp
     assert all(torch.isfinite(weight).all() for weight in last["model"].values())
 
 
-def test_the_memory_format_is_measured_and_said(tiny_shards: list[Path], tmp_path: Path) -> None:
-    said: list[str] = []
+def test_the_memory_format_is_measured_and_reported(tiny_shards: list[Path], tmp_path: Path) -> None:
+    lines: list[str] = []
     options = TrainingOptions(tiny_shards, tmp_path, "cpu", workers=0, threads=1, max_steps=1, curves=False)
-    pretrain(SMALL, replace(options, memory_format="auto"), said.append)
-    (line,) = (line for line in said if line.startswith("memory format "))
+    pretrain(SMALL, replace(options, memory_format="auto"), lines.append)
+    (line,) = (line for line in lines if line.startswith("memory format "))
     assert "channels_last_3d" in line and "contiguous" in line and "ms per clip" in line
 
 
-def test_nothing_is_measured_on_a_cpu_unless_asked_for() -> None:
+def test_no_memory_format_is_measured_on_a_cpu_by_default() -> None:
     network = make_model(SMALL, TargetCode(SMALL))
     assert choose_memory_format(None, network, "float32", torch.device("cpu"), 2) == ("channels_last_3d", "")
 
@@ -170,8 +170,8 @@ def test_nothing_is_measured_on_a_cpu_unless_asked_for() -> None:
 def test_a_compiled_network_learns_the_same(
     precision: str, rounding: float, plain: list[float], tiny_shards: list[Path], tmp_path: Path
 ) -> None:
-    found = losses(replace(SMALL, precision=precision), tiny_shards, tmp_path, compile=True)
-    assert found == pytest.approx(plain, rel=rounding)
+    compiled = losses(replace(SMALL, precision=precision), tiny_shards, tmp_path, compile=True)
+    assert compiled == pytest.approx(plain, rel=rounding)
 
 
 class LoggedReads(FrameDataset):
@@ -221,12 +221,12 @@ def test_an_error_comes_where_its_batch_would_and_no_process_or_thread_stays(
     assert (threading.active_count(), len(multiprocessing.active_children())) == before
 
 
-def test_copies_to_the_device_it_is_on_are_the_same_memory(tiny_shards: list[Path]) -> None:
+def test_a_batch_on_its_device_is_not_copied(tiny_shards: list[Path]) -> None:
     clip = FrameDataset(open_shards(tiny_shards))[0]
     assert loader._to_device(clip, CPU).frames.data_ptr() == clip.frames.data_ptr()
 
 
-def test_too_little_shared_memory_is_said(
+def test_too_little_shared_memory_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_shards
 ) -> None:
     class NoRoom:
@@ -242,7 +242,7 @@ def test_too_little_shared_memory_is_said(
 
 
 def test_freed_memory_is_kept() -> None:
-    """Page faults of arrays that come and go, in a process of its own: its settings would stay."""
+    """Page faults of temporary arrays, in a separate process because the settings persist."""
     code = """
 import resource, sys
 from mas_train.runtime.performance import keep_pages
@@ -257,12 +257,15 @@ for turn in range(20):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
-    def faults(how: str) -> int:
-        found = subprocess.run(
-            [sys.executable, "-c", code, how], cwd=Path(__file__).parents[2], capture_output=True, text=True
+    def faults(setting: str) -> int:
+        completed = subprocess.run(
+            [sys.executable, "-c", code, setting],
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
         )
-        if found.returncode == 9:
+        if completed.returncode == 9:
             pytest.skip("this C library has no mallopt")
-        return int(found.stdout)
+        return int(completed.stdout)
 
     assert faults("keep") < 100 < 10_000 < faults("default")

@@ -1,4 +1,4 @@
-"""Fine-tuning: which clips are taken, resuming, and steps computed in other ways."""
+"""Fine-tuning: the choice of clips, resuming, and speed options."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 WIDTH = 0.03125
 
 
-def test_crops_are_any_crop_and_follow_seed_and_epoch() -> None:
+def test_crops_are_uniform_and_follow_seed_and_epoch() -> None:
     drawn = draw_crops(0, 0, torch.arange(20_000))
     assert drawn.min(dim=0).values.tolist() == [0, 0, 0] and drawn.max(dim=0).values.tolist() == [16, 59, 1]
     assert len(torch.unique(drawn, dim=0)) == 17 * 60 * 2
@@ -73,19 +73,19 @@ def test_a_resumed_run_ends_in_the_same_weights(train: ShardSet, tmp_path: Path)
     assert len(rows) == 3 and rows[0].startswith("epoch,learning_rate,loss")
 
 
-def test_faster_steps_learn_the_same_but_for_rounding(train: ShardSet, tmp_path: Path) -> None:
-    def last_loss(name: str, **how: object) -> float:
-        work = replace(job(train, tmp_path / name), **how)
+def test_speed_options_change_only_rounding(train: ShardSet, tmp_path: Path) -> None:
+    def last_loss(name: str, **changes: object) -> float:
+        work = replace(job(train, tmp_path / name), **changes)
         finetune(work, load_weights(SCRATCH, WIDTH), say=quiet)
         return float((work.out / "metrics.csv").read_text().splitlines()[-1].split(",")[2])
 
     plain = last_loss("plain")
-    for how in ({"fused": True}, {"memory_format": "contiguous"}, {"workers": 1}):
-        assert last_loss(str(how), **how) == pytest.approx(plain, rel=1e-4)
+    for changes in ({"fused": True}, {"memory_format": "contiguous"}, {"workers": 1}):
+        assert last_loss(str(changes), **changes) == pytest.approx(plain, rel=1e-4)
     recipe = job(train, tmp_path).recipe
     for precision in ("bf16", "fp16"):
-        found = last_loss(precision, recipe=replace(recipe, precision=precision))
-        assert found == pytest.approx(plain, rel=0.05) and found != plain
+        loss = last_loss(precision, recipe=replace(recipe, precision=precision))
+        assert loss == pytest.approx(plain, rel=0.05) and loss != plain
 
 
 def test_a_frozen_backbone_keeps_its_weights_and_others_do_not(train: ShardSet, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_frozen_backbone_keeps_its_weights_and_others_do_not(train: ShardSet, 
     assert isinstance(probe.head, torch.nn.Linear)
 
 
-def test_runs_are_not_mixed_up_and_a_loss_that_is_not_finite_ends_one(
+def test_existing_runs_are_protected_and_a_loss_that_is_not_finite_ends_a_run(
     train: ShardSet, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="nothing to resume"):
@@ -107,6 +107,3 @@ def test_runs_are_not_mixed_up_and_a_loss_that_is_not_finite_ends_one(
         finetune(wild, load_weights(SCRATCH, WIDTH), say=quiet)
     with pytest.raises(ConfigError, match="already holds a run"):
         finetune(job(train, tmp_path / "run"), load_weights(SCRATCH, WIDTH), say=quiet)
-
-
-# the commands

@@ -1,4 +1,4 @@
-"""Recipes, steps, what is written down, and stopping."""
+"""Recipes, steps of training, metrics, and stopping."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_presets_are_the_papers() -> None:
         *({"batch_size": 0}, {"width": float("inf")}, {"momentum": 1.0}, {"seed": -1}, {"typo": 1}),
     ],
 )
-def test_recipes_that_cannot_be_are_refused(changes: dict[str, float]) -> None:
+def test_invalid_recipes_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(changes))):
         make_recipe("ucf101", **changes)
     with pytest.raises(ConfigError, match="no preset"):
@@ -77,7 +77,7 @@ def test_none_keeps_the_presets_value() -> None:
     assert make_recipe("kinetics400", batch_size=None, seed=4) == replace(PRESETS["kinetics400"], seed=4)
 
 
-def test_a_run_writes_what_it_is_and_what_it_learns(tiny_shards: list[Path], tmp_path: Path) -> None:
+def test_a_run_writes_its_configuration_and_metrics(tiny_shards: list[Path], tmp_path: Path) -> None:
     rows = run(SMALL, tiny_shards, tmp_path / "a" / "run", max_steps=4)
     assert [row["step"] for row in rows] == [1, 2, 3, 4] and [row["epoch"] for row in rows] == [0, 0, 0, 1]
     labels = np.concatenate(list(label_blocks(open_shards(tiny_shards)))).reshape(-1, 27).astype(float)
@@ -99,7 +99,7 @@ def test_sgd_by_hand(tiny_shards: list[Path], tmp_path: Path) -> None:
         (row,) = run(recipe, tiny_shards, out, max_steps=1)
         before, after = (load_checkpoint(path)["model"] for path in list_checkpoints(out))
         moved = torch.cat([(after[name] - before[name]).double().flatten() for name in before]).norm().item()
-        assert row["grad_norm"] > 1  # clipping is seen to act
+        assert row["grad_norm"] > 1  # clipping has an effect
         assert moved == pytest.approx(0.001 * (clip_norm or row["grad_norm"]), rel=1e-3)
 
 
@@ -135,7 +135,7 @@ def record(step: int, loss: float, seconds: float = 2.0) -> StepRecord:
     return StepRecord(step, 0, 0.1, (loss, 1.0, loss + 1.0), 3.0, 30, seconds, 0.5)
 
 
-def test_rows_are_means_and_rows_after_a_checkpoint_go(tmp_path: Path) -> None:
+def test_rows_are_means_and_rows_after_a_checkpoint_are_removed(tmp_path: Path) -> None:
     baseline = Losses(torch.tensor(5.0), torch.tensor(6.0), torch.tensor(11.0))
     with MetricsLog(tmp_path, baseline, start_step=0, end_step=5, log_steps=2) as log:
         for step in range(1, 6):
@@ -149,14 +149,14 @@ def test_rows_are_means_and_rows_after_a_checkpoint_go(tmp_path: Path) -> None:
     assert rows[0]["mean_label_loss"] == 11 and rows[0]["loss"] == 2.5
     assert rows[0]["clips_per_second"] == 20 and rows[0]["waiting_share"] == pytest.approx(1 / 3, rel=1e-5)
     with (tmp_path / "metrics.csv").open("a") as file:
-        file.write("6,0,0.1,1")  # a kill cut this row short
+        file.write("6,0,0.1,1")  # truncated by a kill
     with MetricsLog(tmp_path, baseline, start_step=4, end_step=5, log_steps=2):
         pass
     assert [row["step"] for row in read_metrics(tmp_path)] == [2, 4]
     assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == ",".join(METRICS_COLUMNS)
 
 
-def test_metrics_of_somebody_else_are_refused(tmp_path: Path) -> None:
+def test_tables_with_other_columns_are_refused(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,accuracy\n1,0.5\n")
     with pytest.raises(
         TrainingError, match=r"metrics\.csv is not a table of a run.*expected columns step,epoch"
@@ -175,7 +175,7 @@ def test_a_device_that_is_absent_is_refused_in_one_line(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_signal_asks_and_a_second_one_insists() -> None:
+def test_a_signal_requests_a_stop_and_a_second_one_exits() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with SignalRequests() as stop:
         assert stop.take() == Request.NOTHING

@@ -1,4 +1,4 @@
-"""Held-out clips: how they are chosen, that they are never trained on, what is measured, the run's folder."""
+"""Held-out clips: their choice, that they are never trained on, their scores, and the run's folder."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def test_videos_are_held_out_whole(share: float, videos: int, tiny_shards: list[
         np.testing.assert_array_equal(np.concatenate(list(label_blocks(part))), expected)
 
 
-def test_the_draw_is_the_seeds_alone(tiny_shards: list[Path]) -> None:
+def test_the_held_out_videos_depend_on_the_seed_alone(tiny_shards: list[Path]) -> None:
     drawn = [places(hold_out(open_shards(tiny_shards), 0.3, seed)[1]) for seed in (0, 0, 1, 2, 3)]
     assert drawn[0] == drawn[1] and len(set(map(frozenset, drawn))) > 1
     backwards = places(hold_out(open_shards(tiny_shards[::-1]), 0.3, 0)[1])
     assert backwards == drawn[0]
 
 
-def test_videos_of_one_recording_go_together(
+def test_videos_of_one_recording_stay_together(
     tiny_shards: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shards = open_shards(tiny_shards)
@@ -140,9 +140,9 @@ def centre_labels(shards: list[Path]) -> tuple[np.ndarray, np.ndarray]:
 def test_scores_by_hand(tiny_shards: list[Path]) -> None:
     recipe = make_recipe("ucf101", appearance_weight=0.5, batch_size=4)
     training, truth = centre_labels(tiny_shards)
-    said = torch.from_numpy(truth + np.random.default_rng(0).normal(0, 1, truth.shape)).float()
-    scores = measure(Predictions(said[:, :14], said[:, 14:]), recipe, tiny_shards)
-    errors = np.square(said.numpy() - truth).mean(axis=0)
+    lines = torch.from_numpy(truth + np.random.default_rng(0).normal(0, 1, truth.shape)).float()
+    scores = measure(Predictions(lines[:, :14], lines[:, 14:]), recipe, tiny_shards)
+    errors = np.square(lines.numpy() - truth).mean(axis=0)
     constant = np.square(training.mean(axis=0) - truth).mean(axis=0)
     assert len(scores) == 30
     for place, name in enumerate(LABEL_NAMES):
@@ -160,7 +160,9 @@ def test_scores_by_hand(tiny_shards: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("orientation", ["number", "sin-cos", "classes"])
-def test_a_perfect_answer_and_the_mean_label(orientation: str, tiny_shards: list[Path]) -> None:
+def test_scores_of_a_perfect_prediction_and_of_the_mean_label(
+    orientation: str, tiny_shards: list[Path]
+) -> None:
     recipe = make_recipe("ucf101", target_scale="standard", orientation=orientation, batch_size=4)
     training, held_out = hold_out(open_shards(tiny_shards), 0.5, seed=0)
     counts = count_label_values(label_blocks(training))
@@ -185,9 +187,9 @@ def test_a_perfect_answer_and_the_mean_label(orientation: str, tiny_shards: list
         assert np.isnan(mean[name].r2) or mean[name].r2 <= 1e-6
 
 
-def test_a_runs_folder_tells_what_was_learnt(tiny_shards: list[Path], tmp_path: Path) -> None:
-    said: list[str] = []
-    pretrain(SMALL, options(tiny_shards, tmp_path, max_steps=5, curves=True), said.append)
+def test_a_run_folder_holds_scores_checkpoints_and_curves(tiny_shards: list[Path], tmp_path: Path) -> None:
+    lines: list[str] = []
+    pretrain(SMALL, options(tiny_shards, tmp_path, max_steps=5, curves=True), lines.append)
     rows = read_heldout(tmp_path)
     assert [row["step"] for row in rows if row["label"] == "total"] == [2, 4, 5]
     assert [row["label"] for row in rows[:30]] == [*LABEL_NAMES, "motion", "appearance", "total"]
@@ -200,7 +202,7 @@ def test_a_runs_folder_tells_what_was_learnt(tiny_shards: list[Path], tmp_path: 
     assert load_checkpoint(checkpoints / LAST_CHECKPOINT)["step"] == 5
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     training, held_out = hold_out(open_shards(tiny_shards), 0.3, 0)
-    assert f"{len(training)} clips in 2 shards" in said[0] and f"{len(held_out)} held-out clips" in said[1]
+    assert f"{len(training)} clips in 2 shards" in lines[0] and f"{len(held_out)} held-out clips" in lines[1]
 
 
 def test_measuring_changes_no_weight(tiny_shards: list[Path], tmp_path: Path) -> None:
@@ -213,7 +215,9 @@ def test_measuring_changes_no_weight(tiny_shards: list[Path], tmp_path: Path) ->
     assert all(torch.equal(one["model"][key], other["model"][key]) for key in one["model"])
 
 
-def test_a_resumed_run_goes_on_with_its_table_and_its_best(tiny_shards: list[Path], tmp_path: Path) -> None:
+def test_a_resumed_run_continues_its_table_and_best_checkpoint(
+    tiny_shards: list[Path], tmp_path: Path
+) -> None:
     recipe = replace(SMALL, target_scale="standard", orientation="sin-cos", backbone="c3d-bn")
     pretrain(recipe, options(tiny_shards, tmp_path / "whole", max_steps=4), str)
     link = tmp_path / "parts" / CHECKPOINT_FOLDER / BEST_CHECKPOINT
@@ -247,7 +251,7 @@ def test_the_best_checkpoint_is_kept(tiny_shards: list[Path], tmp_path: Path) ->
     )
 
 
-def test_other_shards_to_measure_on(tiny_shards: list[Path], tmp_path: Path) -> None:
+def test_other_shards_to_validate_on(tiny_shards: list[Path], tmp_path: Path) -> None:
     recipe = replace(SMALL, holdout=0.0)
     changed = options(tiny_shards[:1], tmp_path, max_steps=1, val_shards=tiny_shards[1:], val_clips=3)
     pretrain(recipe, changed, str)
@@ -258,7 +262,7 @@ def test_other_shards_to_measure_on(tiny_shards: list[Path], tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("targets", ["appearance", "motion-rings"])
-def test_a_run_on_some_labels_writes_these_alone(
+def test_a_run_on_some_labels_writes_only_these(
     targets: str, tiny_shards: list[Path], tmp_path: Path
 ) -> None:
     pretrain(replace(SMALL, targets=targets), options(tiny_shards, tmp_path, max_steps=2), str)
@@ -269,7 +273,7 @@ def test_a_run_on_some_labels_writes_these_alone(
     assert row[f"loss_{other}"] == row[f"mean_label_loss_{other}"] == 0 < row[f"loss_{kind}"] == row["loss"]
 
 
-def test_events_hold_what_the_tables_hold(tiny_shards: list[Path], tmp_path: Path) -> None:
+def test_tensorboard_events_equal_the_tables(tiny_shards: list[Path], tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     pretrain(SMALL, options(tiny_shards, tmp_path, max_steps=3, tensorboard=True), str)
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
@@ -281,7 +285,7 @@ def test_events_hold_what_the_tables_hold(tiny_shards: list[Path], tmp_path: Pat
         assert values == [(step, pytest.approx(value, rel=1e-4)) for step, value in expected]
 
 
-def test_extras_that_are_missing_are_one_line(
+def test_missing_extras_are_reported_in_one_line(
     tiny_shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("tensorboard", "matplotlib.figure", "matplotlib.backends.backend_agg"):
@@ -294,6 +298,6 @@ def test_extras_that_are_missing_are_one_line(
     with pytest.raises(MissingDependencyError, match="torchvision, which does not import here"):
         pretrain(replace(SMALL, backbone="s3d", width=1.0), options(tiny_shards, tmp_path / "a"), str)
     assert not (tmp_path / "a").exists()
-    said: list[str] = []
-    pretrain(SMALL, options(tiny_shards, tmp_path / "b", max_steps=1, curves=True), said.append)
-    assert any(line.startswith("no learning curves drawn: pictures need matplotlib") for line in said)
+    lines: list[str] = []
+    pretrain(SMALL, options(tiny_shards, tmp_path / "b", max_steps=1, curves=True), lines.append)
+    assert any(line.startswith("no learning curves drawn: pictures need matplotlib") for line in lines)

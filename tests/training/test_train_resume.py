@@ -1,4 +1,4 @@
-"""A run that was stopped or killed goes on bit for bit, or says why it cannot."""
+"""A stopped or killed run resumes bit for bit, or reports why it cannot."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import pretrain
 from mas_train.weights.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
 
-# 12 clips: 3 steps an epoch, the rate falls with each, dropout draws from the generator
+# 12 clips: 3 steps per epoch, the learning rate falls after each, dropout uses the generator
 RECIPE = make_recipe(
     "ucf101", width=1 / 32, fc_width=16, batch_size=5, epochs=3, lr_step_epochs=1, dropout=0.5, seed=3
 )
@@ -50,12 +50,12 @@ def assert_same_run(out: Path, whole: Path) -> None:
 
 
 @pytest.mark.parametrize("stop", [1, 3, 4])
-def test_a_stopped_run_goes_on_bit_for_bit(
+def test_a_stopped_run_resumes_bit_for_bit(
     stop: int, tiny_shards: list[Path], tmp_path: Path, uninterrupted: Path
 ) -> None:
     pretrain(RECIPE, options(tiny_shards, tmp_path, max_steps=stop))
     assert checkpoint_path(tmp_path, stop).exists()
-    torch.manual_seed(99)  # whatever the process drew before
+    torch.manual_seed(99)  # any other state of the generator
     pretrain(RECIPE, options(tiny_shards, tmp_path, resume=True, max_steps=stop + 1))
     pretrain(RECIPE, options(tiny_shards, tmp_path, resume=True))
     assert_same_run(tmp_path, uninterrupted)
@@ -72,7 +72,7 @@ def test_the_comparison_can_fail(tiny_shards: list[Path], tmp_path: Path, uninte
         assert_same_run(tmp_path, uninterrupted)
 
 
-def test_a_killed_run_goes_on_bit_for_bit(
+def test_a_killed_run_resumes_bit_for_bit(
     tiny_shards: list[Path], tmp_path: Path, uninterrupted: Path
 ) -> None:
     settings = [
@@ -114,7 +114,7 @@ def test_a_killed_run_goes_on_bit_for_bit(
     whole = tmp_path / "whole"
     pretrain(recipe, options(tiny_shards, whole))
     assert_same(*(load_checkpoint(checkpoint_path(run, STEPS)) for run in (tmp_path, whole)))
-    assert not list((tmp_path / "checkpoints").glob(".*")), "a temporary file stayed"
+    assert not list((tmp_path / "checkpoints").glob(".*")), "a temporary file was left"
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tiny_shards: list[Path], uninterrupted: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_folder_with_a_run_is_not_overwritten(tiny_shards: list[Path], uninter
     assert sorted(path.stat().st_mtime_ns for path in uninterrupted.rglob("*")) == before
 
 
-def test_nothing_to_resume_is_said(tiny_shards: list[Path], tmp_path: Path) -> None:
+def test_nothing_to_resume_is_an_error(tiny_shards: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing to resume"):
         pretrain(RECIPE, options(tiny_shards, tmp_path, resume=True))
 
@@ -144,11 +144,11 @@ def test_a_finished_run_has_nothing_left_to_do(tiny_shards: list[Path], uninterr
     assert (result.steps, result.end_step, result.signal_number) == (STEPS, STEPS, None)
 
 
-def test_another_environment_is_said(tiny_shards: list[Path], tmp_path: Path) -> None:
+def test_a_changed_environment_is_reported(tiny_shards: list[Path], tmp_path: Path) -> None:
     pretrain(RECIPE, options(tiny_shards, tmp_path, max_steps=1))
-    said: list[str] = []
-    pretrain(RECIPE, options(tiny_shards, tmp_path, resume=True, max_steps=2, threads=2), said.append)
-    assert any("threads 1 to 2" in line for line in said)
+    lines: list[str] = []
+    pretrain(RECIPE, options(tiny_shards, tmp_path, resume=True, max_steps=2, threads=2), lines.append)
+    assert any("threads 1 to 2" in line for line in lines)
 
 
 class Evil:
@@ -173,7 +173,7 @@ def test_damaged_and_hostile_checkpoints_are_refused(
         load_checkpoint(path)
 
 
-def test_foreign_and_newer_checkpoints_are_told_apart(tmp_path: Path) -> None:
+def test_other_files_and_newer_checkpoints_are_distinguished(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     torch.save({"state_dict": {}}, path)
     with pytest.raises(CheckpointError, match="not a checkpoint of mas-train"):

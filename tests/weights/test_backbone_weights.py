@@ -1,4 +1,4 @@
-"""Weights of a backbone: from a run, from scratch, from files that hold none."""
+"""Weights of a backbone: from a run, from scratch, and from files without weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A backbone leaves for other programs and public ones come in: names, values, refusals."""
+"""Export of backbones to other programs, and import of public ones: names, values, errors."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def bn_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Tensor
     return run, write_checkpoint(run, "c3d-bn")
 
 
-def test_the_lines_of_the_documentation_need_nothing_of_ours(
+def test_documented_ways_to_read_exports_need_no_code_of_this_project(
     small_run: tuple[Path, torch.Tensor], tmp_path: Path
 ) -> None:
     pytest.importorskip("safetensors")
@@ -185,7 +185,7 @@ def test_the_names_are_those_in_public_use() -> None:
         ({"conv2.bias": None}, r"does not fit a c3d: .*convs.1.bias"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(
+def test_weights_that_do_not_fit_are_refused_by_name(
     change: dict[str, torch.Tensor | None], message: str, tmp_path: Path
 ) -> None:
     weights = layouts(make_backbone("c3d", 1 / 32).state_dict(), "c3d")["plain"] | change
@@ -208,7 +208,7 @@ def test_files_that_hold_no_weights_are_refused(content: object, tmp_path: Path)
         load_backbone(tmp_path)
 
 
-def test_the_command_writes_and_says_what(
+def test_the_command_writes_files_and_lists_them(
     small_run: tuple[Path, torch.Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for source, status in ((small_run[0], 0), (tmp_path, 1)):
