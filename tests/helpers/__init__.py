@@ -1,1 +1,1 @@
-"""What the tests share: reference implementations, made-up videos and shards, mutated files."""
+"""Shared by the tests: reference implementations, synthetic videos and shards, corrupted files."""

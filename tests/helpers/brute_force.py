@@ -1,7 +1,7 @@
-"""The 27 labels of one view written down naively, straight from the definitions: slow, and sharing no code.
+"""The 27 labels of one view, implemented naively from the definitions: slow, and without shared code.
 
-The view is made of mirrored, negated and cropped arrays, so that nothing about views is assumed either. Only
-the derivatives are taken before cropping, since the border of a crop is no motion boundary.
+Views are made by mirroring, negating and cropping arrays, so that nothing is assumed about views either. Only
+the derivatives are taken before cropping, because the border of a crop is no motion boundary.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 @functools.cache
 def blocks_of_patterns(shared_diagonals):
-    """Return three lists of (112, 112) masks, by looking at every pixel's centre."""
+    """Return three lists of (112, 112) masks, decided by every pixel's centre."""
     grid, rings, triangles = [np.zeros((n, 112, 112), bool) for n in (16, 4, 8)]
     for row in range(112):
         for col in range(112):

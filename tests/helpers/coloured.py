@@ -1,4 +1,4 @@
-"""Shards whose classes are planted as colours (a network of any weights tells them apart), and tiny runs."""
+"""Shards whose classes differ by colour, so that any network can tell them apart, and tiny training runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLOURS = {"blue": (0.0, 0.1, 1.0), "red": (1.0, 0.0, 0.1)}
 
 
 def coloured_shards(folder: Path, first: int, videos: int) -> ShardSet:
-    """Shards of frames only: some videos of each colour and one broken one, with numbers for names."""
+    """Make shards of frames only: numbered videos of each colour, and one that cannot be decoded."""
     for row, (name, colour) in enumerate(COLOURS.items()):
         for number in range(first + videos * row, first + videos * (row + 1)):
             frames = moving_texture(17 + 16 * (number % 2), 60, 80, 1, 0, seed=number)
@@ -35,7 +35,7 @@ def coloured_shards(folder: Path, first: int, videos: int) -> ShardSet:
 
 
 def label_frames(root: Path, out: Path, manifest: Path = FOLDER_MANIFEST, **options: object) -> ShardSet:
-    """Make shards of frames only of whatever videos lie in a folder."""
+    """Make shards of frames only of the videos in a folder."""
     listing = find_videos(load_manifest(manifest), root)
     config = LabelConfig(frames_only=True, store_boundaries=False, **options)  # type: ignore[arg-type]
     results = label_all(plan_shards(listing, "all", 5), config, root, out)

@@ -1,4 +1,4 @@
-"""Faults of the machine, injected into the system calls of a command: strace, where this machine lets it."""
+"""Injects faults of the machine into the system calls of a command, by strace where it is permitted."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ SHARED_MEMORY = {
     "missing": "t=$(mktemp -d); mount -t tmpfs tmpfs $t; cp -a /dev/null /dev/zero /dev/urandom $t; "
     "mount --move $t /dev; rmdir $t",
 }
-"""Commands that make it so, in a mount namespace of its own."""
+"""Commands that prepare /dev/shm so, in a separate mount namespace."""
 
 
 def with_shared_memory(kind: str, command: list[str]) -> subprocess.CompletedProcess[str]:

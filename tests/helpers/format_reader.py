@@ -1,6 +1,6 @@
-"""A reader of shards written from docs/format.md alone, with h5py, NumPy and OpenCV; nothing of ours helps.
+"""A reader of shards written from docs/format.md alone, with h5py, NumPy and OpenCV, without mas_labels.
 
-As a program: ``python format_reader.py SHARD`` reads and checks everything, and says what it found as JSON.
+As a program: ``python format_reader.py SHARD`` reads and checks everything, and prints a summary as JSON.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class FormatReader:
         assert block == text.encode().ljust(511) + b"\n"
 
     def content_hash(self) -> str:
-        """Make the hash of the content anew."""
+        """Compute the hash of the content."""
         attributes = {
             name: self.attributes[name].decode() for name in ("format", "config", "plan", "versions")
         }
@@ -89,7 +89,7 @@ class FormatReader:
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode("ascii")).hexdigest()
 
     def check_shapes(self) -> None:
-        """Every data set is there, of its type and shape, and none that the page does not name."""
+        """Check that every data set has its type and shape, and that the page names all of them."""
         sizes = {
             "views": len(self.data["views"]),
             "classes": len(self.data["classes"]),
@@ -106,7 +106,7 @@ class FormatReader:
             assert rows.dtype.kind == "S" if kind == "S" else rows.dtype == np.dtype(kind), name
 
     def check_clips(self) -> None:
-        """Clips are in the order of the videos, each where the stride says."""
+        """Check that clips are in the order of the videos, at multiples of the stride."""
         counts = self.data["videos/clips"]
         assert np.array_equal(self.data["clips/video"], np.repeat(np.arange(len(counts)), counts))
         stride = self.config["clip_stride_frames"]
@@ -119,7 +119,7 @@ class FormatReader:
             assert np.allclose(self.data["videos/fps"], int(over) / int(under or 1), rtol=1e-15)
 
     def check_labels(self) -> None:
-        """Labels are in their ranges; with stored flow, Mu, Mv and motion are what the page says."""
+        """Check the ranges of labels and, where flow is stored, Mu, Mv and motion."""
         if self.config["frames_only"]:
             assert len(self.data["views"]) == 0
             names = ("labels", "motion", "mu", "mv", "flow")
@@ -165,13 +165,13 @@ class FormatReader:
         return np.stack(made)
 
     def view(self, clip: int, row: int) -> np.ndarray:
-        """Return what a network sees: (16, 112, 112, 3)."""
+        """Return one view of a clip: (16, 112, 112, 3)."""
         top, left, mirrored = self.data["views"][row].tolist()
         seen = self.frames(clip)[:, top : top + 112, left : left + 112]
         return seen[:, :, ::-1] if mirrored else seen
 
     def check_name(self) -> None:
-        """The file is called as its plan says."""
+        """Check that the file is named as its plan says."""
         plan = self.plan
         name = f"{plan['manifest']}-{plan['split']}-{plan['index']:05d}-of-{plan['count']:05d}.h5"
         assert Path(self.path).name == name
@@ -188,7 +188,7 @@ def resized(picture: np.ndarray) -> np.ndarray:
 
 
 def main(path: str) -> None:
-    """Read and check a shard; print what it holds."""
+    """Read and check a shard; print its content."""
     shard = FormatReader(path)
     shard.check_file_digest()
     shard.check_name()

@@ -1,4 +1,4 @@
-"""Ways in which files go bad: what discs, networks and interrupted copies do to them."""
+"""Corruption of files, as disks, networks and interrupted copies cause it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 def mutate(data: bytes, rng: np.random.Generator, other: bytes = b"") -> bytes:
-    """Return `data` with one damage drawn at random; `other` is what is spliced in."""
-    ways = [flip_bits, truncate, zero_block, splice, swap_blocks, insert_bytes]
-    return ways[rng.integers(len(ways))](data, rng, other or data)
+    """Return `data` with one random corruption; `other` is spliced in by one of them."""
+    mutations = [flip_bits, truncate, zero_block, splice, swap_blocks, insert_bytes]
+    return mutations[rng.integers(len(mutations))](data, rng, other or data)
 
 
 def flip_bits(data: bytes, rng: np.random.Generator, other: bytes) -> bytes:
@@ -28,7 +28,7 @@ def zero_block(data: bytes, rng: np.random.Generator, other: bytes) -> bytes:
 
 
 def splice(data: bytes, rng: np.random.Generator, other: bytes) -> bytes:
-    """The start of one file and the end of another."""
+    """Join the start of one file and the end of another."""
     return data[: int(rng.integers(0, len(data)))] + other[int(rng.integers(0, len(other))) :]
 
 
@@ -41,5 +41,5 @@ def swap_blocks(data: bytes, rng: np.random.Generator, other: bytes) -> bytes:
 
 
 def insert_bytes(data: bytes, rng: np.random.Generator, other: bytes) -> bytes:
-    at, noise = int(rng.integers(0, len(data) + 1)), rng.bytes(int(rng.integers(1, 64)))
-    return data[:at] + noise + data[at:]
+    position, noise = int(rng.integers(0, len(data) + 1)), rng.bytes(int(rng.integers(1, 64)))
+    return data[:position] + noise + data[position:]

@@ -1,4 +1,4 @@
-"""Pictures and videos with a display matrix."""
+"""Pictures whose orientation is given by a display matrix or by EXIF."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def corners(frame):
 
 
 def jpeg_with_exif(path, orientation):
-    """Write a JPEG file whose EXIF says how it is to be shown."""
+    """Write a JPEG file with an EXIF orientation."""
     coded = cv2.imencode(".jpg", quarters()[..., ::-1])[1].tobytes()
     entry = struct.pack("<HHIHHI", 0x0112, 3, 1, orientation, 0, 0)
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry

@@ -1,10 +1,10 @@
-"""Run as a program: damages a shard or a checkpoint again and again, and reads it. See test_fuzz_readers.py.
+"""A program that corrupts a shard or a checkpoint repeatedly and reads it; test_fuzz_readers.py runs it.
 
     python read_mutants.py shard|checkpoint FILE SEED COUNT [POSITION,POSITION,...]
 
-With positions, one bit of each of these bytes is flipped; else `mutations.mutate` is called `COUNT` times.
-Prints what became of each, one word a line: `refused` by an error of ours, `same` where what is read is the
-same, `WRONG` where it is not; any other error, and of course a crash, ends the program.
+With positions, one bit of each of these bytes is flipped; otherwise `mutations.mutate` is called `COUNT`
+times. Prints the outcome of each on a line: `refused` by a `MasError`, `same` content as before, or `WRONG`
+content; any other error, or a crash, ends the program.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mas_labels.errors import MasError
 
 
 def read_shard(path: Path) -> str:
-    """Digest everything a reader gets to see."""
+    """Return a digest of everything that a reader can see."""
     from mas_labels import open_shards
 
     sha = hashlib.sha256()
@@ -52,7 +52,7 @@ def main() -> None:
     kind, source, seed, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     positions = [int(text) for text in sys.argv[5].split(",")] if len(sys.argv) > 5 else []
     read = {"shard": read_shard, "checkpoint": read_checkpoint}[kind]
-    whole, rng, path = (
+    intact, rng, path = (
         source.read_bytes(),
         np.random.default_rng(seed),
         source.with_name(f"mutant-{source.name}"),
@@ -60,10 +60,10 @@ def main() -> None:
     expected = read(source)
     for number in range(len(positions) or count):
         if positions:
-            changed = bytearray(whole)
+            changed = bytearray(intact)
             changed[positions[number]] ^= 1 << int(rng.integers(8))
         else:
-            changed = bytearray(mutate(whole, rng))
+            changed = bytearray(mutate(intact, rng))
         path.unlink(missing_ok=True)
         path.write_bytes(changed)
         try:

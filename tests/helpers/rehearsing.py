@@ -1,4 +1,4 @@
-"""What the rehearsals share: commands as processes of their own, data sets laid out like the originals."""
+"""Whole experiments as tests run them: commands as processes, data sets laid out like the originals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PRETRAIN, FINETUNE, EVALUATE = "mas_train", "mas_train.cli.finetune", "mas_train
 
 
 def run(module: str, *args: object, status: int = 0) -> str:
-    """Run a command line as a process of its own; return what it printed."""
+    """Run a command as a process; return its output."""
     command = [sys.executable, "-m", module, *map(str, args)]
     done = subprocess.run(
         command,
@@ -32,14 +32,14 @@ def run(module: str, *args: object, status: int = 0) -> str:
     return done.stdout
 
 
-def make(recipe: str, root: Path, out: Path, *options: object, status: int = 0) -> Path:
-    run("mas_labels", "make", "--manifest", recipe, "--root", root, "--out", out, *options, status=status)
+def make(manifest: str, root: Path, out: Path, *options: object, status: int = 0) -> Path:
+    run("mas_labels", "make", "--manifest", manifest, "--root", root, "--out", out, *options, status=status)
     return out
 
 
 def result(folder: Path) -> Result:
-    (found,) = read_results([folder])
-    return found
+    (only_result,) = read_results([folder])
+    return only_result
 
 
 def numbered_copies(videos: list[Path], folder: Path) -> list[int]:
@@ -56,6 +56,9 @@ def write_pairs(classes: list[int], path: Path) -> None:
 
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, len(classes), (2, 24, 10))
-    of = np.array(classes)
-    table = np.stack([first + 1, second + 1, of[first] == of[second], of[first], of[second]], axis=1)
+    labels = np.array(classes)
+    table = np.stack(
+        [first + 1, second + 1, labels[first] == labels[second], labels[first], labels[second]],
+        axis=1,
+    )
     savemat(path, {"action_splits_pairs": table.astype(float)})

@@ -1,4 +1,4 @@
-"""Shards made up from random clips."""
+"""Shards of random clips."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VIEWS = view_table(59)
 
 
 def made_up_clip(seed: int):
-    """Random content of a clip: frames, statistics, flow."""
+    """Return random frames, statistics and flow of a clip."""
     rng = np.random.default_rng(seed)
     frames = rng.integers(0, 256, (16, 128, 171, 3), dtype=np.uint8)
     statistics = ClipStatistics(
