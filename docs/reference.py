@@ -1,4 +1,4 @@
-"""Writes the generated part of two pages: of commands.md from `--help`, of format.md from the schema.
+"""Writes the generated parts of commands.md (from `--help`) and of format.md (from the schema).
 
 `make docs-reference` runs it; a test compares the pages with what it would write.
 """
@@ -28,18 +28,17 @@ def with_generated_part(page: str, text: str) -> str:
 
 
 def programs() -> Iterator[tuple[str, click.Command]]:
-    """Find the console scripts of setup.cfg and the click command behind each."""
+    """Yield the console scripts of setup.cfg and the click command behind each."""
     setup = ConfigParser()
     setup.read(DOCS.parent / "setup.cfg")
     for line in setup["options.entry_points"]["console_scripts"].strip().splitlines():
         name, _, target = line.partition("=")
         module = importlib.import_module(target.strip().partition(":")[0])
-        found = module.main if isinstance(module.main, click.Command) else module.command
-        yield name.strip(), found
+        yield name.strip(), module.main if isinstance(module.main, click.Command) else module.command
 
 
 def command_sections(name: str, command: click.Command, parent: click.Context | None = None) -> Iterator[str]:
-    """Write the help of a command, then that of each of its sub-commands."""
+    """Yield the help of a command, then that of each sub-command that is not hidden."""
     widths = {"terminal_width": WIDTH, "max_content_width": WIDTH}
     context = click.Context(command, parent, name, **{**command.context_settings, **widths})
     heading = "##" if parent is None else "###"
@@ -48,11 +47,12 @@ def command_sections(name: str, command: click.Command, parent: click.Context | 
         for sub_name in command.list_commands(context):
             sub_command = command.get_command(context, sub_name)
             assert sub_command is not None
-            yield from command_sections(sub_name, sub_command, context)
+            if not sub_command.hidden:
+                yield from command_sections(sub_name, sub_command, context)
 
 
 def commands_part() -> str:
-    """Write the help of all commands."""
+    """Return the help of all commands."""
     return "\n".join(section for name, command in programs() for section in command_sections(name, command))
 
 
@@ -77,7 +77,7 @@ def options() -> Iterator[tuple[str, object, str]]:
 
 
 def format_part() -> str:
-    """Write the tables of attributes, options, data sets and labels."""
+    """Return the tables of attributes, options, data sets and labels."""
     lines = ["## Attributes of the root", "", "| name | meaning |", "|---|---|"]
     lines += [f"| `{name}` | {meaning} |" for name, meaning in ATTRIBUTES.items()]
     lines += ["", "## Members of `config`", "", "| name | default | meaning |", "|---|---|---|"]
@@ -96,11 +96,11 @@ def format_part() -> str:
 
 
 PARTS = {"commands.md": commands_part, "format.md": format_part}
-"""Pages with a generated part, and what writes it."""
+"""Function that writes the generated part of each page."""
 
 
 def fresh_pages() -> Iterator[tuple[Path, str]]:
-    """Return each page's path and what it should hold."""
+    """Yield each page's path and its up-to-date content."""
     for name, write in PARTS.items():
         path = DOCS / name
         yield path, with_generated_part(path.read_text(encoding="utf-8"), write())

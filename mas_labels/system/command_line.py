@@ -162,9 +162,9 @@ def field_option(
     name
         The field's name, under which the command gets the value.
     flags
-        The option's names; none: the field's, and for what is on by default ``--no-`` and that, too.
+        The option's names; none: the field's name, with ``--no-`` as well if it is on by default.
     unset
-        What a command does without the option, as --help says it; then the command gets None.
+        Description for --help of the default, if that is not the field's; the command then gets None.
     **changes
         Settings of `click.option` that differ from what the field states, such as another default.
     """
@@ -189,6 +189,7 @@ def _settings(field: OptionField) -> dict[str, Any]:
         settings["type"] = click.Choice(field.choices)
     elif bounds is not None and bounds.is_share:
         settings["type"] = Share(bounds)
+        settings["help"] += f"  [{bounds}]"
         settings["default"] = None if field.default is None else show_value(field, field.default)
     elif bounds is not None:
         settings["type"] = _range_type(field.kind, bounds)

@@ -85,7 +85,7 @@ def choices(values: Iterable[str]) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class OptionField:
-    """What a field of a dataclass states about its option.
+    """Type, default, range, choices and help of an option, as a field of a dataclass states them.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class OptionField:
 
 @functools.cache
 def option_fields(options: type) -> Mapping[str, OptionField]:
-    """Return what the fields of a dataclass state, by name."""
+    """Return the options that the fields of a dataclass state, by name."""
     hints, texts = get_type_hints(options), option_texts(options)
     return {
         field.name: OptionField(

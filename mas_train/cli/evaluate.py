@@ -64,6 +64,7 @@ def features_option(default: str) -> Any:
 def _prepare(
     checkpoint: str, out: Path, device: str, workers: int, threads: int | None, kind: str, baseline: bool
 ) -> Evaluation:
+    """Load the weights to evaluate and create the folder of results."""
     from mas_train.evaluation.protocol import make_evaluation
 
     where = choose_compute(device, threads)
@@ -77,10 +78,10 @@ def _prepare(
 @out_option("results/accuracy")
 @compute_options
 def accuracy(
-    checkpoint: str, shards: tuple[str, ...], scratch_run: str | None, out: Path, **how: Any
+    checkpoint: str, shards: tuple[str, ...], scratch_run: str | None, out: Path, **compute: Any
 ) -> None:
     """Video-level accuracy of a fine-tuned model: top-1, top-5, per class, confusion matrix."""
-    evaluation = _prepare(checkpoint, out, kind="pooled", baseline=False, **how)
+    evaluation = _prepare(checkpoint, out, kind="pooled", baseline=False, **compute)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.accuracy import evaluate_accuracy
     from mas_train.evaluation.results import save_and_show
@@ -97,10 +98,10 @@ def accuracy(
 @out_option("results/retrieval")
 @compute_options
 def retrieval(
-    checkpoint: str, shards: tuple[str, ...], gallery: tuple[str, ...], out: Path, **how: Any
+    checkpoint: str, shards: tuple[str, ...], gallery: tuple[str, ...], out: Path, **compute: Any
 ) -> None:
     """Nearest-neighbour retrieval: share of queries with their class among the k nearest videos."""
-    evaluation = _prepare(checkpoint, out, **how)
+    evaluation = _prepare(checkpoint, out, **compute)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.results import save_and_show
     from mas_train.evaluation.retrieval import evaluate_retrieval
@@ -128,11 +129,11 @@ def probe(
     draws: int,
     c: float,
     out: Path,
-    **how: Any,
+    **compute: Any,
 ) -> None:
     """Linear classifier on frozen features, with all and few labels; or leave-one-group-out."""
     options = ProbeOptions(few, draws, c)
-    evaluation = _prepare(checkpoint, out, **how)
+    evaluation = _prepare(checkpoint, out, **compute)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.probe import evaluate_groups, evaluate_probe
     from mas_train.evaluation.results import save_and_show
@@ -169,14 +170,14 @@ def aslan(
     view1: tuple[Path, Path] | None,
     svm_c: float,
     out: Path,
-    **how: Any,
+    **compute: Any,
 ) -> None:
     """Action similarity on ASLAN: 12 (dis)similarities, linear SVM, accuracy, AUC, ROC curve."""
     if (view1 is None) == (view2 is None):
         raise click.UsageError(
             "expected pairs: give either --view2 View2.mat or --view1 train_pairs.mat test_pairs.mat"
         )
-    evaluation = _prepare(checkpoint, out, **how)
+    evaluation = _prepare(checkpoint, out, **compute)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.aslan import evaluate_aslan
     from mas_train.evaluation.aslan_pairs import read_view1, read_view2
@@ -194,9 +195,9 @@ def aslan(
 @baseline_option
 @out_option("results/yupenn")
 @compute_options
-def yupenn(checkpoint: str, shards: tuple[str, ...], svm_c: float, out: Path, **how: Any) -> None:
+def yupenn(checkpoint: str, shards: tuple[str, ...], svm_c: float, out: Path, **compute: Any) -> None:
     """Dynamic scene recognition on YUPENN: linear SVM, leave-one-video-out."""
-    evaluation = _prepare(checkpoint, out, **how)
+    evaluation = _prepare(checkpoint, out, **compute)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.results import save_and_show
     from mas_train.evaluation.yupenn import evaluate_yupenn
@@ -244,9 +245,9 @@ def attention(
 @shards_option("--queries", "Test shards: the nearest videos in --shards are drawn for each.", False)
 @click.option("--clips", type=click.IntRange(1), default=4, help="Number of clips to draw attention maps of.")
 @compute_options
-def look(run: Path, shards: tuple[str, ...], queries: tuple[str, ...], clips: int, **how: Any) -> None:
+def look(run: Path, shards: tuple[str, ...], queries: tuple[str, ...], clips: int, **compute: Any) -> None:
     """Draw the pictures of a run's page into its folder: attention maps and nearest neighbours."""
-    evaluation = _prepare(str(run), run, kind="mean", baseline=False, **how)
+    evaluation = _prepare(str(run), run, kind="mean", baseline=False, **compute)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.run_pictures import draw_run_pictures
 

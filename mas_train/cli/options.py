@@ -36,7 +36,7 @@ def recipe_option(name: str, *flags: str, **changes: Any) -> Callable[[Function]
 compute_options = add_options(
     training_option("device"), training_option("workers"), training_option("threads", unset="torch's choice")
 )
-"""Options that say where and how work is done, and decide nothing."""
+"""Device, processes and threads: options that do not change results but for rounding."""
 
 speed_options = add_options(
     recipe_option("precision"),
@@ -44,7 +44,7 @@ speed_options = add_options(
     training_option("compile"),
     training_option("fused"),
 )
-"""Options of how steps are computed, in pre-training and in fine-tuning."""
+"""Precision and speed of steps, in pre-training and in fine-tuning."""
 
 scratch_run_option = click.option(
     "--scratch-run",

@@ -13,7 +13,7 @@ from mas_train.runtime.names import DEVICES, MEMORY_FORMAT_NAMES
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Options of how training is carried out: they decide no more than the last bits of the weights.
+    """Options of how training is carried out; they change the weights by no more than rounding.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class TrainingOptions:
     resume
         Resume the run in --out from its newest checkpoint.
     val_shards
-        Shards to measure on, besides the videos held out; many paths may follow.
+        Shards to measure on, in addition to the videos held out; many paths may follow.
     val_steps
         Steps between two measurements on held-out clips.
     val_clips
@@ -96,7 +96,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """Options that decide a fine-tuned model, besides its recipe and the shards.
+    """Options that decide a fine-tuned model, together with its recipe and the shards.
 
     Attributes
     ----------

@@ -125,7 +125,7 @@ def test_the_help_is_the_first_paragraph_of_the_docstring() -> None:
     assert helps["steps"] == helps["rows"] == "Numbers of steps and rows."
     assert helps["rate"] == "Learning rate." and helps["part"] == "Part of the videos, such as 5%."
     shown = " ".join(show_help().split())
-    assert "--part SHARE Part of the videos, such as 5%. [default: 10%]" in shown
+    assert "--part SHARE Part of the videos, such as 5%. [more than 0 and at most 1] [default: 10%]" in shown
     assert "--curves / --no-curves Draw curves. [default: curves]" in shown
     assert "--rows INTEGER RANGE Numbers of steps and rows. [default: all] [x>=1]" in shown
 
