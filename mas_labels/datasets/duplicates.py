@@ -16,7 +16,7 @@ from mas_labels.names import first_names, printable
 
 def clear_replacements(manifest: Manifest, videos: Mapping[str, PathParts]) -> dict[str, PathParts]:
     """Remove class, split and group, as read from the path, from videos in a folder of replacements."""
-    folders = {rule.replacements for rule in manifest.splits if isinstance(rule, CsvRule)} - {None}
+    folders = _replacement_folders(manifest)
     return {
         path: PathParts(None, None, None, parts.name) if folders.intersection(path.split("/")[:-1]) else parts
         for path, parts in videos.items()
@@ -40,18 +40,6 @@ def drop_duplicates(
     by_csv = any(isinstance(rule, CsvRule) for rule in manifest.splits)
     if not by_csv and not any(isinstance(rule, ListsRule | MarkedListsRule) for rule in manifest.splits):
         return dict(videos), splits, []
-    folders = {rule.replacements for rule in manifest.splits if isinstance(rule, CsvRule)}
-    place = {extension: number for number, extension in enumerate(manifest.extensions)}
-
-    def rank(path: str) -> tuple[bool, int, int, str]:
-        extension = split_extension(path)[1]
-        return (
-            folders.isdisjoint(path.split("/")[:-1]),
-            place.get(extension, len(place)),
-            path.count("/"),
-            path,
-        )
-
     files: dict[str, list[str]] = {}
     for path, parts in videos.items():
         files.setdefault(file_stem(parts) if by_csv else parts.name, []).append(path)
@@ -59,7 +47,7 @@ def drop_duplicates(
     for paths in files.values():
         if len(paths) == 1 or splits.exact.issuperset(paths):
             continue
-        best = min(paths, key=lambda path: (path not in splits.exact, rank(path)))
+        best = min(paths, key=lambda path: (path not in splits.exact, _rank(path, manifest)))
         names = [videos[path].class_name for path in (best, *paths)]
         kept[best] = replace(videos[best], class_name=next(filter(None, names), None))
         members = {split for path in paths for split in splits.of(path)}
@@ -76,3 +64,20 @@ def drop_duplicates(
         f"({printable(left_out[first])} is used instead of the first)"
     )
     return kept, replace(splits, by_path=by_path), [note]
+
+
+def _rank(path: str, manifest: Manifest) -> tuple[bool, int, int, str]:
+    """Return the sort key of the files of one video: the first is kept."""
+    extension = split_extension(path)[1]
+    order = manifest.extensions
+    return (
+        _replacement_folders(manifest).isdisjoint(path.split("/")[:-1]),
+        order.index(extension) if extension in order else len(order),
+        path.count("/"),
+        path,
+    )
+
+
+def _replacement_folders(manifest: Manifest) -> set[str | None]:
+    """Return the names of the folders of replacements."""
+    return {rule.replacements for rule in manifest.splits if isinstance(rule, CsvRule)} - {None}

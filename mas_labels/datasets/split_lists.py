@@ -151,12 +151,7 @@ def read_csv_lists(
             notes.append(
                 f"{unclassified} rows of {file.name} have no {rule.class_column}: their videos have no class"
             )
-    if conflicts:
-        path = min(conflicts)
-        notes.append(
-            f"{len(conflicts)} videos have rows with several classes; the last one is used: "
-            f"{printable(path)} ({printable(conflicts[path])})"
-        )
+    notes += _note_conflicts(conflicts)
     return Splits(
         names=tuple(files),
         by_path={path: tuple(splits) for path, splits in splits_of.items()},
@@ -165,6 +160,17 @@ def read_csv_lists(
         notes=tuple(notes),
         classes={**dict.fromkeys(_in_split_folders(rule, videos)), **classes},
     )
+
+
+def _note_conflicts(conflicts: Mapping[str, str]) -> list[str]:
+    """Return a sentence on the videos with several classes, if any; `conflicts` has their classes by path."""
+    if not conflicts:
+        return []
+    path = min(conflicts)
+    return [
+        f"{len(conflicts)} videos have rows with several classes; the last one is used: "
+        f"{printable(path)} ({printable(conflicts[path])})"
+    ]
 
 
 def _in_split_folders(rule: CsvRule, videos: Mapping[str, PathParts]) -> list[str]:

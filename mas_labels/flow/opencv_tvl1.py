@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mas_labels.errors import InputError
-from mas_labels.flow.tvl1 import MAX_SIDE, Flow, Tvl1Options, _check_frames, _solve
+from mas_labels.flow.tvl1 import MAX_SIDE, Flow, Tvl1Options, check_grey_frames, solve_tvl1
 
 
 class DualTVL1OpticalFlow:
@@ -35,12 +35,12 @@ class DualTVL1OpticalFlow:
                 f"I0 and I1: expected one shape and dtype, found {first.shape} {first.dtype} and "
                 f"{second.shape} {second.dtype}"
             )
-        frames = _check_frames(np.stack([first, second]))
+        frames = check_grey_frames(np.stack([first, second]))
         if flow is not None:
             _check_flow(flow, first.shape)
         elif self.use_initial_flow:
             raise InputError(f"flow: expected an initial flow of shape {(*first.shape, 2)}, found none")
-        result = _solve(frames, flow if self.use_initial_flow else None, self.options)[0]
+        result = solve_tvl1(frames, flow if self.use_initial_flow else None, self.options)[0]
         if flow is None:
             return result
         flow[...] = result

@@ -146,10 +146,10 @@ median_filtering
         tau, lambda_, theta, nscales, warps, epsilon, inner_iterations, outer_iterations, scale_step,
         gamma, median_filtering,
     )  # fmt: skip
-    return _solve(_check_frames(np.asarray(frames)), None, options)
+    return solve_tvl1(check_grey_frames(np.asarray(frames)), None, options)
 
 
-def _check_frames(frames: NDArray[Any]) -> NDArray[Any]:
+def check_grey_frames(frames: NDArray[Any]) -> NDArray[Any]:
     """Return `frames` as a contiguous array; raise `InputError` unless `tvl1_flow` accepts it."""
     if frames.ndim != 3 or len(frames) < 2:
         raise InputError(f"frames: expected shape (T >= 2, rows, cols), found {frames.shape}")
@@ -162,7 +162,7 @@ def _check_frames(frames: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(frames)
 
 
-def _solve(frames: NDArray[Any], initial_flow: Flow | None, options: Tvl1Options) -> Flow:
+def solve_tvl1(frames: NDArray[Any], initial_flow: Flow | None, options: Tvl1Options) -> Flow:
     """Run the extension on checked arrays, (T, H, W) and (H, W, 2) or None -> (T - 1, H, W, 2) float32."""
     count, rows, cols = frames.shape
     flow = np.empty((count - 1, rows, cols, 2), np.float32)
