@@ -1,4 +1,4 @@
-"""Builds the extensions: each source once for each instruction set, chosen when it runs."""
+"""Builds the extension modules: each kernel once per instruction set, selected at run time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NATIVE = Path("mas_labels") / "native"
 INCLUDES = [str(NATIVE / "common")]
 HEADERS = [str(path) for path in sorted(NATIVE.glob("*/*.h"))]
 
-# No -ffast-math and no contraction: every build must give the same bits.
+# Neither -ffast-math nor contraction: every build must give the same bits.
 COMMON_FLAGS = [
     "-std=c++17",
     "-O3",
@@ -47,12 +47,12 @@ LOSSES = {
 
 
 class BuildKernels(build_ext):
-    """Compiles a kernel once for each instruction set; without a compiler says so and goes on."""
+    """Compiles a kernel once for each instruction set; without a compiler, prints a message and continues."""
 
     sanitize: ClassVar[list[str]] = os.environ.get("MAS_SANITIZE", "").split()
 
     def build_extension(self, ext: Extension) -> None:
-        """Compile and link `ext`, or print what is missing."""
+        """Compile and link `ext`, or print the reason why it cannot be built."""
         kernel = ext.name.rpartition("._")[2]
         try:
             ext.extra_objects = self._compile_kernels(kernel)

@@ -29,8 +29,8 @@ html_static_path = ["static"]
 html_css_files = ["pages.css"]
 html_math_renderer = "mathml"
 
-default_role = "py:obj"  # a word in backticks is a link if it names something
-suppress_warnings = ["ref.python"]  # ... and some words, such as `rows`, name several things
+default_role = "py:obj"  # a word in backticks is a link if it is a name
+suppress_warnings = ["ref.python"]  # ... and some names, such as `rows`, are ambiguous
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_type_aliases = {"ArrayLike": "ArrayLike"}
@@ -58,7 +58,7 @@ def shorten_types(
 
 
 def copy_benchmarks() -> None:
-    """Take the pages of benchmarks/, which lie beside the programs that write them, into the source."""
+    """Copy the pages of benchmarks/, which lie next to the programs that write them, into the source."""
     out = DOCS / "benchmarks"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()

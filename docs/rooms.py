@@ -68,7 +68,7 @@ def imported_modules(path: Path, module: str, modules: Collection[str]) -> Itera
     path, module
         The file and its dotted name.
     modules
-        Names by which ``from package import module`` is told from ``from module import name``.
+        All modules, to distinguish ``from package import module`` from ``from module import name``.
     """
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -47,5 +47,5 @@ def test_the_pages_state_the_same_range(page):
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
 def test_pinned_versions_are_allowed(requirement):
     pins = {name.lower(): version for name, version in PINS.items()}
-    if requirement.name != "torchvision":  # in an environment of its own
+    if requirement.name != "torchvision":  # in a separate environment
         assert pins[requirement.name.lower()] in requirement.specifier
