@@ -10,7 +10,7 @@ from mas_labels.video.frame_names import FLOW_FOLDER, is_archive_name
 
 
 def find_extracted(root: Path, files: Iterable[str], pictures: Counter[str]) -> list[str]:
-    """Return the folders or archives of frames in a data set without video files; those of flow do not count.
+    """Return the folders or archives of frames in a data set without video files, but not those of flow.
 
     Parameters
     ----------
