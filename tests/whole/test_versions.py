@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from run_matrix import supported_pythons
+from run_matrix import choose_tests, supported_pythons
 
 ROOT = Path(__file__).parents[2]
 SETUP = ConfigParser()
@@ -49,3 +49,9 @@ def test_pinned_versions_are_allowed(requirement):
     pins = {name.lower(): version for name, version in PINS.items()}
     if requirement.name != "torchvision":  # in a separate environment
         assert pins[requirement.name.lower()] in requirement.specifier
+
+
+def test_continuous_integration_names_tests_that_exist():
+    arguments = re.search(r'ARGS="(.*?)"', (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.DOTALL)[1]
+    names = arguments.replace("\\", "").split()[4:]
+    assert len(choose_tests(ROOT, True, names)) >= len(names)
