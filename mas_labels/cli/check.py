@@ -35,16 +35,14 @@ checks_option = partial(field_option, Checks)
 @video_timeout_option
 @click.option("--workers", type=click.IntRange(1), default=1, help="Number of processes.")
 @json_option
-def verify(
-    shards: tuple[Path, ...], workers: int, as_json: bool, video_timeout_seconds: float, **values: Any
-) -> int:
+def verify(shards: tuple[Path, ...], workers: int, as_json: bool, **values: Any) -> int:
     """Check that every bit of SHARDS (files or folders) is as it was written.
 
     Always: the digest of the whole file, the structure, all checksums and the content hash. Exit status: 0
     all are sound, 1 nothing could be checked, 2 wrong usage, 5 at least one is not sound, 6 none is known not
     to be sound, but some could not be read now ("CANNOT READ": no permission, an I/O error, a missing video).
     """
-    checks = Checks(**values, timeout_seconds=video_timeout_seconds)
+    checks = Checks(**values)
     if checks.recompute and checks.root is None:
         raise click.UsageError("--recompute needs --root, the folder of the videos")
     from mas_labels.plan.completeness import find_incomplete

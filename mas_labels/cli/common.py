@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError
-from mas_labels.system.command_line import field_option
+from mas_labels.system.command_line import PATH, field_option
 from mas_labels.video.frame_rate import parse_fps
 
 manifest_option = click.option(
     "--manifest",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="The data set's manifest: a YAML file, or a name that `mas-labels manifests` lists.",
 )
-root_option = click.option(
-    "--root", type=click.Path(path_type=Path), required=True, help="The data set's folder."
-)
+root_option = click.option("--root", type=PATH, required=True, help="The data set's folder.")
 splits_option = click.option(
     "--splits",
     "splits_dir",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the data set's official split lists.",
 )
 follow_links_option = click.option(
@@ -32,7 +29,7 @@ follow_links_option = click.option(
     is_flag=True,
     help="Follow symbolic links to folders, and to files outside of the root.",
 )
-shards_argument = click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
+shards_argument = click.argument("shards", nargs=-1, required=True, type=PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 video_timeout_option = field_option(RunOptions, "video_timeout_seconds", "--video-timeout")
 

@@ -21,7 +21,7 @@ from mas_labels.config import LabelConfig
 from mas_labels.errors import ConfigError
 from mas_labels.flow.methods import MIN_SIDE
 from mas_labels.flow.options import FlowFileOptions
-from mas_labels.system.command_line import SETTINGS, field_option, run_command, version_option
+from mas_labels.system.command_line import PATH, SETTINGS, field_option, run_command, version_option
 
 
 class MasLabels(click.Group):
@@ -101,7 +101,7 @@ main.add_command(
 
 
 @main.command()
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the demo data set.")
+@click.option("--out", type=PATH, required=True, help="Folder of the demo data set.")
 def demo(out: Path) -> None:
     """Make the demo data set: 40 short videos with known motion, the same on every machine."""
     from mas_labels.datasets.demo import make_demo
@@ -110,18 +110,18 @@ def demo(out: Path) -> None:
 
 
 @main.command()
-@click.argument("shards", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="HTML file to write.")
+@click.argument("shards", nargs=-1, type=PATH)
+@click.option("--out", type=PATH, required=True, help="HTML file to write.")
 @click.option(
     "--run",
     "run_dir",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of a training run: its curves, R^2 of each label, and the results of mas-eval in it.",
 )
 @click.option(
     "--results",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Another folder of results and pictures of mas-eval, with --run; may be repeated.",
 )
 def report(shards: tuple[Path, ...], out: Path, run_dir: Path | None, results: tuple[Path, ...]) -> None:
@@ -138,12 +138,12 @@ def report(shards: tuple[Path, ...], out: Path, run_dir: Path | None, results: t
 
 
 @main.command()
-@click.argument("shard", type=click.Path(path_type=Path))
+@click.argument("shard", type=PATH)
 @click.option("--clip", type=int, default=0, help="Number of the clip.")
 @click.option("--view", type=int, default=0, help="Row of the table of views; 0 is the centre crop.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="Picture to write; its ending determines the format.",
 )
@@ -157,10 +157,10 @@ def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
 
 
 @main.command("flow")
-@click.argument("video", type=click.Path(path_type=Path))
+@click.argument("video", type=PATH)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="File .npz or .h5 to write, or a folder for 8-bit pictures.",
 )

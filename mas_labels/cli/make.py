@@ -27,6 +27,7 @@ from mas_labels.system.command_line import (
     EXIT_FAILURE_RATE,
     EXIT_FAILURES,
     EXIT_UNAVAILABLE,
+    PATH,
     field_option,
     take_fields,
 )
@@ -51,7 +52,7 @@ run_option = partial(field_option, RunOptions)
 @click.option("--split", default="all", help="Name of the split to label.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="Folder of the shards; the same command resumes.",
 )
@@ -204,7 +205,7 @@ def _list_failures(results: Sequence[ShardResult], out: Path) -> None:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @json_option
 def status(folder: Path, as_json: bool) -> int:
     """Show the progress of the runs that write to FOLDER: shards done, running, failed, left, and rates.

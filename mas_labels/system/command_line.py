@@ -32,6 +32,8 @@ EXIT_UNAVAILABLE: Final = 6
 SETTINGS: Final = {"help_option_names": ["-h", "--help"], "show_default": True}
 """`context_settings` of every program."""
 version_option = click.version_option(package_name="mas-video")
+PATH: Final = click.Path(path_type=Path)
+FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -198,7 +200,7 @@ def _settings(field: OptionField) -> dict[str, Any]:
     elif issubclass(field.kind, Sequence) and field.kind is not str:
         settings.update(multiple=True, metavar="PATH...")
     elif field.kind is Path:
-        settings["type"] = click.Path(path_type=Path, file_okay=False)
+        settings["type"] = FOLDER
     else:
         settings["type"] = field.kind
     return settings

@@ -23,7 +23,7 @@ class Checks:
         The data set's folder, for --recompute.
     seed
         Seed of the random choice of the clips to label again.
-    timeout_seconds
+    video_timeout_seconds
         Seconds without a frame decoded or a clip finished after which a video has failed.
     follow_links
         Follow symbolic links to folders, and to files outside of the root.
@@ -38,7 +38,7 @@ class Checks:
     recompute: float = field(default=0.0, metadata=bounds(at_least=0, at_most=1, is_share=True))
     root: Path | None = None
     seed: int = field(default=0, metadata=bounds(at_least=0))
-    timeout_seconds: float = RunOptions.video_timeout_seconds
+    video_timeout_seconds: float = field(default=RunOptions.video_timeout_seconds, metadata=bounds(above=0))
     follow_links: bool = False
 
     def __post_init__(self) -> None:

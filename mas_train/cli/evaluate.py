@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mas_labels.system.command_line import SETTINGS, PathsCommand, field_option, run_command, version_option
+from mas_labels.system.command_line import (
+    PATH,
+    SETTINGS,
+    PathsCommand,
+    field_option,
+    run_command,
+    version_option,
+)
 from mas_train.cli.options import (
     choose_compute,
     command_line,
@@ -149,13 +156,11 @@ def probe(
 @command.command(cls=PathsCommand)
 @checkpoint_option
 @shards_option("--shards", "Shards of ASLAN, made with --frames-only --clip-stride 8.")
-@click.option(
-    "--view2", type=click.Path(path_type=Path), help="View2.mat: the ten folds that results are reported on."
-)
+@click.option("--view2", type=PATH, help="View2.mat: the ten folds that results are reported on.")
 @click.option(
     "--view1",
     nargs=2,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="train_pairs.mat and test_pairs.mat instead, for development.",
 )
 @features_option("pooled")
@@ -211,9 +216,7 @@ def yupenn(checkpoint: str, shards: tuple[str, ...], svm_c: float, out: Path, **
 @click.option(
     "--clip", "clips", type=int, multiple=True, help="Number of a clip; many may follow.  [default: 0]"
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("attention.png"), help="PNG file to write."
-)
+@click.option("--out", type=PATH, default=Path("attention.png"), help="PNG file to write.")
 @compute_options
 def attention(
     checkpoint: str,
@@ -258,7 +261,7 @@ def look(run: Path, shards: tuple[str, ...], queries: tuple[str, ...], clips: in
 
 
 @command.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("folders", nargs=-1, required=True, type=PATH)
 def table(folders: tuple[Path, ...]) -> None:
     """Print the results in FOLDERS as the paper's tables 1 to 6, next to the published ones."""
     from mas_train.evaluation.results import read_results, show_tables

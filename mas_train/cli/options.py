@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mas_labels.system.command_line import Function, add_options, field_option, show_value
+from mas_labels.system.command_line import FOLDER, Function, add_options, field_option, show_value
 from mas_labels.system.options import option_fields
 from mas_train.recipe import PRESETS, Recipe
 from mas_train.training.options import TrainingOptions
@@ -59,8 +59,7 @@ def shards_option(name: str, help_text: str, required: bool = True) -> Callable[
 
 def out_option(default: str) -> Callable[[Function], Function]:
     """Make the option for the folder of results."""
-    kind = click.Path(path_type=Path, file_okay=False)
-    return click.option("--out", type=kind, default=Path(default), help="Folder to write to.")
+    return click.option("--out", type=FOLDER, default=Path(default), help="Folder to write to.")
 
 
 def choose_compute(device: str, threads: int | None) -> torch.device:
