@@ -47,7 +47,7 @@ def list_folders(manifest: Manifest, root: Path, splits_dir: Path | None) -> lis
     near_root = [root / folder for folder in manifest.list_folders]
     if splits_dir is None:
         return near_root
-    names = [name for rule in manifest.splits for name in _list_names(rule)]
+    names = [name for rule in manifest.splits for name in _list_file_names(rule)]
     if not names:
         raise ConfigError(f"the manifest {manifest.name} reads no list files; leave out the folder of splits")
     near_splits = [splits_dir / folder for folder in manifest.list_folders]
@@ -83,14 +83,14 @@ def read_splits(manifest: Manifest, videos: Mapping[str, PathParts], folders: Se
         return read_plain_lists(rule, manifest.extensions, videos, folder)
     if not manifest.splits:
         return Splits()
-    names = [name for rule in manifest.splits for name in _list_names(rule)]
+    names = [name for rule in manifest.splits for name in _list_file_names(rule)]
     searched = ", ".join(str(folder) for folder in folders)
     raise DatasetError(
         f"{manifest.name}: found none of {', '.join(names)} in {searched}. Give their folder with --splits"
     )
 
 
-def _list_names(rule: SplitRule) -> list[str]:
+def _list_file_names(rule: SplitRule) -> list[str]:
     """Return the names of a rule's list files, for people."""
     if isinstance(rule, MarkedListsRule):
         return [rule.files]
@@ -103,7 +103,7 @@ def _has_lists(rule: SplitRule, folder: Path) -> bool:
         return bool(find_marked_lists(rule, folder))
     if isinstance(rule, CsvRule):
         return bool(find_csv(rule, folder))
-    return any(is_file(folder / name) for name in _list_names(rule))
+    return any(is_file(folder / name) for name in _list_file_names(rule))
 
 
 def _read_groups(rule: GroupsRule, videos: Mapping[str, PathParts]) -> Splits:
