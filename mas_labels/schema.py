@@ -17,14 +17,14 @@ FORMAT_NAME: Final = "mas-shard"
 SCHEMA_VERSION: Final = 2
 
 CLIP_FRAMES: Final = 16
-"""Frames of a clip (paper, section 3.4)."""
+"""Number of frames of a clip (paper, section 3.4)."""
 FIELDS: Final = CLIP_FRAMES - 1
-"""Flow fields of a clip, one between each two consecutive frames."""
+"""Number of flow fields of a clip, one between each two consecutive frames."""
 FRAME_ROWS: Final = 128
 FRAME_COLS: Final = 171
-"""Size every frame is resized to (paper, section 3.4)."""
+"""Size that every frame is resized to (paper, section 3.4)."""
 VIEW_SIZE: Final = 112
-"""Side of the square a network sees (paper, section 3.4)."""
+"""Side of the square view that a network sees, in pixels (paper, section 3.4)."""
 
 PATTERNS: Final = ("grid", "rings", "triangles")
 """Patterns 1 to 3 of figure 4."""
@@ -75,28 +75,28 @@ def label_min(convention: str) -> tuple[int, ...]:
 
 
 VIEW_COLUMNS: Final = ("top", "left", "mirrored")
-"""Columns of a table of views: the crop's offsets in rows and columns (before mirroring), then 0 or 1."""
+"""Columns of a table of views: row and column of the crop's corner (before mirroring), then 0 or 1."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One data set of a shard.
+    """One HDF5 data set of a shard.
 
     Attributes
     ----------
     path
-        Where it lies in the file.
+        Its path in the file.
     dtype
         NumPy's name of its type; ``"S"`` is fixed-length bytes, UTF-8, as long as the longest value needs.
     row_shape
         Shape of one row; ``"views"`` stands for the number of views.
     rows
-        What its rows count: ``"views"``, ``"classes"``, ``"videos"``, ``"clips"``, ``"failures"``,
-        ``"bytes"`` or ``"frame offsets"`` (one more than there are frames).
+        One row per view, class, video, clip, failure or byte: ``"views"``, ``"classes"``, ``"videos"``,
+        ``"clips"``, ``"failures"``, ``"bytes"``; or ``"frame offsets"``, one more than there are frames.
     meaning
         One line for people.
     optional
-        Whether a shard may go without it.
+        Whether a shard may lack it.
     compressed
         Whether it is shuffled and deflated (both filters are part of every HDF5 library).
     """
@@ -198,7 +198,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("failures/code", "S", (), "failures", "short name of the reason"),
     Column("failures/message", "S", (), "failures", "the reason as a sentence"),
 )
-"""Every data set of a shard, in the order of the content hash."""
+"""All HDF5 data sets of a shard, in the order of the content hash."""
 
 ATTRIBUTES: Final = {
     "format": "always mas-shard",
@@ -264,4 +264,4 @@ RESULT_PICTURES: Final = {
     "confusion": "Accuracy: classes, and what they are recognised as",
     "roc": "Action similarity: ROC curves",
 }
-"""How the names of the PNG files of evaluations begin, and what the pictures show."""
+"""Beginning of the names of the PNG files of evaluations -> title of the pictures."""

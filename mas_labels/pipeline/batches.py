@@ -1,4 +1,4 @@
-"""The plan of a run that resumes: the batches that a folder was planned in before, and what was added since.
+"""The plan of a resumed run: the batches that a folder was planned in before, and videos added since.
 
 Notes
 -----
@@ -145,7 +145,7 @@ def _refuse_plan_file(out: Path, path: Path, planned: Batch, plan: Plan, expecte
     """Raise because a plan file is of another data set or split, or because one before it is missing."""
     if (planned.manifest, planned.split) == (plan.listing.manifest_name, plan.split):
         raise ConfigError(
-            f"{path} says that videos were added after {expected}{PLAN_SUFFIX}, which is not there: put it "
+            f"{path} is of videos that were added after {expected}{PLAN_SUFFIX}, which is missing: put it "
             "back, or choose another --out"
         )
     raise OptionsDifferError(
@@ -223,8 +223,9 @@ def _check_same_records(out: Path, batch: Batch, plan: Plan) -> None:
         if before is None or _fixed_part(before) == _fixed_part(video):
             continue
         raise OptionsDifferError(
-            f"{out / batch.name} was planned with {_describe(before)} of {printable(video.path)!r}, which "
-            f"now has {_describe(video)}: use the lists and folders as they were, or choose another --out"
+            f"{out / batch.name} was planned with {_describe_record(before)} of {printable(video.path)!r}, "
+            f"which now has {_describe_record(video)}: use the lists and folders as they were, or choose "
+            "another --out"
         )
 
 
@@ -234,6 +235,7 @@ def _fixed_part(video: VideoRecord) -> tuple[object, ...]:
     return name, video.splits, video.group
 
 
-def _describe(video: VideoRecord) -> str:
+def _describe_record(video: VideoRecord) -> str:
+    """Return class, splits and group of a record as text."""
     group = "" if video.group is None else f", group {video.group}"
     return f"class {video.class_name!r}, splits {', '.join(video.splits) or 'none'}{group}"

@@ -63,7 +63,7 @@ class Alive:
 
 @dataclass(frozen=True)
 class Done:
-    """The video is done. `error` is None, an error of ours, or the traceback of any other."""
+    """The video is done. `error` is None, one of our errors, or the traceback of any other."""
 
     error: MasError | str | None
 

@@ -57,7 +57,7 @@ class Estimate:
         return self.promised_clips * self.videos / max(1, self.sampled_videos)
 
     def add(self, outcome: VideoOutcome, clip_stride_frames: int) -> None:
-        """Count a sampled video; its header tells how many clips it has beyond those labelled."""
+        """Count a sampled video; its header states how many clips it has beyond those labelled."""
         self.sampled_videos += 1
         self.failed_videos += outcome.error is not None
         self.sampled_clips += outcome.clips

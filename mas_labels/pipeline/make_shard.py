@@ -37,7 +37,7 @@ PROCESS_ERRORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 @dataclass(frozen=True)
 class RunContext:
-    """What all shards of a run have in common; small, since it is sent to the workers with each shard.
+    """Settings that all shards of a run share; small, since they are sent to the workers with each shard.
 
     Attributes
     ----------

@@ -73,7 +73,7 @@ class MessagePipe:
         Raises
         ------
         TimeoutError
-            If nothing came for so long.
+            If no byte came for so long.
         PeerGoneError
             If the other end is closed.
         """
@@ -125,5 +125,5 @@ class _Unpickler(pickle.Unpickler):
         loaded = super().find_class(module, name)
         is_ours = module.startswith(OUR_MODULES) and (isinstance(loaded, type) or name in ARRAY_FUNCTIONS)
         if not is_ours and (module, name) not in HARMLESS:
-            raise pickle.UnpicklingError(f"a message holds {module}.{name}, which is none of ours")
+            raise pickle.UnpicklingError(f"a message holds {module}.{name}, which is not allowed")
         return loaded

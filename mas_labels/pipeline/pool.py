@@ -32,7 +32,7 @@ MAX_FAILED_STARTS: Final = 3
 CONNECT_SECONDS = 30.0
 """Longest time to wait for a dask scheduler."""
 POLL_SECONDS: Final = 0.1
-SCHEDULER_GONE: Final = "the dask scheduler is gone: start it, then the same command goes on from there"
+SCHEDULER_GONE: Final = "the dask scheduler is gone: start it, then run the same command again, which resumes"
 NO_WORKERS_SECONDS = 600.0
 """Longest time that a dask cluster may be without workers."""
 
@@ -151,8 +151,8 @@ def _wait_for_result(client: Client, completed: as_completed) -> None:
             )
         if time.monotonic() - idle_since > NO_WORKERS_SECONDS:
             raise WorkerError(
-                f"the dask cluster had no workers for {NO_WORKERS_SECONDS:g} s: start some, then the same "
-                "command goes on from there; finished shards are kept"
+                f"the dask cluster had no workers for {NO_WORKERS_SECONDS:g} s: start some, then run "
+                "the same command again, which resumes; finished shards are kept"
             )
 
 

@@ -1,4 +1,4 @@
-"""Finished shards of a folder: check that they belong to this run, and count what they hold."""
+"""Finished shards of a folder: check that they belong to this run, and count their clips."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ShardResult:
 
 
 def shard_result(shard: ShardHeader, plan: ShardPlan) -> ShardResult:
-    """Count what a finished shard holds."""
+    """Count the videos and clips of a finished shard."""
     return ShardResult(plan.name, len(plan.videos), len(shard.videos), shard.clips, len(shard.failures))
 
 
@@ -98,7 +98,7 @@ def finished_shards(
             kept += gone if retried else []
     if kept:
         print(
-            f"shards with failures are kept where --retry-failed would lose labels: {len(kept)} of their "
+            f"shards with failures are kept if --retry-failed would lose labels: {len(kept)} of their "
             f"videos are not under {root} any more: {first_names(kept)}",
             file=sys.stderr,
         )

@@ -103,7 +103,7 @@ def run(
 
 @contextmanager
 def _made(todo: Sequence[ShardPlan], context: RunContext, workers: int) -> Iterator[Iterator[ShardResult]]:
-    """Make shards; no labelling process of ours outlives the block."""
+    """Make shards; end the labelling processes of this process after the block."""
     try:
         made = make_shards(todo, context, workers)
         with closing(made):  # type: ignore[type-var]
@@ -113,7 +113,7 @@ def _made(todo: Sequence[ShardPlan], context: RunContext, workers: int) -> Itera
 
 
 def _report_finished(finished: Iterable[ShardResult], count: int) -> None:
-    """Say how many shards were finished before."""
+    """Print how many shards were finished before."""
     results = list(finished)
     if results:
         clips = sum(result.clips for result in results)

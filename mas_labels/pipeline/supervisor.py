@@ -71,7 +71,7 @@ class Labeller:
             ending = self._describe_end()
             self._kill()
             raise WorkerError(
-                f"the process that labels videos does not start ({ending}): see what it wrote above"
+                f"the process that labels videos does not start ({ending}): see its output above"
             ) from error
         except TimeoutError as error:
             self._kill()

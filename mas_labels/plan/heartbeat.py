@@ -1,4 +1,4 @@
-"""Heartbeat files, one per shard in progress: which worker makes it, and how far it is.
+"""Per-shard heartbeat files: which worker makes a shard, and its progress.
 
 The heartbeat file of a shard is locked while its worker lives, so it is the claim to the shard as well. Locks
 reach other machines on most network file systems (NFS, CephFS, GPFS, Lustre mounted with `flock`). Where they
@@ -115,7 +115,7 @@ class Heartbeat:
             if self._beat.deaths >= MAX_DEATHS:
                 raise WorkerError(
                     f"its worker process died {self._beat.deaths} times, killed or out of memory: label with "
-                    "fewer --workers, or look for what kills them"
+                    "fewer --workers, or find out what kills them"
                 )
             self.touch()
         except BaseException:

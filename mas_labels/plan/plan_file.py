@@ -105,7 +105,7 @@ def _take_claim(claim: Path, path: Path) -> None:
 
 
 def _as_json(batch: Batch) -> bytes:
-    """Return a plan file's bytes: one video per line, for people who read it."""
+    """Return a plan file's bytes: one video per line, so that people can read it."""
     head = {
         "format": PLAN_FORMAT,
         "version": PLAN_VERSION,
@@ -128,7 +128,7 @@ def read_plan_file(path: Path) -> Batch:
     Raises
     ------
     ConfigError
-        If it is corrupt, or not the plan file that its name says.
+        If it is corrupt, or its content does not match its name.
     UnavailableError
         If it cannot be read now.
     """

@@ -81,10 +81,10 @@ def label_thumbnail(shards: ShardSet, index: int, name: str) -> bytes:
     if pattern:
         block = labels[f"{pattern}_{BLOCK_OF[statistic]}"]
         if block:  # 0: a motionless grid, by the authors' convention
-            _outline_block(seen, pattern, block)
+            _mark_block(seen, pattern, block)
             if statistic in ("uo", "vo"):
                 convention = get_convention(shards.config["convention"])
-                _draw_orientation(seen, pattern, block, labels[name], convention)
+                _mark_orientation(seen, pattern, block, labels[name], convention)
     return _encode_thumbnail(seen)
 
 
@@ -99,7 +99,7 @@ def _encode_thumbnail(picture: NDArray[np.uint8]) -> bytes:
     return encode_jpeg(picture, QUALITY).tobytes()
 
 
-def _outline_block(picture: NDArray[np.uint8], pattern: str, block: int) -> None:
+def _mark_block(picture: NDArray[np.uint8], pattern: str, block: int) -> None:
     """Draw the outline of a block into a view, (112, 112, 3), in place."""
     mask = (block_maps()[pattern] == block).astype(np.uint8)
     lines: Sequence[NDArray] = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
@@ -109,7 +109,7 @@ def _outline_block(picture: NDArray[np.uint8], pattern: str, block: int) -> None
         cv2.drawContours(picture, lines, -1, colour, width)
 
 
-def _draw_orientation(
+def _mark_orientation(
     picture: NDArray[np.uint8], pattern: str, block: int, orientation: int, convention: Convention
 ) -> None:
     """Draw an orientation as an arrow into the middle of a block, in place."""

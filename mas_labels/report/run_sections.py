@@ -35,7 +35,7 @@ MAX_PICTURE_BYTES: Final = 4 << 20
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 REQUIRED_METRICS: Final = frozenset({"step", "loss_motion"})
-"""Columns without which a table of metrics is not read; curves of others are drawn where they are known."""
+"""Columns without which a table of metrics is not read; curves of the others are drawn if they are there."""
 REQUIRED_HELDOUT: Final = frozenset({"step", "label", "loss", "r2"})
 
 Rows = list[dict[str, Any]]

@@ -174,8 +174,8 @@ def _examples(shards: ShardSet, summary: Summary, name: str) -> str:
     items = []
     for value, index in summary.examples.of(name).items():
         clip = shards[index]
-        where = f"{printable(clip.video)} from frame {clip.start_frame} (clip {index})"
-        items.append((label_thumbnail(shards, index, name), _describe_value(shards, name, value), where))
+        source = f"{printable(clip.video)} from frame {clip.start_frame} (clip {index})"
+        items.append((label_thumbnail(shards, index, name), _describe_value(shards, name, value), source))
     return f"<details><summary>Examples</summary>{thumbnails(items)}</details>"
 
 

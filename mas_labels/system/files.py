@@ -1,7 +1,7 @@
 """Atomic writing of files, syncing, file locks, and what a file system does not support.
 
-File systems differ in what they support. What one does not support is left out, and reported once per run
-(`missing_services`); what one fails at raises. A lock ends with the process that holds it, however that ends;
+File systems differ in what they support. A call that is not supported is left out, and reported once per run
+(`missing_services`); a call that fails raises. A lock ends with the process that holds it, however that ends;
 on a file system without locks every lock is granted, and heartbeats alone keep runs apart.
 """
 
@@ -99,7 +99,7 @@ def _fsync_folder(folder: Path) -> None:
 
 
 def reserve(descriptor: int, size: int) -> None:
-    """Make sure that a file can grow to `size` bytes, by writing zeros behind its end if need be.
+    """Make sure that a file can grow to `size` bytes, by appending zeros if need be.
 
     Raises
     ------

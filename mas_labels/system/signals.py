@@ -52,7 +52,7 @@ def raise_on_signals() -> Iterator[None]:
 
 
 def stopping_signals() -> tuple[signal.Signals, ...]:
-    """Return the `SIGNALS` that stop this process: all but SIGHUP under nohup, which had it ignored."""
+    """Return the `SIGNALS` that stop this process: all but SIGHUP under nohup, which ignores it."""
     is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return tuple(number for number in SIGNALS if not (is_nohup and number == signal.SIGHUP))
 

@@ -1,4 +1,4 @@
-"""Runs that are killed, interrupted, or that fill the disk: real processes, real signals."""
+"""Runs that are killed, interrupted, or fill the disk: real processes, real signals."""
 
 from __future__ import annotations
 
@@ -139,14 +139,14 @@ def test_a_shard_whose_worker_always_dies_is_given_up_and_the_others_are_made(
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_run_says_so_and_leaves_no_traceback(tiny_videos, tmp_path, how, workers):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_says_so_and_leaves_no_traceback(tiny_videos, tmp_path, number, workers):
     command = make_command(tiny_videos, tmp_path / "out", "--workers", workers)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_until(lambda: list((tmp_path / "out").glob(".*.partial")), process)
-    os.killpg(process.pid, how)  # as a terminal's Ctrl-C does: the workers get it, too
+    os.killpg(process.pid, number)  # as a terminal's Ctrl-C does: the workers get it, too
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + how
+    assert process.returncode == 128 + number
     assert "the same command goes on from there" in errors
     assert "Traceback" not in errors
 

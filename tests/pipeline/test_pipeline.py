@@ -29,8 +29,8 @@ def plan(tiny_videos):
 
 
 def test_the_plan_assigns_every_video_once(plan, tiny_videos):
-    dealt = sorted(video.path for shard in plan for video in shard.videos)
-    assert dealt == sorted(str(path.relative_to(tiny_videos)) for path in tiny_videos.rglob("*.*"))
+    assigned = sorted(video.path for shard in plan for video in shard.videos)
+    assert assigned == sorted(str(path.relative_to(tiny_videos)) for path in tiny_videos.rglob("*.*"))
     assert [shard.name for shard in plan] == ["folder-all-00000-of-00002.h5", "folder-all-00001-of-00002.h5"]
 
 

@@ -1,4 +1,4 @@
-"""Many machines: ranks that share a folder, a dask cluster, the status of what they fill."""
+"""Several machines: ranks that share a folder, a dask cluster, the status of a folder."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_a_dask_cluster_that_loses_a_worker_makes_the_same_bytes(cluster, tiny_v
 
 
 def test_an_unreachable_cluster_is_one_line(tiny_videos, tmp_path):
-    """In a process of its own: a client that finds no cluster leaves the sockets of its event loop open."""
+    """In a separate process: a client that finds no cluster leaves the sockets of its event loop open."""
     pytest.importorskip("distributed")
     code = """
 import sys

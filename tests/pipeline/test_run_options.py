@@ -41,7 +41,7 @@ def make(root, out, *options):
 
 
 @pytest.fixture
-def mendable(tmp_path):
+def with_broken(tmp_path):
     """Three shards of one video each: a good one, one that is too short, one that is no video."""
     root = tmp_path / "videos"
     write_video(root / "a.avi", moving_texture(20, 120, 160, 1, 0))
@@ -50,7 +50,7 @@ def mendable(tmp_path):
     return root
 
 
-def mend(root):
+def replace_broken(root):
     write_video(root / "b.avi", moving_texture(40, 120, 160, 0, 1))
     write_video(root / "c.avi", moving_texture(20, 120, 160, 2, 0))
 
@@ -76,67 +76,67 @@ def test_a_dry_run_shows_plan_and_cost_and_writes_nothing(tiny_videos, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_failed_shards_are_made_again_others_kept(mendable, tmp_path, capsys):
-    plan, out = plan_of(mendable, 1), tmp_path / "out"
-    assert sum(result.failures for result in run(plan, DIS, mendable, out)) == 2
+def test_failed_shards_are_made_again_others_kept(with_broken, tmp_path, capsys):
+    plan, out = plan_of(with_broken, 1), tmp_path / "out"
+    assert sum(result.failures for result in run(plan, DIS, with_broken, out)) == 2
     kept = (out / plan[0].name).stat().st_ino
-    mend(mendable)
-    again = run(plan, DIS, mendable, out)
+    replace_broken(with_broken)
+    again = run(plan, DIS, with_broken, out)
     assert sum(result.failures for result in again) == 2  # without the option they stay as they are
     assert (
         "3 of 3 shards were finished before and are kept: 1 clips, 2 failed videos" in capsys.readouterr().err
     )
-    mended = run(plan, DIS, mendable, out, options=RunOptions(retry_failed=True))
-    assert [result.failures for result in mended] == [0, 0, 0]
+    results = run(plan, DIS, with_broken, out, options=RunOptions(retry_failed=True))
+    assert [result.failures for result in results] == [0, 0, 0]
     assert (out / plan[0].name).stat().st_ino == kept
-    run(plan, DIS, mendable, tmp_path / "afresh")
+    run(plan, DIS, with_broken, tmp_path / "afresh")
     assert contents(out) == contents(tmp_path / "afresh")
 
 
-def test_a_failed_shard_gives_way_only_when_the_new_one_is_complete(mendable, tmp_path, monkeypatch):
-    plan, out = plan_of(mendable, 3), tmp_path / "out"
-    run(plan, DIS, mendable, out)
+def test_a_failed_shard_gives_way_only_when_the_new_one_is_complete(with_broken, tmp_path, monkeypatch):
+    plan, out = plan_of(with_broken, 3), tmp_path / "out"
+    run(plan, DIS, with_broken, out)
     before = contents(out)
-    mend(mendable)
+    replace_broken(with_broken)
     with monkeypatch.context() as patch:
         patch.setattr("mas_labels.shards.writer.ShardWriter.publish", lambda self: 1 / 0)
-        (broken,) = run(plan, DIS, mendable, out, options=RunOptions(retry_failed=True))
+        (broken,) = run(plan, DIS, with_broken, out, options=RunOptions(retry_failed=True))
     assert "ZeroDivisionError" in broken.error
     assert contents(out) == before
-    (result,) = run(plan, DIS, mendable, out, options=RunOptions(retry_failed=True))
+    (result,) = run(plan, DIS, with_broken, out, options=RunOptions(retry_failed=True))
     assert (result.videos, result.clips, result.failures) == (3, 4, 0)
 
 
-def test_a_mended_video_whose_clips_are_kept_needs_the_option(mendable, tmp_path):
+def test_a_mended_video_whose_clips_are_kept_needs_the_option(with_broken, tmp_path):
     """It broke off after a clip: the shard knows its old size."""
-    plan, out = plan_of(mendable, 3), tmp_path / "out"
-    shutil.copy(mendable / "a.avi", mendable / "c.avi")
-    run(plan, DIS, mendable, out)
-    with (mendable / "a.avi").open("ab") as file:
+    plan, out = plan_of(with_broken, 3), tmp_path / "out"
+    shutil.copy(with_broken / "a.avi", with_broken / "c.avi")
+    run(plan, DIS, with_broken, out)
+    with (with_broken / "a.avi").open("ab") as file:
         file.write(b"more")
     with pytest.raises(OptionsDifferError, match="another data set"):
-        run(plan, DIS, mendable, out, options=RunOptions(retry_failed=True))
+        run(plan, DIS, with_broken, out, options=RunOptions(retry_failed=True))
 
 
 @pytest.mark.parametrize(("rate", "status"), [("0.7", 3), ("0.66", 4), ("0.3", 4)])
-def test_too_many_failures_have_a_status_of_their_own(mendable, tmp_path, rate, status):
-    shown = make(mendable, tmp_path / "out", "--videos-per-shard", 1, "--max-failure-rate", rate)
+def test_too_many_failures_have_a_status_of_their_own(with_broken, tmp_path, rate, status):
+    shown = make(with_broken, tmp_path / "out", "--videos-per-shard", 1, "--max-failure-rate", rate)
     assert shown.exit_code == status, shown.output
     if status == 4:
         assert f"of 3 videos failed, more than --max-failure-rate {rate} allows" in shown.output
-    again = make(mendable, tmp_path / "out", "--videos-per-shard", 1, "--max-failure-rate", rate)
+    again = make(with_broken, tmp_path / "out", "--videos-per-shard", 1, "--max-failure-rate", rate)
     assert again.exit_code == status, again.output
 
 
-def test_a_run_stops_as_soon_as_the_rate_cannot_be_met(mendable, tmp_path):
-    (mendable / "0.avi").write_text("no video")
-    shown = make(mendable, tmp_path / "out", "--videos-per-shard", 1, "--max-failure-rate", 0)
+def test_a_run_stops_as_soon_as_the_rate_cannot_be_met(with_broken, tmp_path):
+    (with_broken / "0.avi").write_text("no video")
+    shown = make(with_broken, tmp_path / "out", "--videos-per-shard", 1, "--max-failure-rate", 0)
     assert shown.exit_code == 4
     assert len(list((tmp_path / "out").glob("*.h5"))) == 1
 
 
-def test_a_run_with_failures_says_so_last(mendable, tmp_path):
-    lines = make(mendable, tmp_path / "out").output.strip().splitlines()
+def test_a_run_with_failures_says_so_last(with_broken, tmp_path):
+    lines = make(with_broken, tmp_path / "out").output.strip().splitlines()
     assert lines[-1] == "2 videos failed, of 3; once they are fixed, --retry-failed tries them again"
     assert lines[-2].strip().startswith("'c.avi': open/cannot_open")
 
@@ -163,7 +163,7 @@ def test_help_is_quick():
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """A listing of 300,000 videos in 400 classes that are not there, and how long it took."""
+    """A listing of 300,000 videos in 400 classes that do not exist, and how long it took."""
     root = tmp_path_factory.mktemp("many")
     names = tuple(f"class {n % 400:03d}/video {n:06d}.mp4" for n in range(300_000))
     start = time.process_time()
@@ -190,12 +190,12 @@ def test_messages_to_a_worker_do_not_grow_with_the_plan(many):
     assert len(pickle.dumps(large[7])) < 1.2 * len(pickle.dumps(small[7])) < 20_000
 
 
-def test_finished_shards_are_checked_in_milliseconds_each(mendable, tmp_path):
-    """500 copies of a shard, each told which one it is."""
+def test_finished_shards_are_checked_in_milliseconds_each(with_broken, tmp_path):
+    """500 copies of a shard, each with its own index in its plan."""
     config = replace(DIS, store_boundaries=False)
-    listing = find_videos(load_manifest(FOLDER_MANIFEST), mendable)
+    listing = find_videos(load_manifest(FOLDER_MANIFEST), with_broken)
     many = replace(listing, videos=listing.videos * 500)
-    (result,) = run(plan_shards(listing, "all", 3), config, mendable, tmp_path / "out")
+    (result,) = run(plan_shards(listing, "all", 3), config, with_broken, tmp_path / "out")
     plan, folder = plan_shards(many, "all", 3), tmp_path / "many"
     folder.mkdir()
     for shard in plan:
@@ -203,7 +203,7 @@ def test_finished_shards_are_checked_in_milliseconds_each(mendable, tmp_path):
         with h5py.File(folder / shard.name, "r+") as file:
             file.attrs["plan"] = np.bytes_(canonical_json(shard.as_dict()))
     start = time.process_time()
-    finished = finished_shards(folder, plan, config, mendable, RunOptions())
+    finished = finished_shards(folder, plan, config, with_broken, RunOptions())
     assert time.process_time() - start < 500 * 0.020  # 1.5 s of a quiet core
     assert len(finished) == 500
     assert sum(found.failures for found in finished.values()) == 1000

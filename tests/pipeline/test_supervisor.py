@@ -1,4 +1,4 @@
-"""The process that labels videos hangs, crashes, loses its parent: one video is lost at most."""
+"""The labelling process hangs, crashes, or loses its supervisor: at most one video fails."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def labeller():
 
 @pytest.fixture(scope="module")
 def long_video(tmp_path_factory):
-    """Five clips and a bit."""
+    """A video of five clips and four frames."""
     return write_video(tmp_path_factory.mktemp("long") / "a.avi", moving_texture(84, 120, 160, 1, 0))
 
 
@@ -208,10 +208,10 @@ def test_a_message_that_stops_half_way_times_out():
     ours, theirs = socket.socketpair()
     with ours:
         theirs.sendall((1000).to_bytes(8, "big") + b"part")
-        looked = []
+        waits = []
         with pytest.raises(TimeoutError):
-            MessagePipe(ours).receive(0.4, lambda: looked.append(1))
-        assert len(looked) == 2
+            MessagePipe(ours).receive(0.4, lambda: waits.append(1))
+        assert len(waits) == 2
         theirs.close()
         with pytest.raises(PeerGoneError):
             MessagePipe(ours).receive(60)
@@ -225,7 +225,7 @@ def test_a_process_that_cannot_be_started_is_not_reported_as_a_full_disk(tiny_vi
 
 
 def test_the_library_is_found_from_any_folder(tiny_videos, tiny_shards, tmp_path, monkeypatch):
-    """A module of the same name as one of ours, where the run is started, is left alone."""
+    """A module named like one of our dependencies, in the folder where the run starts, is not imported."""
     (tmp_path / "cv2.py").write_text("raise RuntimeError('the wrong one')")
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_videos, tmp_path / "videos")

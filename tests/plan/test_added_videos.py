@@ -136,7 +136,7 @@ def test_retrying_failures_loses_no_labels_of_videos_that_are_gone(root, clips, 
 
 
 def test_a_batch_is_finished_as_planned_though_the_folder_has_changed(root, clips, tmp_path):
-    """A run that ended before its first shard; then one video came, one went."""
+    """A run ended before its first shard; then one video was added, one removed."""
     out, whole = tmp_path / "out", tmp_path / "whole"
     label(root, whole)
     out.mkdir()
@@ -161,9 +161,9 @@ def test_ranks_at_once_add_the_same_videos(root, clips, tmp_path):
     alone, together = tmp_path / "alone", tmp_path / "together"
     label(root, alone)
     ranks = [start(root, together, "--rank", rank, "--world-size", 3) for rank in range(3)]
-    said = [rank.communicate(timeout=100)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0, 0], said
-    assert "rank 1 of 3, from --rank" in said[1]
+    outputs = [rank.communicate(timeout=100)[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0, 0], outputs
+    assert "rank 1 of 3, from --rank" in outputs[1]
     assert contents(together) == contents(alone)
     for number in (3, 4, 5):
         add(root, f"a/{number}.avi", clips[number])
@@ -171,8 +171,8 @@ def test_ranks_at_once_add_the_same_videos(root, clips, tmp_path):
     ranks = [start(root, together, "--rank", rank, "--world-size", 3) for rank in range(3)]
     wait_until((together / "folder-all-added0001.plan.json").exists)
     ranks[2].kill()
-    said = [rank.communicate(timeout=100)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks[:2]] == [0, 0], said
+    outputs = [rank.communicate(timeout=100)[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks[:2]] == [0, 0], outputs
     ended = start(root, together)
     assert ended.communicate(timeout=100)[0] is not None and ended.returncode == 0
     assert contents(together) == contents(alone)

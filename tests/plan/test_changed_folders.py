@@ -169,5 +169,5 @@ def test_a_batch_without_the_one_before_is_refused(root, clips, tmp_path):
     label(root, out)
     (out / "folder-all.plan.json").unlink()
     (out / FIRST[0]).unlink()
-    with pytest.raises(ConfigError, match=r"after folder-all.plan.json, which is not there: put it back"):
+    with pytest.raises(ConfigError, match=r"after folder-all.plan.json, which is missing: put it back"):
         label(root, out)

@@ -1,4 +1,4 @@
-"""The page: complete in itself, well formed, and its numbers are those of the shards."""
+"""The page: self-contained, well formed, with the numbers of the shards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ METRICS = """step,epoch,loss_motion,loss_appearance,loss,mean_label_loss_motion,
 
 
 class Checker(HTMLParser):
-    """Notes what a browser would load, and tags that are not closed."""
+    """Collects the addresses that a browser would load, and tags that are not closed."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -84,7 +84,7 @@ def visit(page: Path, profile: Path, *options: str) -> subprocess.CompletedProce
 def test_it_fits_and_every_picture_shows(folder: Path, tmp_path: Path, width: int) -> None:
     frame = folder / f"frame{width}.html"
     frame.write_text(FRAME.format(width=width))
-    # a page may look into another file only where the browser is told so
+    # a page may look into another file only if the browser is configured so
     shown = visit(frame, tmp_path, "--allow-file-access-from-files", "--window-size=1400,1000")
     title = re.search(r"<title>(.*?)</title>", shown.stdout)
     assert title, shown.stderr
@@ -94,21 +94,21 @@ def test_it_fits_and_every_picture_shows(folder: Path, tmp_path: Path, width: in
 
 
 def requests(page: Path, folder: Path) -> tuple[str, list[str]]:
-    """Open a page; return the console and the addresses that the page, not the browser, asked for."""
+    """Open a page; return the console and the addresses that the page, not the browser, requested for."""
     log = folder / "net.json"
     shown = visit(page, folder / "profile", f"--log-net-log={log}")
     params = [event.get("params", {}) for event in json.loads(log.read_text())["events"]]
-    asked = [p for p in params if p.get("initiator", "not an origin") != "not an origin"]
-    return shown.stderr, [p["url"] for p in asked if p.get("url", "").startswith("http")]
+    requested = [p for p in params if p.get("initiator", "not an origin") != "not an origin"]
+    return shown.stderr, [p["url"] for p in requested if p.get("url", "").startswith("http")]
 
 
 def test_it_loads_nothing_and_says_nothing(folder: Path, tmp_path: Path) -> None:
-    console, asked = requests(folder / "report.html", tmp_path)
-    assert "CONSOLE" not in console and asked == []
+    console, requested = requests(folder / "report.html", tmp_path)
+    assert "CONSOLE" not in console and requested == []
 
 
 def test_what_a_page_says_and_asks_for_is_noticed(tmp_path: Path) -> None:
     page = tmp_path / "loud.html"
     page.write_text("<img src='http://127.0.0.1:9/x.png'><script>console.error('heard')</script>")
-    console, asked = requests(page, tmp_path)
-    assert "CONSOLE" in console and "http://127.0.0.1:9/x.png" in asked
+    console, requested = requests(page, tmp_path)
+    assert "CONSOLE" in console and "http://127.0.0.1:9/x.png" in requested

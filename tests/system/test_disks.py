@@ -1,4 +1,4 @@
-"""File systems that cannot do everything: what they do not offer is done without, what they fail at stops."""
+"""File systems with limited support: unsupported calls are left out, failing ones stop the run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def root(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shards(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files that the run makes on a file system that can do everything."""
+    """Files that the run makes on a file system that supports everything."""
     out = tmp_path_factory.mktemp("shards")
     assert subprocess.run(make_command(root, out, "--workers", "1"), check=False).returncode == 0
     return contents(out)
@@ -61,8 +61,8 @@ def test_unsupported_calls_are_left_out_and_reported_once(root, shards, tmp_path
     shown = make(root, tmp_path / "out", calls, error)
     assert shown.returncode == 0, shown
     assert contents(tmp_path / "out") == shards
-    told = [line for line in shown.stderr.splitlines() if "does without" in line]
-    assert len(told) == 1 and calls in told[0]
+    notes = [line for line in shown.stderr.splitlines() if "does without" in line]
+    assert len(notes) == 1 and calls in notes[0]
 
 
 @pytest.mark.parametrize("error", ["EINVAL", "EACCES"])
