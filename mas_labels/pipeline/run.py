@@ -84,25 +84,30 @@ def run(
     with _exclusive_folder(out, options):
         plan, results = settle_plan(plan, config, root, out, options)
         print_changes(plan)
-        ours = plan[options.rank :: options.world_size]
-        _report_finished(results.values(), len(ours))
-        todo = [shard for shard in ours if shard.name not in results]
+        share = plan[options.rank :: options.world_size]
+        _report_finished(results.values(), len(share))
+        todo = [shard for shard in share if shard.name not in results]
         context = RunContext(uuid.uuid4().hex, config, options, root.absolute(), out.absolute(), versions())
-        videos = sum(len(shard.videos) for shard in ours)
+        videos = sum(len(shard.videos) for shard in share)
         failures = sum(result.failures for result in results.values())
         _check_failure_rate(failures, videos, options)
         names = [shard.name for shard in todo]
-        with ProgressBar(out, videos, results.values(), names) as bar, _made(todo, context, workers) as made:
+        with (
+            ProgressBar(out, videos, results.values(), names) as bar,
+            _shard_results(todo, context, workers) as made,
+        ):
             for result in made:
                 results[result.name] = result
                 bar.add(result)
                 failures += result.failures
                 _check_failure_rate(failures, videos, options)
-    return [results[shard.name] for shard in ours]
+    return [results[shard.name] for shard in share]
 
 
 @contextmanager
-def _made(todo: Sequence[ShardPlan], context: RunContext, workers: int) -> Iterator[Iterator[ShardResult]]:
+def _shard_results(
+    todo: Sequence[ShardPlan], context: RunContext, workers: int
+) -> Iterator[Iterator[ShardResult]]:
     """Make shards; end the labelling processes of this process after the block."""
     try:
         made = make_shards(todo, context, workers)

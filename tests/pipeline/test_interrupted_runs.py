@@ -151,7 +151,7 @@ def test_an_interrupted_run_says_so_and_leaves_no_traceback(tiny_videos, tmp_pat
     assert "Traceback" not in errors
 
 
-def test_a_hangup_under_nohup_ends_nothing(tiny_videos, tmp_path):
+def test_a_hangup_under_nohup_is_ignored(tiny_videos, tmp_path):
     command = ["nohup", *make_command(tiny_videos, tmp_path / "out", "--workers", "2")]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

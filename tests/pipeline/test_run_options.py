@@ -107,8 +107,8 @@ def test_a_failed_shard_gives_way_only_when_the_new_one_is_complete(with_broken,
     assert (result.videos, result.clips, result.failures) == (3, 4, 0)
 
 
-def test_a_mended_video_whose_clips_are_kept_needs_the_option(with_broken, tmp_path):
-    """It broke off after a clip: the shard knows its old size."""
+def test_a_changed_video_is_refused_also_with_retry_failed(with_broken, tmp_path):
+    """Only a video that failed may have another size."""
     plan, out = plan_of(with_broken, 3), tmp_path / "out"
     shutil.copy(with_broken / "a.avi", with_broken / "c.avi")
     run(plan, DIS, with_broken, out)
@@ -135,7 +135,7 @@ def test_a_run_stops_as_soon_as_the_rate_cannot_be_met(with_broken, tmp_path):
     assert len(list((tmp_path / "out").glob("*.h5"))) == 1
 
 
-def test_a_run_with_failures_says_so_last(with_broken, tmp_path):
+def test_the_last_line_of_a_run_reports_failures(with_broken, tmp_path):
     lines = make(with_broken, tmp_path / "out").output.strip().splitlines()
     assert lines[-1] == "2 videos failed, of 3; once they are fixed, --retry-failed tries them again"
     assert lines[-2].strip().startswith("'c.avi': open/cannot_open")

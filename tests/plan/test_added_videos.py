@@ -70,7 +70,7 @@ def test_added_videos_make_new_shards_and_leave_the_old_ones(root, clips, tmp_pa
 
 
 def test_sorted_names_are_in_the_order_in_which_videos_were_added():
-    """Else the numbers of clips would change with the tenth time."""
+    """Otherwise the numbers of clips would change with the tenth batch."""
     batches = [Batch("folder", "all", number, 1, (), ()) for number in range(120)]
     names = [shard.name for batch in batches for shard in batch.shards()]
     assert sorted(names) == names

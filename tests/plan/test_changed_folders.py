@@ -126,7 +126,7 @@ def test_a_folder_from_before_plan_files_is_resumed(root, clips, tmp_path):
 
 
 def test_a_folder_from_before_plan_files_whose_failed_video_was_deleted(root, clips, tmp_path):
-    """Its record cannot be known any more, so the shards keep speaking for themselves."""
+    """Its record is lost, so the batch is read from the shards each time."""
     out = tmp_path / "out"
     (root / "d" / "1.avi").write_text("no video")
     label(root, out)

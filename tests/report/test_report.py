@@ -141,7 +141,7 @@ def test_an_unfinished_plan_shows_in_the_summary(tiny_shards: list[Path]) -> Non
     assert summarise(open_shards(tiny_shards)).classes == {"pan": 3, "zoom out": 3}
 
 
-def test_still_clips_are_counted(tiny_shards: list[Path]) -> None:
+def test_motionless_clips_are_counted(tiny_shards: list[Path]) -> None:
     shards = open_shards(tiny_shards)
     still = [clip for clip in shards if not clip.motion.any()]
     summary = summarise(shards)

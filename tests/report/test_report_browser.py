@@ -81,7 +81,7 @@ def visit(page: Path, profile: Path, *options: str) -> subprocess.CompletedProce
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits_and_every_picture_shows(folder: Path, tmp_path: Path, width: int) -> None:
+def test_the_page_fits_and_every_picture_shows(folder: Path, tmp_path: Path, width: int) -> None:
     frame = folder / f"frame{width}.html"
     frame.write_text(FRAME.format(width=width))
     # a page may look into another file only if the browser is configured so
@@ -94,7 +94,7 @@ def test_it_fits_and_every_picture_shows(folder: Path, tmp_path: Path, width: in
 
 
 def requests(page: Path, folder: Path) -> tuple[str, list[str]]:
-    """Open a page; return the console and the addresses that the page, not the browser, requested for."""
+    """Open a page; return the console and the addresses that the page, not the browser, requested."""
     log = folder / "net.json"
     shown = visit(page, folder / "profile", f"--log-net-log={log}")
     params = [event.get("params", {}) for event in json.loads(log.read_text())["events"]]
@@ -102,12 +102,12 @@ def requests(page: Path, folder: Path) -> tuple[str, list[str]]:
     return shown.stderr, [p["url"] for p in requested if p.get("url", "").startswith("http")]
 
 
-def test_it_loads_nothing_and_says_nothing(folder: Path, tmp_path: Path) -> None:
+def test_the_page_loads_nothing_and_logs_nothing(folder: Path, tmp_path: Path) -> None:
     console, requested = requests(folder / "report.html", tmp_path)
     assert "CONSOLE" not in console and requested == []
 
 
-def test_what_a_page_says_and_asks_for_is_noticed(tmp_path: Path) -> None:
+def test_requests_and_log_lines_of_a_page_are_noticed(tmp_path: Path) -> None:
     page = tmp_path / "loud.html"
     page.write_text("<img src='http://127.0.0.1:9/x.png'><script>console.error('heard')</script>")
     console, requested = requests(page, tmp_path)

@@ -139,7 +139,7 @@ def test_files_are_written_atomically(tmp_path):
     assert contents(tmp_path) == {"a.json": b"after"}
 
 
-def test_space_is_reserved_by_zeros_behind_the_end(tmp_path, monkeypatch):
+def test_space_is_reserved_by_appending_zeros(tmp_path, monkeypatch):
     def refuse(*_: object) -> None:
         raise OSError(errno.EINVAL, "Invalid argument")
 

@@ -18,7 +18,7 @@ ABANDONED = ("| true", "2>&1 | true", "| head -c 1 >/dev/null")
 
 
 def shell(command: list[str], redirection: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a shell, its streams led elsewhere; the status is the command's, not the pipe's."""
+    """Run a command in a shell, with its streams redirected; the status is the command's, not the pipe's."""
     line = f"set -o pipefail; {shlex.join(command)} {redirection}"
     bash = shutil.which("bash")
     if bash is None:

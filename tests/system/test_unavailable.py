@@ -58,7 +58,7 @@ def test_verify_of_a_sound_shard_that_cannot_be_read_now(tiny_shards, calls, err
     require_no_advice_to_remove(shown.stdout + shown.stderr)
 
 
-def test_what_could_not_be_read_is_not_known_in_json(tiny_shards):
+def test_an_unavailable_shard_is_neither_sound_nor_unsound_in_json(tiny_shards):
     shown = with_fault(command("verify", "--json", *tiny_shards), READ, "EIO", tiny_shards[1])
     found = json.loads(shown.stdout)
     assert (shown.returncode, found["sound"]) == (6, None)
@@ -106,7 +106,7 @@ def test_an_io_error_at_any_moment_is_not_reported_as_corruption(tiny_shards, wh
     require_no_advice_to_remove(shown.stdout)
 
 
-def test_a_shard_that_is_cut_short_or_no_hdf5_is_still_damaged(tiny_shards, tmp_path):
+def test_a_truncated_or_foreign_file_is_corrupt(tiny_shards, tmp_path):
     for size in (0, 100, 5000, -5000):
         path = tmp_path / "a.h5"
         path.write_bytes(tiny_shards[0].read_bytes()[:size])
@@ -144,7 +144,7 @@ def test_raw_frames_that_cannot_be_read_now(tmp_path, monkeypatch, name):
             shard.read_frames(0)
 
 
-def test_missing_files_are_not_called_damaged(tmp_path):
+def test_missing_files_are_not_reported_as_corrupt(tmp_path):
     with pytest.raises(UnavailableError, match="No such file or directory"):
         Shard(tmp_path / "none.h5")
 
@@ -191,7 +191,7 @@ def test_a_shard_is_read_while_h5py_holds_its_lock_and_without_locks(tiny_shards
         ("lseek", "EIO", "2+", None),
     ],
 )
-def test_a_video_that_cannot_be_read_is_a_row_of_its_own_code(tiny_videos, calls, error, when, stage):
+def test_a_video_that_cannot_be_read_is_a_row_with_its_own_code(tiny_videos, calls, error, when, stage):
     path = tiny_videos / "pan/right.avi"
     code = (
         "import sys; from pathlib import Path; from mas_labels.video.video_file import VideoReader\n"
@@ -208,7 +208,7 @@ def test_a_video_that_cannot_be_read_is_a_row_of_its_own_code(tiny_videos, calls
 
 
 @pytest.mark.parametrize(("name", "when"), [("a.zip", "1+"), ("a.zip", "5+"), ("a.tar", "3+")])
-def test_an_archive_of_frames_that_cannot_be_read_is_not_called_damaged(tmp_path, name, when):
+def test_an_archive_of_frames_that_cannot_be_read_is_not_reported_as_corrupt(tmp_path, name, when):
     for number in range(20):
         cv2.imwrite(str(tmp_path / f"img_{number:05}.jpg"), np.full((48, 64, 3), number, np.uint8))
     shutil.make_archive(str(tmp_path / "a"), Path(name).suffix[1:], tmp_path, ".")
