@@ -1,4 +1,4 @@
-"""Command lines of both programs: how a command starts, reports an error, ends, and reads its options."""
+"""Command lines of both programs: start of a command, its options, error messages and exit status."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXIT_FAILURES: Final = 3
 EXIT_FAILURE_RATE: Final = 4
 """More videos failed than --max-failure-rate allows."""
 EXIT_UNSOUND: Final = 5
-"""A shard is damaged, or contradicts itself or its videos (`verify`)."""
+"""A shard is corrupt, or contradicts itself or its videos (`verify`)."""
 EXIT_UNAVAILABLE: Final = 6
 """A shard could not be read now, so nothing is known of it (`verify`, `status`)."""
 
@@ -52,7 +52,7 @@ def run_command(
     args
         The command line; None: that of this process.
     after_interrupt
-        Added to the line about a signal that stopped it: what is kept, and how to resume.
+        Text added to the line about a signal that stopped it, such as how to resume.
     """
     begin_process()
     try:
@@ -79,7 +79,7 @@ def run_command(
 
 
 def _report_stop(number: int, after_interrupt: str) -> int:
-    """Say which signal stopped the command; return its exit status."""
+    """Print which signal stopped the command; return its exit status."""
     click.echo(f"stopped by {signal.Signals(number).name}; {after_interrupt}", err=True)
     return EXIT_SIGNAL + number
 
@@ -155,7 +155,7 @@ class Share(click.ParamType):
 def field_option(
     options: type, name: str, *flags: str, unset: str = "", **changes: Any
 ) -> Callable[[Function], Function]:
-    """Make a command's option from the field of a dataclass that holds it.
+    """Create a command's option from the field of a dataclass that holds it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What both programs share of a command line: options from dataclasses, many paths, shares, signals."""
+"""Command lines of both programs: options from dataclasses, many paths, shares, signals."""
 
 from __future__ import annotations
 
