@@ -84,7 +84,7 @@ def _on_this_machine(todo: Sequence[ShardPlan], run: RunContext, workers: int) -
 def _in_a_pool(batch: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
     """Make shards with one pool; raises `BrokenProcessPool` if a process dies."""
     tasks = (joblib.delayed(make_shard)(plan, run) for plan in batch)
-    with signals_blocked():  # loky's own helper would die of SIGHUP to the group, and say so at length
+    with signals_blocked():  # SIGHUP to the group would end loky's helper, with a traceback
         resource_tracker.ensure_running()
     jobs = max(2, min(workers, len(batch)))  # with 1, joblib would work in this process, which must not die
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
