@@ -12,7 +12,7 @@ from mas_labels.system.command_line import SETTINGS, Function, add_options, run_
 from mas_labels.system.files import write_text
 from mas_train.reproduce.plan import Step, check_plan, show_command
 
-FOLDER = click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True)
+EXISTING_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True)
 
 
 @click.group(context_settings=SETTINGS)
@@ -27,14 +27,16 @@ def command() -> None:
 
 
 splits_option = click.option(
-    "--splits", type=FOLDER, help="Folder of the official split lists, unless they are in or next to --root."
+    "--splits",
+    type=EXISTING_FOLDER,
+    help="Folder of the official split lists, unless they are in or next to --root.",
 )
 
 
 def plan_options(jobs: int) -> Callable[[Function], Function]:
     """Return the options that all plans share; `jobs` is the default of --jobs."""
     return add_options(
-        click.option("--root", type=FOLDER, required=True, help="Folder of the videos."),
+        click.option("--root", type=EXISTING_FOLDER, required=True, help="Folder of the videos."),
         click.option("--jobs", type=click.IntRange(1), default=jobs, help="Steps that run at the same time."),
         click.option("--dry-run", is_flag=True, help="Print the commands without running them."),
         click.option(
@@ -49,7 +51,7 @@ def folder_option(name: str, default: str, help_text: str) -> Callable[[Function
     return click.option(name, type=kind, default=Path(default), help=help_text)
 
 
-def carry_out(
+def run_or_print(
     steps: list[Step], work: Path, folders: dict[str, Path | None], jobs: int, dry_run: bool
 ) -> bool:
     """Run a plan or, if `dry_run`, print it; return whether it was run."""
@@ -70,7 +72,9 @@ def carry_out(
 @command.command()
 @plan_options(jobs=2)
 @splits_option
-@click.option("--weizmann", type=FOLDER, help="Folder of the Weizmann actions, to test features on as well.")
+@click.option(
+    "--weizmann", type=EXISTING_FOLDER, help="Folder of the Weizmann actions, to test features on as well."
+)
 @folder_option("--work", "reproduce/small", "Folder of shards, networks and logs: 3.5 GB.")
 @folder_option("--out", "results/small", "Folder of the page, its pictures and its numbers.")
 @click.option("--page-only", is_flag=True, help="Run no step; write the page of the finished steps.")
@@ -103,7 +107,7 @@ def small(
         experiment = Experiment(weizmann=weizmann is not None, has_lists=splits is not None)
     steps = small_plan(experiment)
     folders = {"$ROOT": root, "$SPLITS": splits, "$WEIZMANN": weizmann}
-    if page_only or carry_out(steps, work, folders, jobs, dry_run):
+    if page_only or run_or_print(steps, work, folders, jobs, dry_run):
         from mas_train.reproduce.page import write_page
 
         click.echo(f"wrote {write_page(experiment, steps, work, out, readme)}")
@@ -131,20 +135,20 @@ def pilots(
 
     experiment = REHEARSAL if rehearsal else Experiment(has_lists=splits is not None)
     steps = pilot_plan(experiment)
-    if page_only or carry_out(steps, work, {"$ROOT": root, "$SPLITS": splits}, jobs, dry_run):
+    if page_only or run_or_print(steps, work, {"$ROOT": root, "$SPLITS": splits}, jobs, dry_run):
         click.echo(f"wrote {write_pilots(experiment, steps, work, out)}")
 
 
 full_options = add_options(
     plan_options(jobs=1),
-    click.option("--hmdb51", type=FOLDER, help="Folder of HMDB51: tables 3 and 4."),
-    click.option("--aslan", type=FOLDER, help="Folder of ASLAN: table 5, with --view2."),
+    click.option("--hmdb51", type=EXISTING_FOLDER, help="Folder of HMDB51: tables 3 and 4."),
+    click.option("--aslan", type=EXISTING_FOLDER, help="Folder of ASLAN: table 5, with --view2."),
     click.option(
         "--view2",
         type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),
         help="ASLAN's View2.mat.",
     ),
-    click.option("--yupenn", type=FOLDER, help="Folder of YUPENN: table 6."),
+    click.option("--yupenn", type=EXISTING_FOLDER, help="Folder of YUPENN: table 6."),
     click.option("--cores", type=click.IntRange(1), default=16, help="CPU cores, for the estimate."),
     click.option(
         "--gpu-tflops",
@@ -169,7 +173,9 @@ def ucf101(root: Path, **options: Any) -> None:
 
 @command.command()
 @full_options
-@click.option("--ucf101", type=FOLDER, required=True, help="Folder of UCF101, to fine-tune and test on.")
+@click.option(
+    "--ucf101", type=EXISTING_FOLDER, required=True, help="Folder of UCF101, to fine-tune and test on."
+)
 @folder_option("--work", "reproduce/kinetics", "Folder of shards, networks and logs.")
 @folder_option("--out", "results/kinetics", "Folder of the tables.")
 def kinetics(root: Path, ucf101: Path, **options: Any) -> None:
@@ -202,7 +208,7 @@ def reproduce_tables(
     steps = make_plan(given, REHEARSAL if rehearsal else FULL)
     for line in [] if rehearsal else estimate_cost(steps, cores, gpu_tflops):
         click.echo(f"# {line}")
-    if carry_out(steps, work, places, jobs, dry_run):
+    if run_or_print(steps, work, places, jobs, dry_run):
         from mas_train.evaluation.results import read_results, show_tables
 
         out.mkdir(parents=True, exist_ok=True)
