@@ -46,7 +46,7 @@ def load_batches(
     Parameters
     ----------
     dataset, order
-        What to read, and in which order.
+        The clips, and the batches in which they are read.
     workers
         Number of worker processes; 0 reads each batch in this process when it is asked for.
     device

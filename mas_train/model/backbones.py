@@ -1,4 +1,4 @@
-"""Backbones by name: the paper's C3D and its relatives, and torchvision's video networks."""
+"""Backbones by name: the paper's C3D and its variants, and torchvision's video networks."""
 
 from __future__ import annotations
 

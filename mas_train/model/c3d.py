@@ -1,4 +1,4 @@
-"""The paper's backbone, the small C3D (section 3.4; Tran et al., ICCV 2015, section 3.2), and its relatives.
+"""The paper's backbone, the small C3D (section 3.4; Tran et al., ICCV 2015, section 3.2), and its variants.
 
 Notes
 -----

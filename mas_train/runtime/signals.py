@@ -49,6 +49,7 @@ class SignalRequests(ExitStack):
         self._save_signals = self._saves_taken = 0
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal to stop."""
         if self.signal_number is not None:
             raise SystemExit(EXIT_SIGNAL + number)
         self.signal_number = number
@@ -56,6 +57,7 @@ class SignalRequests(ExitStack):
             print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
 
     def _save(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal to save."""
         self._save_signals += 1
 
     def take(self) -> Request:

@@ -219,7 +219,7 @@ def train_epoch(
         If the loss or a gradient is not finite.
     """
     began, recipe = time.perf_counter(), step.job.recipe
-    torch.manual_seed(recipe.seed * 100_003 + epoch)  # of dropout
+    torch.manual_seed(recipe.seed * 100_003 + epoch)  # for dropout
     for group in step.state.optimizer.param_groups:
         group["lr"] = recipe.epoch_learning_rate(epoch) * group["lr_scale"]
     step.state.model.train()

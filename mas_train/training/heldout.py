@@ -85,10 +85,8 @@ class HeldOutMonitor:
             if row["label"] == TOTAL_LABEL
         ]
         self.best_loss, best_step = min(totals, default=(math.inf, 0))
-        if (
-            totals and checkpoint_path(run, best_step).exists()
-        ):  # the run may have been killed before it made the link
-            mark_best(run, best_step)
+        if totals and checkpoint_path(run, best_step).exists():
+            mark_best(run, best_step)  # the run may have been killed before it made the link
 
     def is_due(self, step: int, end_step: int) -> bool:
         """Return whether to measure after `step` of `end_step` steps; the last step is always measured."""

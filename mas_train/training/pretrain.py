@@ -131,7 +131,7 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
     if options.workers:
         require_semaphores("give --workers 0")
     checkpoint = find_checkpoint(options.out, options.resume)
-    training, held_out = split_data(recipe, options)
+    training, held_out = open_data(recipe, options)
     sources = shuffled_clips(len(training), recipe.seed).tolist() if recipe.shuffle_labels else None
     dataset = ClipDataset(training, sources)
     order = RunOrder(training.lengths, recipe, ranks=group.size)  # checks the batch size before the work
@@ -148,7 +148,7 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
     if checkpoint is not None:
         restore_training(checkpoint, state, recipe, training.content_hashes, device, group.rank)
     lines = incomplete_warnings([training, *held_out])
-    description = "\n".join([*lines, _describe(state, training, order, device, baseline)])
+    description = "\n".join([*lines, _describe_run(state, training, order, device, baseline)])
     return PreparedRun(recipe, options, device, checkpoint, dataset, state, baseline, heldout, description)
 
 
@@ -193,7 +193,7 @@ def _say_nothing(line: str) -> None:
     """Replace `say` in all processes but the first."""
 
 
-def split_data(recipe: Recipe, options: TrainingOptions) -> tuple[ShardSet, list[ShardSet]]:
+def open_data(recipe: Recipe, options: TrainingOptions) -> tuple[ShardSet, list[ShardSet]]:
     """Open the training shards, and the held-out ones, of which there may be none.
 
     Raises
@@ -245,7 +245,7 @@ def _draw_run_curves(run: Path, say: Callable[[str], None]) -> None:
         say(f"no learning curves drawn: {error}")
 
 
-def _describe(
+def _describe_run(
     state: TrainingState, shards: ShardSet, order: RunOrder, device: torch.device, baseline: Losses
 ) -> str:
     """Describe the model, the data and the baseline in two lines."""

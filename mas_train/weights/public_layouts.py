@@ -81,7 +81,7 @@ def from_public(
     unknown = [key for key, place in places.items() if place is None]
     if unknown:
         raise CheckpointError(
-            f"{source} is no C3D in a known layout: it has {_list_names(unknown)}; expected "
+            f"{source} is no C3D in a known layout: it has {_first_names(unknown)}; expected "
             "conv1.weight to conv5.weight or conv5b.weight, conv1a.conv.weight, or features.0.weight"
         )
     parsed = {key: place for key, place in places.items() if place is not None}
@@ -120,6 +120,6 @@ def _recognise_size(layers: Sequence[tuple[int, str]], source: str) -> str:
     raise CheckpointError(f"{source} has convolutions {present}; expected {expected}")
 
 
-def _list_names(keys: Sequence[str]) -> str:
+def _first_names(keys: Sequence[str]) -> str:
     """List up to four names, and the number of the others."""
     return ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
