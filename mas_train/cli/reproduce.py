@@ -99,10 +99,10 @@ def small(
 
     --root is a folder of some or all of UCF101's classes; with --rehearsal one that `mas-labels demo` made.
     """
-    from mas_train.reproduce.small import REHEARSAL, Experiment, small_plan
+    from mas_train.reproduce.small import REHEARSAL_EXPERIMENT, Experiment, small_plan
 
     if rehearsal:
-        experiment = REHEARSAL
+        experiment = REHEARSAL_EXPERIMENT
     else:
         experiment = Experiment(weizmann=weizmann is not None, has_lists=splits is not None)
     steps = small_plan(experiment)
@@ -131,9 +131,9 @@ def pilots(
 ) -> None:
     """Test which choices make the pretext task learn: the recipe of `small`, one choice changed at a time."""
     from mas_train.reproduce.pilots import pilot_plan, write_pilots
-    from mas_train.reproduce.small import REHEARSAL, Experiment
+    from mas_train.reproduce.small import REHEARSAL_EXPERIMENT, Experiment
 
-    experiment = REHEARSAL if rehearsal else Experiment(has_lists=splits is not None)
+    experiment = REHEARSAL_EXPERIMENT if rehearsal else Experiment(has_lists=splits is not None)
     steps = pilot_plan(experiment)
     if page_only or run_or_print(steps, work, {"$ROOT": root, "$SPLITS": splits}, jobs, dry_run):
         click.echo(f"wrote {write_pilots(experiment, steps, work, out)}")
@@ -199,13 +199,13 @@ def reproduce_tables(
 ) -> None:
     """Run a full plan, or print it with its estimated cost, and write the paper's tables with our results."""
     from mas_train.reproduce.estimate import estimate_cost
-    from mas_train.reproduce.full import FULL, REHEARSAL
+    from mas_train.reproduce.full import FULL_SCALE, REHEARSAL_SCALE
 
     places = {**places, **{f"${name.upper()}": path for name, path in others.items()}}
     given = [name for name, path in places.items() if path is not None]
     if ("$ASLAN" in given) != ("$VIEW2" in given):
         raise click.UsageError("table 5 needs both --aslan and --view2")
-    steps = make_plan(given, REHEARSAL if rehearsal else FULL)
+    steps = make_plan(given, REHEARSAL_SCALE if rehearsal else FULL_SCALE)
     for line in [] if rehearsal else estimate_cost(steps, cores, gpu_tflops):
         click.echo(f"# {line}")
     if run_or_print(steps, work, places, jobs, dry_run):

@@ -43,8 +43,8 @@ class Scale:
     compute: tuple[str, ...] = ()
 
 
-FULL: Final = Scale(label=("--no-store-boundaries",))
-REHEARSAL: Final = Scale(
+FULL_SCALE: Final = Scale(label=("--no-store-boundaries",))
+REHEARSAL_SCALE: Final = Scale(
     label=("--flow", "dis", "--view-stride", "29", "--no-store-boundaries", "--workers", "1"),
     train=("--width", "0.0625", "--fc-width", "16", "--batch-size", "2", "--max-steps", "2", "--no-curves"),
     finetune=("--fc-width", "16", "--batch-size", "2", "--epochs", "1"),
@@ -53,7 +53,7 @@ REHEARSAL: Final = Scale(
 )
 
 
-def ucf101_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
+def ucf101_plan(places: Collection[str], scale: Scale = FULL_SCALE) -> list[Step]:
     """Return the steps of all the paper's experiments except pre-training on Kinetics.
 
     Parameters
@@ -61,7 +61,7 @@ def ucf101_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
     places
         The given places: ``$UCF101`` (required), ``$HMDB51``, ``$ASLAN`` with ``$VIEW2``, ``$YUPENN``.
     scale
-        `FULL` or `REHEARSAL`.
+        `FULL_SCALE` or `REHEARSAL_SCALE`.
     """
     pretrained = list(dict.fromkeys(row_targets(UCF101)))
     steps = [_labels(UCF101, "train1", scale), _labels(UCF101, "test1", scale, FRAMES_ONLY)]
@@ -79,7 +79,7 @@ def ucf101_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
     return [*steps, *_similarity_and_scenes(weights, places, scale)]
 
 
-def kinetics_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
+def kinetics_plan(places: Collection[str], scale: Scale = FULL_SCALE) -> list[Step]:
     """Return the steps of pre-training on Kinetics-400, and of all tests of this network (table 4, last row).
 
     Parameters
@@ -87,7 +87,7 @@ def kinetics_plan(places: Collection[str], scale: Scale = FULL) -> list[Step]:
     places
         The given places: ``$KINETICS400`` and ``$UCF101`` (required); the others as in `ucf101_plan`.
     scale
-        `FULL` or `REHEARSAL`.
+        `FULL_SCALE` or `REHEARSAL_SCALE`.
     """
     steps = [_labels(KINETICS, "train", scale)]
     steps += [_labels(UCF101, part, scale, FRAMES_ONLY) for part in ("train1", "test1")]

@@ -117,7 +117,7 @@ class Experiment:
         return [(s, c, seed) for s in self.splits for seed in self.seeds for c in s.conditions]
 
 
-REHEARSAL: Final = Experiment(
+REHEARSAL_EXPERIMENT: Final = Experiment(
     manifest="demo",
     splits=(Split("1", "train", "test", ("joint",), ("joint",)),),
     seeds=(0,),

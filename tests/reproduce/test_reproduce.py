@@ -20,7 +20,7 @@ from mas_labels.datasets.demo import make_demo
 from mas_labels.errors import ConfigError
 from mas_train.model.backbones import make_backbone
 from mas_train.reproduce.estimate import FORWARD_FLOP, estimate_cost
-from mas_train.reproduce.full import REHEARSAL, kinetics_plan, row_targets, ucf101_plan
+from mas_train.reproduce.full import REHEARSAL_SCALE, kinetics_plan, row_targets, ucf101_plan
 from mas_train.reproduce.measure import Cell, compare
 from mas_train.reproduce.page import BEGIN_MARK, END_MARK
 from mas_train.reproduce.pilots import PILOTS, pilot_plan, with_options, write_pilots
@@ -43,7 +43,7 @@ def version_step(name: str, *after: str) -> Step:
         pilot_plan(Experiment()),
         ucf101_plan(ALL),
         kinetics_plan(ALL),
-        ucf101_plan(("$UCF101",), REHEARSAL),
+        ucf101_plan(("$UCF101",), REHEARSAL_SCALE),
     ],
 )
 def test_plans_can_be_run(steps: list[Step]) -> None:
