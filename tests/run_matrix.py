@@ -38,6 +38,7 @@ CHECKOUT_ONLY = {
     "test_installed.py",
     "test_reliability_page.py",
     "test_rooms.py",
+    "test_style.py",
 }
 """Tests that read the source tree, which is not installed."""
 UV_NAMES = {

@@ -51,12 +51,12 @@ YAML_ERRORS: Final = (
     *(yaml.YAMLError, RecursionError),
     *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
 )
-"""What PyYAML raises on text that is not YAML; the second line on tags such as ``!!int``."""
+"""Errors of PyYAML on text that is not YAML; the second line: on tags such as ``!!int``."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """How one data set is stored on disk.
+    """The layout of one data set on disk.
 
     Attributes
     ----------

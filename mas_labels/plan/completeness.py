@@ -29,7 +29,7 @@ class IncompleteFolder(NamedTuple):
     missing: tuple[str, ...]
     """File names of the missing shards, sorted; one pattern for a batch of which nothing is there."""
     in_progress: bool
-    """Whether a labelling run is at work there."""
+    """True if a labelling run is at work there."""
 
     def __str__(self) -> str:
         running = "; a labelling run is at work there" if self.in_progress else ""
