@@ -137,7 +137,7 @@ def choose_tests(source: Path, with_torch: bool, names: list[str]) -> list[str]:
     SystemExit
         If there is no such folder or file.
     """
-    needs_torch = re.compile("mas_train|torch|coloured|rehearsing")
+    needs_torch = re.compile(r"mas_train|torch|helpers\.(coloured|rehearsing)")
     chosen: set[Path] = set()
     for path in (source / "tests" / name for name in names or ["."]):
         if not path.exists():
