@@ -131,7 +131,7 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
     if options.workers:
         require_semaphores("give --workers 0")
     checkpoint = find_checkpoint(options.out, options.resume)
-    training, held_out = open_data(recipe, options)
+    training, held_out = open_run_data(recipe, options)
     sources = shuffled_clips(len(training), recipe.seed).tolist() if recipe.shuffle_labels else None
     dataset = ClipDataset(training, sources)
     order = RunOrder(training.lengths, recipe, ranks=group.size)  # checks the batch size before the work
@@ -193,7 +193,7 @@ def _say_nothing(line: str) -> None:
     """Replace `say` in all processes but the first."""
 
 
-def open_data(recipe: Recipe, options: TrainingOptions) -> tuple[ShardSet, list[ShardSet]]:
+def open_run_data(recipe: Recipe, options: TrainingOptions) -> tuple[ShardSet, list[ShardSet]]:
     """Open the training shards, and the held-out ones, of which there may be none.
 
     Raises
