@@ -30,11 +30,4 @@ else:
         },
     )
 
-__all__ = [
-    "LABEL_NAMES",
-    "block_maps",
-    "compute_flow",
-    "compute_labels",
-    "motion_boundaries",
-    "open_shards",
-]
+__all__ = ["LABEL_NAMES", "block_maps", "compute_flow", "compute_labels", "motion_boundaries", "open_shards"]

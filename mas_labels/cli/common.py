@@ -19,15 +19,10 @@ manifest_option = click.option(
 )
 root_option = click.option("--root", type=PATH, required=True, help="The data set's folder.")
 splits_option = click.option(
-    "--splits",
-    "splits_dir",
-    type=PATH,
-    help="Folder of the data set's official split lists.",
+    "--splits", "splits_dir", type=PATH, help="Folder of the data set's official split lists."
 )
 follow_links_option = click.option(
-    "--follow-links",
-    is_flag=True,
-    help="Follow symbolic links to folders, and to files outside of the root.",
+    "--follow-links", is_flag=True, help="Follow symbolic links to folders, and to files outside of the root."
 )
 shards_argument = click.argument("shards", nargs=-1, required=True, type=PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")

@@ -9,13 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from mas_labels.cli import check
-from mas_labels.cli.common import (
-    follow_links_option,
-    fps_option,
-    manifest_option,
-    root_option,
-    splits_option,
-)
+from mas_labels.cli.common import follow_links_option, fps_option, manifest_option, root_option, splits_option
 from mas_labels.cli.make import make, status
 from mas_labels.config import LabelConfig
 from mas_labels.errors import ConfigError
@@ -141,12 +135,7 @@ def report(shards: tuple[Path, ...], out: Path, run_dir: Path | None, results: t
 @click.argument("shard", type=PATH)
 @click.option("--clip", type=int, default=0, help="Number of the clip.")
 @click.option("--view", type=int, default=0, help="Row of the table of views; 0 is the centre crop.")
-@click.option(
-    "--out",
-    type=PATH,
-    required=True,
-    help="Picture to write; its ending determines the format.",
-)
+@click.option("--out", type=PATH, required=True, help="Picture to write; its ending determines the format.")
 def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
     """Draw one clip of SHARD with its motion boundaries, patterns and labels."""
     from mas_labels.inspect import save_clip_figure
@@ -159,10 +148,7 @@ def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
 @main.command("flow")
 @click.argument("video", type=PATH)
 @click.option(
-    "--out",
-    type=PATH,
-    required=True,
-    help="File .npz or .h5 to write, or a folder for 8-bit pictures.",
+    "--out", type=PATH, required=True, help="File .npz or .h5 to write, or a folder for 8-bit pictures."
 )
 @field_option(LabelConfig, "flow")
 @click.option(
@@ -175,13 +161,7 @@ def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
 @field_option(FlowFileOptions, "dtype")
 @field_option(FlowFileOptions, "bound")
 def write_flow_command(
-    video: Path,
-    out: Path,
-    flow: str,
-    size: tuple[int, int] | None,
-    fps: str | None,
-    dtype: str,
-    bound: float,
+    video: Path, out: Path, flow: str, size: tuple[int, int] | None, fps: str | None, dtype: str, bound: float
 ) -> None:
     """Write the optical flow of VIDEO, a file or a folder of frames, without labels."""
     from mas_labels.flow.files import video_flow, write_flow

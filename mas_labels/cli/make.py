@@ -50,12 +50,7 @@ run_option = partial(field_option, RunOptions)
 @splits_option
 @follow_links_option
 @click.option("--split", default="all", help="Name of the split to label.")
-@click.option(
-    "--out",
-    type=PATH,
-    required=True,
-    help="Folder of the shards; the same command resumes.",
-)
+@click.option("--out", type=PATH, required=True, help="Folder of the shards; the same command resumes.")
 @click.option("--workers", type=click.IntRange(1), help="Number of processes.  [default: one per core]")
 @label_option("flow")
 @label_option("convention")

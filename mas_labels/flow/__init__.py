@@ -19,8 +19,4 @@ else:
         },
     )
 
-__all__ = [
-    "ESTIMATORS",
-    "compute_flow",
-    "tvl1_flow",
-]
+__all__ = ["ESTIMATORS", "compute_flow", "tvl1_flow"]

@@ -127,12 +127,7 @@ def _draw_orientation(axes: Axes, at: tuple[float, float], direction: tuple[floa
         "",
         xy=(col + reach * d_col, row + reach * d_row),
         xytext=(col - reach * d_col, row - reach * d_row),
-        arrowprops={
-            "arrowstyle": "-|>",
-            "color": MARK_STYLES[key]["color"],
-            "lw": 2.0,
-            "mutation_scale": 13,
-        },
+        arrowprops={"arrowstyle": "-|>", "color": MARK_STYLES[key]["color"], "lw": 2.0, "mutation_scale": 13},
         annotation_clip=False,
     )
     if arrow.arrow_patch is not None:

@@ -20,8 +20,4 @@ else:
         },
     )
 
-__all__ = [
-    "block_maps",
-    "compute_labels",
-    "motion_boundaries",
-]
+__all__ = ["block_maps", "compute_labels", "motion_boundaries"]

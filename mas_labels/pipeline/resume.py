@@ -55,11 +55,7 @@ def shard_result(shard: ShardHeader, plan: ShardPlan) -> ShardResult:
 
 
 def finished_shards(
-    out: Path,
-    plan: Sequence[ShardPlan],
-    config: LabelConfig,
-    root: Path,
-    options: RunOptions,
+    out: Path, plan: Sequence[ShardPlan], config: LabelConfig, root: Path, options: RunOptions
 ) -> dict[str, ShardResult]:
     """Find the shards of this rank's share of the plan that are finished.
 

@@ -185,11 +185,7 @@ class Plan(Sequence[ShardPlan]):
 
 
 def plan_shards(
-    listing: Listing,
-    split: str,
-    videos_per_shard: int,
-    limit: int | None = None,
-    known: Sequence[Batch] = (),
+    listing: Listing, split: str, videos_per_shard: int, limit: int | None = None, known: Sequence[Batch] = ()
 ) -> Plan:
     """Distribute the videos of a split over shards.
 

@@ -19,10 +19,7 @@ from mas_labels.system.files import atomic_path
 
 
 def write_report(
-    shards: ShardSet | None,
-    out_path: Path,
-    run_dir: Path | None = None,
-    results: Sequence[Path] = (),
+    shards: ShardSet | None, out_path: Path, run_dir: Path | None = None, results: Sequence[Path] = ()
 ) -> None:
     """Write the page.
 

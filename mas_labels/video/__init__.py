@@ -20,8 +20,4 @@ else:
         },
     )
 
-__all__ = [
-    "PictureReader",
-    "VideoReader",
-    "cut_clips",
-]
+__all__ = ["PictureReader", "VideoReader", "cut_clips"]

@@ -93,11 +93,7 @@ class VideoReader(FrameReader):
         """Read the header. FFmpeg gets the open file, and may open no other file and no address."""
         try:
             container = av.open(
-                file,
-                "r",
-                options={"protocol_whitelist": "none"},
-                io_open=_refuse_to_open,
-                **OPEN_OPTIONS,
+                file, "r", options={"protocol_whitelist": "none"}, io_open=_refuse_to_open, **OPEN_OPTIONS
             )
         except DECODER_ERRORS as error:
             _check_machine("open", file, error)

@@ -158,10 +158,7 @@ def probe(
 @shards_option("--shards", "Shards of ASLAN, made with --frames-only --clip-stride 8.")
 @click.option("--view2", type=PATH, help="View2.mat: the ten folds that results are reported on.")
 @click.option(
-    "--view1",
-    nargs=2,
-    type=PATH,
-    help="train_pairs.mat and test_pairs.mat instead, for development.",
+    "--view1", nargs=2, type=PATH, help="train_pairs.mat and test_pairs.mat instead, for development."
 )
 @features_option("pooled")
 @svm_option

@@ -51,9 +51,5 @@ def hold_out(shards: ShardSet, share: float, seed: int) -> tuple[ShardSet, Shard
 
 def _video_keys(shard: Shard) -> list[str]:
     """Return for each video of a shard the key of those that stay together: class and group, or its path."""
-    columns = (
-        shard.read_texts("videos/path"),
-        shard.read_class_indices(),
-        shard.read_texts("videos/group"),
-    )
+    columns = (shard.read_texts("videos/path"), shard.read_class_indices(), shard.read_texts("videos/group"))
     return [f"{number}/{group}" if group else path for path, number, group in zip(*columns, strict=True)]

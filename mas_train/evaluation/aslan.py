@@ -207,11 +207,7 @@ def evaluate_pairs(
 
 
 def _score_pairs(
-    features: Samples,
-    pairs: Pairs,
-    has_features: NDArray[np.bool_],
-    splits: NDArray[np.integer],
-    c: float,
+    features: Samples, pairs: Pairs, has_features: NDArray[np.bool_], splits: NDArray[np.integer], c: float
 ) -> NDArray[np.float64]:
     """Return the SVM's score of each tested pair, (P,), more than 0 for the same action; NaN for others."""
     table = np.zeros((len(has_features), N_SIMILARITIES))

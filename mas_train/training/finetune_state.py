@@ -21,13 +21,7 @@ from mas_train.recipe import Recipe
 from mas_train.runtime.performance import make_scaler
 from mas_train.training.engine import make_optimizer
 from mas_train.training.options import FinetuneOptions
-from mas_train.weights.backbone_weights import (
-    FINETUNED,
-    FINETUNED_VERSION,
-    Weights,
-    known_recipe,
-    part_of,
-)
+from mas_train.weights.backbone_weights import FINETUNED, FINETUNED_VERSION, Weights, known_recipe, part_of
 from mas_train.weights.checkpoint import load_checkpoint, load_optimizer
 from mas_train.weights.tensor_file import write_tensors
 

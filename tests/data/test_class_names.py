@@ -69,12 +69,7 @@ def test_shards_of_other_classes_are_one_set(folders, monkeypatch, tmp_path):
         assert shards.classes == ["blue", "red", "aqua"]
         assert {
             (video.path.split("/")[0], video.class_name, video.class_index) for video in shards.videos
-        } == {
-            ("blue", "blue", 0),
-            ("red", "red", 1),
-            ("Blue", "blue", 0),
-            ("aqua", "aqua", 2),
-        }
+        } == {("blue", "blue", 0), ("red", "red", 1), ("Blue", "blue", 0), ("aqua", "aqua", 2)}
         assert {clip.class_name for clip in shards} == {"blue", "red", "aqua"}
         assert len(shards.where(class_name="blue")) == 4
         assert set(shards.clips.columns()["class_name"]) == {"blue", "red", "aqua"}

@@ -103,11 +103,7 @@ def test_flat_ucf101_below_the_root_is_noted(tmp_path: Path) -> None:
 def test_flat_ucf101_has_its_classes_from_the_names(tmp_path: Path) -> None:
     root = grow(tmp_path / "data", "v_Archery_g08_c02.avi", "v_YoYo_g01_c01.avi")
     assert rows(found("ucf101", root)) == [
-        (
-            "v_Archery_g08_c02.avi",
-            "Archery",
-            ("train1", "test2", "train3"),
-        ),
+        ("v_Archery_g08_c02.avi", "Archery", ("train1", "test2", "train3")),
         ("v_YoYo_g01_c01.avi", "YoYo", ("test1", "train2", "train3")),
     ]
     write(tmp_path / "lists" / "trainlist01.txt", f"{VIDEO}.avi 1\n")

@@ -58,7 +58,6 @@ def write_pairs(classes: list[int], path: Path) -> None:
     first, second = rng.integers(0, len(classes), (2, 24, 10))
     labels = np.array(classes)
     table = np.stack(
-        [first + 1, second + 1, labels[first] == labels[second], labels[first], labels[second]],
-        axis=1,
+        [first + 1, second + 1, labels[first] == labels[second], labels[first], labels[second]], axis=1
     )
     savemat(path, {"action_splits_pairs": table.astype(float)})

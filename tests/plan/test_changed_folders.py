@@ -6,13 +6,7 @@ import json
 import shutil
 
 import pytest
-from helpers.added_videos import (
-    FIRST,
-    add,
-    first_videos,
-    label,
-    write_clips,
-)
+from helpers.added_videos import FIRST, add, first_videos, label, write_clips
 from helpers.processes import contents
 
 from mas_labels.errors import ConfigError, OptionsDifferError

@@ -10,12 +10,7 @@ from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
-from helpers.added_videos import (
-    command,
-    first_videos,
-    label,
-    write_clips,
-)
+from helpers.added_videos import command, first_videos, label, write_clips
 from helpers.processes import contents
 from helpers.videos import FOLDER_MANIFEST
 

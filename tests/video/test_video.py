@@ -98,11 +98,7 @@ CONCAT = "ffconcat version 1.0\nfile {}\n"
 
 @pytest.mark.parametrize(
     ("name", "text", "code"),
-    [
-        ("a.m3u8", HLS, "playlist"),
-        ("a.avi", HLS, "cannot_open"),
-        ("a.avi", CONCAT, "cannot_open"),
-    ],
+    [("a.m3u8", HLS, "playlist"), ("a.avi", HLS, "cannot_open"), ("a.avi", CONCAT, "cannot_open")],
 )
 def test_other_files_and_addresses_are_not_opened(tmp_path, name, text, code):
     """A list names an intact video and an address on which this test listens: neither is opened."""

@@ -172,10 +172,7 @@ def test_the_names_are_those_in_public_use() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            {"transformer.weight": torch.zeros(1)},
-            r"no C3D in a known layout: it has transformer.weight",
-        ),
+        ({"transformer.weight": torch.zeros(1)}, r"no C3D in a known layout: it has transformer.weight"),
         ({"conv6.weight": torch.zeros(1)}, r"it has conv6.weight"),
         ({"conv5.weight": torch.zeros(8, 8, 3, 3, 1)}, r"does not fit a c3d: .*convs.4.weight"),
         (
