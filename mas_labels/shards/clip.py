@@ -48,7 +48,6 @@ class ClipSource(Protocol):
         """Read the columns that filters and tables need."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Clip: ...
 
 
 @dataclass(frozen=True)

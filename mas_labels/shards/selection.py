@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, overload
@@ -41,21 +42,29 @@ def spread_evenly(count: int, most: int, ends: bool = True) -> NDArray[np.int64]
     return np.unique((places if ends else places[1::2]).round().astype(np.int64))
 
 
-class ClipSelection(Sequence[Clip]):
-    """Some clips of a set of shards, in order; a clip is read only when it is used.
+class ClipSequence(Sequence[Clip]):
+    """Clips in order, from which filters and slices choose: a set of shards, or a selection of its clips."""
 
-    Attributes
-    ----------
-    shards
-        The whole set.
-    indices
-        (n,) int64: numbers of the clips there.
-    description
-        The filters that chose them, as text.
-    """
+    @property
+    @abstractmethod
+    def clips(self) -> ClipSelection:
+        """These clips, as a selection."""
 
-    def __init__(self, shards: ClipSource, indices: NDArray[np.int64], description: str = ALL_CLIPS) -> None:
-        self.shards, self.indices, self.description = shards, indices, description
+    @abstractmethod
+    def _clip(self, place: int) -> Clip:
+        """Return the clip at a place from 0."""
+
+    @overload
+    def __getitem__(self, index: int) -> Clip: ...
+    @overload
+    def __getitem__(self, index: slice) -> ClipSelection: ...
+    def __getitem__(self, index: int | slice) -> Clip | ClipSelection:
+        if isinstance(index, slice):
+            clips = self.clips
+            return ClipSelection(clips.shards, clips.indices[index], clips.description)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"clip {index} of {len(self)}")
+        return self._clip(int(index) % len(self))
 
     def where(
         self,
@@ -95,31 +104,33 @@ class ClipSelection(Sequence[Clip]):
             If a shard is damaged, or does not hold motion or labels that are filtered by.
         """
         allowed = {name: _allowed_values(name, value) for name, value in labels.items()}
-        _check_view(self.shards, view, bool(allowed))
-        columns = self.shards.clip_columns(view)
-        videos = columns.videos[self.indices]
+        chosen = self.clips
+        shards, indices = chosen.shards, chosen.indices
+        _check_view(shards, view, bool(allowed))
+        columns = shards.clip_columns(view)
+        videos = columns.videos[indices]
         keep = np.ones(len(self), bool)
         if video is not None:
             keep &= _match_all(columns.paths.tolist(), video)[videos]
         if class_name is not None:
-            keep &= _match_all(_class_names(self.shards, columns), class_name)[videos]
+            keep &= _match_all(_class_names(shards, columns), class_name)[videos]
         if min_motion is not None or max_motion is not None:
-            self._require_motion()
-            motion = columns.motion[self.indices]
+            _require_motion(shards)
+            motion = columns.motion[indices]
             keep &= motion >= (-np.inf if min_motion is None else min_motion)
             keep &= motion <= (np.inf if max_motion is None else max_motion)
         for name, values in allowed.items():
-            keep &= np.isin(columns.labels[self.indices, LABEL_NAMES.index(name)], values)
+            keep &= np.isin(columns.labels[indices, LABEL_NAMES.index(name)], values)
         filters = {
             "video": video,
             "class_name": class_name,
             "min_motion": min_motion,
             "max_motion": max_motion,
         }
-        terms = [] if self.description == ALL_CLIPS else [self.description]
+        terms = [] if chosen.description == ALL_CLIPS else [chosen.description]
         terms += [f"{name}={value!r}" for name, value in {**filters, **labels}.items() if value is not None]
         terms += [f"view={view}"] if view else []
-        return ClipSelection(self.shards, self.indices[keep], ", ".join(terms) or self.description)
+        return ClipSelection(shards, indices[keep], ", ".join(terms) or chosen.description)
 
     def columns(self, view: int = 0) -> dict[str, NDArray[Any]]:
         """Read the columns of `table` as plain arrays, each with one value per clip.
@@ -129,16 +140,18 @@ class ClipSelection(Sequence[Clip]):
         ``index``, ``video``, ``class_name`` (object; None without one), ``start_frame``, ``motion`` (float32,
         pixels; NaN where it is not stored), then the 27 labels of a view by name, unless there are none.
         """
-        _check_view(self.shards, view, False)
-        stored = self.shards.clip_columns(view)
-        videos = stored.videos[self.indices]
-        labels = stored.labels[self.indices]
+        clips = self.clips
+        shards, indices = clips.shards, clips.indices
+        _check_view(shards, view, False)
+        stored = shards.clip_columns(view)
+        videos = stored.videos[indices]
+        labels = stored.labels[indices]
         columns = {
-            "index": self.indices,
+            "index": indices,
             "video": stored.paths.astype(object)[videos],
-            "class_name": np.array(_class_names(self.shards, stored), object)[videos],
-            "start_frame": stored.start_frames[self.indices],
-            "motion": stored.motion[self.indices],
+            "class_name": np.array(_class_names(shards, stored), object)[videos],
+            "start_frame": stored.start_frames[indices],
+            "motion": stored.motion[indices],
         }
         return columns | dict(zip(LABEL_NAMES, labels.T, strict=False))
 
@@ -161,24 +174,33 @@ class ClipSelection(Sequence[Clip]):
         index = pandas.Index(columns.pop("index"), name="clip") if columns else None
         return pandas.DataFrame(columns, index=index)
 
-    def _require_motion(self) -> None:
-        """Raise `ShardError` if the shards do not hold motion, which all shards of a set do or none."""
-        if len(self.shards):
-            self.shards.locate(0)[0].read("clips/motion", slice(0))
+
+class ClipSelection(ClipSequence):
+    """Some clips of a set of shards, in order; a clip is read only when it is used.
+
+    Attributes
+    ----------
+    shards
+        The whole set.
+    indices
+        (n,) int64: numbers of the clips there.
+    description
+        The filters that chose them, as text.
+    """
+
+    def __init__(self, shards: ClipSource, indices: NDArray[np.int64], description: str = ALL_CLIPS) -> None:
+        self.shards, self.indices, self.description = shards, indices, description
+
+    @property
+    def clips(self) -> ClipSelection:
+        """The selection itself."""
+        return self
+
+    def _clip(self, place: int) -> Clip:
+        return Clip(self.shards, int(self.indices[place]))
 
     def __len__(self) -> int:
         return len(self.indices)
-
-    @overload
-    def __getitem__(self, index: int) -> Clip: ...
-    @overload
-    def __getitem__(self, index: slice) -> ClipSelection: ...
-    def __getitem__(self, index: int | slice) -> Clip | ClipSelection:
-        if isinstance(index, slice):
-            return ClipSelection(self.shards, self.indices[index], self.description)
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"clip {index} of {len(self)}")
-        return self.shards[int(self.indices[index])]
 
     def __repr__(self) -> str:
         return f"{len(self):,} of {len(self.shards):,} clips: {self.description}"
@@ -192,6 +214,12 @@ class ClipSelection(Sequence[Clip]):
         more = f"<p>and {len(self) - LISTED_CLIPS:,} more</p>" if len(self) > LISTED_CLIPS else ""
         head = "<tr><th>clip</th><th>video</th><th>start_frame</th></tr>"
         return f"<p>{html.escape(printable(repr(self)))}</p><table>{head}{rows}</table>{more}"
+
+
+def _require_motion(shards: ClipSource) -> None:
+    """Raise `ShardError` if the shards do not hold motion, which all shards of a set do or none."""
+    if len(shards):
+        shards.locate(0)[0].read("clips/motion", slice(0))
 
 
 def _class_names(shards: ClipSource, columns: ClipColumns) -> list[str | None]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 import os
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,11 +25,8 @@ from mas_labels.shards.opening import open_compatible
 from mas_labels.shards.paths import find_shards
 from mas_labels.shards.pool import ShardPool
 from mas_labels.shards.reader import Shard
-from mas_labels.shards.selection import ClipSelection, spread_evenly
+from mas_labels.shards.selection import ClipSelection, ClipSequence, spread_evenly
 from mas_labels.shards.tables import Failure, Video, read_failures, read_videos
-
-if TYPE_CHECKING:
-    import pandas
 
 KEPT_OPEN_SHARDS: Final = 32
 """A set of at most this many shards keeps them open while they are read in turn."""
@@ -37,7 +34,7 @@ MAX_SHARDS_COUNTED: Final = 200
 """Most shards whose labels are counted for `ShardSet.label_counts`."""
 
 
-class ShardSet(Sequence[Clip]):
+class ShardSet(ClipSequence):
     """Shards read as one sequence of clips, or a subset of the clips of such a sequence (see `subset`).
 
     Files are opened when they are needed, separately in each process. What is pickled for another process is
@@ -191,41 +188,8 @@ class ShardSet(Sequence[Clip]):
         """All clips, as a selection."""
         return ClipSelection(self, np.arange(len(self), dtype=np.int64))
 
-    def where(
-        self,
-        *,
-        video: str | None = None,
-        class_name: str | None = None,
-        min_motion: float | None = None,
-        max_motion: float | None = None,
-        view: int = 0,
-        **labels: int | Collection[int],
-    ) -> ClipSelection:
-        """Choose clips by filters: ``shards.where(video="*Biking*", min_motion=0.1, grid_ul=6)``.
-
-        Parameters and errors are those of `mas_labels.shards.selection.ClipSelection.where`.
-        """
-        return self.clips.where(
-            video=video,
-            class_name=class_name,
-            min_motion=min_motion,
-            max_motion=max_motion,
-            view=view,
-            **labels,
-        )
-
-    def table(self, view: int = 0) -> pandas.DataFrame:
-        """Return all clips as a pandas table; see `mas_labels.shards.selection.ClipSelection.table`."""
-        return self.clips.table(view)
-
     def clip_columns(self, view: int = 0) -> ClipColumns:
-        """Read the columns that filters and tables need, once per view; see `read_columns`.
-
-        Raises
-        ------
-        ShardError
-            If a shard is damaged, or was replaced since the set was opened.
-        """
+        """Read the columns that filters and tables need, once per view; see `read_columns`."""
         if view not in self._columns:
             opened = (shard for _, shard in self._open_each(range(len(self.paths))))
             self._columns[view] = read_columns(self.paths, self.content_hashes, opened, view)
@@ -247,9 +211,8 @@ class ShardSet(Sequence[Clip]):
         """
         counted = LabelCounts(of_clips=len(self))
         numbers = [n for n, clips in enumerate(self.lengths) if clips or self._kept is None]
-        for number, shard in self.each_shard(
-            numbers[place] for place in spread_evenly(len(numbers), max_shards)
-        ):
+        chosen = (numbers[place] for place in spread_evenly(len(numbers), max_shards))
+        for number, shard in self.each_shard(chosen):
             counted.add(shard.read("clips/labels")[self.rows(number)], shard.path)
         return counted
 
@@ -276,16 +239,8 @@ class ShardSet(Sequence[Clip]):
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    @overload
-    def __getitem__(self, index: int) -> Clip: ...
-    @overload
-    def __getitem__(self, index: slice) -> ClipSelection: ...
-    def __getitem__(self, index: int | slice) -> Clip | ClipSelection:
-        if isinstance(index, slice):
-            return self.clips[index]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"clip {index} of {len(self)}")
-        return Clip(self, int(index) % len(self))
+    def _clip(self, place: int) -> Clip:
+        return Clip(self, place)
 
     def close(self) -> None:
         """Close all files; they are opened again when needed."""
