@@ -92,7 +92,12 @@ def draw(drawing: Drawing) -> Figure:
         draw_arrow(axes, RIGHT, start, end, "#999999", 0.8)
     axes.text(LEFT - 0.25, heights[0], "data", size=9, ha="right", va="center")
     axes.text(
-        RIGHT + 0.25, heights[0], "imports (of all rooms:\nthe first)", size=9, va="center", color="#777777"
+        RIGHT + 0.25,
+        heights[0],
+        "imports (every room also\nimports the first)",
+        size=9,
+        va="center",
+        color="#777777",
     )
     return figure
 

@@ -1,4 +1,4 @@
-"""Reads splits from list files: plain lists (UCF101), marked lists (HMDB51) and CSV files (Kinetics)."""
+"""Reads splits and classes from list files: plain (UCF101), marked (HMDB51) and CSV (Kinetics)."""
 
 from __future__ import annotations
 

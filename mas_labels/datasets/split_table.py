@@ -1,4 +1,4 @@
-"""The splits of each video, and the matching of names in list files with paths on disk."""
+"""The splits of each video, its class if list files give it, and the matching of listed names with paths."""
 
 from __future__ import annotations
 
