@@ -136,21 +136,14 @@ def _check_scores(
 def draw_confusion(confusion: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
     """Draw a confusion matrix, each row as shares of its class, as a PNG file.
 
+    Raises the errors of `mas_train.runtime.figures.make_figure` and `save_figure`.
+
     Parameters
     ----------
     confusion
         (C, C + 1) int64, as in `Accuracy`.
     classes
         Names of the C classes.
-    path
-        The file.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be written.
-    MissingDependencyError
-        If matplotlib is not installed.
     """
     side = max(4.0, 0.16 * len(classes) + 2.5)
     figure = make_figure((side, side))

@@ -241,19 +241,12 @@ def _fit_and_score(
 def draw_roc(curves: dict[str, NDArray[np.float64]], path: Path) -> None:
     """Draw ROC curves as a PNG file.
 
+    Raises the errors of `mas_train.runtime.figures.make_figure` and `save_figure`.
+
     Parameters
     ----------
     curves
         Name, such as ``"ours, AUC 0.62"`` -> (K, 2) false and true positive rates.
-    path
-        The file.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be written.
-    MissingDependencyError
-        If matplotlib is not installed.
     """
     figure = make_figure((5, 5))
     axes = figure.add_subplot()

@@ -122,12 +122,7 @@ def _crop_centre(image: NDArray) -> NDArray:
 def draw_attention(rows: Sequence[AttentionRow], path: Path) -> None:
     """Draw frames, attention over them and the lengths of Mu and Mv, one row per clip, as a PNG file.
 
-    Raises
-    ------
-    ConfigError
-        If the file cannot be written.
-    MissingDependencyError
-        If matplotlib is not installed.
+    Raises the errors of `mas_train.runtime.figures.make_figure` and `save_figure`.
     """
     figure = make_figure((9.2, 2.5 * len(rows)))
     grid = figure.subplots(len(rows), 4, squeeze=False)

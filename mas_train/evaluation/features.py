@@ -165,14 +165,8 @@ def extract(
     ShardError
         If a shard is corrupt.
     """
-    parts = [
-        str(CACHE_VERSION),
-        kind,
-        weights_digest(model),
-        repr(pixel_mean),
-        repr(CENTRE_VIEW),
-        *shards.identity,
-    ]
+    weights = weights_digest(model)
+    parts = [str(CACHE_VERSION), kind, weights, repr(pixel_mean), repr(CENTRE_VIEW), *shards.identity]
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     values = _read_cache(extraction.cache, name)
     if values is None:

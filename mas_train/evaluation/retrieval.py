@@ -145,21 +145,14 @@ def draw_neighbours(
 ) -> None:
     """Draw a few test videos and the training videos nearest to them, one row each, as a PNG file.
 
+    Raises the errors of `mas_train.runtime.figures.make_figure` and `save_figure`.
+
     Parameters
     ----------
     train, gallery
         Features of the training videos, and their shards.
     test, queries
         Features of the test videos, and their shards.
-    path
-        The picture.
-
-    Raises
-    ------
-    ConfigError
-        If the picture cannot be written.
-    MissingDependencyError
-        If matplotlib is not installed.
     """
     drawn = spread_evenly(len(test.paths), DRAWN_QUERIES, ends=False)
     nearest = nearest_videos(train.values, test.values[drawn], DRAWN_NEIGHBOURS)

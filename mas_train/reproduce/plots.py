@@ -20,21 +20,14 @@ def draw_accuracies(cells: Sequence[Cell], titles: dict[str, str], path: Path) -
 
     Bars are means of split 1, dots its networks, crosses those of split 2.
 
+    Raises the errors of `mas_train.runtime.figures.make_figure` and `save_figure`.
+
     Parameters
     ----------
     cells
         The results.
     titles
         Title of each condition, in the order of the bars.
-    path
-        The file.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be written.
-    MissingDependencyError
-        If matplotlib is not installed.
     """
     measures = [measure.title for measure in MEASURES if any(c.measure == measure.title for c in cells)]
     cols = min(PANELS_PER_ROW, len(measures))
@@ -66,21 +59,14 @@ def draw_accuracies(cells: Sequence[Cell], titles: dict[str, str], path: Path) -
 def draw_labels(fits: Sequence[LabelFit], titles: dict[str, str], path: Path) -> None:
     """Draw R^2 of each label on held-out clips, one bar per condition with the range over seeds, as a PNG.
 
+    Raises the errors of `mas_train.runtime.figures.make_figure` and `save_figure`.
+
     Parameters
     ----------
     fits
         The scores of the labels.
     titles
         Title of each condition.
-    path
-        The file.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be written.
-    MissingDependencyError
-        If matplotlib is not installed.
     """
     conditions = [name for name in titles if name != "random" and any(fit.condition == name for fit in fits)]
     figure = make_figure((12, 4))
