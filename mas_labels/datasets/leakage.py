@@ -10,7 +10,8 @@ from typing import Final
 
 from mas_labels.datasets.listing import Listing, VideoRecord
 from mas_labels.names import first_names
-from mas_labels.video.pictures import stored_bytes, video_files
+from mas_labels.video.open_video import stored_bytes
+from mas_labels.video.pictures import video_files
 
 COMPARED_BYTES: Final = 1 << 16
 """Size of the blocks in which two files are compared, up to the first difference."""

@@ -23,7 +23,7 @@ from mas_labels.flow.methods import check_method
 from mas_labels.flow.options import FlowFileOptions
 from mas_labels.system.files import sync, sync_folder
 from mas_labels.video.clips import resize
-from mas_labels.video.pictures import open_video
+from mas_labels.video.open_video import open_video
 
 Flow = NDArray[np.float32]
 

@@ -30,7 +30,7 @@ from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
 from mas_labels.system.process import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, set_malloc_options
 from mas_labels.system.streams import guard_streams
 from mas_labels.version import versions
-from mas_labels.video.pictures import open_video
+from mas_labels.video.open_video import open_video
 
 ALIVE_SECONDS: Final = 0.1
 """Time between two `Alive` messages."""

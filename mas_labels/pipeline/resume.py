@@ -15,7 +15,7 @@ from mas_labels.names import first_names
 from mas_labels.plan.plan import ShardPlan
 from mas_labels.shards.header import ShardHeader, read_header
 from mas_labels.version import versions
-from mas_labels.video.pictures import stored_bytes
+from mas_labels.video.open_video import stored_bytes
 
 OPTION_MEANINGS: Final = {
     "count": "the number of shards, by --videos-per-shard or the number of videos",

@@ -13,7 +13,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -24,9 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import VideoError
-from mas_labels.video.frame_names import NUMBERED_PICTURE, is_archive_name, is_frame_name, is_frame_path
+from mas_labels.video.frame_names import NUMBERED_PICTURE, is_frame_name, is_frame_path
 from mas_labels.video.reader import NO_FILE, NO_MEMORY, FrameReader, WatchedFile, open_regular, unreadable
-from mas_labels.video.video_file import VideoReader
 
 MAX_PICTURE_BYTES: Final = 1 << 28
 MAX_TAR_BYTES: Final = 1 << 30
@@ -89,20 +87,6 @@ class PictureReader(FrameReader):
                 yield frame
 
 
-def open_video(path: Path, rate: Fraction | None = None) -> FrameReader:
-    """Return a reader for a video file, a folder of pictures, or an archive of pictures."""
-    if _is_folder(path) or is_archive_name(path.name):
-        return PictureReader(path, rate)
-    return VideoReader(path, rate)
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # its reader raises it
-        return False
-
-
 def video_files(path: Path) -> list[Path]:
     """Return the files of a video: itself, or the pictures in its folder, sorted by name.
 
@@ -114,17 +98,6 @@ def video_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     return sorted(file for file in path.iterdir() if is_frame_name(file.name))
-
-
-def stored_bytes(path: Path) -> int:
-    """Return the size of a video in bytes: of its file, or of all its pictures.
-
-    Raises
-    ------
-    OSError
-        If it cannot be examined.
-    """
-    return sum(file.stat().st_size for file in video_files(path))
 
 
 def holds_frames(path: Path) -> bool:

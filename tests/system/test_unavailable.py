@@ -213,7 +213,7 @@ def test_an_archive_of_frames_that_cannot_be_read_is_not_reported_as_corrupt(tmp
         cv2.imwrite(str(tmp_path / f"img_{number:05}.jpg"), np.full((48, 64, 3), number, np.uint8))
     shutil.make_archive(str(tmp_path / "a"), Path(name).suffix[1:], tmp_path, ".")
     code = (
-        "import sys; from pathlib import Path; from mas_labels.video.pictures import open_video\n"
+        "import sys; from pathlib import Path; from mas_labels.video.open_video import open_video\n"
         "from mas_labels.errors import VideoError\n"
         "try: [None for _ in open_video(Path(sys.argv[1]))]\n"
         "except VideoError as error: print(error.stage, error.code, error)\n"

@@ -26,7 +26,8 @@ from mas_labels.plan.plan import plan_shards
 from mas_labels.verify.run import Checks, verify_shard
 from mas_labels.video import pictures
 from mas_labels.video.frame_names import is_frame_name
-from mas_labels.video.pictures import PictureReader, open_video, stored_bytes
+from mas_labels.video.open_video import open_video, stored_bytes
+from mas_labels.video.pictures import PictureReader
 from mas_labels.video.reader import MACHINE_CODES
 from mas_labels.video.video_file import VideoReader
 
