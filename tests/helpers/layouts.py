@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from mas_labels.datasets.find_videos import find_videos
@@ -13,6 +14,10 @@ ID = "ABCDEFGHIJK_000027_000037"
 HEAD = "label,youtube_id,time_start,time_end,split\n"
 CLIP = HEAD + "class one,ABCDEFGHIJK,27,37,train\n"
 """A CSV file with its row."""
+
+
+Grow = Callable[..., Path]
+"""Makes empty files of some paths under a root, and returns the root (fixture `grow`)."""
 
 
 def grow(root: Path, *paths: str) -> Path:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import os
 import pickle
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mas_labels.errors import InputError, MissingDependencyError, ShardError
+from mas_labels.errors import InputError, MissingDependencyError
 from mas_labels.schema import LABEL_NAMES
-from mas_labels.shards.cache import ShardIndex, index_entry
-from mas_labels.shards.reader import Shard
 from mas_labels.shards.selection import spread_evenly
 from mas_labels.shards.shard_set import ShardSet, open_shards
 
@@ -192,155 +186,6 @@ def test_what_is_pickled_for_another_process_is_small(shards: ShardSet) -> None:
 )
 def test_places_are_spread_evenly(count: int, most: int, ends: bool, places: list[int]) -> None:
     assert spread_evenly(count, most, ends).tolist() == places
-
-
-@pytest.fixture
-def many(tiny_shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of four shards, cached because sets of two or more shards are."""
-    monkeypatch.setenv("MAS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mas_labels.shards.cache.MIN_SHARDS", 2)
-    (tmp_path / "many").mkdir()
-    for number in range(4):
-        shutil.copy(tiny_shards[number % 2], tmp_path / "many" / f"{number}.h5")
-    return tmp_path / "many"
-
-
-def count_openings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    opened: list[str] = []
-    begin = Shard.__init__
-    monkeypatch.setattr(
-        Shard, "__init__", lambda self, path: (opened.append(Path(path).name), begin(self, path))[1]
-    )
-    return opened
-
-
-def test_a_folder_is_opened_from_its_index(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = open_shards(many)
-    opened = count_openings(monkeypatch)
-    again = open_shards(many)
-    assert opened == ["0.h5"]
-    assert (again.lengths, again.content_hashes) == (first.lengths, first.content_hashes)
-    frames = again[-1].frames
-    assert opened == ["0.h5", "3.h5"]
-    np.testing.assert_array_equal(frames, first[-1].frames)
-    assert again.failure_count == first.failure_count == len(first.failures) > 0
-
-
-def test_columns_of_a_folder_are_read_once_and_cached(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = open_shards(many)
-    expected = {name: column.tolist() for name, column in first.clips.columns(view=3).items()}
-    again = open_shards(many)
-    opened = count_openings(monkeypatch)
-    columns = again.where(video="pan/*", view=3, grid_ul=range(1, 17)).columns(view=3)
-    assert opened == []
-    chosen = [row for row, video in enumerate(expected["video"]) if video.startswith("pan/")]
-    assert chosen and columns["index"].tolist() == chosen
-    for name, column in columns.items():
-        assert column.tolist() == [expected[name][row] for row in chosen], name
-
-
-@pytest.mark.parametrize("harm", ["other shards", "cut", "text"])
-def test_cached_columns_of_other_shards_are_ignored(many: Path, tmp_path: Path, harm: str) -> None:
-    before = open_shards(many).clips.columns()["video"].tolist()
-    (kept,) = (tmp_path / "cache").glob("columns-*.npz")
-    if harm == "other shards":  # the last two change places
-        (many / "2.h5").rename(many / "4.h5")
-    else:
-        kept.write_bytes(kept.read_bytes()[:-300] if harm == "cut" else b"no columns")
-    again = open_shards(many)
-    assert again.clips.columns()["video"].tolist() == [clip.video for clip in again]
-    assert ([clip.video for clip in again] == before) == (harm != "other shards")
-
-
-def test_a_changed_shard_is_opened_again(many: Path) -> None:
-    open_shards(many)
-    (many / "2.h5").write_bytes((many / "2.h5").read_bytes()[:20000])
-    with pytest.raises(ShardError, match=r"2\.h5"):
-        open_shards(many)
-
-
-def test_a_shard_of_other_options_is_refused_from_the_index(many: Path, tmp_path: Path) -> None:
-    open_shards(many)
-    index = next((tmp_path / "cache").glob("index-*.json"))
-    content = json.loads(index.read_text())
-    content["shards"][str(many / "3.h5")][1][3] = "another digest"
-    index.write_text(json.dumps(content))
-    with pytest.raises(ShardError, match="different options"):
-        open_shards(many)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", '{"layout": [1, 2], "shards": {"a": 3}}', '{"layout": 7, "shards": {}}']
-)
-def test_a_damaged_index_is_ignored(many: Path, tmp_path: Path, text: str) -> None:
-    lengths = open_shards(many).lengths
-    next((tmp_path / "cache").glob("index-*.json")).write_text(text)
-    assert open_shards(many).lengths == lengths
-
-
-def test_all_works_without_a_cache_folder(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MAS_CACHE", os.devnull)
-    assert len(open_shards(many)) == 24
-
-
-def test_small_sets_have_no_index(
-    tiny_shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MAS_CACHE", str(tmp_path / "cache"))
-    open_shards(tiny_shards)
-    assert not (tmp_path / "cache").exists()
-
-
-def test_index_entries_agree_with_the_shard(tiny_shards: list[Path]) -> None:
-    with Shard(tiny_shards[0]) as shard:
-        entry = index_entry(shard)
-        assert (entry.clips, entry.content_hash) == (len(shard), shard.content_hash)
-    assert ShardIndex(tiny_shards).find(tiny_shards[0]) is None
-
-
-BLOCKED = """
-import sys
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("matplotlib", "pandas"):
-            raise ImportError(f"{name} is blocked")
-sys.meta_path.insert(0, Block())
-import mas_labels
-from mas_labels import cli
-from mas_labels.errors import MissingDependencyError
-import mas_labels.inspect, mas_labels.report
-shards = mas_labels.open_shards(sys.argv[1:])
-assert len(shards.where(min_motion=0.0)) == len(shards) and shards[0].labels and shards.clips.columns()
-for ask in (shards[0].show, shards.table):
-    try:
-        ask()
-    except MissingDependencyError as error:
-        print(error)
-try:
-    import mas_train.training.engine
-except ImportError as error:
-    assert "torch" in str(error)
-"""
-
-
-def test_without_the_extras_only_pictures_and_tables_are_missing(tiny_shards: list[Path]) -> None:
-    command = [sys.executable, "-c", BLOCKED, *map(str, tiny_shards)]
-    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert shown.returncode == 0, shown.stderr
-    pictures, tables = shown.stdout.splitlines()
-    assert "pictures need matplotlib" in pictures and "tables need pandas" in tables
-    assert all('pip install "mas-video[inspect]"' in line for line in (pictures, tables))
-
-
-def test_labelling_runs_without_the_extras(tiny_videos: Path, tmp_path: Path) -> None:
-    block = BLOCKED.split("import mas_labels\n")[0]
-    run = "from mas_labels.cli.main import main; main()"
-    options = ["make", "--manifest", "folder", "--root", tiny_videos, "--out", tmp_path, "--flow", "dis"]
-    options += ["--limit", "1", "--workers", "1"]
-    command = [sys.executable, "-c", block + run, *map(str, options)]
-    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert shown.returncode in (0, 3), shown.stderr
-    assert list(tmp_path.glob("*.h5"))
 
 
 def test_missing_pandas_is_reported_by_our_error(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
