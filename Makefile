@@ -58,7 +58,7 @@ reproduce-small: $(VENV)/installed ## Run the small experiment, in less than two
 	@test -n "$(ROOT)" || { echo "error: ROOT is missing, the folder of UCF101's class folders, all or some: make reproduce-small ROOT=/data/UCF-101" >&2; exit 2; }
 	$(BIN)/mas-reproduce small --root "$(ROOT)" $(if $(WEIZMANN),--weizmann "$(WEIZMANN)") $(ARGS)
 
-reproduce-pilots: $(VENV)/installed ## Train its recipe with one choice changed at a time: make reproduce-pilots ROOT=/data/UCF-101
+reproduce-pilots: $(VENV)/installed ## Train the small experiment's recipe with one choice changed at a time: make reproduce-pilots ROOT=/data/UCF-101
 	@test -n "$(ROOT)" || { echo "error: ROOT is missing, the folder of UCF101's class folders: make reproduce-pilots ROOT=/data/UCF-101" >&2; exit 2; }
 	$(BIN)/mas-reproduce pilots --root "$(ROOT)" $(ARGS)
 
@@ -66,14 +66,14 @@ reproduce-ucf101: $(VENV)/installed ## Run the experiments of the paper's tables
 	@test -n "$(ROOT)" || { echo "error: ROOT is missing, the folder of UCF101: make reproduce-ucf101 ROOT=/data/UCF-101" >&2; exit 2; }
 	$(BIN)/mas-reproduce ucf101 --root "$(ROOT)" $(ARGS)
 
-reproduce-kinetics: $(VENV)/installed ## Run them with pre-training on Kinetics-400: make reproduce-kinetics ROOT=/data/k400 ARGS="--ucf101 /data/UCF-101"
+reproduce-kinetics: $(VENV)/installed ## Run the paper's experiments with pre-training on Kinetics-400: make reproduce-kinetics ROOT=/data/k400 ARGS="--ucf101 /data/UCF-101"
 	@test -n "$(ROOT)" || { echo "error: ROOT is missing, the folder of Kinetics-400: make reproduce-kinetics ROOT=/data/k400 ARGS='--ucf101 ...'" >&2; exit 2; }
 	$(BIN)/mas-reproduce kinetics --root "$(ROOT)" $(ARGS)
 
 test: $(VENV)/installed ## Run the fast tests.
 	$(BIN)/python -m pytest -q
 
-# torchvision needs the build of torch that it was made for, hence a separate environment (5.5 GB).
+# torchvision needs the build of torch that it was made for, so it gets a separate environment (5.5 GB).
 $(TORCHVISION)/installed:
 	$(PYTHON) -m venv $(TORCHVISION)
 	$(TORCHVISION)/bin/python -m pip --disable-pip-version-check install --quiet torch==2.14.1 torchvision==0.29.1
@@ -117,7 +117,7 @@ bench-storage: $(VENV)/installed ## Measure bytes and time of JPEG qualities, ty
 	@test -n "$(VIDEOS)" || { echo "error: VIDEOS is missing, a folder of videos: make bench-storage VIDEOS=/data/videos" >&2; exit 2; }
 	$(BIN)/python benchmarks/bench_storage.py --videos "$(VIDEOS)" $(ARGS)
 
-test-sanitize: $(VENV)/installed ## Test the extension modules under the address and undefined-behaviour sanitizers: some minutes.
+test-sanitize: $(VENV)/installed ## Test the extension modules under the address and undefined-behaviour sanitizers: a few minutes.
 	MAS_REQUIRE_NATIVE=1 MAS_SANITIZE="-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all" \
 		$(BIN)/python setup.py -q build --build-base build/sanitize
 	export LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \

@@ -17,7 +17,7 @@ from mas_labels.system.options import bounds, check_options, choices
 from mas_labels.video.frame_rate import parse_fps
 
 LATER_OPTIONS: Final = ("fps",)
-"""Options that shards leave out at their default, so that the bytes of shards made before them stay."""
+"""Options that shards omit at their default, so that shards from before they existed keep their bytes."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LabelConfig:
     view_stride_pixels
         Pixels between two crop offsets of the table of views; 1 keeps every crop.
     view_mirrored
-        Whether the table of views has the mirror image of each crop, too.
+        Whether the table of views also has the mirror image of each crop.
     frames
         How frames are stored: as JPEG files, or raw.
     jpeg_quality
@@ -47,9 +47,9 @@ class LabelConfig:
     frames_only
         Store clips without flow and labels: enough for fine-tuning and tests.
 
-        Such shards have no views and nothing of flow.
+        Such shards have no views and no flow.
     fps
-        Frames per second to which each video is brought by its time stamps, such as 25, 29.97 or 30000/1001.
+        Frames per second to resample each video to, by its time stamps, such as 25, 29.97 or 30000/1001.
 
         Empty: each video's own frames.
 
@@ -101,7 +101,7 @@ class LabelConfig:
         if self.frames_only and (self.store_boundaries or self.store_flow):
             raise ConfigError("frames_only: no flow is computed, so neither it nor Mu and Mv can be stored")
         if self.fps:
-            object.__setattr__(self, "fps", str(parse_fps(self.fps)))  # one rate, one spelling
+            object.__setattr__(self, "fps", str(parse_fps(self.fps)))  # equal rates are spelled alike
 
     @property
     def frame_rate(self) -> Fraction | None:
@@ -116,18 +116,18 @@ class LabelConfig:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of how a labelling run is carried out; they do not change the shards of good videos.
+    """Options of a labelling run that do not change the shards of good videos.
 
     Attributes
     ----------
     video_timeout_seconds
         Seconds without a frame decoded or a clip finished after which a video has failed.
     retry_failed
-        Label again the shards that hold failures.
+        Relabel the shards that hold failures.
     max_failure_rate
-        Stop with status 4 once more than this share of the videos failed, such as 5%.
+        Stop with status 4 as soon as more than this share of the videos, such as 5%, has failed.
 
-        None: any may fail.
+        None: no limit.
     rank
         Number of this run among the runs that share the plan, from 0.
 
@@ -163,7 +163,7 @@ class RunOptions:
 
 
 def canonical_json(value: Any) -> str:
-    """Return a value as JSON in its canonical form, of which hashes are taken."""
+    """Return a value as JSON in its canonical form, from which hashes are computed."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 

@@ -1,6 +1,6 @@
 """Training recipes: the paper's two, that of its authors' released code, and every choice of an ablation.
 
-`Recipe` holds everything that decides the weights. The options of how a run is carried out (device, workers,
+`Recipe` holds everything that decides the weights. The other options of a run (device, workers,
 where to write, when to stop) are in `mas_train.training.options.TrainingOptions`.
 
 Notes
@@ -66,7 +66,7 @@ table 3: joint; all of table 4                   ``joint``
 """
 
 ORIENTATION_CODES: Final = ("number", "sin-cos", "classes")
-"""Codes in which an orientation, a circular number, is predicted: the bin's number, as in the paper; sine and
+"""Codings of an orientation, a circular number: the bin's number, as in the paper; sine and
 cosine of the bin's middle; or eight classes, by cross-entropy."""
 
 
@@ -107,7 +107,7 @@ class Recipe:
     preset
         Recipe to start from: the paper's two pre-training runs, or its authors' released code.
     learning_rate
-        Learning rate of the first epochs.
+        Initial learning rate.
     lr_step_epochs, lr_decay
         After each `lr_step_epochs` epochs the rate is multiplied by `lr_decay`, if `schedule` is ``"steps"``.
     batch_size
@@ -123,9 +123,9 @@ class Recipe:
     weight_decay_on
         Weights that decay: all weights and biases, or the weights of fully connected layers.
     bias_rate
-        Factor of the learning rate for biases.
+        Multiplier of the learning rate for biases.
     clip_grad_norm
-        Largest norm of the gradient of all weights; 0 for no limit.
+        Maximum norm of the gradient of all weights; 0 for no limit.
     targets
         Labels to train.
 
@@ -136,7 +136,7 @@ class Recipe:
         ``"raw"``: the label's number, as in the paper. ``"standard"``: less the training labels' mean,
         divided by their standard deviation, so that each label weighs the same.
     orientation
-        Code in which an orientation is predicted: its number, sine and cosine, or eight classes.
+        Coding of predicted orientations: their number, sine and cosine, or eight classes.
 
         One of `ORIENTATION_CODES`.
     motion_weight
@@ -146,13 +146,13 @@ class Recipe:
     shuffle_labels
         Give each clip the labels of another: a control, from which nothing about motion can be learnt.
     holdout
-        Share of the training videos kept out of training to measure on, such as 5%.
+        Share of the training videos held out to measure on, such as 5%.
     backbone
         Network to train.
 
         A key of `BACKBONE_BUILDERS`.
     width
-        Factor of the backbone's channels; 1 is the paper's.
+        Multiplier of the backbone's channels; 1 is the paper's.
     input_stride
         2: a C3D sees every 2nd frame and means of 2 x 2 pixels, for small machines; 1: all, as in the paper.
     fc_width
@@ -160,27 +160,27 @@ class Recipe:
     dropout
         Share of the fully connected layers' activations dropped in training.
     initialisation
-        Distribution that the first weights are drawn from.
+        Distribution of the initial weights.
 
         One of `INITIALISATIONS`; torchvision's backbones keep their own, their branches follow.
     pixel_mean
         Mean that is subtracted from R, G and B, on the scale of 0 to 255.
     shuffle
-        Draw clips from all shards, or from a window of shards (for network disks).
+        Draw clips from all shards, or from a window of shards (for network file systems).
 
         See `mas_train.data.clips.epoch_order`.
     shuffle_window
-        Shards of a window.
+        Number of shards in a window.
     precision
         Number format of the network's forward and backward pass; weights are float32.
     schedule
-        Fall of the learning rate: in the paper's steps, or along a cosine.
+        Learning-rate schedule: the paper's steps, or a cosine.
 
         The cosine falls epoch by epoch towards 0 at the end (Loshchilov and Hutter, ICLR 2017).
     seed
         Seed of everything drawn at random.
 
-        First weights, the order of clips, views, the videos held out, shuffled labels, and dropout.
+        Initial weights, the order of clips, views, the videos held out, shuffled labels, and dropout.
 
     Raises
     ------

@@ -39,8 +39,9 @@ def verify(shards: tuple[Path, ...], workers: int, as_json: bool, **values: Any)
     """Check that every bit of SHARDS (files or folders) is as it was written.
 
     Always: the digest of the whole file, the structure, all checksums and the content hash. Exit status: 0
-    all are sound, 1 nothing could be checked, 2 wrong usage, 5 at least one is not sound, 6 none is known not
-    to be sound, but some could not be read now ("CANNOT READ": no permission, an I/O error, a missing video).
+    all are sound, 1 nothing could be checked, 2 wrong usage, 5 at least one is not sound, 6
+    no problem was found, but some could not be read now ("CANNOT READ": no permission, an I/O error, a
+    missing video).
     """
     checks = Checks(**values)
     if checks.recompute and checks.root is None:

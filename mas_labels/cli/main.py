@@ -25,7 +25,7 @@ class MasLabels(click.Group):
         self, args: Sequence[str] | None = None, prog_name: str | None = None, *more: Any, **extra: Any
     ) -> NoReturn:
         """Run the command line and exit with its status."""
-        kept = "finished shards are kept, the same command goes on from there"
+        kept = "finished shards are kept, the same command resumes"
         run_command(self, prog_name or "mas-labels", args, kept)
 
 
@@ -72,7 +72,7 @@ def list_command(
 
 
 @main.command()
-@click.option("--show", metavar="NAME", help="Print this manifest, such as to start another from.")
+@click.option("--show", metavar="NAME", help="Print this manifest, for example to base your own on it.")
 def manifests(show: str | None) -> None:
     """List the installed manifests, which --manifest takes by name."""
     from mas_labels.datasets.manifest import load_manifest, packaged_manifests
@@ -84,7 +84,7 @@ def manifests(show: str | None) -> None:
     elif show in packaged:
         click.echo(packaged[show].read_text(encoding="utf-8"), nl=False)
     else:
-        raise ConfigError(f"there is no manifest called {show!r}: take one of {', '.join(packaged)}")
+        raise ConfigError(f"there is no manifest called {show!r}: choose one of {', '.join(packaged)}")
 
 
 main.add_command(
@@ -135,7 +135,9 @@ def report(shards: tuple[Path, ...], out: Path, run_dir: Path | None, results: t
 @click.argument("shard", type=PATH)
 @click.option("--clip", type=int, default=0, help="Number of the clip.")
 @click.option("--view", type=int, default=0, help="Row of the table of views; 0 is the centre crop.")
-@click.option("--out", type=PATH, required=True, help="Picture to write; its ending determines the format.")
+@click.option(
+    "--out", type=PATH, required=True, help="Picture to write; its extension determines the format."
+)
 def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
     """Draw one clip of SHARD with its motion boundaries, patterns and labels."""
     from mas_labels.inspect import save_clip_figure

@@ -67,15 +67,17 @@ run_option = partial(field_option, RunOptions)
     "--videos-per-shard", type=click.IntRange(1), help="Videos per shard.  [default: as the manifest says]"
 )
 @click.option(
-    "--limit", type=click.IntRange(1), help="Label only this many videos, the first ones.  [default: all]"
+    "--limit", type=click.IntRange(1), help="Number of videos to label, from the first on.  [default: all]"
 )
 @click.option("--dry-run", is_flag=True, help="Show the plan and measure a few clips; write nothing.")
 @video_timeout_option
 @run_option("retry_failed")
-@run_option("max_failure_rate", unset="any may fail")
+@run_option("max_failure_rate", unset="no limit")
 @run_option("rank", unset="Slurm's array, else 0")
 @run_option("world_size", unset="Slurm's array, else 1")
-@click.option("--backend", type=click.Choice(["loky", "dask"]), default="loky", help="Runner of the workers.")
+@click.option(
+    "--backend", type=click.Choice(["loky", "dask"]), default="loky", help="Backend that runs the workers."
+)
 @run_option("scheduler")
 def make(
     manifest: Path,
@@ -148,15 +150,15 @@ def _show_plan(
 
     plan, finished = resume_plan(plan, config, root, out, options)
     print_changes(plan)
-    ours = [shard for shard in plan[options.rank :: options.world_size] if shard.name not in finished]
-    videos = [video for shard in ours for video in shard.videos]
+    todo = [shard for shard in plan[options.rank :: options.world_size] if shard.name not in finished]
+    videos = [video for shard in todo for video in shard.videos]
     classes = len({video.class_name for video in videos} - {None})
     share = f" (rank {options.rank} of {options.world_size})" if options.world_size > 1 else ""
     done = f", {len(finished)} are finished" if finished else ""
-    click.echo(f"{len(ours)} shards of {len(videos)} videos in {classes} classes{share}{done}")
-    if ours:
-        click.echo(f"from {ours[0].name} to {ours[-1].name}")
-        click.echo(estimate_run(ours, config, root, options).describe(workers))
+    click.echo(f"{len(todo)} shards of {len(videos)} videos in {classes} classes{share}{done}")
+    if todo:
+        click.echo(f"from {todo[0].name} to {todo[-1].name}")
+        click.echo(estimate_run(todo, config, root, options).describe(workers))
     click.echo("nothing was written: leave out --dry-run to label")
 
 

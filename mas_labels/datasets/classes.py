@@ -26,7 +26,7 @@ class Classes:
     index_of
         Index of each class in `names`, by the `fold_name` of its name.
     notes
-        Sentences for people on names that differ from the class list or among one another.
+        Notes for the user on names that differ from the class list or from one another.
     """
 
     names: tuple[str, ...]

@@ -17,7 +17,7 @@ from mas_labels.names import first_names, printable
 from mas_labels.video.frame_names import ARCHIVE_EXTENSIONS, is_frame_name
 
 NOT_FOUND_ERRORS: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
-"""Errors that mean that a path does not exist; any other means that it cannot be examined now, or by us."""
+"""Errors that mean that a path does not exist; any other means that it cannot be examined now."""
 VIDEO_EXTENSIONS: Final = (
     *(".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg"),
     *(".ts", ".wmv", ".flv", ".ogv", ".3gp"),
@@ -36,7 +36,7 @@ class FolderContents:
     ignored
         Number of files that do not look like videos, by extension.
     notes
-        Sentences for people on what was left out, such as symbolic links, and on pictures.
+        Notes for the user on what was left out, such as symbolic links, and on pictures.
     extracted
         Whether each video is a folder of frames, or an archive of one, instead of a video file.
     """

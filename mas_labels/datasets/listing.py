@@ -49,7 +49,7 @@ class Listing:
     classes
         Names of the classes; `classes[record.class_index] == record.class_name`.
     split_names, split_source
-        Names of the splits (without "all"), and where they come from, for people.
+        Names of the splits (without "all"), and where they come from, as text.
     missing
         Records of the videos in list files that are not on disk.
     unlisted
@@ -57,7 +57,7 @@ class Listing:
     ignored
         Number of files that do not look like videos, by extension.
     notes
-        Sentences for people on what was decided, left out, or differs from the manifest.
+        Notes for the user on what was decided, left out, or differs from the manifest.
     extracted
         Whether the videos are folders or archives of frames instead of video files.
     """

@@ -3,7 +3,7 @@ r"""A manifest: how a data set is stored on disk, read from a small YAML file.
 ::
 
     name: ucf101
-    description: one line for people
+    description: one line
     path: (?P<class>[^/]+)/v_[^/]+_g(?P<group>\d+)_c\d+        # relative path without extension
     extensions: [.avi]                                       # in any case; default: all video files
     list_folders: [".", ucfTrainTestlist]                    # where list files are searched for
@@ -61,7 +61,7 @@ class Manifest:
     Attributes
     ----------
     name, description
-        The name, which becomes part of the names of shards, and one line for people.
+        The name, which becomes part of the names of shards, and a one-line description.
     path
         Regular expression for a video's whole relative path without its extension.
     extensions

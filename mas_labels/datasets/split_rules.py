@@ -16,7 +16,7 @@ ALL: Final = "all"
 """The split that every manifest has: all videos."""
 MAX_GROUPS: Final = 1_000_000
 MAX_NAME_LENGTH: Final = 80
-"""Of the names of data sets and splits: two or more of them make the name of a file."""
+"""Maximum length of the name of a data set or split; a file name contains two or more of them."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ SplitRule = ListsRule | GroupsRule | PathRule | MarkedListsRule | CsvRule
 
 
 def parse_split_rule(data: object, where: str) -> SplitRule:
-    """Make a rule from its mapping in the manifest; a new kind of rule is named here.
+    """Make a rule from its mapping in the manifest; a new kind of rule is registered here.
 
     Raises
     ------

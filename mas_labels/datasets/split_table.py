@@ -27,7 +27,7 @@ class Splits:
     missing
         Paths in a list file that are not on disk, sorted.
     source
-        Where the splits come from, for people.
+        Where the splits come from, as text.
     notes
         Sentences on what does not fit.
     classes

@@ -91,7 +91,7 @@ def read_splits(manifest: Manifest, videos: Mapping[str, PathParts], folders: Se
 
 
 def _list_file_names(rule: SplitRule) -> list[str]:
-    """Return the names of a rule's list files, for people."""
+    """Return the names of a rule's list files, for messages."""
     if isinstance(rule, MarkedListsRule):
         return [rule.files]
     return [name for _, name in rule.files] if isinstance(rule, ListsRule | CsvRule) else []

@@ -9,7 +9,7 @@ from mas_labels.system.options import bounds, check_options, choices
 
 @dataclass(frozen=True)
 class FlowFileOptions:
-    """Options of how flow is written (`mas_labels.flow.files.write_flow`).
+    """Options for writing flow (`mas_labels.flow.files.write_flow`).
 
     Attributes
     ----------

@@ -120,7 +120,7 @@ def _write_title(figure: Figure, seen: SeenClip, counts: LabelCounts | None) -> 
     figure.text(0.03, 0.953, details, parse_math=False, va="center", **TEXT_STYLE)
     note = f"Flow: {seen.flow_source}. |Mu| and |Mv|: {seen.boundaries_source}."
     if seen.flow_source == COMPUTED:
-        note += " What is computed again may differ a little from what the labels were made of."
+        note += " Recomputed data may differ slightly from the data that the labels were computed from."
     note += "\n"
     if seen.mirrored:
         note += "Frames, flow and |Mu|, |Mv| are not mirrored; the view below them is. "

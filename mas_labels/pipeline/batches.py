@@ -2,8 +2,8 @@
 
 Notes
 -----
-A folder that was begun before plan files existed has none. If all its shards are there, the batch is read
-from them; if not, the videos of the data set must still be those that it was begun with.
+A folder that was started before plan files existed has none. If all its shards are there, the batch is read
+from them; if not, the videos of the data set must still be those that it was started with.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def resume_plan(
         if settled.known or not any(name.startswith(f"{first}-0") for name in names_in(out)):
             raise
         raise OptionsDifferError(
-            f"{error}. If videos were added or removed since: {out} was begun before plan files existed, so "
-            "it can only be finished with the videos it was begun with; others can be added after that"
+            f"{error}. If videos were added or removed since: {out} was started before plan files existed, "
+            "so it can only be finished with the videos it was started with; others can be added after that"
         ) from error
 
 
@@ -113,7 +113,7 @@ def describe_changes(plan: Plan) -> list[str]:
     ]
     if plan.removed:
         lines.append(
-            f"{len(plan.removed)} videos that were planned before are not in the data set any more, their "
+            f"{len(plan.removed)} videos that were planned before are no longer in the data set, their "
             f"labels stay: {first_names(plan.removed)}"
         )
     return lines

@@ -63,7 +63,7 @@ class RunContext:
 def make_shard(plan: ShardPlan, run: RunContext) -> ShardResult:
     """Make one shard.
 
-    An error that concerns this shard alone is part of the result, so that the others are made all the same.
+    An error that concerns this shard alone is part of the result, so that the others are still made.
 
     Raises
     ------

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 MAX_FAILED_STARTS: Final = 3
-"""Number of consecutive pools that may break before any shard was begun."""
+"""Number of consecutive pools that may break before any shard is started."""
 CONNECT_SECONDS = 30.0
 """Longest time to wait for a dask scheduler."""
 POLL_SECONDS: Final = 0.1
@@ -98,20 +98,20 @@ def _in_a_pool(batch: Sequence[ShardPlan], run: RunContext, workers: int) -> Ite
 
 
 def _report_death(begun: int, failed_starts: int) -> None:
-    """Say that a worker died; raise if no pool gets as far as beginning a shard."""
+    """Report that a worker died; raise if pools keep dying before they begin a shard."""
     if failed_starts == MAX_FAILED_STARTS:
         raise WorkerError(
             "worker processes die before they begin a shard, killed or out of memory; finished shards are "
             "kept: run the same command again, with fewer --workers if memory is short"
         )
-    print(f"a worker process died, killed or out of memory: {begun} shards are begun again", file=sys.stderr)
+    print(f"a worker process died, killed or out of memory: {begun} shards are restarted", file=sys.stderr)
 
 
 def _on_cluster(todo: Sequence[ShardPlan], run: RunContext, scheduler: str) -> Iterator[ShardResult]:
     """Make the shards on a running dask cluster, which begins the shards of a lost worker again.
 
-    Not through joblib's dask backend: that waits forever for a task that dask gave up, since its callback is
-    never called then, and leaves tasks on the cluster when a run is interrupted.
+    Not through joblib's dask backend: that waits forever for a task that dask has given up on, since its
+    callback is then never called, and leaves tasks on the cluster when a run is interrupted.
     """
     try:
         from distributed import Client, as_completed

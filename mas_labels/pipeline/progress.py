@@ -75,7 +75,7 @@ class ProgressBar:
         while not self._stop.wait(pause):
             start = time.monotonic()
             self._show()
-            # listing a folder of very many shards, far away, must not become the work
+            # listing a large remote folder must not dominate the run
             pause = max(POLL_SECONDS, MIN_PAUSE * (time.monotonic() - start))
 
     def _show(self, running: bool = True) -> None:

@@ -24,7 +24,7 @@ OPTION_MEANINGS: Final = {
     "limit": "--limit",
     "batch": "the number of times that videos were added before",
 }
-"""Descriptions of options whose names do not say enough."""
+"""Descriptions of options whose names are not self-explanatory."""
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,17 @@ def finished_shards(
     ShardError
         If a shard there is corrupt.
     """
-    ours = {shard.name: shard for shard in plan[options.rank :: options.world_size]}
+    own = {shard.name: shard for shard in plan[options.rank :: options.world_size]}
     others = {shard.name: shard for shard in plan} if options.world_size > 1 else {}
     finished, is_other_checked, kept = {}, False, list[str]()
     names = (entry.name for entry in os.scandir(out))
     for name in sorted(name for name in names if name.endswith(".h5") and name[0] != "."):
-        if name not in ours and name in others and is_other_checked:
+        if name not in own and name in others and is_other_checked:
             continue
-        shard_plan = ours.get(name, others.get(name, plan[0]))
+        shard_plan = own.get(name, others.get(name, plan[0]))
         shard = read_header(out / name)
         check_same_run(shard, shard_plan, config)
-        if name not in ours:
+        if name not in own:
             is_other_checked = True
             continue
         gone = _check_same_files(shard, root, options.retry_failed)
@@ -95,7 +95,7 @@ def finished_shards(
     if kept:
         print(
             f"shards with failures are kept if --retry-failed would lose labels: {len(kept)} of their "
-            f"videos are not under {root} any more: {first_names(kept)}",
+            f"videos are no longer under {root}: {first_names(kept)}",
             file=sys.stderr,
         )
     return finished
@@ -109,14 +109,14 @@ def check_same_run(shard: ShardHeader, plan: ShardPlan, config: LabelConfig) -> 
     OptionsDifferError
         With each option before and now.
     """
-    ours: Mapping[str, Any] = {**config.as_dict(), **plan.as_dict(), **versions()}
-    theirs: Mapping[str, Any] = {**shard.config, **shard.plan, **shard.versions}
-    differing = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    current: Mapping[str, Any] = {**config.as_dict(), **plan.as_dict(), **versions()}
+    stored: Mapping[str, Any] = {**shard.config, **shard.plan, **shard.versions}
+    differing = [name for name in {**current, **stored} if current.get(name) != stored.get(name)]
     if not {"count", "split", "manifest", "limit", "batch"}.isdisjoint(
         differing
     ):  # the others follow from these
         differing = [name for name in differing if name not in ("index", "videos_hash")]
-    differences = [describe_difference(name, theirs.get(name), ours.get(name)) for name in differing]
+    differences = [describe_difference(name, stored.get(name), current.get(name)) for name in differing]
     if differences:
         raise OptionsDifferError(
             f"{shard.path} was made with other options: {'; '.join(differences)}. "

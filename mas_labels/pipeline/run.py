@@ -57,7 +57,7 @@ def run(
     workers
         Number of processes on this machine.
     options
-        How the run is carried out; None: `RunOptions`' defaults.
+        Other options of the run; None: `RunOptions`' defaults.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def run(
         If worker processes die before they begin a shard.
     """
     options = options or RunOptions()
-    if not config.frames_only:  # a missing compiled extension shows before any work
+    if not config.frames_only:  # fails before any work if the compiled extension is missing
         choose_backend()
         if config.flow == "tvl1":
             tvl1_isa()
@@ -159,7 +159,7 @@ def _exclusive_folder(out: Path, options: RunOptions) -> Iterator[None]:
             print(f"removed {removed} unfinished shards of a run that was killed", file=sys.stderr)
         yield
     finally:
-        with suppress(OSError):  # they mean nothing any more, and the next run removes them
+        with suppress(OSError):  # they are obsolete, and the next run removes them
             remove_leftovers(out)
             lock.unlink(missing_ok=True)
         os.close(descriptor)

@@ -82,7 +82,7 @@ def read_status(out: Path) -> FolderStatus:
     Raises
     ------
     DatasetError
-        If there is no such folder, or no planned, finished or begun shard in it.
+        If there is no such folder, or no planned, finished or started shard in it.
     ConfigError
         If a plan file is corrupt.
     UnavailableError
@@ -96,7 +96,7 @@ def read_status(out: Path) -> FolderStatus:
     except OSError as error:
         raise unavailable(out, error) from error
     if not counts:
-        raise DatasetError(f"expected shards, finished or begun, in {out}, found none: check the folder")
+        raise DatasetError(f"expected shards, finished or started, in {out}, found none: check the folder")
     status = FolderStatus(total=sum(count for _, count in counts))
     status.batches = {name: [there, planned] for (name, planned), there in sorted(counts.items())}
     for path in plan_paths(out):

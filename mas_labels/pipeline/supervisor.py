@@ -185,7 +185,7 @@ _idle: list[Labeller] = []
 
 @contextmanager
 def borrowed_labeller(on_wait: Callable[[], None]) -> Iterator[Labeller]:
-    """Lend the block a labeller, an idle one if there is one; keep it for the next block."""
+    """Yield a labeller to the block, an idle one if there is one; keep it for the next block."""
     labeller = _idle.pop() if _idle else Labeller(on_wait)
     labeller.on_wait = on_wait
     try:

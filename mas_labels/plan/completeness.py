@@ -43,7 +43,7 @@ class IncompleteFolder(NamedTuple):
 
 
 def planned_counts(out: Path) -> dict[tuple[str, int], int]:
-    """Count the shards of each batch of a folder; plan files are read only of batches that were not begun.
+    """Count the shards of each batch of a folder; plan files are read only of batches without any shard.
 
     Returns
     -------

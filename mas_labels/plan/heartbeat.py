@@ -55,7 +55,7 @@ class Beat:
     host, pid
         Machine and process of the worker.
     started
-        When the shard was begun, in seconds since 1970.
+        Start time of the shard, in seconds since 1970.
     planned, videos
         Number of videos of the shard, and of those that are done.
     clips, failures

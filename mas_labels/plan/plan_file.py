@@ -1,6 +1,6 @@
 """Plan files: the videos that a batch of shards was planned from, kept in the folder of the shards.
 
-A plan file is written before the work, atomically, once, and never changed. Resuming goes by it, so that an
+A plan file is written before the work, atomically, once, and never changed. Resuming follows it, so that an
 interrupted run is finished as it was planned even if videos were added or removed meanwhile.
 """
 

@@ -19,7 +19,7 @@ class RankShare(NamedTuple):
     rank: int = 0
     world_size: int = 1
     source: str | None = None
-    """Origin of rank and world size, for people; None if the share is the whole plan."""
+    """Origin of rank and world size, as text; None if the share is the whole plan."""
 
 
 def find_rank_share(rank: int | None, world_size: int | None, environment: Mapping[str, str]) -> RankShare:

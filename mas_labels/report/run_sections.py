@@ -87,7 +87,7 @@ def _read_heldout(path: Path) -> Rows:
         return []
     rows = _read_table(path)
     if any(not row.keys() >= REQUIRED_HELDOUT for row in rows):
-        raise DatasetError(f"{path} is no table of a training run: remove it, or give another --run")
+        raise DatasetError(f"{path} is not a table of a training run: remove it, or give another --run")
     return rows
 
 
@@ -149,7 +149,7 @@ def _heldout_scores(heldout: Rows) -> str:
     chart = score_chart([(name, r2[name]) for name in LABEL_NAMES if name in r2], "R^2 of each label")
     means = ", ".join(f"{name} {r2[name]:.3f}" for name in (*LABEL_KINDS, TOTAL_LABEL) if name in r2)
     return (
-        f"<h2>What is learnt</h2><p>R<sup>2</sup> of each label on held-out clips at step {step:g}: 1 is "
+        f"<h2>Held-out clips</h2><p>R<sup>2</sup> of each label on held-out clips at step {step:g}: 1 is "
         f"perfect, 0 is no better than a constant. Means: {means}.</p>"
         f'<figure class="card narrow">{chart}</figure>'
     )
@@ -165,7 +165,7 @@ def _results(folders: Sequence[Path]) -> str:
             of_random = f"{random[name]:.4f}" if name in random else "-"
             rows.append((*tested, printable(str(name)), f"{figure:.4f}", of_random, printable(path.name)))
     heads = ("protocol", "data set", "split", "figure", "ours", "random weights", "file")
-    return f"<h2>Measured</h2>{html_table(heads, rows)}" if rows else ""
+    return f"<h2>Results</h2>{html_table(heads, rows)}" if rows else ""
 
 
 def _read_results(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -188,7 +188,7 @@ def _pictures(folders: Sequence[Path]) -> str:
     files = sorted({path for folder in folders for path in folder.rglob("[!.]*.png")})
     kinds = {kind: [path for path in files if path.name.startswith(kind)] for kind in RESULT_PICTURES}
     limit = MAX_PICTURES // len(kinds)
-    parts = ["<h2>What it sees</h2>"]
+    parts = ["<h2>Pictures</h2>"]
     for kind, paths in kinds.items():
         parts += [f"<h3>{html.escape(RESULT_PICTURES[kind])}</h3>{_picture(path)}" for path in paths[:limit]]
         if len(paths) > limit:

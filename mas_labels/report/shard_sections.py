@@ -152,7 +152,7 @@ def labels_section(shards: ShardSet, summary: Summary) -> str:
     ]
     return (
         f"<h2>The 27 labels</h2><p>Share of each value over all {len(shards.views)} views of all "
-        f"{len(shards):,} clips. Dashed: equal shares. Point at a bar for its number; open the examples for "
+        f"{len(shards):,} clips. Dashed: equal shares. Hover over a bar for its share; open the examples for "
         f"one clip per value, as the centre view sees it.</p>{''.join(parts)}"
     )
 

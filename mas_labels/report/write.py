@@ -51,11 +51,11 @@ def write_report(
     out_path = Path(out_path)
     try:
         with atomic_path(out_path) as hidden:
-            hidden.touch()  # a path that cannot be written shows before the work
+            hidden.touch()  # fails before any work if the path cannot be written
             hidden.write_text(_page_text(shards, run, run_dir), encoding="utf-8")
     except OSError as error:
         raise ConfigError(
-            f"cannot write the page {out_path}: {reason_of(error)}. Give a writable place"
+            f"cannot write the page {out_path}: {reason_of(error)}. Choose a writable path"
         ) from error
 
 
@@ -64,7 +64,7 @@ def _page_text(shards: ShardSet | None, run: list[str], run_dir: Path | None) ->
     if shards is None:
         title = f"Training run {printable(Path(run_dir or '').resolve().name)}"
         return page(title, [f"<h1>{html.escape(title)}</h1>", *run])
-    new_figure((1, 1))  # a missing matplotlib shows before the work
+    new_figure((1, 1))  # fails before any work if matplotlib is missing
     summary, title = summarise(shards), shard_sections.page_title(shards)
     return page(
         title,

@@ -76,7 +76,7 @@ class ShardIndex:
         self._current[str(path)] = [_file_state(path), list(entry)]
 
     def save(self) -> None:
-        """Write the index if it has changed; if that fails, opening takes longer next time, no more."""
+        """Write the index if it has changed; if that fails, only the next opening takes longer."""
         if self._file is None or self._current == self._cached:
             return
         with contextlib.suppress(OSError):

@@ -119,7 +119,7 @@ def _load_columns(file: Path, digest: str) -> ClipColumns | None:
 
 
 def _save_columns(file: Path, digest: str, columns: ClipColumns) -> None:
-    """Cache the columns; if that fails, they are read from the shards next time, no more."""
+    """Cache the columns; if that fails, they are read from the shards again next time."""
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(file, is_shared=True) as hidden:

@@ -1,6 +1,6 @@
 """A shard's HDF5 file: opened for reading, or written in a hidden file that is renamed when it is complete.
 
-Errors of reading are told apart: the file is corrupt, or the machine could not read it now. A file that is
+Errors of reading distinguish a corrupt file from one that the machine cannot read now. A file that is
 being written lies hidden next to its final name, locked while its writer lives. Space on the disk is reserved
 before each write, since HDF5 cannot be trusted, nor even closed, once one of its writes has failed.
 """

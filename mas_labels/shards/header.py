@@ -39,7 +39,7 @@ def parse_attributes(file: h5py.File, path: Path) -> ShardAttributes:
     Raises
     ------
     ShardError
-        If it is no shard, of another schema, or an attribute is damaged.
+        If it is not a shard, of another schema, or an attribute is damaged.
     UnavailableError
         If it cannot be read now.
     """
@@ -91,7 +91,7 @@ def read_header(path: Path) -> ShardHeader:
     Raises
     ------
     ShardError
-        If the file is no shard, truncated, or of another schema.
+        If the file is not a shard, truncated, or of another schema.
     UnavailableError
         If it cannot be read now.
     """

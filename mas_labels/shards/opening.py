@@ -94,5 +94,5 @@ def _refuse_options(path: Path, first: Path, config: dict[str, Any], views: NDAr
             differing.append("views")
     raise ShardError(
         f"{path} and {first} were made with different options ({', '.join(differing)}): "
-        "read them apart, or label one of the folders again"
+        "read them separately, or label one of the folders again"
     )

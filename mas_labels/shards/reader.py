@@ -25,7 +25,7 @@ from mas_labels.shards.header import parse_attributes
 from mas_labels.shards.validation import REGENERATE, UNTRUSTED, check_references, check_rows, checked_datasets
 
 MAX_CACHED_LABEL_BYTES: Final = 1 << 20
-"""Most bytes of labels that an open shard caches: 780 clips of 50 views, no more than HDF5 would cache."""
+"""Maximum size of the labels that an open shard caches: 780 clips of 50 views, as much as HDF5 caches."""
 
 
 class Shard:
@@ -50,7 +50,7 @@ class Shard:
     Raises
     ------
     ShardError
-        If the file is no shard, of another schema, damaged, or maliciously built.
+        If the file is not a shard, of another schema, damaged, or maliciously built.
     UnavailableError
         If the file cannot be read now.
     """

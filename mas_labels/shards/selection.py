@@ -27,17 +27,17 @@ ALL_CLIPS: Final = "all clips"
 """Description of a selection that nothing was filtered out of."""
 
 
-def spread_evenly(count: int, most: int, ends: bool = True) -> NDArray[np.int64]:
-    """Choose at most `most` of `count` places, evenly spread: (n,) int64, ascending.
+def spread_evenly(count: int, limit: int, ends: bool = True) -> NDArray[np.int64]:
+    """Choose at most `limit` of `count` places, evenly spread: (n,) int64, ascending.
 
     Parameters
     ----------
-    count, most
-        Number of places, and how many to choose of them.
+    count, limit
+        Number of places, and the most to choose.
     ends
         True: the first and the last place are among them; False: the middles of equal parts are chosen.
     """
-    chosen = min(count, most)
+    chosen = min(count, limit)
     places = np.linspace(0, count - 1, chosen if ends else 2 * chosen + 1)
     return np.unique((places if ends else places[1::2]).round().astype(np.int64))
 

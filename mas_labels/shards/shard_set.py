@@ -31,7 +31,7 @@ from mas_labels.shards.tables import Failure, Video, read_failures, read_videos
 KEPT_OPEN_SHARDS: Final = 32
 """A set of at most this many shards keeps them open while they are read in turn."""
 MAX_SHARDS_COUNTED: Final = 200
-"""Most shards whose labels are counted for `ShardSet.label_counts`."""
+"""Maximum number of shards whose labels are counted for `ShardSet.label_counts`."""
 
 
 class ShardSet(ClipSequence):

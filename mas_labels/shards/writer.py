@@ -29,7 +29,7 @@ from mas_labels.video.reader import VideoFacts
 MAX_WRITTEN_CHUNK_BYTES: Final = 1 << 18
 """Largest chunk of several rows: a clip's JPEG frames lie in one or two."""
 MAX_CHUNK_ROWS: Final = {"clips": 256, "frame offsets": 4096, "bytes": MAX_WRITTEN_CHUNK_BYTES}
-"""Most rows of a chunk; the last chunk is stored at full size, so short columns have short chunks."""
+"""Maximum rows of a chunk; the last chunk is stored at full size, so short columns have short chunks."""
 
 
 class ShardWriter:

@@ -87,7 +87,7 @@ def _report_stop(number: int, after_interrupt: str) -> int:
 def _leave(status: int | None) -> NoReturn:
     """Exit with a status; one process of several does so without finalising the interpreter.
 
-    Threads of torch.distributed outlive its groups, and one that asks for Python while the interpreter is
+    Threads of torch.distributed outlive its groups, and one that enters Python while the interpreter is
     finalised aborts the process, whose work is done, with SIGABRT.
     """
     if os.environ.get("WORLD_SIZE", "1") != "1":

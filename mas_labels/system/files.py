@@ -82,7 +82,7 @@ def sync(descriptor: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, if supported, so that a rename survives a power cut."""
+    """Bring the names in a folder to the disk, if supported, so that a rename survives a power failure."""
     try:
         _fsync_folder(folder)
     except OSError as error:
@@ -198,13 +198,13 @@ def missing_services(folder: Path, is_labelling: bool) -> str:
         Whether shards will be written there, which needs locks and reserved space, too.
     """
     services: dict[str, Callable[[int], object]] = {
-        "fsync: what was written last may be lost at a power cut": os.fsync,
-        "fsync of folders: a new file may be lost at a power cut": lambda _: _fsync_folder(folder),
+        "fsync: the latest data may be lost in a power failure": os.fsync,
+        "fsync of folders: a new file may be lost in a power failure": lambda _: _fsync_folder(folder),
     }
     if is_labelling:
         services |= {
-            "flock: runs into the same folder are told apart by their heartbeats alone": lambda descriptor: (
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            "flock: only heartbeats distinguish runs into the same folder": lambda descriptor: fcntl.flock(
+                descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB
             ),
             "posix_fallocate: space is reserved by writing zeros": lambda descriptor: os.posix_fallocate(
                 descriptor, 0, 1
@@ -220,4 +220,4 @@ def missing_services(folder: Path, is_labelling: bool) -> str:
             except OSError as error:
                 if is_unsupported(error) or error.errno in (errno.ENOLCK, *CLOSED_FOLDERS):
                     missing.append(f"{name} ({reason_of(error)})")
-    return f"note: the file system of {folder} does without {'; without '.join(missing)}" if missing else ""
+    return f"note: the file system of {folder} does not support {'; '.join(missing)}" if missing else ""

@@ -31,9 +31,9 @@ class Bounds:
     Attributes
     ----------
     at_least, at_most
-        Ends that belong to it; None: none.
+        Inclusive ends; None: no limit.
     above, below
-        Ends that do not belong to it; None: none.
+        Exclusive ends; None: no limit.
     is_share
         Whether the number is a share, which a command line takes in per cent as well.
     """
@@ -161,7 +161,7 @@ def check_options(options: Any) -> None:
     Raises
     ------
     ConfigError
-        If one is out of its range or is no choice.
+        If one is out of its range or not a choice.
     """
     for field in option_fields(options.__class__).values():
         value = getattr(options, field.name)

@@ -72,12 +72,12 @@ def print_error(error: object, after_others: bool = False) -> None:
 
 
 def require_semaphores(remedy: str) -> None:
-    """Raise if processes of this machine could not wait for one another.
+    """Raise if processes on this machine cannot synchronise.
 
     Parameters
     ----------
     remedy
-        What the user can do, other than repair the machine.
+        What the user can do, other than fix the machine.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Verifies shards: that they are as written, consistent, and equal to what their videos give again.
+"""Verifies shards: unchanged since they were written, consistent, and reproducible from their videos.
 
 Each shard is read in another process, so that a file which crashes HDF5 becomes a line of the report.
 """
@@ -28,7 +28,7 @@ from mas_labels.verify.options import Checks
 from mas_labels.verify.recompute import find_differences, sample_clips
 
 MAX_PROBLEMS: Final = 20
-"""Most problems that each check reports of one shard."""
+"""Maximum number of problems that each check reports per shard."""
 
 
 @dataclass(frozen=True)

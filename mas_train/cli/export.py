@@ -40,7 +40,7 @@ def command(source: Path, out: Path, formats: tuple[str, ...]) -> int:
 
 def main(args: list[str] | None = None) -> None:
     """Run `mas-export` and exit with its status."""
-    run_command(command, "mas-export", args, "the same command starts again")
+    run_command(command, "mas-export", args, "the same command starts over")
 
 
 if __name__ == "__main__":

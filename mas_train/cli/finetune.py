@@ -56,7 +56,7 @@ finetune_option = partial(field_option, FinetuneOptions)
 @recipe_option("schedule")
 @field_option(Recipe, "dropout", default=FINETUNE_CHANGES["dropout"])
 @recipe_option("fc_width")
-@recipe_option("width", help="Factor of the backbone's channels, with --init scratch.")
+@recipe_option("width", help="Multiplier of the backbone's channels, with --init scratch.")
 @recipe_option("backbone", help="Network to train, with --init scratch.")
 @field_option(Recipe, "seed")
 @training_option("resume")
@@ -79,7 +79,7 @@ def command(
     """Fine-tune a network on SHARDS for action recognition, then test it.
 
     The convolutions come from --init; the three fully connected layers are new. Writes finetuned.pt and
-    metrics.csv into --out; with --test-shards accuracy.json, classes.csv and confusion.png. Exit status:
+    metrics.csv into --out; with --test-shards also accuracy.json, classes.csv and confusion.png. Exit status:
     0 success, 1 an error, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM (--resume
     continues).
     """
@@ -102,7 +102,7 @@ def command(
     if scratch_run is not None:
         if test is None:
             raise ConfigError("--scratch-run is compared in the test: give --test-shards, too")
-        load_scratch_run(scratch_run, job.origin)  # refuses before the work
+        load_scratch_run(scratch_run, job.origin)  # refuses before any work
     _, signal_number = finetune(job, weights, resume, click.echo)
     if signal_number is not None:
         return EXIT_SIGNAL + signal_number

@@ -63,7 +63,7 @@ def match_classes(known: Sequence[str], test: ShardSet) -> ClassMatch:
     if not known:
         raise DatasetError(
             f"the training videos have no classes, so accuracy on {folder} cannot be measured: "
-            "train on shards whose videos lie in folders of classes"
+            "train on shards whose videos are in class folders"
         )
     numbers = np.array([*match_names(test.classes, known), -1], np.int64)
     of_video = np.array([video.class_index for video in test.videos], np.int64)
@@ -71,14 +71,14 @@ def match_classes(known: Sequence[str], test: ShardSet) -> ClassMatch:
     unknown = of_video[(of_video >= 0) & (numbers[of_video] < 0)]
     if not (of_video >= 0).any():
         raise DatasetError(
-            f"the test videos in {folder} have no classes: test on shards whose videos lie in folders of "
+            f"the test videos in {folder} have no classes: test on shards whose videos are in folders of "
             "classes"
         )
     left_out = Counter(test.classes[number] for number in unknown.tolist())
     if len(unknown) == (of_video >= 0).sum():
         raise DatasetError(
-            f"none of the classes of the test videos in {folder} is a training class: expected "
-            f"such as {known[0]!r}, found such as {min(left_out)!r}. "
+            f"none of the classes of the test videos in {folder} is a training class: expected, "
+            f"for example, {known[0]!r}, found {min(left_out)!r}. "
             "Test on shards of the same classes"
         )
     return ClassMatch(tuple(known), numbers, dict(sorted(left_out.items())))

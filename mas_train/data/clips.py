@@ -47,7 +47,9 @@ class FrameDataset(Dataset[ClipBatch]):
 
     def __init__(self, shards: ShardSet) -> None:
         if len(shards) == 0:
-            raise DatasetError(f"no clips in the {len(shards.paths)} shards: see what `mas-labels make` said")
+            raise DatasetError(
+                f"no clips in the {len(shards.paths)} shards: see the output of `mas-labels make`"
+            )
         self.shards = shards
 
     def __len__(self) -> int:

@@ -48,7 +48,7 @@ def load_batches(
     dataset, order
         The clips, and the batches in which they are read.
     workers
-        Number of worker processes; 0 reads each batch in this process when it is asked for.
+        Number of worker processes; 0 reads each batch in this process when it is needed.
     device
         Device of frames and labels; the clips' numbers stay on the CPU.
 

@@ -206,7 +206,7 @@ def evaluate_accuracy(
     """
     weights = evaluation.weights
     scratch = None if scratch_run is None else load_scratch_run(scratch_run, weights.content)
-    dataset_and_split(shards)  # refuses mixed shards before the work
+    dataset_and_split(shards)  # refuses mixed shards before any work
     scores = score_videos(evaluation, weights, shards)
     accuracy = _measure_scores(scores)
     random = {} if scratch is None else _figures(_measure_scores(score_videos(evaluation, scratch, shards)))

@@ -53,7 +53,7 @@ def by_sample(features: VideoFeatures) -> dict[int, NDArray[np.floating]]:
             )
         if int(name) in samples:
             raise DatasetError(
-                f"sample {name} is there twice, {paths[int(name)]!r} and {path!r}: label one folder"
+                f"sample {name} appears twice, {paths[int(name)]!r} and {path!r}: label one folder"
             )
         samples[int(name)], paths[int(name)] = values, path
     return samples
@@ -277,9 +277,9 @@ def evaluate_aslan(evaluation: Evaluation, shards: ShardSet, pairs: Pairs, view:
     Raises
     ------
     DatasetError
-        If a sample is there twice.
+        If a sample appears twice.
     """
-    dataset_and_split(shards)  # refuses mixed shards before the work
+    dataset_and_split(shards)  # refuses mixed shards before any work
     curves: dict[str, NDArray[np.float64]] = {}
     details: dict[str, Any] = {"features": evaluation.feature_kind, "svm_c": c, "view": view}
 

@@ -129,7 +129,7 @@ def evaluate_probe(evaluation: Evaluation, train: ShardSet, test: ShardSet, opti
         If there are no clips or classes, or the two have no class in common.
     """
     match = match_classes(train.classes, test)
-    dataset_and_split(test)  # refuses mixed shards before the work
+    dataset_and_split(test)  # refuses mixed shards before any work
     leaks = find_shard_leaks(train, test)
 
     def features_of(weights: Weights) -> tuple[VideoFeatures, VideoFeatures]:
@@ -181,7 +181,7 @@ def evaluate_groups(evaluation: Evaluation, shards: ShardSet, c: float) -> Resul
     DatasetError
         If the videos have no classes, or no groups.
     """
-    dataset_and_split(shards)  # refuses mixed shards before the work
+    dataset_and_split(shards)  # refuses mixed shards before any work
 
     def measure(features: VideoFeatures) -> dict[str, float]:
         known = has_class(features)

@@ -120,7 +120,7 @@ def read_results(folders: Sequence[Path]) -> list[Result]:
         except OSError as error:
             raise unavailable(path, error) from error
         except (ValueError, TypeError) as error:
-            raise DatasetError(f"{path} is no result that can be read ({error}): evaluate again") from error
+            raise DatasetError(f"{path} is not a readable result ({error}): evaluate again") from error
     if not results:
         names = ", ".join(map(str, folders))
         raise DatasetError(f"no results of mas-eval or mas-finetune in {names}")

@@ -217,9 +217,9 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
     evaluation
         The weights, and where to write.
     gallery
-        The training videos, which are found.
+        The training videos, which are retrieved.
     queries
-        The test videos, which search.
+        The test videos, which are the queries.
 
     Raises
     ------
@@ -227,7 +227,7 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
         If there are no clips or classes, or the two have no class in common.
     """
     match = match_classes(gallery.classes, queries)
-    dataset_and_split(queries)  # refuses mixed shards before the work
+    dataset_and_split(queries)  # refuses mixed shards before any work
     leaks = find_shard_leaks(gallery, queries)
     train = evaluation.features(evaluation.weights, gallery)
     test = evaluation.features(evaluation.weights, queries)
@@ -250,7 +250,7 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
 
 
 def _measure_retrieval(train: VideoFeatures, test: VideoFeatures) -> dict[str, float]:
-    """Return top-k retrieval accuracy of videos whose classes are numbered alike."""
+    """Return top-k retrieval accuracy of videos whose classes have the same numbers."""
     in_gallery, in_test = has_class(train), has_class(test)
     shares = retrieval_accuracy(
         train.values[in_gallery],

@@ -22,7 +22,7 @@ def draw_run_pictures(
     shards
         Labelled clips, whose videos are the gallery.
     queries
-        Test shards, whose videos search; None draws no neighbours.
+        Test shards, whose videos are the queries; None draws no neighbours.
     clips
         Number of clips of `shards` in the picture of attention, evenly spread over all.
 

@@ -2,7 +2,7 @@
 
 Notes
 -----
-The paper says "linear SVM" and no more. Decided here: C is 1 by default (`SVM_C`), and several classes are
+The paper says only "linear SVM". Decided here: C is 1 by default (`SVM_C`), and several classes are
 separated one against one, as LIBSVM does. On vectors of length 1 that lie close together, C = 1 regularises
 strongly.
 """

@@ -93,7 +93,7 @@ def evaluate_yupenn(evaluation: Evaluation, shards: ShardSet, c: float) -> Resul
     DatasetError
         If the videos have no classes.
     """
-    dataset_and_split(shards)  # refuses mixed shards before the work
+    dataset_and_split(shards)  # refuses mixed shards before any work
     features = evaluation.features(evaluation.weights, shards)
     figures = _measure_leave_one_out(features, c)
     random = evaluation.random_figures(

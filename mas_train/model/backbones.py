@@ -33,5 +33,5 @@ def make_backbone(
         If torchvision is needed and cannot be imported.
     """
     if name not in BACKBONE_BUILDERS:
-        raise ConfigError(f"no backbone {name!r}: take one of {', '.join(BACKBONE_BUILDERS)}")
+        raise ConfigError(f"no backbone {name!r}: choose one of {', '.join(BACKBONE_BUILDERS)}")
     return pkgutil.resolve_name(BACKBONE_BUILDERS[name])(name, width, initialisation, input_stride)

@@ -9,11 +9,11 @@ What the paper leaves open, and the choice made here:
   features reach the fully connected layers. We round up too.
 - *Initialisation.* The paper gives none. The authors' released code draws convolution weights from N(0, 0.01)
   with zero biases; so do we at `width` 1.
-- *Narrower models.* `width` is no part of the paper. A layer with fewer inputs would pass on a weaker signal,
-  so its weights are drawn wider by the square root of the ratio, which keeps the signal's variance.
-- *A smaller input.* `input_stride` 2 is no part of the paper: every second frame, means of 2 x 2 pixels, an
+- *Narrower models.* `width` is not part of the paper. A layer with fewer inputs would pass on a weaker
+  signal, so its weights are drawn wider by the square root of the ratio, which keeps the signal's variance.
+- *A smaller input.* `input_stride` 2 is not part of the paper: every second frame, means of 2 x 2 pixels, an
   eighth of the work. Frame rate and resolution are halved, so motion keeps its pixels per frame.
-- *Batch norm* and the *large* C3D of eight convolutions (Tran et al., section 3.3) are no part of the paper;
+- *Batch norm* and the *large* C3D of eight convolutions (Tran et al., section 3.3) are not part of the paper;
   the second release of its authors' code has both. Batch norm stands between convolution and ReLU.
 """
 
@@ -63,7 +63,7 @@ class C3D(Backbone):
     Raises
     ------
     ConfigError
-        If `width` leaves a layer without channels, or `input_stride` is no key of `STRIDED_POSITIONS`.
+        If `width` leaves a layer without channels, or `input_stride` is not a key of `STRIDED_POSITIONS`.
     """
 
     def __init__(

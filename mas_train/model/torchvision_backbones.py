@@ -2,7 +2,7 @@
 
 Notes
 -----
-torchvision is an extra, imported only when one of its networks is asked for. Its networks end in a mean over
+torchvision is an extra, imported only when one of its networks is requested. Its networks end in a mean over
 all positions, and keep torchvision's own initialisation; weights are never downloaded. R3D-18 and R(2+1)D-18:
 Tran et al., CVPR 2018. S3D: Xie et al., ECCV 2018.
 """
@@ -71,18 +71,19 @@ def make_torchvision(name: str, width: float, initialisation: str, input_stride:
     Raises
     ------
     ConfigError
-        If another width or stride is asked for.
+        If another width or stride is requested.
     MissingDependencyError
         If torchvision cannot be imported.
     """
     if width != 1:
         raise ConfigError(
-            f"width {width} asked of {name}, which comes from torchvision in one width: leave --width out, "
-            f"or take one of {', '.join(C3D_KINDS)}"
+            f"width {width} requested of {name}, which comes from torchvision in one width: leave --width "
+            f"out, or choose one of {', '.join(C3D_KINDS)}"
         )
     if input_stride != 1:
         raise ConfigError(
-            f"--input-stride is for a C3D, not for {name}: leave it out or take one of {', '.join(C3D_KINDS)}"
+            f"--input-stride is for a C3D, not for {name}: leave it out or choose one of "
+            f"{', '.join(C3D_KINDS)}"
         )
     constructor, take_backbone = TORCHVISION[name]
     return take_backbone(getattr(_torchvision_video(), constructor)(weights=None))
@@ -95,7 +96,7 @@ def _torchvision_video() -> Any:
     except (ImportError, RuntimeError) as error:  # the latter where its version does not fit torch's
         reason = str(error).splitlines()[0]
         raise MissingDependencyError(
-            f"this backbone comes from torchvision, which does not import here ({reason}): "
+            f"this backbone comes from torchvision, which cannot be imported here ({reason}): "
             'pip install "mas-video[train,torchvision]", in the version made for your torch'
         ) from error
     return video

@@ -1,8 +1,8 @@
 """Cost of a full plan in hours and bytes.
 
 Measured (docs/datasets/README.md): clips per video, clips labelled per second, bytes per clip; ASLAN and
-YUPENN were not at hand. Counted: the multiplications of the paper's network. Assumed, because no GPU was at
-hand: how many floating-point operations a GPU sustains per second.
+YUPENN were not available. Counted: the multiplications of the paper's network. Assumed, because no GPU was
+available: the floating-point operations that a GPU sustains per second.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ def _row_cells(network: str, work: Path, done: set[str]) -> list[str]:
 
 
 INTRODUCTION: Final = """\
-# What makes it learn at this scale
+# Choices that make it learn at this scale
 
 The recipe of the [small experiment](README.md), with one choice changed at a time: one network each, so only
 large differences mean something. R^2 on held-out clips (1 - loss / loss of the best constant, centre views of

@@ -23,7 +23,7 @@ POLL_SECONDS: Final = 0.1
 GRACE_SECONDS: Final = 60.0
 """Time that a stopped step has to save its state before it is killed."""
 LOG_LINES: Final = 5
-"""Number of last lines of its log that are shown of a failed step."""
+"""Number of lines shown from the end of a failed step's log."""
 
 
 class StepError(MasError):

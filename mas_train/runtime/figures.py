@@ -33,5 +33,5 @@ def save_figure(figure: Figure, path: Path) -> None:
             figure.savefig(hidden, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     except OSError as error:
         raise ConfigError(
-            f"cannot write the picture {path}: {reason_of(error)}. Give a writable place"
+            f"cannot write the picture {path}: {reason_of(error)}. Choose a writable path"
         ) from error

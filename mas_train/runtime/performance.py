@@ -132,9 +132,9 @@ def choose_memory_format(
 def set_memory_format(model: nn.Module, name: str, optimizer: torch.optim.Optimizer | None = None) -> None:
     """Lay out the weights of convolutions in a format of `MEMORY_FORMATS`; their values do not change.
 
-    The optimiser's momentum is laid out alike, as torch's fused step requires. Weights without momentum get
-    zeros, which lead to the same first step; torch itself would leave uninitialised memory if the fp16 scaler
-    skips that step.
+    The optimiser's momentum gets the same layout, as torch's fused step requires. Weights without momentum
+    get zeros, which lead to the same first step; torch itself would leave uninitialised memory if the fp16
+    scaler skips that step.
     """
     model.to(memory_format=MEMORY_FORMATS[name])  # type: ignore[call-overload]
     if optimizer is None:
@@ -176,7 +176,7 @@ TOP_PAD_BYTES: Final = 200_000_000
 def keep_pages() -> bool:
     """Keep freed memory in the process instead of returning it to the system (glibc only).
 
-    By default glibc maps every large array anew, so each activation of each step costs page faults
+    By default glibc maps new memory for every large array, so each activation of each step costs page faults
     (measured: 220,000 per step, a fifth of its CPU time).
 
     Returns

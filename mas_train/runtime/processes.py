@@ -211,11 +211,11 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = next(kind for kind, is_present in present.items() if is_present)
     if name not in present:
-        raise ConfigError(f"no device {name!r}: take one of auto, {', '.join(present)}")
+        raise ConfigError(f"no device {name!r}: choose one of auto, {', '.join(present)}")
     if not present[name]:
         found = ", ".join(kind for kind, is_present in present.items() if is_present)
         raise ConfigError(
-            f"--device {name} asked for, but torch {torch.__version__} finds none here (it finds {found}): "
+            f"--device {name} requested, but torch {torch.__version__} finds none here (it finds {found}): "
             "install a build of torch for it (pytorch.org), or give --device auto"
         )
     return torch.device(name)

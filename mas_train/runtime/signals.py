@@ -54,7 +54,9 @@ class SignalRequests(ExitStack):
             raise SystemExit(EXIT_SIGNAL + number)
         self.signal_number = number
         if self._is_verbose:
-            print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+            print(
+                "\nstopping after this step; repeat the signal to stop at once", file=sys.stderr, flush=True
+            )
 
     def _save(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal to save."""

@@ -276,7 +276,7 @@ def _follow_step(
     if is_best and job.group.is_first:
         mark_best(job.run, state.step)
     if request == Request.SAVE and log is not None:
-        log.note(f"step {state.step}: checkpoint saved, as {SAVE_SIGNAL.name} asked")
+        log.note(f"step {state.step}: checkpoint saved on {SAVE_SIGNAL.name}")
     return request
 
 

@@ -95,7 +95,7 @@ def finetune(
     if resume:
         restore_finetuning(path, state, job)
     else:
-        save_finetuning(path, state, job)  # an unwritable folder is found before the work
+        save_finetuning(path, state, job)  # fails before any work if the folder cannot be written
     if missing := missing_services(job.out, is_labelling=False):
         say(missing)
     say(
@@ -129,7 +129,9 @@ def _check_inputs(job: FinetuneJob, resume: bool) -> None:
             else f"{job.out} already holds a run: add --resume to continue it, or give another --out"
         )
     if len(job.shards) == 0:
-        raise DatasetError(f"no clips in the {len(job.shards.paths)} shards: see what `mas-labels make` said")
+        raise DatasetError(
+            f"no clips in the {len(job.shards.paths)} shards: see the output of `mas-labels make`"
+        )
 
 
 class _ChosenOrder(Sampler[list[int]]):

@@ -13,7 +13,7 @@ from mas_train.runtime.names import DEVICES, MEMORY_FORMAT_NAMES
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Options of how training is carried out; they change the weights by no more than rounding.
+    """Options of a training run that change the weights by no more than rounding.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class TrainingOptions:
     val_steps
         Steps between two measurements on held-out clips.
     val_clips
-        Largest number of held-out clips to measure on, spread evenly over all.
+        Maximum number of held-out clips to measure on, spread evenly over all.
     tensorboard
         Write TensorBoard events as well.
     accumulate

@@ -134,7 +134,7 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
     training, held_out = open_run_data(recipe, options)
     sources = shuffled_clips(len(training), recipe.seed).tolist() if recipe.shuffle_labels else None
     dataset = ClipDataset(training, sources)
-    order = RunOrder(training.lengths, recipe, ranks=group.size)  # checks the batch size before the work
+    order = RunOrder(training.lengths, recipe, ranks=group.size)  # checks the batch size before any work
     code = TargetCode(recipe)
     state = make_training_state(recipe, device, code, options.fused)  # checks the backbone
     counts = count_label_values(label_blocks(training))

@@ -108,7 +108,7 @@ def _write_config(run: Path, config: dict[str, Any]) -> None:
 
 
 def _environment(device: torch.device) -> dict[str, Any]:
-    """Return what the last bits of the weights depend on, besides recipe and shards."""
+    """Return the environment, on which the last bits of the weights depend."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),

@@ -128,7 +128,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
             header = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dictionary
     except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path} is no readable safetensors file ({error})") from error
+        raise CheckpointError(f"{path} is not a readable safetensors file ({error})") from error
     if METADATA_KEY not in header:
         return _read_public(path, weights)
     fields = json.loads(header[METADATA_KEY])

@@ -35,7 +35,7 @@ LAST_CHECKPOINT: Final = "last.pt"
 BEST_CHECKPOINT: Final = "best.pt"
 """Links to the newest checkpoint, and to the one with the lowest held-out loss."""
 KEPT_CHECKPOINTS: Final = 2
-"""Number of newest checkpoints kept in a run's folder, besides the best."""
+"""Number of newest checkpoints kept in a run's folder, in addition to the best."""
 
 
 @dataclass
@@ -155,7 +155,9 @@ def mark_best(run: Path, step: int) -> None:
 def _write_error(path: Path, error: Exception) -> CheckpointError:
     """Make the error for a checkpoint that cannot be written, with the remedy."""
     restart = "use --resume" if any(path.parent.glob("step-*.pt")) else "start again"
-    return CheckpointError(f"cannot write {path} ({reason_of(error)}): make room, or see why; then {restart}")
+    return CheckpointError(
+        f"cannot write {path} ({reason_of(error)}): make room, or fix the cause; then {restart}"
+    )
 
 
 def _link(path: Path, name: str) -> None:
@@ -221,7 +223,7 @@ def restore_training(
     recipe, content_hashes
         Of the run that resumes.
     device
-        Its generator is restored, besides the CPU's.
+        Its generator is restored, as is the CPU's.
     rank
         Of this process. A rank that the saved run did not have keeps its generator state.
 
@@ -275,7 +277,7 @@ def _require_same(path: Path, content: Mapping[str, Any], recipe: Recipe, hashes
 
 
 def _show_value(value: Any) -> str:
-    """Format a value of a recipe; tuples and lists look alike."""
+    """Format a value of a recipe; tuples and lists look the same."""
     return str(list(value) if isinstance(value, tuple | list) else value)
 
 

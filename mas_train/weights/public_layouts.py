@@ -81,7 +81,7 @@ def from_public(
     unknown = [key for key, place in places.items() if place is None]
     if unknown:
         raise CheckpointError(
-            f"{source} is no C3D in a known layout: it has {_first_names(unknown)}; expected "
+            f"{source} is not a C3D in a known layout: it has {_first_names(unknown)}; expected "
             "conv1.weight to conv5.weight or conv5b.weight, conv1a.conv.weight, or features.0.weight"
         )
     parsed = {key: place for key, place in places.items() if place is not None}

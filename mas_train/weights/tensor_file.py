@@ -76,7 +76,7 @@ def read_tensors(path: Path, remedy: str = "") -> Any:
         if isinstance(error, MemoryError) or "allocate memory" in str(error):
             raise unavailable(path, MemoryError()) from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is no checkpoint that can be read ({reason}){remedy}") from error
+        raise CheckpointError(f"{path} is not a readable checkpoint ({reason}){remedy}") from error
 
 
 DIGEST_KEY: Final = "sha256"

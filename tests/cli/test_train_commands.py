@@ -122,7 +122,7 @@ def test_print_config_shows_preset_and_changes(
         (
             ["--shards", "TINY", "--out", "OUT", "--backbone", "s3d", "--width", "0.5", "--batch-size", "4"],
             1,
-            "error: width 0.5 asked",
+            "error: width 0.5 requested",
         ),
         (["--shards", "TINY", "--out", "OUT", "--resume"], 1, "error: nothing to resume in"),
         (

@@ -71,9 +71,7 @@ def test_sigusr1_to_the_group_saves_a_checkpoint_and_training_continues(
     os.killpg(running.pid, signal.SIGTERM)
     _, err = running.communicate(timeout=60)
     assert running.returncode == 143 and "Traceback" not in err
-    (step,) = (
-        line.split(":")[0] for line in err.splitlines() if "checkpoint saved, as SIGUSR1 asked" in line
-    )
+    (step,) = (line.split(":")[0] for line in err.splitlines() if "checkpoint saved on SIGUSR1" in line)
     assert checkpoint_path(tmp_path, int(step.removeprefix("step "))).exists()
 
 

@@ -30,7 +30,7 @@ def test_manifests_are_listed_and_shown() -> None:
     shown = CliRunner().invoke(main, ["recipes", "--show", "hmdb51"]).output
     assert shown == packaged_manifests()["hmdb51"].read_text(encoding="utf-8")
     unknown = CliRunner().invoke(main, ["recipes", "--show", "hmdb"])
-    assert unknown.exit_code == 1 and "take one of aslan, demo" in unknown.output
+    assert unknown.exit_code == 1 and "choose one of aslan, demo" in unknown.output
 
 
 @pytest.mark.parametrize("path", packaged_manifests().values(), ids=lambda path: path.stem)

@@ -200,7 +200,7 @@ def test_test_shards_of_other_classes_are_refused_before_the_work(
 ) -> None:
     shards = ["--shards", *train.paths, "--test-shards", *tiny_shards]
     assert run(finetune_main, *shards, "--init", "scratch", "--out", tmp_path / "out", *SMALL) == 1
-    assert "expected such as 'blue', found such as 'pan'" in capsys.readouterr().err
+    assert "expected, for example, 'blue', found 'pan'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -168,7 +168,7 @@ def test_sample_names_must_be_unique_numbers(test: ShardSet) -> None:
     assert sorted(by_sample(features)) == [101, 102, 103, 104]
     with pytest.raises(DatasetError, match="four digits"):
         by_sample(replace(features, paths=("a.avi", *features.paths[1:])))
-    with pytest.raises(DatasetError, match="sample 0102 is there twice"):
+    with pytest.raises(DatasetError, match="sample 0102 appears twice"):
         by_sample(replace(features, paths=("x/0102.mp4", *features.paths[1:])))
 
 

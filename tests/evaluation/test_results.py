@@ -1,4 +1,4 @@
-"""Results, and the paper's tables with ours beside the published figures."""
+"""Results, and the paper's tables with ours next to the published figures."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_corrupt_results_are_refused_and_other_json_files_ignored(tmp_path: Path
     (tmp_path / "config.json").write_text(json.dumps({"recipe": {}}))
     assert read_results([tmp_path]) == [result()]
     (tmp_path / "b.json").write_text("{")
-    with pytest.raises(DatasetError, match=r"b\.json is no result"):
+    with pytest.raises(DatasetError, match=r"b\.json is not a readable result"):
         read_results([tmp_path])
 
 

@@ -1,7 +1,7 @@
 """The 27 labels of one view, implemented naively from the definitions: slow, and without shared code.
 
 Views are made by mirroring, negating and cropping arrays, so that nothing is assumed about views either. Only
-the derivatives are taken before cropping, because the border of a crop is no motion boundary.
+the derivatives are taken before cropping, because the border of a crop is not a motion boundary.
 """
 
 from __future__ import annotations

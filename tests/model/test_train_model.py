@@ -114,7 +114,7 @@ def test_invalid_backbones_are_refused_in_one_line() -> None:
     with pytest.raises(ConfigError, match=r"no backbone 'vgg'.*c3d.*s3d"):
         make_backbone("vgg")
     with pytest.raises(
-        ConfigError, match=r"width 0.5 asked of r3d-18, which comes from torchvision in one width"
+        ConfigError, match=r"width 0.5 requested of r3d-18, which comes from torchvision in one width"
     ):
         make_backbone("r3d-18", width=0.5)
 

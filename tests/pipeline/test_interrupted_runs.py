@@ -77,7 +77,7 @@ def _kill_and_finish(tiny_videos, tiny_shards, out, delay_seconds, *options):
     )
     while run_once.poll() is None and not list(out.glob(".*.partial")):
         time.sleep(0.01)
-    time.sleep(delay_seconds)  # from when the first shard is begun
+    time.sleep(delay_seconds)  # counted from the start of the first shard
     finished_early = run_once.poll() is not None
     if not finished_early:
         os.killpg(run_once.pid, signal.SIGKILL)
@@ -147,7 +147,7 @@ def test_an_interrupted_run_says_so_and_leaves_no_traceback(tiny_videos, tmp_pat
     os.killpg(process.pid, number)  # as a terminal's Ctrl-C does: the workers get it, too
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert "the same command goes on from there" in errors
+    assert "the same command resumes" in errors
     assert "Traceback" not in errors
 
 

@@ -42,7 +42,7 @@ def make(root, out, *options):
 
 @pytest.fixture
 def with_broken(tmp_path):
-    """Three shards of one video each: a good one, one that is too short, one that is no video."""
+    """Three shards of one video each: a good one, one that is too short, one that is not a video."""
     root = tmp_path / "videos"
     write_video(root / "a.avi", moving_texture(20, 120, 160, 1, 0))
     write_video(root / "b.avi", moving_texture(9, 120, 160, 1, 0))

@@ -53,7 +53,7 @@ def process_of():
 
 
 def kill_after(items, clips, signals):
-    """Pass items on; send a signal to the process after so many clips, once for each signal."""
+    """Pass items on; send each signal to the process once, after `clips` clips."""
     signals = list(signals)
     for item in items:
         yield item

@@ -113,7 +113,7 @@ def test_removed_videos_are_reported_and_their_labels_stay(root, clips, tmp_path
     (root / "d" / "1.avi").unlink()
     shown = make(root, out)
     assert shown.exit_code == 0, shown.output
-    assert "1 videos that were planned before are not in the data set any more" in shown.output
+    assert "1 videos that were planned before are no longer in the data set" in shown.output
     assert "their labels stay: d/1.avi" in shown.output
     assert contents(out) == before
     add(root, "d/9.avi", clips[3])
@@ -129,7 +129,7 @@ def test_retrying_failures_loses_no_labels_of_videos_that_are_gone(root, clips, 
     (root / "b" / "0.avi").rename(tmp_path / "kept.avi")
     shutil.copy(clips[2], root / "d" / "2.avi")
     label(root, out, retry_failed=True)
-    assert "1 of their videos are not under" in capsys.readouterr().err
+    assert "1 of their videos are no longer under" in capsys.readouterr().err
     assert contents(out) == before
     (tmp_path / "kept.avi").rename(root / "b" / "0.avi")
     assert [result.failures for result in label(root, out, retry_failed=True)] == [0, 0]

@@ -116,7 +116,7 @@ def test_a_folder_from_before_plan_files_is_resumed(root, clips, tmp_path):
     mine, other = contents(old), contents(new)
     plans = [json.loads(one.pop("folder-all.plan.json")) for one in (mine, other)]
     assert mine == other
-    assert plans[0]["videos"] == plans[1]["videos"]  # the notes of that time are not known any more
+    assert plans[0]["videos"] == plans[1]["videos"]  # the notes from then are lost
 
 
 def test_a_folder_from_before_plan_files_whose_failed_video_was_deleted(root, clips, tmp_path):

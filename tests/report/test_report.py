@@ -131,7 +131,7 @@ def test_a_run_without_metrics_is_refused_before_the_work(tiny_shards: list[Path
 
 
 def test_a_path_that_cannot_be_written_is_refused(tiny_shards: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"page [^:]+: [A-Z][a-z ]+[.] Give a writable place"):
+    with pytest.raises(ConfigError, match=r"page [^:]+: [A-Z][a-z ]+[.] Choose a writable path"):
         write_report(open_shards(tiny_shards), tmp_path / "nowhere" / "r.html")
 
 

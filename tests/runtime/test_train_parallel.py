@@ -125,7 +125,7 @@ def test_a_signal_to_one_process_stops_all_after_a_checkpoint(
     _, out, err = finish(process)
     steps = load_checkpoint(list_checkpoints(tmp_path)[-1])["step"]
     assert f"{steps} of 30000 steps done" in out and error_lines(err) == []
-    assert err.count("checkpoint saved, as SIGUSR1 asked") == 1
+    assert err.count("checkpoint saved on SIGUSR1") == 1
 
 
 def test_one_process_of_several_exits_without_finalising_the_interpreter() -> None:

@@ -26,7 +26,7 @@ def shards(tiny_shards: list[Path]) -> ShardSet:
 def test_clips_are_chosen_by_all_given_filters(shards: ShardSet) -> None:
     rings_ul = LABEL_NAMES.index("rings_ul")
     ring = int(shards[0].view_labels[7, rings_ul])  # another with another OpenCV, whose flow it is
-    for asked, holds in (
+    for filters, holds in (
         ({"video": "pan/*"}, lambda clip: clip.video.startswith("pan/")),
         ({"video": "zoom out/#[é].mp4"}, lambda clip: clip.video == "zoom out/#[é].mp4"),
         ({"class_name": "zoom*"}, lambda clip: clip.class_name == "zoom out"),
@@ -36,8 +36,8 @@ def test_clips_are_chosen_by_all_given_filters(shards: ShardSet) -> None:
         ({"rings_ul": ring, "view": 7}, lambda clip: clip.view_labels[7, rings_ul] == ring),
     ):
         expected = [clip.index for clip in shards if holds(clip)]
-        assert shards.where(**asked).indices.tolist() == expected, asked
-        assert 0 < len(expected) < len(shards), asked
+        assert shards.where(**filters).indices.tolist() == expected, filters
+        assert 0 < len(expected) < len(shards), filters
     both = shards.where(video="pan/*").where(min_motion=0.001)
     assert both.indices.tolist() == shards.where(video="pan/*", min_motion=0.001).indices.tolist()
     assert repr(both) == f"{len(both)} of 12 clips: video='pan/*', min_motion=0.001"
@@ -45,13 +45,13 @@ def test_clips_are_chosen_by_all_given_filters(shards: ShardSet) -> None:
 
 
 def test_invalid_filters_are_refused(shards: ShardSet) -> None:
-    for asked, says in (
+    for filters, message in (
         ({"grid_xx": 1}, "expected a label, one of grid_ul"),
         ({"grid_ul": 17}, "up to 16"),
         ({"grid_ul": 1, "view": 50}, "from 0 to 49"),
     ):
-        with pytest.raises(InputError, match=says):
-            shards.where(**asked)
+        with pytest.raises(InputError, match=message):
+            shards.where(**filters)
 
 
 def test_slices_and_indices(shards: ShardSet) -> None:
@@ -172,7 +172,7 @@ def test_what_is_pickled_for_another_process_is_small(shards: ShardSet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "most", "ends", "places"),
+    ("count", "limit", "ends", "places"),
     [
         (10, 3, True, [0, 4, 9]),
         (10, 3, False, [2, 4, 8]),
@@ -184,8 +184,8 @@ def test_what_is_pickled_for_another_process_is_small(shards: ShardSet) -> None:
         (0, 4, False, []),
     ],
 )
-def test_places_are_spread_evenly(count: int, most: int, ends: bool, places: list[int]) -> None:
-    assert spread_evenly(count, most, ends).tolist() == places
+def test_places_are_spread_evenly(count: int, limit: int, ends: bool, places: list[int]) -> None:
+    assert spread_evenly(count, limit, ends).tolist() == places
 
 
 def test_missing_pandas_is_reported_by_our_error(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:

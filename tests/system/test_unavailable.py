@@ -114,7 +114,7 @@ def test_a_truncated_or_foreign_file_is_corrupt(tiny_shards, tmp_path):
             Shard(path)
 
 
-def test_lack_of_memory_is_told_apart_from_corruption_by_the_file_digest(tiny_shards, tmp_path):
+def test_the_file_digest_distinguishes_lack_of_memory_from_corruption(tiny_shards, tmp_path):
     assert isinstance(hdf5_file.explain(tiny_shards[0], MemoryError(), "is damaged"), UnavailableError)
     no_memory = OSError("memory allocation failed for chunk")
     assert isinstance(hdf5_file.explain(tiny_shards[0], no_memory, "is damaged"), UnavailableError)

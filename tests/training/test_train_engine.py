@@ -169,7 +169,7 @@ def test_a_device_that_is_absent_is_refused_in_one_line(name: str) -> None:
     if {"cuda": torch.cuda, "mps": torch.backends.mps}[name].is_available():
         pytest.skip(f"{name} is here")
     with pytest.raises(
-        ConfigError, match=f"--device {name} asked for.*it finds cpu.*--device auto"
+        ConfigError, match=f"--device {name} requested.*it finds cpu.*--device auto"
     ) as caught:
         choose_device(name)
     assert "\n" not in str(caught.value)

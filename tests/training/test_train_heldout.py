@@ -295,7 +295,7 @@ def test_missing_extras_are_reported_in_one_line(
     assert not (tmp_path / "a").exists()
     for name in ("torchvision", "torchvision.models"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingDependencyError, match="torchvision, which does not import here"):
+    with pytest.raises(MissingDependencyError, match="torchvision, which cannot be imported here"):
         pretrain(replace(SMALL, backbone="s3d", width=1.0), options(tiny_shards, tmp_path / "a"), str)
     assert not (tmp_path / "a").exists()
     lines: list[str] = []

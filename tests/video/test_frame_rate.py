@@ -51,7 +51,7 @@ def numbers(frames):
 
 
 def shown_at(times, end, time_base, fps):
-    """By definition: at k / fps the last frame that has begun, as long as one is result."""
+    """By definition: at k / fps the last frame that has begun, as long as one is shown."""
     ticks = time_base * fps
     count = next(k for k in range(10**6) if k >= (end - times[0]) * ticks)
     return [max(n for n, t in enumerate(times) if (t - times[0]) * ticks <= k) for k in range(count)]

@@ -31,7 +31,7 @@ def test_files_without_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds no checkpoint"):
         load_weights(tmp_path)
     (tmp_path / "some.pt").write_bytes(b"PK\x03\x04 nonsense")
-    with pytest.raises(CheckpointError, match="that can be read"):
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
         load_weights(tmp_path / "some.pt")
     torch.save({"weights": torch.zeros(1)}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="C3D"):

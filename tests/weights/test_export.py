@@ -38,7 +38,7 @@ def write_checkpoint(run: Path, backbone: str) -> torch.Tensor:
     code = TargetCode(recipe)
     model = make_model(recipe, code)
     model.train()
-    model.backbone(CLIPS - 100)  # batch norm has now running statistics of its own
+    model.backbone(CLIPS - 100)  # batch norm now has running statistics other than the initial ones
     save_checkpoint(
         run, TrainingState(model, make_optimizer(model, recipe), code), recipe, [], [generator_states(CPU)]
     )
@@ -172,7 +172,7 @@ def test_the_names_are_those_in_public_use() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"transformer.weight": torch.zeros(1)}, r"no C3D in a known layout: it has transformer.weight"),
+        ({"transformer.weight": torch.zeros(1)}, r"not a C3D in a known layout: it has transformer.weight"),
         ({"conv6.weight": torch.zeros(1)}, r"it has conv6.weight"),
         ({"conv5.weight": torch.zeros(8, 8, 3, 3, 1)}, r"does not fit a c3d: .*convs.4.weight"),
         (
