@@ -165,7 +165,7 @@ def unavailable(path: str | os.PathLike[str] | None, error: BaseException) -> Un
     number = system_error(error)
     remedy = REMEDIES.get(number or 0, CHECK_DISK)
     problem = "the machine refused" if path is None else f"{os.fsdecode(path)}: cannot be read now"
-    if path is None and number not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):  # of no file
+    if path is None and number not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):  # process-wide
         name = getattr(error, "filename", None)
         problem = f"{os.fsdecode(name)}: {problem}" if isinstance(name, str | bytes) else problem
     return UnavailableError(f"{problem} ({reason_of(error)}): {remedy}")
