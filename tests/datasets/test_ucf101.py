@@ -44,12 +44,12 @@ def test_ucf101_by_group_numbers(grow: Grow) -> None:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("place", ["root", "beside", "given"])
+@pytest.mark.parametrize("place", ["root", "next to", "given"])
 def test_ucf101_lists_are_found_in_the_root_next_to_it_and_in_a_given_folder(
     grow: Grow, tmp_path: Path, place: str, end: str
 ) -> None:
     root = grow(*ucf_paths())
-    folder = {"root": root, "beside": root.parent / "ucfTrainTestlist", "given": tmp_path / "lists"}[place]
+    folder = {"root": root, "next to": root.parent / "ucfTrainTestlist", "given": tmp_path / "lists"}[place]
     write_ucf_lists(folder, ("Archery", "YoYo"), end)
     listing = find_videos(load_manifest("ucf101"), root, folder if place == "given" else None)
     assert listing.classes == ("YoYo", "Archery")
