@@ -175,6 +175,8 @@ def field_option(
     if not flags:
         flags = (f"{flag}/--no-{flag[2:]}",) if field.default is True else (flag,)
     settings = {**_settings(field), **changes}
+    if settings.get("required"):
+        settings.pop("default", None)  # click takes any default, even None, for a value
     if unset:
         settings.update(default=None, help=f"{settings['help']}  [default: {unset}]")
     settings.setdefault("required", "default" not in settings)

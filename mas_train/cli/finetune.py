@@ -46,7 +46,7 @@ finetune_option = partial(field_option, FinetuneOptions)
 @training_option("incomplete")
 @scratch_run_option
 @out_option("runs/finetune")
-@finetune_option("init", required=True, default=None)
+@finetune_option("init", required=True)
 @preset_option
 @finetune_option("frozen", "--freeze")
 @finetune_option("label_fraction", "--labels")

@@ -210,3 +210,8 @@ def test_shares_are_read_as_percentages_or_fractions(share: str, capsys: pytest.
     refusal = "expected a share, more than 0 and at most 1, found 'ten'"
     expected = (2, refusal) if share == "ten" else (1, "no shards match 'nowhere'")
     assert status == expected[0] and expected[1] in capsys.readouterr().err
+
+
+def test_finetuning_does_not_choose_its_first_weights_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(finetune_main, "--shards", "nowhere") == 2
+    assert "Missing option '--init'" in capsys.readouterr().err
