@@ -18,9 +18,9 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def first_names(names: Sequence[str], count: int = 3) -> str:
-    """Return the first few names as text, with an ellipsis if there are more."""
-    return ", ".join(printable(name) for name in names[:count]) + (", ..." if len(names) > count else "")
+def first_names(names: Sequence[str]) -> str:
+    """Return the first three names as text, with an ellipsis if there are more."""
+    return ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")
 
 
 def sort_key(name: str) -> tuple[str, str]:

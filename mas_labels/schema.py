@@ -64,6 +64,8 @@ def _largest_value(name: str) -> int:
 LABEL_MAX: Final[tuple[int, ...]] = tuple(_largest_value(name) for name in LABEL_NAMES)
 """Largest value of each label."""
 
+ORIENTATION_NAMES: Final = tuple(name for name in LABEL_NAMES if name.endswith(("_uo", "_vo")))
+"""Labels that are orientations, circular numbers."""
 MOTIONLESS_NAMES: Final = ("grid_ul", "grid_uo", "grid_vl", "grid_vo")
 """Labels that the convention `authors` sets to 0 for motionless clips."""
 

@@ -70,11 +70,6 @@ ORIENTATION_CODES: Final = ("number", "sin-cos", "classes")
 cosine of the bin's middle; or eight classes, by cross-entropy."""
 
 
-def is_orientation(name: str) -> bool:
-    """Return whether a label is an orientation (``uo`` or ``vo`` of a pattern)."""
-    return name.endswith(("_uo", "_vo"))
-
-
 BACKBONE_BUILDERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "c3d": "mas_train.model.c3d:make_c3d",

@@ -53,16 +53,12 @@ def draw_flow(
 ) -> None:
     """Draw a flow field in Middlebury colours, with arrows, and the colour wheel with its scale as legend.
 
+    Parameters other than these are those of `draw_frame`.
+
     Parameters
     ----------
-    axes
-        Where to draw.
     field
         (rows, cols, 2), (u, v) in pixels per frame.
-    title
-        Title of the panel.
-    corner
-        (top, left) of a view to outline.
     largest
         Length of full saturation, in pixels; by default `largest_length` of this field.
     """
@@ -111,16 +107,12 @@ def draw_boundary(
 ) -> None:
     """Draw the magnitude of Mu or Mv (paper, figure 3) with its scale.
 
+    Parameters other than these are those of `draw_frame`.
+
     Parameters
     ----------
-    axes
-        Where to draw.
     boundary
         (rows, cols, 2): Mu or Mv.
-    title
-        Title of the panel.
-    corner
-        (top, left) of a view to outline.
     largest
         Magnitude of the brightest colour; by default `largest_magnitude` of this boundary.
     """

@@ -17,9 +17,7 @@ def centre_view(rows: int = FRAME_ROWS, cols: int = FRAME_COLS) -> NDArray[np.in
     return check_views([[(rows - VIEW_SIZE) // 2, (cols - VIEW_SIZE) // 2, 0]], rows, cols)
 
 
-def view_table(
-    stride: int, mirrored: bool = True, rows: int = FRAME_ROWS, cols: int = FRAME_COLS
-) -> NDArray[np.int16]:
+def view_table(stride: int, mirrored: bool = True) -> NDArray[np.int16]:
     """Return a table of views: a grid of crops of a frame.
 
     Parameters
@@ -34,8 +32,8 @@ def view_table(
     (V, 3) int16, columns `schema.VIEW_COLUMNS`. Row 0 is always the centre view, unmirrored; then the grid
     from the top left, each crop followed by its mirror image. Stride 8 gives 50 views.
     """
-    centre = tuple(centre_view(rows, cols)[0, :2].tolist())
-    tops, lefts = range(0, rows - VIEW_SIZE + 1, stride), range(0, cols - VIEW_SIZE + 1, stride)
+    centre = tuple(centre_view()[0, :2].tolist())
+    tops, lefts = (range(0, side - VIEW_SIZE + 1, stride) for side in (FRAME_ROWS, FRAME_COLS))
     offsets = [centre] + [(top, left) for top in tops for left in lefts if (top, left) != centre]
     table = [(top, left, flip) for top, left in offsets for flip in ((0, 1) if mirrored else (0,))]
     return np.array(table, np.int16)

@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.report.page import html_table
-from mas_labels.schema import LABEL_MAX, LABEL_NAMES, LABELS, ORIENTATIONS
+from mas_labels.schema import LABEL_MAX, LABEL_NAMES, LABELS, ORIENTATION_NAMES, ORIENTATIONS
 
 NEAR_PIXELS: Final = 8
 """Views that are shifted by at most this many rows and columns are near the centre view."""
-ORIENTATION_NAMES: Final = tuple(name for name in LABEL_NAMES if name.endswith(("_uo", "_vo")))
-"""The six orientation labels."""
 TURNS: Final = ("0\u00b0", "45\u00b0", "90\u00b0", "135\u00b0", "180\u00b0")
 UNIFORM: Final = ("12%", "25%", "25%", "25%", "12%")
 """Shares of `TURNS` if orientations were drawn uniformly."""

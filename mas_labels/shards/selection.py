@@ -228,13 +228,9 @@ def _class_names(shards: ClipSource, columns: ClipColumns) -> list[str | None]:
 
 
 def _match_all(names: Sequence[str | None], pattern: str) -> NDArray[np.bool_]:
-    """Return for each name whether it matches a pattern: (n,) bool."""
-    return np.array([name is not None and _matches(name, pattern) for name in names], bool)
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Return whether a name equals a pattern, letter by letter, or matches it."""
-    return name == pattern or fnmatchcase(name, pattern)
+    """Return for each name whether it equals a pattern, letter by letter, or matches it: (n,) bool."""
+    found = (name is not None and (name == pattern or fnmatchcase(name, pattern)) for name in names)
+    return np.fromiter(found, bool, len(names))
 
 
 def _allowed_values(name: str, value: int | Collection[int]) -> list[int]:

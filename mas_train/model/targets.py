@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mas_labels.errors import DatasetError
-from mas_labels.schema import LABEL_MAX, LABEL_NAMES, LABELS, MOTION_NAMES, ORIENTATIONS
-from mas_train.recipe import TARGETS, Recipe, is_orientation
+from mas_labels.schema import LABEL_MAX, LABEL_NAMES, LABELS, MOTION_NAMES, ORIENTATION_NAMES, ORIENTATIONS
+from mas_train.recipe import TARGETS, Recipe
 
 VALUES: Final = max(LABEL_MAX) + 1
 """Number of values of a label, 0 to 16."""
@@ -89,7 +89,7 @@ class BranchCode(nn.Module):
     def __init__(self, names: Sequence[str], orientation: str = "number") -> None:
         super().__init__()
         self.names = tuple(names)
-        coded = [is_orientation(name) and orientation != "number" for name in names]
+        coded = [name in ORIENTATION_NAMES and orientation != "number" for name in names]
         plain = [place for place, is_coded in enumerate(coded) if not is_coded]
         circular = [place for place, is_coded in enumerate(coded) if is_coded]
         self.numbers = len(plain)

@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Final
 
 from mas_labels.errors import ConfigError, reason_of
-from mas_labels.schema import LABEL_NAMES
+from mas_labels.schema import LABEL_NAMES, ORIENTATION_NAMES
 from mas_labels.system.files import write_text
 from mas_train.reproduce.measure import MEASURES, last_scores, read_measure
 from mas_train.reproduce.plan import Step
@@ -74,7 +74,7 @@ PILOTS: Final[Mapping[str, Pilot]] = {
 }
 LABEL_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "motion locations": tuple(name for name in LABEL_NAMES if name.endswith(("_ul", "_vl"))),
-    "orientations": tuple(name for name in LABEL_NAMES if name.endswith(("_uo", "_vo"))),
+    "orientations": ORIENTATION_NAMES,
     "fields (ui, vi)": ("ui", "vi"),
     "diversity locations": tuple(name for name in LABEL_NAMES if name.endswith(("_pd", "_ps"))),
     "colours": (*(name for name in LABEL_NAMES if name.endswith(("_cd", "_cs"))), "C"),

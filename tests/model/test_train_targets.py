@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mas_labels.errors import DatasetError
-from mas_labels.schema import APPEARANCE_NAMES, LABEL_MAX, LABEL_NAMES, MOTION_NAMES
+from mas_labels.schema import APPEARANCE_NAMES, LABEL_MAX, LABEL_NAMES, MOTION_NAMES, ORIENTATION_NAMES
 from mas_train.model.heads import Predictions
 from mas_train.model.loss import constant_losses, mean_label_losses, pretext_loss
 from mas_train.model.targets import BranchCode, TargetCode, count_label_values
-from mas_train.recipe import ORIENTATION_CODES, TARGETS, is_orientation, make_recipe
+from mas_train.recipe import ORIENTATION_CODES, TARGETS, make_recipe
 
 CODES = [(scale, orientation) for scale in ("raw", "standard") for orientation in ORIENTATION_CODES]
 LABEL_ROWS = arrays(np.uint8, (7, 3, 27), elements=st.integers(1, 255)).map(
@@ -38,7 +38,7 @@ def test_targets_are_the_rows_of_the_papers_tables() -> None:
     assert TARGETS["motion-rings"] == ("rings_ul", "rings_uo", "rings_vl", "rings_vo")
     assert set(TARGETS["motion-local"]) | set(TARGETS["motion-global"]) == set(MOTION_NAMES)
     assert all(list(labels) == sorted(labels, key=LABEL_NAMES.index) for labels in TARGETS.values())
-    assert sum(map(is_orientation, LABEL_NAMES)) == 6
+    assert sum(name in ORIENTATION_NAMES for name in LABEL_NAMES) == 6
 
 
 def test_loss_by_hand() -> None:
@@ -93,7 +93,9 @@ def test_decoding_inverts_encoding(labels: np.ndarray, coded_as: tuple[str, str]
     for branch in code.branches:
         scores = torch.nn.functional.one_hot(rows[:, branch.columns].long() - 1, 16)[..., :8]
         special = [
-            place for place, name in enumerate(branch.names) if branch.classified and is_orientation(name)
+            place
+            for place, name in enumerate(branch.names)
+            if branch.classified and name in ORIENTATION_NAMES
         ]
         outputs = torch.cat([branch.encode(rows), scores[:, special].flatten(1).float()], dim=1)
         assert outputs.shape[1] == branch.outputs

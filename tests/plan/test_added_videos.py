@@ -7,34 +7,13 @@ import shutil
 import subprocess
 import sys
 
-import pytest
 from click.testing import CliRunner
-from helpers.added_videos import (
-    FIRST,
-    add,
-    command,
-    first_videos,
-    label,
-    make,
-    shard_names,
-    videos_of,
-    write_clips,
-)
+from helpers.added_videos import FIRST, add, command, label, make, shard_names, videos_of
 from helpers.processes import contents, wait_until
 
 from mas_labels.cli.main import main
 from mas_labels.plan.plan import Batch
 from mas_labels.shards.reader import Shard
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory):
-    return write_clips(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture
-def root(clips, tmp_path):
-    return first_videos(clips, tmp_path / "videos")
 
 
 def test_added_videos_make_new_shards_and_leave_the_old_ones(root, clips, tmp_path):

@@ -6,23 +6,13 @@ import json
 import shutil
 
 import pytest
-from helpers.added_videos import FIRST, add, first_videos, label, write_clips
+from helpers.added_videos import FIRST, add, label
 from helpers.processes import contents
 
 from mas_labels.errors import ConfigError, OptionsDifferError
 from mas_labels.plan.plan_file import read_plan_file
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.tables import read_failures
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory):
-    return write_clips(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture
-def root(clips, tmp_path):
-    return first_videos(clips, tmp_path / "videos")
 
 
 def test_the_limit_counts_all_batches(root, clips, tmp_path):

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
-from helpers.added_videos import command, first_videos, label, write_clips
+from helpers.added_videos import command, label
 from helpers.processes import contents
 from helpers.videos import FOLDER_MANIFEST
 
@@ -21,16 +21,6 @@ from mas_labels.errors import StorageError
 from mas_labels.plan.heartbeat import remove_leftovers
 from mas_labels.plan.plan import Batch, plan_shards
 from mas_labels.plan.plan_file import read_plan_file, write_plan_file
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory):
-    return write_clips(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture
-def root(clips, tmp_path):
-    return first_videos(clips, tmp_path / "videos")
 
 
 def batch(*videos, **changes):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mas_labels.report.stability import ORIENTATION_NAMES, LabelStability, stability_section
-from mas_labels.schema import LABEL_MAX, LABEL_NAMES
+from mas_labels.report.stability import LabelStability, stability_section
+from mas_labels.schema import LABEL_MAX, LABEL_NAMES, ORIENTATION_NAMES
 
 VIEWS = np.array([[8, 29, 0], [8, 29, 1], [0, 37, 0], [16, 29, 0], [8, 12, 0]], np.int16)
 """The centre, the same mirrored, two that are near, one that is far."""
