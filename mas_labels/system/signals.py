@@ -144,11 +144,6 @@ def postpone_signal(number: int, frame: FrameType | None) -> bool:
     """Send a signal again after `POSTPONE_SECONDS` if a module is being imported; return whether one is.
 
     An exception of a handler within a module's C code is dropped there, or ends the process with status 134.
-
-    Parameters
-    ----------
-    number, frame
-        Arguments of the handler.
     """
     while frame is not None and frame.f_code.co_filename != IMPORT_FILE:
         frame = frame.f_back

@@ -108,16 +108,7 @@ def _first_problems(problems: Iterator[Problem]) -> Iterator[Problem]:
 
 
 def verify_shards(paths: Sequence[Path], checks: Checks, workers: int = 1) -> Iterator[ShardReport]:
-    """Check shards, each in another process; yield their reports in order.
-
-    Parameters
-    ----------
-    paths
-        The shards.
-    checks
-        What to check.
-    workers
-        Number of processes.
+    """Check shards, `workers` of them at a time in processes; yield their reports in order.
 
     Raises
     ------

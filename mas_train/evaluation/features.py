@@ -112,17 +112,10 @@ class Extraction:
 def backbone_features(backbone: Backbone, kind: str) -> Callable[[Tensor], Tensor]:
     """Return the function that computes features from a batch of views, (B, 3, 16, 112, 112) -> (B, D).
 
-    Parameters
-    ----------
-    backbone
-        The network.
-    kind
-        One of `FEATURE_KINDS`.
-
     Raises
     ------
     ConfigError
-        If there is no such kind.
+        If `kind` is none of `FEATURE_KINDS`.
     """
     if kind == "pooled":
         return backbone
