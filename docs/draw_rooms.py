@@ -1,6 +1,6 @@
 """Draws the picture of the rooms on code.md, from its tables and the real imports: `make docs-pictures`.
 
-The picture holds a description of what it shows, with which a test finds out that it is stale.
+The picture contains a description of its content, by which a test recognises a stale one.
 """
 
 from __future__ import annotations

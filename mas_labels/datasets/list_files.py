@@ -40,7 +40,7 @@ def read_lines(path: Path) -> list[str]:
     DatasetError
         The file cannot be read.
     """
-    # not splitlines(): it also cuts at characters that may stand in a name
+    # not splitlines(): it also cuts at characters that may occur in a name
     return [line.strip(" \t") for line in re.split("[\r\n]", read_text(path)) if line.strip()]
 
 

@@ -121,12 +121,12 @@ def clip_statistics(
 def choose_backend() -> Backend:
     """Return the compiled backend of the per-block sums, or NumPy's if ``MAS_LABELS=numpy``.
 
-    A machine without a compiler can still compute labels, but is never slow unless asked to be.
+    A machine without a compiler can still compute labels, but is slow only on request.
 
     Raises
     ------
     MissingDependencyError
-        The extension was not built, and NumPy was not asked for.
+        The extension was not built, and NumPy was not requested.
     ConfigError
         ``MAS_LABELS`` has any other value.
     """

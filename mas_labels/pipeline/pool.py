@@ -60,8 +60,8 @@ def make_shards(todo: Sequence[ShardPlan], run: RunContext, workers: int) -> Ite
 def _on_this_machine(todo: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
     """Make the shards with pools of processes; a pool of which one process dies is broken as a whole.
 
-    It is not known which shard killed its worker, so all shards in progress are suspects: they are begun
-    again together with the others and, if they were in progress when a second pool broke, one by one.
+    It is not known which shard killed its worker, so all shards in progress are suspects: they are
+    restarted together with the others and, if they were in progress when a second pool broke, one by one.
     """
     waiting = {plan.name: plan for plan in todo}
     deaths = dict.fromkeys(waiting, 0)
@@ -75,10 +75,10 @@ def _on_this_machine(todo: Sequence[ShardPlan], run: RunContext, workers: int) -
                 del waiting[result.name]
                 yield result
         except BrokenProcessPool:
-            begun = {b.name: b.deaths + 1 for b in read_beats(run.out) if b.run == run.name}
-            deaths.update(begun)
-            failed_starts = 0 if begun or len(waiting) < left else failed_starts + 1
-            _report_death(len(begun), failed_starts)
+            interrupted = {b.name: b.deaths + 1 for b in read_beats(run.out) if b.run == run.name}
+            deaths.update(interrupted)
+            failed_starts = 0 if interrupted or len(waiting) < left else failed_starts + 1
+            _report_death(len(interrupted), failed_starts)
 
 
 def _in_a_pool(batch: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
@@ -97,14 +97,16 @@ def _in_a_pool(batch: Sequence[ShardPlan], run: RunContext, workers: int) -> Ite
         )(tasks)
 
 
-def _report_death(begun: int, failed_starts: int) -> None:
+def _report_death(interrupted: int, failed_starts: int) -> None:
     """Report that a worker died; raise if pools keep dying before they begin a shard."""
     if failed_starts == MAX_FAILED_STARTS:
         raise WorkerError(
             "worker processes die before they begin a shard, killed or out of memory; finished shards are "
             "kept: run the same command again, with fewer --workers if memory is short"
         )
-    print(f"a worker process died, killed or out of memory: {begun} shards are restarted", file=sys.stderr)
+    print(
+        f"a worker process died, killed or out of memory: {interrupted} shards are restarted", file=sys.stderr
+    )
 
 
 def _on_cluster(todo: Sequence[ShardPlan], run: RunContext, scheduler: str) -> Iterator[ShardResult]:

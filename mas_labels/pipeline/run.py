@@ -46,8 +46,8 @@ def run(
     Parameters
     ----------
     plan
-        From `mas_labels.plan.plan.plan_shards`, the whole plan on every rank. What earlier runs planned for
-        `out` stays; videos that were added since are labelled into more shards.
+        From `mas_labels.plan.plan.plan_shards`, the whole plan on every rank. The plans of earlier runs for
+        `out` stay; videos that were added since are labelled into more shards.
     config
         All options that decide the content of a shard.
     root

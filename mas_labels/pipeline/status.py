@@ -102,9 +102,9 @@ def read_status(out: Path) -> FolderStatus:
     for path in plan_paths(out):
         status.notes += [note for note in read_plan_file(path).notes if note not in status.notes]
     _count_done(status, out, sorted(filter(SHARD_NAME.fullmatch, names)))
-    begun = [beat for beat in read_beats(out) if beat.name not in names]
-    status.running = [beat for beat in begun if beat.age_seconds < STALE_SECONDS]
-    status.silent = [beat for beat in begun if beat.age_seconds >= STALE_SECONDS]
+    unfinished = [beat for beat in read_beats(out) if beat.name not in names]
+    status.running = [beat for beat in unfinished if beat.age_seconds < STALE_SECONDS]
+    status.silent = [beat for beat in unfinished if beat.age_seconds >= STALE_SECONDS]
     status.left = max(0, status.total - status.done - len(status.running))
     status.clips_per_second = sum(_rate(beat) for beat in status.running)
     return status

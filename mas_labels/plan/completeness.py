@@ -60,9 +60,9 @@ def planned_counts(out: Path) -> dict[tuple[str, int], int]:
     for match in filter(None, map(SHARD_OR_PARTIAL_NAME.fullmatch, names)):
         batch = match["batch"], int(match["count"])
         counts[batch] = counts.get(batch, 0) + bool(SHARD_NAME.fullmatch(match.group()))
-    begun = {name for name, _ in counts}
+    with_shards = {name for name, _ in counts}
     for match in filter(None, map(PLAN_NAME.fullmatch, names)):
-        if match["batch"] not in begun:
+        if match["batch"] not in with_shards:
             from mas_labels.plan.plan_file import read_plan_file
 
             counts[match["batch"], read_plan_file(out / match.group()).count] = 0

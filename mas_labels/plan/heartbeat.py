@@ -142,7 +142,7 @@ class Heartbeat:
         self.touch()
 
     def touch(self) -> None:
-        """Write the heartbeat if the last one is `BEAT_SECONDS` old; raise if the run was asked to stop.
+        """Write the heartbeat if the last one is `BEAT_SECONDS` old; raise if a stop was requested.
 
         Raises
         ------

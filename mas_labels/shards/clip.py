@@ -147,7 +147,7 @@ class Clip:
         view
             Row of `views`, mirrored or not; 0 is the centre view.
         shares
-            True: next to each label stands the share of clips with this value. For that the labels of all
+            True: the share of clips with its value is shown next to each label. For this, the labels of all
             shards, or of 200 of them if there are more, are read once.
 
         Returns

@@ -1,7 +1,7 @@
 """The columns that filters and tables need of every clip, read once and kept.
 
 Reading them from a folder of thousands of shards takes a while. Of many shards they are also kept in the
-user's cache folder, next to the index, and used again only for the very same shards, by content hash.
+user's cache folder, next to the index, and used again only for the same shards, by content hash.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ MAX_SHARDS_COUNTED: Final = 200
 class ShardSet(ClipSequence):
     """Shards read as one sequence of clips, or a subset of the clips of such a sequence (see `subset`).
 
-    Files are opened when they are needed, separately in each process. What is pickled for another process is
-    small: the list of paths, and for a subset the numbers of its clips.
+    Files are opened when they are needed, separately in each process. Only the list of paths, and for
+    a subset the numbers of its clips, are pickled for another process.
 
     Attributes
     ----------

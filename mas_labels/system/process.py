@@ -77,7 +77,7 @@ def require_semaphores(remedy: str) -> None:
     Parameters
     ----------
     remedy
-        What the user can do, other than fix the machine.
+        Advice to the user, other than to fix the machine.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from mas_labels.system.streams import guard_streams
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that stop a run: Ctrl-C, the end of a job by its scheduler, a closed terminal."""
 SAVE_SIGNAL: Final = signal.SIGUSR1
-"""Signal that asks training for a checkpoint: a scheduler may send it some time before it ends a job."""
+"""Signal that requests a checkpoint from training: a scheduler may send it some time before it ends a job."""
 EXIT_SIGNAL: Final = 128
 """Added to a signal's number in an exit status, as shells do: 129 SIGHUP, 130 SIGINT, 143 SIGTERM."""
 Handler = Callable[[int, FrameType | None], object] | int | None
@@ -29,7 +29,7 @@ _deferring: list[bool] = []
 
 
 class Interrupted(BaseException):
-    """A signal asked the run to stop; `number` is the signal's."""
+    """A signal requested a stop of the run; `number` is the signal's."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -110,7 +110,7 @@ def raise_pending_signal() -> None:
 
 
 def pending_signal() -> int | None:
-    """Return the first signal that asked this run to stop and has not ended it yet; None if there is none."""
+    """Return the first signal to stop this run that has not ended it yet; None if there is none."""
     return next(iter(_pending), None)
 
 

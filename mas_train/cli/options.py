@@ -36,7 +36,7 @@ def recipe_option(name: str, *flags: str, **changes: Any) -> Callable[[Function]
 compute_options = add_options(
     training_option("device"), training_option("workers"), training_option("threads", unset="torch's choice")
 )
-"""Device, processes and threads: options that do not change results but for rounding."""
+"""Device, processes and threads: options that change results by rounding alone."""
 
 speed_options = add_options(
     recipe_option("precision"),

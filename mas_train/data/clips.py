@@ -212,8 +212,8 @@ class RunOrder(Sampler[list[int]]):
             The part's share of the batch; 0 for a repeated clip, which another process counts.
         """
         batch = self.batch(step)
-        own = np.array_split(batch, self.ranks)[self.rank].tolist()
-        return own or batch[:1], len(own) / len(batch)
+        part = np.array_split(batch, self.ranks)[self.rank].tolist()
+        return part or batch[:1], len(part) / len(batch)
 
     def __len__(self) -> int:
         return self.end_step - self.start_step

@@ -20,7 +20,7 @@ def hold_out(shards: ShardSet, share: float, seed: int) -> tuple[ShardSet, Shard
     share
         Of the videos (or groups of videos), more than 0 and less than 1; one is held out at least.
     seed
-        Of the draw, which depends on nothing but the seed and the videos' names.
+        Seed of the draw, which depends on the seed and the videos' names alone.
 
     Returns
     -------

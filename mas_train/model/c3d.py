@@ -2,7 +2,7 @@
 
 Notes
 -----
-What the paper leaves open, and the choice made here:
+Choices that the paper leaves open, and the decisions made here:
 
 - *The last pooling.* 7 rows and columns do not halve. C3D's own framework (Caffe) rounds the size of a pooled
   map up, and the authors' released code pads to the same effect: 7 becomes 4, so 256 x 1 x 4 x 4 = 4096

@@ -2,7 +2,7 @@
 
 Notes
 -----
-What the paper leaves open, and the choice made here:
+Choices that the paper leaves open, and the decisions made here:
 
 - *Width of the fully connected layers.* "Two fully connected layers are used similarly to the original C3D
   model": the small C3D that the paper names has 2048 outputs in each (Tran et al., ICCV 2015, section 3.2),

@@ -82,7 +82,7 @@ def test_flow_writes_the_flow_of_a_video(tiny_videos, tmp_path):
     assert "wrote 32 flow fields" in shown.output
     written = np.load(tmp_path / "flow.npz")["flow"]
     assert (written.shape, written.dtype) == ((32, 64, 80, 2), np.float16)
-    assert np.median(written[..., 0]) == pytest.approx(1.0, abs=0.1)  # 2 pixels a frame at half the size
+    assert np.median(written[..., 0]) == pytest.approx(1.0, abs=0.1)  # 2 pixels per frame at half the size
     assert mas("flow", tiny_videos / "zoom out/text.avi", "--out", tmp_path / "a.npz").exit_code == 1
 
 

@@ -78,7 +78,7 @@ AWKWARD = [
 
 
 def test_the_command_accepts_every_name(tmp_path):
-    """Labelled, verified against the videos, and listed; one class a name, too."""
+    """Labelled, verified against the videos, and listed; one class per name, too."""
     root = tmp_path / "root '#[\n"
     made = write_video(tmp_path / "made.avi", moving_texture(17, 48, 64, 1, 0))
     for name in AWKWARD:

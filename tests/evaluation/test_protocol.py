@@ -1,4 +1,4 @@
-"""What all protocols share: shards of one split, errors in one line, help."""
+"""Behaviour that all protocols share: shards of one split, errors in one line, help."""
 
 from __future__ import annotations
 

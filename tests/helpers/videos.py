@@ -22,7 +22,7 @@ needs_opencv_5 = pytest.mark.skipif(
 
 
 def moving_texture(frames: int, rows: int, cols: int, u: float, v: float, seed: int = 0) -> NDArray[np.uint8]:
-    """Return (frames, rows, cols, 3) uint8 of a smooth random texture that moves by (u, v) a frame."""
+    """Return (frames, rows, cols, 3) uint8 of a smooth random texture that moves by (u, v) per frame."""
     margin = int(np.ceil(frames * max(abs(u), abs(v)))) + 2
     rng = np.random.default_rng(seed)
     size = (rows + 2 * margin, cols + 2 * margin, 3)

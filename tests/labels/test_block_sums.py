@@ -25,7 +25,7 @@ KINDS = ("noise", "patches", "few colours", "still", "grey")
 
 
 def random_frames(rng, kind, frames, rows, cols):
-    """(frames, rows, cols, 3) uint8 of one of `KINDS`; all but noise are full of ties."""
+    """(frames, rows, cols, 3) uint8 of one of `KINDS`; all except noise are full of ties."""
     shape = (frames, rows, cols, 3)
     if kind == "noise":
         return rng.integers(0, 256, shape, np.uint8)

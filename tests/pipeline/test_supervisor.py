@@ -185,8 +185,8 @@ def test_nothing_outlives_a_killed_run(tiny_videos, tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen(make_command(tiny_videos, out, "--workers", "2"), stderr=subprocess.DEVNULL)
     wait_until(lambda: list(out.glob(".*.partial")), process)
-    begun = next(out.glob(".*.partial")).name
-    at_work = next(beat.pid for beat in read_beats(out) if f".{beat.name}.partial" == begun)
+    partial = next(out.glob(".*.partial")).name
+    at_work = next(beat.pid for beat in read_beats(out) if f".{beat.name}.partial" == partial)
     workers = children(process.pid, "LokyProcess")
     (labelling,) = children(at_work, "pipeline.child")
     assert at_work in workers

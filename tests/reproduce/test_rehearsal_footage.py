@@ -84,7 +84,7 @@ def test_ucf101(
     run(EVALUATE, "retrieval", "--checkpoint", pretrained, *gallery, *COMPUTE)
     retrieved = result(tmp_path / "retrieval")
     figures = list(retrieved.figures.values())
-    assert figures == sorted(figures) and figures[1] == 1.0  # 5 training videos, one a class
+    assert figures == sorted(figures) and figures[1] == 1.0  # 5 training videos, one per class
     assert retrieved.random_initialisation.keys() == retrieved.figures.keys()
     table = run(EVALUATE, "table", tuned.parent)
     assert f"| Joint | 58.8 | ({100 * outcome.figures['top-1']:.1f}: 10 of 3783 videos) |" in table

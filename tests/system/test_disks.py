@@ -177,7 +177,7 @@ def test_without_shared_memory_there_is_one_line(tiny_videos, tiny_shards, tmp_p
     }
     shown = with_shared_memory(kind, commands[program])
     assert shown.returncode == 1, shown
-    lines = [line for line in shown.stderr.splitlines() if line and "|" not in line]  # but for progress bars
+    lines = [line for line in shown.stderr.splitlines() if line and "|" not in line]  # except progress bars
     assert len(lines) == 1, lines
     assert lines[0].startswith("error: several processes need a writable /dev/shm (")
     reason = {"read-only": "Read-only file system", "full": "No space left on device"}

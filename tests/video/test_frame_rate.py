@@ -190,7 +190,7 @@ def test_decoding_time_stamps_replace_missing_presentation_times():
 def footage(tmp_path_factory):
     """Two videos of different rates, one with uneven times, and one without times."""
     root = tmp_path_factory.mktemp("rates")
-    write_timed(root / "slow.mov", range(0, 41 * 60, 60))  # 10 a second, the last for 1/25
+    write_timed(root / "slow.mov", range(0, 41 * 60, 60))  # 10 per second, the last for 1/25
     write_timed(root / "fast.avi", range(40), Fraction(1, 50), "mpeg4", qmax="3")  # 0.8 seconds
     write_timed(root / "uneven.mp4", MORE, codec="mpeg4", bf="2", qmax="3")
     write_timed(root / "none.h264", range(40), Fraction(1, 25), "libx264").rename(root / "none.mkv")

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md: what it says to add, applied to a copy of the code as it is written, works."""
+"""The additions in CONTRIBUTING.md work as written, in a copy of the code."""
 
 from __future__ import annotations
 
