@@ -56,17 +56,22 @@ class FrameDataset(Dataset[ClipBatch]):
         return len(self.shards)
 
     def __getitem__(self, clip: int) -> ClipBatch:
-        """Read one clip.
+        """Read one clip; errors are those of `__getitems__`."""
+        return ClipBatch(*(tensor[0] for tensor in self.__getitems__([clip])))
+
+    def __getitems__(self, clips: Sequence[int]) -> ClipBatch:
+        """Read a batch of clips, each straight to its place in the batch.
 
         Raises
         ------
         ShardError
-            If its shard is damaged.
+            If a shard is damaged.
         """
-        labels = self._read_labels(clip)  # first: reading frames displaces all else from the cache
-        frames = np.empty((CLIP_FRAMES, FRAME_ROWS, FRAME_COLS, 3), np.uint8)
-        self.shards.read_frames_into(clip, frames)
-        return ClipBatch(torch.from_numpy(frames), torch.tensor(labels), torch.tensor(clip))
+        labels = np.stack([self._read_labels(clip) for clip in clips])  # first: frames displace the cache
+        frames = np.empty((len(clips), CLIP_FRAMES, FRAME_ROWS, FRAME_COLS, 3), np.uint8)
+        for clip, place in zip(clips, frames, strict=True):
+            self.shards.read_frames_into(clip, place)
+        return ClipBatch(torch.from_numpy(frames), torch.from_numpy(labels), torch.tensor(clips))
 
     def _read_labels(self, clip: int) -> NDArray[np.uint8]:
         return np.empty((0, LABELS), np.uint8)

@@ -15,6 +15,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +33,8 @@ PREFETCHED_BATCHES: Final = 2
 """Batches prefetched per worker."""
 FILES_PER_WORKER: Final = 18
 """Open files per worker in this process: its pipes, those of its start, the shared memory of its batches."""
+DYING_SECONDS: Final = 1.0
+"""Time for a killed process to be gone after its pipe broke."""
 SHARED_MEMORY: Final = Path("/dev/shm")
 
 Order = Sampler[list[int]] | Sequence[Sequence[int]]
@@ -121,6 +124,7 @@ def _start_loader(
     loader: DataLoader[ClipBatch] = DataLoader(
         dataset,
         batch_sampler=order,  # type: ignore[arg-type]
+        collate_fn=_keep_batch,  # type: ignore[arg-type]
         num_workers=workers,
         pin_memory=device.type == "cuda",  # for copies that overlap with computation
         generator=torch.Generator().manual_seed(0),  # the global generator belongs to dropout
@@ -134,8 +138,14 @@ def _start_loader(
     except BaseException:  # such as too many open files, after some workers have started
         _kill_workers(set(multiprocessing.active_children()) - others)
         raise
-    atexit.register(_kill_workers, set(multiprocessing.active_children()) - others)
-    return _one_line_errors(batches)
+    processes = set(multiprocessing.active_children()) - others
+    atexit.register(_kill_workers, processes)
+    return _one_line_errors(batches, processes)
+
+
+def _keep_batch(batch: ClipBatch) -> ClipBatch:
+    """Return a batch as the dataset made it (`FrameDataset.__getitems__`): nothing is left to collate."""
+    return batch
 
 
 def _require_files(workers: int) -> None:
@@ -196,7 +206,12 @@ def _ignored_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _one_line_errors(batches: Iterator[ClipBatch]) -> Iterator[ClipBatch]:
+def _one_died(workers: Iterable[BaseProcess]) -> bool:
+    """Return whether a worker is dead, or is within a second."""
+    return bool(wait([worker.sentinel for worker in workers], DYING_SECONDS))
+
+
+def _one_line_errors(batches: Iterator[ClipBatch], workers: Iterable[BaseProcess]) -> Iterator[ClipBatch]:
     """Re-raise errors of workers without the traceback that torch puts into their message."""
     try:
         yield from batches
@@ -204,10 +219,13 @@ def _one_line_errors(batches: Iterator[ClipBatch]) -> Iterator[ClipBatch]:
     except MasError as error:
         kind, text = type(error), str(error)
         traceback.clear_frames(error.__traceback__)  # a cycle would keep the iterator and its workers
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, EOFError, OSError) as error:
+        # the pipe of a dying worker may break before torch sees that the worker is dead
+        is_of_pipe = isinstance(error, EOFError | OSError)
+        if not (_one_died(workers) if is_of_pipe else "DataLoader worker" in str(error)):
             raise
-        reason = f"a process that reads clips died ({error}), often because memory ran out"
+        cause = "its pipe broke" if is_of_pipe else str(error)
+        reason = f"a process that reads clips died ({cause}), often because memory ran out"
         kind, text = TrainingError, f"{reason}: use --resume with fewer --workers"
     del batches  # outside of `except`, where the traceback would still hold it: the workers end here
     raise kind(text.strip().rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2])
