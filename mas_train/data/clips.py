@@ -45,6 +45,9 @@ class FrameDataset(Dataset[ClipBatch]):
         If the shards hold no clips.
     """
 
+    views = 0
+    """Number of views whose labels are read."""
+
     def __init__(self, shards: ShardSet) -> None:
         if len(shards) == 0:
             raise DatasetError(
@@ -56,22 +59,33 @@ class FrameDataset(Dataset[ClipBatch]):
         return len(self.shards)
 
     def __getitem__(self, clip: int) -> ClipBatch:
-        """Read one clip; errors are those of `__getitems__`."""
-        return ClipBatch(*(tensor[0] for tensor in self.__getitems__([clip])))
+        """Read one clip; errors are those of `read_into`."""
+        batch = self.empty_batch(1)
+        self.read_into(batch, [clip])
+        return ClipBatch(*(tensor[0] for tensor in batch))
 
-    def __getitems__(self, clips: Sequence[int]) -> ClipBatch:
-        """Read a batch of clips, each straight to its place in the batch.
+    def empty_batch(self, clips: int) -> ClipBatch:
+        """Allocate memory for a batch of that many clips."""
+        return ClipBatch(
+            torch.from_numpy(np.empty((clips, CLIP_FRAMES, FRAME_ROWS, FRAME_COLS, 3), np.uint8)),
+            torch.empty((clips, self.views, LABELS), dtype=torch.uint8),
+            torch.empty(clips, dtype=torch.int64),
+        )
+
+    def read_into(self, batch: ClipBatch, clips: Sequence[int]) -> None:
+        """Read clips into the first rows of a batch on the CPU, which has room for them or more.
 
         Raises
         ------
         ShardError
             If a shard is damaged.
         """
-        labels = np.stack([self._read_labels(clip) for clip in clips])  # first: frames displace the cache
-        frames = np.empty((len(clips), CLIP_FRAMES, FRAME_ROWS, FRAME_COLS, 3), np.uint8)
-        for clip, place in zip(clips, frames, strict=True):
-            self.shards.read_frames_into(clip, place)
-        return ClipBatch(torch.from_numpy(frames), torch.from_numpy(labels), torch.tensor(clips))
+        frames, labels, clip_indices = (tensor.numpy() for tensor in batch)
+        for row, clip in enumerate(clips):  # before the frames, which leave nothing else in the cache
+            labels[row] = self._read_labels(clip)
+        for row, clip in enumerate(clips):
+            self.shards.read_frames_into(clip, frames[row])
+        clip_indices[: len(clips)] = clips
 
     def _read_labels(self, clip: int) -> NDArray[np.uint8]:
         return np.empty((0, LABELS), np.uint8)
@@ -95,7 +109,7 @@ class ClipDataset(FrameDataset):
 
     def __init__(self, shards: ShardSet, label_sources: Sequence[int] | None = None) -> None:
         super().__init__(shards)
-        self.label_sources = label_sources
+        self.label_sources, self.views = label_sources, len(shards.views)
         if not shards.has_labels:
             raise DatasetError(
                 f"{shards.paths[0]} holds frames without labels: pre-train on shards that "

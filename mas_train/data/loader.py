@@ -1,7 +1,8 @@
 """Loading of batches with torch's `DataLoader`: worker processes read clips ahead of their use.
 
 Workers are spawned, never forked: HDF5 and OpenCV do not survive a fork. One iterator serves the whole run,
-so workers start once and no epoch begins with an empty queue.
+so workers start once and no epoch begins with an empty queue. They read into a ring of slots in shared memory
+that is reused: new shared memory for each batch would cost more than reading a raw clip does.
 """
 
 from __future__ import annotations
@@ -21,24 +22,59 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mas_labels.errors import ConfigError, MasError, TrainingError, unavailable
+from mas_labels.errors import ConfigError, MasError, TrainingError, reason_of, unavailable
 from mas_labels.shards import ShardSet
 from mas_labels.system.process import guard_streams, require_semaphores
 from mas_labels.system.signals import SAVE_SIGNAL, SIGNALS
 from mas_train.data.clips import ClipBatch, FrameDataset
+from mas_train.data.prefetch import AHEAD, arrivals, copy_to_device, prefetch
 
 PREFETCHED_BATCHES: Final = 2
 """Batches prefetched per worker."""
-FILES_PER_WORKER: Final = 18
-"""Open files per worker in this process: its pipes, those of its start, the shared memory of its batches."""
+FILES_PER_WORKER: Final = 12
+"""Open files per worker in this process: its pipes, and those of its start."""
 DYING_SECONDS: Final = 1.0
 """Time for a killed process to be gone after its pipe broke."""
 SHARED_MEMORY: Final = Path("/dev/shm")
 
 Order = Sampler[list[int]] | Sequence[Sequence[int]]
 """Batches in the order of their use, each the numbers of its clips."""
+
+
+class SlotReader(Dataset[tuple[int, int]]):
+    """Reads batches into their slots: the work of each worker.
+
+    Parameters
+    ----------
+    dataset
+        The clips.
+    slots
+        Memory of one batch each, shared by all processes.
+    """
+
+    def __init__(self, dataset: FrameDataset, slots: list[ClipBatch]) -> None:
+        self.dataset, self.slots = dataset, slots
+
+    def __getitem__(self, task: tuple[int, Sequence[int]]) -> tuple[int, int]:
+        """Read clips into a slot; return the number of the slot and of the clips in it."""
+        slot, clips = task
+        self.dataset.read_into(self.slots[slot], clips)
+        return slot, len(clips)
+
+
+class SlotOrder:
+    """The batches of an order, each with its slot; slots are assigned round-robin."""
+
+    def __init__(self, order: Order, slots: int) -> None:
+        self.order, self.slots = order, slots
+
+    def __len__(self) -> int:
+        return len(self.order)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[tuple[int, Sequence[int]]]:
+        return ((number % self.slots, clips) for number, clips in enumerate(self.order))
 
 
 def load_batches(
@@ -58,6 +94,7 @@ def load_batches(
     Yields
     ------
     ClipBatch
+        On the CPU its memory is reused: it holds until the next batch is taken.
 
     Raises
     ------
@@ -70,14 +107,21 @@ def load_batches(
     TrainingError
         If a worker process died.
     """
+    # batches being read or waiting at the workers; in the prefetching thread, waiting there, in use
+    n_slots = workers * PREFETCHED_BATCHES + AHEAD + 2 if workers else 1
+    slots = [dataset.empty_batch(_largest_batch(order)) for _ in range(n_slots)]
     if workers:
         require_semaphores("give --workers 0")
-        _require_shared_memory(dataset, order, workers)
+        _share(slots)
     try:
-        batches = _start_loader(dataset, order, workers, device)
+        batches = _start_loader(SlotReader(dataset, slots), SlotOrder(order, n_slots), workers)
     except OSError as error:
         raise unavailable(None, error) from error
-    return (_to_device(batch, device) for batch in batches)
+    if not workers:
+        return arrivals(copy_to_device(batches, device))
+    if device.type == "cuda":  # copies overlap with computation; MPS does not allow that from another thread
+        return arrivals(prefetch(copy_to_device(batches, device)))
+    return arrivals(copy_to_device(prefetch(batches), device))
 
 
 def load_frames(
@@ -93,14 +137,29 @@ def load_frames(
     return load_batches(FrameDataset(shards), order, workers, device)
 
 
-def _require_shared_memory(dataset: FrameDataset, order: Order, workers: int) -> None:
-    """Check that shared memory holds the prefetched batches and the one in use; else a bus error follows."""
-    if not SHARED_MEMORY.is_dir():
-        return
-    clips = max(map(len, itertools.islice(order, 2)), default=0)  # the last one of an epoch may be smaller
-    bytes_per_clip = sum(tensor.nbytes for tensor in dataset[0])
-    needed = (workers * PREFETCHED_BATCHES + 1) * clips * bytes_per_clip
+def _largest_batch(order: Order) -> int:
+    """Return the number of clips of the largest batch; in a sampler only the last of an epoch is smaller."""
+    batches = order if isinstance(order, Sequence) else itertools.islice(order, 2)
+    return max(map(len, batches), default=0)
+
+
+def _share(slots: list[ClipBatch]) -> None:
+    """Move the slots into shared memory, if it has room for them; else a bus error would follow."""
+    needed = sum(tensor.nbytes for slot in slots for tensor in slot)
     needed *= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's processes share it
+    if SHARED_MEMORY.is_dir():
+        _require_shared_memory(needed)
+    try:
+        for tensor in (tensor for slot in slots for tensor in slot):
+            tensor.share_memory_()
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(
+            f"the workers get no shared memory ({reason_of(error)}): give fewer --workers, or 0"
+        ) from error
+
+
+def _require_shared_memory(needed: int) -> None:
+    """Check that so many bytes of shared memory are free."""
     status = os.statvfs(SHARED_MEMORY)
     free = status.f_bavail * status.f_frsize
     if needed > free:
@@ -110,10 +169,8 @@ def _require_shared_memory(dataset: FrameDataset, order: Order, workers: int) ->
         )
 
 
-def _start_loader(
-    dataset: FrameDataset, order: Order, workers: int, device: torch.device
-) -> Iterator[ClipBatch]:
-    """Start the workers, in the main thread; return an iterator over their batches."""
+def _start_loader(reader: SlotReader, order: SlotOrder, workers: int) -> Iterator[ClipBatch]:
+    """Start the workers, in the main thread; return an iterator over the slots that they have filled."""
     worker_options: dict[str, Any] = {}
     if workers:
         worker_options = {
@@ -121,12 +178,11 @@ def _start_loader(
             "worker_init_fn": _ignore_signals,
             "prefetch_factor": PREFETCHED_BATCHES,
         }
-    loader: DataLoader[ClipBatch] = DataLoader(
-        dataset,
-        batch_sampler=order,  # type: ignore[arg-type]
-        collate_fn=_keep_batch,  # type: ignore[arg-type]
+    loader: DataLoader[tuple[int, int]] = DataLoader(
+        reader,
+        batch_size=None,
+        sampler=order,
         num_workers=workers,
-        pin_memory=device.type == "cuda",  # for copies that overlap with computation
         generator=torch.Generator().manual_seed(0),  # the global generator belongs to dropout
         **worker_options,
     )
@@ -134,18 +190,14 @@ def _start_loader(
     others = set(multiprocessing.active_children())
     try:
         with _ignored_signals():
-            batches = iter(loader)
+            numbers = iter(loader)
     except BaseException:  # such as too many open files, after some workers have started
         _kill_workers(set(multiprocessing.active_children()) - others)
         raise
     processes = set(multiprocessing.active_children()) - others
     atexit.register(_kill_workers, processes)
-    return _one_line_errors(batches, processes)
-
-
-def _keep_batch(batch: ClipBatch) -> ClipBatch:
-    """Return a batch as the dataset made it (`FrameDataset.__getitems__`): nothing is left to collate."""
-    return batch
+    filled = _one_line_errors(numbers, processes)
+    return (ClipBatch(*(tensor[:clips] for tensor in reader.slots[slot])) for slot, clips in filled)
 
 
 def _require_files(workers: int) -> None:
@@ -160,14 +212,6 @@ def _require_files(workers: int) -> None:
     finally:
         for descriptor in opened:
             os.close(descriptor)
-
-
-def _to_device(batch: ClipBatch, device: torch.device) -> ClipBatch:
-    """Copy frames and labels to the device; from pinned memory, without waiting for the copy to end."""
-    frames, labels = (
-        tensor.to(device, non_blocking=device.type == "cuda") for tensor in (batch.frames, batch.view_labels)
-    )
-    return ClipBatch(frames, labels, batch.clip_indices)
 
 
 IGNORED_SIGNALS: Final = (*SIGNALS, SAVE_SIGNAL)
@@ -211,10 +255,12 @@ def _one_died(workers: Iterable[BaseProcess]) -> bool:
     return bool(wait([worker.sentinel for worker in workers], DYING_SECONDS))
 
 
-def _one_line_errors(batches: Iterator[ClipBatch], workers: Iterable[BaseProcess]) -> Iterator[ClipBatch]:
+def _one_line_errors(
+    filled: Iterator[tuple[int, int]], workers: Iterable[BaseProcess]
+) -> Iterator[tuple[int, int]]:
     """Re-raise errors of workers without the traceback that torch puts into their message."""
     try:
-        yield from batches
+        yield from filled
         return
     except MasError as error:
         kind, text = type(error), str(error)
@@ -227,5 +273,5 @@ def _one_line_errors(batches: Iterator[ClipBatch], workers: Iterable[BaseProcess
         cause = "its pipe broke" if is_of_pipe else str(error)
         reason = f"a process that reads clips died ({cause}), often because memory ran out"
         kind, text = TrainingError, f"{reason}: use --resume with fewer --workers"
-    del batches  # outside of `except`, where the traceback would still hold it: the workers end here
+    del filled  # outside of `except`, where the traceback would still hold it: the workers end here
     raise kind(text.strip().rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2])

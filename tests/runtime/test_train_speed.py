@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mas_labels.errors import ConfigError, ShardError
 from mas_labels.shards import ShardSet, open_shards
 from mas_train.data import loader
 from mas_train.data.clips import ClipBatch, FrameDataset
+from mas_train.data.prefetch import AHEAD, arrivals, copy_to_device
 from mas_train.model.backbones import make_backbone
 from mas_train.model.heads import make_model
 from mas_train.model.targets import TargetCode
@@ -181,11 +183,12 @@ class LoggedReads(FrameDataset):
         super().__init__(shards)
         self.folder, self.damaged = folder, damaged
 
-    def __getitem__(self, clip: int) -> ClipBatch:
-        (self.folder / str(clip)).touch()
-        if clip in self.damaged:
-            raise ShardError("gone bad")
-        return super().__getitem__(clip)
+    def read_into(self, batch: ClipBatch, clips: Sequence[int]) -> None:
+        for clip in clips:
+            (self.folder / str(clip)).touch()
+            if clip in self.damaged:
+                raise ShardError("gone bad")
+        super().read_into(batch, clips)
 
     @property
     def read(self) -> list[int]:
@@ -197,11 +200,12 @@ def test_batches_are_read_ahead_of_their_use(tiny_shards: list[Path], tmp_path: 
     ready = loader.load_batches(dataset, [[clip] for clip in range(6)], 1, CPU)
     assert next(ready).clip_indices.tolist() == [0]
     deadline = time.monotonic() + 60
-    while len(dataset.read) < 1 + loader.PREFETCHED_BATCHES:
+    ahead = 1 + AHEAD + loader.PREFETCHED_BATCHES  # in the thread, waiting there, at the worker
+    while len(dataset.read) < 1 + ahead:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     time.sleep(0.05)
-    assert dataset.read == [0, 1, 2]
+    assert dataset.read == [0, 1, 2, 3, 4]
     assert [batch.clip_indices.tolist() for batch in ready] == [[1], [2], [3], [4], [5]]
     assert dataset.read == [0, 1, 2, 3, 4, 5]
 
@@ -223,7 +227,8 @@ def test_an_error_comes_where_its_batch_would_and_no_process_or_thread_stays(
 
 def test_a_batch_on_its_device_is_not_copied(tiny_shards: list[Path]) -> None:
     clip = FrameDataset(open_shards(tiny_shards))[0]
-    assert loader._to_device(clip, CPU).frames.data_ptr() == clip.frames.data_ptr()
+    (batch,) = arrivals(copy_to_device(iter([clip]), CPU))
+    assert batch.frames.data_ptr() == clip.frames.data_ptr()
 
 
 def test_too_little_shared_memory_is_reported(
