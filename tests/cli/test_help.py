@@ -13,6 +13,7 @@ import click
 import pytest
 
 from mas_labels.config import LabelConfig, RunOptions
+from mas_labels.system.command_line import SETTINGS
 from mas_labels.system.options import option_fields
 from mas_labels.verify.options import Checks
 from mas_train.evaluation.options import ProbeOptions
@@ -53,7 +54,8 @@ COMMANDS = dict(pair for name in PROGRAMS for pair in commands(program(name), na
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_has_help(name: str) -> None:
     command = COMMANDS[name]
-    assert command.help and command.get_help(click.Context(command))
+    context = click.Context(command, **SETTINGS)  # click keeps the first help option it makes of a command
+    assert command.help and command.get_help(context)
     options = [option for option in command.params if isinstance(option, click.Option)]
     assert [option.name for option in options if not option.help] == []
 
