@@ -93,7 +93,7 @@ def test_the_commands_of_the_page_use_what_was_added(changed: Path, tmp_path: Pa
 
 
 def test_the_additions_are_in_order(changed: Path) -> None:
-    """What the page shows passes the checks of the project."""
+    """The code of the page passes the checks of the project."""
     files = [path for _, _, path, _ in BLOCK.findall(SECTION) if path.endswith(".py")]
     for check in (["check"], ["format", "--check"]):
         command = [sys.executable, "-m", "ruff", *check, "--config", str(ROOT / "pyproject.toml"), *files]
