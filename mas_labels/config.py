@@ -11,13 +11,23 @@ from typing import Any, Final, Literal
 
 from mas_labels.errors import ConfigError
 from mas_labels.flow.methods import METHODS
+from mas_labels.geometry import MAX_SIDE, Geometry
 from mas_labels.labels.conventions import CONVENTIONS
-from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS, VIEW_SIZE
 from mas_labels.system.options import bounds, check_options, choices
 from mas_labels.video.frame_rate import parse_fps
 
-LATER_OPTIONS: Final = ("fps",)
+GEOMETRY_OPTIONS: Final = tuple(option.name for option in fields(Geometry))
+LATER_OPTIONS: Final = ("fps", *GEOMETRY_OPTIONS)
 """Options that shards omit at their default, so that shards from before they existed keep their bytes."""
+
+_SHARES_OF_VIEW: Final = {"grid_block": 4, "ring_width": 8}
+"""Options of patterns whose default is the view's size divided by a number (paper, figure 4)."""
+
+
+def _field_of(name: str) -> Any:
+    """Return a field with the default and the range of that of `Geometry`."""
+    stated = Geometry.__dataclass_fields__[name]
+    return field(default=stated.default, metadata=stated.metadata)
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,9 @@ class LabelConfig:
     Attributes
     ----------
     clip_stride_frames
-        Frames from the start of one clip to the start of the next (16: no overlap, as in the paper).
+        Frames of the video from the start of one clip to the start of the next.
+
+        0: as many as a clip spans, so that clips do not overlap, as in the paper.
     flow
         Optical flow estimator.
     convention
@@ -52,6 +64,22 @@ class LabelConfig:
         Frames per second to resample each video to, by its time stamps, such as 25, 29.97 or 30000/1001.
 
         Empty: each video's own frames.
+    clip_frames
+        Number of frames of a clip.
+    frame_step
+        Frames of the video from one frame of a clip to the next.
+    frame_rows, frame_cols
+        Size that every frame is resized to, in pixels.
+    view_size
+        Side of the square view that a network sees, in pixels.
+    grid_block
+        Side of a block of pattern 1, in pixels.
+
+        0: a quarter of the view.
+    ring_width
+        Width of a ring of pattern 2, in pixels.
+
+        0: an eighth of the view.
 
     Raises
     ------
@@ -59,12 +87,10 @@ class LabelConfig:
         If an option is of the wrong type, out of its range, or contradicts another.
     """
 
-    clip_stride_frames: int = field(default=CLIP_FRAMES, metadata=bounds(at_least=1))
+    clip_stride_frames: int = field(default=0, metadata=bounds(at_least=0))
     flow: str = field(default="tvl1", metadata=choices(METHODS))
     convention: str = field(default="paper", metadata=choices(CONVENTIONS))
-    view_stride_pixels: int = field(
-        default=8, metadata=bounds(at_least=1, at_most=max(FRAME_ROWS, FRAME_COLS) - VIEW_SIZE)
-    )
+    view_stride_pixels: int = field(default=8, metadata=bounds(at_least=1))
     view_mirrored: bool = True
     frames: Literal["jpeg", "raw"] = "jpeg"
     jpeg_quality: int = field(default=90, metadata=bounds(at_least=1, at_most=100))
@@ -72,6 +98,13 @@ class LabelConfig:
     store_flow: bool = False
     frames_only: bool = False
     fps: str = ""
+    clip_frames: int = _field_of("clip_frames")
+    frame_step: int = _field_of("frame_step")
+    frame_rows: int = _field_of("frame_rows")
+    frame_cols: int = _field_of("frame_cols")
+    view_size: int = _field_of("view_size")
+    grid_block: int = field(default=0, metadata=bounds(at_least=0, at_most=MAX_SIDE))
+    ring_width: int = field(default=0, metadata=bounds(at_least=0, at_most=MAX_SIDE))
 
     @classmethod
     def from_dict(cls, options: Mapping[str, Any]) -> LabelConfig:
@@ -102,6 +135,29 @@ class LabelConfig:
             raise ConfigError("frames_only: no flow is computed, so neither it nor Mu and Mv can be stored")
         if self.fps:
             object.__setattr__(self, "fps", str(parse_fps(self.fps)))  # equal rates are spelled alike
+        for name, shares in _SHARES_OF_VIEW.items():
+            object.__setattr__(self, name, getattr(self, name) or self.view_size // shares)
+        extent = self.geometry.extent
+        object.__setattr__(self, "clip_stride_frames", self.clip_stride_frames or extent)
+        self._check_view_stride()
+
+    def _check_view_stride(self) -> None:
+        """Check that another view lies a stride beside the first one."""
+        largest = max(self.frame_rows, self.frame_cols) - self.view_size
+        default = type(self).view_stride_pixels
+        if self.view_stride_pixels > max(
+            largest, default
+        ):  # the default fits all sizes: it may keep one view
+            raise ConfigError(
+                f"view_stride_pixels: expected 1 to {largest}, the largest offset of a view of "
+                f"{self.view_size} pixels in frames of {self.frame_rows} x {self.frame_cols}, found "
+                f"{self.view_stride_pixels}"
+            )
+
+    @property
+    def geometry(self) -> Geometry:
+        """Lengths and sizes of clips, frames, views and blocks."""
+        return Geometry(**{name: getattr(self, name) for name in GEOMETRY_OPTIONS})
 
     @property
     def frame_rate(self) -> Fraction | None:
@@ -110,8 +166,13 @@ class LabelConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the options by name, without the `LATER_OPTIONS` that are at their default."""
-        options = asdict(self)
-        return {name: value for name, value in options.items() if name not in LATER_OPTIONS or value}
+        defaults = {option.name: option.default for option in fields(self)}
+        defaults |= {name: self.view_size // shares for name, shares in _SHARES_OF_VIEW.items()}
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in LATER_OPTIONS or value != defaults[name]
+        }
 
 
 @dataclass(frozen=True)

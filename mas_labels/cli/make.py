@@ -22,6 +22,7 @@ from mas_labels.cli.common import (
 )
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, FailureRateError
+from mas_labels.geometry import DEFAULT_GEOMETRY, MAX_SIDE
 from mas_labels.system.command_line import (
     EXIT_ERROR,
     EXIT_FAILURE_RATE,
@@ -54,7 +55,7 @@ run_option = partial(field_option, RunOptions)
 @click.option("--workers", type=click.IntRange(1), help="Number of processes.  [default: one per core]")
 @label_option("flow")
 @label_option("convention")
-@label_option("clip_stride_frames", "--clip-stride")
+@label_option("clip_stride_frames", "--clip-stride", unset="as many as a clip spans, without overlap")
 @fps_option
 @label_option("view_stride_pixels", "--view-stride")
 @label_option("view_mirrored", "--mirrored/--no-mirrored")
@@ -63,6 +64,19 @@ run_option = partial(field_option, RunOptions)
 @label_option("store_boundaries", "--store-boundaries/--no-store-boundaries", unset="as the manifest says")
 @label_option("store_flow", "--store-flow/--no-store-flow")
 @label_option("frames_only")
+@label_option("clip_frames")
+@label_option("frame_step")
+@click.option(
+    "--size",
+    type=click.IntRange(8, MAX_SIDE),
+    nargs=2,
+    metavar="ROWS COLS",
+    default=(DEFAULT_GEOMETRY.frame_rows, DEFAULT_GEOMETRY.frame_cols),
+    help="Size that every frame is resized to, in pixels.",
+)
+@label_option("view_size")
+@label_option("grid_block", unset="a quarter of the view")
+@label_option("ring_width", unset="an eighth of the view")
 @click.option(
     "--videos-per-shard", type=click.IntRange(1), help="Videos per shard.  [default: as the manifest says]"
 )
@@ -89,6 +103,7 @@ def make(
     workers: int | None,
     videos_per_shard: int | None,
     limit: int | None,
+    size: tuple[int, int],
     dry_run: bool,
     **values: Any,
 ) -> int:
@@ -108,7 +123,10 @@ def make(
     dataset = load_manifest(manifest)
     if values["store_boundaries"] is None:
         values["store_boundaries"] = dataset.store_boundaries and not values["frames_only"]
+    values["frame_rows"], values["frame_cols"] = size
     config = LabelConfig(**take_fields(LabelConfig, values))
+    if config.geometry != DEFAULT_GEOMETRY:
+        raise ConfigError("another geometry than 16 x 112 is not labelled yet: leave its options out")
     listing = find_videos(dataset, root, splits_dir, follow_links)
     for note in listing_notes(listing):
         click.echo(note)

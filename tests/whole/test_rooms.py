@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 rooms = SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "rooms.py")))
 CONTRACT = {
     "mas_labels.schema",
+    "mas_labels.geometry",
     "mas_labels.errors",
     "mas_labels.shards",
     "mas_labels.system.command_line",
