@@ -20,7 +20,7 @@ ARGS ?=
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-matrix fuzz kill-loop lint format labels bench-flow bench-labels bench-train bench-storage \
+.PHONY: help demo test test-slow test-matrix fuzz kill-loop lint format labels bench-flow bench-flow-tool bench-labels bench-train bench-storage \
 	test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless \
 	reproduce-small reproduce-pilots reproduce-ucf101 reproduce-kinetics clean
 
@@ -104,6 +104,10 @@ format: $(VENV)/installed ## Format the code and apply ruff's automatic fixes.
 bench-flow: $(VENV)/installed ## Compare our TV-L1 with OpenCV's and other estimators: make bench-flow VIDEOS=/data/UCF-101 [ARGS="--clips 4 --size 240x320"]
 	@test -n "$(VIDEOS)" || { echo "error: VIDEOS is missing, a folder of videos: make bench-flow VIDEOS=/data/videos" >&2; exit 2; }
 	$(BIN)/python benchmarks/bench_flow.py --videos "$(VIDEOS)" $(ARGS)
+
+bench-flow-tool: $(VENV)/installed ## Compare `mas-labels flow` with a loop around OpenCV's TV-L1; time of writing: make bench-flow-tool VIDEOS=/data/UCF-101 [ARGS="--count 2"]
+	@test -n "$(VIDEOS)" || { echo "error: VIDEOS is missing, a folder of videos: make bench-flow-tool VIDEOS=/data/videos" >&2; exit 2; }
+	$(BIN)/python benchmarks/bench_flow_tool.py --videos "$(VIDEOS)" $(ARGS)
 
 bench-train: $(VENV)/installed ## Measure reading and training: make bench-train SHARDS=labels RAW=labels_raw [ARGS="--width 1"]
 	@test -n "$(SHARDS)" -a -n "$(RAW)" || { echo "error: SHARDS or RAW is missing, folders of shards: make bench-train SHARDS=labels RAW=labels_raw, the second made with --frames raw" >&2; exit 2; }

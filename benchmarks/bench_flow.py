@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
+import iterations
 import numpy as np
 from common import Clip, choose_clips, machine
 from numpy.typing import NDArray
@@ -220,7 +221,8 @@ def main() -> None:
     clips = choose_clips(options.videos, options.clips, rows, cols)
     scores = run(clips)
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clips[0][1]])
-    text = f"{description(options, len(clips))}\n\n{table(scores, portable_row(grey), two_processes(grey))}\n"
+    estimators = table(scores, portable_row(grey), two_processes(grey))
+    text = f"{description(options, len(clips))}\n\n{estimators}\n\n{iterations.section(clips)}\n"
     print(text)
     (options.out / f"flow_{rows}x{cols}.md").write_text(text)
 
