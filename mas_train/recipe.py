@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -140,6 +140,10 @@ class Recipe:
         Weight of the appearance loss in the sum of the two.
     shuffle_labels
         Give each clip the labels of another: a control, from which nothing about motion can be learnt.
+    where
+        Train on the clips that match, such as 'min_motion=0.02,cut=false,class_name=Archery'.
+
+        Filters of `mas_labels.shards.ShardSet.where`, as `mas_labels.shards.parse_filters` reads them.
     holdout
         Share of the training videos held out to measure on, such as 5%.
     backbone
@@ -213,6 +217,7 @@ class Recipe:
     schedule: Literal["steps", "cosine"] = "steps"
     shuffle_labels: bool = False
     input_stride: int = field(default=1, metadata=bounds(at_least=1, at_most=2))
+    where: str = ""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -222,6 +227,12 @@ class Recipe:
         if self.schedule == "cosine":
             return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
         return self.learning_rate * self.lr_decay ** (epoch // self.lr_step_epochs)
+
+
+def with_defaults(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a stored recipe, with the defaults of fields that did not exist yet."""
+    defaults = {option.name: option.default for option in fields(Recipe) if option.default is not MISSING}
+    return {**defaults, **entries}
 
 
 PRESETS: Final[Mapping[str, Recipe]] = MappingProxyType(

@@ -47,7 +47,7 @@ def verify(shards: tuple[Path, ...], workers: int, as_json: bool, **values: Any)
     if checks.recompute and checks.root is None:
         raise click.UsageError("--recompute needs --root, the folder of the videos")
     from mas_labels.plan.completeness import find_incomplete
-    from mas_labels.shards.paths import find_shards
+    from mas_labels.shards.opening import find_shards
     from mas_labels.verify.run import verify_shards
 
     paths = find_shards(shards)
@@ -86,7 +86,7 @@ def _overall(reports: Sequence[ShardReport]) -> bool | None:
 @json_option
 def failures(shards: tuple[Path, ...], as_json: bool) -> None:
     """List the videos that failed while SHARDS (files or folders) were made, with the reasons."""
-    from mas_labels.shards.paths import find_shards
+    from mas_labels.shards.opening import find_shards
     from mas_labels.shards.reader import Shard
     from mas_labels.shards.tables import read_failures
 

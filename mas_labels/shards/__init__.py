@@ -9,7 +9,8 @@ from mas_labels.lazy import load_lazily
 if TYPE_CHECKING:
     from mas_labels.names import fold_name, match_names
     from mas_labels.shards.clip import Clip
-    from mas_labels.shards.paths import find_shards
+    from mas_labels.shards.filters import parse_filters
+    from mas_labels.shards.opening import find_shards
     from mas_labels.shards.reader import Shard
     from mas_labels.shards.selection import ClipSelection, spread_evenly
     from mas_labels.shards.shard_set import ShardSet, open_shards
@@ -26,8 +27,9 @@ else:
             "Video": "mas_labels.shards.tables",
             "fold_name": "mas_labels.names",
             "match_names": "mas_labels.names",
-            "find_shards": "mas_labels.shards.paths",
+            "find_shards": "mas_labels.shards.opening",
             "open_shards": "mas_labels.shards.shard_set",
+            "parse_filters": "mas_labels.shards.filters",
             "read_failures": "mas_labels.shards.tables",
             "spread_evenly": "mas_labels.shards.selection",
         },
@@ -44,6 +46,7 @@ __all__ = [
     "fold_name",
     "match_names",
     "open_shards",
+    "parse_filters",
     "read_failures",
     "spread_evenly",
 ]

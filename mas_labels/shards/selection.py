@@ -69,8 +69,8 @@ class ClipSequence(Sequence[Clip]):
     def where(
         self,
         *,
-        video: str | None = None,
-        class_name: str | None = None,
+        video: str | Collection[str] | None = None,
+        class_name: str | Collection[str] | None = None,
         min_motion: float | None = None,
         max_motion: float | None = None,
         view: int = 0,
@@ -81,9 +81,10 @@ class ClipSequence(Sequence[Clip]):
         Parameters
         ----------
         video
-            Path of the video, relative to the data set's root, or a pattern such as ``"*/v_Biking_*"``.
+            Path of the video, relative to the data set's root, or a pattern such as ``"*/v_Biking_*"``; or
+            a collection of them, one of which must match.
         class_name
-            Class of the video, or a pattern.
+            Class of the video, or a pattern, or a collection of them.
         min_motion, max_motion
             Inclusive bounds of the clip's mean magnitude of motion boundaries, which is the mean of
             `Clip.motion`, in pixels.
@@ -227,9 +228,10 @@ def _class_names(shards: ClipSource, columns: ClipColumns) -> list[str | None]:
     return [shards.classes[number] if number >= 0 else None for number in columns.class_indices.tolist()]
 
 
-def _match_all(names: Sequence[str | None], pattern: str) -> NDArray[np.bool_]:
+def _match_all(names: Sequence[str | None], patterns: str | Collection[str]) -> NDArray[np.bool_]:
     """Return for each name whether it equals a pattern, letter by letter, or matches it: (n,) bool."""
-    found = (name is not None and (name == pattern or fnmatchcase(name, pattern)) for name in names)
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    found = (name is not None and any(name == p or fnmatchcase(name, p) for p in patterns) for name in names)
     return np.fromiter(found, bool, len(names))
 
 

@@ -21,8 +21,7 @@ from mas_labels.plan.completeness import find_incomplete
 from mas_labels.shards.clip import Clip
 from mas_labels.shards.columns import ClipColumns, read_columns
 from mas_labels.shards.digests import text_digest
-from mas_labels.shards.opening import open_compatible
-from mas_labels.shards.paths import find_shards
+from mas_labels.shards.opening import find_shards, open_compatible
 from mas_labels.shards.pool import ShardPool
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.selection import ClipSelection, ClipSequence, spread_evenly

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mas_labels.errors import ConfigError
 from mas_labels.system.command_line import FOLDER, Function, add_options, field_option, show_value
 from mas_labels.system.options import option_fields
 from mas_train.recipe import PRESETS, Recipe
@@ -32,6 +33,24 @@ def recipe_option(name: str, *flags: str, **changes: Any) -> Callable[[Function]
     unset = show_value(field, values.pop()) if len(values) == 1 else "the preset's"
     return field_option(Recipe, name, *flags, unset=unset, **changes)
 
+
+class Filters(click.ParamType):
+    """Filters of clips, such as ``min_motion=0.02,cut=false``."""
+
+    name = "filters"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return them as text that `mas_labels.shards.parse_filters` reads."""
+        from mas_labels.shards import parse_filters
+
+        try:
+            parse_filters(str(value))
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+where_option = field_option(Recipe, "where", type=Filters(), unset="all clips")
 
 compute_options = add_options(
     training_option("device"), training_option("workers"), training_option("threads", unset="torch's choice")

@@ -24,6 +24,7 @@ from mas_train.cli.options import (
     recipe_option,
     speed_options,
     training_option,
+    where_option,
 )
 from mas_train.recipe import Recipe, make_recipe
 from mas_train.training.options import TrainingOptions
@@ -73,6 +74,7 @@ order_options = add_options(
 @click.command(cls=PathsCommand, context_settings=SETTINGS)
 @training_option("shards", required=False)
 @training_option("incomplete")
+@where_option
 @training_option("out", default=Path("runs/pretrain"))
 @training_option("resume")
 @preset_option

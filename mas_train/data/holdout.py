@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mas_labels.errors import ConfigError
-from mas_labels.shards import Shard, ShardSet
+from mas_labels.shards import ShardSet
 
 
 def hold_out(shards: ShardSet, share: float, seed: int) -> tuple[ShardSet, ShardSet]:
@@ -31,7 +31,7 @@ def hold_out(shards: ShardSet, share: float, seed: int) -> tuple[ShardSet, Shard
     ConfigError
         If no video would be left to train on.
     """
-    keys = [_video_keys(shards.shard(number)) for number in range(len(shards.paths))]
+    keys = [_clip_keys(shards, number) for number in range(len(shards.paths))]
     names = sorted({key for shard_keys in keys for key in shard_keys})
     count = max(1, round(share * len(names)))
     if count >= len(names):
@@ -41,15 +41,13 @@ def hold_out(shards: ShardSet, share: float, seed: int) -> tuple[ShardSet, Shard
         )
     chosen = np.random.default_rng([seed, len(names)]).permutation(len(names))[:count]
     held = {names[at] for at in chosen}
-    is_held = []
-    for number, shard_keys in enumerate(keys):
-        of_video = np.array([key in held for key in shard_keys], bool)
-        is_held.append(of_video[shards.shard(number).read("clips/video")[shards.rows(number)]])
-    of_clip = np.concatenate(is_held)
+    of_clip = np.array([key in held for shard_keys in keys for key in shard_keys], bool)
     return shards.subset(np.flatnonzero(~of_clip)), shards.subset(np.flatnonzero(of_clip))
 
 
-def _video_keys(shard: Shard) -> list[str]:
-    """Return for each video of a shard the key of those that stay together: class and group, or its path."""
+def _clip_keys(shards: ShardSet, number: int) -> list[str]:
+    """Return for each clip of a shard the key of those that stay together: class and group, or the video."""
+    shard = shards.shard(number)
     columns = (shard.read_texts("videos/path"), shard.read_class_indices(), shard.read_texts("videos/group"))
-    return [f"{number}/{group}" if group else path for path, number, group in zip(*columns, strict=True)]
+    of_video = [f"{label}/{group}" if group else path for path, label, group in zip(*columns, strict=True)]
+    return [of_video[video] for video in shard.read("clips/video")[shards.rows(number)].tolist()]

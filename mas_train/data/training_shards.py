@@ -1,4 +1,4 @@
-"""Opening of training shards: complete folders, unless --incomplete allows others."""
+"""Opening of training shards: complete folders, unless --incomplete allows others; choice of their clips."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mas_labels.errors import DatasetError, IncompleteWarning
-from mas_labels.shards import ShardSet, open_shards
+from mas_labels.shards import ShardSet, open_shards, parse_filters
 
 
 def open_training_shards(paths: Sequence[str | Path], is_incomplete_allowed: bool) -> ShardSet:
@@ -35,6 +35,33 @@ def open_training_shards(paths: Sequence[str | Path], is_incomplete_allowed: boo
             f"{shards.incomplete[0]}, or give --incomplete to train on the shards that are there"
         )
     return shards
+
+
+def choose_clips(shards: ShardSet, where: str) -> tuple[ShardSet, list[str]]:
+    """Choose the clips that match filters; return them, and the line about it, if there are filters.
+
+    Parameters
+    ----------
+    shards
+        The whole set.
+    where
+        Filters, as in `mas_train.recipe.Recipe`; empty: all clips.
+
+    Raises
+    ------
+    ConfigError
+        If a filter is unknown, or has a value of another type.
+    DatasetError
+        If no clip matches.
+    InputError, ShardError
+        Those of `ShardSet.where`.
+    """
+    if not where:
+        return shards, []
+    chosen = shards.where(**parse_filters(where))
+    if not len(chosen):
+        raise DatasetError(f"--where chose {chosen!r} in {shards.paths[0].parent}: give wider filters")
+    return shards.subset(chosen.indices), [f"--where chose {chosen!r}"]
 
 
 def incomplete_warnings(sets: Iterable[ShardSet]) -> list[str]:

@@ -24,6 +24,7 @@ from mas_train.data.leakage import VideoNames, shared_names
 from mas_train.evaluation.features import VideoFeatures, extract
 from mas_train.evaluation.protocol import Evaluation, dataset_and_split, has_class, make_result
 from mas_train.evaluation.results import Result
+from mas_train.recipe import with_defaults
 from mas_train.runtime.figures import make_figure, save_figure
 from mas_train.training.finetune_state import load_classifier
 from mas_train.weights.backbone_weights import Weights, load_weights
@@ -262,14 +263,14 @@ def load_scratch_run(source: str, expected: Mapping[str, Any]) -> Weights:
         raise ConfigError(
             f"--scratch-run {source} did not begin from random weights: make it with --init scratch"
         )
-    found = weights.content
+    found, recipe = weights.content, with_defaults(expected["recipe"])
     differing = [
         name for name in ("frozen", "label_fraction", "content_hashes") if found[name] != expected[name]
     ]
     differing += [
         name
-        for name, value in found["recipe"].items()
-        if name not in MAY_DIFFER and name in expected["recipe"] and value != expected["recipe"][name]
+        for name, value in with_defaults(found["recipe"]).items()
+        if name not in MAY_DIFFER and value != recipe.get(name)
     ]
     if differing:
         raise ConfigError(

@@ -17,7 +17,7 @@ from mas_labels.shards import ShardSet
 from mas_labels.system.files import write_text
 from mas_train.data.leakage import VideoNames
 from mas_train.model.classifier import Classifier
-from mas_train.recipe import Recipe
+from mas_train.recipe import Recipe, with_defaults
 from mas_train.runtime.performance import make_scaler
 from mas_train.training.engine import make_optimizer
 from mas_train.training.options import FinetuneOptions
@@ -143,9 +143,10 @@ def restore_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> No
         If it is damaged, or was made with other options or shards.
     """
     content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSION})
-    expected = job.origin
+    found, expected = {**content, "recipe": with_defaults(content["recipe"])}, job.origin
     # compared as JSON, since tuples were saved as lists
-    differing = [name for name in expected if json.dumps(content.get(name)) != json.dumps(expected[name])]
+    as_json = partial(json.dumps, sort_keys=True)
+    differing = [name for name in expected if as_json(found.get(name)) != as_json(expected[name])]
     if differing:
         raise CheckpointError(
             f"{path} was made with other options or shards ({', '.join(differing)}): resume with the same "

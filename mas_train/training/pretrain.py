@@ -16,7 +16,7 @@ from mas_labels.system.files import missing_services
 from mas_labels.system.process import require_semaphores
 from mas_train.data.clips import ClipDataset, RunOrder, label_blocks, shuffled_clips
 from mas_train.data.holdout import hold_out
-from mas_train.data.training_shards import incomplete_warnings, open_training_shards
+from mas_train.data.training_shards import choose_clips, incomplete_warnings, open_training_shards
 from mas_train.model.heads import make_model
 from mas_train.model.loss import Losses, mean_label_losses
 from mas_train.model.targets import TargetCode, count_label_values
@@ -131,7 +131,7 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
     if options.workers:
         require_semaphores("give --workers 0")
     checkpoint = find_checkpoint(options.out, options.resume)
-    training, held_out = open_run_data(recipe, options)
+    training, held_out, lines = open_run_data(recipe, options)
     sources = shuffled_clips(len(training), recipe.seed).tolist() if recipe.shuffle_labels else None
     dataset = ClipDataset(training, sources)
     order = RunOrder(training.lengths, recipe, ranks=group.size)  # checks the batch size before any work
@@ -147,7 +147,7 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
         torch.manual_seed(recipe.seed + group.rank)  # own dropout in each process
     if checkpoint is not None:
         restore_training(checkpoint, state, recipe, training.content_hashes, device, group.rank)
-    lines = incomplete_warnings([training, *held_out])
+    lines = [*incomplete_warnings([training, *held_out]), *lines]
     description = "\n".join([*lines, _describe_run(state, training, order, device, baseline)])
     return PreparedRun(recipe, options, device, checkpoint, dataset, state, baseline, heldout, description)
 
@@ -193,8 +193,10 @@ def _say_nothing(line: str) -> None:
     """Replace `say` in all processes but the first."""
 
 
-def open_run_data(recipe: Recipe, options: TrainingOptions) -> tuple[ShardSet, list[ShardSet]]:
-    """Open the training shards, and the held-out ones, of which there may be none.
+def open_run_data(recipe: Recipe, options: TrainingOptions) -> tuple[ShardSet, list[ShardSet], list[str]]:
+    """Open the training shards, and the held-out ones, of which there may be none; choose their clips.
+
+    The last of the three is one line for each set that clips were chosen from.
 
     Raises
     ------
@@ -202,14 +204,18 @@ def open_run_data(recipe: Recipe, options: TrainingOptions) -> tuple[ShardSet, l
         If shards are missing or incompatible, or none are left to train on.
     """
     training = open_training_shards(options.shards, options.incomplete)
+    training, lines = choose_clips(training, recipe.where)
     held_out: list[ShardSet] = []
     if options.val_shards:
-        held_out.append(open_training_shards(options.val_shards, options.incomplete))
-        require_comparable(held_out[0], training)
+        others = open_training_shards(options.val_shards, options.incomplete)
+        require_comparable(others, training)
+        others, more = choose_clips(others, recipe.where)
+        held_out.append(others)
+        lines += [f"--val-shards: {line}" for line in more]
     if recipe.holdout:
         training, part = hold_out(training, recipe.holdout, recipe.seed)
         held_out.append(part)
-    return training, held_out
+    return training, held_out, lines
 
 
 def _train(job: PretrainJob, run: PreparedRun, options: TrainingOptions) -> RunResult:

@@ -23,7 +23,7 @@ from mas_labels.errors import CheckpointError, reason_of, unavailable
 from mas_labels.system.files import atomic_path, is_unsupported
 from mas_train.model.heads import PretextModel
 from mas_train.model.targets import TargetCode
-from mas_train.recipe import Recipe
+from mas_train.recipe import Recipe, with_defaults
 from mas_train.runtime.generators import set_generator_states
 from mas_train.weights.tensor_file import check_digest, read_tensors, write_tensors
 
@@ -257,7 +257,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, content: dict[str, Any]) ->
 
 def _require_same(path: Path, content: Mapping[str, Any], recipe: Recipe, hashes: list[str]) -> None:
     """Raise an error that names the difference if a run resumes with other options or shards."""
-    then, now = dict(content.get("recipe", {})), asdict(recipe)
+    then, now = with_defaults(content.get("recipe", {})), asdict(recipe)
     changed = [
         f"{name} was {_show_value(then.get(name))}, is {_show_value(now.get(name))}"
         for name in sorted(then.keys() | now.keys())

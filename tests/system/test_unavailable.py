@@ -22,7 +22,7 @@ from mas_labels import config
 from mas_labels.errors import ShardError, UnavailableError, VideoError, system_error, unavailable
 from mas_labels.pipeline import label_video, make_shard
 from mas_labels.shards import frames, hdf5_file
-from mas_labels.shards.paths import find_shards
+from mas_labels.shards.opening import find_shards
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.shard_set import open_shards
 from mas_labels.verify.run import Checks, verify_shard
