@@ -171,12 +171,12 @@ def unavailable(path: str | os.PathLike[str] | None, error: BaseException) -> Un
     return UnavailableError(f"{problem} ({reason_of(error)}): {remedy}")
 
 
-def storage_error(path: str | os.PathLike[str], error: BaseException) -> StorageError:
-    """Return the error that says that a shard cannot be written, and why."""
+def storage_error(path: str | os.PathLike[str], error: BaseException, unit: str = "shard") -> StorageError:
+    """Return the error that says that a shard, or another unit of a run, cannot be written, and why."""
     room = "make room, or " if _error_number(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
     return StorageError(
-        f"cannot write {os.fspath(path)}: {reason_of(error)}. Finished shards are kept: {room}choose another "
-        "--out, and run again"
+        f"cannot write {os.fspath(path)}: {reason_of(error)}. Finished {unit}s are kept: {room}choose "
+        "another --out, and run again"
     )
 
 

@@ -1,8 +1,8 @@
-"""The labelling process: decodes and labels one video after another; its supervisor may kill it at any time.
+"""The supervised process: does jobs on one video after another; its supervisor may kill it at any time.
 
 Decoders hang and crash on corrupt files, and nothing inside their own process can stop that. So this process
-owns nothing: no lock, no file that is written to. It receives jobs and sends back clips; the other end of the
-pipe is `mas_labels.pipeline.supervisor`.
+owns nothing: no lock, no file that is written to. It receives jobs and sends back results, such as clips; the
+other end of the pipe is `mas_labels.pipeline.supervisor`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,14 +22,13 @@ from typing import Final
 import cv2
 from threadpoolctl import threadpool_limits
 
-from mas_labels.config import LabelConfig
 from mas_labels.errors import MasError
-from mas_labels.pipeline.label_video import label_video
+from mas_labels.pipeline import label_video  # noqa: F401 - jobs: imported before the first deadline runs
+from mas_labels.pipeline.job import Job
 from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
 from mas_labels.system.process import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, set_malloc_options
 from mas_labels.system.streams import guard_streams
 from mas_labels.version import versions
-from mas_labels.video.open_video import open_video
 
 ALIVE_SECONDS: Final = 0.1
 """Time between two `Alive` messages."""
@@ -41,17 +39,8 @@ OOM_SCORE: Final = "500"
 
 
 @dataclass(frozen=True)
-class LabelJob:
-    """A video to label: its file, the options, and the numbers of the clips to label, ascending."""
-
-    path: Path
-    config: LabelConfig
-    clip_numbers: Sequence[int]
-
-
-@dataclass(frozen=True)
 class Ready:
-    """The process has started; the versions that it labels with."""
+    """The process has started; the versions that it works with."""
 
     versions: dict[str, str]
 
@@ -88,12 +77,12 @@ def main(descriptor: int, parent: int) -> None:
         pipe.send(Ready(versions()))
         while True:
             job = pipe.receive()
-            assert isinstance(job, LabelJob)
-            _label_one(pipe, job)
+            assert isinstance(job, Job)
+            _do_job(pipe, job)
 
 
-def _label_one(pipe: MessagePipe, job: LabelJob) -> None:
-    """Label one video: send its clips, the facts of its file, and `Done`."""
+def _do_job(pipe: MessagePipe, job: Job[object]) -> None:
+    """Do one job: send its results, and `Done`."""
     last = time.monotonic()
 
     def send_alive() -> None:
@@ -103,17 +92,15 @@ def _label_one(pipe: MessagePipe, job: LabelJob) -> None:
             last = time.monotonic()
 
     error: MasError | str | None = None
-    reader = open_video(job.path, job.config.frame_rate)
     try:
-        for clip in label_video(reader, job.config, job.clip_numbers, send_alive):
-            pipe.send(clip)
+        for result in job.run(send_alive):
+            pipe.send(result)
     except MasError as ours:
         error = ours
     except PeerGoneError:
         raise
     except Exception:
         error = traceback.format_exc()
-    pipe.send(reader.facts)
     pipe.send(Done(error))
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.pipeline.label_video import views_of
 from mas_labels.pipeline.make_shard import VideoOutcome, add_video
-from mas_labels.pipeline.supervisor import Labeller
+from mas_labels.pipeline.supervisor import VideoProcess
 from mas_labels.plan.plan import ShardPlan
 from mas_labels.schema import CLIP_FRAMES
 from mas_labels.shards.writer import ShardWriter
@@ -90,7 +90,7 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, opt
     videos = [video for shard in plan for video in shard.videos]
     sample = videos[:: max(1, len(videos) // SAMPLED_VIDEOS)][:SAMPLED_VIDEOS]
     estimate = Estimate(len(videos))
-    labeller = Labeller()
+    process = VideoProcess()
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "sample.h5"
@@ -104,7 +104,7 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, opt
                             writer,
                             video,
                             root,
-                            labeller,
+                            process,
                             options.video_timeout_seconds,
                             range(CLIPS_PER_VIDEO),
                         ),
@@ -113,5 +113,5 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, opt
             estimate.seconds = time.perf_counter() - start
             estimate.bytes = path.stat().st_size
     finally:
-        labeller.close()
+        process.close()
     return estimate

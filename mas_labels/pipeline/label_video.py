@@ -1,14 +1,15 @@
 """One video to its labelled clips: decode, cut into clips, compute flow and labels.
 
-This is all that happens to a video between its file and its shard; it runs in the labelling process.
+This is all that happens to a video between its file and its shard; it runs in the supervised process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
+from pathlib import Path
+from typing import ClassVar, Final, Self
 
 import cv2
 import numpy as np
@@ -19,8 +20,10 @@ from mas_labels.errors import InputError, VideoError
 from mas_labels.flow.estimators import compute_flow
 from mas_labels.labels.compute import ClipStatistics, clip_statistics
 from mas_labels.labels.views import NO_VIEWS, view_table
+from mas_labels.pipeline.job import Job
 from mas_labels.schema import CLIP_FRAMES
 from mas_labels.video.clips import cut_clips
+from mas_labels.video.open_video import open_video
 from mas_labels.video.reader import NO_MEMORY, FrameReader, VideoFacts
 
 cached_view_table = lru_cache(view_table)
@@ -69,6 +72,46 @@ class LabelledClip:
     statistics: ClipStatistics | None
     flow: NDArray[np.float32] | None
     facts: VideoFacts
+
+
+@dataclass(frozen=True)
+class LabelJob(Job[LabelledClip | VideoFacts]):
+    """A video to label; its clips, in order, then the facts of its file, also if it breaks off.
+
+    Attributes
+    ----------
+    path
+        The video.
+    config
+        All options.
+    clip_numbers
+        Numbers of the clips to label, ascending. Others are only decoded; decoding ends after the last.
+    done
+        Number of these that were dealt with before.
+    """
+
+    path: Path
+    config: LabelConfig
+    clip_numbers: Sequence[int] = ALL_CLIP_NUMBERS
+    done: int = 0
+    results: ClassVar[tuple[type, ...]] = (LabelledClip, VideoFacts)
+    unit: ClassVar[str] = "clip"
+    doing: ClassVar[str] = "labelling"
+    did: ClassVar[str] = "labelled it"
+
+    def run(self, on_alive: Callable[[], None]) -> Iterator[LabelledClip | VideoFacts]:
+        """Label the remaining clips (`Job.run`)."""
+        reader = open_video(self.path, self.config.frame_rate)
+        try:
+            yield from label_video(reader, self.config, self.clip_numbers[self.done :], on_alive)
+        except Exception:
+            yield reader.facts
+            raise
+        yield reader.facts
+
+    def after(self, message: LabelledClip | VideoFacts) -> Self:
+        """Return the job without a clip that has come (`Job.after`)."""
+        return replace(self, done=self.done + isinstance(message, LabelledClip))
 
 
 def label_video(

@@ -1,111 +1,74 @@
-"""The work of one worker: make one shard, video by video, and publish it."""
+"""The task of a labelling run: make one shard, video by video, and publish it."""
 
 from __future__ import annotations
 
-import errno
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar
 
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.datasets.listing import VideoRecord
-from mas_labels.errors import (
-    ConfigError,
-    MasError,
-    StorageError,
-    UnavailableError,
-    VideoError,
-    storage_error,
-    system_error,
-    unavailable,
-)
-from mas_labels.pipeline.label_video import ALL_CLIP_NUMBERS, LabelledClip, views_of
+from mas_labels.errors import UnavailableError, VideoError
+from mas_labels.pipeline.label_video import ALL_CLIP_NUMBERS, LabelJob, LabelledClip, views_of
 from mas_labels.pipeline.resume import ShardResult, check_same_run, shard_result
-from mas_labels.pipeline.supervisor import Labeller, borrowed_labeller
+from mas_labels.pipeline.supervisor import VideoProcess, borrowed_process
+from mas_labels.pipeline.task import Run
 from mas_labels.plan.heartbeat import Heartbeat
 from mas_labels.plan.plan import ShardPlan
 from mas_labels.shards.header import read_header
 from mas_labels.shards.writer import ShardWriter
-from mas_labels.system.signals import signals_deferred
 from mas_labels.video.reader import MACHINE_CODES, VideoFacts
-
-PROCESS_ERRORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
-"""Errors of a worker that lacks resources: others may still work."""
 
 
 @dataclass(frozen=True)
-class RunContext:
-    """Settings that all shards of a run share; small, since they are sent to the workers with each shard.
+class LabelRun(Run[ShardPlan, ShardResult]):
+    """A labelling run, whose tasks are shards.
 
     Attributes
     ----------
-    name
-        Name of the run, for its heartbeats.
     config, options
         All options.
-    root, out
-        Folders of the videos and of the shards, absolute.
-    versions
-        Versions of this package and its dependencies where the run was started; workers elsewhere must have
-        the same.
+    root
+        Folder of the videos, absolute.
     """
 
-    name: str
     config: LabelConfig
     options: RunOptions
     root: Path
-    out: Path
-    versions: dict[str, str]
+    unit: ClassVar[str] = "shard"
+    noun: ClassVar[str] = "clips"
 
+    @property
+    def scheduler(self) -> str | None:
+        """Address of the dask scheduler, if there is one (`Run.scheduler`)."""
+        return self.options.scheduler
 
-def make_shard(plan: ShardPlan, run: RunContext) -> ShardResult:
-    """Make one shard.
+    def do(self, task: ShardPlan, beat: Heartbeat) -> ShardResult:
+        """Make one shard, unless another worker was faster (`Run.do`)."""
+        path = self.out / task.name
+        if self.options.retry_failed or not path.exists():
+            self._write_shard(path, task, beat)
+        header = read_header(path)
+        check_same_run(header, task, self.config)
+        return shard_result(header, task)
 
-    An error that concerns this shard alone is part of the result, so that the others are still made.
+    def give_up(self, task: ShardPlan, error: str) -> ShardResult:
+        """Return the result of a shard that was not made (`Run.give_up`)."""
+        return ShardResult(task.name, task.planned, error=error)
 
-    Raises
-    ------
-    StorageError
-        If nothing more can be written: no other shard could be made either.
-    """
-    path = run.out / plan.name
-    try:
-        if not run.out.is_dir():
-            raise ConfigError(f"this worker does not see the folder {run.out}: share it with all machines")
-        with signals_deferred(), Heartbeat(run.out, plan.name, len(plan.videos), run.name) as beat:
-            if run.options.retry_failed or not path.exists():  # else another worker was faster
-                _write_shard(path, plan, run, beat)
-            header = read_header(path)
-            check_same_run(header, plan, run.config)
-            return shard_result(header, plan)
-    except StorageError:
-        raise
-    except MasError as error:
-        return ShardResult(plan.name, len(plan.videos), error=str(error))
-    except Exception as error:
-        number = system_error(error)
-        if number in PROCESS_ERRORS:
-            return ShardResult(plan.name, len(plan.videos), error=str(unavailable(None, error)))
-        if number is not None:  # errors of reading are reported as unavailable
-            raise storage_error(path, error) from error
-        return ShardResult(plan.name, len(plan.videos), error=traceback.format_exc())
-
-
-def _write_shard(path: Path, plan: ShardPlan, run: RunContext, beat: Heartbeat) -> None:
-    """Label the videos of a shard one after another, and publish it when all are done."""
-    views, timeout_seconds = views_of(run.config), run.options.video_timeout_seconds
-    with borrowed_labeller(beat.touch) as labeller:
-        _check_versions(labeller, run)
-        with ShardWriter(
-            path, run.config, plan.as_dict(), views, plan.classes, run.versions, run.options.retry_failed
-        ) as writer:
-            outcomes = [
-                add_video(writer, record, run.root, labeller, timeout_seconds, on_count=beat.count)
-                for record in plan.videos
-            ]
-            _require_a_readable_video(outcomes, run.root)
+    def _write_shard(self, path: Path, plan: ShardPlan, beat: Heartbeat) -> None:
+        """Label the videos of a shard one after another, and publish it when all are done."""
+        views, timeout_seconds = views_of(self.config), self.options.video_timeout_seconds
+        with borrowed_process(beat.touch) as process:
+            self.check_versions(process.versions)
+            stored = (self.config, plan.as_dict(), views, plan.classes, self.versions)
+            with ShardWriter(path, *stored, self.options.retry_failed) as writer:
+                outcomes = [
+                    add_video(writer, record, self.root, process, timeout_seconds, on_count=beat.count)
+                    for record in plan.videos
+                ]
+                _require_a_readable_video(outcomes, self.root)
 
 
 def _require_a_readable_video(outcomes: Sequence[VideoOutcome], root: Path) -> None:
@@ -123,14 +86,6 @@ def _require_a_readable_video(outcomes: Sequence[VideoOutcome], root: Path) -> N
         )
 
 
-def _check_versions(labeller: Labeller, run: RunContext) -> None:
-    if labeller.versions != run.versions:
-        raise ConfigError(
-            f"this worker labels with {labeller.versions}, the run was started with {run.versions}: install "
-            "the same versions everywhere"
-        )
-
-
 @dataclass(frozen=True)
 class VideoOutcome:
     """Outcome of one video: number of clips, facts of its file, and the error if it failed."""
@@ -144,7 +99,7 @@ def add_video(
     writer: ShardWriter,
     record: VideoRecord,
     root: Path,
-    labeller: Labeller,
+    process: VideoProcess,
     timeout_seconds: float,
     clip_numbers: Sequence[int] = ALL_CLIP_NUMBERS,
     on_count: Callable[..., None] = lambda **_: None,
@@ -157,19 +112,20 @@ def add_video(
         The shard.
     record, root
         The video, and the data set's folder.
-    labeller
+    process
         The process that labels it.
     timeout_seconds
         Longest time without a decoded frame or a finished clip.
     clip_numbers
-        Numbers of the clips to label; see `mas_labels.pipeline.supervisor.Labeller.label`.
+        Numbers of the clips to label; see `mas_labels.pipeline.label_video.LabelJob`.
     on_count
         Called with the clips, failures and videos that were added, such as
         `mas_labels.plan.heartbeat.Heartbeat.count`.
     """
     clips, facts, failure = 0, VideoFacts(), None
+    job = LabelJob(root / record.path, writer.config, clip_numbers)
     try:
-        for item in labeller.label(root / record.path, writer.config, timeout_seconds, clip_numbers):
+        for item in process.do(job, timeout_seconds):
             if isinstance(item, LabelledClip):
                 writer.add_clip(item.start_frame, item.frames, item.statistics, item.flow)
                 clips, facts = clips + 1, item.facts

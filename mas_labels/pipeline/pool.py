@@ -1,6 +1,6 @@
-"""Makes many shards in parallel: worker processes of this machine, or a dask cluster.
+"""Does many tasks in parallel: worker processes of this machine, or a dask cluster.
 
-If a worker dies, its shard is made again, by another worker.
+If a worker dies, its task is done again, by another worker.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ import joblib
 from joblib.externals.loky.backend import resource_tracker
 
 from mas_labels.errors import ConfigError, MissingDependencyError, StorageError, WorkerError
-from mas_labels.pipeline.make_shard import RunContext, make_shard
-from mas_labels.pipeline.resume import ShardResult
+from mas_labels.pipeline.task import AnyResult, AnyTask, Run, do_task
 from mas_labels.plan.heartbeat import MAX_DEATHS, read_beats
-from mas_labels.plan.plan import ShardPlan
 from mas_labels.system.process import require_semaphores
 from mas_labels.system.signals import end_with_parent, signals_blocked
 
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
 
 MAX_FAILED_STARTS: Final = 3
-"""Number of consecutive pools that may break before any shard is started."""
+"""Number of consecutive pools that may break before any task is started."""
 CONNECT_SECONDS = 30.0
 """Longest time to wait for a dask scheduler."""
 POLL_SECONDS: Final = 0.1
@@ -37,37 +35,39 @@ NO_WORKERS_SECONDS = 600.0
 """Longest time that a dask cluster may be without workers."""
 
 
-def make_shards(todo: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
-    """Make shards in parallel; yield the results in the order in which the shards are finished.
+def do_tasks(todo: Sequence[AnyTask], run: Run[AnyTask, AnyResult], workers: int) -> Iterator[AnyResult]:
+    """Do tasks in parallel; yield the results in the order in which the tasks are finished.
 
     Raises
     ------
     StorageError
         If the disk is full.
     WorkerError
-        If workers die before they begin a shard.
+        If workers die before they begin a task.
     ConfigError
         If the cluster cannot be reached, or this machine has no semaphores.
     """
-    if run.options.scheduler is not None:
-        return _on_cluster(todo, run, run.options.scheduler)
+    if run.scheduler is not None:
+        return _on_cluster(todo, run, run.scheduler)
     if min(workers, len(todo)) <= 1:
-        return (make_shard(plan, run) for plan in todo)
+        return (do_task(task, run) for task in todo)
     require_semaphores("give --workers 1")
     return _on_this_machine(todo, run, workers)
 
 
-def _on_this_machine(todo: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
-    """Make the shards with pools of processes; a pool of which one process dies is broken as a whole.
+def _on_this_machine(
+    todo: Sequence[AnyTask], run: Run[AnyTask, AnyResult], workers: int
+) -> Iterator[AnyResult]:
+    """Do the tasks with pools of processes; a pool of which one process dies is broken as a whole.
 
-    It is not known which shard killed its worker, so all shards in progress are suspects: they are
+    It is not known which task killed its worker, so all tasks in progress are suspects: they are
     restarted together with the others and, if they were in progress when a second pool broke, one by one.
     """
-    waiting = {plan.name: plan for plan in todo}
+    waiting = {task.name: task for task in todo}
     deaths = dict.fromkeys(waiting, 0)
     failed_starts = 0
     while waiting:
-        together = [plan for name, plan in waiting.items() if deaths[name] < MAX_DEATHS - 1]
+        together = [task for name, task in waiting.items() if deaths[name] < MAX_DEATHS - 1]
         batch = together or list(waiting.values())[:1]
         left = len(waiting)
         try:
@@ -78,12 +78,12 @@ def _on_this_machine(todo: Sequence[ShardPlan], run: RunContext, workers: int) -
             interrupted = {b.name: b.deaths + 1 for b in read_beats(run.out) if b.run == run.name}
             deaths.update(interrupted)
             failed_starts = 0 if interrupted or len(waiting) < left else failed_starts + 1
-            _report_death(len(interrupted), failed_starts)
+            _report_death(len(interrupted), failed_starts, run.unit)
 
 
-def _in_a_pool(batch: Sequence[ShardPlan], run: RunContext, workers: int) -> Iterator[ShardResult]:
-    """Make shards with one pool; raises `BrokenProcessPool` if a process dies."""
-    tasks = (joblib.delayed(make_shard)(plan, run) for plan in batch)
+def _in_a_pool(batch: Sequence[AnyTask], run: Run[AnyTask, AnyResult], workers: int) -> Iterator[AnyResult]:
+    """Do tasks with one pool; raises `BrokenProcessPool` if a process dies."""
+    calls = (joblib.delayed(do_task)(task, run) for task in batch)
     with signals_blocked():  # SIGHUP to the group would end loky's helper, with a traceback
         resource_tracker.ensure_running()
     jobs = max(2, min(workers, len(batch)))  # with 1, joblib would work in this process, which must not die
@@ -94,23 +94,24 @@ def _in_a_pool(batch: Sequence[ShardPlan], run: RunContext, workers: int) -> Ite
             batch_size=1,
             initializer=end_with_parent,  # before any work: a worker may never be given any
             initargs=(os.getpid(),),
-        )(tasks)
+        )(calls)
 
 
-def _report_death(interrupted: int, failed_starts: int) -> None:
-    """Report that a worker died; raise if pools keep dying before they begin a shard."""
+def _report_death(interrupted: int, failed_starts: int, unit: str) -> None:
+    """Report that a worker died; raise if pools keep dying before they begin a task."""
     if failed_starts == MAX_FAILED_STARTS:
         raise WorkerError(
-            "worker processes die before they begin a shard, killed or out of memory; finished shards are "
+            f"worker processes die before they begin a {unit}, killed or out of memory; finished {unit}s are "
             "kept: run the same command again, with fewer --workers if memory is short"
         )
     print(
-        f"a worker process died, killed or out of memory: {interrupted} shards are restarted", file=sys.stderr
+        f"a worker process died, killed or out of memory: {interrupted} {unit}s are restarted",
+        file=sys.stderr,
     )
 
 
-def _on_cluster(todo: Sequence[ShardPlan], run: RunContext, scheduler: str) -> Iterator[ShardResult]:
-    """Make the shards on a running dask cluster, which begins the shards of a lost worker again.
+def _on_cluster(todo: Sequence[AnyTask], run: Run[AnyTask, AnyResult], scheduler: str) -> Iterator[AnyResult]:
+    """Do the tasks on a running dask cluster, which begins the tasks of a lost worker again.
 
     Not through joblib's dask backend: that waits forever for a task that dask has given up on, since its
     callback is then never called, and leaves tasks on the cluster when a run is interrupted.
@@ -124,19 +125,19 @@ def _on_cluster(todo: Sequence[ShardPlan], run: RunContext, scheduler: str) -> I
     except (OSError, TimeoutError, ValueError) as error:
         raise ConfigError(f"cannot reach a dask scheduler at {scheduler}: {error}") from error
     with client:
-        futures = {client.submit(make_shard, plan, run, pure=False): plan for plan in todo}
+        futures = {client.submit(do_task, task, run, pure=False): task for task in todo}
         completed = as_completed(list(futures), loop=client.loop)
         try:
             while not completed.is_empty():
-                _wait_for_result(client, completed)
+                _wait_for_result(client, completed, run.unit)
                 future = next(completed)
-                yield _result_of(future, futures.pop(future))
+                yield _result_of(future, futures.pop(future), run)
         finally:
             client.cancel(list(futures))
 
 
-def _wait_for_result(client: Client, completed: as_completed) -> None:
-    """Wait until a shard is done; report when the cluster has no workers, and give up if that lasts."""
+def _wait_for_result(client: Client, completed: as_completed, unit: str) -> None:
+    """Wait until a task is done; report when the cluster has no workers, and give up if that lasts."""
     idle_since: float | None = None
     while not completed.has_ready():
         time.sleep(POLL_SECONDS)
@@ -154,17 +155,17 @@ def _wait_for_result(client: Client, completed: as_completed) -> None:
         if time.monotonic() - idle_since > NO_WORKERS_SECONDS:
             raise WorkerError(
                 f"the dask cluster had no workers for {NO_WORKERS_SECONDS:g} s: start some, then run "
-                "the same command again, which resumes; finished shards are kept"
+                f"the same command again, which resumes; finished {unit}s are kept"
             )
 
 
-def _result_of(future: Future, plan: ShardPlan) -> ShardResult:
-    """Return the result of a shard; raise if no more can be written, or if the scheduler is gone."""
+def _result_of(future: Future, task: AnyTask, run: Run[AnyTask, AnyResult]) -> AnyResult:
+    """Return the result of a task; raise if no more can be written, or if the scheduler is gone."""
     if future.status == "cancelled":
         raise WorkerError(SCHEDULER_GONE)
     error = future.exception() if future.status == "error" else None
     if isinstance(error, StorageError):
         raise error
     if error is not None:
-        return ShardResult(plan.name, len(plan.videos), error=f"{type(error).__name__}: {error}")
+        return run.give_up(task, f"{type(error).__name__}: {error}")
     return future.result()

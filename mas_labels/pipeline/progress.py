@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from tqdm import tqdm
 
+from mas_labels.pipeline.task import TaskResult
 from mas_labels.plan.heartbeat import Beat, read_beats
 from mas_labels.system.process import bar_settings
 
@@ -20,39 +21,27 @@ MIN_PAUSE: Final = 50
 """Shortest pause between two polls, as a multiple of the time that a poll takes."""
 
 
-class ShardCounts(Protocol):
-    """Counts of a finished shard."""
-
-    @property
-    def planned(self) -> int:
-        """Number of videos of the shard, usable or not."""
-
-    @property
-    def clips(self) -> int:
-        """Number of clips."""
-
-    @property
-    def failures(self) -> int:
-        """Number of videos that could not be used."""
-
-
 class ProgressBar:
     """Shows finished videos, clips, clips/s, failures and time left during a run.
 
     Parameters
     ----------
     out
-        The folder of shards.
+        The folder of the heartbeats.
     videos
         Number of videos of this rank's share.
     finished
-        Results of the shards that were finished before.
+        Results of the tasks that were finished before.
     names
-        File names of the shards to be made; other runs may make others in the same folder.
+        Names of the tasks to be done; other runs may do others in the same folder.
+    noun
+        Word for what is made and counted: "clips", or "pairs" of frames.
     """
 
-    def __init__(self, out: Path, videos: int, finished: Iterable[ShardCounts], names: Iterable[str]) -> None:
-        self._out = out
+    def __init__(
+        self, out: Path, videos: int, finished: Iterable[TaskResult], names: Iterable[str], noun: str
+    ) -> None:
+        self._out, self._noun = out, noun
         self._names = set(names)
         self._done = [0, 0, 0]
         for result in finished:
@@ -65,8 +54,8 @@ class ProgressBar:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
 
-    def add(self, result: ShardCounts) -> None:
-        """Count a finished shard."""
+    def add(self, result: TaskResult) -> None:
+        """Count a finished task."""
         for column, value in enumerate((result.planned, result.clips, result.failures)):
             self._done[column] += value
 
@@ -86,7 +75,8 @@ class ProgressBar:
         clips = self._done[1] + sum(beat.clips for beat in beats)
         failures = self._done[2] + sum(beat.failures for beat in beats)
         rate = (clips - self._clips_before) / max(1e-9, time.monotonic() - self._start)
-        self._bar.set_postfix_str(f"{clips} clips, {rate:.1f} clips/s, {failures} failures", refresh=False)
+        text = f"{clips} {self._noun}, {rate:.1f} {self._noun}/s, {failures} failures"
+        self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(done - self._bar.n)
 
     def __enter__(self) -> ProgressBar:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -21,14 +21,15 @@ from mas_labels.errors import ConfigError, FailureRateError, reason_of
 from mas_labels.flow.tvl1 import isa as tvl1_isa
 from mas_labels.labels.compute import choose_backend
 from mas_labels.pipeline.batches import print_changes, settle_plan
-from mas_labels.pipeline.make_shard import RunContext
-from mas_labels.pipeline.pool import make_shards
+from mas_labels.pipeline.make_shard import LabelRun
+from mas_labels.pipeline.pool import do_tasks
 from mas_labels.pipeline.progress import ProgressBar
 from mas_labels.pipeline.resume import ShardResult
-from mas_labels.pipeline.supervisor import close_idle_labellers
+from mas_labels.pipeline.supervisor import close_idle_processes
+from mas_labels.pipeline.task import AnyResult, AnyTask, Run
 from mas_labels.plan.file_names import lock_name
 from mas_labels.plan.heartbeat import remove_leftovers
-from mas_labels.plan.plan import Plan, ShardPlan
+from mas_labels.plan.plan import Plan
 from mas_labels.system.files import lock_file, missing_services
 from mas_labels.version import versions
 
@@ -81,40 +82,67 @@ def run(
         choose_backend()
         if config.flow == "tvl1":
             tvl1_isa()
-    with _exclusive_folder(out, options):
+    with exclusive_folder(out, options, "shard"):
         plan, results = settle_plan(plan, config, root, out, options)
         print_changes(plan)
         share = plan[options.rank :: options.world_size]
         _report_finished(results.values(), len(share))
         todo = [shard for shard in share if shard.name not in results]
-        context = RunContext(uuid.uuid4().hex, config, options, root.absolute(), out.absolute(), versions())
-        videos = sum(len(shard.videos) for shard in share)
-        failures = sum(result.failures for result in results.values())
-        _check_failure_rate(failures, videos, options)
-        names = [shard.name for shard in todo]
-        with (
-            ProgressBar(out, videos, results.values(), names) as bar,
-            _shard_results(todo, context, workers) as made,
-        ):
-            for result in made:
-                results[result.name] = result
-                bar.add(result)
-                failures += result.failures
-                _check_failure_rate(failures, videos, options)
+        context = LabelRun(uuid.uuid4().hex, out.absolute(), versions(), config, options, root.absolute())
+        videos = sum(shard.planned for shard in share)
+        results |= work_through(todo, context, workers, results.values(), videos, options.max_failure_rate)
     return [results[shard.name] for shard in share]
 
 
-@contextmanager
-def _shard_results(
-    todo: Sequence[ShardPlan], context: RunContext, workers: int
-) -> Iterator[Iterator[ShardResult]]:
-    """Make shards; end the labelling processes of this process after the block."""
+def work_through(
+    todo: Sequence[AnyTask],
+    run: Run[AnyTask, AnyResult],
+    workers: int,
+    finished: Collection[AnyResult],
+    videos: int,
+    max_failure_rate: float | None,
+) -> dict[str, AnyResult]:
+    """Do the tasks of a run, with a progress bar.
+
+    Parameters
+    ----------
+    todo, run, workers
+        See `mas_labels.pipeline.pool.do_tasks`.
+    finished
+        Results of the tasks that were finished before.
+    videos
+        Number of videos of all tasks, `finished` and `todo`.
+    max_failure_rate
+        See `RunOptions`.
+
+    Returns
+    -------
+    dict
+        Name of each task -> its result.
+
+    Raises
+    ------
+    FailureRateError, StorageError, WorkerError
+        See `run`.
+    """
+    results: dict[str, AnyResult] = {}
+    failures = sum(result.failures for result in finished)
+    _check_failure_rate(failures, videos, max_failure_rate)
+    names = [task.name for task in todo]
     try:
-        made = make_shards(todo, context, workers)
-        with closing(made):  # type: ignore[type-var]
-            yield made
+        done = do_tasks(todo, run, workers)
+        with (
+            ProgressBar(run.out, videos, finished, names, run.noun) as bar,
+            closing(done),  # type: ignore[type-var]
+        ):
+            for result in done:
+                results[result.name] = result
+                bar.add(result)
+                failures += result.failures
+                _check_failure_rate(failures, videos, max_failure_rate)
     finally:
-        close_idle_labellers()
+        close_idle_processes()
+    return results
 
 
 def _report_finished(finished: Iterable[ShardResult], count: int) -> None:
@@ -130,18 +158,20 @@ def _report_finished(finished: Iterable[ShardResult], count: int) -> None:
         )
 
 
-def _check_failure_rate(failures: int, videos: int, options: RunOptions) -> None:
+def _check_failure_rate(failures: int, videos: int, most: float | None) -> None:
     """Raise if more videos have failed than may fail in the whole run."""
-    if options.max_failure_rate is not None and failures > options.max_failure_rate * videos:
+    if most is not None and failures > most * videos:
         raise FailureRateError(
-            f"{failures} of {videos} videos failed, "
-            f"more than --max-failure-rate {options.max_failure_rate:g} allows"
+            f"{failures} of {videos} videos failed, more than --max-failure-rate {most:g} allows"
         )
 
 
 @contextmanager
-def _exclusive_folder(out: Path, options: RunOptions) -> Iterator[None]:
-    """Create the folder if missing, lock out other runs of the same rank, remove leftovers of killed runs."""
+def exclusive_folder(out: Path, options: RunOptions, unit: str) -> Iterator[None]:
+    """Create the folder if missing, lock out other runs of the same rank, remove leftovers of killed runs.
+
+    `unit` is the word for what is written there: "shard".
+    """
     lock = out / lock_name(options.rank, options.world_size)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -150,13 +180,13 @@ def _exclusive_folder(out: Path, options: RunOptions) -> Iterator[None]:
         )
     except OSError as error:
         raise ConfigError(
-            f"cannot write shards to {out}: {reason_of(error)}. Choose another --out"
+            f"cannot write {unit}s to {out}: {reason_of(error)}. Choose another --out"
         ) from error
     try:
         if missing := missing_services(out, is_labelling=True):
             print(missing, file=sys.stderr)
         if removed := remove_leftovers(out):
-            print(f"removed {removed} unfinished shards of a run that was killed", file=sys.stderr)
+            print(f"removed {removed} unfinished {unit}s of a run that was killed", file=sys.stderr)
         yield
     finally:
         with suppress(OSError):  # they are obsolete, and the next run removes them

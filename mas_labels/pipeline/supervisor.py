@@ -1,4 +1,4 @@
-"""Supervises the labelling process: kills it on timeout, restarts it on a crash.
+"""Supervises a process that decodes videos: kills it on timeout, restarts it on a crash.
 
 The other end of the pipe is `mas_labels.pipeline.child`. A worker keeps its process over many videos, since
 starting one takes as long as labelling a few clips.
@@ -13,18 +13,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
-from mas_labels.config import LabelConfig
 from mas_labels.errors import VideoError, WorkerError, unavailable
-from mas_labels.pipeline.child import Done, LabelJob, Ready
-from mas_labels.pipeline.label_video import ALL_CLIP_NUMBERS, LabelledClip
+from mas_labels.pipeline.child import Done, Ready
+from mas_labels.pipeline.job import Job, Message
 from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
 from mas_labels.system.signals import signals_blocked
-from mas_labels.video.reader import VideoFacts
 
 START_SECONDS: Final = 120.0
 """Longest time that a process may take to start: imports from a busy network file system."""
@@ -32,8 +29,8 @@ END_SECONDS: Final = 2.0
 """Longest wait for a process that is about to end, perhaps writing its core dump."""
 
 
-class Labeller:
-    """A supervised process that labels videos, one at a time; it is replaced when it hangs or dies.
+class VideoProcess:
+    """A supervised process that does jobs, one at a time; it is replaced when it hangs or dies.
 
     Parameters
     ----------
@@ -71,12 +68,12 @@ class Labeller:
             ending = self._describe_end()
             self._kill()
             raise WorkerError(
-                f"the process that labels videos does not start ({ending}): see its output above"
+                f"the process that decodes videos does not start ({ending}): see its output above"
             ) from error
         except TimeoutError as error:
             self._kill()
             raise WorkerError(
-                f"the process that labels videos did not start within {START_SECONDS:g} s: is a disk slow?"
+                f"the process that decodes videos did not start within {START_SECONDS:g} s: is a disk slow?"
             ) from error
         except BaseException:
             self._kill()
@@ -84,61 +81,51 @@ class Labeller:
         assert isinstance(ready, Ready)
         self.versions = ready.versions
 
-    def label(
-        self,
-        path: Path,
-        config: LabelConfig,
-        timeout_seconds: float,
-        clip_numbers: Sequence[int] = ALL_CLIP_NUMBERS,
-    ) -> Iterator[LabelledClip | VideoFacts]:
-        """Label a video's clips.
+    def do(self, job: Job[Message], timeout_seconds: float) -> Iterator[Message]:
+        """Do a job.
 
         Parameters
         ----------
-        path
-            The video.
-        config
-            All options.
+        job
+            The job.
         timeout_seconds
-            Longest time without a decoded frame or a finished clip.
-        clip_numbers
-            Numbers of the clips to label, ascending. Others are only decoded; decoding ends after the last.
+            Longest time without a decoded frame or a result.
 
         Yields
         ------
-        The clips, in order, then the facts of the file unless the process died.
+        Its results, in order.
 
         Raises
         ------
         VideoError
             If the video cannot be used; `decode/timeout` if its decoder hangs; `worker/died` if the process
-            died, and died again when the video was tried once more. Clips until then have been yielded.
+            died, and died again when the rest was tried once more. Results until then have been yielded.
         WorkerError
-            If labelling fails for a reason other than the video.
+            If the job fails for a reason other than the video.
         """
-        clips, deaths = 0, 0
+        deaths = 0
         while True:
-            job = LabelJob(path, config, clip_numbers[clips:])
             try:
-                for item in self._run_job(job, timeout_seconds):
-                    clips += isinstance(item, LabelledClip)
-                    yield item
+                for message in self._do_once(job, timeout_seconds):
+                    job = job.after(message)
+                    yield message
                 return
             except TimeoutError:
-                message = (
-                    f"no frame decoded and no clip finished in {timeout_seconds:g} s, after {clips} clips"
+                text = (
+                    f"no frame decoded and no {job.unit} finished in {timeout_seconds:g} s, after {job.done} "
+                    f"{job.unit}s"
                 )
-                raise VideoError("decode", "timeout", message) from None
+                raise VideoError("decode", "timeout", text) from None
             except PeerGoneError:
                 ending = self._describe_end()
                 self._kill()  # it may have closed its end only
                 deaths += 1
                 if deaths == 2:
-                    message = f"the process that labelled it died twice, {ending}, after {clips} clips"
-                    raise VideoError("worker", "died", message) from None
-                print(f"labelling {str(path)!r} died ({ending}): trying it once more", file=sys.stderr)
+                    text = f"the process that {job.did} died twice, {ending}, after {job.done} {job.unit}s"
+                    raise VideoError("worker", "died", text) from None
+                print(f"{job.doing} {str(job.path)!r} died ({ending}): trying it once more", file=sys.stderr)
 
-    def _run_job(self, job: LabelJob, timeout_seconds: float) -> Iterator[LabelledClip | VideoFacts]:
+    def _do_once(self, job: Job[Message], timeout_seconds: float) -> Iterator[Message]:
         """Send a job and yield its results; kill the process if the job is abandoned half-way."""
         message: object = None
         try:
@@ -147,8 +134,8 @@ class Labeller:
                 self._start()
             self._pipe.send(job)
             while not isinstance(message := self._pipe.receive(timeout_seconds, self.on_wait), Done):
-                if isinstance(message, LabelledClip | VideoFacts):
-                    yield message
+                if isinstance(message, job.results):
+                    yield cast(Message, message)
         except PeerGoneError:
             raise
         except BaseException:  # nobody reads the other results: the next video gets a new process
@@ -179,23 +166,23 @@ class Labeller:
         self._kill()
 
 
-_idle: list[Labeller] = []
-"""Idle processes of this worker: one for each thread that labels."""
+_idle: list[VideoProcess] = []
+"""Idle processes of this worker: one for each thread that works."""
 
 
 @contextmanager
-def borrowed_labeller(on_wait: Callable[[], None]) -> Iterator[Labeller]:
-    """Yield a labeller to the block, an idle one if there is one; keep it for the next block."""
-    labeller = _idle.pop() if _idle else Labeller(on_wait)
-    labeller.on_wait = on_wait
+def borrowed_process(on_wait: Callable[[], None]) -> Iterator[VideoProcess]:
+    """Yield a process to the block, an idle one if there is one; keep it for the next block."""
+    process = _idle.pop() if _idle else VideoProcess(on_wait)
+    process.on_wait = on_wait
     try:
-        yield labeller
+        yield process
     finally:
-        _idle.append(labeller)
+        _idle.append(process)
 
 
 @atexit.register
-def close_idle_labellers() -> None:
+def close_idle_processes() -> None:
     """End the idle processes; at the latest when this process exits."""
     while _idle:
         _idle.pop().close()

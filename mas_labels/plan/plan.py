@@ -54,6 +54,11 @@ class ShardPlan:
         """File name of the shard."""
         return shard_name(batch_name(self.manifest, self.split, self.batch), self.index, self.count)
 
+    @property
+    def planned(self) -> int:
+        """Number of its videos."""
+        return len(self.videos)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the part that is stored in the shard: enough to recognise it when a run is resumed."""
         limited = {} if self.limit is None else {"limit": self.limit}

@@ -13,8 +13,8 @@ import numpy as np
 from mas_labels.config import RunOptions
 from mas_labels.datasets.folder import resolve_inside
 from mas_labels.errors import MasError, UnavailableError, VideoError, WorkerError
-from mas_labels.pipeline.label_video import LabelledClip
-from mas_labels.pipeline.supervisor import Labeller, borrowed_labeller
+from mas_labels.pipeline.label_video import LabelJob, LabelledClip
+from mas_labels.pipeline.supervisor import VideoProcess, borrowed_process
 from mas_labels.schema import CLIP_FRAMES
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.writer import clip_rows, encode_frames
@@ -81,8 +81,8 @@ def find_differences(
         clip_at = {int(shard.read("clips/start_frame", clip)): clip for clip in group}
         try:
             path = resolve_inside(root, names[row], follow_links)
-            with borrowed_labeller(lambda: None) as labeller:
-                yield from _differences_of_video(shard, path, row, clip_at, labeller, timeout_seconds)
+            with borrowed_process(lambda: None) as process:
+                yield from _differences_of_video(shard, path, row, clip_at, process, timeout_seconds)
         except (UnavailableError, WorkerError) as error:
             unavailable.append(str(error))
         except MasError as error:
@@ -95,14 +95,15 @@ def find_differences(
 
 
 def _differences_of_video(
-    shard: Shard, path: Path, row: int, clip_at: dict[int, int], labeller: Labeller, timeout_seconds: float
+    shard: Shard, path: Path, row: int, clip_at: dict[int, int], process: VideoProcess, timeout_seconds: float
 ) -> Iterator[Problem]:
     """Label the clips of one video again; `clip_at` maps their start frames to their rows."""
     name = shard.read_texts("videos/path")[row]
     missing, changed, facts = dict(clip_at), _changed_versions(shard), None
     numbers = [start // shard.options.clip_stride_frames for start in clip_at]
+    job = LabelJob(path, shard.options, (*numbers, BEYOND_THE_END))
     try:
-        for item in labeller.label(path, shard.options, timeout_seconds, (*numbers, BEYOND_THE_END)):
+        for item in process.do(job, timeout_seconds):
             if isinstance(item, VideoFacts):
                 facts = item
             elif item.start_frame in missing:

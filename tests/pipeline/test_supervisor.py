@@ -21,10 +21,10 @@ from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.datasets.find_videos import find_videos
 from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import VideoError
-from mas_labels.pipeline.label_video import LabelledClip, label_video
+from mas_labels.pipeline.label_video import LabelJob, LabelledClip, label_video
 from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
 from mas_labels.pipeline.run import run
-from mas_labels.pipeline.supervisor import Labeller
+from mas_labels.pipeline.supervisor import VideoProcess
 from mas_labels.plan.heartbeat import read_beats
 from mas_labels.plan.plan import plan_shards
 from mas_labels.shards.writer import ShardWriter
@@ -35,8 +35,8 @@ DIS = LabelConfig(flow="dis", view_stride_pixels=59)
 
 
 @pytest.fixture
-def labeller():
-    process = Labeller()
+def process():
+    process = VideoProcess()
     yield process
     process.close()
 
@@ -66,8 +66,8 @@ def starts(items):
     return [item.start_frame for item in items if isinstance(item, LabelledClip)]
 
 
-def test_clips_and_facts_are_those_of_the_library(labeller, long_video):
-    items = list(labeller.label(long_video, DIS, 60))
+def test_clips_and_facts_are_those_of_the_library(process, long_video):
+    items = list(process.do(LabelJob(long_video, DIS), 60))
     reader = VideoReader(long_video)
     for theirs, ours in zip(items, label_video(reader, DIS), strict=False):
         assert theirs.start_frame == ours.start_frame
@@ -77,12 +77,12 @@ def test_clips_and_facts_are_those_of_the_library(labeller, long_video):
         np.testing.assert_array_equal(theirs.statistics.mu, ours.statistics.mu)
     assert starts(items) == [0, 16, 32, 48, 64]
     assert items[-1] == VideoFacts(long_video.stat().st_size, 25.0, 84, 84, 120, 160)
-    assert starts(labeller.label(long_video, DIS, 60, range(1, 3))) == [16, 32]
+    assert starts(process.do(LabelJob(long_video, DIS, range(1, 3)), 60)) == [16, 32]
 
 
-def test_a_process_that_hangs_is_killed_at_the_deadline_and_replaced(labeller, long_video):
+def test_a_process_that_hangs_is_killed_at_the_deadline_and_replaced(process, long_video):
     before = process_of()
-    items = kill_after(labeller.label(long_video, DIS, 1.0), 1, [signal.SIGSTOP])
+    items = kill_after(process.do(LabelJob(long_video, DIS), 1.0), 1, [signal.SIGSTOP])
     taken, start = [], time.monotonic()
     with pytest.raises(VideoError, match="no frame decoded and no clip finished in 1 s, after") as error:
         for item in items:
@@ -91,47 +91,47 @@ def test_a_process_that_hangs_is_killed_at_the_deadline_and_replaced(labeller, l
     assert time.monotonic() - start < 20
     assert 1 <= len(starts(taken)) < 5
     assert not os.path.exists(f"/proc/{before}")  # noqa: PTH110
-    assert starts(labeller.label(long_video, DIS, 60)) == [0, 16, 32, 48, 64]
+    assert starts(process.do(LabelJob(long_video, DIS), 60)) == [0, 16, 32, 48, 64]
 
 
-def test_a_process_that_dies_once_is_replaced_and_no_clip_is_lost_or_twice(labeller, long_video, capfd):
-    items = kill_after(labeller.label(long_video, DIS, 60), 2, [signal.SIGKILL])
+def test_a_process_that_dies_once_is_replaced_and_no_clip_is_lost_or_twice(process, long_video, capfd):
+    items = kill_after(process.do(LabelJob(long_video, DIS), 60), 2, [signal.SIGKILL])
     assert starts(items) == [0, 16, 32, 48, 64]
     assert "died (killed by SIGKILL): trying it once more" in capfd.readouterr().err
 
 
-def test_a_process_that_dies_twice_costs_the_video_and_names_the_signal(labeller, long_video):
-    items = kill_after(labeller.label(long_video, DIS, 60), 1, [signal.SIGKILL, signal.SIGSEGV])
+def test_a_process_that_dies_twice_costs_the_video_and_names_the_signal(process, long_video):
+    items = kill_after(process.do(LabelJob(long_video, DIS), 60), 1, [signal.SIGKILL, signal.SIGSEGV])
     taken = []
     with pytest.raises(VideoError, match="died twice, killed by SIGSEGV, after") as error:
         for item in items:
             taken.append(item)
     assert (error.value.stage, error.value.code) == ("worker", "died")
     assert starts(taken) == [0, 16, 32, 48, 64][: len(starts(taken))]
-    assert starts(labeller.label(long_video, DIS, 60)) == [0, 16, 32, 48, 64]
+    assert starts(process.do(LabelJob(long_video, DIS), 60)) == [0, 16, 32, 48, 64]
 
 
-def test_a_process_that_died_between_two_videos_is_replaced(labeller, long_video, capfd):
+def test_a_process_that_died_between_two_videos_is_replaced(process, long_video, capfd):
     os.kill(process_of(), signal.SIGKILL)
-    wait_until(lambda: labeller._process.poll() is not None)
-    assert len(starts(labeller.label(long_video, DIS, 60))) == 5
+    wait_until(lambda: process._process.poll() is not None)
+    assert len(starts(process.do(LabelJob(long_video, DIS), 60))) == 5
     assert "trying" not in capfd.readouterr().err
 
 
-def test_an_abandoned_job_ends(labeller, long_video):
-    items = labeller.label(long_video, DIS, 60)
+def test_an_abandoned_job_ends(process, long_video):
+    items = process.do(LabelJob(long_video, DIS), 60)
     next(items)
     items.close()
-    assert starts(labeller.label(long_video, DIS, 60)) == [0, 16, 32, 48, 64]
+    assert starts(process.do(LabelJob(long_video, DIS), 60)) == [0, 16, 32, 48, 64]
 
 
-def test_a_fifo_that_a_link_leads_to_ends_as_a_failure(labeller, tmp_path):
+def test_a_fifo_that_a_link_leads_to_ends_as_a_failure(process, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "a.avi").symlink_to("fifo")
     with pytest.raises(VideoError, match="regular file"):
-        list(labeller.label(tmp_path / "a.avi", DIS, 60))
+        list(process.do(LabelJob(tmp_path / "a.avi", DIS), 60))
     with pytest.raises(VideoError, match="regular file"):
-        list(labeller.label(Path("/dev/zero"), DIS, 60))
+        list(process.do(LabelJob(Path("/dev/zero"), DIS), 60))
 
 
 def test_a_video_that_breaks_off_yields_its_clips_first(long_video, monkeypatch):
@@ -196,11 +196,11 @@ def test_nothing_outlives_a_killed_run(tiny_videos, tmp_path):
     wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in [*workers, labelling]))  # noqa: PTH110
 
 
-def test_a_labelling_process_ignores_signals_to_the_group(labeller, long_video):
+def test_a_labelling_process_ignores_signals_to_the_group(process, long_video):
     pid = process_of()
     os.kill(pid, signal.SIGTERM)
     os.kill(pid, signal.SIGINT)
-    assert len(starts(labeller.label(long_video, DIS, 60))) == 5
+    assert len(starts(process.do(LabelJob(long_video, DIS), 60))) == 5
     assert process_of() == pid
 
 

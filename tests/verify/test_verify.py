@@ -24,7 +24,7 @@ from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import UnavailableError
 from mas_labels.labels.conventions import get_convention
 from mas_labels.pipeline.run import run
-from mas_labels.pipeline.supervisor import borrowed_labeller, close_idle_labellers
+from mas_labels.pipeline.supervisor import borrowed_process, close_idle_processes
 from mas_labels.plan.plan import plan_shards
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.shards.reader import Shard
@@ -186,13 +186,13 @@ def test_recomputing_detects_another_video(copy, tiny_videos, tmp_path):
 
 def test_recomputing_a_video_that_hangs_its_decoder_ends_at_the_timeout(tiny_shards, tiny_videos):
     """The decoding process is stopped; the next video gets another process."""
-    close_idle_labellers()
-    with borrowed_labeller(lambda: None):
+    close_idle_processes()
+    with borrowed_process(lambda: None):
         (pid,) = children(os.getpid(), "pipeline.child")
     os.kill(pid, signal.SIGSTOP)
     with Shard(tiny_shards[0]) as shard:
         problems = list(find_differences(shard, tiny_videos, [0, len(shard) - 1], timeout_seconds=1.0))
-    close_idle_labellers()
+    close_idle_processes()
     assert [(problem.column, problem.clip) for problem in problems] == [("videos/path", 0)]
     assert "cannot be labelled again: no frame decoded and no clip finished in 1 s" in problems[0].message
 

@@ -44,9 +44,9 @@ def test_an_unclosed_file_fails_its_test(tmp_path: Path) -> None:
 def test_an_idle_labelling_process_ends_with_its_parent() -> None:
     code = """
 import helpers.leftovers
-from mas_labels.pipeline.supervisor import borrowed_labeller
-with borrowed_labeller(lambda: None) as labeller:
-    print(labeller.versions is not None)
+from mas_labels.pipeline.supervisor import borrowed_process
+with borrowed_process(lambda: None) as process:
+    print(process.versions is not None)
 """
     done = run("-X", "dev", "-c", code)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
