@@ -14,7 +14,7 @@ from mas_labels.cli.make import make, status
 from mas_labels.config import LabelConfig
 from mas_labels.errors import ConfigError
 from mas_labels.flow.methods import MIN_SIDE
-from mas_labels.flow.options import FlowFileOptions
+from mas_labels.flow.options import FlowOptions
 from mas_labels.system.command_line import PATH, SETTINGS, field_option, run_command, version_option
 
 
@@ -160,17 +160,26 @@ def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
     help="Rows and columns to resize to first.  [default: none]",
 )
 @fps_option
-@field_option(FlowFileOptions, "dtype")
-@field_option(FlowFileOptions, "bound")
+@field_option(FlowOptions, "dtype")
+@field_option(FlowOptions, "bound")
 def write_flow_command(
     video: Path, out: Path, flow: str, size: tuple[int, int] | None, fps: str | None, dtype: str, bound: float
 ) -> None:
     """Write the optical flow of VIDEO, a file or a folder of frames, without labels."""
-    from mas_labels.flow.files import video_flow, write_flow
-    from mas_labels.video.frame_rate import parse_fps
+    from mas_labels.flow.formats import format_of_file
+    from mas_labels.flow.output import FlowOutput
+    from mas_labels.flow.places import single_target
+    from mas_labels.flow.video_flow import flow_parts
+    from mas_labels.video.open_video import open_video
 
-    fields = video_flow(video, flow, size, parse_fps(fps) if fps else None)
-    count = write_flow(fields, out, dtype=dtype, bound=bound)
+    format_name = format_of_file(out) or FlowOptions.format
+    options = FlowOptions(flow, format_name, dtype=dtype, bound=bound, size=size, fps=fps or "")
+    count = 0
+    with FlowOutput(single_target(out, options), options) as output:
+        for part in flow_parts(open_video(video, options.frame_rate), options):
+            output.add(part)
+            count += part.pairs
+        output.publish()
     click.echo(f"wrote {count} flow fields to {out}")
 
 

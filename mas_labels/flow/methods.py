@@ -16,6 +16,8 @@ METHODS: Final[dict[str, str]] = {
 """Module and function of each: grey (T, H, W) uint8 -> (T - 1, H, W, 2) float32, in pixels per frame."""
 MIN_SIDE: Final = 16
 """Rows and columns below which some estimators fail."""
+MAX_SIDE: Final = 16384
+"""Rows and columns above which some estimators fail."""
 
 
 def check_method(name: str) -> None:

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mas_labels.errors import ConfigError, InputError
+from mas_labels.flow.methods import MAX_SIDE
 from mas_labels.system.extensions import available_isas, load_extension
 
 Flow = NDArray[np.float32]
 
 ISA_VARIABLE: Final = "MAS_TVL1_ISA"
-MIN_SIDE, MAX_SIDE = 3, 16384
+MIN_SIDE: Final = 3
 MAX_GREY: Final = 1e6  # far beyond any picture; no sum of products overflows
 MAX_SCALES: Final = 32
 

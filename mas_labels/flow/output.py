@@ -1,0 +1,162 @@
+"""Writes the flow of videos: each video whole or not at all, whenever a run is killed.
+
+A video's files are written under hidden names and renamed when they are complete and on the disk: first the
+folder of frames, if it has its own, then the flow, ``u`` before ``v``. A video is complete if all its places
+exist. A run that is killed between two renames leaves a video that is not complete, which the next run
+removes and writes again. Each place on its own is whole whenever it exists.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.errors import ConfigError, storage_error
+from mas_labels.flow.array_files import ARRAY_FILES, ArrayFile
+from mas_labels.flow.options import FlowOptions
+from mas_labels.flow.places import FlowTarget
+from mas_labels.flow.video_flow import FlowPart
+from mas_labels.system.files import sync, sync_folder
+
+BOUND_FILE: Final = "bound.txt"
+
+
+class FlowOutput:
+    """The files of one video's flow, while they are written.
+
+    A context manager; at its end, what was not published is removed.
+
+    Parameters
+    ----------
+    target
+        Final places; what an interrupted run left of an incomplete video is removed.
+    options
+        All options.
+
+    Raises
+    ------
+    ConfigError
+        On entering: the flow of the video is complete already.
+    StorageError
+        If the disk is full or cannot be written.
+    """
+
+    def __init__(self, target: FlowTarget, options: FlowOptions) -> None:
+        self._target, self._options = target, options
+        self._hidden = {place: place.with_name(f".tmp.{place.name}") for place in target.places}
+        self._array_file: ArrayFile | None = None
+        self._files: dict[Path, list[Path]] = {place: [] for place in target.places}
+        self._pairs = 0
+        self._fps = 0.0
+
+    def __enter__(self) -> FlowOutput:
+        if self._target.is_complete():
+            raise ConfigError(f"{self._target.places[-1]} exists already: remove it, or choose another --out")
+        try:
+            for place, hidden in self._hidden.items():
+                _remove(place)
+                _remove(hidden)
+                hidden.parent.mkdir(parents=True, exist_ok=True)
+                if self._is_folder(place):
+                    hidden.mkdir()
+                else:
+                    self._array_file = ARRAY_FILES[self._options.format](hidden)
+        except OSError as error:
+            self._discard()
+            raise storage_error(self._target.places[-1], error) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._discard()
+
+    def _is_folder(self, place: Path) -> bool:
+        return not self._options.layout.is_array or place == self._target.frames
+
+    def add(self, part: FlowPart) -> None:
+        """Write a part; raise `StorageError` if that fails."""
+        try:
+            for kind, number, data in part.pictures:
+                name = self._options.layout.picture_name(kind, number, self._options.step)
+                self._write(getattr(self._target, kind), f"{name}.{self._options.picture}", data)
+            if part.array is not None and self._array_file is not None and part.pairs:
+                self._array_file.append(part.array)
+        except OSError as error:
+            raise storage_error(self._target.places[-1], error) from error
+        self._pairs += part.pairs
+        self._fps = part.fps
+
+    def _write(self, place: Path, name: str, data: bytes) -> None:
+        """Write a file into a folder that is not published yet."""
+        path = self._hidden[place] / name
+        path.write_bytes(data)
+        self._files[place].append(path)
+
+    def publish(self) -> None:
+        """Complete the files, and rename them to their final names; raise `StorageError` if that fails."""
+        assert self._pairs, "a video without a pair has no flow"
+        try:
+            self._finish()
+            for place, hidden in self._hidden.items():
+                for path in [*self._files[place], hidden]:
+                    _sync(path)
+                hidden.rename(place)
+                sync_folder(place.parent)
+        except OSError as error:
+            raise storage_error(self._target.places[-1], error) from error
+
+    def _finish(self) -> None:
+        """Write what describes the flow."""
+        if self._array_file is not None:
+            facts = {
+                "step": self._options.step,
+                "fps": self._fps,
+                "options": json.dumps(self._options.as_dict(), sort_keys=True),
+            }
+            self._array_file.finish(frame_pairs(self._pairs, self._options.step), facts)
+            self._array_file.close()
+        elif self._target.u == self._target.v:
+            self._write(self._target.u, BOUND_FILE, f"{self._options.bound:g}\n".encode())
+
+    def _discard(self) -> None:
+        """Close and remove what was not published."""
+        if self._array_file is not None:
+            self._array_file.close()
+        for hidden in self._hidden.values():
+            _remove(hidden)
+
+
+def frame_pairs(count: int, step: int) -> NDArray[np.uint32]:
+    """Return the numbers of the two frames of each pair, from 0: (count, 2)."""
+    first = np.arange(count, dtype=np.uint32) + np.uint32(max(0, -step))
+    return np.stack(
+        [first, first + np.uint32(step)] if step > 0 else [first, first - np.uint32(-step)], axis=1
+    )
+
+
+def _sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    if path.is_dir():
+        sync_folder(path)
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,153 @@
+"""The places of the flow of many videos in an output folder, and the options that it was made with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from mas_labels.datasets.folder import video_stem
+from mas_labels.errors import ConfigError, OptionsDifferError
+from mas_labels.flow.formats import FORMATS
+from mas_labels.flow.options import FlowOptions
+from mas_labels.system.files import atomic_path
+
+RECORD_FILE: Final = "flow.json"
+"""File in the output folder with the options that its flow was made with."""
+
+
+@dataclass(frozen=True)
+class FlowTarget:
+    """Final places of the flow of one video.
+
+    Attributes
+    ----------
+    places
+        Files or folders, in the order in which they are renamed.
+    u, v, frames
+        Those of u, of v and of the frames, which may be the same; `frames` is used only with --frames.
+    """
+
+    places: tuple[Path, ...]
+    u: Path
+    v: Path
+    frames: Path
+
+    def is_complete(self) -> bool:
+        """Return whether the flow of the video was published."""
+        return all(place.exists() for place in self.places)
+
+
+def flow_target(out: Path, video: str, options: FlowOptions) -> FlowTarget:
+    """Return the places for the flow of a video.
+
+    Parameters
+    ----------
+    out
+        The output folder.
+    video
+        Path of the video from its root on, without its extension.
+    options
+        All options.
+    """
+    layout = options.layout
+    name = video if layout.has_classes else PurePosixPath(video).name
+    flow = [out / place.format(video=name) for place in layout.flow]
+    frames = out / layout.frames.format(video=name)
+    places = dict.fromkeys([frames, *flow] if options.frames else flow)
+    return FlowTarget(tuple(places), flow[0], flow[-1], frames)
+
+
+def single_target(out: Path, options: FlowOptions) -> FlowTarget:
+    """Return the places for the flow of one video that is itself `out`: a file of arrays, or a folder.
+
+    Raises
+    ------
+    ConfigError
+        If the extension of `out` is not that of the format, or the format has several folders.
+    """
+    suffix = f".{options.format}" if options.layout.is_array else ""
+    if len(options.layout.flow) > 1 or out.suffix != suffix:
+        endings = ", ".join(f".{name}" for name, layout in FORMATS.items() if layout.is_array)
+        raise ConfigError(f"{out}: expected a name ending in {endings}, or a folder without an extension")
+    return flow_target(out.parent, out.stem, options)
+
+
+def flow_targets(out: Path, videos: Iterable[str], options: FlowOptions) -> dict[str, FlowTarget]:
+    """Return the places for the flow of many videos, by the paths of the videos from their root on.
+
+    Raises
+    ------
+    ConfigError
+        If two videos would be written to one place, or one into a folder of another.
+    """
+    targets = {video: flow_target(out, video_stem(video), options) for video in videos}
+    owners: dict[Path, str] = {}
+    for video, target in targets.items():
+        for place in target.places:
+            if place in owners:
+                raise _collision(owners[place], video, place, options)
+            owners[place] = video
+    for place, video in owners.items():
+        for parent in place.parents:
+            if parent in owners:
+                raise _collision(owners[parent], video, parent, options)
+    return targets
+
+
+def _collision(one: str, other: str, place: Path, options: FlowOptions) -> ConfigError:
+    remedy = (
+        "rename one" if options.layout.has_classes else "rename one, or choose a --format with class folders"
+    )
+    return ConfigError(f"{one} and {other}: the flow of both would be in {place}: {remedy}")
+
+
+def claim_folder(out: Path, targets: Iterable[FlowTarget], options: FlowOptions) -> None:
+    """Record the options in the output folder, or check that its flow was made with the same ones.
+
+    Raises
+    ------
+    OptionsDifferError
+        If it was made with others.
+    ConfigError
+        If files are where the flow belongs that no run of this program has recorded.
+    """
+    record = out / RECORD_FILE
+    found = _read_record(record)
+    if found is None:
+        foreign = next((place for target in targets for place in target.places if place.exists()), None)
+        if foreign is None:
+            out.mkdir(parents=True, exist_ok=True)
+            with atomic_path(record, is_shared=True) as hidden:
+                hidden.write_text(json.dumps(options.as_dict(), indent=1) + "\n", encoding="utf-8")
+            return
+        found = _read_record(record)  # another rank may have begun meanwhile
+        if found is None:
+            raise ConfigError(
+                f"{foreign} exists already, but not {record}, which says how it was made: remove it, or "
+                "choose another --out"
+            )
+    asked = options.as_dict()
+    if found != asked:
+        names = [name for name in {**asked, **found} if asked.get(name) != found.get(name)]
+        differences = ", ".join(f"{name} {found.get(name)!r}, not {asked.get(name)!r}" for name in names)
+        raise OptionsDifferError(
+            f"{out} holds flow made with other options ({differences}): give those, or choose another --out"
+        )
+
+
+def _read_record(record: Path) -> Mapping[str, object] | None:
+    """Return the recorded options; None if there is no record."""
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError(
+            f"{record}: expected the options of a run as JSON: remove it, or choose another --out"
+        )
+    return found
