@@ -38,9 +38,11 @@ FORMATS = {
 COMPUTE = """
 import sys
 from pathlib import Path
-from mas_labels.flow import video_flow
+from mas_labels.flow.options import FlowOptions
+from mas_labels.flow.video_flow import flow_parts
+from mas_labels.video.open_video import open_video
 for path in sys.argv[1:]:
-    for field in video_flow(Path(path)):
+    for part in flow_parts(open_video(Path(path)), FlowOptions(format="h5")):
         pass
 """
 

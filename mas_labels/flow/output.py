@@ -70,7 +70,7 @@ class FlowOutput:
                     self._array_file = ARRAY_FILES[self._options.format](hidden)
         except OSError as error:
             self._discard()
-            raise storage_error(self._target.places[-1], error) from error
+            raise storage_error(self._target.places[-1], error, "video") from error
         return self
 
     def __exit__(
@@ -90,7 +90,7 @@ class FlowOutput:
             if part.array is not None and self._array_file is not None and part.pairs:
                 self._array_file.append(part.array)
         except OSError as error:
-            raise storage_error(self._target.places[-1], error) from error
+            raise storage_error(self._target.places[-1], error, "video") from error
         self._pairs += part.pairs
         self._fps = part.fps
 
@@ -111,7 +111,7 @@ class FlowOutput:
                 hidden.rename(place)
                 sync_folder(place.parent)
         except OSError as error:
-            raise storage_error(self._target.places[-1], error) from error
+            raise storage_error(self._target.places[-1], error, "video") from error
 
     def _finish(self) -> None:
         """Write what describes the flow."""
