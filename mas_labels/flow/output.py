@@ -147,7 +147,7 @@ def frame_pairs(count: int, step: int) -> NDArray[np.uint32]:
 def _sync_all(paths: Sequence[Path]) -> None:
     """Bring files, and the names in folders, to the disk.
 
-    File systems do many at once in the time of one: one after another, two pictures take longer than their flow.
+    Many at once take as long as one; one after another, two pictures may take as long as their flow.
     """
     with ThreadPoolExecutor(SYNC_THREADS) as pool:
         for _ in pool.map(_sync, paths):
