@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import zipfile
@@ -13,6 +14,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from mas_labels.system.files import reserve
+
+SLACK_BYTES: Final = 8 << 20
+"""Reserve for the tables and caches of HDF5."""
+STEP_BYTES: Final = 16 << 20
+"""Size of a further reservation."""
 UNIT: Final = "pixels per step: u along columns, v along rows"
 
 
@@ -82,14 +89,28 @@ class NpzFile(ArrayFile):
 
 
 class H5File(ArrayFile):
-    """An .h5: data sets ``flow``, one chunk a field, and ``pairs``; facts are attributes of ``flow``."""
+    """An .h5: data sets ``flow``, one chunk a field, and ``pairs``; facts are attributes of ``flow``.
+
+    Space is reserved before HDF5 uses it, because HDF5 does not end cleanly when a disk is full.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = h5py.File(path, "w")
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            reserve(self._descriptor, SLACK_BYTES)  # freed by opening, but a full disk is noticed now
+            self._file = h5py.File(path, "w", locking=False)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
         self._flow: h5py.Dataset | None = None
+        self._reserved = 0
 
     def append(self, flow: NDArray[Any]) -> None:
         """Append fields (`ArrayFile.append`)."""
+        needed = self._file.id.get_filesize() + flow.nbytes + SLACK_BYTES
+        if needed > self._reserved:
+            self._reserved = needed + STEP_BYTES
+            reserve(self._descriptor, self._reserved)
         if self._flow is None:
             self._flow = self._file.create_dataset(
                 "flow", (0, *flow.shape[1:]), flow.dtype, maxshape=(None, *flow.shape[1:]),
@@ -99,16 +120,23 @@ class H5File(ArrayFile):
         count = len(self._flow)
         self._flow.resize(count + len(flow), axis=0)
         self._flow[count:] = flow
+        self._file.flush()
 
     def finish(self, pairs: NDArray[np.uint32], facts: dict[str, Any]) -> None:
-        """Write what describes the flow (`ArrayFile.finish`)."""
+        """Write what describes the flow, and release space that was not used (`ArrayFile.finish`)."""
         assert self._flow is not None
         self._file.create_dataset("pairs", data=pairs, track_times=False)
         self._flow.attrs.update({"unit": UNIT, **facts})
+        self._file.flush()
+        size = self._file.id.get_filesize()
         self._file.close()
+        os.ftruncate(self._descriptor, size)
 
     def close(self) -> None:
         """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
         self._file.close()
 
 

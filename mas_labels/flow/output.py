@@ -8,6 +8,7 @@ removes and writes again. Each place on its own is whole whenever it exists.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -129,11 +130,13 @@ class FlowOutput:
             self._write(self._target.u, BOUND_FILE, f"{self._options.bound:g}\n".encode())
 
     def _discard(self) -> None:
-        """Close and remove what was not published."""
-        if self._array_file is not None:
-            self._array_file.close()
+        """Close and remove what was not published; if that fails, the next run does it."""
+        with contextlib.suppress(OSError):
+            if self._array_file is not None:
+                self._array_file.close()
         for hidden in self._hidden.values():
-            _remove(hidden)
+            with contextlib.suppress(OSError):
+                _remove(hidden)
 
 
 def frame_pairs(count: int, step: int) -> NDArray[np.uint32]:

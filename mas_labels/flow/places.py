@@ -132,7 +132,7 @@ def claim_folder(out: Path, targets: Iterable[FlowTarget], options: FlowOptions)
     asked = options.as_dict()
     if found != asked:
         names = [name for name in {**asked, **found} if asked.get(name) != found.get(name)]
-        differences = ", ".join(f"{name} {found.get(name)!r}, not {asked.get(name)!r}" for name in names)
+        differences = "; ".join(f"{name} {found.get(name)!r}, not {asked.get(name)!r}" for name in names)
         raise OptionsDifferError(
             f"{out} holds flow made with other options ({differences}): give those, or choose another --out"
         )

@@ -1,0 +1,25 @@
+"""Files of flow, written from a video as the command writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mas_labels.flow.options import FlowOptions
+from mas_labels.flow.output import FlowOutput
+from mas_labels.flow.places import FlowTarget
+from mas_labels.flow.video_flow import flow_parts
+from mas_labels.video.open_video import open_video
+
+
+def write_flow(video: Path, target: FlowTarget, options: FlowOptions) -> None:
+    """Compute, write and publish the flow of a video."""
+    with FlowOutput(target, options) as output:
+        for part in flow_parts(open_video(video, options.frame_rate), options):
+            output.add(part)
+        output.publish()
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of every file below a folder, by its path from there."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
