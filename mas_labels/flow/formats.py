@@ -8,7 +8,8 @@ format         files of the video ``CLASS/NAME.avi``               read by
 ``denseflow``  the same, numbered from 0; at step 2                mmaction2 with ``start_index=0``, and
                ``flow_x_p2_00000.jpg``, at -2 ``flow_x_m2_00002``  programs that read denseflow's files
 ``uv``         ``u/NAME/frame000001.jpg``, ``v/NAME/...``,         two-stream fusion and other programs for
-               frames ``frames/NAME/frame000001.jpg``              Feichtenhofer's flow of UCF-101, HMDB-51
+               frames ``jpegs/NAME/frame000001.jpg``, with         Feichtenhofer's flow of UCF-101, HMDB-51
+               ``--short-side 256`` in ``jpegs_256``
 ``npz``        ``CLASS/NAME.npz``, arrays ``flow``, ``pairs``,     ``numpy.load``
                ``step``, ``fps``, ``options``
 ``h5``         ``CLASS/NAME.h5``, the same as data sets ``flow``,  ``h5py.File``; one field at a time
@@ -41,7 +42,7 @@ class Format:
         Places of u and v, relative to the output folder; one if both are there. They are renamed to their
         final names in this order, after that of the frames.
     frames
-        Place of the frames.
+        Place of the frames; ``{side}`` stands for an underscore and the shorter side, if the options give it.
     names
         Beginnings of the names of pictures of u, v and frames, by kind; no u and v in a file of arrays.
     digits, first_number
@@ -81,7 +82,7 @@ FORMATS: Final[Mapping[str, Format]] = {
     "denseflow": Format(("{video}",), "{video}", _FLOW_XY, names_step=True),
     "uv": Format(
         ("u/{video}", "v/{video}"),
-        "frames/{video}",
+        "jpegs{side}/{video}",
         dict.fromkeys(("u", "v", "frames"), "frame"),
         digits=6,
         first_number=1,

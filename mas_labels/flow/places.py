@@ -55,7 +55,8 @@ def flow_target(out: Path, video: str, options: FlowOptions) -> FlowTarget:
     layout = options.layout
     name = video if layout.has_classes else PurePosixPath(video).name
     flow = [out / place.format(video=name) for place in layout.flow]
-    frames = out / layout.frames.format(video=name)
+    side = f"_{options.short_side}" if options.short_side else ""
+    frames = out / layout.frames.format(video=name, side=side)
     places = dict.fromkeys([frames, *flow] if options.frames else flow)
     return FlowTarget(tuple(places), flow[0], flow[-1], frames)
 
