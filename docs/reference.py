@@ -14,7 +14,8 @@ from pathlib import Path
 import click
 
 from mas_labels.config import LATER_OPTIONS, LabelConfig
-from mas_labels.schema import ATTRIBUTES, COLUMNS, LABEL_MAX, LABEL_NAMES, Column
+from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
+from mas_labels.schema import ATTRIBUTES, COLUMNS, LABEL_NAMES, Column
 from mas_labels.system.options import option_fields, option_texts
 
 DOCS = Path(__file__).parent
@@ -64,7 +65,7 @@ def describe_shape(column: Column) -> str:
 
 def options() -> Iterator[tuple[str, object, str]]:
     """Yield the name, default and meaning of each option; a default that shards leave out says so."""
-    meanings = option_texts(LabelConfig)
+    meanings, defaults = option_texts(LabelConfig), LabelConfig()
     for name, field in option_fields(LabelConfig).items():
         sentences = [" ".join(meanings[name].split()).replace("``", "`")]
         if field.choices:
@@ -73,7 +74,7 @@ def options() -> Iterator[tuple[str, object, str]]:
             sentences.append(f"{str(field.bounds).capitalize()}.")
         if name in LATER_OPTIONS:
             sentences.append("Absent at its default.")
-        yield name, field.default, " ".join(sentences)
+        yield name, getattr(defaults, name), " ".join(sentences)
 
 
 def format_part() -> str:
@@ -90,8 +91,11 @@ def format_part() -> str:
         meaning = column.meaning.replace("|", r"\|") + (f" ({', '.join(notes)})" if notes else "")
         lines.append(f"| `{column.path}` | `{column.dtype}` | `{describe_shape(column)}` | {meaning} |")
     lines += ["", "## Columns of `clips/labels`", "", "| column | label | values |", "|---|---|---|"]
-    for number, (name, largest) in enumerate(zip(LABEL_NAMES, LABEL_MAX, strict=True)):
-        lines.append(f"| {number} | `{name}` | 1 to {largest} |")
+    other = Geometry(clip_frames=17, grid_block=56, ring_width=28)
+    ranges = zip(LABEL_NAMES, DEFAULT_GEOMETRY.label_max, other.label_max, strict=True)
+    for number, (name, largest, elsewhere) in enumerate(ranges):
+        by_default = "" if largest == elsewhere else ", by default"
+        lines.append(f"| {number} | `{name}` | 1 to {largest}{by_default} |")
     return "\n".join(lines)
 
 

@@ -7,17 +7,18 @@ paper's (section 3.4); a shard records its own in the options of its run.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Final
 
 from mas_labels.errors import ConfigError
-from mas_labels.schema import COLOURS, LABEL_NAMES, MOTIONLESS_NAMES, ORIENTATIONS
+from mas_labels.schema import COLOURS, LABEL_NAMES, MOTIONLESS_NAMES, ORIENTATIONS, Column
 from mas_labels.system.options import bounds, check_options
 
 MAX_LABEL: Final = 255
 """Largest value of a label, which is a byte: clips have at most 255 flow fields, patterns 255 blocks."""
 MAX_SIDE: Final = 4096
-"""Most rows or columns of a frame: offsets of views are stored as int16, and clips must fit into memory."""
+"""Most rows or columns of a frame: offsets of views are stored as int16."""
+MAX_CLIP_PIXELS: Final = 1 << 26
+"""Most pixels of a clip, 200 MB as RGB: more than 32 frames of 1080 x 1920."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Geometry:
     Raises
     ------
     ConfigError
-        If one is out of its range, a view does not fit into a frame, or a pattern does not divide the view.
+        If one is out of its range, a clip has too many pixels, a view does not fit into a frame, or a pattern
+        does not divide the view.
     """
 
     clip_frames: int = field(default=16, metadata=bounds(at_least=2, at_most=MAX_LABEL + 1))
@@ -55,6 +57,12 @@ class Geometry:
 
     def __post_init__(self) -> None:
         check_options(self)
+        pixels = self.clip_frames * self.frame_rows * self.frame_cols
+        if pixels > MAX_CLIP_PIXELS:
+            raise ConfigError(
+                f"clip_frames: expected clips of at most {MAX_CLIP_PIXELS:,} pixels, found {pixels:,}, "
+                f"{self.clip_frames} frames of {self.frame_rows} x {self.frame_cols}: take fewer or smaller"
+            )
         if self.view_size > min(self.frame_rows, self.frame_cols):
             raise ConfigError(
                 f"view_size: expected at most the frames' {self.frame_rows} x {self.frame_cols} pixels, "
@@ -91,7 +99,7 @@ class Geometry:
         """Number of the video's frames from a clip's first frame to its last."""
         return self.fields * self.frame_step + 1
 
-    @cached_property
+    @property
     def blocks(self) -> dict[str, int]:
         """Number of blocks of each pattern."""
         return {
@@ -100,7 +108,7 @@ class Geometry:
             "triangles": 8,
         }
 
-    @cached_property
+    @property
     def label_max(self) -> tuple[int, ...]:
         """Largest value of each label."""
         return tuple(map(self._largest_value, LABEL_NAMES))
@@ -119,6 +127,18 @@ class Geometry:
         """Return the smallest value of each label under a convention."""
         zeros = MOTIONLESS_NAMES if convention == "authors" else ()
         return tuple(int(name not in zeros) for name in LABEL_NAMES)
+
+    @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        """Shape of a clip's frames, RGB."""
+        return (self.clip_frames, self.frame_rows, self.frame_cols, 3)
+
+    def row_shape(self, column: Column, views: int) -> tuple[int, ...]:
+        """Return the shape of one row of a shard's data set, with that many views."""
+        return tuple(
+            extent if isinstance(extent, int) else views if extent == "views" else getattr(self, extent)
+            for extent in column.row_shape
+        )
 
 
 DEFAULT_GEOMETRY: Final = Geometry()

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Final
 
 FORMAT_NAME: Final = "mas-shard"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
+READABLE_VERSIONS: Final = (2, 3)
+"""Versions that are read. Shards of version 2 have the default geometry (`mas_labels.geometry`)."""
 
 CLIP_FRAMES: Final = 16
 """Number of frames of a clip (paper, section 3.4)."""
@@ -91,7 +93,8 @@ class Column:
     dtype
         NumPy's name of its type; ``"S"`` is fixed-length bytes, UTF-8, as long as the longest value needs.
     row_shape
-        Shape of one row; ``"views"`` stands for the number of views.
+        Shape of one row; ``"views"`` stands for the number of views, other names for numbers of the shard's
+        geometry (`mas_labels.geometry.Geometry.row_shape`).
     rows
         One row per view, class, video, clip, failure or byte: ``"views"``, ``"classes"``, ``"videos"``,
         ``"clips"``, ``"failures"``, ``"bytes"``; or ``"frame offsets"``, one more than there are frames.
@@ -112,7 +115,7 @@ class Column:
     compressed: bool = False
 
 
-_FIELD = (FRAME_ROWS, FRAME_COLS, 2)
+_FIELD = ("frame_rows", "frame_cols", 2)
 
 COLUMNS: Final[tuple[Column, ...]] = (
     Column(
@@ -146,7 +149,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         "clips/motion",
         "float32",
-        (FIELDS, 2),
+        ("fields", 2),
         "clips",
         "mean |boundary| of each field, of u and v, pixels",
         optional=True,
@@ -160,9 +163,9 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         "clips/flow",
         "float16",
-        (FIELDS, *_FIELD),
+        ("fields", *_FIELD),
         "clips",
-        "u, v in pixels per frame",
+        "u, v in pixels per frame of the clip",
         optional=True,
         compressed=True,
     ),
@@ -178,7 +181,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         "frames/raw",
         "uint8",
-        (CLIP_FRAMES, FRAME_ROWS, FRAME_COLS, 3),
+        ("clip_frames", "frame_rows", "frame_cols", 3),
         "clips",
         "frames as RGB",
         optional=True,

@@ -14,7 +14,6 @@ from mas_labels.pipeline.label_video import views_of
 from mas_labels.pipeline.make_shard import VideoOutcome, add_video
 from mas_labels.pipeline.supervisor import VideoProcess
 from mas_labels.plan.plan import ShardPlan
-from mas_labels.schema import CLIP_FRAMES
 from mas_labels.shards.writer import ShardWriter
 from mas_labels.version import versions
 
@@ -56,13 +55,14 @@ class Estimate:
         """Expected number of clips of all videos."""
         return self.promised_clips * self.videos / max(1, self.sampled_videos)
 
-    def add(self, outcome: VideoOutcome, clip_stride_frames: int) -> None:
+    def add(self, outcome: VideoOutcome, config: LabelConfig) -> None:
         """Count a sampled video; its header states how many clips it has beyond those labelled."""
         self.sampled_videos += 1
         self.failed_videos += outcome.error is not None
         self.sampled_clips += outcome.clips
         if outcome.clips:
-            whole = 1 + (outcome.facts.promised_frames - CLIP_FRAMES) // clip_stride_frames
+            beyond_first = outcome.facts.promised_frames - config.geometry.extent
+            whole = 1 + beyond_first // config.clip_stride_frames
             self.promised_clips += max(outcome.clips, whole)
 
     def describe(self, workers: int) -> str:
@@ -108,7 +108,7 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, opt
                             options.video_timeout_seconds,
                             range(CLIPS_PER_VIDEO),
                         ),
-                        config.clip_stride_frames,
+                        config,
                     )
             estimate.seconds = time.perf_counter() - start
             estimate.bytes = path.stat().st_size

@@ -21,7 +21,6 @@ from mas_labels.flow.estimators import compute_flow
 from mas_labels.labels.compute import ClipStatistics, clip_statistics
 from mas_labels.labels.views import NO_VIEWS, view_table
 from mas_labels.pipeline.job import Job
-from mas_labels.schema import CLIP_FRAMES
 from mas_labels.video.clips import cut_clips
 from mas_labels.video.open_video import open_video
 from mas_labels.video.reader import NO_MEMORY, FrameReader, VideoFacts
@@ -42,7 +41,7 @@ def views_of(config: LabelConfig) -> NDArray[np.int16]:
 def label_clip(
     frames: NDArray[np.uint8], config: LabelConfig, views: NDArray[np.int16]
 ) -> tuple[ClipStatistics | None, NDArray[np.float32] | None]:
-    """Compute statistics and flow of a clip, (16, 128, 171, 3) uint8 RGB; both None for frames only."""
+    """Compute statistics and flow of a clip, (frames, rows, cols, 3) uint8 RGB; both None for frames only."""
     if config.frames_only:
         return None, None
     flow = compute_flow(frames, config.flow)
@@ -58,11 +57,11 @@ class LabelledClip:
     start_frame
         Number of its first frame in the video, from 0.
     frames
-        (16, 128, 171, 3) uint8 RGB.
+        (frames, rows, cols, 3) uint8 RGB.
     statistics
         Labels of all views, motion boundaries; None for frames only.
     flow
-        (15, 128, 171, 2) float32, u and v in pixels per frame; None if it is not stored.
+        (frames - 1, rows, cols, 2) float32, u and v in pixels per frame; None if it is not stored.
     facts
         Facts of the video when the clip's last frame had been decoded.
     """
@@ -143,9 +142,9 @@ def label_video(
     VideoError
         If the video gives no clip, or cannot be decoded or labelled after some.
     """
-    number = 0
+    number, geometry, decoded = 0, config.geometry, _call_for_each(reader, on_frame)
     try:
-        for start_frame, frames in cut_clips(_call_for_each(reader, on_frame), config.clip_stride_frames):
+        for start_frame, frames in cut_clips(decoded, config.clip_stride_frames, geometry):
             if number in clip_numbers:
                 statistics, flow = label_clip(frames, config, views_of(config))
                 kept_flow = flow if config.store_flow else None
@@ -158,7 +157,7 @@ def label_video(
         out_of_memory = isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem
         raise VideoError("labels", NO_MEMORY if out_of_memory else "not_labelled", message) from error
     if number == 0:
-        message = f"{reader.frames} frames decoded, a clip needs {CLIP_FRAMES}"
+        message = f"{reader.frames} frames decoded, a clip needs {geometry.extent}"
         raise VideoError("clips", "too_short", message)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mas_labels.geometry import Geometry
 from mas_labels.names import printable
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.shards.reader import Shard
@@ -24,6 +25,7 @@ class ClipSource(Protocol):
     """The part of `mas_labels.shards.ShardSet` that its clips and selections use; see there."""
 
     config: dict[str, Any]
+    geometry: Geometry
     views: NDArray[np.int16]
     classes: list[str]
 
@@ -71,8 +73,13 @@ class Clip:
         return self.shards.config
 
     @property
+    def geometry(self) -> Geometry:
+        """Number and size of its frames, and size of its views."""
+        return self.shards.geometry
+
+    @property
     def frames(self) -> NDArray[np.uint8]:
-        """(16, 128, 171, 3) uint8 RGB."""
+        """(frames, rows, cols, 3) uint8 RGB."""
         return self.shards.read_frames(self.index)
 
     @property
@@ -94,7 +101,7 @@ class Clip:
 
     @property
     def motion_boundaries(self) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-        """Mu and Mv, each (128, 171, 2) float32 (stored as float16); None if they are not stored."""
+        """Mu and Mv, each (rows, cols, 2) float32 (stored as float16); None if they are not stored."""
         shard, clip = self.shards.locate(self.index)
         if "clips/mu" not in shard:
             return None
@@ -104,13 +111,13 @@ class Clip:
 
     @property
     def flow(self) -> NDArray[np.float32] | None:
-        """(15, 128, 171, 2) float32, (u, v) in pixels per frame; None if it is not stored."""
+        """(frames - 1, rows, cols, 2) float32, (u, v) in pixels per frame; None if it is not stored."""
         shard, clip = self.shards.locate(self.index)
         return shard.read("clips/flow", clip).astype(np.float32) if "clips/flow" in shard else None
 
     @property
     def motion(self) -> NDArray[np.float32]:
-        """(15, 2) float32: mean magnitude of each flow field's own motion boundary, of u and of v, in pixels.
+        """(frames - 1, 2) float32: mean magnitude of each flow field's boundaries, of u and of v, in pixels.
 
         Raises `ShardError` for a shard of frames only.
         """

@@ -25,7 +25,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels import schema
 from mas_labels.errors import MissingDependencyError, ShardError, unavailable
 from mas_labels.shards.validation import REGENERATE
 from mas_labels.system.extensions import available_isas, load_extension
@@ -104,18 +103,20 @@ class DataDigest:
         return f"{self._kind}:{self._sha.hexdigest()}"
 
 
-def content_hash(texts: dict[str, str], digests: dict[str, DataDigest]) -> str:
+def content_hash(version: int, texts: dict[str, str], digests: dict[str, DataDigest]) -> str:
     """Return the content hash of a shard.
 
     Parameters
     ----------
+    version
+        Of the schema.
     texts
         The attributes format, config, plan and versions.
     digests
         Of each data set, by path.
     """
     whole = {
-        "attributes": {**texts, "schema_version": schema.SCHEMA_VERSION},
+        "attributes": {**texts, "schema_version": version},
         "data": {path: digests[path].result() for path in sorted(digests)},
     }
     return text_digest(json.dumps(whole, sort_keys=True))

@@ -15,13 +15,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels import schema
 from mas_labels.errors import InputError, ShardError, system_error, unavailable
+from mas_labels.geometry import Geometry
 from mas_labels.shards.digests import CHECKSUM_BYTES, make_fletcher32
 from mas_labels.shards.hdf5_file import UNREADABLE, explain
 from mas_labels.shards.validation import REGENERATE
 
-CLIP_SHAPE: Final = (schema.CLIP_FRAMES, schema.FRAME_ROWS, schema.FRAME_COLS, 3)
 SLOW_WARNING: Final = (
     "mas_labels._checksum is not built: raw frames are read through HDF5, several times more slowly; "
     "reinstall it where there is a C++ compiler"
@@ -39,14 +38,22 @@ class StoredFrames:
         Of the open file.
     datasets
         Its data sets by path, checked.
+    geometry
+        Its geometry.
     read
         Function that reads rows of a data set through HDF5, which compares checksums.
     """
 
     def __init__(
-        self, path: Path, descriptor: int, datasets: Mapping[str, h5py.Dataset], read: Callable[..., Any]
+        self,
+        path: Path,
+        descriptor: int,
+        datasets: Mapping[str, h5py.Dataset],
+        geometry: Geometry,
+        read: Callable[..., Any],
     ) -> None:
         self._path, self._descriptor, self._datasets, self._read = path, descriptor, datasets, read
+        self._geometry = geometry
         self._raw: Any = datasets.get("frames/raw")
         self._state = self._file_state()
         self._fletcher32 = make_fletcher32()
@@ -60,7 +67,7 @@ class StoredFrames:
         ----------
         clip
             Its row in this shard.
-        out : ndarray, shape (16, 128, 171, 3), uint8, contiguous
+        out : ndarray, shape (frames, rows, cols, 3), uint8, contiguous
             Receives the frames, RGB.
 
         Raises
@@ -98,14 +105,15 @@ class StoredFrames:
                 )
 
     def read_jpegs(self, clip: int) -> list[NDArray[np.uint8]]:
-        """Read a clip's frames as encoded: 16 arrays of bytes.
+        """Read a clip's frames as encoded: one array of bytes each.
 
         Raises
         ------
         ShardError
             If they are not stored, damaged, or the offsets are out of range.
         """
-        ends = self._ends[clip * schema.CLIP_FRAMES :][: schema.CLIP_FRAMES + 1]
+        frames = self._geometry.clip_frames
+        ends = self._ends[clip * frames :][: frames + 1]
         if ends[0] < 0 or (np.diff(ends) <= 0).any() or ends[-1] > len(self._datasets["frames/jpeg"]):
             raise ShardError(f"{self._path}: frames/offsets of clip {clip} are out of range: {REGENERATE}")
         data = self._read("frames/jpeg", slice(ends[0], ends[-1]))
@@ -120,14 +128,14 @@ class StoredFrames:
     def _chunk_offsets(self) -> NDArray[np.int64]:
         """(N,) int64: offset of each clip's raw frames in the file; -1 unless plain and with a checksum."""
         offsets = np.full(len(self._raw), -1, np.int64)
-        size = math.prod(CLIP_SHAPE) + CHECKSUM_BYTES
+        size = math.prod(self._geometry.clip_shape) + CHECKSUM_BYTES
 
         def add_offset(chunk: h5py.h5d.StoreInfo) -> None:
             if chunk.size == size and chunk.filter_mask == 0:
                 offsets[chunk.chunk_offset[0]] = chunk.byte_offset
 
         is_plain = not (self._raw.compression or self._raw.shuffle)
-        if is_plain and self._raw.chunks == (1, *CLIP_SHAPE) and self._raw.fletcher32:
+        if is_plain and self._raw.chunks == (1, *self._geometry.clip_shape) and self._raw.fletcher32:
             try:
                 self._raw.id.chunk_iter(add_offset)
             except UNREADABLE as error:

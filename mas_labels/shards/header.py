@@ -21,12 +21,15 @@ class ShardAttributes:
 
     Attributes
     ----------
+    version
+        Version of the schema.
     texts
         The texts as stored, by name.
     config, plan, versions
         The JSON objects in the attributes of these names.
     """
 
+    version: int
     texts: dict[str, str]
     config: dict[str, Any]
     plan: dict[str, Any]
@@ -44,11 +47,12 @@ def parse_attributes(file: h5py.File, path: Path) -> ShardAttributes:
         If it cannot be read now.
     """
     try:
-        texts = {name: os.fsdecode(value) for name, value in read_attributes(file, path).items()}
+        version, stored = read_attributes(file, path)
+        texts = {name: os.fsdecode(value) for name, value in stored.items()}
         config, plan, versions = (_dictionary(texts[name]) for name in ("config", "plan", "versions"))
     except UNREADABLE as error:
         raise explain(path, error, "not a shard of mas-labels, an attribute is damaged") from error
-    return ShardAttributes(texts, config, plan, versions)
+    return ShardAttributes(version, texts, config, plan, versions)
 
 
 def _dictionary(text: str) -> dict[str, Any]:

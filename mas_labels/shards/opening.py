@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mas_labels.errors import DatasetError, ShardError, unavailable
+from mas_labels.geometry import Geometry
 from mas_labels.names import CommonClasses, unite_classes
 from mas_labels.shards.cache import IndexEntry, ShardIndex, index_entry
 from mas_labels.shards.columns import SHOW_PROGRESS_AFTER_SECONDS
@@ -61,6 +62,8 @@ class OpenedShards(NamedTuple):
 
     config: dict[str, Any]
     """The options all shards were made with."""
+    geometry: Geometry
+    """Their geometry."""
     views: NDArray[np.int16]
     """(V, 3) int16: the table of views they share."""
     lengths: list[int]
@@ -83,7 +86,8 @@ def open_compatible(paths: Sequence[Path]) -> OpenedShards:
         If one cannot be read now.
     """
     with Shard(paths[0]) as first:
-        config, views, first_entry = first.config, first.views, index_entry(first)
+        config, geometry, views = first.config, first.geometry, first.views
+        first_entry = index_entry(first)
         tables = {first_entry.classes_digest: first.class_names}
     index = ShardIndex(paths)
     bar = tqdm(paths, unit="shard", delay=SHOW_PROGRESS_AFTER_SECONDS, **bar_settings())
@@ -94,6 +98,7 @@ def open_compatible(paths: Sequence[Path]) -> OpenedShards:
     index.save()
     return OpenedShards(
         config,
+        geometry,
         views,
         [entry.clips for entry in entries],
         [entry.content_hash for entry in entries],

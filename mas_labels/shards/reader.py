@@ -19,7 +19,7 @@ from mas_labels import schema
 from mas_labels.config import LabelConfig
 from mas_labels.errors import ConfigError, ShardError
 from mas_labels.shards.digests import DataDigest, check_file_digest, content_hash
-from mas_labels.shards.frames import CLIP_SHAPE, StoredFrames
+from mas_labels.shards.frames import StoredFrames
 from mas_labels.shards.hdf5_file import UNREADABLE, explain, open_hdf5
 from mas_labels.shards.header import parse_attributes
 from mas_labels.shards.validation import REGENERATE, UNTRUSTED, check_references, check_rows, checked_datasets
@@ -40,8 +40,8 @@ class Shard:
     ----------
     config, plan, versions
         The JSON objects in the attributes of these names.
-    options
-        `config` as a `LabelConfig`.
+    options, geometry
+        `config` as a `LabelConfig`, and its geometry.
     content_hash
         SHA-256 over all attributes and data, as stored in the file.
     views
@@ -64,8 +64,8 @@ class Shard:
         try:
             self._read_header()
             self._datasets = checked_datasets(self._file, self.path)
-            self.clips = check_rows(self._datasets, self.path)
-            check_references(self._datasets, self.path)
+            self.clips = check_rows(self._datasets, self.geometry, self.path)
+            check_references(self._datasets, self.geometry, self.path)
             self.views: NDArray[np.int16] = self.read("views")
         except UNREADABLE as error:
             self._file.close()
@@ -88,8 +88,10 @@ class Shard:
             ) from error
         except UNREADABLE as error:
             raise explain(self.path, error, "its options are damaged") from error
-        self.content_hash = attributes.texts["content_hash"]
-        self._label_min = schema.label_min(self.options.convention)
+        self.geometry = self.options.geometry
+        self.content_hash, self._version = attributes.texts["content_hash"], attributes.version
+        self._label_min = self.geometry.label_min(self.options.convention)
+        self._label_max = self.geometry.label_max
         self._class_numbers: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
@@ -166,13 +168,13 @@ class Shard:
 
     def _require_in_range(self, labels: NDArray[np.uint8], first: int) -> None:
         """Raise `ShardError` if labels (n, V, 27) are out of range; `first` is the row of the first clip."""
-        wrong = ((labels > schema.LABEL_MAX) | (labels < self._label_min)).any(axis=(1, 2))
+        wrong = ((labels > self._label_max) | (labels < self._label_min)).any(axis=(1, 2))
         if wrong.any():
             clip = first + int(wrong.argmax())
             raise ShardError(f"{self.path}: a label of clip {clip} is out of range: {UNTRUSTED}")
 
     def read_jpegs(self, clip: int) -> list[NDArray[np.uint8]]:
-        """Read a clip's frames as encoded: 16 arrays of bytes.
+        """Read a clip's frames as encoded: one array of bytes each.
 
         Raises
         ------
@@ -182,8 +184,8 @@ class Shard:
         return self._stored_frames.read_jpegs(clip)
 
     def read_frames(self, clip: int) -> NDArray[np.uint8]:
-        """Read a clip's frames: (16, 128, 171, 3) uint8 RGB."""
-        frames = np.empty(CLIP_SHAPE, np.uint8)
+        """Read a clip's frames: (frames, rows, cols, 3) uint8 RGB."""
+        frames = np.empty(self.geometry.clip_shape, np.uint8)
         self.read_frames_into(clip, frames)
         return frames
 
@@ -193,7 +195,9 @@ class Shard:
 
     @cached_property
     def _stored_frames(self) -> StoredFrames:
-        return StoredFrames(self.path, self._file.id.get_vfd_handle(), self._datasets, self.read)
+        return StoredFrames(
+            self.path, self._file.id.get_vfd_handle(), self._datasets, self.geometry, self.read
+        )
 
     def verify(self) -> None:
         """Compare the file with its digest, and its content with the content hash.
@@ -219,7 +223,7 @@ class Shard:
             step = dataset.chunks[0] if dataset.chunks else max(1, len(dataset))
             for start in range(0, max(1, len(dataset)), step):
                 digests[path].update(self.read(path, slice(start, start + step)))
-        if content_hash(self.texts, digests) != self.content_hash:
+        if content_hash(self._version, self.texts, digests) != self.content_hash:
             raise ShardError(f"{self.path}: its content does not match its content hash: {REGENERATE}")
 
     def close(self) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import InputError, MissingDependencyError
+from mas_labels.geometry import Geometry
 from mas_labels.names import printable
-from mas_labels.schema import LABEL_MAX, LABEL_NAMES
+from mas_labels.schema import LABEL_NAMES
 from mas_labels.shards.clip import Clip, ClipSource
 from mas_labels.shards.columns import ClipColumns
 
@@ -104,9 +105,9 @@ class ClipSequence(Sequence[Clip]):
         ShardError
             If a shard is damaged, or does not hold motion or labels that are filtered by.
         """
-        allowed = {name: _allowed_values(name, value) for name, value in labels.items()}
         chosen = self.clips
         shards, indices = chosen.shards, chosen.indices
+        allowed = {name: _allowed_values(name, value, shards.geometry) for name, value in labels.items()}
         _check_view(shards, view, bool(allowed))
         columns = shards.clip_columns(view)
         videos = columns.videos[indices]
@@ -235,12 +236,12 @@ def _match_all(names: Sequence[str | None], patterns: str | Collection[str]) -> 
     return np.fromiter(found, bool, len(names))
 
 
-def _allowed_values(name: str, value: int | Collection[int]) -> list[int]:
+def _allowed_values(name: str, value: int | Collection[int], geometry: Geometry) -> list[int]:
     """Check a label's name and the values to filter by; return the values as a list."""
     if name not in LABEL_NAMES:
         raise InputError(f"expected a label, one of {', '.join(LABEL_NAMES)}, found {name!r}")
     values = [int(v) for v in (value if isinstance(value, Collection) else [value])]
-    largest = LABEL_MAX[LABEL_NAMES.index(name)]
+    largest = geometry.label_max[LABEL_NAMES.index(name)]
     if not all(0 <= v <= largest for v in values):
         raise InputError(f"expected values of {name} up to {largest}, found {values}")
     return values

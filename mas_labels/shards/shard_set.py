@@ -49,8 +49,8 @@ class ShardSet(ClipSequence):
         Content hash of each, as stored (`Shard.verify` compares it with the content).
     views
         (V, 3) int16: the table of views, the same in all shards.
-    config
-        The options that all shards were made with.
+    config, geometry
+        The options that all shards were made with, and the sizes of clips, frames and views among them.
     classes
         Names of the classes of all shards, by index: those of the first shard, then what others add.
     incomplete
@@ -60,7 +60,8 @@ class ShardSet(ClipSequence):
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = list(paths)
         opened = open_compatible(self.paths)
-        self.config, self.views, self.lengths = opened.config, opened.views, opened.lengths
+        self.config, self.geometry, self.views = opened.config, opened.geometry, opened.views
+        self.lengths = opened.lengths
         self.content_hashes, self.classes = opened.content_hashes, opened.classes.names
         self.incomplete = find_incomplete(self.paths)
         self._failures = opened.failures
@@ -141,7 +142,7 @@ class ShardSet(ClipSequence):
         return self.shard(number), in_files - int(self._file_starts[number])
 
     def read_frames(self, index: int) -> NDArray[np.uint8]:
-        """Read a clip's frames: (16, 128, 171, 3) uint8 RGB."""
+        """Read a clip's frames: (frames, rows, cols, 3) uint8 RGB."""
         shard, clip = self.locate(index)
         return shard.read_frames(clip)
 

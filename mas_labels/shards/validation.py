@@ -19,6 +19,7 @@ import numpy as np
 
 from mas_labels import schema
 from mas_labels.errors import ShardError
+from mas_labels.geometry import Geometry
 
 MAX_COMPRESSION: Final = 1100
 """A little more than the highest compression of deflate: a data set that claims more was never written."""
@@ -36,8 +37,8 @@ UNTRUSTED: Final = "it is corrupt or was not written by mas-labels, do not use i
 Datasets = Mapping[str, h5py.Dataset]
 
 
-def read_attributes(file: h5py.File, path: Path) -> dict[str, bytes]:
-    """Read the texts in the root's attributes; refuse another format or schema, and unknown attributes.
+def read_attributes(file: h5py.File, path: Path) -> tuple[int, dict[str, bytes]]:
+    """Read the version and the texts in the root's attributes; refuse another format, version or attribute.
 
     Raises
     ------
@@ -49,9 +50,10 @@ def read_attributes(file: h5py.File, path: Path) -> dict[str, bytes]:
     if missing:
         raise ShardError(f"{path}: not a shard of mas-labels, attributes missing: {', '.join(missing)}")
     format_name, version = _attribute(file, "format", path), _attribute(file, "schema_version", path)
-    if (format_name, version) != (schema.FORMAT_NAME.encode(), schema.SCHEMA_VERSION):
+    if format_name != schema.FORMAT_NAME.encode() or version not in schema.READABLE_VERSIONS:
+        versions = " or ".join(map(str, schema.READABLE_VERSIONS))
         raise ShardError(
-            f"{path}: expected {schema.FORMAT_NAME} version {schema.SCHEMA_VERSION}, found "
+            f"{path}: expected {schema.FORMAT_NAME} version {versions}, found "
             f"{os.fsdecode(format_name)} version {version}: regenerate it, or read it with the mas-labels "
             "that made it (attribute `versions`)"
         )
@@ -59,7 +61,7 @@ def read_attributes(file: h5py.File, path: Path) -> dict[str, bytes]:
     if unknown:
         raise ShardError(f"{path}: has attributes {unknown}, which are not in the schema: {UNTRUSTED}")
     texts = [name for name in schema.ATTRIBUTES if name not in ("format", "schema_version")]
-    return {"format": format_name, **{name: _attribute(file, name, path) for name in texts}}
+    return version, {"format": format_name, **{name: _attribute(file, name, path) for name in texts}}
 
 
 def _attribute(file: h5py.File, name: str, path: Path) -> Any:
@@ -156,7 +158,7 @@ def _check_chunks(dataset: h5py.Dataset, name: str, path: Path) -> None:
         raise ShardError(f"{path}: {name} has {found} chunks of {expected}, data is missing: {REGENERATE}")
 
 
-def check_rows(datasets: Datasets, path: Path) -> int:
+def check_rows(datasets: Datasets, geometry: Geometry, path: Path) -> int:
     """Refuse missing data sets and contradictory numbers of rows; return the number of clips.
 
     Raises
@@ -174,13 +176,12 @@ def check_rows(datasets: Datasets, path: Path) -> int:
         "clips": len(datasets["clips/video"]),
         "failures": len(datasets["failures/path"]),
     }
-    counts["frame offsets"] = counts["clips"] * schema.CLIP_FRAMES + 1
+    counts["frame offsets"] = counts["clips"] * geometry.clip_frames + 1
     for column in schema.COLUMNS:
         if column.path not in datasets:
             continue
-        row_shape = tuple(counts["views"] if e == "views" else e for e in column.row_shape)
         found = datasets[column.path].shape
-        expected = (counts.get(column.rows, found[0]), *row_shape)
+        expected = (counts.get(column.rows, found[0]), *geometry.row_shape(column, counts["views"]))
         if found != expected:
             raise ShardError(
                 f"{path}: {column.path} should have shape {expected}, found {found}: {REGENERATE}"
@@ -211,7 +212,7 @@ def check_paths(paths: Sequence[bytes], where: str, path: Path) -> None:
             raise ShardError(f"{path}: {where} {name!r} leads out of the data set's folder: {UNTRUSTED}")
 
 
-def check_references(datasets: Datasets, path: Path) -> None:
+def check_references(datasets: Datasets, geometry: Geometry, path: Path) -> None:
     """Refuse references to rows that do not exist, and views that leave the frame.
 
     Raises
@@ -227,7 +228,8 @@ def check_references(datasets: Datasets, path: Path) -> None:
         if numbers.size and not lowest <= numbers.min() <= numbers.max() < rows:
             raise ShardError(f"{path}: {name} is out of range: {REGENERATE}")
     views = datasets["views"][...]
-    largest = np.array((schema.FRAME_ROWS - schema.VIEW_SIZE, schema.FRAME_COLS - schema.VIEW_SIZE, 1))
+    offsets = (geometry.frame_rows - geometry.view_size, geometry.frame_cols - geometry.view_size)
+    largest = np.array((*offsets, 1))
     if ((views < 0) | (views > largest)).any():
         raise ShardError(f"{path}: a view leaves the frame: {REGENERATE}")
     for name in ("videos/path", "failures/path"):

@@ -113,7 +113,7 @@ class ShardWriter:
 
     def _create_growing(self, column: schema.Column) -> None:
         """Create an empty data set with a resizable first axis."""
-        shape = tuple(len(self.views) if extent == "views" else int(extent) for extent in column.row_shape)
+        shape = self.config.geometry.row_shape(column, len(self.views))
         row_bytes = int(np.dtype(column.dtype).itemsize * np.prod(shape, dtype=np.int64))
         rows = min(max(1, MAX_WRITTEN_CHUNK_BYTES // max(1, row_bytes)), MAX_CHUNK_ROWS[column.rows])
         filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if column.compressed else {}
@@ -163,11 +163,11 @@ class ShardWriter:
         start_frame
             Number of its first frame in the video, from 0.
         frames
-            (16, 128, 171, 3) uint8 RGB.
+            (frames, rows, cols, 3) uint8 RGB, of the geometry of `config`.
         statistics
             Its labels and motion boundaries; None with `LabelConfig.frames_only`.
         flow
-            (15, 128, 171, 2) float32; None with `LabelConfig.frames_only`.
+            (frames - 1, rows, cols, 2) float32; None with `LabelConfig.frames_only`.
         """
         self._append("clips/video", np.array([len(self._tables["videos/path"])]))
         self._append("clips/start_frame", np.array([start_frame]))
@@ -210,7 +210,7 @@ class ShardWriter:
         """Write the tables of videos and failures."""
         for path, rows in self._tables.items():
             column = self._columns[path]
-            shape = (len(rows), *map(int, column.row_shape))
+            shape = (len(rows), *self.config.geometry.row_shape(column, len(self.views)))
             table = _as_bytes(rows) if column.dtype == "S" else np.array(rows, column.dtype).reshape(shape)
             self._write_table(path, table)
 
@@ -221,7 +221,7 @@ class ShardWriter:
         self._write_tables()
         attributes = {name: np.bytes_(text.encode("ascii")) for name, text in self._texts.items()}
         self._file.attrs.update({**attributes, "schema_version": np.int64(schema.SCHEMA_VERSION)})
-        content = content_hash(self._texts, self._digests)
+        content = content_hash(schema.SCHEMA_VERSION, self._texts, self._digests)
         self._file.attrs["content_hash"] = np.bytes_(content)
         self._partial.close()
         with Shard(self._partial.hidden) as shard:

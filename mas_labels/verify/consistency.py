@@ -22,7 +22,7 @@ from mas_labels.labels.motion import MIRROR_SIGNS, orientation_votes
 from mas_labels.labels.motion_boundary import UNITS_PER_PIXEL, magnitudes
 from mas_labels.labels.patterns import BLOCK_SLICES, block_pixels, mirrored_blocks
 from mas_labels.labels.views import view_table
-from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, ORIENTATIONS, PATTERNS
+from mas_labels.schema import LABEL_NAMES, ORIENTATIONS, PATTERNS
 from mas_labels.shards.reader import Shard
 
 HALF_ROUNDING: Final = 2.0**-11
@@ -67,7 +67,7 @@ def _contradictions_of_tables(shard: Shard) -> Iterator[Problem]:
     if not np.array_equal(videos, np.repeat(np.arange(len(counts)), counts)):
         yield Problem("clips/video", None, "does not follow the numbers of clips in videos/clips")
         return
-    stride = shard.options.clip_stride_frames
+    stride, extent = shard.options.clip_stride_frames, shard.geometry.extent
     expected_starts = np.concatenate([np.arange(0), *(stride * np.arange(count) for count in counts)])
     starts = shard.read("clips/start_frame")
     for clip in np.flatnonzero(starts != expected_starts)[:1].tolist():
@@ -75,7 +75,7 @@ def _contradictions_of_tables(shard: Shard) -> Iterator[Problem]:
     failed = set(shard.read_texts("failures/path"))
     names = shard.read_texts("videos/path")
     for name, count, frames in zip(names, counts.tolist(), shard.read("videos/frames").tolist(), strict=True):
-        expected = 0 if frames < CLIP_FRAMES else 1 + (frames - CLIP_FRAMES) // stride
+        expected = 0 if frames < extent else 1 + (frames - extent) // stride
         if count == 0 or count > expected or (count < expected and name not in failed):
             message = f"{name!r} has {count} clips of {frames} frames, expected {expected}"
             yield Problem("videos/clips", None, message)

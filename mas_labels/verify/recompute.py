@@ -15,7 +15,6 @@ from mas_labels.datasets.folder import resolve_inside
 from mas_labels.errors import MasError, UnavailableError, VideoError, WorkerError
 from mas_labels.pipeline.label_video import LabelJob, LabelledClip
 from mas_labels.pipeline.supervisor import VideoProcess, borrowed_process
-from mas_labels.schema import CLIP_FRAMES
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.writer import clip_rows, encode_frames
 from mas_labels.verify.consistency import Problem
@@ -134,7 +133,8 @@ def _compare(shard: Shard, clip: int, made: LabelledClip, where: str) -> Iterato
         pairs = zip(shard.read_jpegs(clip), encode_frames(made.frames, config.jpeg_quality), strict=True)
         differ = sum(not np.array_equal(stored, now) for stored, now in pairs)
         if differ:
-            yield Problem("frames/jpeg", clip, f"{where}: {differ} of {CLIP_FRAMES} frames differ now")
+            message = f"{where}: {differ} of {len(made.frames)} frames differ now"
+            yield Problem("frames/jpeg", clip, message)
 
 
 def _changed_versions(shard: Shard) -> str:

@@ -1,7 +1,8 @@
-"""Resizes frames and cuts them into clips of 16 frames at 128 x 171 (paper, section 3.4)."""
+"""Resizes frames and cuts them into clips; by default 16 frames of 128 x 171 (paper, section 3.4)."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import InputError
-from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
+from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
 
 
 def check_frames(frames: NDArray[np.uint8]) -> None:
@@ -45,48 +46,59 @@ def resize(frame: NDArray[np.uint8], rows: int, cols: int) -> NDArray[np.uint8]:
     return frame
 
 
-def resize_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Resize a BGR frame to 128 x 171 and convert it to RGB.
+def resize_frame(
+    frame: NDArray[np.uint8], rows: int = DEFAULT_GEOMETRY.frame_rows, cols: int = DEFAULT_GEOMETRY.frame_cols
+) -> NDArray[np.uint8]:
+    """Resize a BGR frame and convert it to RGB.
 
     Parameters
     ----------
     frame
-        (rows, cols, 3) uint8 BGR.
+        (any rows, any columns, 3) uint8 BGR.
 
     Returns
     -------
-    (128, 171, 3) uint8 RGB.
+    (rows, cols, 3) uint8 RGB.
 
     Notes
     -----
     The paper does not name the interpolation; see `resize`. The aspect ratio is not kept, as in the paper.
     """
-    return cv2.cvtColor(resize(frame, FRAME_ROWS, FRAME_COLS), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(resize(frame, rows, cols), cv2.COLOR_BGR2RGB)
 
 
 def cut_clips(
-    frames: Iterable[NDArray[np.uint8]], stride_frames: int = CLIP_FRAMES
+    frames: Iterable[NDArray[np.uint8]],
+    stride_frames: int | None = None,
+    geometry: Geometry = DEFAULT_GEOMETRY,
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Cut a stream of frames into clips of 16 frames.
+    """Cut a stream of frames into clips.
 
     Parameters
     ----------
     frames
         (rows, cols, 3) uint8 BGR each.
     stride_frames
-        Frames from the start of one clip to the start of the next; 16: no overlap, as in the paper.
+        Frames of the stream from the start of one clip to the start of the next; None: as many as a clip
+        spans, so that clips do not overlap, as in the paper.
+    geometry
+        Number, distance and size of a clip's frames.
 
     Yields
     ------
-    start_frame, (16, 128, 171, 3) uint8 RGB. An incomplete clip at the end is dropped.
+    start_frame, (frames, rows, cols, 3) uint8 RGB: frames start_frame, start_frame + frame_step, and so on.
+    An incomplete clip at the end is dropped.
     """
-    window: list[NDArray[np.uint8]] = []
-    next_start = 0
+    stride_frames = stride_frames or geometry.extent
+    begun: deque[tuple[int, list[NDArray[np.uint8]]]] = deque()
     for index, frame in enumerate(frames):
-        if index < next_start:
-            continue
-        window.append(resize_frame(frame))
-        if len(window) == CLIP_FRAMES:
-            yield next_start, np.stack(window)
-            next_start += stride_frames
-            window = window[stride_frames:]
+        if index % stride_frames == 0:
+            begun.append((index, []))
+        takers = [clip for start, clip in begun if (index - start) % geometry.frame_step == 0]
+        if takers:
+            resized = resize_frame(frame, geometry.frame_rows, geometry.frame_cols)
+        for clip in takers:
+            clip.append(resized)
+        if begun and len(begun[0][1]) == geometry.clip_frames:
+            start, clip = begun.popleft()
+            yield start, np.stack(clip)

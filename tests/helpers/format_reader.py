@@ -36,15 +36,14 @@ TABLES = {
 }
 OPTIONAL = {
     "clips/labels": ("u1", "clips", ("views", 27)),
-    "clips/motion": ("f4", "clips", (15, 2)),
-    "clips/mu": ("f2", "clips", (128, 171, 2)),
-    "clips/mv": ("f2", "clips", (128, 171, 2)),
-    "clips/flow": ("f2", "clips", (15, 128, 171, 2)),
+    "clips/motion": ("f4", "clips", ("fields", 2)),
+    "clips/mu": ("f2", "clips", ("rows", "cols", 2)),
+    "clips/mv": ("f2", "clips", ("rows", "cols", 2)),
+    "clips/flow": ("f2", "clips", ("fields", "rows", "cols", 2)),
     "frames/jpeg": ("u1", "bytes", ()),
     "frames/offsets": ("u8", "offsets", ()),
-    "frames/raw": ("u1", "clips", (16, 128, 171, 3)),
+    "frames/raw": ("u1", "clips", ("frames", "rows", "cols", 3)),
 }
-MAX_LABELS = [16, 8, 16, 8, 4, 8, 4, 8, 8, 8, 8, 8, 15, 15, 16, 8, 16, 8, 4, 8, 4, 8, 8, 8, 8, 8, 8]
 
 
 class FormatReader:
@@ -57,8 +56,11 @@ class FormatReader:
             self.data = {}
             file.visititems(self._take)
         assert self.attributes["format"] == b"mas-shard"
-        assert self.attributes["schema_version"] == 2
+        assert self.attributes["schema_version"] in (2, 3)
         self.config = json.loads(self.attributes["config"])
+        self.frames_per_clip, self.step = self.config.get("clip_frames", 16), self.config.get("frame_step", 1)
+        self.size = self.config.get("frame_rows", 128), self.config.get("frame_cols", 171)
+        self.view_size = self.config.get("view_size", 112)
         self.plan = json.loads(self.attributes["plan"])
         self.versions = json.loads(self.attributes["versions"])
 
@@ -96,8 +98,12 @@ class FormatReader:
             "videos": len(self.data["videos/path"]),
             "clips": len(self.data["clips/video"]),
             "failures": len(self.data["failures/path"]),
-            "offsets": 16 * len(self.data["clips/video"]) + 1,
+            "offsets": self.frames_per_clip * len(self.data["clips/video"]) + 1,
             "bytes": len(self.data.get("frames/jpeg", ())),
+            "frames": self.frames_per_clip,
+            "fields": self.frames_per_clip - 1,
+            "rows": self.size[0],
+            "cols": self.size[1],
         }
         assert set(TABLES) <= set(self.data) <= {*TABLES, *OPTIONAL}
         for name, rows in self.data.items():
@@ -113,7 +119,8 @@ class FormatReader:
         starts = [stride * number for count in counts for number in range(count)]
         assert self.data["clips/start_frame"].tolist() == starts
         frames = np.repeat(self.data["videos/frames"], counts)
-        assert (self.data["clips/start_frame"] + 16 <= frames).all()
+        last = (self.frames_per_clip - 1) * self.step
+        assert (self.data["clips/start_frame"] + last < frames).all()
         if self.config.get("fps"):
             over, _, under = self.config["fps"].partition("/")
             assert np.allclose(self.data["videos/fps"], int(over) / int(under or 1), rtol=1e-15)
@@ -128,7 +135,7 @@ class FormatReader:
         authors = self.config["convention"] == "authors"
         least = [0 if authors and column < 4 else 1 for column in range(27)]
         labels = self.data["clips/labels"]
-        assert ((labels >= least) & (labels <= MAX_LABELS)).all()
+        assert ((labels >= least) & (labels <= self.largest_labels())).all()
         if "clips/flow" in self.data:
             for clip, flow in enumerate(self.data["clips/flow"].astype(np.float64)):
                 for axis, name in enumerate(("mu", "mv")):
@@ -140,8 +147,15 @@ class FormatReader:
                         lengths, self.data["clips/motion"][clip, :, axis], rtol=0.02, atol=1e-3
                     )
 
+    def largest_labels(self) -> list[int]:
+        """Return the largest value of each label."""
+        grid = (self.view_size // self.config.get("grid_block", self.view_size // 4)) ** 2
+        rings = self.view_size // 2 // self.config.get("ring_width", self.view_size // 8)
+        patterns = [number for blocks in (grid, rings, 8) for number in (blocks, 8, blocks, 8)]
+        return [*patterns, *[self.frames_per_clip - 1] * 2, *patterns, 8]
+
     def _boundaries(self, fields: np.ndarray, authors: bool) -> np.ndarray:
-        """Return d/dcol and d/drow of (15, 128, 171) as (15, 128, 171, 2)."""
+        """Return d/dcol and d/drow of (fields, rows, cols) as (fields, rows, cols, 2)."""
         if not authors:
             return np.stack([np.gradient(fields, axis=2), np.gradient(fields, axis=1)], axis=-1)
         padded = np.pad(fields, [(0, 0), (1, 1), (1, 1)], mode="symmetric")
@@ -155,19 +169,20 @@ class FormatReader:
         return made
 
     def frames(self, clip: int) -> np.ndarray:
-        """Return a clip's frames, (16, 128, 171, 3) RGB."""
+        """Return a clip's frames, (frames, rows, cols, 3) RGB."""
         if "frames/raw" in self.data:
             return self.data["frames/raw"][clip]
         offsets, made = self.data["frames/offsets"].tolist(), []
-        for number in range(16 * clip, 16 * clip + 16):
+        count = self.frames_per_clip
+        for number in range(count * clip, count * clip + count):
             coded = self.data["frames/jpeg"][offsets[number] : offsets[number + 1]]
             made.append(cv2.cvtColor(cv2.imdecode(coded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
         return np.stack(made)
 
     def view(self, clip: int, row: int) -> np.ndarray:
-        """Return one view of a clip: (16, 112, 112, 3)."""
+        """Return one view of a clip: (frames, view_size, view_size, 3)."""
         top, left, mirrored = self.data["views"][row].tolist()
-        seen = self.frames(clip)[:, top : top + 112, left : left + 112]
+        seen = self.frames(clip)[:, top : top + self.view_size, left : left + self.view_size]
         return seen[:, :, ::-1] if mirrored else seen
 
     def check_name(self) -> None:
@@ -177,13 +192,13 @@ class FormatReader:
         assert Path(self.path).name == name
 
 
-def resized(picture: np.ndarray) -> np.ndarray:
+def resized(picture: np.ndarray, rows: int = 128, cols: int = 171) -> np.ndarray:
     """Resize a picture of 8 bits as the page says."""
-    shrunk = min(picture.shape[0], 128), min(picture.shape[1], 171)
+    shrunk = min(picture.shape[0], rows), min(picture.shape[1], cols)
     if shrunk != picture.shape[:2]:
         picture = cv2.resize(picture, shrunk[::-1], interpolation=cv2.INTER_AREA)
-    if shrunk != (128, 171):
-        picture = cv2.resize(picture, (171, 128), interpolation=cv2.INTER_LINEAR)
+    if shrunk != (rows, cols):
+        picture = cv2.resize(picture, (cols, rows), interpolation=cv2.INTER_LINEAR)
     return picture
 
 

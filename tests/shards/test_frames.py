@@ -12,6 +12,7 @@ from helpers.shards import made_up_clip, write_shard
 
 import mas_labels
 from mas_labels.errors import ShardError
+from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.shards.frames import StoredFrames
 from mas_labels.shards.reader import Shard
 
@@ -65,7 +66,11 @@ def test_compressed_raw_frames_are_read_through_hdf5(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("frames/raw", data=pictures, chunks=(1, *pictures.shape[1:]), compression="gzip")
         reader = StoredFrames(
-            tmp_path / "a.h5", file.id.get_vfd_handle(), file, lambda path, clip: file[path][clip]
+            tmp_path / "a.h5",
+            file.id.get_vfd_handle(),
+            file,
+            DEFAULT_GEOMETRY,
+            lambda path, clip: file[path][clip],
         )
         out = np.zeros_like(pictures[0])
         reader.read_into(1, out)
