@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mas_labels.geometry import Geometry
 from mas_labels.labels.block_sums import Backend, ColourSums, Crops
 from mas_labels.labels.conventions import Convention
-from mas_labels.labels.patterns import BLOCK_SLICES, WHOLE_VIEW, mirrored_blocks
+from mas_labels.labels.patterns import block_count, block_slices, mirrored_blocks
 from mas_labels.schema import APPEARANCE_NAMES, PATTERNS
 
 FrequentColours = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.int64]]
@@ -43,28 +44,39 @@ class AppearanceSums:
 
     Attributes
     ----------
+    geometry
+        Defines the sizes of view and blocks.
     colours
         Intersection and union of histograms, and counts of the octants of RGB.
     frequent_colours
         Finds the most frequent colour of blocks; computed on demand, since one convention alone needs it.
     """
 
+    geometry: Geometry
     colours: ColourSums
     frequent_colours: FrequentColours
 
     @classmethod
     def of_frames(
-        cls, frames: NDArray[np.uint8], crops: Crops, convention: Convention, backend: Backend
+        cls,
+        frames: NDArray[np.uint8],
+        crops: Crops,
+        convention: Convention,
+        geometry: Geometry,
+        backend: Backend,
     ) -> AppearanceSums:
         """Compute the sums of a clip's frames, (T, H, W, 3) uint8 RGB."""
+        whole_view = block_count(geometry)
 
         def frequent_colours(crop: NDArray[np.intp], block: NDArray[np.intp]) -> NDArray[np.int64]:
-            pairs, row = np.unique(crop * (WHOLE_VIEW + 1) + block, return_inverse=True)
-            crop, block = np.divmod(pairs, WHOLE_VIEW + 1)
+            pairs, row = np.unique(crop * (whole_view + 1) + block, return_inverse=True)
+            crop, block = np.divmod(pairs, whole_view + 1)
             queries = np.column_stack([crops[crop], block]).astype(np.int32)
-            return backend.frequent_colours(frames, queries, convention.diagonals)[row]
+            return backend.frequent_colours(frames, queries, convention.diagonals, geometry)[row]
 
-        return cls(backend.colour_sums(frames, crops, convention.diagonals), frequent_colours)
+        return cls(
+            geometry, backend.colour_sums(frames, crops, convention.diagonals, geometry), frequent_colours
+        )
 
     def labels(
         self, crop: NDArray[np.intp], mirrored: NDArray[np.intp], convention: Convention
@@ -79,10 +91,10 @@ class AppearanceSums:
             Defines the dominant colour.
         """
         values: dict[str, NDArray[np.intp]] = {}
-        blocks = {"C": np.full(len(crop), WHOLE_VIEW)}
+        blocks = {"C": np.full(len(crop), block_count(self.geometry))}
         scores = iou_scores(self.colours.intersection, self.colours.union)
         for pattern in PATTERNS:
-            order = mirrored_blocks()[mirrored, BLOCK_SLICES[pattern]]
+            order = mirrored_blocks(self.geometry)[mirrored, block_slices(self.geometry)[pattern]]
             view_scores = scores[crop[:, None], order]
             extremes = (("d", np.argmin(view_scores, axis=1)), ("s", np.argmax(view_scores, axis=1)))
             for letter, block in extremes:
@@ -103,7 +115,7 @@ class AppearanceSums:
             codes = self.frequent_colours(crop, block)
             red, green, blue = (codes >> shift & 0x80 for shift in (0, 8, 16))
             return numbers[(red >> 5) | (green >> 6) | (blue >> 7)]
-        whole = self.colours.octants[:, BLOCK_SLICES["rings"]].sum(axis=1, keepdims=True)
+        whole = self.colours.octants[:, block_slices(self.geometry)["rings"]].sum(axis=1, keepdims=True)
         counts = np.concatenate([self.colours.octants, whole], axis=1)[crop, block]
         by_number = np.empty_like(counts)
         by_number[:, numbers - 1] = counts

@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mas_labels.geometry import Geometry
+
 BACKEND_VARIABLE: Final = "MAS_LABELS"
 """Environment variable that chooses the backend: ``numpy``, or unset for the compiled one."""
 
@@ -43,9 +45,9 @@ class ColourSums:
     Attributes
     ----------
     intersection, union
-        (C, 28, 3) int64: of the histograms of all frames, for each block and channel (paper, equation 2).
+        (C, blocks, 3) int64: of the histograms of all frames, for each block and channel (paper, equation 2).
     octants
-        (C, 28, 8) int64: number of pixels of all frames in each octant of RGB,
+        (C, blocks, 8) int64: number of pixels of all frames in each octant of RGB,
         4 [R >= 128] + 2 [G >= 128] + [B >= 128].
     """
 
@@ -56,24 +58,24 @@ class ColourSums:
 
 @dataclass(frozen=True)
 class Backend:
-    """The functions that a backend provides.
+    """The functions that a backend provides. The geometry defines the sizes of view and blocks, nothing else.
 
     Attributes
     ----------
     field_sums
-        (flow (fields, H, W, 2) float32, derivative, crops) -> `FieldSums`.
+        (flow (fields, H, W, 2) float32, derivative, crops, geometry) -> `FieldSums`.
     vote_sums
-        (bins (layers, H, W) uint8, votes (layers, H, W) int64, crops, diagonals) -> (C, 28, 8) int64: the
-        sum of votes for each bin in each block.
+        (bins (layers, H, W) uint8, votes (layers, H, W) int64, crops, diagonals, geometry) -> (C, blocks, 8)
+        int64: the sum of votes for each bin in each block.
     colour_sums
-        (frames (T, H, W, 3) uint8, crops, diagonals) -> `ColourSums`.
+        (frames (T, H, W, 3) uint8, crops, diagonals, geometry) -> `ColourSums`.
     frequent_colours
-        (frames, queries (N, 3) int32, diagonals) -> (N,) int64: the code r + 256 g + 65536 b of the most
-        frequent colour in a block, the lowest at a tie. A query is top, left and block: 0 to 27, or
-        `patterns.WHOLE_VIEW`.
+        (frames, queries (N, 3) int32, diagonals, geometry) -> (N,) int64: the code r + 256 g + 65536 b of the
+        most frequent colour in a block, the lowest at a tie. A query is top, left and block, from 0;
+        `patterns.block_count` stands for the whole view.
     """
 
-    field_sums: Callable[[NDArray[np.float32], str, Crops], FieldSums]
-    vote_sums: Callable[[NDArray[np.uint8], NDArray[np.int64], Crops, str], NDArray[np.int64]]
-    colour_sums: Callable[[NDArray[np.uint8], Crops, str], ColourSums]
-    frequent_colours: Callable[[NDArray[np.uint8], NDArray[np.int32], str], NDArray[np.int64]]
+    field_sums: Callable[[NDArray[np.float32], str, Crops, Geometry], FieldSums]
+    vote_sums: Callable[[NDArray[np.uint8], NDArray[np.int64], Crops, str, Geometry], NDArray[np.int64]]
+    colour_sums: Callable[[NDArray[np.uint8], Crops, str, Geometry], ColourSums]
+    frequent_colours: Callable[[NDArray[np.uint8], NDArray[np.int32], str, Geometry], NDArray[np.int64]]

@@ -11,8 +11,9 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
+from mas_labels.geometry import Geometry
 from mas_labels.labels.block_sums import BACKEND_VARIABLE, Backend, ColourSums, Crops, FieldSums
-from mas_labels.labels.patterns import ALL_BLOCKS
+from mas_labels.labels.patterns import block_count
 from mas_labels.schema import COLOURS, ORIENTATIONS
 from mas_labels.system.extensions import available_isas, load_extension
 
@@ -41,7 +42,9 @@ class _Compiled:
     def __init__(self, module: ModuleType, isa: str) -> None:
         self._module, self._isa = module, isa
 
-    def field_sums(self, flow: NDArray[np.float32], derivative: str, crops: Crops) -> FieldSums:
+    def field_sums(
+        self, flow: NDArray[np.float32], derivative: str, crops: Crops, geometry: Geometry
+    ) -> FieldSums:
         fields, rows, cols, _ = flow.shape
         sums = FieldSums(
             boundaries=np.empty((2, rows, cols, 2), np.float32),
@@ -49,33 +52,50 @@ class _Compiled:
             of_frame=np.empty((2, fields), np.int64),
         )
         arrays = (np.ascontiguousarray(flow), crops, sums.boundaries, sums.of_crops, sums.of_frame)
-        self._module.field_sums(self._isa, (fields, rows, cols), derivative == "prewitt", *arrays)
+        self._module.field_sums(
+            self._isa, (fields, rows, cols), derivative == "prewitt", *arrays, _sizes(geometry)
+        )
         return sums
 
     def vote_sums(
-        self, bins: NDArray[np.uint8], votes: NDArray[np.int64], crops: Crops, diagonals: str
+        self,
+        bins: NDArray[np.uint8],
+        votes: NDArray[np.int64],
+        crops: Crops,
+        diagonals: str,
+        geometry: Geometry,
     ) -> NDArray[np.int64]:
-        sums = np.empty((len(crops), ALL_BLOCKS, ORIENTATIONS), np.int64)
-        self._module.vote_sums(self._isa, bins.shape, diagonals == "shared", bins, votes, crops, sums)
+        sums = np.empty((len(crops), block_count(geometry), ORIENTATIONS), np.int64)
+        self._module.vote_sums(
+            self._isa, bins.shape, diagonals == "shared", bins, votes, crops, sums, _sizes(geometry)
+        )
         return sums
 
-    def colour_sums(self, frames: NDArray[np.uint8], crops: Crops, diagonals: str) -> ColourSums:
+    def colour_sums(
+        self, frames: NDArray[np.uint8], crops: Crops, diagonals: str, geometry: Geometry
+    ) -> ColourSums:
         channels = frames.shape[-1]
         sums = ColourSums(
-            intersection=np.empty((len(crops), ALL_BLOCKS, channels), np.int64),
-            union=np.empty((len(crops), ALL_BLOCKS, channels), np.int64),
-            octants=np.empty((len(crops), ALL_BLOCKS, COLOURS), np.int64),
+            intersection=np.empty((len(crops), block_count(geometry), channels), np.int64),
+            union=np.empty((len(crops), block_count(geometry), channels), np.int64),
+            octants=np.empty((len(crops), block_count(geometry), COLOURS), np.int64),
         )
         arrays = (np.ascontiguousarray(frames), crops, sums.intersection, sums.union, sums.octants)
-        self._module.colour_sums(self._isa, frames.shape[:3], diagonals == "shared", *arrays)
+        self._module.colour_sums(
+            self._isa, frames.shape[:3], diagonals == "shared", *arrays, _sizes(geometry)
+        )
         return sums
 
     def frequent_colours(
-        self, frames: NDArray[np.uint8], queries: NDArray[np.int32], diagonals: str
+        self, frames: NDArray[np.uint8], queries: NDArray[np.int32], diagonals: str, geometry: Geometry
     ) -> NDArray[np.int64]:
         codes = np.empty(len(queries), np.int64)
         contiguous = np.ascontiguousarray(frames)
         self._module.frequent_colours(
-            self._isa, frames.shape[:3], diagonals == "shared", contiguous, queries, codes
+            self._isa, frames.shape[:3], diagonals == "shared", contiguous, queries, codes, _sizes(geometry)
         )
         return codes
+
+
+def _sizes(geometry: Geometry) -> tuple[int, int, int]:
+    return geometry.view_size, geometry.grid_block, geometry.ring_width

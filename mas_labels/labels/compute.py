@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mas_labels.errors import ConfigError, InputError
+from mas_labels.geometry import DEFAULT_GEOMETRY, MAX_LABEL, Geometry
 from mas_labels.labels.appearance import AppearanceSums
 from mas_labels.labels.block_sums import BACKEND_VARIABLE, Backend
 from mas_labels.labels.block_sums_native import native_backend
@@ -20,7 +21,7 @@ from mas_labels.labels.motion_boundary import check_flow
 from mas_labels.labels.views import centre_view, check_views
 from mas_labels.video.clips import check_frames
 
-MAX_FRAMES: Final = 256
+MAX_FRAMES: Final = MAX_LABEL + 1
 """Largest number of frames in a clip, since labels number the fields in uint8."""
 
 
@@ -29,20 +30,23 @@ def compute_labels(
     flow: NDArray[np.float32],
     views: ArrayLike | None = None,
     convention: str = "paper",
+    geometry: Geometry = DEFAULT_GEOMETRY,
 ) -> NDArray[np.uint8]:
     """Compute the 27 labels of each view of a clip.
 
     Parameters
     ----------
     frames
-        (T, H, W, 3) uint8 RGB, at least 112 x 112 pixels; the paper has 16 frames of 128 x 171.
+        (T, H, W, 3) uint8 RGB, at most 256, at least as large as a view; the paper has 16 of 128 x 171.
     flow
         (T - 1, H, W, 2) floating point, (u, v) in pixels per frame between consecutive frames.
     views
-        (V, 3) integers: top, left, mirrored. The crop is 112 x 112, `left` is that in the unmirrored frame,
-        and mirroring comes after cropping. None: only the centre view, not mirrored.
+        (V, 3) integers: top, left, mirrored. `left` is that in the unmirrored frame, and mirroring comes
+        after cropping. None: only the centre view, not mirrored.
     convention
         ``"paper"`` or ``"authors"``, see `mas_labels.labels.conventions`.
+    geometry
+        Defines the sizes of view (by default 112 x 112) and blocks; frames and clips may have any size.
 
     Returns
     -------
@@ -62,9 +66,10 @@ def compute_labels(
     - Derivatives are computed on the whole field and then cropped: the border of a crop is not a boundary.
     - A mirrored view has the mirrored flow with u negated; the released code does not negate it.
     - Ties go to the lowest number; a motionless clip gets the lowest numbers (`authors`: 0 on the grid).
+    - In another geometry, blocks are of other sizes and numbers; all rules stay the same.
     - Magnitudes are rounded to 2**-20 pixels, see `mas_labels.labels.motion_boundary.UNITS_PER_PIXEL`.
     """
-    return clip_statistics(frames, flow, views, convention).labels
+    return clip_statistics(frames, flow, views, convention, geometry).labels
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ def clip_statistics(
     flow: NDArray[np.float32],
     views: ArrayLike | None = None,
     convention: str = "paper",
+    geometry: Geometry = DEFAULT_GEOMETRY,
 ) -> ClipStatistics:
     """Compute the labels of each view, and the motion that shards store with them.
 
@@ -106,13 +112,14 @@ def clip_statistics(
     if flow.shape[:3] != (len(frames) - 1, *frames.shape[1:3]):
         expected = (len(frames) - 1, *frames.shape[1:3], 2)
         raise InputError(f"flow: expected shape {expected} for these frames, found {flow.shape}")
-    table = centre_view(*frames.shape[1:3]) if views is None else check_views(views, *frames.shape[1:3])
+    sizes = (*frames.shape[1:3], geometry.view_size)
+    table = centre_view(*sizes) if views is None else check_views(views, *sizes)
     choices, backend = get_convention(convention), choose_backend()
     offsets, mirrored = table[:, :2].astype(np.int32), table[:, 2]
     crops, crop = np.unique(offsets, axis=0, return_inverse=True)
     crop = crop.reshape(-1)  # NumPy 2.0 returns another shape
-    motion = MotionSums.of_flow(flow, crops, choices, backend)
-    appearance = AppearanceSums.of_frames(frames, crops, choices, backend)
+    motion = MotionSums.of_flow(flow, crops, choices, geometry, backend)
+    appearance = AppearanceSums.of_frames(frames, crops, choices, geometry, backend)
     labels = [each.labels(crop, mirrored, choices) for each in (motion, appearance)]
     mu, mv = motion.fields.boundaries
     return ClipStatistics(np.concatenate(labels, axis=1), mu, mv, motion.field_means())

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import InputError, ShardError
-from mas_labels.schema import LABEL_MAX, LABEL_NAMES
+from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
+from mas_labels.schema import LABEL_NAMES
 
 
 @dataclass
@@ -18,6 +19,8 @@ class LabelCounts:
 
     Attributes
     ----------
+    geometry
+        Defines the largest value of each label.
     counts
         For each label, the number of views with each value 0, 1, ...: 27 arrays of int64.
     clips
@@ -26,11 +29,13 @@ class LabelCounts:
         Number of clips in all.
     """
 
-    counts: list[NDArray[np.int64]] = field(
-        default_factory=lambda: [np.zeros(largest + 1, np.int64) for largest in LABEL_MAX]
-    )
+    geometry: Geometry = DEFAULT_GEOMETRY
+    counts: list[NDArray[np.int64]] = field(init=False)
     clips: int = 0
     of_clips: int = 0
+
+    def __post_init__(self) -> None:
+        self.counts = [np.zeros(largest + 1, np.int64) for largest in self.geometry.label_max]
 
     def add(self, labels: NDArray[np.uint8], path: Path) -> None:
         """Add the labels (clips, views, 27) of one shard.
@@ -41,7 +46,7 @@ class LabelCounts:
             If a label is out of range.
         """
         self.clips += len(labels)
-        for index, largest in enumerate(LABEL_MAX):
+        for index, largest in enumerate(self.geometry.label_max):
             counts = np.bincount(labels[..., index].ravel(), minlength=largest + 1)
             if len(counts) > largest + 1:
                 raise ShardError(

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mas_labels.geometry import Geometry
 from mas_labels.labels.block_sums import Backend, Crops, FieldSums
 from mas_labels.labels.conventions import Convention
-from mas_labels.labels.motion_boundary import UNITS_PER_PIXEL, magnitudes
-from mas_labels.labels.patterns import BLOCK_SLICES, block_pixels, mirrored_blocks
+from mas_labels.labels.motion_boundary import UNITS_PER_PIXEL, check_sums, magnitudes
+from mas_labels.labels.patterns import block_pixels, block_slices, mirrored_blocks
 from mas_labels.schema import MOTION_NAMES, ORIENTATIONS, PATTERNS
 
 MIRROR_SIGNS = np.array([[1, -1], [-1, 1]], np.float32)
@@ -78,38 +79,48 @@ class MotionSums:
 
     Attributes
     ----------
+    geometry
+        Defines the sizes of view and blocks.
     fields
         Mu and Mv, and the magnitudes of each field.
     magnitude
-        (C, 2, 28) int64: magnitudes of Mu and of Mv summed over each block, in units.
+        (C, 2, blocks) int64: magnitudes of Mu and of Mv summed over each block, in units.
     votes
-        (2, C, 2, 28, 8) int64: sums of votes for each bin, first unmirrored, then with the clip mirrored (but
-        in the blocks of the unmirrored view).
+        (2, C, 2, blocks, 8) int64: sums of votes for each bin, first unmirrored, then with the clip mirrored
+        (but in the blocks of the unmirrored view).
     """
 
+    geometry: Geometry
     fields: FieldSums
     magnitude: NDArray[np.int64]
     votes: NDArray[np.int64]
 
     @classmethod
     def of_flow(
-        cls, flow: NDArray[np.float32], crops: Crops, convention: Convention, backend: Backend
+        cls,
+        flow: NDArray[np.float32],
+        crops: Crops,
+        convention: Convention,
+        geometry: Geometry,
+        backend: Backend,
     ) -> MotionSums:
         """Compute the sums of a clip's flow, (fields, H, W, 2) in pixels per frame."""
-        fields = backend.field_sums(flow, convention.derivative, crops)
+        fields = backend.field_sums(flow, convention.derivative, crops, geometry)
         mirrored = fields.boundaries * MIRROR_SIGNS[:, None, None, :]
         lengths = magnitudes(fields.boundaries)
+        check_sums(lengths, geometry.view_size**2)
         one_bin = np.zeros((1, *lengths.shape[1:]), np.uint8)
 
         def sums(bins: NDArray[np.uint8], votes: NDArray[np.int64]) -> NDArray[np.int64]:
-            return backend.vote_sums(bins, votes, crops, convention.diagonals)
+            return backend.vote_sums(bins, votes, crops, convention.diagonals, geometry)
 
         votes = [
             [sums(*orientation_votes(*one, convention)) for one in zip(pair, lengths, strict=True)]
             for pair in (fields.boundaries, mirrored)
         ]
         magnitude = [sums(one_bin, length[None])[..., 0] for length in lengths]
-        return cls(fields, np.stack(magnitude, axis=1), np.stack([np.stack(pair, axis=1) for pair in votes]))
+        by_mirroring = np.stack([np.stack(pair, axis=1) for pair in votes])
+        return cls(geometry, fields, np.stack(magnitude, axis=1), by_mirroring)
 
     def labels(
         self, crop: NDArray[np.intp], mirrored: NDArray[np.intp], convention: Convention
@@ -140,8 +151,8 @@ class MotionSums:
         convention: Convention,
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return each view's block of largest mean magnitude, and its dominant orientation."""
-        order = mirrored_blocks()[mirrored, BLOCK_SLICES[pattern]]
-        pixels = block_pixels(convention.diagonals)[order]
+        order = mirrored_blocks(self.geometry)[mirrored, block_slices(self.geometry)[pattern]]
+        pixels = block_pixels(convention.diagonals, self.geometry)[order]
         means = self.magnitude[crop[:, None], component, order] / pixels
         block = np.argmax(means, axis=1)
         unmirrored_block = order[np.arange(len(order)), block]

@@ -14,7 +14,7 @@ from mas_labels.errors import InputError
 from mas_labels.labels.conventions import get_convention
 
 MAX_FLOW: Final = 16384.0
-"""Largest flow, in pixels per frame: more than any frame is wide; sums of magnitudes fit in 64 bits."""
+"""Largest flow, in pixels per frame: more than any frame is wide."""
 UNITS_PER_PIXEL: Final = 2.0**20
 """Unit of magnitudes: they are rounded once to multiples of 2**-20 pixels and summed as integers. The sums do
 not depend on the order of summation, so that ties are ties on every machine and in every view."""
@@ -81,6 +81,24 @@ def magnitudes(gradient: NDArray[np.float32]) -> NDArray[np.int64]:
     wide = gradient.astype(np.float64)
     length = np.sqrt(wide[..., 0] ** 2 + wide[..., 1] ** 2)
     return np.rint(length * UNITS_PER_PIXEL).astype(np.int64)
+
+
+def check_sums(lengths: NDArray[np.int64], pixels: int) -> None:
+    """Check that sums over that many pixels fit in 64 bits, by the largest of the `magnitudes`.
+
+    By default, they fit for any flow that `check_flow` accepts; for 256 frames, up to views of 498 pixels.
+
+    Raises
+    ------
+    InputError
+        They may not fit.
+    """
+    largest = int(lengths.max())
+    if largest * pixels >= 2**63:
+        raise InputError(
+            f"flow: expected summed boundaries of less than {2**63 / pixels / UNITS_PER_PIXEL:.0f} pixels in "
+            f"views of {pixels} pixels, found {largest / UNITS_PER_PIXEL:.0f}: fix or drop the clip"
+        )
 
 
 def motion_boundaries(

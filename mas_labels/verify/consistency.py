@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mas_labels.config import json_hash
 from mas_labels.errors import ShardError
+from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.labels.block_sums import Crops
 from mas_labels.labels.compute import choose_backend
 from mas_labels.labels.conventions import Convention, get_convention
@@ -171,7 +172,7 @@ class _BlockSums:
         one_bin = np.zeros((1, *length.shape), np.uint8)
 
         def sum_votes(bins: NDArray[np.uint8], votes: NDArray[np.int64]) -> NDArray[np.int64]:
-            return choose_backend().vote_sums(bins, votes, crops, convention.diagonals)
+            return choose_backend().vote_sums(bins, votes, crops, convention.diagonals, DEFAULT_GEOMETRY)
 
         doubt = np.ceil(_doubt(boundary, length, convention)).astype(np.int64)
         return cls(

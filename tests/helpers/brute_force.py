@@ -11,17 +11,22 @@ import functools
 import cv2
 import numpy as np
 
+PAPER_SIZES = (112, 28, 14)
+"""Side of the view, side of a block of the grid, width of a ring, in pixels."""
+
 
 @functools.cache
-def blocks_of_patterns(shared_diagonals):
-    """Return three lists of (112, 112) masks, decided by every pixel's centre."""
-    grid, rings, triangles = [np.zeros((n, 112, 112), bool) for n in (16, 4, 8)]
-    for row in range(112):
-        for col in range(112):
-            grid[(row // 28) * 4 + col // 28, row, col] = True
-            y, x = row - 55.5, col - 55.5  # from the centre, y downwards
-            distance = max(abs(y), abs(x))  # 0.5 ... 55.5
-            rings[int(distance // 14), row, col] = True
+def blocks_of_patterns(shared_diagonals, sizes=PAPER_SIZES):
+    """Return three lists of (view, view) masks, decided by every pixel's centre."""
+    view, block, width = sizes
+    in_row, numbers = view // block, ((view // block) ** 2, view // (2 * width), 8)
+    grid, rings, triangles = [np.zeros((n, view, view), bool) for n in numbers]
+    for row in range(view):
+        for col in range(view):
+            grid[(row // block) * in_row + col // block, row, col] = True
+            y, x = row - (view - 1) / 2, col - (view - 1) / 2  # from the centre, y downwards
+            distance = max(abs(y), abs(x))  # 0.5 ... 55.5 by default
+            rings[int(distance // width), row, col] = True
             side, flat = (1 if x < 0 else 4), (2 if x < 0 else 3)
             below = 4 if y > 0 else 0
             if abs(x) > abs(y) or (shared_diagonals and abs(x) == abs(y)):
@@ -48,7 +53,7 @@ def derivative(field, authors):
 
 
 def largest_motion(boundary, masks, authors, is_grid):
-    """Return location and orientation of one summed boundary, (2, 112, 112)."""
+    """Return location and orientation of one summed boundary, (2, view, view)."""
     d_col, d_row = boundary
     magnitude = np.hypot(d_col, d_row)
     means = [magnitude[mask].mean() for mask in masks]
@@ -94,7 +99,7 @@ def dominant_colour(pixels, authors):
 
 
 def iou(frames, mask):
-    """Return the IoU score of a block of (T, 112, 112, 3) frames."""
+    """Return the IoU score of a block of (T, view, view, 3) frames."""
     scores = []
     for channel in range(3):
         histograms = [np.bincount(frame[mask][:, channel], minlength=256) for frame in frames]
@@ -102,23 +107,23 @@ def iou(frames, mask):
     return np.mean(scores)
 
 
-def labels_of_view(frames, flow, top, left, mirrored, convention):
+def labels_of_view(frames, flow, top, left, mirrored, convention, sizes=PAPER_SIZES):
     """Return the 27 labels of a view of whole frames (T, H, W, 3) and flow (T - 1, H, W, 2)."""
-    authors = convention == "authors"
+    authors, view = convention == "authors", sizes[0]
     cols = frames.shape[2]
     if mirrored:
         frames = frames[:, :, ::-1]
         flow = flow[:, :, ::-1] * np.float32([-1, 1])
-        left = cols - 112 - left
-    crop = np.s_[top : top + 112, left : left + 112]
+        left = cols - view - left
+    crop = np.s_[top : top + view, left : left + view]
     derivatives = [[np.array(derivative(field[..., c], authors)) for field in flow] for c in (0, 1)]
     derivatives = [[field[(slice(None), *crop)] for field in fields] for fields in derivatives]
     frames = frames[(slice(None), *crop)]
-    patterns = blocks_of_patterns(shared_diagonals=authors)
+    patterns = blocks_of_patterns(authors, sizes)
     values = []
     for masks in patterns:
         for fields in derivatives:
-            values += largest_motion(np.sum(fields, axis=0), masks, authors, len(masks) == 16)
+            values += largest_motion(np.sum(fields, axis=0), masks, authors, masks is patterns[0])
     for fields in derivatives:
         values.append(int(np.argmax([np.hypot(*field).sum() for field in fields])) + 1)
     for masks in patterns:

@@ -12,15 +12,28 @@ from hypothesis import strategies as st
 
 import mas_labels
 from mas_labels.errors import ConfigError, MissingDependencyError
+from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
 from mas_labels.labels.block_sums import BACKEND_VARIABLE
 from mas_labels.labels.block_sums_native import native_backend
 from mas_labels.labels.block_sums_numpy import NUMPY_BACKEND
 from mas_labels.labels.compute import choose_backend
-from mas_labels.labels.patterns import WHOLE_VIEW
+from mas_labels.labels.patterns import block_count
 from mas_labels.labels.views import view_table
 from mas_labels.system.extensions import available_isas
 
 ISAS = available_isas("labels")
+SIZES = (
+    (224, 56, 28),
+    (112, 14, 7),
+    (96, 32, 16),
+    (120, 40, 20),
+    (84, 12, 7),
+    (8, 8, 2),
+    (16, 8, 1),
+    (182, 182, 91),
+    (256, 256, 64),
+)
+"""View, block of the grid, ring; the largest block of the last two has more than 2**15 and 2**16 pixels."""
 KINDS = ("noise", "patches", "few colours", "still", "grey")
 
 
@@ -51,10 +64,10 @@ def random_flow(rng, kind, fields, rows, cols):
     return rng.normal(0, 10.0 ** rng.integers(-6, 3), shape).astype(np.float32)
 
 
-def random_crops(rng, rows, cols, count):
+def random_crops(rng, rows, cols, count, view=112):
     """(C, 2) int32, sorted and unique; the corners are likely."""
-    tops = rng.choice([0, rows - 112, *rng.integers(0, rows - 111, 2)], count)
-    lefts = rng.choice([0, cols - 112, *rng.integers(0, cols - 111, 4)], count)
+    tops = rng.choice([0, rows - view, *rng.integers(0, rows - view + 1, 2)], count)
+    lefts = rng.choice([0, cols - view, *rng.integers(0, cols - view + 1, 4)], count)
     return np.unique(np.column_stack([tops, lefts]), axis=0).astype(np.int32)
 
 
@@ -65,31 +78,27 @@ def assert_same(found, expected):
         assert ours.tobytes() == theirs.tobytes(), field.name
 
 
-def check_all(backend, seed, kind, frames, rows, cols, crops, queries):
+def check_all(backend, seed, kind, frames, rows, cols, crops, queries, geometry=DEFAULT_GEOMETRY):
     """Compare every function of a `Backend` with NumPy's on one random clip, for both conventions."""
     rng = np.random.default_rng(seed)
-    crops = random_crops(rng, rows, cols, crops)
+    crops = random_crops(rng, rows, cols, crops, geometry.view_size)
     clip = random_frames(rng, kind, frames, rows, cols)
     flow = random_flow(rng, kind, max(1, frames - 1), rows, cols)
     bins = rng.integers(0, 8, (2, rows, cols)).astype(np.uint8)
     votes = rng.integers(0, 2**45, (2, rows, cols))
     chosen = crops[rng.integers(0, len(crops), queries)]
-    chosen = np.column_stack([chosen, rng.integers(0, WHOLE_VIEW + 1, queries)]).astype(np.int32)
+    chosen = np.column_stack([chosen, rng.integers(0, block_count(geometry) + 1, queries)]).astype(np.int32)
     for derivative in ("central", "prewitt"):
-        assert_same(
-            backend.field_sums(flow, derivative, crops), NUMPY_BACKEND.field_sums(flow, derivative, crops)
-        )
+        arguments = flow, derivative, crops, geometry
+        assert_same(backend.field_sums(*arguments), NUMPY_BACKEND.field_sums(*arguments))
     for diagonals in ("partition", "shared"):
-        assert_same(
-            backend.colour_sums(clip, crops, diagonals), NUMPY_BACKEND.colour_sums(clip, crops, diagonals)
-        )
+        arguments = clip, crops, diagonals, geometry
+        assert_same(backend.colour_sums(*arguments), NUMPY_BACKEND.colour_sums(*arguments))
+        arguments = bins, votes, crops, diagonals, geometry
+        np.testing.assert_array_equal(backend.vote_sums(*arguments), NUMPY_BACKEND.vote_sums(*arguments))
+        arguments = clip, chosen, diagonals, geometry
         np.testing.assert_array_equal(
-            backend.vote_sums(bins, votes, crops, diagonals),
-            NUMPY_BACKEND.vote_sums(bins, votes, crops, diagonals),
-        )
-        np.testing.assert_array_equal(
-            backend.frequent_colours(clip, chosen, diagonals),
-            NUMPY_BACKEND.frequent_colours(clip, chosen, diagonals),
+            backend.frequent_colours(*arguments), NUMPY_BACKEND.frequent_colours(*arguments)
         )
 
 
@@ -100,6 +109,16 @@ sizes = st.tuples(st.integers(112, 140), st.integers(112, 180))
 @given(st.sampled_from(ISAS), st.integers(0, 2**32 - 1), st.sampled_from(KINDS), st.integers(1, 4), sizes)
 def test_sums_of_random_clips_equal_the_reference(isa, seed, kind, frames, size):
     check_all(native_backend(isa), seed, kind, frames, *size, crops=3, queries=8)
+
+
+@pytest.mark.parametrize("kind", ["noise", "still"])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_sums_in_any_geometry_equal_the_reference(sizes, kind):
+    """Geometries whose lines are uneven, whose grids are odd, and whose blocks need counts of 32 bits."""
+    view, frames = sizes[0], 2
+    geometry = Geometry(frames, 1, 4096, 4096, *sizes)
+    for number, isa in enumerate(ISAS):
+        check_all(native_backend(isa), [view, number], kind, frames, view + 9, view + 23, 3, 6, geometry)
 
 
 @pytest.mark.slow
@@ -148,9 +167,10 @@ def test_many_equally_frequent_colours():
     codes = np.append(codes[:-1], 2**24 - 1)
     frames = np.stack([codes & 255, codes >> 8 & 255, codes >> 16], axis=-1).astype(np.uint8)
     frames = frames.reshape(1, 112, 112, 3)
-    queries = np.array([(0, 0, block) for block in range(WHOLE_VIEW + 1)], np.int32)
-    found = native_backend().frequent_colours(frames, queries, "partition")
-    np.testing.assert_array_equal(found, NUMPY_BACKEND.frequent_colours(frames, queries, "partition"))
+    queries = np.array([(0, 0, block) for block in range(block_count() + 1)], np.int32)
+    arguments = frames, queries, "partition", DEFAULT_GEOMETRY
+    found = native_backend().frequent_colours(*arguments)
+    np.testing.assert_array_equal(found, NUMPY_BACKEND.frequent_colours(*arguments))
 
 
 def test_without_views_there_are_no_labels_but_boundaries():
@@ -181,16 +201,53 @@ def test_an_unknown_backend_is_refused(monkeypatch):
 @pytest.mark.parametrize("crop", [(-1, 0), (0, -1), (17, 0), (0, 60)])
 def test_the_compiled_backend_never_reads_outside_of_a_frame(crop):
     """Input that passes the checks in Python by mistake is still refused."""
-    backend, crops = native_backend(), np.array([crop], np.int32)
+    backend, crops, sizes = native_backend(), np.array([crop], np.int32), DEFAULT_GEOMETRY
     frames, flow = np.zeros((2, 128, 171, 3), np.uint8), np.zeros((1, 128, 171, 2), np.float32)
     bins, votes = np.zeros((1, 128, 171), np.uint8), np.zeros((1, 128, 171), np.int64)
     for call in (
-        lambda: backend.field_sums(flow, "central", crops),
-        lambda: backend.vote_sums(bins, votes, crops, "partition"),
-        lambda: backend.colour_sums(frames, crops, "partition"),
-        lambda: backend.frequent_colours(frames, np.array([(*crop, 0)], np.int32), "partition"),
-        lambda: backend.vote_sums(bins + np.uint8(8), votes, np.zeros((1, 2), np.int32), "partition"),
-        lambda: backend.vote_sums(bins, votes[:, 1:], np.zeros((1, 2), np.int32), "partition"),
+        lambda: backend.field_sums(flow, "central", crops, sizes),
+        lambda: backend.vote_sums(bins, votes, crops, "partition", sizes),
+        lambda: backend.colour_sums(frames, crops, "partition", sizes),
+        lambda: backend.frequent_colours(frames, np.array([(*crop, 0)], np.int32), "partition", sizes),
+        lambda: backend.vote_sums(bins + np.uint8(8), votes, np.zeros((1, 2), np.int32), "partition", sizes),
+        lambda: backend.vote_sums(bins, votes[:, 1:], np.zeros((1, 2), np.int32), "partition", sizes),
     ):
         with pytest.raises(ValueError, match=r"leaves the frame|no orientation 8|do not fit"):
             call()
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(0, 1, 1), (-2, 1, 1), (113, 1, 1), (2**31 - 2, 1, 1), (130, 130, 65), (172, 172, 86)]
+    + [(112, size, 14) for size in (0, -28, 27, 224)]
+    + [(112, 28, size) for size in (0, -14, 16, 112)],
+)
+def test_the_compiled_backend_refuses_patterns_that_do_not_divide_the_view(sizes):
+    """Even those that a `Geometry` would have refused."""
+    backend, crops, diagonals = native_backend(), np.zeros((1, 2), np.int32), "partition"
+    hostile = Geometry()
+    for name, size in zip(("view_size", "grid_block", "ring_width"), sizes, strict=True):
+        object.__setattr__(hostile, name, size)
+    hostile.__dict__["blocks"] = {"grid": 16, "rings": 4, "triangles": 8}
+    frames, flow = np.zeros((2, 128, 171, 3), np.uint8), np.zeros((1, 128, 171, 2), np.float32)
+    bins, votes = np.zeros((1, 128, 171), np.uint8), np.zeros((1, 128, 171), np.int64)
+    for call in (
+        lambda: backend.field_sums(flow, "central", crops, hostile),
+        lambda: backend.vote_sums(bins, votes, crops, diagonals, hostile),
+        lambda: backend.colour_sums(frames, crops, diagonals, hostile),
+        lambda: backend.frequent_colours(frames, np.zeros((1, 3), np.int32), diagonals, hostile),
+    ):
+        with pytest.raises(ValueError, match="do not divide the view, or it leaves the frame"):
+            call()
+
+
+def test_the_compiled_backend_refuses_sums_and_blocks_of_another_geometry():
+    backend, crops = native_backend(), np.zeros((1, 2), np.int32)
+    fewer, more = Geometry(grid_block=56), Geometry(grid_block=14)
+    fewer.__dict__["blocks"] = more.blocks
+    bins, votes = np.zeros((1, 128, 171), np.uint8), np.zeros((1, 128, 171), np.int64)
+    with pytest.raises(ValueError, match="sizes of the buffers do not fit"):
+        backend.vote_sums(bins, votes, crops, "partition", fewer)
+    query = np.array([(0, 0, block_count(more))], np.int32)
+    with pytest.raises(ValueError, match="a block is out of range"):
+        backend.frequent_colours(np.zeros((2, 128, 171, 3), np.uint8), query, "partition", Geometry())

@@ -5,8 +5,12 @@ import pytest
 from helpers.brute_force import blocks_of_patterns
 
 import mas_labels
-from mas_labels.labels.patterns import BLOCK_SLICES, block_masks, block_pixels, mirrored_blocks
-from mas_labels.schema import BLOCKS
+from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
+from mas_labels.labels.patterns import block_masks, block_pixels, block_slices, mirrored_blocks
+
+BLOCKS = DEFAULT_GEOMETRY.blocks
+SIZES = ((112, 28, 14), (112, 14, 7), (96, 32, 16), (120, 40, 20), (84, 12, 7), (8, 8, 4))
+"""View, block of the grid, ring, in pixels."""
 
 
 def test_each_pixel_is_in_one_block_and_each_block_has_its_size():
@@ -47,20 +51,26 @@ def test_mirroring_a_pattern_only_renumbers_it():
 
 
 @pytest.mark.parametrize("diagonals", ["partition", "shared"])
-def test_masks_are_the_blocks_in_order(diagonals):
-    expected = blocks_of_patterns(diagonals == "shared")
-    for name, masks in zip(BLOCKS, expected, strict=True):
-        np.testing.assert_array_equal(block_masks(diagonals)[BLOCK_SLICES[name]], masks)
+@pytest.mark.parametrize("sizes", SIZES)
+def test_masks_are_the_blocks_in_order(diagonals, sizes):
+    geometry = Geometry(16, 1, 128, 171, *sizes)
+    expected = blocks_of_patterns(diagonals == "shared", sizes)
+    slices = block_slices(geometry)
+    assert list(slices) == ["grid", "rings", "triangles"]
+    for name, masks in zip(slices, expected, strict=True):
+        np.testing.assert_array_equal(block_masks(diagonals, geometry)[slices[name]], masks)
 
 
 def test_shared_diagonals_belong_to_both_neighbours():
-    assert block_pixels("shared")[BLOCK_SLICES["triangles"]].tolist() == [1596] * 8
+    assert block_pixels("shared")[block_slices()["triangles"]].tolist() == [1596] * 8
     assert block_pixels("partition").sum() == 3 * 112 * 112
 
 
 @pytest.mark.parametrize("diagonals", ["partition", "shared"])
-def test_mirrored_blocks_are_the_blocks_of_the_mirrored_view(diagonals):
-    masks = block_masks(diagonals)
-    as_they_are, mirrored = mirrored_blocks()
-    assert as_they_are.tolist() == list(range(28))
+@pytest.mark.parametrize("sizes", SIZES)
+def test_mirrored_blocks_are_the_blocks_of_the_mirrored_view(diagonals, sizes):
+    geometry = Geometry(16, 1, 128, 171, *sizes)
+    masks = block_masks(diagonals, geometry)
+    as_they_are, mirrored = mirrored_blocks(geometry)
+    assert as_they_are.tolist() == list(range(len(masks)))
     np.testing.assert_array_equal(masks[mirrored], masks[:, :, ::-1])

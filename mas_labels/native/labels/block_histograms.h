@@ -1,10 +1,10 @@
-// Histograms of the 28 blocks (mas_labels/labels/patterns.py) of many crops at once.
+// Histograms of the blocks (mas_labels/labels/patterns.py) of many crops at once.
 //
-// Rings begin at multiples of 14 pixels and blocks of the grid at multiples of 28, so that lines at multiples of 14
-// cut a view into 8 x 8 squares, and every block consists of whole squares, except along the diagonals of triangles.
-// For all crops that begin in the same row, one pass over the pixels computes the histogram of all pixels above and to
-// the left of each crossing of lines (an integral image of histograms). The histogram of a rectangle is then a sum and
-// difference of four crossings, and only the 16 squares on the two diagonals of a crop are read again.
+// Lines where blocks of the grid or rings begin cut a view into rectangles, squares along the diagonals, and every block
+// consists of whole rectangles, except along the diagonals of triangles (by default, lines at multiples of 14 pixels cut
+// 8 x 8 squares). For all crops that begin in the same row, one pass over the pixels computes the histogram of all pixels
+// above and to the left of each crossing of lines (an integral image of histograms). The histogram of a rectangle is then
+// a sum and difference of four crossings, and only the squares on the two diagonals of a crop are read again.
 #pragma once
 
 #include <cstring>
@@ -13,11 +13,6 @@
 #include "labels.h"
 
 namespace {
-
-constexpr int SQUARE = 14;
-constexpr int LINES = VIEW / SQUARE + 1;  // in each direction
-constexpr int HALF = VIEW / 2;
-constexpr int RINGS_AT = 16, TRIANGLES_AT = 20;  // index of the first block
 
 // Crops that begin in the same row.
 struct Row {
@@ -39,13 +34,38 @@ void each_row(const Crops& crops, const Visit& visit)
     }
 }
 
+// Lines across an interval of pixels.
+struct Lines {
+    Array<int> line_at, positions;  // pixel -> line and back
+    int count = 0;
+
+    explicit Lines(int pixels) : line_at(pixels + 1), positions(pixels + 1) {}
+
+    // Adds the lines of a view that begins at `first`.
+    void add(const Patterns& p, int first)
+    {
+        for (int at = 0; at <= p.view; at += p.grid_block) line_at[first + at] = 1;
+        for (int at = 0; at <= p.view; at += p.ring_width) line_at[first + at] = 1;
+    }
+
+    // Numbers the lines that were added.
+    void number(int pixels)
+    {
+        for (int at = 0; at <= pixels; ++at)
+            if (line_at[at]) {
+                positions[count] = at;
+                line_at[at] = count++;
+            }
+    }
+};
+
 // T may overflow in the crossings: unsigned sums wrap around, and differences are right if the count of a block fits.
 template <class T, int BINS>
 class BlockHistograms {
 public:
-    BlockHistograms(int cols, const Row& crops, bool shared_diagonals)
-        : top_(crops.top), shared_(shared_diagonals), line_of_(cols + 1), columns_(cols + 1),
-          lines_(find_lines(cols, crops)), crossings_(size_t(LINES) * lines_ * BINS)
+    BlockHistograms(const Patterns& patterns, int cols, const Row& crops, bool shared_diagonals)
+        : p_(patterns), top_(crops.top), shared_(shared_diagonals), bands_(patterns.view), lines_(cols),
+          crossings_(find_crossings(cols, crops) * BINS)
     {
     }
 
@@ -53,85 +73,87 @@ public:
     template <class Add>
     void sweep(const Add& add)
     {
-        for (int band = 0; band + 1 < LINES; ++band) {
+        for (int band = 0; band + 1 < bands_.count; ++band) {
+            const int begin = top_ + bands_.positions[band], end = top_ + bands_.positions[band + 1];
             T run[BINS] = {};
-            for (int line = 1; line < lines_; ++line) {
-                const int row = top_ + band * SQUARE;
-                for (int col = columns_[line - 1]; col < columns_[line]; ++col) add(run, col, row, row + SQUARE);
-                const T* __restrict above = crossing(band, line);
-                T* __restrict here = crossings_.data() + (size_t(band + 1) * lines_ + line) * BINS;
+            for (int line = 1; line < lines_.count; ++line) {
+                for (int col = lines_.positions[line - 1]; col < lines_.positions[line]; ++col) add(run, col, begin, end);
+                const T* __restrict above = crossings_.data() + (size_t(band) * lines_.count + line) * BINS;
+                T* __restrict here = crossings_.data() + (size_t(band + 1) * lines_.count + line) * BINS;
                 for (int n = 0; n < BINS; ++n) here[n] = T(above[n] + run[n]);
             }
         }
     }
 
-    // Computes the histograms of the crop at column `left`: (BLOCKS, BINS). `add` as for `sweep`.
+    // Computes the histograms of the crop at column `left`: (blocks, BINS). `add` as for `sweep`.
     template <class Add>
     void blocks(int left, const Add& add, T* out)
     {
-        for (int line = 0; line < LINES; ++line) at_[line] = line_of_[left + line * SQUARE];
-        for (int block = 0; block < RINGS_AT; ++block) {
-            const int band = 2 * (block / 4), line = 2 * (block % 4);
-            rectangle(band, band + 2, line, line + 2, out + block * BINS);
-        }
-        rings(out + RINGS_AT * BINS);
-        triangles(left, add, out + TRIANGLES_AT * BINS);
+        left_ = left;
+        const int side = p_.grid_block;
+        for (int row = 0; row < p_.view; row += side)
+            for (int col = 0; col < p_.view; col += side, out += BINS) rectangle(row, row + side, col, col + side, out);
+        rings(out);
+        triangles(add, out + p_.rings() * BINS);
     }
 
 private:
-    int find_lines(int cols, const Row& crops)
+    size_t find_crossings(int cols, const Row& crops)
     {
-        for (int crop = 0; crop < crops.count; ++crop)
-            for (int line = 0; line < LINES; ++line) line_of_[crops.left(crop) + line * SQUARE] = 1;
-        int lines = 0;
-        for (int col = 0; col <= cols; ++col)
-            if (line_of_[col]) {
-                columns_[lines] = col;
-                line_of_[col] = lines++;
-            }
-        return lines;
+        bands_.add(p_, 0);
+        bands_.number(p_.view);
+        for (int crop = 0; crop < crops.count; ++crop) lines_.add(p_, crops.left(crop));
+        lines_.number(cols);
+        return size_t(bands_.count) * lines_.count;
     }
 
-    const T* crossing(int band, int line) const { return crossings_.data() + (size_t(band) * lines_ + line) * BINS; }
-
-    // The histogram of bands band..band_end-1 between two lines of the crop.
-    void rectangle(int band, int band_end, int line, int line_end, T* __restrict out) const
+    // The crossing of two lines of the crop.
+    const T* crossing(int row, int col) const
     {
-        const T *a = crossing(band, at_[line]), *b = crossing(band, at_[line_end]);
-        const T *c = crossing(band_end, at_[line]), *d = crossing(band_end, at_[line_end]);
+        const int band = bands_.line_at[row], line = lines_.line_at[left_ + col];
+        return crossings_.data() + (size_t(band) * lines_.count + line) * BINS;
+    }
+
+    // The histogram of the pixels of the crop between four of its lines.
+    void rectangle(int row, int row_end, int col, int col_end, T* __restrict out) const
+    {
+        const T *a = crossing(row, col), *b = crossing(row, col_end);
+        const T *c = crossing(row_end, col), *d = crossing(row_end, col_end);
         for (int n = 0; n < BINS; ++n) out[n] = T(d[n] - c[n] - b[n] + a[n]);
     }
 
     // A ring is a square minus the next smaller one.
     void rings(T* __restrict out) const
     {
-        constexpr int RINGS = 4;
-        for (int ring = 0; ring < RINGS; ++ring)
-            rectangle(RINGS - 1 - ring, RINGS + 1 + ring, RINGS - 1 - ring, RINGS + 1 + ring, out + ring * BINS);
-        for (int n = (RINGS - 1) * BINS; n-- > 0;) out[n + BINS] = T(out[n + BINS] - out[n]);
+        const int half = p_.half();
+        for (int outer = p_.ring_width, ring = 0; outer <= half; outer += p_.ring_width, ++ring)
+            rectangle(half - outer, half + outer, half - outer, half + outer, out + ring * BINS);
+        for (int n = (p_.rings() - 1) * BINS; n-- > 0;) out[n + BINS] = T(out[n + BINS] - out[n]);
     }
 
-    // In each quadrant the triangle that touches the left or right side consists of 1 + 2 + 3 whole squares and 4
-    // halves; the one that touches the top or bottom is the rest of the quadrant.
+    // In each quadrant the triangle that touches the left or right side consists of rectangles, one below another, and
+    // of halves of the squares on the diagonal; the one that touches the top or bottom is the rest of the quadrant.
     template <class Add>
-    void triangles(int left, const Add& add, T* out)
+    void triangles(const Add& add, T* out)
     {
         constexpr int SIDE_OF[4] = {0, 3, 4, 7}, FLAT_OF[4] = {1, 2, 5, 6};  // blocks 1, 4, 5, 8 and 2, 3, 6, 7
+        const int view = p_.view, half = p_.half();
         T halves[4][BINS] = {}, diagonals[4][BINS] = {};
-        count_diagonals(left, add, halves, diagonals);
+        count_diagonals(add, halves, diagonals);
         for (int quadrant = 0; quadrant < 4; ++quadrant) {
             const bool lower = quadrant / 2, right = quadrant % 2;
             T* __restrict side = out + SIDE_OF[quadrant] * BINS;
             T* __restrict flat = out + FLAT_OF[quadrant] * BINS;
-            const T *half = halves[quadrant], *diagonal = diagonals[quadrant];
-            std::memcpy(side, half, sizeof halves[quadrant]);
-            for (int squares = 1; squares < 4; ++squares) {
+            const T *diagonal = diagonals[quadrant];
+            std::memcpy(side, halves[quadrant], sizeof halves[quadrant]);
+            for (int band = 1; bands_.positions[band] < half; ++band) {
                 T strip[BINS];
-                const int band = lower ? 7 - squares : squares;
-                rectangle(band, band + 1, right ? 8 - squares : 0, right ? 8 : squares, strip);
+                const int begin = bands_.positions[band], end = bands_.positions[band + 1];
+                rectangle(lower ? view - end : begin, lower ? view - begin : end, right ? view - begin : 0,
+                          right ? view : begin, strip);
                 for (int n = 0; n < BINS; ++n) side[n] = T(side[n] + strip[n]);
             }
-            rectangle(4 * lower, 4 * lower + 4, 4 * right, 4 * right + 4, flat);
+            rectangle(lower ? half : 0, lower ? view : half, right ? half : 0, right ? view : half, flat);
             for (int n = 0; n < BINS; ++n) flat[n] = T(flat[n] - side[n]);
             if (shared_)
                 for (int n = 0; n < BINS; ++n) side[n] = T(side[n] + diagonal[n]);
@@ -141,29 +163,30 @@ private:
     // Counts the pixels of the squares on the diagonals: those between the diagonal and the left or right side, and
     // those on the diagonal.
     template <class Add>
-    void count_diagonals(int left, const Add& add, T (&halves)[4][BINS], T (&diagonals)[4][BINS]) const
+    void count_diagonals(const Add& add, T (&halves)[4][BINS], T (&diagonals)[4][BINS]) const
     {
-        const int right = left + VIEW - 1, bottom = top_ + VIEW - 1;
-        for (int at = 0; at < HALF; ++at) {  // rows of the square that are farther from the border than the column
-            const int end = (at / SQUARE + 1) * SQUARE;
-            add(halves[0], left + at, top_ + at + 1, top_ + end);
+        const int right = left_ + p_.view - 1, bottom = top_ + p_.view - 1;
+        for (int at = 0, band = 0; at < p_.half(); ++at) {  // rows that are farther from the border than the column
+            if (at == bands_.positions[band + 1]) ++band;
+            const int end = bands_.positions[band + 1];  // of the square
+            add(halves[0], left_ + at, top_ + at + 1, top_ + end);
             add(halves[1], right - at, top_ + at + 1, top_ + end);
-            add(halves[2], left + at, bottom + 1 - end, bottom - at);
+            add(halves[2], left_ + at, bottom + 1 - end, bottom - at);
             add(halves[3], right - at, bottom + 1 - end, bottom - at);
             if (!shared_) continue;
-            add(diagonals[0], left + at, top_ + at, top_ + at + 1);
+            add(diagonals[0], left_ + at, top_ + at, top_ + at + 1);
             add(diagonals[1], right - at, top_ + at, top_ + at + 1);
-            add(diagonals[2], left + at, bottom - at, bottom - at + 1);
+            add(diagonals[2], left_ + at, bottom - at, bottom - at + 1);
             add(diagonals[3], right - at, bottom - at, bottom - at + 1);
         }
     }
 
+    const Patterns p_;
     const int top_;
     const bool shared_;
-    Array<int> line_of_, columns_;  // column -> line and back
-    const int lines_;
-    Array<T> crossings_;  // (LINES, lines, BINS)
-    int at_[LINES];       // lines of the current crop
+    Lines bands_, lines_;  // of the rows of a view; of the columns of the frame
+    Array<T> crossings_;   // (bands, lines, BINS)
+    int left_ = 0;         // of the current crop
 };
 
 }  // namespace

@@ -11,16 +11,40 @@
 namespace {
 
 constexpr int LEVELS = 256;
-constexpr int LEVELS_OF_BLOCKS = BLOCKS * LEVELS;
+
+// Types of the counts of levels in a block. 16 bits, which pass through the caches and vectors in half the time, hold
+// counts below 2**15, signed, since SSE2 has minima of signed words only. Larger blocks need 32 bits.
+struct Counts16 {
+    using Unsigned = uint16_t;
+    using Signed = int16_t;
+    using Sum = int32_t;
+    static constexpr int64_t LARGEST = INT16_MAX;
+};
+
+struct Counts32 {
+    using Unsigned = uint32_t;
+    using Signed = int32_t;
+    using Sum = int64_t;
+};
+
+// The number of pixels of the largest block.
+int64_t largest_block(const Patterns& p)
+{
+    const int64_t grid = int64_t(p.grid_block) * p.grid_block, ring = 4LL * p.ring_width * (p.view - p.ring_width);
+    const int64_t triangle = int64_t(p.half()) * (p.half() + 1) / 2, larger = grid > ring ? grid : ring;
+    return larger > triangle ? larger : triangle;
+}
 
 // Counts the levels of one channel of a frame, stored column by column: (cols, rows).
 struct CountLevels {
     const uint8_t* plane;
     int rows;
 
-    void operator()(uint16_t* histogram, int col, int begin, int end) const
+    template <class T>
+    void operator()(T* histogram, int col, int begin, int end) const
     {
         const uint8_t* pixels = plane + size_t(col) * rows;
+#pragma GCC unroll 7  // half of the rows between two lines, by default
         for (int row = begin; row < end; ++row) ++histogram[pixels[row]];
     }
 };
@@ -33,77 +57,86 @@ struct CountOctants {
     void operator()(uint32_t* __restrict histogram, int col, int begin, int end) const
     {
         const uint16_t* pixels = counts + size_t(col) * rows * OCTANTS;
+#pragma GCC unroll 7
         for (int row = begin; row < end; ++row)
             for (int n = 0; n < OCTANTS; ++n) histogram[n] += pixels[row * OCTANTS + n];
     }
 };
 
-// Smallest and largest count of each level in each block so far. Counts are below 2**15, and signed, since SSE2 has
-// minima of signed words only.
+// Smallest and largest count of each level in each block of a crop so far.
+template <class Counts>
 struct Extremes {
-    int16_t smallest[LEVELS_OF_BLOCKS], largest[LEVELS_OF_BLOCKS];
+    typename Counts::Signed *__restrict smallest, *__restrict largest;  // (numbers)
+    size_t numbers;                                                      // blocks * LEVELS
 
-    void begin(const uint16_t* counts)
+    void begin(const typename Counts::Unsigned* counts)
     {
-        std::memcpy(smallest, counts, sizeof smallest);
-        std::memcpy(largest, counts, sizeof largest);
+        std::memcpy(smallest, counts, numbers * sizeof *smallest);
+        std::memcpy(largest, counts, numbers * sizeof *largest);
     }
 
-    void update(const uint16_t* counts)
+    void update(const typename Counts::Unsigned* __restrict counts)
     {
-        for (int n = 0; n < LEVELS_OF_BLOCKS; ++n) {
-            const int16_t count = int16_t(counts[n]);
-            smallest[n] = count < smallest[n] ? count : smallest[n];
-            largest[n] = count > largest[n] ? count : largest[n];
-        }
+        for (size_t at = 0; at < numbers; at += LEVELS)
+            for (size_t n = at; n < at + LEVELS; ++n) {
+                const auto count = typename Counts::Signed(counts[n]);
+                smallest[n] = count < smallest[n] ? count : smallest[n];
+                largest[n] = count > largest[n] ? count : largest[n];
+            }
     }
 
     void write(int64_t* intersection, int64_t* union_) const
     {
-        for (int block = 0; block < BLOCKS; ++block) {
-            int32_t least = 0, most = 0;
-            for (int n = block * LEVELS; n < (block + 1) * LEVELS; ++n) {
+        for (size_t at = 0; at < numbers; at += LEVELS, intersection += CHANNELS, union_ += CHANNELS) {
+            typename Counts::Sum least = 0, most = 0;
+            for (size_t n = at; n < at + LEVELS; ++n) {
                 least += smallest[n];
                 most += largest[n];
             }
-            intersection[block * CHANNELS] = least;
-            union_[block * CHANNELS] = most;
+            *intersection = least;
+            *union_ = most;
         }
     }
 };
 
+template <class Counts>
 void level_sums(const ColoursProblem& p, const uint8_t* planes, const Row& crops, int first)
 {
-    const size_t plane = size_t(p.rows) * p.cols;
-    Array<Extremes> extremes(crops.count);
-    BlockHistograms<uint16_t, LEVELS> histograms(p.cols, crops, p.shared_diagonals);
-    uint16_t blocks[LEVELS_OF_BLOCKS];
+    const size_t plane = size_t(p.rows) * p.cols, blocks = p.patterns.blocks(), numbers = blocks * LEVELS;
+    Array<typename Counts::Signed> extremes(crops.count * 2 * numbers);
+    const auto of_crop = [&](int crop) {
+        auto* smallest = extremes.data() + crop * 2 * numbers;
+        return Extremes<Counts>{smallest, smallest + numbers, numbers};
+    };
+    BlockHistograms<typename Counts::Unsigned, LEVELS> histograms(p.patterns, p.cols, crops, p.shared_diagonals);
+    Array<typename Counts::Unsigned> counts(numbers);
     for (int channel = 0; channel < CHANNELS; ++channel) {
         for (int frame = 0; frame < p.count; ++frame) {
             const CountLevels count = {planes + (size_t(channel) * p.count + frame) * plane, p.rows};
             histograms.sweep(count);
             for (int crop = 0; crop < crops.count; ++crop) {
-                histograms.blocks(crops.left(crop), count, blocks);
-                frame == 0 ? extremes[crop].begin(blocks) : extremes[crop].update(blocks);
+                histograms.blocks(crops.left(crop), count, counts.data());
+                frame == 0 ? of_crop(crop).begin(counts.data()) : of_crop(crop).update(counts.data());
             }
         }
         for (int crop = 0; crop < crops.count; ++crop) {
-            const size_t at = size_t(first + crop) * BLOCKS * CHANNELS + channel;
-            extremes[crop].write(p.intersection + at, p.union_ + at);
+            const size_t at = (first + crop) * blocks * CHANNELS + channel;
+            of_crop(crop).write(p.intersection + at, p.union_ + at);
         }
     }
 }
 
 void octant_sums(const ColoursProblem& p, const uint16_t* counts, const Row& crops, int first)
 {
-    BlockHistograms<uint32_t, OCTANTS> histograms(p.cols, crops, p.shared_diagonals);
+    BlockHistograms<uint32_t, OCTANTS> histograms(p.patterns, p.cols, crops, p.shared_diagonals);
     const CountOctants count = {counts, p.rows};
     histograms.sweep(count);
-    uint32_t blocks[BLOCKS * OCTANTS];
+    const size_t numbers = size_t(p.patterns.blocks()) * OCTANTS;
+    Array<uint32_t> blocks(numbers);
     for (int crop = 0; crop < crops.count; ++crop) {
-        histograms.blocks(crops.left(crop), count, blocks);
-        int64_t* out = p.octants + size_t(first + crop) * BLOCKS * OCTANTS;
-        for (int n = 0; n < BLOCKS * OCTANTS; ++n) out[n] = blocks[n];
+        histograms.blocks(crops.left(crop), count, blocks.data());
+        int64_t* out = p.octants + (first + crop) * numbers;
+        for (size_t n = 0; n < numbers; ++n) out[n] = blocks[n];
     }
 }
 
@@ -122,8 +155,9 @@ void colour_sums(const ColoursProblem& p)
                 ++octants[at * OCTANTS + (rgb[0] >> 7 << 2 | rgb[1] >> 7 << 1 | rgb[2] >> 7)];
             }
         }
+    const auto level_sums_of_row = largest_block(p.patterns) <= Counts16::LARGEST ? level_sums<Counts16> : level_sums<Counts32>;
     each_row(p.crops, [&](const Row& crops, int first) {
-        level_sums(p, planes.data(), crops, first);
+        level_sums_of_row(p, planes.data(), crops, first);
         octant_sums(p, octants.data(), crops, first);
     });
 }

@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "array.h"
-#include "block_histograms.h"
 #include "labels.h"
 
 namespace {
@@ -59,28 +58,30 @@ private:
 
 // Calls `visit(row, begin, end)` for the runs of pixels of a block of the crop at (0, 0).
 template <class Visit>
-void each_run(int block, bool shared_diagonals, const Visit& visit)
+void each_run(const Patterns& p, int block, bool shared_diagonals, const Visit& visit)
 {
-    for (int row = 0; row < VIEW; ++row) {
-        const int row_out = row < HALF ? HALF - 1 - row : row - HALF;  // distance from the centre line
-        if (block == WHOLE_VIEW) {
-            visit(row, 0, VIEW);
-        } else if (block < RINGS_AT) {
-            if (row / (2 * SQUARE) == block / 4) visit(row, block % 4 * 2 * SQUARE, (block % 4 + 1) * 2 * SQUARE);
-        } else if (block < TRIANGLES_AT) {
-            const int inner = (block - RINGS_AT) * SQUARE, outer = inner + SQUARE;
+    const int half = p.half(), grid = p.grid();
+    for (int row = 0; row < p.view; ++row) {
+        const int row_out = row < half ? half - 1 - row : row - half;  // distance from the centre line
+        if (block == p.blocks()) {
+            visit(row, 0, p.view);
+        } else if (block < p.first_ring()) {
+            const int left = block % grid * p.grid_block;
+            if (row / p.grid_block == block / grid) visit(row, left, left + p.grid_block);
+        } else if (block < p.first_triangle()) {
+            const int inner = (block - p.first_ring()) * p.ring_width, outer = inner + p.ring_width;
             if (row_out >= outer) continue;
             const int hole = row_out < inner ? inner : 0;
-            visit(row, HALF - outer, HALF - hole);
-            visit(row, HALF + hole, HALF + outer);
+            visit(row, half - outer, half - hole);
+            visit(row, half + hole, half + outer);
         } else {
-            const int triangle = (block - TRIANGLES_AT) % 4;
-            if ((row >= HALF) != (block - TRIANGLES_AT) / 4) continue;
-            const int side = HALF - 1 - row_out + shared_diagonals, flat = row_out + 1;
+            const int triangle = (block - p.first_triangle()) % 4;
+            if ((row >= half) != (block - p.first_triangle()) / 4) continue;
+            const int side = half - 1 - row_out + shared_diagonals, flat = row_out + 1;
             if (triangle == 0) visit(row, 0, side);
-            if (triangle == 1) visit(row, HALF - flat, HALF);
-            if (triangle == 2) visit(row, HALF, HALF + flat);
-            if (triangle == 3) visit(row, VIEW - side, VIEW);
+            if (triangle == 1) visit(row, half - flat, half);
+            if (triangle == 2) visit(row, half, half + flat);
+            if (triangle == 3) visit(row, p.view - side, p.view);
         }
     }
 }
@@ -99,7 +100,7 @@ void frequent_colours(const FrequentProblem& p)
             for (int frame = 0; frame < p.count; ++frame) {
                 const uint32_t* ranks = palette.ranks.data()
                     + (size_t(frame) * p.rows + top_left_block[0]) * p.cols + top_left_block[1];
-                each_run(top_left_block[2], p.shared_diagonals, [&](int row, int begin, int end) {
+                each_run(p.patterns, top_left_block[2], p.shared_diagonals, [&](int row, int begin, int end) {
                     for (int col = begin; col < end; ++col) {
                         const size_t rank = ranks[size_t(row) * p.cols + col];
                         ++counts[rank < last ? rank : last];

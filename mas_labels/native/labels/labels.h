@@ -4,12 +4,22 @@
 #include <cstddef>
 #include <cstdint>
 
-constexpr int VIEW = 112;       // side of a view (mas_labels/schema.py)
-constexpr int BLOCKS = 28;      // of the grid (16), the rings (4) and the triangles (8), in this order
-constexpr int WHOLE_VIEW = 28;  // stands for the whole view instead of a block
 constexpr int CHANNELS = 3;
 constexpr int OCTANTS = 8;
 constexpr int ORIENTATIONS = 8;
+
+// The patterns of a view (mas_labels/labels/patterns.py), in pixels. Blocks are numbered from 0: those of the grid, the
+// rings, the triangles; the number after the last block stands for the whole view.
+struct Patterns {
+    int view, grid_block, ring_width;  // view even; grid_block divides it, ring_width divides half of it
+
+    int half() const { return view / 2; }
+    int grid() const { return view / grid_block; }  // blocks in a row
+    int rings() const { return half() / ring_width; }
+    int first_ring() const { return grid() * grid(); }
+    int first_triangle() const { return first_ring() + rings(); }
+    int blocks() const { return first_triangle() + 8; }
+};
 
 struct Crops {
     const int32_t* offsets;  // (count, 2): top, left; sorted
@@ -20,6 +30,7 @@ struct FieldsProblem {
     const float* flow;  // (fields, rows, cols, 2)
     int fields, rows, cols;
     bool prewitt;  // else central differences
+    Patterns patterns;
     Crops crops;
     float* boundaries;  // (2, rows, cols, 2): Mu and Mv
     int64_t* of_crops;  // (crops, 2, fields)
@@ -30,23 +41,26 @@ struct VotesProblem {
     const uint8_t* bins;   // (layers, rows, cols), below ORIENTATIONS
     const int64_t* votes;  // (layers, rows, cols)
     int layers, rows, cols;
+    Patterns patterns;
     Crops crops;
     bool shared_diagonals;
-    int64_t* sums;  // (crops, BLOCKS, ORIENTATIONS)
+    int64_t* sums;  // (crops, blocks, ORIENTATIONS)
 };
 
 struct ColoursProblem {
     const uint8_t* frames;  // (count, rows, cols, CHANNELS)
     int count, rows, cols;
+    Patterns patterns;
     Crops crops;
     bool shared_diagonals;
-    int64_t *intersection, *union_;  // (crops, BLOCKS, CHANNELS)
-    int64_t* octants;                // (crops, BLOCKS, OCTANTS)
+    int64_t *intersection, *union_;  // (crops, blocks, CHANNELS)
+    int64_t* octants;                // (crops, blocks, OCTANTS)
 };
 
 struct FrequentProblem {
     const uint8_t* frames;  // (count, rows, cols, CHANNELS)
     int count, rows, cols;
+    Patterns patterns;
     const int32_t* queries;  // (n_queries, 3): top, left, block
     int n_queries;
     bool shared_diagonals;

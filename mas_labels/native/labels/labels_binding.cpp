@@ -26,16 +26,24 @@ bool holds(const Buffer& buffer, long long numbers, size_t number_bytes)
     return false;
 }
 
-// The number of rows of a table of 32-bit integers with `columns` columns; -1, with a Python exception, if it is
-// invalid. Every row begins with the offsets of a crop, which must be inside the frame.
-int table_rows(const Buffer& table, int columns, int rows, int cols)
+constexpr Patterns DEFAULT_PATTERNS = {112, 28, 14};
+constexpr int MAX_VIEW = 1 << 15;  // numbers of blocks and of pixels fit into an int
+
+// The number of rows of a table of 32-bit integers with `columns` columns; -1, with a Python exception, if it or the
+// patterns are invalid. Every row begins with the offsets of a crop, which must be inside the frame.
+int table_rows(const Buffer& table, int columns, int rows, int cols, const Patterns& p)
 {
+    if (p.view < 2 || p.view > MAX_VIEW || p.view % 2 || p.grid_block < 1 || p.view % p.grid_block || p.ring_width < 1
+        || p.half() % p.ring_width || p.view > rows || p.view > cols) {
+        PyErr_SetString(PyExc_ValueError, "the patterns do not divide the view, or it leaves the frame");
+        return -1;
+    }
     const Py_ssize_t count = table.view.len / (columns * (Py_ssize_t)sizeof(int32_t));
     if (!holds(table, (long long)count * columns, sizeof(int32_t))) return -1;
     const int32_t* number = static_cast<const int32_t*>(table.view.buf);
     for (Py_ssize_t n = 0; n < count; ++n, number += columns)
-        if (number[0] < 0 || number[0] > rows - VIEW || number[1] < 0 || number[1] > cols - VIEW
-            || (columns == 3 && (number[2] < 0 || number[2] > WHOLE_VIEW))) {
+        if (number[0] < 0 || number[0] > rows - p.view || number[1] < 0 || number[1] > cols - p.view
+            || (columns == 3 && (number[2] < 0 || number[2] > p.blocks()))) {
             PyErr_SetString(PyExc_ValueError, "a crop leaves the frame, or a block is out of range");
             return -1;
         }
@@ -61,15 +69,17 @@ PyObject* run(void (*pass)(const Problem&), const Problem& problem)
 template <class T>
 T* numbers(const Buffer& buffer) { return static_cast<T*>(buffer.view.buf); }
 
-// field_sums(isa, (fields, rows, cols), prewitt, flow, crops, boundaries, of_crops, of_frame)
+// field_sums(isa, (fields, rows, cols), prewitt, flow, crops, boundaries, of_crops, of_frame,
+//            (view, grid_block, ring_width))
 PyObject* field_sums(PyObject*, PyObject* args)
 {
     const char* isa;
     FieldsProblem p = {};
+    p.patterns = DEFAULT_PATTERNS;
     int prewitt;
     PyObject *in[2], *out[3];
-    if (!PyArg_ParseTuple(args, "s(iii)pOOOOO", &isa, &p.fields, &p.rows, &p.cols, &prewitt, &in[0], &in[1], &out[0],
-                          &out[1], &out[2]))
+    if (!PyArg_ParseTuple(args, "s(iii)pOOOOO|(iii)", &isa, &p.fields, &p.rows, &p.cols, &prewitt, &in[0], &in[1], &out[0],
+                          &out[1], &out[2], &p.patterns.view, &p.patterns.grid_block, &p.patterns.ring_width))
         return nullptr;
     const LabelsKernel* kernel = builds().find(isa);
     Buffer flow, crops, boundaries, of_crops, of_frame;
@@ -77,7 +87,7 @@ PyObject* field_sums(PyObject*, PyObject* args)
         || !of_crops.get(out[1], PyBUF_WRITABLE) || !of_frame.get(out[2], PyBUF_WRITABLE))
         return nullptr;
     const long long pixels = (long long)p.rows * p.cols;
-    const int count = table_rows(crops, 2, p.rows, p.cols);
+    const int count = table_rows(crops, 2, p.rows, p.cols, p.patterns);
     if (count < 0 || !holds(flow, p.fields * pixels * 2, sizeof(float)) || !holds(boundaries, pixels * 4, sizeof(float))
         || !holds(of_crops, 2LL * count * p.fields, sizeof(int64_t)) || !holds(of_frame, 2LL * p.fields, sizeof(int64_t)))
         return nullptr;
@@ -90,23 +100,26 @@ PyObject* field_sums(PyObject*, PyObject* args)
     return run(kernel->field_sums, p);
 }
 
-// vote_sums(isa, (layers, rows, cols), shared_diagonals, bins, votes, crops, sums)
+// vote_sums(isa, (layers, rows, cols), shared_diagonals, bins, votes, crops, sums,
+//            (view, grid_block, ring_width))
 PyObject* vote_sums(PyObject*, PyObject* args)
 {
     const char* isa;
     VotesProblem p = {};
+    p.patterns = DEFAULT_PATTERNS;
     int shared;
     PyObject *in[3], *out;
-    if (!PyArg_ParseTuple(args, "s(iii)pOOOO", &isa, &p.layers, &p.rows, &p.cols, &shared, &in[0], &in[1], &in[2], &out))
+    if (!PyArg_ParseTuple(args, "s(iii)pOOOO|(iii)", &isa, &p.layers, &p.rows, &p.cols, &shared, &in[0], &in[1], &in[2], &out,
+                          &p.patterns.view, &p.patterns.grid_block, &p.patterns.ring_width))
         return nullptr;
     const LabelsKernel* kernel = builds().find(isa);
     Buffer bins, votes, crops, sums;
     if (!kernel || !bins.get(in[0], 0) || !votes.get(in[1], 0) || !crops.get(in[2], 0) || !sums.get(out, PyBUF_WRITABLE))
         return nullptr;
     const long long pixels = (long long)p.layers * p.rows * p.cols;
-    const int count = table_rows(crops, 2, p.rows, p.cols);
+    const int count = table_rows(crops, 2, p.rows, p.cols, p.patterns);
     if (count < 0 || !holds(bins, pixels, 1) || !holds(votes, pixels, sizeof(int64_t))
-        || !holds(sums, (long long)count * BLOCKS * ORIENTATIONS, sizeof(int64_t)))
+        || !holds(sums, (long long)count * p.patterns.blocks() * ORIENTATIONS, sizeof(int64_t)))
         return nullptr;
     p.bins = numbers<const uint8_t>(bins);
     for (long long n = 0; n < pixels; ++n)
@@ -118,23 +131,25 @@ PyObject* vote_sums(PyObject*, PyObject* args)
     return run(kernel->vote_sums, p);
 }
 
-// colour_sums(isa, (frames, rows, cols), shared_diagonals, frames, crops, intersection, union, octants)
+// colour_sums(isa, (frames, rows, cols), shared_diagonals, frames, crops, intersection, union, octants,
+//            (view, grid_block, ring_width))
 PyObject* colour_sums(PyObject*, PyObject* args)
 {
     const char* isa;
     ColoursProblem p = {};
+    p.patterns = DEFAULT_PATTERNS;
     int shared;
     PyObject *in[2], *out[3];
-    if (!PyArg_ParseTuple(args, "s(iii)pOOOOO", &isa, &p.count, &p.rows, &p.cols, &shared, &in[0], &in[1], &out[0],
-                          &out[1], &out[2]))
+    if (!PyArg_ParseTuple(args, "s(iii)pOOOOO|(iii)", &isa, &p.count, &p.rows, &p.cols, &shared, &in[0], &in[1], &out[0],
+                          &out[1], &out[2], &p.patterns.view, &p.patterns.grid_block, &p.patterns.ring_width))
         return nullptr;
     const LabelsKernel* kernel = builds().find(isa);
     Buffer frames, crops, intersection, union_, octants;
     if (!kernel || !frames.get(in[0], 0) || !crops.get(in[1], 0) || !intersection.get(out[0], PyBUF_WRITABLE)
         || !union_.get(out[1], PyBUF_WRITABLE) || !octants.get(out[2], PyBUF_WRITABLE))
         return nullptr;
-    const int count = table_rows(crops, 2, p.rows, p.cols);
-    const long long blocks = (long long)count * BLOCKS;
+    const int count = table_rows(crops, 2, p.rows, p.cols, p.patterns);
+    const long long blocks = (long long)count * p.patterns.blocks();
     if (count < 0 || !holds(frames, (long long)p.count * p.rows * p.cols * CHANNELS, 1)
         || !holds(intersection, blocks * CHANNELS, sizeof(int64_t)) || !holds(union_, blocks * CHANNELS, sizeof(int64_t))
         || !holds(octants, blocks * OCTANTS, sizeof(int64_t)))
@@ -148,20 +163,23 @@ PyObject* colour_sums(PyObject*, PyObject* args)
     return run(kernel->colour_sums, p);
 }
 
-// frequent_colours(isa, (frames, rows, cols), shared_diagonals, frames, queries, codes)
+// frequent_colours(isa, (frames, rows, cols), shared_diagonals, frames, queries, codes,
+//            (view, grid_block, ring_width))
 PyObject* frequent_colours(PyObject*, PyObject* args)
 {
     const char* isa;
     FrequentProblem p = {};
+    p.patterns = DEFAULT_PATTERNS;
     int shared;
     PyObject *in[2], *out;
-    if (!PyArg_ParseTuple(args, "s(iii)pOOO", &isa, &p.count, &p.rows, &p.cols, &shared, &in[0], &in[1], &out))
+    if (!PyArg_ParseTuple(args, "s(iii)pOOO|(iii)", &isa, &p.count, &p.rows, &p.cols, &shared, &in[0], &in[1], &out,
+                          &p.patterns.view, &p.patterns.grid_block, &p.patterns.ring_width))
         return nullptr;
     const LabelsKernel* kernel = builds().find(isa);
     Buffer frames, queries, codes;
     if (!kernel || !frames.get(in[0], 0) || !queries.get(in[1], 0) || !codes.get(out, PyBUF_WRITABLE)) return nullptr;
     const long long pixels = (long long)p.count * p.rows * p.cols;
-    p.n_queries = table_rows(queries, 3, p.rows, p.cols);
+    p.n_queries = table_rows(queries, 3, p.rows, p.cols, p.patterns);
     if (p.n_queries < 0 || !holds(frames, pixels * CHANNELS, 1) || !holds(codes, p.n_queries, sizeof(int64_t))) return nullptr;
     if (pixels > UINT32_MAX) {
         PyErr_SetString(PyExc_ValueError, "a clip may have at most 2**32 - 1 pixels");

@@ -94,7 +94,7 @@ private:
     {
         line_of_[p.rows] = 1;
         for (int crop = 0; crop < p.crops.count; ++crop)
-            line_of_[p.crops.offsets[2 * crop]] = line_of_[p.crops.offsets[2 * crop] + VIEW] = 1;
+            line_of_[p.crops.offsets[2 * crop]] = line_of_[p.crops.offsets[2 * crop] + p.patterns.view] = 1;
         int lines = 0;
         for (int row = 0; row <= p.rows; ++row)
             if (line_of_[row]) line_of_[row] = ++lines;  // from 1; 0: no line
@@ -106,8 +106,9 @@ private:
     int64_t crop_sum(int crop, int field, int component)
     {
         const int top = p_.crops.offsets[2 * crop], left = 2 * p_.crops.offsets[2 * crop + 1] + component;
-        const int64_t *above = at(top, field), *below = at(top + VIEW, field);
-        return below[left + 2 * VIEW] - above[left + 2 * VIEW] - below[left] + above[left];
+        const int view = p_.patterns.view, right = left + 2 * view;
+        const int64_t *above = at(top, field), *below = at(top + view, field);
+        return below[right] - above[right] - below[left] + above[left];
     }
 
     const FieldsProblem& p_;

@@ -13,6 +13,7 @@ struct CountVotes {
     {
         for (int layer = 0; layer < p.layers; ++layer) {
             size_t at = (size_t(layer) * p.rows + begin) * p.cols + col;
+#pragma GCC unroll 7
             for (int row = begin; row < end; ++row, at += p.cols) histogram[p.bins[at]] += p.votes[at];
         }
     }
@@ -20,12 +21,13 @@ struct CountVotes {
 
 void vote_sums(const VotesProblem& p)
 {
+    const size_t numbers = size_t(p.patterns.blocks()) * ORIENTATIONS;
     each_row(p.crops, [&](const Row& crops, int first) {
-        BlockHistograms<int64_t, ORIENTATIONS> histograms(p.cols, crops, p.shared_diagonals);
+        BlockHistograms<int64_t, ORIENTATIONS> histograms(p.patterns, p.cols, crops, p.shared_diagonals);
         const CountVotes count = {p};
         histograms.sweep(count);
         for (int crop = 0; crop < crops.count; ++crop)
-            histograms.blocks(crops.left(crop), count, p.sums + size_t(first + crop) * BLOCKS * ORIENTATIONS);
+            histograms.blocks(crops.left(crop), count, p.sums + (first + crop) * numbers);
     });
 }
 
