@@ -37,12 +37,9 @@ FORMATS = {
 }
 COMPUTE = """
 import sys
-from pathlib import Path
-from mas_labels.flow.options import FlowOptions
-from mas_labels.flow.video_flow import flow_parts
-from mas_labels.video.open_video import open_video
+from mas_labels.flow.video_flow import video_flow
 for path in sys.argv[1:]:
-    for part in flow_parts(open_video(Path(path)), FlowOptions(format="h5")):
+    for flow in video_flow(path):
         pass
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import cv2
@@ -16,6 +17,7 @@ from mas_labels.flow.grey import flow_to_grey
 from mas_labels.flow.methods import MAX_SIDE, MIN_SIDE
 from mas_labels.flow.options import FlowOptions
 from mas_labels.video.clips import resize
+from mas_labels.video.open_video import open_video
 from mas_labels.video.reader import NO_MEMORY, FrameReader
 
 Grey = NDArray[np.uint8]
@@ -104,6 +106,36 @@ def flow_parts(
     if n_pairs == 0:
         message = f"{reader.frames} frames decoded, a pair needs {abs(options.step) + 1}"
         raise VideoError("flow", "too_short", message)
+
+
+def video_flow(path: Path | str, **options: Any) -> Iterator[Flow]:
+    """Estimate the flow of a video, one pair of frames after another.
+
+    Parameters
+    ----------
+    path
+        The video file, or extracted frames.
+    options
+        Those of `FlowOptions` that decide the numbers: `flow`, `size`, `short_side`, `fps`, `step`.
+
+    Yields
+    ------
+    (H, W, 2) float32, (u, v) in pixels from the first frame of the pair to the second: u along columns to the
+    right, v along rows downwards.
+
+    Raises
+    ------
+    ConfigError
+        If an option is invalid.
+    VideoError
+        If the video gives no pair, or cannot be decoded or computed; pairs before that come first.
+    MissingDependencyError
+        If the extension of ``"tvl1"`` was not built.
+    """
+    chosen = FlowOptions(format="npz", dtype="float32", **options)
+    for part in flow_parts(open_video(Path(path), chosen.frame_rate), chosen):
+        if part.array is not None:
+            yield from part.array
 
 
 def _computed(reader: FrameReader, options: FlowOptions, on_frame: Callable[[], None]) -> Iterator[FlowPart]:

@@ -48,6 +48,12 @@ def test_grey_values_are_inverted_to_within_half_a_step(value, bound):
     assert abs(grey_to_flow(flow_to_grey(np.float32(value), bound), bound) - value) <= bound / 255 + 1e-4
 
 
+def test_the_flow_of_a_video_pair_by_pair(video):
+    fields = list(video_flow.video_flow(str(video), flow="dis", step=2, size=(32, 40)))
+    assert fields[0].shape == (32, 40, 2) and fields[0].dtype == np.float32
+    np.testing.assert_array_equal(fields, array_of(video, step=2, size=(32, 40)))
+
+
 @pytest.mark.parametrize("pixels", [video_flow.PIXELS_PER_PART, 3 * 48 * 64, 1])
 @pytest.mark.parametrize("step", [1, 3, 17, -1, -4])
 def test_pairs_are_step_frames_apart_however_the_video_is_divided(video, step, pixels, monkeypatch):
