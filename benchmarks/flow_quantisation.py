@@ -116,7 +116,7 @@ def main() -> None:
     bound = FlowOptions.bound
     names = " ".join(folder.name for folder in options.videos)
     parts = [
-        f"The first 16 frames of {options.count} videos of each folder; bound {bound:g}; {machine()}.",
+        f"The first 16 frames of up to {options.count} videos of each folder; bound {bound:g}; {machine()}.",
         f"`python benchmarks/flow_quantisation.py --videos {names} --count {options.count}`",
     ]
     for rows, cols in PIXELS:
