@@ -11,7 +11,6 @@ import click
 from mas_labels.cli import check
 from mas_labels.cli.common import follow_links_option, fps_option, manifest_option, root_option, splits_option
 from mas_labels.cli.make import make, status
-from mas_labels.config import LabelConfig
 from mas_labels.errors import ConfigError
 from mas_labels.flow.methods import MIN_SIDE
 from mas_labels.flow.options import FlowOptions
@@ -152,7 +151,7 @@ def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
 @click.option(
     "--out", type=PATH, required=True, help="File .npz or .h5 to write, or a folder for 8-bit pictures."
 )
-@field_option(LabelConfig, "flow")
+@field_option(FlowOptions, "flow")
 @click.option(
     "--size",
     type=click.IntRange(MIN_SIDE),

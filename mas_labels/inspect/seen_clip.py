@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import InputError
 from mas_labels.flow.estimators import compute_flow
+from mas_labels.flow.methods import STORED
 from mas_labels.labels.conventions import Convention, get_convention
 from mas_labels.labels.motion_boundary import flow_derivatives, motion_boundaries
 from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, VIEW_SIZE
 
 COMPUTED: Final = "computed again from the stored frames"
-"""Source of flow or boundaries that are not stored."""
+OTHER_FLOW: Final = "TV-L1 of the stored frames, not the flow that was read from files for the labels"
+"""Sources of flow or boundaries that are not stored in the shard."""
 
 
 class SeenSource(Protocol):
@@ -132,7 +134,10 @@ class SeenClip:
     def flow(self) -> NDArray[np.float32]:
         """(15, 128, 171, 2) float32, (u, v) in pixels per frame, not mirrored; see `flow_source`."""
         stored = self.clip.flow
-        return compute_flow(self.frames, self.clip.options["flow"]) if stored is None else stored
+        if stored is not None:
+            return stored
+        method = self.clip.options["flow"]
+        return compute_flow(self.frames, "tvl1" if method == STORED else method)
 
     @property
     def flow_source(self) -> str:
@@ -143,7 +148,7 @@ class SeenClip:
         Labels come from the flow of the frames before they were stored as JPEG; that of the stored frames is
         close to it, but not equal.
         """
-        return "stored" if self.clip.flow is not None else COMPUTED
+        return "stored" if self.clip.flow is not None else self._computed
 
     @cached_property
     def boundaries(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -153,7 +158,12 @@ class SeenClip:
     @property
     def boundaries_source(self) -> str:
         """Source of `boundaries`, as text: stored, or computed again."""
-        return "stored" if self.clip.motion_boundaries is not None else COMPUTED
+        return "stored" if self.clip.motion_boundaries is not None else self._computed
+
+    @property
+    def _computed(self) -> str:
+        """Source of what is not stored."""
+        return OTHER_FLOW if self.clip.options["flow"] == STORED else COMPUTED
 
     @cached_property
     def field_magnitudes(self) -> NDArray[np.float64]:

@@ -107,6 +107,7 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, opt
                             process,
                             options.video_timeout_seconds,
                             range(CLIPS_PER_VIDEO),
+                            flow_from=options.flow_from,
                         ),
                         config,
                     )
