@@ -130,8 +130,6 @@ def make(
     values["frame_rows"], values["frame_cols"] = size
     _choose_flow(values)
     config = LabelConfig(**take_fields(LabelConfig, values))
-    if config.geometry != DEFAULT_GEOMETRY:
-        raise ConfigError("another geometry than 16 x 112 is not labelled yet: leave its options out")
     listing = find_videos(dataset, root, splits_dir, follow_links)
     for note in listing_notes(listing):
         click.echo(note)

@@ -36,7 +36,7 @@ def views_of(config: LabelConfig) -> NDArray[np.int16]:
     """Return the table of views that are labelled, (V, 3) int16; V is 0 for frames only."""
     if config.frames_only:
         return NO_VIEWS
-    return cached_view_table(config.view_stride_pixels, config.view_mirrored)
+    return cached_view_table(config.view_stride_pixels, config.view_mirrored, config.geometry)
 
 
 def label_clip(
@@ -53,7 +53,7 @@ def label_clip(
         return None, None
     if flow is None:
         flow = compute_flow(frames, config.flow)
-    return clip_statistics(frames, flow, views, config.convention), flow
+    return clip_statistics(frames, flow, views, config.convention, config.geometry), flow
 
 
 @dataclass(frozen=True)
