@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -43,3 +44,13 @@ class FrameRate(click.ParamType):
 
 
 fps_option = field_option(LabelConfig, "fps", type=FrameRate(), unset="each video's own frames")
+
+
+def find_share(rank: int | None, world_size: int | None) -> dict[str, int]:
+    """Return rank and world size of this run, as given or by Slurm's environment variables; say which."""
+    from mas_labels.plan.ranks import find_rank_share
+
+    share = find_rank_share(rank, world_size, os.environ)
+    if share.source is not None:
+        click.echo(f"rank {share.rank} of {share.world_size}, from {share.source}", err=True)
+    return {"rank": share.rank, "world_size": share.world_size}

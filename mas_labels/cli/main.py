@@ -9,12 +9,11 @@ from typing import Any, NoReturn
 import click
 
 from mas_labels.cli import check
-from mas_labels.cli.common import follow_links_option, fps_option, manifest_option, root_option, splits_option
+from mas_labels.cli.common import follow_links_option, manifest_option, root_option, splits_option
+from mas_labels.cli.flow import flow
 from mas_labels.cli.make import make, status
 from mas_labels.errors import ConfigError
-from mas_labels.flow.methods import MIN_SIDE
-from mas_labels.flow.options import FlowOptions
-from mas_labels.system.command_line import PATH, SETTINGS, field_option, run_command, version_option
+from mas_labels.system.command_line import PATH, SETTINGS, run_command, version_option
 
 
 class MasLabels(click.Group):
@@ -41,6 +40,7 @@ def main() -> None:
 
 main.add_command(make)
 main.add_command(status)
+main.add_command(flow)
 main.add_command(check.verify)
 main.add_command(check.failures)
 
@@ -144,42 +144,6 @@ def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
 
     save_clip_figure(open_shards(shard), clip, view, out)
     click.echo(f"wrote {out}")
-
-
-@main.command("flow")
-@click.argument("video", type=PATH)
-@click.option(
-    "--out", type=PATH, required=True, help="File .npz or .h5 to write, or a folder for 8-bit pictures."
-)
-@field_option(FlowOptions, "flow")
-@click.option(
-    "--size",
-    type=click.IntRange(MIN_SIDE),
-    nargs=2,
-    help="Rows and columns to resize to first.  [default: none]",
-)
-@fps_option
-@field_option(FlowOptions, "dtype")
-@field_option(FlowOptions, "bound")
-def write_flow_command(
-    video: Path, out: Path, flow: str, size: tuple[int, int] | None, fps: str | None, dtype: str, bound: float
-) -> None:
-    """Write the optical flow of VIDEO, a file or a folder of frames, without labels."""
-    from mas_labels.flow.formats import format_of_file
-    from mas_labels.flow.output import FlowOutput
-    from mas_labels.flow.places import single_target
-    from mas_labels.flow.video_flow import flow_parts
-    from mas_labels.video.open_video import open_video
-
-    format_name = format_of_file(out) or FlowOptions.format
-    options = FlowOptions(flow, format_name, dtype=dtype, bound=bound, size=size, fps=fps or "")
-    count = 0
-    with FlowOutput(single_target(out, options), options) as output:
-        for part in flow_parts(open_video(video, options.frame_rate), options):
-            output.add(part)
-            count += part.pairs
-        output.publish()
-    click.echo(f"wrote {count} flow fields to {out}")
 
 
 if __name__ == "__main__":

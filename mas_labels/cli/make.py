@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mas_labels.cli.common import (
+    find_share,
     follow_links_option,
     fps_option,
     json_option,
@@ -23,7 +22,6 @@ from mas_labels.cli.common import (
 )
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, FailureRateError
-from mas_labels.flow.methods import STORED
 from mas_labels.geometry import DEFAULT_GEOMETRY, MAX_SIDE
 from mas_labels.system.command_line import (
     EXIT_ERROR,
@@ -45,6 +43,9 @@ MAX_FAILURES_SHOWN = 20
 
 label_option = partial(field_option, LabelConfig)
 run_option = partial(field_option, RunOptions)
+workers_option = click.option(
+    "--workers", type=click.IntRange(1), help="Number of processes.  [default: one per core]"
+)
 
 
 @click.command()
@@ -54,10 +55,8 @@ run_option = partial(field_option, RunOptions)
 @follow_links_option
 @click.option("--split", default="all", help="Name of the split to label.")
 @click.option("--out", type=PATH, required=True, help="Folder of the shards; the same command resumes.")
-@click.option("--workers", type=click.IntRange(1), help="Number of processes.  [default: one per core]")
-@label_option("flow", unset="tvl1, or stored with --flow-from")
-@run_option("flow_from", unset="flow is computed")
-@label_option("flow_bound", unset="as in bound.txt next to the pictures, else 20")
+@workers_option
+@label_option("flow")
 @label_option("convention")
 @label_option("clip_stride_frames", "--clip-stride", unset="as many as a clip spans, without overlap")
 @fps_option
@@ -128,16 +127,15 @@ def make(
     if values["store_boundaries"] is None:
         values["store_boundaries"] = dataset.store_boundaries and not values["frames_only"]
     values["frame_rows"], values["frame_cols"] = size
-    _choose_flow(values)
     config = LabelConfig(**take_fields(LabelConfig, values))
+    if config.geometry != DEFAULT_GEOMETRY:
+        raise ConfigError("another geometry than 16 x 112 is not labelled yet: leave its options out")
     listing = find_videos(dataset, root, splits_dir, follow_links)
     for note in listing_notes(listing):
         click.echo(note)
     if config.fps and listing.extracted:
         raise ConfigError("--fps: extracted frames have no time stamps: label the videos, or leave it out")
     plan = plan_shards(listing, split, videos_per_shard or dataset.videos_per_shard, limit)
-    if options.flow_from is not None:
-        config = _with_stored_flow(config, plan, options.flow_from, values["flow_bound"])
     workers = workers or joblib.cpu_count()
     if dry_run:
         _show_plan(plan, config, root, out, options, workers)
@@ -153,35 +151,10 @@ def _run_options(
     backend: str, scheduler: str | None, rank: int | None, world_size: int | None, **values: Any
 ) -> RunOptions:
     """Return the options of a run; which shards it makes may follow from Slurm's environment variables."""
-    from mas_labels.plan.ranks import find_rank_share
-
     if (backend == "dask") != (scheduler is not None):
         raise click.UsageError("--backend dask and --scheduler ADDRESS belong together")
-    share = find_rank_share(rank, world_size, os.environ)
-    if share.source is not None:
-        click.echo(f"rank {share.rank} of {share.world_size}, from {share.source}", err=True)
-    chosen = {"rank": share.rank, "world_size": share.world_size, "scheduler": scheduler}
+    chosen = {**find_share(rank, world_size), "scheduler": scheduler}
     return RunOptions(**take_fields(RunOptions, {**values, **chosen}))
-
-
-def _choose_flow(values: dict[str, Any]) -> None:
-    """Set the estimator in a command's values to that of stored flow if there is a folder of it."""
-    if values["flow_from"] is None:
-        if values["flow"] == STORED or values["flow_bound"] is not None:
-            raise click.UsageError("--flow stored and --flow-bound need --flow-from, the folder of the flow")
-        return
-    if values["flow"] not in (None, STORED):
-        raise click.UsageError(f"--flow {values['flow']} computes flow, --flow-from reads it: leave one out")
-    values["flow"] = STORED
-
-
-def _with_stored_flow(config: LabelConfig, plan: Plan, folder: Path, bound: float | None) -> LabelConfig:
-    """Return the configuration with the bound of the flow in a folder; print what was found."""
-    from mas_labels.flow.stored_flow import describe_flow, find_bound
-
-    bound = find_bound(folder, [video.path for shard in plan for video in shard.videos], bound)
-    click.echo(f"flow is read from {folder}: {describe_flow(bound)}")
-    return replace(config, flow_bound=bound)
 
 
 def _show_plan(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from mas_labels.datasets.folder import video_stem
-from mas_labels.errors import ConfigError, OptionsDifferError
+from mas_labels.errors import ConfigError, OptionsDifferError, storage_error
 from mas_labels.flow.formats import FORMATS
 from mas_labels.flow.options import FlowOptions
-from mas_labels.system.files import atomic_path
+from mas_labels.names import printable
+from mas_labels.system.files import write_once
+from mas_labels.version import versions
 
 RECORD_FILE: Final = "flow.json"
 """File in the output folder with the options that its flow was made with."""
@@ -85,58 +87,80 @@ def flow_targets(out: Path, videos: Iterable[str], options: FlowOptions) -> dict
         If two videos would be written to one place, or one into a folder of another.
     """
     targets = {video: flow_target(out, video_stem(video), options) for video in videos}
-    owners: dict[Path, str] = {}
-    for video, target in targets.items():
-        for place in target.places:
-            if place in owners:
-                raise _collision(owners[place], video, place, options)
-            owners[place] = video
-    for place, video in owners.items():
-        for parent in place.parents:
-            if parent in owners:
-                raise _collision(owners[parent], video, parent, options)
+    _check_owners(targets, options)
     return targets
 
 
+def _check_owners(
+    targets: Mapping[str, FlowTarget], options: FlowOptions, fold: Callable[[str], str] = str
+) -> None:
+    """Raise `ConfigError` if two videos have one place, or one has a place in a folder of another's.
+
+    `fold` maps places that are the same to one text.
+    """
+    owners: dict[str, str] = {}
+    for video, target in targets.items():
+        for place in target.places:
+            owner = owners.setdefault(fold(str(place)), video)
+            if owner != video:
+                raise _collision(owner, video, place, options)
+    for video, target in targets.items():
+        for parent in {parent for place in target.places for parent in place.parents}:
+            if fold(str(parent)) in owners:
+                raise _collision(owners[fold(str(parent))], video, parent, options)
+
+
 def _collision(one: str, other: str, place: Path, options: FlowOptions) -> ConfigError:
-    remedy = (
-        "rename one" if options.layout.has_classes else "rename one, or choose a --format with class folders"
+    remedy = "" if options.layout.has_classes else ", or choose a --format with class folders"
+    return ConfigError(
+        f"{printable(one)} and {printable(other)}: the flow of both would be in {printable(str(place))}: "
+        f"rename one, or leave it out by a list of videos{remedy}"
     )
-    return ConfigError(f"{one} and {other}: the flow of both would be in {place}: {remedy}")
 
 
-def claim_folder(out: Path, targets: Iterable[FlowTarget], options: FlowOptions) -> None:
-    """Record the options in the output folder, or check that its flow was made with the same ones.
+def claim_folder(out: Path, targets: Mapping[str, FlowTarget], options: FlowOptions) -> None:
+    """Record options and versions in the output folder, or check that its flow was made with the same ones.
 
     Raises
     ------
     OptionsDifferError
         If it was made with others.
     ConfigError
-        If files are where the flow belongs that no run of this program has recorded.
+        If files are where the flow belongs that no run of this program has recorded, or if two videos would
+        be written to one place because the file system ignores case.
+    StorageError
+        If the options cannot be recorded.
     """
     record = out / RECORD_FILE
-    found = _read_record(record)
-    if found is None:
-        foreign = next((place for target in targets for place in target.places if place.exists()), None)
-        if foreign is None:
-            out.mkdir(parents=True, exist_ok=True)
-            with atomic_path(record, is_shared=True) as hidden:
-                hidden.write_text(json.dumps(options.as_dict(), indent=1) + "\n", encoding="utf-8")
-            return
-        found = _read_record(record)  # another rank may have begun meanwhile
-        if found is None:
+    asked: dict[str, object] = {**options.as_dict(), **versions()}
+    if _read_record(record) is None:
+        foreign = next(
+            (place for target in targets.values() for place in target.places if place.exists()), None
+        )
+        if foreign is not None and _read_record(record) is None:  # else another rank has begun meanwhile
             raise ConfigError(
                 f"{foreign} exists already, but not {record}, which says how it was made: remove it, or "
                 "choose another --out"
             )
-    asked = options.as_dict()
+        _write_record(record, asked)
+    found = _read_record(record) or {}
     if found != asked:
         names = [name for name in {**asked, **found} if asked.get(name) != found.get(name)]
         differences = "; ".join(f"{name} {found.get(name)!r}, not {asked.get(name)!r}" for name in names)
         raise OptionsDifferError(
             f"{out} holds flow made with other options ({differences}): give those, or choose another --out"
         )
+    if record.with_name(RECORD_FILE.upper()).exists():  # this file system ignores case
+        _check_owners(targets, options, str.lower)
+
+
+def _write_record(record: Path, content: Mapping[str, object]) -> None:
+    """Write the record, unless another rank is faster."""
+    try:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_once(record, f"{json.dumps(content, indent=1)}\n".encode())
+    except OSError as error:
+        raise storage_error(record, error, "video") from error
 
 
 def _read_record(record: Path) -> Mapping[str, object] | None:

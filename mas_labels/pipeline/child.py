@@ -23,7 +23,7 @@ import cv2
 from threadpoolctl import threadpool_limits
 
 from mas_labels.errors import MasError
-from mas_labels.pipeline import label_video  # noqa: F401 - jobs: imported before the first deadline runs
+from mas_labels.pipeline import flow_video, label_video  # noqa: F401 - jobs; no deadline runs yet
 from mas_labels.pipeline.job import Job
 from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
 from mas_labels.system.process import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, set_malloc_options

@@ -7,15 +7,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.pipeline.label_video import views_of
-from mas_labels.pipeline.make_shard import VideoOutcome, add_video
+from mas_labels.pipeline.make_shard import add_video
 from mas_labels.pipeline.supervisor import VideoProcess
 from mas_labels.plan.plan import ShardPlan
 from mas_labels.shards.writer import ShardWriter
 from mas_labels.version import versions
+
+Video = TypeVar("Video")
 
 SAMPLED_VIDEOS: Final = 12
 CLIPS_PER_VIDEO: Final = 2
@@ -30,6 +32,8 @@ class Estimate:
     ----------
     videos
         Number of videos of the plan.
+    noun
+        Word for what is counted as clips: "clip", or "pair" of frames whose flow is computed.
     sampled_videos, failed_videos
         Number of sampled videos, and of those that could not be used.
     sampled_clips
@@ -43,6 +47,7 @@ class Estimate:
     """
 
     videos: int
+    noun: str = "clip"
     sampled_videos: int = 0
     failed_videos: int = 0
     sampled_clips: int = 0
@@ -55,28 +60,32 @@ class Estimate:
         """Expected number of clips of all videos."""
         return self.promised_clips * self.videos / max(1, self.sampled_videos)
 
-    def add(self, outcome: VideoOutcome, config: LabelConfig) -> None:
+    def add(self, clips: int, promised_clips: int, has_failed: bool) -> None:
         """Count a sampled video; its header states how many clips it has beyond those labelled."""
         self.sampled_videos += 1
-        self.failed_videos += outcome.error is not None
-        self.sampled_clips += outcome.clips
-        if outcome.clips:
-            beyond_first = outcome.facts.promised_frames - config.geometry.extent
-            whole = 1 + beyond_first // config.clip_stride_frames
-            self.promised_clips += max(outcome.clips, whole)
+        self.failed_videos += has_failed
+        self.sampled_clips += clips
+        if clips:
+            self.promised_clips += max(clips, promised_clips)
 
     def describe(self, workers: int) -> str:
         """Return the estimate as text, for workers that are equally fast."""
         if self.sampled_clips == 0:
-            return f"none of {self.sampled_videos} sampled videos gave a clip: no estimate"
+            return f"none of {self.sampled_videos} sampled videos gave a {self.noun}: no estimate"
         seconds, size = self.seconds / self.sampled_clips, self.bytes / self.sampled_clips
         hours = self.clips * seconds / workers / 3600
         return (
-            f"measured on {self.sampled_clips} clips of {self.sampled_videos} videos "
-            f"({self.failed_videos} failed): {1000 * seconds:.0f} ms and {size / 1000:.0f} kB per clip\n"
-            f"expected: about {self.clips:.0f} clips (by the frame counts in the videos' headers), "
+            f"measured on {self.sampled_clips} {self.noun}s of {self.sampled_videos} videos "
+            f"({self.failed_videos} failed): {1000 * seconds:.0f} ms and {size / 1000:.0f} kB per "
+            f"{self.noun}\n"
+            f"expected: about {self.clips:.0f} {self.noun}s (by the frame counts in the videos' headers), "
             f"{hours:.2g} hours with {workers} workers, {self.clips * size / 1e9:.3g} GB"
         )
+
+
+def spread_sample(videos: Sequence[Video]) -> Sequence[Video]:
+    """Return at most `SAMPLED_VIDEOS` of some videos, from the first to the last."""
+    return videos[:: max(1, len(videos) // SAMPLED_VIDEOS)][:SAMPLED_VIDEOS]
 
 
 def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, options: RunOptions) -> Estimate:
@@ -88,7 +97,7 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, opt
         As a run raises them.
     """
     videos = [video for shard in plan for video in shard.videos]
-    sample = videos[:: max(1, len(videos) // SAMPLED_VIDEOS)][:SAMPLED_VIDEOS]
+    sample = spread_sample(videos)
     estimate = Estimate(len(videos))
     process = VideoProcess()
     try:
@@ -99,18 +108,12 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, opt
                 path, config, plan[0].as_dict(), views_of(config), plan[-1].classes, versions()
             ) as writer:
                 for video in sample:
-                    estimate.add(
-                        add_video(
-                            writer,
-                            video,
-                            root,
-                            process,
-                            options.video_timeout_seconds,
-                            range(CLIPS_PER_VIDEO),
-                            flow_from=options.flow_from,
-                        ),
-                        config,
+                    outcome = add_video(
+                        writer, video, root, process, options.video_timeout_seconds, range(CLIPS_PER_VIDEO)
                     )
+                    beyond_first = outcome.facts.promised_frames - config.geometry.extent
+                    whole = 1 + beyond_first // config.clip_stride_frames
+                    estimate.add(outcome.clips, whole, outcome.error is not None)
             estimate.seconds = time.perf_counter() - start
             estimate.bytes = path.stat().st_size
     finally:

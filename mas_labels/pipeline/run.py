@@ -12,14 +12,12 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, FailureRateError, reason_of
-from mas_labels.flow.methods import STORED
 from mas_labels.flow.tvl1 import isa as tvl1_isa
 from mas_labels.labels.compute import choose_backend
 from mas_labels.pipeline.batches import print_changes, settle_plan
@@ -80,10 +78,6 @@ def run(
         If worker processes die before they begin a shard.
     """
     options = options or RunOptions()
-    if (config.flow == STORED) != (options.flow_from is not None):
-        raise ConfigError(f"flow_from: expected with flow {STORED!r} only, found with {config.flow!r}")
-    if options.flow_from is not None:  # workers may have another working directory
-        options = replace(options, flow_from=options.flow_from.absolute())
     if not config.frames_only:  # fails before any work if the compiled extension is missing
         choose_backend()
         if config.flow == "tvl1":
@@ -96,7 +90,7 @@ def run(
         todo = [shard for shard in share if shard.name not in results]
         context = LabelRun(uuid.uuid4().hex, out.absolute(), versions(), config, options, root.absolute())
         videos = sum(shard.planned for shard in share)
-        results |= work_through(todo, context, workers, results.values(), videos, options.max_failure_rate)
+        work_through(todo, context, workers, results, videos, options.max_failure_rate)
     return [results[shard.name] for shard in share]
 
 
@@ -104,41 +98,36 @@ def work_through(
     todo: Sequence[AnyTask],
     run: Run[AnyTask, AnyResult],
     workers: int,
-    finished: Collection[AnyResult],
+    results: dict[str, AnyResult],
     videos: int,
     max_failure_rate: float | None,
-) -> dict[str, AnyResult]:
+) -> None:
     """Do the tasks of a run, with a progress bar.
 
     Parameters
     ----------
     todo, run, workers
         See `mas_labels.pipeline.pool.do_tasks`.
-    finished
-        Results of the tasks that were finished before.
+    results
+        Results of the tasks that were finished before, by name; those of the others are added, each as soon
+        as it is done.
     videos
-        Number of videos of all tasks, `finished` and `todo`.
+        Number of videos of all these tasks.
     max_failure_rate
         See `RunOptions`.
-
-    Returns
-    -------
-    dict
-        Name of each task -> its result.
 
     Raises
     ------
     FailureRateError, StorageError, WorkerError
         See `run`.
     """
-    results: dict[str, AnyResult] = {}
-    failures = sum(result.failures for result in finished)
+    failures = sum(result.failures for result in results.values())
     _check_failure_rate(failures, videos, max_failure_rate)
     names = [task.name for task in todo]
     try:
         done = do_tasks(todo, run, workers)
         with (
-            ProgressBar(run.out, videos, finished, names, run.noun) as bar,
+            ProgressBar(run.out, videos, results.values(), names, run.noun) as bar,
             closing(done),  # type: ignore[type-var]
         ):
             for result in done:
@@ -148,7 +137,6 @@ def work_through(
                 _check_failure_rate(failures, videos, max_failure_rate)
     finally:
         close_idle_processes()
-    return results
 
 
 def _report_finished(finished: Iterable[ShardResult], count: int) -> None:

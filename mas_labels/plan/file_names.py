@@ -8,6 +8,8 @@
     ucf101-all.plan.json                        the plan of the first batch of videos
     ucf101-all-added0001-00000-of-00002.h5      a shard of videos that were added later
     .lock, .lock-3-of-16                        held by a run, by one rank of 16
+
+A folder of flow has locks and heartbeats of the same kind, ``.flow-<hash of the video's name>.progress``.
 """
 
 from __future__ import annotations
@@ -29,9 +31,9 @@ SHARD_OR_PARTIAL_NAME: Final = re.compile(rf"\.?{_SHARD}(\.progress|\.partial)?"
 """A finished shard, or the hidden files of one that is being made."""
 PLAN_NAME: Final = re.compile(r"(?P<batch>[^.].*)\.plan\.json", re.DOTALL)
 ADDED_BATCH_NAME: Final = re.compile(r"(?P<first>.+)-added(?P<number>\d{4})", re.DOTALL)
-HEARTBEAT_NAME: Final = re.compile(r"\..+\.h5\.progress", re.DOTALL)
+HEARTBEAT_NAME: Final = re.compile(r"\..+\.progress", re.DOTALL)
 LEFTOVER_NAME: Final = re.compile(
-    r"\..+\.h5\.(progress|partial)|\..+\.plan\.json\.\d+-\d+|\.lock(-\d+-of-\d+)?", re.DOTALL
+    r"\..+\.progress|\..+\.h5\.partial|\..+\.json\.\d+-\d+|\.lock(-\d+-of-\d+)?", re.DOTALL
 )
 """Everything that a killed run may leave behind."""
 
@@ -57,7 +59,7 @@ def partial_path(shard: Path) -> Path:
 
 
 def heartbeat_path(shard: Path) -> Path:
-    """Return the heartbeat file of a shard; see `HEARTBEAT_NAME`."""
+    """Return the heartbeat file of a shard, or of another task; see `HEARTBEAT_NAME`."""
     return shard.with_name(f".{shard.name}{HEARTBEAT_SUFFIX}")
 
 

@@ -6,27 +6,22 @@ interrupted run is finished as it was planned even if videos were added or remov
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from mas_labels.datasets.listing import VideoRecord
-from mas_labels.errors import ConfigError, StorageError, storage_error, unavailable
+from mas_labels.errors import ConfigError, storage_error, unavailable
 from mas_labels.plan.file_names import PLAN_NAME, PLAN_SUFFIX
 from mas_labels.plan.plan import Batch
-from mas_labels.system.files import lock_file, sync
+from mas_labels.system.files import write_once
 
 PLAN_FORMAT: Final = "mas-plan"
 PLAN_VERSION: Final = 1
 MAX_PLAN_BYTES: Final = 1 << 30
 """Largest file that is read: a plan of ten million videos."""
-PUBLISH_SECONDS: Final = 10.0
-"""Longest time that another process may take to publish its plan file, on file systems without links."""
-RETRY_SECONDS: Final = 0.05
 
 
 def plan_paths(out: Path) -> list[Path]:
@@ -48,60 +43,10 @@ def write_plan_file(out: Path, batch: Batch) -> bool:
         If it cannot be written.
     """
     path = out / f"{batch.name}{PLAN_SUFFIX}"
-    content = _as_json(batch)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{time.time_ns()}")
     try:
-        descriptor = lock_file(temporary, f"another process is writing {temporary}: let it finish")
-        try:
-            with open(descriptor, "wb", closefd=False) as file:
-                file.write(content)
-            sync(descriptor)
-            _publish(temporary, path)
-        finally:
-            with contextlib.suppress(
-                OSError
-            ):  # the plan file is there, or the error that prevents it is raised
-                temporary.unlink(missing_ok=True)
-            os.close(descriptor)
-    except FileExistsError:
-        return path.read_bytes() == content
+        return write_once(path, _as_json(batch))
     except OSError as error:
         raise storage_error(path, error) from error
-    return True
-
-
-def _publish(temporary: Path, path: Path) -> None:
-    """Rename a complete file to `path` if that is free; raise `FileExistsError` if it is not."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise
-    except OSError:  # this file system has no links
-        claim = path.with_name(f".{path.name}.claim")
-        _take_claim(claim, path)
-        try:
-            if path.exists():
-                raise FileExistsError(path) from None
-            temporary.rename(path)
-        finally:
-            claim.unlink(missing_ok=True)
-
-
-def _take_claim(claim: Path, path: Path) -> None:
-    """Create a file that only one process can create; wait while another process has it."""
-    deadline = time.monotonic() + PUBLISH_SECONDS
-    while True:
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            return
-        if path.exists():
-            raise FileExistsError(path)
-        if time.monotonic() > deadline:
-            raise StorageError(
-                f"another process began to write {path} and did not finish: if none is running, remove "
-                f"{claim} and run again"
-            )
-        time.sleep(RETRY_SECONDS)
 
 
 def _as_json(batch: Batch) -> bytes:

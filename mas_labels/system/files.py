@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from mas_labels.errors import ConfigError, reason_of
+from mas_labels.errors import ConfigError, StorageError, reason_of
 
 ENOTSUPP: Final = 524
 """Linux's internal number for "not supported", which some file systems return (Cray DVS, NFS)."""
@@ -28,6 +28,9 @@ CLOSED_FOLDERS: Final = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.EBADF)
 WAIT_SECONDS: Final = 3.0
 """Longest wait for a lock: the workers of a run that was killed notice it within a second."""
 RETRY_SECONDS: Final = 0.1
+PUBLISH_SECONDS: Final = 10.0
+"""Longest time that another process may take to publish a file, on file systems without links."""
+CLAIM_RETRY_SECONDS: Final = 0.05
 
 
 def is_unsupported(error: OSError) -> bool:
@@ -185,6 +188,71 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
+
+
+def write_once(path: Path, content: bytes) -> bool:
+    """Write a file atomically unless it is there already; of several processes, one writes it.
+
+    Returns
+    -------
+    bool
+        Whether the file now holds `content`; False if another process was faster, with another content.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    StorageError
+        If another process began to write it and did not finish.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{time.time_ns()}")
+    descriptor = lock_file(temporary, f"another process is writing {temporary}: let it finish")
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        sync(descriptor)
+        _publish(temporary, path)
+    except FileExistsError:
+        return path.read_bytes() == content
+    finally:
+        with contextlib.suppress(OSError):  # the file is there, or the error that prevents it is raised
+            temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+    return True
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Rename a complete file to `path` if that is free; raise `FileExistsError` if it is not."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # this file system has no links
+        claim = path.with_name(f".{path.name}.claim")
+        _take_claim(claim, path)
+        try:
+            if path.exists():
+                raise FileExistsError(path) from None
+            temporary.rename(path)
+        finally:
+            claim.unlink(missing_ok=True)
+
+
+def _take_claim(claim: Path, path: Path) -> None:
+    """Create a file that only one process can create; wait while another process has it."""
+    deadline = time.monotonic() + PUBLISH_SECONDS
+    while True:
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            return
+        if path.exists():
+            raise FileExistsError(path)
+        if time.monotonic() > deadline:
+            raise StorageError(
+                f"another process began to write {path} and did not finish: if none is running, remove "
+                f"{claim} and run again"
+            )
+        time.sleep(CLAIM_RETRY_SECONDS)
 
 
 def missing_services(folder: Path, is_labelling: bool) -> str:

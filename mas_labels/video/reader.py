@@ -64,9 +64,12 @@ class FrameReader(VideoFacts, ABC):
         Frames per second to convert to (`mas_labels.video.frame_rate`); None: all frames.
     remedy_of_sizes
         Remedy for frames of several sizes, in error messages.
+    use_of_damaged
+        The use that is made of a video with damaged frames, in error messages.
     """
 
     remedy_of_sizes: ClassVar[str] = "cut the file there"
+    use_of_damaged: str = "clips are cut from what a player would show"
 
     def __init__(self, path: Path, rate: Fraction | None = None) -> None:
         super().__init__()
@@ -166,7 +169,7 @@ class WatchedFile(io.FileIO):
             raise unreadable(stage, self.failure)
 
 
-def unreadable(stage: str, error: Exception) -> VideoError:
+def unreadable(stage: str, error: OSError | MemoryError) -> VideoError:
     """Make the error of a file that the machine could not read, which says nothing about the file."""
     return VideoError(
         stage,

@@ -186,7 +186,7 @@ class VideoReader(FrameReader):
             raise VideoError(
                 "decode",
                 "errors_concealed",
-                f"{'; '.join(problems)}: clips are cut from what a player would show; fetch the file again",
+                f"{'; '.join(problems)}: {self.use_of_damaged}; fetch the file again",
             )
 
 

@@ -89,11 +89,11 @@ def test_a_corrupt_or_foreign_plan_file_is_refused_with_a_remedy(root, tmp_path,
 
 
 def write_many(out, number, barrier, wins):
-    import mas_labels.plan.plan_file as plan_file
+    from mas_labels.system import files
 
-    plan_file.PUBLISH_SECONDS = 60.0
+    files.PUBLISH_SECONDS = 60.0
     if number % 2:
-        plan_file.os.link = refuse_link
+        files.os.link = refuse_link
     from mas_labels.datasets.listing import VideoRecord
 
     for round_number in range(20):
@@ -130,7 +130,7 @@ def test_a_full_disk_leaves_no_plan_file(root, tmp_path, monkeypatch, name):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(f"mas_labels.plan.plan_file.{name}", full)
+    monkeypatch.setattr(f"mas_labels.system.files.{name}", full)
     monkeypatch.setattr("pathlib.Path.rename", full)
     with pytest.raises(StorageError, match=r"cannot write .*folder-all.plan.json: No space left on device"):
         label(root, tmp_path / "out")
@@ -138,8 +138,8 @@ def test_a_full_disk_leaves_no_plan_file(root, tmp_path, monkeypatch, name):
 
 
 def test_a_claim_of_a_dead_process_is_reported(root, tmp_path, monkeypatch):
-    monkeypatch.setattr("mas_labels.plan.plan_file.os.link", refuse_link)
-    monkeypatch.setattr("mas_labels.plan.plan_file.PUBLISH_SECONDS", 0.0)
+    monkeypatch.setattr("mas_labels.system.files.os.link", refuse_link)
+    monkeypatch.setattr("mas_labels.system.files.PUBLISH_SECONDS", 0.0)
     (tmp_path / ".folder-all.plan.json.claim").touch()
     plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), root), "all", 2)
     with pytest.raises(StorageError, match=r"remove .*\.claim and run again"):

@@ -1,0 +1,219 @@
+"""`mas-labels flow`: the optical flow of one video or of whole data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mas_labels.cli.common import (
+    FrameRate,
+    find_share,
+    follow_links_option,
+    splits_option,
+    video_timeout_option,
+)
+from mas_labels.cli.make import MAX_FAILURES_SHOWN, run_option, workers_option
+from mas_labels.config import RunOptions
+from mas_labels.errors import ConfigError, FailureRateError
+from mas_labels.flow.formats import format_of_file
+from mas_labels.flow.methods import MAX_SIDE, MIN_SIDE
+from mas_labels.flow.options import FlowOptions
+from mas_labels.system.command_line import (
+    EXIT_ERROR,
+    EXIT_FAILURE_RATE,
+    EXIT_FAILURES,
+    PATH,
+    field_option,
+    take_fields,
+)
+from mas_labels.system.process import print_error
+
+if TYPE_CHECKING:
+    from mas_labels.flow_run.inputs import FlowInputs
+    from mas_labels.flow_run.run import FlowResult, FlowTask
+
+MAX_CLIPPED = 0.01
+"""Share of a video's vectors beyond the bound that goes unmentioned."""
+
+flow_option = partial(field_option, FlowOptions)
+sides = click.IntRange(MIN_SIDE, MAX_SIDE)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=PATH)
+@click.option("--manifest", type=PATH, help="Data set instead of PATHS: a manifest's file or name.")
+@click.option(
+    "--root",
+    type=PATH,
+    help="The data set's folder; for PATHS, the folder from which names in OUT and paths in lists begin.  "
+    "[default: each folder, or the folder of each file]",
+)
+@splits_option
+@follow_links_option
+@click.option("--split", default="all", help="Name of the split of the manifest.")
+@click.option(
+    "--out",
+    type=PATH,
+    required=True,
+    help="Folder of the output; the same command resumes. Of one video: its file .npz or .h5, or its folder.",
+)
+@workers_option
+@flow_option("flow")
+@flow_option("format", unset="by the extension of --out, else tsn")
+@flow_option("dtype")
+@flow_option("bound")
+@flow_option("picture")
+@flow_option("quality")
+@flow_option("step")
+@flow_option("size", type=sides, nargs=2, multiple=False, metavar="ROWS COLS", unset="not resized")
+@flow_option("short_side", unset="not resized")
+@flow_option("fps", type=FrameRate(), unset="each video's own frames")
+@flow_option("frames")
+@click.option("--dry-run", is_flag=True, help="Measure a few pairs of frames; write nothing.")
+@video_timeout_option
+@run_option("max_failure_rate", unset="no limit")
+@run_option("rank", unset="Slurm's array, else 0")
+@run_option("world_size", unset="Slurm's array, else 1")
+def flow(
+    paths: tuple[Path, ...], out: Path, workers: int | None, dry_run: bool, follow_links: bool, **values: Any
+) -> int:
+    """Write the optical flow of PATHS: videos, folders of videos, lists of videos (.txt), frames.
+
+    Folders are searched; their class folders are kept. A list has a path a line, perhaps followed by numbers.
+    Videos that cannot be used are listed in failures.csv, and the run continues.
+    """
+    values["format"] = values["format"] or format_of_file(out)
+    options = FlowOptions(**take_fields(FlowOptions, values))
+    inputs = _find(paths, values, follow_links)
+    for note in inputs.notes:
+        click.echo(note)
+    if options.fps and inputs.has_extracted:
+        raise ConfigError("--fps: extracted frames have no time stamps: give the videos, or leave it out")
+    if inputs.is_single and values["root"] is None and len(options.layout.flow) == 1:
+        return _write_one(inputs, out, options, values["video_timeout_seconds"], dry_run)
+    if format_of_file(out):
+        raise click.UsageError(f"--out {out}: the flow of several videos needs a folder")
+    return _write_many(inputs, out, options, workers, values, dry_run)
+
+
+def _find(paths: tuple[Path, ...], values: dict[str, Any], follow_links: bool) -> FlowInputs:
+    """Find the videos that the command line names."""
+    from mas_labels.flow_run.inputs import find_inputs, find_manifest_inputs
+
+    manifest, root = values["manifest"], values["root"]
+    if (manifest is None) == (not paths):
+        raise click.UsageError("expected PATHS or --manifest, one of them")
+    if manifest is None and (values["split"] != "all" or values["splits_dir"]):
+        raise click.UsageError("--split and --splits belong to --manifest")
+    if manifest is None:
+        return find_inputs(paths, root, follow_links)
+    if root is None:
+        raise click.UsageError("--manifest needs --root, the data set's folder")
+    return find_manifest_inputs(manifest, root, values["splits_dir"], values["split"], follow_links)
+
+
+def _write_one(
+    inputs: FlowInputs, out: Path, options: FlowOptions, timeout_seconds: float, dry_run: bool
+) -> int:
+    """Write the flow of one video to `out` itself."""
+    from mas_labels.flow.places import single_target
+    from mas_labels.flow_run.run import FlowTask, write_flow
+    from mas_labels.pipeline.supervisor import borrowed_process, close_idle_processes
+
+    [(name, path)] = inputs.videos.items()
+    task = FlowTask(name, path, single_target(out, options))
+    if dry_run:
+        return _show_estimate([task], options, timeout_seconds, 1)
+    try:
+        with borrowed_process(lambda: None) as process:
+            result = write_flow(process, task, options, timeout_seconds)
+    finally:
+        close_idle_processes()
+    click.echo(f"wrote {result.clips} flow fields to {out}")
+    _report_clipping([result], options)
+    return 0
+
+
+def _write_many(
+    inputs: FlowInputs,
+    out: Path,
+    options: FlowOptions,
+    workers: int | None,
+    values: dict[str, Any],
+    dry_run: bool,
+) -> int:
+    """Write the flow of this rank's share of the videos into the folder `out`."""
+    import joblib
+
+    from mas_labels.flow_run.run import plan_flow, run_flow
+
+    share = find_share(values["rank"], values["world_size"])
+    run_options = RunOptions(**take_fields(RunOptions, {**values, **share}))
+    tasks = plan_flow(inputs.videos, out, options)
+    workers = workers or joblib.cpu_count()
+    if dry_run:
+        own = tasks[run_options.rank :: run_options.world_size]
+        todo = [task for task in own if not task.target.is_complete()]
+        click.echo(f"{len(todo)} videos, {len(own) - len(todo)} are finished")
+        return _show_estimate(todo, options, run_options.video_timeout_seconds, workers)
+    try:
+        return _report(run_flow(tasks, options, out, workers, run_options), out, options)
+    except FailureRateError as error:
+        print_error(f"{error}; finished videos are kept, the same command resumes")
+        return EXIT_FAILURE_RATE
+
+
+def _show_estimate(
+    todo: Sequence[FlowTask], options: FlowOptions, timeout_seconds: float, workers: int
+) -> int:
+    """Measure a few pairs, and print what all would take."""
+    from mas_labels.flow_run.estimate import estimate_flow
+
+    if todo:
+        click.echo(estimate_flow(todo, options, timeout_seconds).describe(workers))
+    click.echo("nothing was written: leave out --dry-run to compute the flow")
+    return 0
+
+
+def _report(results: Sequence[FlowResult], out: Path, options: FlowOptions) -> int:
+    """Print the outcome of a run, errors last; return its exit status."""
+    from mas_labels.names import printable
+
+    undone = [result for result in results if result.error]
+    failed = [result.failure for result in results if result.failure]
+    whole = len(results) - len(undone) - len(failed)
+    click.echo(f"{whole} videos in {out}: {sum(result.clips for result in results)} pairs were computed now")
+    _report_clipping(results, options)
+    for row in failed[:MAX_FAILURES_SHOWN]:
+        click.echo(f"  {row.path!r}: {row.stage}/{row.code}: {row.message}")
+    if failed:
+        more = "  ...\n" if len(failed) > MAX_FAILURES_SHOWN else ""
+        click.echo(
+            f"{more}{len(failed)} videos failed, of {len(results)} (failures.csv); the same command tries "
+            "them again"
+        )
+    for result in undone:
+        click.echo(f"{printable(str(result.path))} was not done: {result.error}", err=True)
+    if undone:
+        print_error(f"{len(undone)} videos were not done; the same command tries them again")
+        return EXIT_ERROR
+    return EXIT_FAILURES if failed else 0
+
+
+def _report_clipping(results: Sequence[FlowResult], options: FlowOptions) -> None:
+    """Print which videos have more vectors beyond the bound than go unmentioned."""
+    from mas_labels.names import first_names
+
+    clipped = [result for result in results if result.clipped > MAX_CLIPPED * result.vectors]
+    if clipped:
+        share = sum(result.clipped for result in clipped) / sum(result.vectors for result in clipped)
+        click.echo(
+            f"clipped: {len(clipped)} videos have more than {MAX_CLIPPED:.0%} of their vectors beyond the "
+            f"bound of {options.bound:g} pixels, {share:.1%} of theirs in all: "
+            f"{first_names([str(result.path) for result in clipped])}. A larger --bound keeps them, with "
+            "coarser steps"
+        )

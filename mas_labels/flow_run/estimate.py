@@ -1,0 +1,70 @@
+"""Estimate of the time and the disk space of a run of flow, measured on a few pairs, which are not kept."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from mas_labels.errors import VideoError
+from mas_labels.flow.options import FlowOptions
+from mas_labels.flow.output import FlowOutput
+from mas_labels.flow.places import flow_target
+from mas_labels.flow.video_flow import FlowPart
+from mas_labels.flow_run.run import FlowTask
+from mas_labels.pipeline.estimate import Estimate, spread_sample
+from mas_labels.pipeline.flow_video import FlowJob
+from mas_labels.pipeline.supervisor import VideoProcess
+
+PARTS_PER_VIDEO: Final = 2
+"""Number of parts whose pairs are computed of each sampled video."""
+
+
+def estimate_flow(tasks: Sequence[FlowTask], options: FlowOptions, timeout_seconds: float) -> Estimate:
+    """Write the flow of a few pairs of videos spread over the tasks into a temporary folder.
+
+    Raises
+    ------
+    WorkerError, StorageError
+        As a run raises them.
+    """
+    estimate = Estimate(len(tasks), "pair")
+    process = VideoProcess()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            for number, task in enumerate(spread_sample(tasks)):
+                with FlowOutput(flow_target(Path(folder), str(number), options), options) as output:
+                    _measure(process, task, output, options, timeout_seconds, estimate)
+            estimate.seconds = time.perf_counter() - start
+            estimate.bytes = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    finally:
+        process.close()
+    return estimate
+
+
+def _measure(
+    process: VideoProcess,
+    task: FlowTask,
+    output: FlowOutput,
+    options: FlowOptions,
+    timeout_seconds: float,
+    estimate: Estimate,
+) -> None:
+    """Write a few pairs of one video, and count them."""
+    pairs = promised = 0
+    has_failed = False
+    try:
+        for message in process.do(FlowJob(task.path, options, PARTS_PER_VIDEO), timeout_seconds):
+            if isinstance(message, FlowPart):
+                output.add(message)
+                pairs += message.pairs
+            else:
+                promised = message.promised_frames - abs(options.step)
+    except VideoError:
+        has_failed = True
+    if pairs:
+        output.publish()
+    estimate.add(pairs, promised, has_failed)

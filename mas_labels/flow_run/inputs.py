@@ -1,0 +1,171 @@
+"""The videos of a run of flow, from the paths on its command line: files, folders, lists, a manifest."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mas_labels.datasets.find_videos import find_videos
+from mas_labels.datasets.folder import VIDEO_EXTENSIONS, file_mode, names_in, walk_folder
+from mas_labels.datasets.list_files import names_in_line, read_lines
+from mas_labels.datasets.listing import as_sentences, count_extensions, listing_notes
+from mas_labels.datasets.manifest import load_manifest
+from mas_labels.errors import DatasetError
+from mas_labels.names import first_names, printable
+from mas_labels.video.frame_names import is_frame_name
+
+LIST_EXTENSION: Final = ".txt"
+
+
+@dataclass
+class FlowInputs:
+    """The videos of a run of flow.
+
+    Attributes
+    ----------
+    videos
+        Name of each video, `/` between folders, to which its place in the output follows -> its path.
+    notes
+        Lines for the user on what was left out.
+    is_single
+        Whether one video was given by its own path.
+    has_extracted
+        Whether some of the videos are extracted frames.
+    """
+
+    videos: dict[str, Path] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    is_single: bool = False
+    has_extracted: bool = False
+
+    def add(self, videos: Iterable[tuple[str, Path]]) -> None:
+        """Add videos; the same file twice counts once.
+
+        Raises
+        ------
+        DatasetError
+            If two files have one name.
+        """
+        for name, path in videos:
+            other = self.videos.setdefault(name, path)
+            if other is not path and other.resolve() != path.resolve():
+                raise DatasetError(
+                    f"{printable(str(other))} and {printable(str(path))}: the flow of both would "
+                    f"have the name {printable(name)}: give --root, a folder that contains both, from which "
+                    "names begin"
+                )
+
+
+def find_inputs(paths: Sequence[Path], root: Path | None, follow_links: bool) -> FlowInputs:
+    """Find the videos that the paths of a command line mean.
+
+    Parameters
+    ----------
+    paths
+        Video files and folders or archives of frames; folders, which are searched; lists of paths (``.txt``).
+    root
+        Folder that the names of the videos begin from, and the paths in lists. None: each folder, or the
+        folder of each file or list.
+    follow_links
+        See `mas_labels.datasets.folder.walk_folder`.
+
+    Raises
+    ------
+    DatasetError
+        If there is nothing at a path, no video in a folder, or a list has missing files; or if two videos
+        have one name.
+    """
+    inputs = FlowInputs()
+    for path in paths:
+        mode = file_mode(path)
+        if not mode:
+            raise DatasetError(
+                f"expected a video, a folder or a list at {path}, found nothing. Check the path"
+            )
+        if stat.S_ISDIR(mode):
+            inputs.is_single = not _add_folder(inputs, path, root, follow_links)
+        elif path.suffix.lower() == LIST_EXTENSION:
+            inputs.add(_listed_videos(path, path.parent if root is None else root))
+        else:
+            inputs.is_single = True
+            inputs.add([(_name_below(path.parent if root is None else root, path), path)])
+    inputs.is_single &= len(paths) == 1
+    return inputs
+
+
+def find_manifest_inputs(
+    manifest: Path, root: Path, splits_dir: Path | None, split: str, follow_links: bool
+) -> FlowInputs:
+    """Find the videos of a split of a data set; raises as `find_videos` and `Listing.select` do."""
+    listing = find_videos(load_manifest(manifest), root, splits_dir, follow_links)
+    videos = {video.path: root / video.path for video in listing.select(split)}
+    return FlowInputs(videos, listing_notes(listing), has_extracted=listing.extracted)
+
+
+def _add_folder(inputs: FlowInputs, folder: Path, root: Path | None, follow_links: bool) -> bool:
+    """Add the videos of a folder, or the folder itself if it holds the frames of one video.
+
+    Returns
+    -------
+    bool
+        True if videos were found in it.
+    """
+    contents = walk_folder(folder, VIDEO_EXTENSIONS, follow_links)
+    if contents.videos:
+        inputs.has_extracted |= contents.extracted
+        inputs.notes += [f"note: {note}" for note in contents.notes]
+        if contents.ignored:
+            inputs.notes.append(f"ignored, not videos by their names: {count_extensions(contents.ignored)}")
+        start = folder if root is None else root
+        found = ((video, folder / video) for video in contents.videos)
+        inputs.add((_name_below(start, path) if root else video, path) for video, path in found)
+    elif any(map(is_frame_name, names_in(folder))):
+        inputs.has_extracted = True
+        inputs.add([(_name_below(folder.absolute().parent if root is None else root, folder), folder)])
+    else:
+        raise DatasetError(
+            f"expected videos or numbered pictures in {folder}, found {count_extensions(contents.ignored)}. "
+            f"Check the path{as_sentences(contents.notes)}"
+        )
+    return bool(contents.videos)
+
+
+def _listed_videos(path: Path, root: Path) -> Iterator[tuple[str, Path]]:
+    """Return the videos that the lines of a list name, perhaps before numbers such as that of a class.
+
+    Raises
+    ------
+    DatasetError
+        If one is missing, or is not in `root`; or if the list is empty.
+    """
+    lines = read_lines(path)
+    if not lines:
+        raise DatasetError(f"expected the paths of videos in {path}, one a line, found none. Check the list")
+    found = [_find_listed(root, names_in_line(line, VIDEO_EXTENSIONS)) for line in lines]
+    missing = [line for line, video in zip(lines, found, strict=True) if video is None]
+    if missing:
+        raise DatasetError(
+            f"{path}: {len(missing)} of {len(lines)} videos are not in {root}: {first_names(missing)}. Check "
+            "the root (--root), or leave them out of the list"
+        )
+    return ((_name_below(root, video), video) for video in found if video is not None)
+
+
+def _find_listed(root: Path, names: Sequence[str]) -> Path | None:
+    """Return the first path that exists of the names that a line of a list may mean."""
+    return next((root / name for name in names if file_mode(root / name)), None)
+
+
+def _name_below(root: Path, path: Path) -> str:
+    """Return the path of a video from `root` on; raise `DatasetError` if it is not in there."""
+    name = os.path.relpath(path, root)
+    if name == ".." or name.startswith("../"):
+        raise DatasetError(
+            f"{printable(str(path))} is not in {root}, from which the names of the output begin: give "
+            "--root, a folder that contains all videos"
+        )
+    return name
