@@ -7,17 +7,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from mas_labels.errors import ConfigError
-from mas_labels.flow.methods import METHODS
+from mas_labels.flow.methods import METHODS, STORED
 from mas_labels.geometry import MAX_SIDE, Geometry
 from mas_labels.labels.conventions import CONVENTIONS
 from mas_labels.system.options import bounds, check_options, choices
 from mas_labels.video.frame_rate import parse_fps
 
 GEOMETRY_OPTIONS: Final = tuple(option.name for option in fields(Geometry))
-LATER_OPTIONS: Final = ("fps", *GEOMETRY_OPTIONS)
+LATER_OPTIONS: Final = ("fps", "flow_bound", *GEOMETRY_OPTIONS)
 """Options that shards omit at their default, so that shards from before they existed keep their bytes."""
 
 _SHARES_OF_VIEW: Final = {"grid_block": 4, "ring_width": 8}
@@ -41,7 +42,7 @@ class LabelConfig:
 
         0: as many as a clip spans, so that clips do not overlap, as in the paper.
     flow
-        Optical flow estimator.
+        Optical flow estimator; stored: none, flow is read from files, see --flow-from.
     convention
         Rules of the labels: the paper's, or those of its authors' released code.
     view_stride_pixels
@@ -64,6 +65,10 @@ class LabelConfig:
         Frames per second to resample each video to, by its time stamps, such as 25, 29.97 or 30000/1001.
 
         Empty: each video's own frames.
+    flow_bound
+        Flow in pixels per frame that the grey value 255 of stored pictures of flow stands for.
+
+        0: the flow is computed, or stored as numbers.
     clip_frames
         Number of frames of a clip.
     frame_step
@@ -88,7 +93,7 @@ class LabelConfig:
     """
 
     clip_stride_frames: int = field(default=0, metadata=bounds(at_least=0))
-    flow: str = field(default="tvl1", metadata=choices(METHODS))
+    flow: str = field(default="tvl1", metadata=choices((*METHODS, STORED)))
     convention: str = field(default="paper", metadata=choices(CONVENTIONS))
     view_stride_pixels: int = field(default=8, metadata=bounds(at_least=1))
     view_mirrored: bool = True
@@ -98,6 +103,7 @@ class LabelConfig:
     store_flow: bool = False
     frames_only: bool = False
     fps: str = ""
+    flow_bound: float = field(default=0.0, metadata=bounds(at_least=0))
     clip_frames: int = _field_of("clip_frames")
     frame_step: int = _field_of("frame_step")
     frame_rows: int = _field_of("frame_rows")
@@ -133,6 +139,13 @@ class LabelConfig:
         check_options(self)
         if self.frames_only and (self.store_boundaries or self.store_flow):
             raise ConfigError("frames_only: no flow is computed, so neither it nor Mu and Mv can be stored")
+        if self.flow == STORED and (self.fps or self.frame_step != 1 or self.frames_only):
+            raise ConfigError(
+                "flow: stored flow is between consecutive frames of a video, and for labels: leave out fps, "
+                "frame_step and frames_only, or compute the flow"
+            )
+        if self.flow_bound and self.flow != STORED:
+            raise ConfigError(f"flow_bound: expected with flow {STORED!r} only, found with {self.flow!r}")
         if self.fps:
             object.__setattr__(self, "fps", str(parse_fps(self.fps)))  # equal rates are spelled alike
         for name, shares in _SHARES_OF_VIEW.items():
@@ -199,6 +212,10 @@ class RunOptions:
         Address of the running dask scheduler, with --backend dask.
 
         None: processes of this machine.
+    flow_from
+        Folder of flow that exists already, as pictures or numbers; labels are made from it.
+
+        `mas_labels.flow.flow_layouts` has the layouts. None: flow is computed.
 
     Raises
     ------
@@ -214,6 +231,7 @@ class RunOptions:
     rank: int = 0
     world_size: int = 1
     scheduler: str | None = None
+    flow_from: Path | None = None
 
     def __post_init__(self) -> None:
         check_options(self)

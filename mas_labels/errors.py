@@ -58,8 +58,8 @@ class VideoError(MasError):
     Parameters
     ----------
     stage
-        The step that failed: ``"open"``, ``"decode"``, ``"clips"``, ``"labels"`` or ``"worker"`` (the process
-        that labelled it died, twice).
+        The step that failed: ``"open"``, ``"decode"``, ``"clips"``, ``"flow"``, ``"labels"`` or ``"worker"``
+        (the process that labelled it died, twice).
     code
         Short, stable name of the reason, such as ``"too_short"``.
     message

@@ -187,7 +187,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
         optional=True,
     ),
     Column("failures/path", "S", (), "failures", "path of a video that could not be used"),
-    Column("failures/stage", "S", (), "failures", "open, decode, clips, labels or worker"),
+    Column("failures/stage", "S", (), "failures", "open, decode, clips, flow, labels or worker"),
     Column("failures/code", "S", (), "failures", "short name of the reason"),
     Column("failures/message", "S", (), "failures", "the reason as a sentence"),
 )

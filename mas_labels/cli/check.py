@@ -30,6 +30,7 @@ checks_option = partial(field_option, Checks)
 @checks_option("deep")
 @checks_option("recompute")
 @checks_option("root")
+@checks_option("flow_from")
 @follow_links_option
 @checks_option("seed")
 @video_timeout_option

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from mas_labels.cli.common import (
 )
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, FailureRateError
+from mas_labels.flow.methods import STORED
 from mas_labels.geometry import DEFAULT_GEOMETRY, MAX_SIDE
 from mas_labels.system.command_line import (
     EXIT_ERROR,
@@ -56,7 +58,9 @@ workers_option = click.option(
 @click.option("--split", default="all", help="Name of the split to label.")
 @click.option("--out", type=PATH, required=True, help="Folder of the shards; the same command resumes.")
 @workers_option
-@label_option("flow")
+@label_option("flow", unset="tvl1, or stored with --flow-from")
+@run_option("flow_from", unset="flow is computed")
+@label_option("flow_bound", unset="as in bound.txt next to the pictures, else 20")
 @label_option("convention")
 @label_option("clip_stride_frames", "--clip-stride", unset="as many as a clip spans, without overlap")
 @fps_option
@@ -127,15 +131,16 @@ def make(
     if values["store_boundaries"] is None:
         values["store_boundaries"] = dataset.store_boundaries and not values["frames_only"]
     values["frame_rows"], values["frame_cols"] = size
+    _choose_flow(values)
     config = LabelConfig(**take_fields(LabelConfig, values))
-    if config.geometry != DEFAULT_GEOMETRY:
-        raise ConfigError("another geometry than 16 x 112 is not labelled yet: leave its options out")
     listing = find_videos(dataset, root, splits_dir, follow_links)
     for note in listing_notes(listing):
         click.echo(note)
     if config.fps and listing.extracted:
         raise ConfigError("--fps: extracted frames have no time stamps: label the videos, or leave it out")
     plan = plan_shards(listing, split, videos_per_shard or dataset.videos_per_shard, limit)
+    if options.flow_from is not None:
+        config = _with_stored_flow(config, plan, options.flow_from, values["flow_bound"])
     workers = workers or joblib.cpu_count()
     if dry_run:
         _show_plan(plan, config, root, out, options, workers)
@@ -155,6 +160,26 @@ def _run_options(
         raise click.UsageError("--backend dask and --scheduler ADDRESS belong together")
     chosen = {**find_share(rank, world_size), "scheduler": scheduler}
     return RunOptions(**take_fields(RunOptions, {**values, **chosen}))
+
+
+def _choose_flow(values: dict[str, Any]) -> None:
+    """Set the estimator in a command's values to that of stored flow if there is a folder of it."""
+    if values["flow_from"] is None:
+        if values["flow"] == STORED or values["flow_bound"] is not None:
+            raise click.UsageError("--flow stored and --flow-bound need --flow-from, the folder of the flow")
+        return
+    if values["flow"] not in (None, STORED):
+        raise click.UsageError(f"--flow {values['flow']} computes flow, --flow-from reads it: leave one out")
+    values["flow"] = STORED
+
+
+def _with_stored_flow(config: LabelConfig, plan: Plan, folder: Path, bound: float | None) -> LabelConfig:
+    """Return the configuration with the bound of the flow in a folder; print what was found."""
+    from mas_labels.flow.stored_flow import describe_flow, find_bound
+
+    bound = find_bound(folder, [video.path for shard in plan for video in shard.videos], bound)
+    click.echo(f"flow is read from {folder}: {describe_flow(bound)}")
+    return replace(config, flow_bound=bound)
 
 
 def _show_plan(

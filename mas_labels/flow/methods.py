@@ -14,6 +14,8 @@ METHODS: Final[dict[str, str]] = {
     "farneback": "mas_labels.flow.opencv_estimators:farneback",
 }
 """Module and function of each: grey (T, H, W) uint8 -> (T - 1, H, W, 2) float32, in pixels per frame."""
+STORED: Final = "stored"
+"""Stands for no estimator in the options of labels: their flow was read from files."""
 MIN_SIDE: Final = 16
 """Rows and columns below which some estimators fail."""
 MAX_SIDE: Final = 16384

@@ -146,7 +146,7 @@ def _computed(reader: FrameReader, options: FlowOptions, on_frame: Callable[[], 
         pictures = []
         if options.frames:
             pictures = [
-                EncodedPicture("frames", number, _encode(frame, options))
+                EncodedPicture("frames", number, encode_picture(frame, options))
                 for number, frame in enumerate(frames, n_frames)
             ]
         window += [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
@@ -217,14 +217,14 @@ def _make_part(
         return FlowPart(pairs, vectors, 0, fps, tuple(pictures), flow.astype(options.dtype))
     for number, grey in enumerate(flow_to_grey(flow, options.bound), first_pair):
         pictures += [
-            EncodedPicture(kind, number, _encode(grey[..., index], options))
+            EncodedPicture(kind, number, encode_picture(grey[..., index], options))
             for index, kind in enumerate("uv")
         ]
     clipped = int((np.abs(flow) > options.bound).any(axis=-1).sum())
     return FlowPart(pairs, vectors, clipped, fps, tuple(pictures))
 
 
-def _encode(picture: NDArray[np.uint8], options: FlowOptions) -> bytes:
+def encode_picture(picture: NDArray[np.uint8], options: FlowOptions) -> bytes:
     """Return a grey or BGR picture as the bytes of a file, the same on every run."""
     settings = [cv2.IMWRITE_JPEG_QUALITY, options.quality] if options.picture == "jpg" else PNG_SETTINGS
     is_encoded, data = cv2.imencode(f".{options.picture}", picture, settings)

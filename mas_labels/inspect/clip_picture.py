@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+import numpy as np
+
 from mas_labels.errors import ConfigError, InputError
 from mas_labels.inspect import panels
 from mas_labels.inspect.pattern_panels import TEXT_STYLE, draw_appearance, draw_motion
 from mas_labels.inspect.picture import Picture
 from mas_labels.inspect.seen_clip import COMPUTED, SeenClip, SeenSource
 from mas_labels.names import printable
-from mas_labels.schema import CLIP_FRAMES, FIELDS, PATTERNS
+from mas_labels.schema import PATTERNS
 from mas_labels.system.figures import new_figure
 
 if TYPE_CHECKING:
@@ -20,10 +22,8 @@ if TYPE_CHECKING:
 
     from mas_labels.labels.label_counts import LabelCounts
 
-STRIP_FRAMES: Final = (0, 3, 6, 9, 12, 15)
-"""Frames of the clip in the film strip."""
-MIDDLE_FIELD: Final = FIELDS // 2
-"""Flow field that is drawn: from frame 8 to 9, counted from 1."""
+STRIP_FRAMES: Final = 6
+"""Most frames of the clip in the film strip."""
 PICTURE_INCHES: Final = (12.6, 12.2)
 
 
@@ -72,7 +72,8 @@ def clip_figure(clip: SeenSource, view: int = 0, counts: LabelCounts | None = No
     )
     for column, pattern in enumerate(PATTERNS):
         for row, draw in enumerate((draw_motion, draw_appearance)):
-            draw(figure.add_subplot(grid[row, column]), seen.middle, pattern, seen.labels, seen.convention)
+            axes = figure.add_subplot(grid[row, column])
+            draw(axes, seen.middle, pattern, seen.labels, seen.convention, clip.geometry)
     panels.draw_label_values(figure.add_subplot(grid[:, 3]), seen.labels, counts)
     return figure
 
@@ -108,9 +109,11 @@ def _write_title(figure: Figure, seen: SeenClip, counts: LabelCounts | None) -> 
     name = printable(clip.video)
     name = name if len(name) <= 90 else f"{name[:44]} ... {name[-41:]}"
     top, left = seen.corner
-    options = clip.options
+    options, geometry = clip.options, clip.geometry
+    last = clip.start_frame + geometry.extent - 1
+    step = f", every {geometry.frame_step}." if geometry.frame_step > 1 else ""
     details = (
-        f"clip {clip.index}, frames {clip.start_frame} to {clip.start_frame + CLIP_FRAMES - 1}   |   "
+        f"clip {clip.index}, frames {clip.start_frame} to {last}{step}   |   "
         f"class {printable(clip.class_name or 'none')}   |   "
         f"view {seen.view}: top {top}, left {left}, {'mirrored' if seen.mirrored else 'not mirrored'}   |   "
         f"flow {options['flow']}, convention {options['convention']}, frames {options['frames']}"
@@ -132,20 +135,24 @@ def _write_title(figure: Figure, seen: SeenClip, counts: LabelCounts | None) -> 
 
 def _draw_strip(figure: Figure, seen: SeenClip) -> None:
     space = {"left": 0.03, "right": 0.97, "top": 0.925, "bottom": 0.795, "wspace": 0.03}
-    grid = figure.add_gridspec(1, len(STRIP_FRAMES), **space)
-    for column, number in enumerate(STRIP_FRAMES):
-        title = f"frame {number + 1} of {CLIP_FRAMES}"
-        panels.draw_frame(figure.add_subplot(grid[column]), seen.frames[number], title, seen.corner)
+    count, size = len(seen.frames), seen.clip.geometry.view_size
+    numbers = np.linspace(0, count - 1, min(count, STRIP_FRAMES)).round().astype(int).tolist()
+    grid = figure.add_gridspec(1, len(numbers), **space)
+    for column, number in enumerate(numbers):
+        title = f"frame {number + 1} of {count}"
+        panels.draw_frame(figure.add_subplot(grid[column]), seen.frames[number], title, seen.corner, size)
 
 
 def _draw_motion_row(figure: Figure, seen: SeenClip) -> None:
     """Draw flow, ``|Mu|``, ``|Mv|`` and the magnitudes of the fields' boundaries."""
     space = {"left": 0.03, "right": 0.97, "top": 0.765, "bottom": 0.605, "wspace": 0.22}
     grid = figure.add_gridspec(1, 4, **space)
-    title = f"flow, frame {MIDDLE_FIELD + 1} to {MIDDLE_FIELD + 2}"
-    panels.draw_flow(figure.add_subplot(grid[0]), seen.flow[MIDDLE_FIELD], title, seen.corner)
+    fields, size = len(seen.flow), seen.clip.geometry.view_size
+    title = f"flow, frame {fields // 2 + 1} to {fields // 2 + 2}"
+    panels.draw_flow(figure.add_subplot(grid[0]), seen.flow[fields // 2], title, seen.corner, view_size=size)
     largest = panels.largest_magnitude(*seen.boundaries)  # one scale for both
     for column, (name, boundary) in enumerate(zip(("|Mu|", "|Mv|"), seen.boundaries, strict=True), start=1):
         axes = figure.add_subplot(grid[column])
-        panels.draw_boundary(axes, boundary, f"{name}, sum of {FIELDS} fields", seen.corner, largest)
+        title = f"{name}, sum of {fields} fields"
+        panels.draw_boundary(axes, boundary, title, seen.corner, largest, size)
     panels.draw_fields(figure.add_subplot(grid[3]), seen.field_magnitudes, seen.labels)

@@ -10,37 +10,43 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.inspect.flow_colour import colour_wheel, flow_colours, largest_length
 from mas_labels.inspect.pattern_panels import MARK_STYLES, TEXT_STYLE, label_axes
 from mas_labels.labels.label_counts import LabelCounts
-from mas_labels.schema import FIELDS, LABEL_NAMES, PATTERNS, VIEW_SIZE
+from mas_labels.schema import LABEL_NAMES, PATTERNS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ARROW_SPACING_PIXELS: Final = 14
-"""Distance between two arrows over the flow's colours."""
+ARROW_SPACING: Final = 14 / 128
+"""Distance between two arrows over the flow's colours, as a share of the frame's height."""
+VIEW_SIZE: Final = DEFAULT_GEOMETRY.view_size
 WHEEL_BOX: Final = (0.755, 0.02, 0.235, 0.32)
 """Position of the legend in the flow's panel: left, bottom, width, height, as fractions."""
 
 
 def draw_frame(
-    axes: Axes, frame: NDArray[np.uint8], title: str = "", corner: tuple[int, int] | None = None
+    axes: Axes,
+    frame: NDArray[np.uint8],
+    title: str = "",
+    corner: tuple[int, int] | None = None,
+    view_size: int = VIEW_SIZE,
 ) -> None:
     """Draw a frame, (rows, cols, 3) uint8, with the outline of the view whose (top, left) is `corner`."""
     axes.imshow(frame)
     if corner is not None:
-        draw_crop(axes, corner)
+        draw_crop(axes, corner, view_size)
     label_axes(axes, title)
 
 
-def draw_crop(axes: Axes, corner: tuple[int, int]) -> None:
+def draw_crop(axes: Axes, corner: tuple[int, int], view_size: int = VIEW_SIZE) -> None:
     """Draw the outline of the view whose (top, left) is `corner` in a whole frame."""
     from matplotlib.patches import Rectangle
 
     top, left = corner
     for width, colour in ((2.4, "black"), (1.2, "white")):
-        box = Rectangle((left - 0.5, top - 0.5), VIEW_SIZE, VIEW_SIZE, fill=False, lw=width, ec=colour)
+        box = Rectangle((left - 0.5, top - 0.5), view_size, view_size, fill=False, lw=width, ec=colour)
         axes.add_patch(box)
 
 
@@ -50,6 +56,7 @@ def draw_flow(
     title: str = "",
     corner: tuple[int, int] | None = None,
     largest: float | None = None,
+    view_size: int = VIEW_SIZE,
 ) -> None:
     """Draw a flow field in Middlebury colours, with arrows, and the colour wheel with its scale as legend.
 
@@ -64,10 +71,10 @@ def draw_flow(
     """
     largest = largest_length(field) if largest is None else largest
     axes.imshow(flow_colours(field, largest))
-    rows = np.arange(ARROW_SPACING_PIXELS // 2, field.shape[0], ARROW_SPACING_PIXELS)
-    cols = np.arange(ARROW_SPACING_PIXELS // 2, field.shape[1], ARROW_SPACING_PIXELS)
+    spacing = max(1, round(ARROW_SPACING * field.shape[0]))
+    rows, cols = (np.arange(spacing // 2, extent, spacing) for extent in field.shape[:2])
     u, v = np.moveaxis(field[np.ix_(rows, cols)], -1, 0)
-    scale = 0.9 * ARROW_SPACING_PIXELS / largest
+    scale = 0.9 * spacing / largest
     axes.quiver(
         cols,
         rows,
@@ -81,7 +88,7 @@ def draw_flow(
         minlength=0.6,
     )
     if corner is not None:
-        draw_crop(axes, corner)
+        draw_crop(axes, corner, view_size)
     label_axes(axes, title)
     draw_wheel(axes.inset_axes(WHEEL_BOX), largest)
 
@@ -104,6 +111,7 @@ def draw_boundary(
     title: str = "",
     corner: tuple[int, int] | None = None,
     largest: float | None = None,
+    view_size: int = VIEW_SIZE,
 ) -> None:
     """Draw the magnitude of Mu or Mv (paper, figure 3) with its scale.
 
@@ -119,7 +127,7 @@ def draw_boundary(
     largest = largest_magnitude(boundary) if largest is None else largest
     image = axes.imshow(np.hypot(boundary[..., 0], boundary[..., 1]), cmap="magma", vmin=0, vmax=largest)
     if corner is not None:
-        draw_crop(axes, corner)
+        draw_crop(axes, corner, view_size)
     label_axes(axes, title)
     bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.02, 0, 0.035, 1)), extend="max")
     bar.ax.tick_params(labelsize=7)
@@ -138,11 +146,12 @@ def draw_fields(axes: Axes, magnitudes: NDArray[np.floating], labels: dict[str, 
     axes
         Where to draw.
     magnitudes
-        (2, 15), of u and of v; see `mas_labels.inspect.seen_clip.SeenClip.field_magnitudes`.
+        (2, fields), of u and of v; see `mas_labels.inspect.seen_clip.SeenClip.field_magnitudes`.
     labels
         Contains ``"ui"`` and ``"vi"``, counted from 1.
     """
-    fields = np.arange(1, FIELDS + 1)
+    last = magnitudes.shape[1]
+    fields = np.arange(1, last + 1)
     for component, values, marker in zip("uv", magnitudes, "os", strict=True):
         style = {"color": MARK_STYLES[component]["color"], "linestyle": MARK_STYLES[component]["linestyle"]}
         field = labels[f"{component}i"]
@@ -151,7 +160,8 @@ def draw_fields(axes: Axes, magnitudes: NDArray[np.floating], labels: dict[str, 
             [field], [values[field - 1]], marker, ms=7, color=style["color"], label=f"{component}i = {field}"
         )
     axes.set_title("each field's own boundary, in the view", pad=4, **TEXT_STYLE)
-    axes.set_xticks([1, 5, 10, 15], ["1", "5", "10", "field 15"])
+    ticks = sorted({1, round(last / 3), round(2 * last / 3)} - {0, last})
+    axes.set_xticks([*ticks, last], [*map(str, ticks), f"field {last}"])
     axes.set_ylim(0, 1.45 * max(1e-6, float(np.max(magnitudes))))
     axes.set_yticks([])
     axes.tick_params(labelsize=7, length=2)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
 from mas_labels.labels.conventions import Convention
-from mas_labels.labels.patterns import RING_WIDTH, block_maps
-from mas_labels.schema import ORIENTATIONS, VIEW_SIZE
+from mas_labels.labels.patterns import block_maps
+from mas_labels.schema import ORIENTATIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +25,9 @@ MARK_STYLES: Final[dict[str, dict[str, Any]]] = {
     "ps": {"color": "#2c6fdb", "linestyle": (0, (3, 1.6)), "halo": "white"},
 }
 """Line styles. The two lines of a panel differ in colour, brightness and dashes: also in grey print."""
+ARROW_REACH: Final = 10 / 112
+ARROW_ASIDE: Final = 6 / 112
+"""Half of an arrow's length, and its distance from the block's middle, as shares of the view's side."""
 TEXT_STYLE: Final[dict[str, Any]] = {"fontsize": 8.5, "color": "#222222"}
 
 
@@ -51,56 +55,66 @@ def label_axes(axes: Axes, title: str) -> None:
 
 
 def draw_motion(
-    axes: Axes, picture: NDArray[np.uint8], pattern: str, labels: dict[str, int], convention: Convention
+    axes: Axes,
+    picture: NDArray[np.uint8],
+    pattern: str,
+    labels: dict[str, int],
+    convention: Convention,
+    geometry: Geometry = DEFAULT_GEOMETRY,
 ) -> None:
     """Draw the blocks of largest Mu and Mv and their orientations over the faded frame."""
     grey = picture.astype(np.float32).mean(axis=2)
     axes.imshow(0.45 * grey + 0.55 * 255, cmap="gray", vmin=0, vmax=255)
     label_axes(axes, f"{pattern}: largest motion")
-    draw_blocks(axes, pattern)
+    draw_blocks(axes, pattern, geometry)
     for number, key in enumerate("uv"):
         block, orientation = labels[f"{pattern}_{key}l"], labels[f"{pattern}_{key}o"]
         if block:  # 0: a motionless grid of the authors' convention
-            _outline_block(axes, pattern, block, key)
-            _draw_orientation(
-                axes, _arrow_position(pattern, block, number), arrow_of(orientation, convention), key
-            )
+            _outline_block(axes, pattern, block, key, geometry)
+            position = _arrow_position(pattern, block, number, geometry)
+            reach = ARROW_REACH * geometry.view_size
+            _draw_orientation(axes, position, arrow_of(orientation, convention), key, reach)
         text = f"M{key}: block {block}, orientation {orientation}" if block else f"M{key}: nothing moves"
         _write_caption(axes, number, key, text)
 
 
 def draw_appearance(
-    axes: Axes, picture: NDArray[np.uint8], pattern: str, labels: dict[str, int], convention: Convention
+    axes: Axes,
+    picture: NDArray[np.uint8],
+    pattern: str,
+    labels: dict[str, int],
+    convention: Convention,
+    geometry: Geometry = DEFAULT_GEOMETRY,
 ) -> None:
     """Draw the blocks of highest and lowest colour diversity, with their dominant colours."""
     axes.imshow(picture)
     label_axes(axes, f"{pattern}: colour diversity")
-    draw_blocks(axes, pattern)
+    draw_blocks(axes, pattern, geometry)
     for number, (block_name, colour_name, word) in enumerate((("pd", "cd", "most"), ("ps", "cs", "least"))):
         block, colour = labels[f"{pattern}_{block_name}"], labels[f"{pattern}_{colour_name}"]
         octant = octant_of(colour, convention)
-        _outline_block(axes, pattern, block, block_name)
+        _outline_block(axes, pattern, block, block_name, geometry)
         _write_caption(
             axes, number, block_name, f"{word}: block {block}, colour {colour} {OCTANT_NAMES[octant]}", octant
         )
 
 
-def draw_blocks(axes: Axes, pattern: str) -> None:
-    """Draw the thin outlines of a pattern's blocks over axes that show a view of 112 x 112 pixels."""
+def draw_blocks(axes: Axes, pattern: str, geometry: Geometry = DEFAULT_GEOMETRY) -> None:
+    """Draw the thin outlines of a pattern's blocks over axes that show a view."""
     from matplotlib import patheffects
 
-    blocks = block_maps()[pattern]
+    blocks = block_maps(geometry)[pattern]
     for block in range(1, int(blocks.max())):
         lines = axes.contour(blocks == block, levels=[0.5], colors="black", linewidths=0.35)
         lines.set_path_effects([patheffects.withStroke(linewidth=1.0, foreground="white")])
 
 
-def _outline_block(axes: Axes, pattern: str, block: int, key: str) -> None:
+def _outline_block(axes: Axes, pattern: str, block: int, key: str, geometry: Geometry) -> None:
     from matplotlib import patheffects
 
     mark = MARK_STYLES[key]
-    mask = np.pad(block_maps()[pattern] == block, 1).astype(np.float32)
-    pixels = np.arange(-1, VIEW_SIZE + 1)
+    mask = np.pad(block_maps(geometry)[pattern] == block, 1).astype(np.float32)
+    pixels = np.arange(-1, geometry.view_size + 1)
     lines = axes.contour(pixels, pixels, mask, levels=[0.5], colors=mark["color"], linewidths=2.2)
     if key in ("u", "pd"):
         lines.set_path_effects([patheffects.withStroke(linewidth=4.0, foreground=mark["halo"])])
@@ -109,20 +123,23 @@ def _outline_block(axes: Axes, pattern: str, block: int, key: str) -> None:
     lines.set_clip_on(False)
 
 
-def _arrow_position(pattern: str, block: int, number: int) -> tuple[float, float]:
+def _arrow_position(pattern: str, block: int, number: int, geometry: Geometry) -> tuple[float, float]:
     """Return (row, col) of arrow 0 or 1 of a block; the centre of a ring is not in the ring."""
     if pattern == "rings" and block > 1:
-        radius = (block - 0.5) * RING_WIDTH
-        centre = (VIEW_SIZE - 1) / 2
+        radius = (block - 0.5) * geometry.ring_width
+        centre = (geometry.view_size - 1) / 2
         return (centre - radius, centre) if number == 0 else (centre + radius, centre)
-    rows, cols = np.nonzero(block_maps()[pattern] == block)
-    return float(rows.mean()), float(cols.mean()) + (-6 if number == 0 else 6)
+    rows, cols = np.nonzero(block_maps(geometry)[pattern] == block)
+    aside = (-1 if number == 0 else 1) * ARROW_ASIDE * geometry.view_size
+    return float(rows.mean()), float(cols.mean()) + aside
 
 
-def _draw_orientation(axes: Axes, at: tuple[float, float], direction: tuple[float, float], key: str) -> None:
+def _draw_orientation(
+    axes: Axes, at: tuple[float, float], direction: tuple[float, float], key: str, reach: float
+) -> None:
     from matplotlib import patheffects
 
-    (row, col), (d_row, d_col), reach = at, direction, 10.0
+    (row, col), (d_row, d_col) = at, direction
     arrow = axes.annotate(
         "",
         xy=(col + reach * d_col, row + reach * d_row),

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import InputError
 from mas_labels.flow.estimators import compute_flow
+from mas_labels.flow.methods import STORED
+from mas_labels.geometry import Geometry
 from mas_labels.labels.conventions import Convention, get_convention
 from mas_labels.labels.motion_boundary import flow_derivatives, motion_boundaries
-from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, VIEW_SIZE
+from mas_labels.schema import LABEL_NAMES
 
 COMPUTED: Final = "computed again from the stored frames"
-"""Source of flow or boundaries that are not stored."""
+OTHER_FLOW: Final = "TV-L1 of the stored frames, not the flow that was read from files for the labels"
+"""Sources of flow or boundaries that are not stored in the shard."""
 
 
 class SeenSource(Protocol):
@@ -43,16 +46,20 @@ class SeenSource(Protocol):
         """The options it was labelled with: flow, convention, frames."""
 
     @property
+    def geometry(self) -> Geometry:
+        """Number and size of its frames, and size of its views."""
+
+    @property
     def frames(self) -> NDArray[np.uint8]:
-        """(16, 128, 171, 3) uint8 RGB."""
+        """(frames, rows, cols, 3) uint8 RGB."""
 
     @property
     def flow(self) -> NDArray[np.float32] | None:
-        """(15, 128, 171, 2) float32, (u, v) in pixels per frame; None if it is not stored."""
+        """(frames - 1, rows, cols, 2) float32, (u, v) in pixels per frame; None if it is not stored."""
 
     @property
     def motion_boundaries(self) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-        """Mu and Mv, each (128, 171, 2) float32; None if they are not stored."""
+        """Mu and Mv, each (rows, cols, 2) float32; None if they are not stored."""
 
     @property
     def views(self) -> NDArray[np.int16]:
@@ -93,7 +100,7 @@ class SeenClip:
 
     @cached_property
     def frames(self) -> NDArray[np.uint8]:
-        """(16, 128, 171, 3) uint8 RGB: whole frames, not mirrored."""
+        """(frames, rows, cols, 3) uint8 RGB: whole frames, not mirrored."""
         return self.clip.frames
 
     @property
@@ -119,20 +126,23 @@ class SeenClip:
 
     @cached_property
     def middle(self) -> NDArray[np.uint8]:
-        """(112, 112, 3) uint8: the middle frame, cropped and mirrored as the view is."""
-        cropped = self.crop(self.frames[CLIP_FRAMES // 2])
+        """(side, side, 3) uint8: the middle frame, cropped and mirrored as the view is."""
+        cropped = self.crop(self.frames[len(self.frames) // 2])
         return cropped[:, ::-1] if self.mirrored else cropped
 
     def crop(self, picture: NDArray) -> NDArray:
-        """Crop an array (128, 171, ...) to the view, without mirroring it."""
-        top, left = self.corner
-        return picture[top : top + VIEW_SIZE, left : left + VIEW_SIZE]
+        """Crop an array (rows, cols, ...) to the view, without mirroring it."""
+        (top, left), side = self.corner, self.clip.geometry.view_size
+        return picture[top : top + side, left : left + side]
 
     @cached_property
     def flow(self) -> NDArray[np.float32]:
-        """(15, 128, 171, 2) float32, (u, v) in pixels per frame, not mirrored; see `flow_source`."""
+        """(frames - 1, rows, cols, 2) float32, (u, v) pixels per frame, not mirrored; see `flow_source`."""
         stored = self.clip.flow
-        return compute_flow(self.frames, self.clip.options["flow"]) if stored is None else stored
+        if stored is not None:
+            return stored
+        method = self.clip.options["flow"]
+        return compute_flow(self.frames, "tvl1" if method == STORED else method)
 
     @property
     def flow_source(self) -> str:
@@ -143,25 +153,30 @@ class SeenClip:
         Labels come from the flow of the frames before they were stored as JPEG; that of the stored frames is
         close to it, but not equal.
         """
-        return "stored" if self.clip.flow is not None else COMPUTED
+        return "stored" if self.clip.flow is not None else self._computed
 
     @cached_property
     def boundaries(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Mu and Mv of the whole frame, (128, 171, 2) float32 each; see `boundaries_source`."""
+        """Mu and Mv of the whole frame, (rows, cols, 2) float32 each; see `boundaries_source`."""
         return self.clip.motion_boundaries or motion_boundaries(self.flow, self.convention.name)
 
     @property
     def boundaries_source(self) -> str:
         """Source of `boundaries`, as text: stored, or computed again."""
-        return "stored" if self.clip.motion_boundaries is not None else COMPUTED
+        return "stored" if self.clip.motion_boundaries is not None else self._computed
+
+    @property
+    def _computed(self) -> str:
+        """Source of what is not stored."""
+        return OTHER_FLOW if self.clip.options["flow"] == STORED else COMPUTED
 
     @cached_property
     def field_magnitudes(self) -> NDArray[np.float64]:
-        """(2, 15) float64: sum over the view of each field's own boundary magnitude, of u and of v.
+        """(2, frames - 1) float64: sum over the view of each field's own boundary magnitude, of u and of v.
 
         Labels `ui` and `vi` name the largest of each row (paper, section 3.2).
         """
-        top, left = self.corner
+        (top, left), side = self.corner, self.clip.geometry.view_size
         derivatives = flow_derivatives(self.flow, self.convention.derivative)
-        cropped = derivatives[:, :, top : top + VIEW_SIZE, left : left + VIEW_SIZE].astype(np.float64)
+        cropped = derivatives[:, :, top : top + side, left : left + side].astype(np.float64)
         return np.hypot(cropped[..., 0], cropped[..., 1]).sum(axis=(2, 3))

@@ -7,7 +7,6 @@ the blocks of a mirrored view are those of the view in another order.
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +107,3 @@ def mirrored_blocks(geometry: Geometry = DEFAULT_GEOMETRY) -> NDArray[np.intp]:
         _, pixel = np.unique(numbers, return_index=True)  # one of each block
         mirrored[slices[name]] = slices[name].start + numbers[:, ::-1].ravel()[pixel] - 1
     return np.array([np.arange(len(mirrored)), mirrored])
-
-
-BLOCK_SLICES: Final = block_slices()
-RING_WIDTH: Final = DEFAULT_GEOMETRY.ring_width

@@ -109,7 +109,9 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, opt
             ) as writer:
                 for video in sample:
                     outcome = add_video(
-                        writer, video, root, process, options.video_timeout_seconds, range(CLIPS_PER_VIDEO)
+                        *(writer, video, root, process, options.video_timeout_seconds),
+                        range(CLIPS_PER_VIDEO),
+                        flow_from=options.flow_from,
                     )
                     beyond_first = outcome.facts.promised_frames - config.geometry.extent
                     whole = 1 + beyond_first // config.clip_stride_frames

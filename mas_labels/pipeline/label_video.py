@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mas_labels.config import LabelConfig
 from mas_labels.errors import InputError, VideoError
 from mas_labels.flow.estimators import compute_flow
+from mas_labels.flow.stored_flow import StoredFlow, open_flow, resize_flow
 from mas_labels.labels.compute import ClipStatistics, clip_statistics
 from mas_labels.labels.views import NO_VIEWS, view_table
 from mas_labels.pipeline.job import Job
@@ -35,17 +36,24 @@ def views_of(config: LabelConfig) -> NDArray[np.int16]:
     """Return the table of views that are labelled, (V, 3) int16; V is 0 for frames only."""
     if config.frames_only:
         return NO_VIEWS
-    return cached_view_table(config.view_stride_pixels, config.view_mirrored)
+    return cached_view_table(config.view_stride_pixels, config.view_mirrored, config.geometry)
 
 
 def label_clip(
-    frames: NDArray[np.uint8], config: LabelConfig, views: NDArray[np.int16]
+    frames: NDArray[np.uint8],
+    config: LabelConfig,
+    views: NDArray[np.int16],
+    flow: NDArray[np.float32] | None = None,
 ) -> tuple[ClipStatistics | None, NDArray[np.float32] | None]:
-    """Compute statistics and flow of a clip, (frames, rows, cols, 3) uint8 RGB; both None for frames only."""
+    """Compute statistics and flow of a clip, (frames, rows, cols, 3) uint8 RGB; both None for frames only.
+
+    A `flow` that is given is not computed.
+    """
     if config.frames_only:
         return None, None
-    flow = compute_flow(frames, config.flow)
-    return clip_statistics(frames, flow, views, config.convention), flow
+    if flow is None:
+        flow = compute_flow(frames, config.flow)
+    return clip_statistics(frames, flow, views, config.convention, config.geometry), flow
 
 
 @dataclass(frozen=True)
@@ -87,12 +95,16 @@ class LabelJob(Job[LabelledClip | VideoFacts]):
         Numbers of the clips to label, ascending. Others are only decoded; decoding ends after the last.
     done
         Number of these that were dealt with before.
+    flow_from, name
+        Folder of stored flow, and the video's path in the data set; None: flow is computed.
     """
 
     path: Path
     config: LabelConfig
     clip_numbers: Sequence[int] = ALL_CLIP_NUMBERS
     done: int = 0
+    flow_from: Path | None = None
+    name: str = ""
     results: ClassVar[tuple[type, ...]] = (LabelledClip, VideoFacts)
     unit: ClassVar[str] = "clip"
     doing: ClassVar[str] = "labelling"
@@ -102,7 +114,10 @@ class LabelJob(Job[LabelledClip | VideoFacts]):
         """Label the remaining clips (`Job.run`)."""
         reader = open_video(self.path, self.config.frame_rate)
         try:
-            yield from label_video(reader, self.config, self.clip_numbers[self.done :], on_alive)
+            flow = None
+            if self.flow_from is not None:
+                flow = open_flow(self.flow_from, self.name, self.config.flow_bound)
+            yield from label_video(reader, self.config, self.clip_numbers[self.done :], on_alive, flow)
         except Exception:
             yield reader.facts
             raise
@@ -118,6 +133,7 @@ def label_video(
     config: LabelConfig,
     clip_numbers: Sequence[int] = ALL_CLIP_NUMBERS,
     on_frame: Callable[[], None] = lambda: None,
+    stored: StoredFlow | None = None,
 ) -> Iterator[LabelledClip]:
     """Decode a video and label its clips.
 
@@ -131,6 +147,8 @@ def label_video(
         Numbers of the clips to label, ascending. Others are only decoded; decoding ends after the last.
     on_frame
         Called for each decoded frame: shows that the decoder does not hang.
+    stored
+        The video's flow; None: it is computed.
 
     Yields
     ------
@@ -140,13 +158,24 @@ def label_video(
     Raises
     ------
     VideoError
-        If the video gives no clip, or cannot be decoded or labelled after some.
+        If the video gives no clip, or cannot be decoded or labelled after some; or `stored` does not fit it.
+
+    Notes
+    -----
+    With `stored`, the video is decoded twice. Fields are only known to belong to its frames if their numbers
+    fit, and the number of frames in a header is not trusted.
     """
     number, geometry, decoded = 0, config.geometry, _call_for_each(reader, on_frame)
+    if stored is not None:
+        stored = stored.starting_at(*_count_frames(reader, on_frame), reader.path)
     try:
         for start_frame, frames in cut_clips(decoded, config.clip_stride_frames, geometry):
             if number in clip_numbers:
-                statistics, flow = label_clip(frames, config, views_of(config))
+                flow = None
+                if stored is not None:
+                    flow = stored.read(start_frame, start_frame + len(frames) - 1)
+                    flow = resize_flow(flow, *frames.shape[1:3])
+                statistics, flow = label_clip(frames, config, views_of(config), flow)
                 kept_flow = flow if config.store_flow else None
                 yield LabelledClip(start_frame, frames, statistics, kept_flow, reader.facts)
             number += 1
@@ -165,3 +194,14 @@ def _call_for_each(reader: FrameReader, on_frame: Callable[[], None]) -> Iterato
     for frame in reader:
         on_frame()
         yield frame
+
+
+def _count_frames(reader: FrameReader, on_frame: Callable[[], None]) -> tuple[int, bool]:
+    """Return the number of frames that decode, and whether these are all."""
+    is_complete = True
+    try:
+        for _ in _call_for_each(reader, on_frame):
+            pass
+    except VideoError:  # raised again after the last clip
+        is_complete = False
+    return reader.frames, is_complete

@@ -65,7 +65,11 @@ class LabelRun(Run[ShardPlan, ShardResult]):
             stored = (self.config, plan.as_dict(), views, plan.classes, self.versions)
             with ShardWriter(path, *stored, self.options.retry_failed) as writer:
                 outcomes = [
-                    add_video(writer, record, self.root, process, timeout_seconds, on_count=beat.count)
+                    add_video(
+                        *(writer, record, self.root, process, timeout_seconds),
+                        on_count=beat.count,
+                        flow_from=self.options.flow_from,
+                    )
                     for record in plan.videos
                 ]
                 _require_a_readable_video(outcomes, self.root)
@@ -103,6 +107,7 @@ def add_video(
     timeout_seconds: float,
     clip_numbers: Sequence[int] = ALL_CLIP_NUMBERS,
     on_count: Callable[..., None] = lambda **_: None,
+    flow_from: Path | None = None,
 ) -> VideoOutcome:
     """Label a video's clips and add them to a shard; add a failure if it has one. Complete clips are kept.
 
@@ -121,9 +126,11 @@ def add_video(
     on_count
         Called with the clips, failures and videos that were added, such as
         `mas_labels.plan.heartbeat.Heartbeat.count`.
+    flow_from
+        Folder of stored flow; None: flow is computed.
     """
     clips, facts, failure = 0, VideoFacts(), None
-    job = LabelJob(root / record.path, writer.config, clip_numbers)
+    job = LabelJob(root / record.path, writer.config, clip_numbers, flow_from=flow_from, name=record.path)
     try:
         for item in process.do(job, timeout_seconds):
             if isinstance(item, LabelledClip):

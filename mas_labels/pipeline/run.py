@@ -14,10 +14,12 @@ import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, FailureRateError, reason_of
+from mas_labels.flow.methods import STORED
 from mas_labels.flow.tvl1 import isa as tvl1_isa
 from mas_labels.labels.compute import choose_backend
 from mas_labels.pipeline.batches import print_changes, settle_plan
@@ -78,6 +80,10 @@ def run(
         If worker processes die before they begin a shard.
     """
     options = options or RunOptions()
+    if (config.flow == STORED) != (options.flow_from is not None):
+        raise ConfigError(f"flow_from: expected with flow {STORED!r} only, found with {config.flow!r}")
+    if options.flow_from is not None:  # workers may have another working directory
+        options = replace(options, flow_from=options.flow_from.absolute())
     if not config.frames_only:  # fails before any work if the compiled extension is missing
         choose_backend()
         if config.flow == "tvl1":

@@ -31,7 +31,7 @@ def bar_chart(shares: dict[int, float], name: str) -> str:
             f'<rect class="bar" x="{place * step + 0.1 * step:.1f}" y="{floor - bar_height:.1f}" '
             f'width="{0.8 * step:.1f}" height="{bar_height:.1f}"><title>{value}: {share:.1%}</title></rect>'
         )
-        if len(shares) <= 8 or value % 4 == 1 or value == max(shares):
+        if len(shares) <= 8 or value % max(4, len(shares) // 4) == 1 or value == max(shares):
             middle = (place + 0.5) * step
             parts.append(f'<text x="{middle:.1f}" y="{height - 3}" text-anchor="middle">{value}</text>')
     parts.append(f'<line class="even" x1="0" x2="{width}" y1="{even:.1f}" y2="{even:.1f}"/></svg>')

@@ -8,13 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import ShardError
-from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
 from mas_labels.shards.frames import decode_jpeg
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.validation import REGENERATE
 
-SAMPLED_FRAMES: Final = (0, CLIP_FRAMES // 2, CLIP_FRAMES - 1)
-"""Frames of a clip that are searched for bars."""
 MAX_BRIGHTNESS: Final = 40
 """Largest value of red, green or blue in a bar: black in video is 16, and JPEG adds a little."""
 MIN_BAR: Final = 4
@@ -58,7 +55,7 @@ def _leading(line: NDArray[np.bool_]) -> int:
 
 
 def read_some_frames(shard: Shard, clip: int, numbers: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Read a few frames of a clip, (n, 128, 171, 3) uint8 RGB, decoding no others.
+    """Read a few frames of a clip, (n, rows, cols, 3) uint8 RGB, decoding no others.
 
     Raises
     ------
@@ -68,7 +65,7 @@ def read_some_frames(shard: Shard, clip: int, numbers: tuple[int, ...]) -> NDArr
     if "frames/raw" in shard:
         return shard.read("frames/raw", clip)[list(numbers)]
     coded = shard.read_jpegs(clip)
-    frames = np.empty((len(numbers), FRAME_ROWS, FRAME_COLS, 3), np.uint8)
+    frames = np.empty((len(numbers), *shard.geometry.clip_shape[1:]), np.uint8)
     for number, out in zip(numbers, frames, strict=True):
         if not decode_jpeg(coded[number], out):
             raise ShardError(f"{shard.path}: a frame of clip {clip} is no JPEG: {REGENERATE}")

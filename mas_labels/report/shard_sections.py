@@ -54,7 +54,7 @@ def overview_section(title: str, shards: ShardSet, summary: Summary) -> str:
     failed = sum(summary.failures.values())
     tiles = [
         tile(f"{summary.classes.total():,}", "videos with clips"),
-        tile(f"{len(shards):,}", "clips of 16 frames"),
+        tile(f"{len(shards):,}", f"clips of {shards.geometry.clip_frames} frames"),
         tile(f"{len(shards.views):,}", "labelled views per clip"),
         tile(f"{failed:,}", "videos that failed", bad=failed > 0),
         tile(f"{len(shards.paths):,}{of_plan}", "shards", bad=bool(of_plan)),

@@ -11,8 +11,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mas_labels.geometry import MAX_LABEL
 from mas_labels.report.page import html_table
-from mas_labels.schema import LABEL_MAX, LABEL_NAMES, LABELS, ORIENTATION_NAMES, ORIENTATIONS
+from mas_labels.schema import LABEL_NAMES, LABELS, ORIENTATION_NAMES, ORIENTATIONS
 
 NEAR_PIXELS: Final = 8
 """Views that are shifted by at most this many rows and columns are near the centre view."""
@@ -20,7 +21,7 @@ TURNS: Final = ("0\u00b0", "45\u00b0", "90\u00b0", "135\u00b0", "180\u00b0")
 UNIFORM: Final = ("12%", "25%", "25%", "25%", "12%")
 """Shares of `TURNS` if orientations were drawn uniformly."""
 _ORIENTATION_COLUMNS: Final = [LABEL_NAMES.index(name) for name in ORIENTATION_NAMES]
-_VALUES: Final = max(LABEL_MAX) + 1
+_VALUES: Final = MAX_LABEL + 1
 
 
 @dataclass
@@ -36,7 +37,7 @@ class LabelStability:
     turned
         (6, 8) int64: number of pairs by the eighths of a turn from a clip's orientation to the next one's.
     values
-        (27, 17) int64: how often the centre view has each value.
+        (27, 256) int64: how often the centre view has each value.
     """
 
     near_pairs: int = 0

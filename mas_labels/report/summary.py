@@ -13,7 +13,7 @@ from mas_labels.labels.label_counts import LabelCounts
 from mas_labels.names import printable
 from mas_labels.plan.completeness import planned_counts
 from mas_labels.report.examples import ExamplePicker
-from mas_labels.report.letterbox import SAMPLED_FRAMES, is_letterboxed, read_some_frames
+from mas_labels.report.letterbox import is_letterboxed, read_some_frames
 from mas_labels.report.stability import LabelStability
 from mas_labels.shards.columns import mean_motion
 from mas_labels.shards.reader import Shard
@@ -95,8 +95,7 @@ def summarise(shards: ShardSet) -> Summary:
     ShardError
         If a shard is corrupt, or holds a label out of range.
     """
-    summary = Summary()
-    summary.counts.of_clips = len(shards)
+    summary = Summary(counts=LabelCounts(shards.geometry, of_clips=len(shards)))
     times = []
     for number, shard in shards.each_shard():
         start = shards.start(number)
@@ -150,9 +149,9 @@ def _add_motion(summary: Summary, shard: Shard, start: int) -> None:
 
 def _add_dark_bars(summary: Summary, shards: ShardSet, shard: Shard, start: int) -> None:
     """Search some clips of a shard for dark bars."""
-    every = max(1, -(-len(shards) // MAX_SEARCHED))
+    every, last = max(1, -(-len(shards) // MAX_SEARCHED)), shards.geometry.clip_frames - 1
     for clip in range(-start % every, len(shard), every):
         summary.searched += 1
-        if is_letterboxed(read_some_frames(shard, clip, SAMPLED_FRAMES)):
+        if is_letterboxed(read_some_frames(shard, clip, (0, last // 2, last))):
             summary.letterboxed += 1
             summary.letterboxed_clips += [start + clip][: CLIPS_SHOWN - len(summary.letterboxed_clips)]

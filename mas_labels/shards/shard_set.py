@@ -209,7 +209,7 @@ class ShardSet(ClipSequence):
         ShardError
             If a shard is damaged, holds no labels, or a label out of range.
         """
-        counted = LabelCounts(of_clips=len(self))
+        counted = LabelCounts(self.geometry, of_clips=len(self))
         numbers = [n for n, clips in enumerate(self.lengths) if clips or self._kept is None]
         chosen = (numbers[place] for place in spread_evenly(len(numbers), max_shards))
         for number, shard in self.each_shard(chosen):

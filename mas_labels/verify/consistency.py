@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from mas_labels.config import json_hash
 from mas_labels.errors import ShardError
-from mas_labels.geometry import DEFAULT_GEOMETRY
+from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
 from mas_labels.labels.block_sums import Crops
 from mas_labels.labels.compute import choose_backend
 from mas_labels.labels.conventions import Convention, get_convention
 from mas_labels.labels.motion import MIRROR_SIGNS, orientation_votes
 from mas_labels.labels.motion_boundary import UNITS_PER_PIXEL, magnitudes
-from mas_labels.labels.patterns import BLOCK_SLICES, block_pixels, mirrored_blocks
+from mas_labels.labels.patterns import block_pixels, block_slices, mirrored_blocks
 from mas_labels.labels.views import view_table
 from mas_labels.schema import LABEL_NAMES, ORIENTATIONS, PATTERNS
 from mas_labels.shards.reader import Shard
@@ -84,7 +84,7 @@ def _contradictions_of_tables(shard: Shard) -> Iterator[Problem]:
     if not np.isfinite(fps).all() or (fps < 0).any():
         yield Problem("videos/fps", None, "is not a number of frames per second")
     if len(shard.views) and not np.array_equal(
-        shard.views, view_table(shard.options.view_stride_pixels, shard.options.view_mirrored)
+        shard.views, view_table(shard.options.view_stride_pixels, shard.options.view_mirrored, shard.geometry)
     ):
         yield Problem("views", None, "is not the table that follows from the options")
     if shard.plan.get("classes_hash", None) not in (None, json_hash(shard.read_texts("classes"))):
@@ -109,7 +109,9 @@ def _contradictions_of_clip(shard: Shard, clip: int, convention: Convention) -> 
         if not np.isfinite(boundary).all():
             yield Problem(column, clip, "is not finite")
             continue
-        wrong = wrong_motion_labels(boundary, component, letter, labels, shard.views, convention)
+        wrong = wrong_motion_labels(
+            boundary, component, letter, labels, shard.views, convention, shard.geometry
+        )
         yield from (Problem("clips/labels", clip, f"{name} does not follow from {column}") for name in wrong)
 
 
@@ -120,6 +122,7 @@ def wrong_motion_labels(
     labels: NDArray[np.uint8],
     views: NDArray[np.int16],
     convention: Convention,
+    geometry: Geometry = DEFAULT_GEOMETRY,
 ) -> list[str]:
     """Return the names of location and orientation labels that cannot follow from the stored Mu or Mv.
 
@@ -133,6 +136,8 @@ def wrong_motion_labels(
         (V, 27) uint8 and (V, 3) int16.
     convention
         Convention of the labels.
+    geometry
+        Sizes of views and blocks.
 
     Notes
     -----
@@ -140,7 +145,9 @@ def wrong_motion_labels(
     the largest one by more than these bounds.
     """
     crops, crop = np.unique(views[:, :2].astype(np.int32), axis=0, return_inverse=True)
-    sums = [_BlockSums.of(boundary * sign, crops, convention) for sign in (1, MIRROR_SIGNS[component])]
+    sums = [
+        _BlockSums.of(boundary * sign, crops, convention, geometry) for sign in (1, MIRROR_SIGNS[component])
+    ]
     wrong: list[str] = []
     for row, mirrored in enumerate(views[:, 2].tolist()):
         wrong += sums[mirrored].wrong(int(crop[row]), mirrored, letter, labels[row], convention)
@@ -149,33 +156,39 @@ def wrong_motion_labels(
 
 @dataclass(frozen=True)
 class _BlockSums:
-    """Sums over the 28 blocks of C crops, in units of 1 / `UNITS_PER_PIXEL` pixel.
+    """Sums over the blocks of C crops, in units of 1 / `UNITS_PER_PIXEL` pixel.
 
     Attributes
     ----------
+    geometry
+        Sizes of views and blocks.
     length
-        (C, 28) int64: magnitudes.
+        (C, blocks) int64: magnitudes.
     doubt
-        (C, 28) int64: bounds of the error of the votes.
+        (C, blocks) int64: bounds of the error of the votes.
     votes
-        (C, 28, 8) int64: votes for each orientation bin.
+        (C, blocks, 8) int64: votes for each orientation bin.
     """
 
+    geometry: Geometry
     length: NDArray[np.int64]
     doubt: NDArray[np.int64]
     votes: NDArray[np.int64]
 
     @classmethod
-    def of(cls, boundary: NDArray[np.float32], crops: Crops, convention: Convention) -> _BlockSums:
+    def of(
+        cls, boundary: NDArray[np.float32], crops: Crops, convention: Convention, geometry: Geometry
+    ) -> _BlockSums:
         """Sum a boundary, (H, W, 2) float32 in pixels, over the blocks of crops."""
         length = magnitudes(boundary)
         one_bin = np.zeros((1, *length.shape), np.uint8)
 
         def sum_votes(bins: NDArray[np.uint8], votes: NDArray[np.int64]) -> NDArray[np.int64]:
-            return choose_backend().vote_sums(bins, votes, crops, convention.diagonals, DEFAULT_GEOMETRY)
+            return choose_backend().vote_sums(bins, votes, crops, convention.diagonals, geometry)
 
         doubt = np.ceil(_doubt(boundary, length, convention)).astype(np.int64)
         return cls(
+            geometry=geometry,
             length=sum_votes(one_bin, length[None])[..., 0],
             doubt=sum_votes(one_bin, doubt[None])[..., 0],
             votes=sum_votes(*orientation_votes(boundary, length, convention)),
@@ -186,8 +199,9 @@ class _BlockSums:
     ) -> Iterator[str]:
         """Yield the names of wrong labels of one view."""
         for pattern in PATTERNS:
-            order = mirrored_blocks()[mirrored, BLOCK_SLICES[pattern]]
-            pixels, length = block_pixels(convention.diagonals)[order], self.length[crop, order]
+            order = mirrored_blocks(self.geometry)[mirrored, block_slices(self.geometry)[pattern]]
+            pixels = block_pixels(convention.diagonals, self.geometry)[order]
+            length = self.length[crop, order]
             means, slack = length / pixels, 2 * HALF_ROUNDING * length / pixels + 4
             location, orientation = (
                 int(labels[LABEL_NAMES.index(f"{pattern}_{letter}{k}")]) - 1 for k in "lo"

@@ -21,6 +21,8 @@ class Checks:
         Share of the clips to label again from their videos and compare, such as 1%.
     root
         The data set's folder, for --recompute.
+    flow_from
+        Folder of stored flow, for --recompute of shards whose labels were made from it.
     seed
         Seed of the random choice of the clips to label again.
     video_timeout_seconds
@@ -37,6 +39,7 @@ class Checks:
     deep: bool = False
     recompute: float = field(default=0.0, metadata=bounds(at_least=0, at_most=1, is_share=True))
     root: Path | None = None
+    flow_from: Path | None = None
     seed: int = field(default=0, metadata=bounds(at_least=0))
     video_timeout_seconds: float = field(default=RunOptions.video_timeout_seconds, metadata=bounds(above=0))
     follow_links: bool = False

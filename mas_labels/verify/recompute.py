@@ -13,6 +13,8 @@ import numpy as np
 from mas_labels.config import RunOptions
 from mas_labels.datasets.folder import resolve_inside
 from mas_labels.errors import MasError, UnavailableError, VideoError, WorkerError
+from mas_labels.flow.flow_layouts import NO_FLOW
+from mas_labels.flow.methods import STORED
 from mas_labels.pipeline.label_video import LabelJob, LabelledClip
 from mas_labels.pipeline.supervisor import VideoProcess, borrowed_process
 from mas_labels.shards.reader import Shard
@@ -53,6 +55,7 @@ def find_differences(
     clips: list[int],
     timeout_seconds: float = RunOptions.video_timeout_seconds,
     follow_links: bool = False,
+    flow_from: Path | None = None,
 ) -> Iterator[Problem]:
     """Decode and label some clips again, in a process that can be killed, and yield the differences.
 
@@ -68,12 +71,19 @@ def find_differences(
         Longest time without a frame decoded or a clip finished; a video that takes longer is a problem.
     follow_links
         True: links in `root` may lead out of it.
+    flow_from
+        Folder of stored flow, for a shard whose labels were made from it.
 
     Raises
     ------
     UnavailableError
-        After the last clip, if videos were missing or could not be read, which says nothing about the shard.
+        After the last clip, if videos were missing or could not be read, which says nothing about the shard;
+        at once if its labels were made from stored flow and `flow_from` is None.
     """
+    if shard.options.flow != STORED:
+        flow_from = None
+    elif flow_from is None:
+        raise UnavailableError("its labels were made from stored flow: give the folder by --flow-from")
     videos, names = shard.read("clips/video"), shard.read_texts("videos/path")
     unavailable: list[str] = []
     for row, group in groupby(clips, key=lambda clip: int(videos[clip])):
@@ -81,11 +91,13 @@ def find_differences(
         try:
             path = resolve_inside(root, names[row], follow_links)
             with borrowed_process(lambda: None) as process:
-                yield from _differences_of_video(shard, path, row, clip_at, process, timeout_seconds)
+                yield from _differences_of_video(
+                    *(shard, path, row, clip_at, process, timeout_seconds, flow_from)
+                )
         except (UnavailableError, WorkerError) as error:
             unavailable.append(str(error))
         except MasError as error:
-            if isinstance(error, VideoError) and error.code in (*MACHINE_CODES, NO_FILE):
+            if isinstance(error, VideoError) and error.code in (*MACHINE_CODES, NO_FILE, NO_FLOW):
                 unavailable.append(f"{names[row]!r}: {error}")
                 continue
             yield Problem("videos/path", min(clip_at.values()), f"cannot be labelled again: {error}")
@@ -94,13 +106,19 @@ def find_differences(
 
 
 def _differences_of_video(
-    shard: Shard, path: Path, row: int, clip_at: dict[int, int], process: VideoProcess, timeout_seconds: float
+    shard: Shard,
+    path: Path,
+    row: int,
+    clip_at: dict[int, int],
+    process: VideoProcess,
+    timeout_seconds: float,
+    flow_from: Path | None,
 ) -> Iterator[Problem]:
     """Label the clips of one video again; `clip_at` maps their start frames to their rows."""
     name = shard.read_texts("videos/path")[row]
     missing, changed, facts = dict(clip_at), _changed_versions(shard), None
     numbers = [start // shard.options.clip_stride_frames for start in clip_at]
-    job = LabelJob(path, shard.options, (*numbers, BEYOND_THE_END))
+    job = LabelJob(path, shard.options, (*numbers, BEYOND_THE_END), flow_from=flow_from, name=name)
     try:
         for item in process.do(job, timeout_seconds):
             if isinstance(item, VideoFacts):

@@ -91,7 +91,8 @@ def verify_shard(path: Path, checks: Checks) -> ShardReport:
             if checks.recompute and checks.root is not None:
                 recomputed = sample_clips(shard, checks.recompute, checks.seed)
                 differences = find_differences(
-                    shard, checks.root, recomputed, checks.video_timeout_seconds, checks.follow_links
+                    *(shard, checks.root, recomputed, checks.video_timeout_seconds, checks.follow_links),
+                    checks.flow_from,
                 )
                 problems.extend(_first_problems(differences))
     except ShardError as error:

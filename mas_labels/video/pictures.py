@@ -230,8 +230,13 @@ def _sort_pictures(pictures: list[StoredPicture]) -> dict[int, StoredPicture]:
     return dict(sorted(frames.items()))
 
 
-def _decode(picture: StoredPicture) -> NDArray[np.uint8]:
-    """Decode a picture to (rows, cols, 3) uint8 BGR, with its EXIF orientation applied.
+def decode_grey(path: Path) -> NDArray[np.uint8]:
+    """Decode the file of a picture to (rows, cols) uint8; raises `VideoError` as frames do."""
+    return _decode(StoredPicture(path.name, 0, partial(_read_file, path)), cv2.IMREAD_GRAYSCALE)
+
+
+def _decode(picture: StoredPicture, flags: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8]:
+    """Decode a picture, by default to (rows, cols, 3) uint8 BGR, with its EXIF orientation applied.
 
     Raises
     ------
@@ -244,7 +249,7 @@ def _decode(picture: StoredPicture) -> NDArray[np.uint8]:
         if len(data) > MAX_PICTURE_BYTES:
             reason = f"larger than {MAX_PICTURE_BYTES} bytes"
         elif data and (data[:2] != JPEG_BEGIN or JPEG_END in data):  # OpenCV would pad a truncated JPEG
-            frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            frame = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except ARCHIVE_ERRORS as error:
         reason = str(error)
     except cv2.error as error:

@@ -169,7 +169,7 @@ class WatchedFile(io.FileIO):
             raise unreadable(stage, self.failure)
 
 
-def unreadable(stage: str, error: OSError | MemoryError) -> VideoError:
+def unreadable(stage: str, error: Exception) -> VideoError:
     """Make the error of a file that the machine could not read, which says nothing about the file."""
     return VideoError(
         stage,
