@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from mas_labels.datasets.folder import video_stem
 from mas_labels.errors import ConfigError, OptionsDifferError, storage_error
@@ -133,17 +133,17 @@ def claim_folder(out: Path, targets: Mapping[str, FlowTarget], options: FlowOpti
     """
     record = out / RECORD_FILE
     asked: dict[str, object] = {**options.as_dict(), **versions()}
-    if _read_record(record) is None:
+    if read_record(out) is None:
         foreign = next(
             (place for target in targets.values() for place in target.places if place.exists()), None
         )
-        if foreign is not None and _read_record(record) is None:  # else another rank has begun meanwhile
+        if foreign is not None and read_record(out) is None:  # else another rank has begun meanwhile
             raise ConfigError(
                 f"{foreign} exists already, but not {record}, which says how it was made: remove it, or "
                 "choose another --out"
             )
         _write_record(record, asked)
-    found = _read_record(record) or {}
+    found = read_record(out) or {}
     if found != asked:
         names = [name for name in {**asked, **found} if asked.get(name) != found.get(name)]
         differences = "; ".join(f"{name} {found.get(name)!r}, not {asked.get(name)!r}" for name in names)
@@ -163,8 +163,15 @@ def _write_record(record: Path, content: Mapping[str, object]) -> None:
         raise storage_error(record, error, "video") from error
 
 
-def _read_record(record: Path) -> Mapping[str, object] | None:
-    """Return the recorded options; None if there is no record."""
+def read_record(out: Path) -> dict[str, Any] | None:
+    """Return the options that a folder's flow was made with; None if there is no record of them.
+
+    Raises
+    ------
+    ConfigError
+        If the record is damaged.
+    """
+    record = out / RECORD_FILE
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -172,7 +179,5 @@ def _read_record(record: Path) -> Mapping[str, object] | None:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise ConfigError(
-            f"{record}: expected the options of a run as JSON: remove it, or choose another --out"
-        )
+        raise ConfigError(f"{record}: expected the options of a run as JSON: choose another folder")
     return found

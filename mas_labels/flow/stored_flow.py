@@ -28,6 +28,7 @@ from mas_labels.flow.flow_layouts import (
 )
 from mas_labels.flow.grey import BOUND, grey_to_flow
 from mas_labels.flow.output import BOUND_FILE
+from mas_labels.flow.places import read_record
 from mas_labels.video.clips import resize
 from mas_labels.video.pictures import decode_grey
 from mas_labels.video.reader import MACHINE_CODES, unreadable
@@ -37,16 +38,8 @@ Flow = NDArray[np.float32]
 BROKEN: Final = "broken_flow"
 """Code of the failure of a video whose flow is damaged or of another kind."""
 ARRAY_ERRORS: Final = (
-    *(
-        OSError,
-        MemoryError,
-        EOFError,
-        KeyError,
-        ValueError,
-        RuntimeError,
-        NotImplementedError,
-        AttributeError,
-    ),
+    *(OSError, MemoryError, EOFError, KeyError, ValueError),
+    *(RuntimeError, NotImplementedError, AttributeError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 """Exceptions of NumPy and HDF5 for files that are damaged, of another kind, or cannot be read now."""
@@ -167,7 +160,8 @@ def find_bound(folder: Path, videos: Sequence[str], bound: float | None = None) 
     videos
         Paths of the videos, relative to the data set's root.
     bound
-        Bound of the pictures, pixels per frame; None: that in their ``bound.txt``, or else the usual one.
+        Bound of the pictures, pixels per frame; None: that in their ``bound.txt``, or else that in the record
+        of `mas-labels flow`, or else the usual one.
 
     Returns
     -------
@@ -179,10 +173,13 @@ def find_bound(folder: Path, videos: Sequence[str], bound: float | None = None) 
         If no video's flow can be opened, or the first one has another bound or is of another step.
     """
     problem = ""
+    record = read_record(folder) or {}
+    if record.get("step", 1) != 1:
+        raise ConfigError(f"--flow-from: {folder} is of step {record['step']}: {STEP_REMEDY}")
     check_names(folder, videos)
     for video in videos:
         try:
-            found = _read_bound(find_flow(folder, video), bound or BOUND)
+            found = _read_bound(find_flow(folder, video), record.get("bound") or bound or BOUND)
             flow = open_flow(folder, video, found)
         except VideoError as error:
             if error.code == OTHER_STEP:

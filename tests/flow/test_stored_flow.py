@@ -180,6 +180,17 @@ def test_flow_of_another_step_is_refused(tmp_path):
             find_bound(tmp_path, [f"{name}.avi"])
 
 
+def test_the_record_of_the_flow_command_states_bound_and_step(tmp_path):
+    write_pictures(tmp_path, smooth_flow(), "u/run/frame{:06d}.jpg", "v/run/frame{:06d}.jpg", bound=10.0)
+    (tmp_path / "flow.json").write_text('{"bound": 10.0, "step": 1}')
+    assert find_bound(tmp_path, [VIDEO]) == find_bound(tmp_path, [VIDEO], 10.0) == 10
+    with pytest.raises(ConfigError, match=r"--flow-bound 20: found pictures of bound 10 in .*u/run"):
+        find_bound(tmp_path, [VIDEO], 20.0)
+    (tmp_path / "flow.json").write_text('{"bound": 10.0, "step": -1}')
+    with pytest.raises(ConfigError, match="is of step -1: labels need flow between consecutive frames"):
+        find_bound(tmp_path, [VIDEO])
+
+
 def test_the_bound_is_that_of_the_first_flow_that_is_found(tmp_path):
     write_pictures(tmp_path, FLOW, "b/x_{}.png", "b/y_{}.png")
     videos = ["a.avi", "b.avi"]
