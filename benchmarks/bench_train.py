@@ -248,7 +248,7 @@ def main() -> None:
         f"{memory:.3f} s: {100 * (statistics.median(ratios) - 1):+.1f} % (pairs: {pairs})."
     )
     state = Trainer(jpeg, recipe, {}).state
-    chosen = choose_memory_format("auto", state.model, "float32", CPU, recipe.batch_size)[1]
+    chosen = choose_memory_format("auto", state.model, "float32", CPU, recipe.batch_size, jpeg.geometry)[1]
     table = option_table(options, recipe)
     parts = [description(options, jpeg), reading, step, table, f"`--memory-format auto`: {chosen}."]
     text = "\n\n".join(parts) + "\n"

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from mas_labels.errors import ConfigError, DatasetError
-from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS, LABELS
+from mas_labels.schema import LABELS
 from mas_labels.shards import ShardSet
 from mas_train.recipe import Recipe
 
@@ -29,7 +29,7 @@ class ClipBatch(NamedTuple):
     """
 
     frames: Tensor
-    """Shape (B, 16, 128, 171, 3), uint8, RGB."""
+    """Shape (B, frames, rows, cols, 3), uint8, RGB; of the paper's geometry (B, 16, 128, 171, 3)."""
     view_labels: Tensor
     """Shape (B, V, 27), uint8: the labels of all views."""
     clip_indices: Tensor
@@ -67,7 +67,7 @@ class FrameDataset(Dataset[ClipBatch]):
     def empty_batch(self, clips: int) -> ClipBatch:
         """Allocate memory for a batch of that many clips."""
         return ClipBatch(
-            torch.from_numpy(np.empty((clips, CLIP_FRAMES, FRAME_ROWS, FRAME_COLS, 3), np.uint8)),
+            torch.from_numpy(np.empty((clips, *self.shards.geometry.clip_shape), np.uint8)),
             torch.empty((clips, self.views, LABELS), dtype=torch.uint8),
             torch.empty(clips, dtype=torch.int64),
         )

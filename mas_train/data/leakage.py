@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS
 from mas_labels.shards import ShardSet, Video, fold_name
 
 BLOCK_PIXELS: Final = 8
@@ -75,10 +74,14 @@ def find_shard_leaks(train: ShardSet, test: ShardSet) -> list[str]:
     Notes
     -----
     Videos of different names are copies if their files have the same size and their frames are equal up to
-    the loss of storing them as JPEG. A copy that was re-encoded or cut is not found. `mas-labels list`
-    compares the files themselves.
+    the loss of storing them as JPEG. A copy that was re-encoded or cut is not found, and none are found where
+    the frames of the two sets have different sizes, which is one of the sentences. `mas-labels list` compares
+    the files themselves.
     """
     leaks = shared_names(VideoNames.of(train.videos), VideoNames.of(test.videos))
+    sizes = [f"{part.geometry.frame_rows} x {part.geometry.frame_cols}" for part in (train, test)]
+    if sizes[0] != sizes[1]:
+        return [*leaks, f"copies of training videos were not searched for: frames of {' and '.join(sizes)}"]
     copies = [f"{ours.path!r} = {theirs.path!r}" for ours, theirs in _find_copies(train, test)]
     if copies:
         leaks.append(f"{len(copies)} test videos are copies of training videos, such as {min(copies)}")
@@ -87,12 +90,14 @@ def find_shard_leaks(train: ShardSet, test: ShardSet) -> list[str]:
 
 def _find_copies(train: ShardSet, test: ShardSet) -> Iterator[tuple[Video, Video]]:
     """Yield pairs of a training and a test video of another name with the same content."""
+    ours, theirs = train.geometry, test.geometry
+    frames = min(ours.clip_frames, theirs.clip_frames) if ours.frame_step == theirs.frame_step else 1
     candidates: dict[tuple[int, ...], list[tuple[Video, int]]] = defaultdict(list)
     for video, first_clip in _first_clips(train):
         candidates[_copy_key(video)].append((video, first_clip))
     for video, first_clip in _first_clips(test):
         for other, other_clip in candidates.get(_copy_key(video), []):
-            compared = CLIP_FRAMES if other.fps == video.fps else 1  # rates differ: the first frame only
+            compared = frames if other.fps == video.fps else 1  # rates differ: the first frame only
             if other.path == video.path or (compared > 1 and other.frames != video.frames):
                 continue
             if _look_alike(train, other_clip, test, first_clip, compared):
@@ -115,13 +120,15 @@ def _copy_key(video: Video) -> tuple[int, ...]:
 
 def _look_alike(train: ShardSet, train_clip: int, test: ShardSet, test_clip: int, frames: int) -> bool:
     """Compare the first frames of two clips by the mean brightness of their blocks."""
-    difference = _block_means(train.read_frames(train_clip)) - _block_means(test.read_frames(test_clip))
-    difference = difference[:frames]
+    ours, theirs = (
+        shards.read_frames(clip)[:frames] for shards, clip in ((train, train_clip), (test, test_clip))
+    )
+    difference = _block_means(ours) - _block_means(theirs)
     return bool(np.abs(difference).max() <= MAX_DIFFERENCE)
 
 
 def _block_means(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the mean brightness of each whole block of a clip's frames, (16, 16, 21) float32."""
-    rows, cols = FRAME_ROWS // BLOCK_PIXELS, FRAME_COLS // BLOCK_PIXELS
+    """Return the mean brightness of each whole block of frames: (16, 16, 21) float32 of 16 of 128 x 171."""
+    rows, cols = (size // BLOCK_PIXELS for size in frames.shape[1:3])
     whole = frames[:, : rows * BLOCK_PIXELS, : cols * BLOCK_PIXELS] @ LUMA
-    return whole.reshape(CLIP_FRAMES, rows, BLOCK_PIXELS, cols, BLOCK_PIXELS).mean(axis=(2, 4))
+    return whole.reshape(len(frames), rows, BLOCK_PIXELS, cols, BLOCK_PIXELS).mean(axis=(2, 4))

@@ -20,16 +20,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mas_labels.errors import InputError
-from mas_labels.schema import CLIP_FRAMES, FRAME_COLS, FRAME_ROWS, LABELS, VIEW_SIZE
+from mas_labels.geometry import Geometry
+from mas_labels.schema import LABELS
 
-CENTRE_VIEW: Final = ((FRAME_ROWS - VIEW_SIZE) // 2, (FRAME_COLS - VIEW_SIZE) // 2, 0)
-"""Top, left, mirrored of the view used for measuring: the centre, not mirrored."""
-CROP_ROWS: Final = FRAME_ROWS - VIEW_SIZE + 1
-CROP_COLS: Final = FRAME_COLS - VIEW_SIZE + 1
-"""Number of positions of a crop, 17 and 60."""
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX1: Final = np.uint64(0xBF58476D1CE4E5B9)
 _MIX2: Final = np.uint64(0x94D049BB133111EB)
+
+
+def centre_view(geometry: Geometry) -> tuple[int, int, int]:
+    """Return top, left, mirrored of the view used for measuring: the centre, not mirrored."""
+    rows, cols, size = geometry.frame_rows, geometry.frame_cols, geometry.view_size
+    return (rows - size) // 2, (cols - size) // 2, 0
+
+
+def describe_views(geometry: Geometry) -> str:
+    """Describe what a network sees of a clip, such as ``16 frames of 112 x 112 pixels``."""
+    return f"{geometry.clip_frames} frames of {geometry.view_size} x {geometry.view_size} pixels"
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -61,7 +68,7 @@ def draw_views(seed: int, epoch: int, clip_indices: Tensor, views: int) -> Tenso
     return torch.from_numpy((drawn % np.uint64(views)).astype(np.int64))
 
 
-def draw_crops(seed: int, epoch: int, clip_indices: Tensor) -> Tensor:
+def draw_crops(seed: int, epoch: int, clip_indices: Tensor, geometry: Geometry) -> Tensor:
     """Draw a crop, mirrored or not, for each clip, uniformly from all crops of the frame.
 
     Returns
@@ -69,26 +76,29 @@ def draw_crops(seed: int, epoch: int, clip_indices: Tensor) -> Tensor:
     Tensor, shape (B, 3), int64
         Top, left, mirrored.
     """
-    drawn = draw_views(seed, epoch, clip_indices, CROP_ROWS * CROP_COLS * 2)
+    rows, cols = geometry.frame_rows - geometry.view_size + 1, geometry.frame_cols - geometry.view_size + 1
+    drawn = draw_views(seed, epoch, clip_indices, rows * cols * 2)
     position = drawn // 2
-    return torch.stack([position // CROP_COLS, position % CROP_COLS, drawn % 2], dim=1)
+    return torch.stack([position // cols, position % cols, drawn % 2], dim=1)
 
 
-def take_views(frames: Tensor, views: Tensor, pixel_mean: Sequence[float]) -> Tensor:
+def take_views(frames: Tensor, views: Tensor, pixel_mean: Sequence[float], geometry: Geometry) -> Tensor:
     """Crop, mirror and normalise each clip of a batch to its view.
 
     Parameters
     ----------
-    frames : Tensor, shape (B, 16, 128, 171, 3), uint8
-        RGB frames.
+    frames : Tensor, shape (B, frames, rows, cols, 3), uint8
+        RGB frames, (B, 16, 128, 171, 3) of the paper's geometry.
     views : Tensor, shape (B, 3), integer, on the same device
         Top, left, mirrored of each clip's view (`mas_labels.schema.VIEW_COLUMNS`): crop first, then mirror.
     pixel_mean
         Subtracted from R, G and B, on the scale of 0 to 255.
+    geometry
+        That of the clips.
 
     Returns
     -------
-    Tensor, shape (B, 3, 16, 112, 112), float32
+    Tensor, shape (B, 3, frames, view_size, view_size), float32
         Channels-last in memory.
 
     Raises
@@ -96,19 +106,19 @@ def take_views(frames: Tensor, views: Tensor, pixel_mean: Sequence[float]) -> Te
     InputError
         If a shape is wrong.
     """
-    expected = (len(frames), CLIP_FRAMES, FRAME_ROWS, FRAME_COLS, 3)
-    if frames.shape != expected or views.shape != (len(frames), 3):
+    if frames.shape[1:] != geometry.clip_shape or views.shape != (len(frames), 3):
         raise InputError(
-            f"expected frames (B, {CLIP_FRAMES}, {FRAME_ROWS}, {FRAME_COLS}, 3) and views (B, 3), "
+            f"expected frames (B, {', '.join(map(str, geometry.clip_shape))}) and views (B, 3), "
             f"found {tuple(frames.shape)} and {tuple(views.shape)}"
         )
+    n_frames, n_rows, n_cols, _ = geometry.clip_shape
     top, left, mirrored = views.long().unbind(dim=1)  # (B,) each
-    offsets = torch.arange(VIEW_SIZE, device=frames.device)
+    offsets = torch.arange(geometry.view_size, device=frames.device)
     rows = top[:, None] + offsets  # (B, 112)
     cols = left[:, None] + torch.where(mirrored[:, None] != 0, offsets.flip(0), offsets)  # (B, 112)
-    frame_numbers = torch.arange(len(frames) * CLIP_FRAMES, device=frames.device).reshape(-1, CLIP_FRAMES)
-    lines = frame_numbers[:, :, None] * FRAME_ROWS + rows[:, None]  # (B, 16, 112)
-    pixels = lines[:, :, :, None] * FRAME_COLS + cols[:, None, None]  # (B, 16, 112, 112)
+    frame_numbers = torch.arange(len(frames) * n_frames, device=frames.device).reshape(-1, n_frames)
+    lines = frame_numbers[:, :, None] * n_rows + rows[:, None]  # (B, 16, 112)
+    pixels = lines[:, :, :, None] * n_cols + cols[:, None, None]  # (B, 16, 112, 112)
     taken = frames.reshape(-1, 3).index_select(0, pixels.flatten()).reshape(*pixels.shape, 3)
     mean = torch.tensor(pixel_mean, dtype=torch.float32, device=frames.device)
     return taken.float().sub_(mean).permute(0, 4, 1, 2, 3)  # (B, 3, 16, 112, 112)

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from mas_labels.errors import ConfigError, InputError
-from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
+from mas_labels.geometry import Geometry
 from mas_labels.shards import Clip, ShardSet
-from mas_train.data.views import CENTRE_VIEW, take_views
+from mas_train.data.views import centre_view, take_views
 from mas_train.runtime.figures import make_figure, save_figure
 from mas_train.weights.backbone_weights import Weights
 
@@ -61,11 +61,11 @@ class AttentionRow(NamedTuple):
 
     title: str
     frame: NDArray[np.uint8]
-    """(112, 112, 3): the middle frame."""
+    """(size, size, 3): the middle frame."""
     attention: NDArray[np.float32]
-    """(112, 112), from 0 to 1."""
+    """(size, size), from 0 to 1."""
     boundaries: tuple[NDArray[np.float32], NDArray[np.float32]] | None
-    """Lengths of Mu and Mv, (112, 112) each; None where the shard does not hold them."""
+    """Lengths of Mu and Mv, (size, size) each; None where the shard does not hold them."""
 
 
 @torch.inference_mode()
@@ -93,30 +93,31 @@ def save_attention(
     unknown = [clip for clip in clips if not 0 <= clip < len(shards)]
     if unknown or not clips:
         raise ConfigError(f"expected clips from 0 to {len(shards) - 1}, found {unknown or 'none'}")
-    backbone = weights.backbone.to(device)
+    backbone, geometry = weights.backbone.to(device), shards.geometry
+    views = torch.tensor([centre_view(geometry)], device=device)
     rows = []
     for clip in (shards[number] for number in clips):
         frames = clip.frames
-        views = torch.tensor([CENTRE_VIEW], device=device)
-        batch = take_views(torch.from_numpy(frames)[None].to(device), views, weights.pixel_mean)
-        attention = attention_maps(backbone.features(batch), VIEW_SIZE)[0].cpu().numpy()
+        batch = take_views(torch.from_numpy(frames)[None].to(device), views, weights.pixel_mean, geometry)
+        attention = attention_maps(backbone.features(batch), geometry.view_size)[0].cpu().numpy()
         title = f"{Path(clip.video).name} from {clip.start_frame}"
-        rows.append(AttentionRow(title, _crop_centre(frames[CLIP_FRAMES // 2]), attention, _boundaries(clip)))
+        middle = _crop_centre(frames[len(frames) // 2], geometry)
+        rows.append(AttentionRow(title, middle, attention, _boundaries(clip, geometry)))
     draw_attention(rows, path)
 
 
-def _boundaries(clip: Clip) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+def _boundaries(clip: Clip, geometry: Geometry) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
     """Return the lengths of Mu and Mv in the centre view; None where the shard does not hold them."""
     fields = clip.motion_boundaries
     if fields is None:
         return None
     u, v = (np.hypot(field[..., 0], field[..., 1]) for field in fields)
-    return _crop_centre(u), _crop_centre(v)
+    return _crop_centre(u, geometry), _crop_centre(v, geometry)
 
 
-def _crop_centre(image: NDArray) -> NDArray:
-    top, left, _ = CENTRE_VIEW
-    return image[top : top + VIEW_SIZE, left : left + VIEW_SIZE]
+def _crop_centre(image: NDArray, geometry: Geometry) -> NDArray:
+    top, left, _ = centre_view(geometry)
+    return image[top : top + geometry.view_size, left : left + geometry.view_size]
 
 
 def draw_attention(rows: Sequence[AttentionRow], path: Path) -> None:

@@ -26,7 +26,7 @@ from mas_labels.system.process import bar_settings
 from mas_train.data.class_match import ClassMatch
 from mas_train.data.few_labels import failed_videos
 from mas_train.data.loader import load_frames
-from mas_train.data.views import CENTRE_VIEW, take_views
+from mas_train.data.views import centre_view, take_views
 from mas_train.evaluation.options import FEATURE_KINDS
 from mas_train.model.backbone import Backbone
 from mas_train.runtime.performance import set_memory_format
@@ -110,7 +110,7 @@ class Extraction:
 
 
 def backbone_features(backbone: Backbone, kind: str) -> Callable[[Tensor], Tensor]:
-    """Return the function that computes features from a batch of views, (B, 3, 16, 112, 112) -> (B, D).
+    """Return the function that computes features from a batch of views, (B, 3, T, S, S) -> (B, D).
 
     Raises
     ------
@@ -141,7 +141,7 @@ def extract(
     model
         The module that holds all weights of `output`.
     output
-        Function from views (B, 3, 16, 112, 112) to features (B, D).
+        Function from views (B, 3, frames, size, size) to features (B, D).
     kind
         Name of the output, by which the cache distinguishes outputs of the same weights.
     pixel_mean
@@ -159,7 +159,14 @@ def extract(
         If a shard is corrupt.
     """
     weights = weights_digest(model)
-    parts = [str(CACHE_VERSION), kind, weights, repr(pixel_mean), repr(CENTRE_VIEW), *shards.identity]
+    parts = [
+        str(CACHE_VERSION),
+        kind,
+        weights,
+        repr(pixel_mean),
+        repr(centre_view(shards.geometry)),
+        *shards.identity,
+    ]
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     values = _read_cache(extraction.cache, name)
     if values is None:
@@ -192,12 +199,13 @@ def _compute(
     set_memory_format(model, "channels_last_3d")  # that of the views
     clips = list(range(len(shards)))
     batches = [clips[start : start + size] for start in range(0, len(clips), size)]
+    centre = torch.tensor(centre_view(shards.geometry), device=device)
     means = VideoMeans(shards.clip_videos(), len(shards.videos))
     with tqdm(total=len(clips), desc="features", unit="clip", **bar_settings()) as bar:
         for batch in load_frames(shards, batches, extraction.workers, device):
-            views = torch.tensor(CENTRE_VIEW, device=device).expand(len(batch.frames), 3)
+            views = centre.expand(len(batch.frames), 3)
             frames = batch.frames.to(device, non_blocking=True)
-            rows = output(take_views(frames, views, pixel_mean)).float().cpu().numpy()
+            rows = output(take_views(frames, views, pixel_mean, shards.geometry)).float().cpu().numpy()
             means.add(batch.clip_indices.tolist(), rows)
             bar.update(len(frames))
     return means.result()

@@ -130,6 +130,7 @@ def evaluate_probe(evaluation: Evaluation, train: ShardSet, test: ShardSet, opti
     """
     match = match_classes(train.classes, test)
     dataset_and_split(test)  # refuses mixed shards before any work
+    evaluation.require_same_length(train, test)
     leaks = find_shard_leaks(train, test)
 
     def features_of(weights: Weights) -> tuple[VideoFeatures, VideoFeatures]:

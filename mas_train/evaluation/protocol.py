@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError, DatasetError, reason_of
 from mas_labels.shards import ShardSet
+from mas_train.data.views import describe_views
 from mas_train.evaluation.features import Extraction, VideoFeatures, backbone_features, extract
 from mas_train.evaluation.results import Result
 from mas_train.recipe import SCRATCH
@@ -50,10 +51,27 @@ class Evaluation:
     baseline: bool = True
 
     def features(self, weights: Weights, shards: ShardSet) -> VideoFeatures:
-        """Compute the features of all videos of a shard set, or read them from the cache."""
+        """Compute the features of all videos of a shard set, or read them from the cache.
+
+        Raises the errors of `mas_train.evaluation.features.extract`, and `ConfigError` for clips that are too
+        small for the network.
+        """
+        weights.backbone.output_features(shards.geometry)
         output = backbone_features(weights.backbone, self.feature_kind)
         mean = weights.pixel_mean
         return extract(weights.backbone, output, self.feature_kind, mean, shards, self.extraction)
+
+    def require_same_length(self, train: ShardSet, test: ShardSet) -> None:
+        """Raise `ConfigError` if clips of two sets have features of different lengths."""
+        if self.feature_kind != "pooled":
+            return
+        lengths = [self.weights.backbone.output_features(shards.geometry) for shards in (train, test)]
+        if lengths[0] != lengths[1]:
+            raise ConfigError(
+                f"expected features of one length, found {lengths[0]} for {describe_views(train.geometry)} "
+                f"and {lengths[1]} for {describe_views(test.geometry)}: give --features mean, or label one "
+                "set again"
+            )
 
     def random_figures(self, measure: Callable[[Weights], dict[str, float]]) -> dict[str, float]:
         """Measure random weights of the same backbone; return {} without a baseline.

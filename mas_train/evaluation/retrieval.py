@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import InputError
-from mas_labels.schema import CLIP_FRAMES
 from mas_labels.shards import ShardSet, match_names, spread_evenly
 from mas_train.data.class_match import match_classes
 from mas_train.data.leakage import find_shard_leaks
@@ -172,7 +171,7 @@ def draw_neighbours(
 
 
 def _middle_frames(shards: ShardSet, paths: Set[str]) -> dict[str, NDArray[np.uint8]]:
-    """Read the middle frame of the first clip of each video: (128, 171, 3) uint8, by path."""
+    """Read the middle frame of the first clip of each video: (rows, cols, 3) uint8, by path."""
     frames: dict[str, NDArray[np.uint8]] = {}
     for number in range(len(shards.paths)):
         shard = shards.shard(number)
@@ -181,7 +180,8 @@ def _middle_frames(shards: ShardSet, paths: Set[str]) -> dict[str, NDArray[np.ui
             continue
         for clip, row in enumerate(shard.read("clips/video").tolist()):
             if names[row] in paths and names[row] not in frames:
-                frames[names[row]] = shard.read_frames(clip)[CLIP_FRAMES // 2]
+                of_clip = shard.read_frames(clip)
+                frames[names[row]] = of_clip[len(of_clip) // 2]
     return frames
 
 
@@ -228,6 +228,7 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
     """
     match = match_classes(gallery.classes, queries)
     dataset_and_split(queries)  # refuses mixed shards before any work
+    evaluation.require_same_length(gallery, queries)
     leaks = find_shard_leaks(gallery, queries)
     train = evaluation.features(evaluation.weights, gallery)
     test = evaluation.features(evaluation.weights, queries)

@@ -6,6 +6,11 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+
+from mas_labels.errors import ConfigError
+from mas_labels.geometry import Geometry
+from mas_train.data.views import describe_views
 
 
 class Backbone(nn.Module, ABC):
@@ -15,12 +20,9 @@ class Backbone(nn.Module, ABC):
     ----------
     feature_channels : int
         Channels of the feature maps that `features` returns.
-    output_features : int
-        Length of the vector `forward` returns for each clip.
     """
 
     feature_channels: int
-    output_features: int
 
     @abstractmethod
     def features(self, clips: Tensor) -> Tensor:
@@ -28,8 +30,9 @@ class Backbone(nn.Module, ABC):
 
         Parameters
         ----------
-        clips : Tensor, shape (B, 3, 16, 112, 112), float
-            Normalised views, as `mas_train.data.views.take_views` makes them.
+        clips : Tensor, shape (B, 3, frames, view_size, view_size), float
+            Normalised views, as `mas_train.data.views.take_views` makes them; (B, 3, 16, 112, 112) in
+            the paper.
 
         Returns
         -------
@@ -55,10 +58,36 @@ class Backbone(nn.Module, ABC):
 
         Parameters
         ----------
-        clips : Tensor, shape (B, 3, 16, 112, 112), float
+        clips : Tensor, shape (B, 3, frames, view_size, view_size), float
 
         Returns
         -------
-        Tensor, shape (B, output_features)
+        Tensor, shape (B, F), F as `output_features` gives it
         """
         return torch.flatten(self.pool(self.features(clips)), start_dim=1)
+
+    def output_features(self, geometry: Geometry) -> int:
+        """Return the length of the vector that `forward` computes for each clip of a geometry.
+
+        Raises
+        ------
+        ConfigError
+            If its clips are too short or its views too small for the network.
+
+        Notes
+        -----
+        The network computes it from a clip without content, on torch's device ``meta``.
+        """
+        size = geometry.view_size
+        clips = torch.empty(2, 3, geometry.clip_frames, size, size, device="meta")
+        tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        weights = {name: tensor.detach().to("meta") for name, tensor in tensors.items()}
+        try:
+            with torch.no_grad():
+                return int(functional_call(self, weights, (clips,)).shape[1])
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(
+                f"{describe_views(geometry)} are too small for this backbone ({reason}): label with longer "
+                "clips or larger views, or choose another backbone"
+            ) from error

@@ -11,6 +11,8 @@ Choices that the paper leaves open, and the decisions made here:
   with zero biases; so do we at `width` 1.
 - *Narrower models.* `width` is not part of the paper. A layer with fewer inputs would pass on a weaker
   signal, so its weights are drawn wider by the square root of the ratio, which keeps the signal's variance.
+- *Other geometries* of clips (`mas_labels.geometry`) are not part of the paper: the same convolutions and
+  poolings leave other numbers of features.
 - *A smaller input.* `input_stride` 2 is not part of the paper: every second frame, means of 2 x 2 pixels, an
   eighth of the work. Frame rate and resolution are halved, so motion keeps its pixels per frame.
 - *Batch norm* and the *large* C3D of eight convolutions (Tran et al., section 3.3) are not part of the paper;
@@ -36,12 +38,8 @@ STAGES: Final = {
 """Channels of the convolutions before each pooling, at `width` 1."""
 CONV_STD: Final = 0.01
 """Standard deviation of the convolutions' initial weights (authors' released code)."""
-POOLED_POSITIONS: Final = 1 * 4 * 4
-"""Positions left after the last pooling: 1 time step, 4 rows, 4 columns."""
-STRIDED_POSITIONS: Final = {1: POOLED_POSITIONS, 2: 1 * 2 * 2}
-"""The same for each `input_stride`."""
-SMALL_FEATURES: Final = STAGES["small"][-1][-1] * POOLED_POSITIONS
-"""Features the paper's fully connected layers see of a clip: 4096."""
+SMALL_FEATURES: Final = STAGES["small"][-1][-1] * 1 * 4 * 4
+"""Features the paper's fully connected layers see of a clip, 4096: 1 time step, 4 rows, 4 columns."""
 
 
 class C3D(Backbone):
@@ -58,12 +56,12 @@ class C3D(Backbone):
     initialisation
         One of `mas_train.recipe.INITIALISATIONS`.
     input_stride
-        A key of `STRIDED_POSITIONS`: see `mas_train.recipe.Recipe`.
+        1 or 2: see `mas_train.recipe.Recipe`.
 
     Raises
     ------
     ConfigError
-        If `width` leaves a layer without channels, or `input_stride` is not a key of `STRIDED_POSITIONS`.
+        If `width` leaves a layer without channels, or `input_stride` is neither 1 nor 2.
     """
 
     def __init__(
@@ -75,7 +73,7 @@ class C3D(Backbone):
         input_stride: int = 1,
     ) -> None:
         super().__init__()
-        if input_stride not in STRIDED_POSITIONS:
+        if input_stride not in (1, 2):
             raise ConfigError(f"--input-stride must be 1 or 2, not {input_stride}")
         stages = STAGES[size]
         full = (3, *(channels for stage in stages for channels in stage))
@@ -86,7 +84,6 @@ class C3D(Backbone):
         self.norms = nn.ModuleList(nn.BatchNorm3d(count) for count in channels[1:] if batch_norm)
         self._stages = [range(sum(map(len, stages[:n])), sum(map(len, stages[: n + 1]))) for n in range(5)]
         self.feature_channels = channels[-1]
-        self.output_features = channels[-1] * STRIDED_POSITIONS[input_stride]
         self.input_stride = input_stride
         for conv, full_inputs in zip(self.convs, full, strict=False):
             assert isinstance(conv, nn.Conv3d)
@@ -106,7 +103,7 @@ class C3D(Backbone):
         Returns
         -------
         Tensor, shape (B, 256 * width, 2, 7, 7); of the large one (B, 512 * width, 2, 7, 7)
-            With an `input_stride` of 2 (B, ..., 1, 3, 3).
+            With an `input_stride` of 2 (B, ..., 1, 3, 3). Shapes here are those of the paper's geometry.
         """
         if self.input_stride > 1:
             clips = functional.avg_pool3d(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mas_labels.geometry import Geometry
 from mas_train.model.backbone import Backbone
 from mas_train.model.heads import RegressionBranch
 from mas_train.recipe import Recipe
@@ -23,6 +24,8 @@ class Classifier(nn.Module):
         `fc_width` and `dropout` of the fully connected layers.
     frozen
         Keep the backbone's weights fixed, and train one linear layer on its features (a linear probe).
+    geometry
+        That of the clips to classify, which the number of features depends on.
 
     Notes
     -----
@@ -31,11 +34,13 @@ class Classifier(nn.Module):
     branch.
     """
 
-    def __init__(self, backbone: Backbone, classes: int, recipe: Recipe, frozen: bool) -> None:
+    def __init__(
+        self, backbone: Backbone, classes: int, recipe: Recipe, frozen: bool, geometry: Geometry
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.frozen = frozen
-        inputs = backbone.output_features
+        inputs = backbone.output_features(geometry)
         self.head: nn.Module = (
             nn.Linear(inputs, classes)
             if frozen
@@ -55,7 +60,7 @@ class Classifier(nn.Module):
 
         Parameters
         ----------
-        clips : Tensor, shape (B, 3, 16, 112, 112), float
+        clips : Tensor, shape (B, 3, frames, view_size, view_size), float
 
         Returns
         -------
@@ -63,7 +68,7 @@ class Classifier(nn.Module):
             Logits.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            features = self.backbone(clips)  # (B, 4096)
+            features = self.backbone(clips)  # (B, F)
         return self.head(features)
 
     def probabilities(self, clips: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from typing import Final, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
 from mas_labels.schema import APPEARANCE_NAMES, MOTION_NAMES
 from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
@@ -115,6 +116,8 @@ class PretextModel(nn.Module):
         See `RegressionBranch`.
     motion_outputs, appearance_outputs
         Outputs of each branch; 0 for no branch.
+    geometry
+        That of the clips, which the number of features depends on.
     """
 
     def __init__(
@@ -125,13 +128,13 @@ class PretextModel(nn.Module):
         motion_outputs: int = len(MOTION_NAMES),
         appearance_outputs: int = len(APPEARANCE_NAMES),
         initialisation: str = "authors",
+        geometry: Geometry = DEFAULT_GEOMETRY,
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        inputs = backbone.output_features(geometry)
         self.motion, self.appearance = (
-            RegressionBranch(backbone.output_features, outputs, fc_width, dropout, initialisation)
-            if outputs
-            else None
+            RegressionBranch(inputs, outputs, fc_width, dropout, initialisation) if outputs else None
             for outputs in (motion_outputs, appearance_outputs)
         )
 
@@ -140,7 +143,7 @@ class PretextModel(nn.Module):
 
         Parameters
         ----------
-        clips : Tensor, shape (B, 3, 16, 112, 112), float
+        clips : Tensor, shape (B, 3, frames, view_size, view_size), float
 
         Returns
         -------
@@ -156,12 +159,12 @@ class PretextModel(nn.Module):
 
 
 def make_model(recipe: Recipe, code: TargetCode) -> PretextModel:
-    """Build the network of a recipe, with weights drawn from torch's global generator.
+    """Build the network of a recipe for the geometry of `code`, with weights of torch's global generator.
 
     Raises
     ------
     ConfigError
-        If the backbone does not come in this width.
+        If the backbone does not come in this width, or the clips are too small for it.
     MissingDependencyError
         If the backbone needs torchvision and that does not import.
     """
@@ -173,4 +176,5 @@ def make_model(recipe: Recipe, code: TargetCode) -> PretextModel:
         code.motion.outputs,
         code.appearance.outputs,
         recipe.initialisation,
+        code.geometry,
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mas_labels.schema import LABELS
 from mas_train.model.heads import Predictions
-from mas_train.model.targets import VALUES, BranchCode, TargetCode
+from mas_train.model.targets import BranchCode, TargetCode
 
 
 class Losses(NamedTuple):
@@ -73,15 +73,15 @@ def constant_losses(branch: BranchCode, constant: Tensor, counts: Tensor) -> Ten
         Code of the labels.
     constant : Tensor, shape (outputs,)
         The prediction, such as `BranchCode.best_constant` of the training labels.
-    counts : Tensor, shape (17, 27), int64
+    counts : Tensor, shape (values, 27), int64
         Counts of the labels it is compared with (`mas_train.model.targets.count_label_values`).
 
     Returns
     -------
     Tensor, shape (n,), float64, on the CPU
     """
-    values = torch.arange(VALUES, device=constant.device)[:, None].expand(VALUES, LABELS)
-    table = branch.losses(constant.expand(VALUES, -1), values).double().cpu()  # (17, n): of each value
+    values = torch.arange(len(counts), device=constant.device)[:, None].expand(-1, LABELS)
+    table = branch.losses(constant.expand(len(counts), -1), values).double().cpu()  # (values, n)
     shares = counts.double() / counts.sum(dim=0)
     return (shares[:, branch.columns.cpu()] * table).sum(dim=0)
 
@@ -98,7 +98,7 @@ def mean_label_losses(
     ----------
     code
         The trained labels and their coding.
-    counts : Tensor, shape (17, 27), int64
+    counts : Tensor, shape (values, 27), int64
         Label counts of the training clips (`mas_train.model.targets.count_label_values`).
     motion_weight, appearance_weight
         As in `pretext_loss`.

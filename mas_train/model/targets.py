@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import numpy as np
 import torch
@@ -25,42 +24,45 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mas_labels.errors import DatasetError
-from mas_labels.schema import LABEL_MAX, LABEL_NAMES, LABELS, MOTION_NAMES, ORIENTATION_NAMES, ORIENTATIONS
+from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
+from mas_labels.schema import LABEL_NAMES, LABELS, MOTION_NAMES, ORIENTATION_NAMES, ORIENTATIONS
 from mas_train.recipe import TARGETS, Recipe
 
-VALUES: Final = max(LABEL_MAX) + 1
-"""Number of values of a label, 0 to 16."""
 
-
-def count_label_values(view_labels: Iterable[NDArray[np.uint8]]) -> Tensor:
+def count_label_values(
+    view_labels: Iterable[NDArray[np.uint8]], geometry: Geometry = DEFAULT_GEOMETRY
+) -> Tensor:
     """Count the values of each label over all clips and views.
 
     Parameters
     ----------
     view_labels : iterable of ndarray, shape (V, 27) or (n, V, 27), uint8
         Blocks of labels; iterated once.
+    geometry
+        That of the clips, from which the labels' ranges follow.
 
     Returns
     -------
-    Tensor, shape (17, 27), int64
-        Row: the value; column: the label.
+    Tensor, shape (values, 27), int64
+        Row: the value, 0 to 16 in the paper's geometry; column: the label.
 
     Raises
     ------
     DatasetError
         If there are no labels, or one is out of range.
     """
-    counts = np.zeros(VALUES * LABELS, np.int64)
+    values, largest = max(geometry.label_max) + 1, np.array(geometry.label_max)
+    counts = np.zeros(values * LABELS, np.int64)
     for labels in view_labels:
         rows = labels.reshape(-1, LABELS)
-        if np.any(rows > LABEL_MAX):
-            name = LABEL_NAMES[int(np.argmax((rows > LABEL_MAX).any(axis=0)))]
+        if np.any(rows > largest):
+            name = LABEL_NAMES[int(np.argmax((rows > largest).any(axis=0)))]
             raise DatasetError(f"a label {name} is out of range: label the videos again")
         cells = rows.astype(np.int64) * LABELS + np.arange(LABELS)
-        counts += np.bincount(cells.ravel(), minlength=VALUES * LABELS)
+        counts += np.bincount(cells.ravel(), minlength=values * LABELS)
     if not counts.any():
         raise DatasetError("no labels to train on: the shards hold no clips")
-    return torch.from_numpy(counts.reshape(VALUES, LABELS))
+    return torch.from_numpy(counts.reshape(values, LABELS))
 
 
 class BranchCode(nn.Module):
@@ -74,6 +76,8 @@ class BranchCode(nn.Module):
         The branch's labels, a subset of `mas_labels.schema.LABEL_NAMES` in that order; may be empty.
     orientation
         One of `mas_train.recipe.ORIENTATION_CODES`.
+    geometry
+        That of the clips, from which the labels' largest values follow.
 
     Attributes
     ----------
@@ -86,7 +90,9 @@ class BranchCode(nn.Module):
         Mean and standard deviation of each regressed number; 0 and 1 for raw targets.
     """
 
-    def __init__(self, names: Sequence[str], orientation: str = "number") -> None:
+    def __init__(
+        self, names: Sequence[str], orientation: str = "number", geometry: Geometry = DEFAULT_GEOMETRY
+    ) -> None:
         super().__init__()
         self.names = tuple(names)
         coded = [name in ORIENTATION_NAMES and orientation != "number" for name in names]
@@ -104,7 +110,7 @@ class BranchCode(nn.Module):
         self.deviation: Tensor
         self.coded_order: Tensor
         self.register_buffer("columns", columns, persistent=False)
-        self.register_buffer("largest", torch.tensor(LABEL_MAX)[columns], persistent=False)
+        self.register_buffer("largest", torch.tensor(geometry.label_max)[columns], persistent=False)
         self.register_buffer(
             "coded_order", torch.tensor(plain + circular, dtype=torch.int64), persistent=False
         )
@@ -116,18 +122,18 @@ class BranchCode(nn.Module):
 
         The deviation of a number that never changes is 1.
         """
-        values = torch.arange(VALUES)[:, None].expand(VALUES, LABELS)
-        shares = self._regressed_shares(counts)  # (17, regressed)
-        targets = self._raw_targets(values).double()  # (17, regressed)
+        values = torch.arange(len(counts))[:, None].expand(-1, LABELS)
+        shares = self._regressed_shares(counts)  # (values, regressed)
+        targets = self._raw_targets(values).double()  # (values, regressed)
         mean = (shares * targets).sum(dim=0)
         variance = (shares * (targets - mean).square()).sum(dim=0)
         self.mean.copy_(mean)
         self.deviation.copy_(torch.where(variance > 0, variance.sqrt(), 1.0))
 
     def _regressed_shares(self, counts: Tensor) -> Tensor:
-        """Return the distribution of the label behind each regressed number, (17, regressed), float64."""
+        """Return the distribution of the label behind each regressed number, (values, regressed), float64."""
         shares = counts.double() / counts.sum(dim=0)
-        coded = self._in_coded_order(shares)  # (17, n)
+        coded = self._in_coded_order(shares)  # (values, n)
         paired = coded[:, self.numbers : self.numbers + self.pairs]
         return torch.cat([coded[:, : self.numbers], paired, paired], dim=1)
 
@@ -216,10 +222,10 @@ class BranchCode(nn.Module):
         -------
         Tensor, shape (outputs,), float32
         """
-        values = torch.arange(VALUES, device=self.mean.device)[:, None].expand(VALUES, LABELS)
+        values = torch.arange(len(counts), device=self.mean.device)[:, None].expand(-1, LABELS)
         counts = counts.to(self.mean.device)
         means = (self._regressed_shares(counts) * self.encode(values).double()).sum(dim=0)
-        coded = self._in_coded_order(counts)[:, self.numbers + self.pairs :].double()  # (17, n)
+        coded = self._in_coded_order(counts)[:, self.numbers + self.pairs :].double()  # (values, n)
         bins = torch.cat([coded[:2].sum(dim=0, keepdim=True), coded[2 : ORIENTATIONS + 1]])  # 0 counts as 1
         scores = (bins / bins.sum(dim=0)).clamp(min=1e-12).log()  # (8, n)
         return torch.cat([means, scores.T.flatten()]).float()
@@ -232,15 +238,21 @@ class TargetCode(nn.Module):
     ----------
     recipe
         Its `targets`, `target_scale` and `orientation`.
-    counts : Tensor, shape (17, 27), int64
+    counts : Tensor, shape (values, 27), int64
         Counts for `standardise`, which may also be called later.
+    geometry
+        That of the clips whose labels are predicted.
     """
 
-    def __init__(self, recipe: Recipe, counts: Tensor | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, counts: Tensor | None = None, geometry: Geometry = DEFAULT_GEOMETRY
+    ) -> None:
         super().__init__()
-        names = TARGETS[recipe.targets]
-        self.motion = BranchCode([name for name in names if name in MOTION_NAMES], recipe.orientation)
-        self.appearance = BranchCode([name for name in names if name not in MOTION_NAMES], recipe.orientation)
+        motion = [name for name in TARGETS[recipe.targets] if name in MOTION_NAMES]
+        appearance = [name for name in TARGETS[recipe.targets] if name not in MOTION_NAMES]
+        self.geometry = geometry
+        self.motion = BranchCode(motion, recipe.orientation, geometry)
+        self.appearance = BranchCode(appearance, recipe.orientation, geometry)
         self.is_standard = recipe.target_scale == "standard"
         if counts is not None:
             self.standardise(counts)

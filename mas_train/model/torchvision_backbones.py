@@ -34,7 +34,7 @@ class TorchvisionBackbone(Backbone):
     def __init__(self, layers: nn.Module, channels: int) -> None:
         super().__init__()
         self.layers = layers
-        self.feature_channels = self.output_features = channels
+        self.feature_channels = channels
 
     def features(self, clips: Tensor) -> Tensor:
         """Compute the activations of the last convolution, after its ReLU (`Backbone.features`)."""

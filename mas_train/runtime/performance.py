@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mas_labels.errors import ConfigError, TrainingError
-from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
+from mas_labels.geometry import Geometry
 from mas_labels.system.process import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, set_malloc_options
 from mas_train.runtime.generators import generator_states, set_generator_states
 from mas_train.runtime.names import MEMORY_FORMAT_NAMES
@@ -95,7 +95,7 @@ def make_scaler(precision: str, device: torch.device) -> torch.amp.GradScaler:
 
 
 def choose_memory_format(
-    name: str | None, model: nn.Module, precision: str, device: torch.device, clips: int
+    name: str | None, model: nn.Module, precision: str, device: torch.device, clips: int, geometry: Geometry
 ) -> tuple[str, str]:
     """Resolve ``"auto"`` to the memory format with the faster steps, measured on a copy of the model.
 
@@ -108,6 +108,8 @@ def choose_memory_format(
         The model to train, its precision and its device.
     clips
         Clips per step; at most `TIMED_CLIPS` are used.
+    geometry
+        That of the clips.
 
     Returns
     -------
@@ -120,9 +122,9 @@ def choose_memory_format(
         name = "auto" if device.type == "cuda" else "channels_last_3d"
     if name != "auto":
         return name, ""
+    shape = (min(clips, TIMED_CLIPS), 3, geometry.clip_frames, geometry.view_size, geometry.view_size)
     seconds = {
-        each: _step_seconds(copy.deepcopy(model), each, precision, device, min(clips, TIMED_CLIPS))
-        for each in MEMORY_FORMATS
+        each: _step_seconds(copy.deepcopy(model), each, precision, device, shape) for each in MEMORY_FORMATS
     }
     best = min(seconds, key=seconds.__getitem__)
     times = ", ".join(f"{each} {value * 1e3:.0f} ms per clip" for each, value in seconds.items())
@@ -150,11 +152,10 @@ def set_memory_format(model: nn.Module, name: str, optimizer: torch.optim.Optimi
 
 
 def _step_seconds(
-    model: nn.Module, memory_format: str, precision: str, device: torch.device, clips: int
+    model: nn.Module, memory_format: str, precision: str, device: torch.device, shape: tuple[int, ...]
 ) -> float:
-    """Measure the shortest time per clip of a forward and backward pass; generator states do not change."""
+    """Measure the shortest time per clip of a pass on views of a shape; generator states do not change."""
     set_memory_format(model, memory_format)
-    shape = (clips, 3, CLIP_FRAMES, VIEW_SIZE, VIEW_SIZE)
     views = torch.zeros(shape, device=device).contiguous(memory_format=MEMORY_FORMATS[memory_format])
     shortest = float("inf")
     generators = generator_states(device)
@@ -167,7 +168,7 @@ def _step_seconds(
         if step:
             shortest = min(shortest, time.perf_counter() - began)
     set_generator_states(generators, device)  # dropout drew from them
-    return shortest / clips
+    return shortest / shape[0]
 
 
 TOP_PAD_BYTES: Final = 200_000_000

@@ -134,15 +134,15 @@ def compute_gradients(
     rows = draw_views(job.recipe.seed, epoch, batch.clip_indices, len(views)).to(job.device)  # (B,)
     labels = take_labels(batch.view_labels, rows)  # (B, 27)
     weight = job.order.part(state.step)[1] / len(rows)  # of one clip in the whole batch
+    geometry = job.dataset.shards.geometry
     parts = list(zip(*(tensor.chunk(job.accumulate) for tensor in (batch.frames, rows, labels)), strict=True))
     sums = torch.zeros(len(Losses._fields), device=job.device)
     state.optimizer.zero_grad()
     for number, (frames, part_rows, part_labels) in enumerate(parts, 1):
         share = weight * len(frames)
         with job.group.averaging(job.network, number == len(parts)):
-            losses = _forward(
-                state, job, take_views(frames, views[part_rows], job.recipe.pixel_mean), part_labels
-            )
+            clips = take_views(frames, views[part_rows], job.recipe.pixel_mean, geometry)
+            losses = _forward(state, job, clips, part_labels)
             # gradients are averaged over processes: times their number, the average is the sum
             state.scaler.scale(losses.total * (share * job.group.size)).backward()
         sums += share * torch.stack([loss.detach() for loss in losses])
@@ -152,7 +152,7 @@ def compute_gradients(
 
 
 def _forward(state: TrainingState, job: PretrainJob, clips: Tensor, labels: Tensor) -> Losses:
-    """Compute the losses of views (n, 3, 16, 112, 112) with labels (n, 27) in the recipe's precision."""
+    """Compute the losses of views (n, 3, T, S, S) with labels (n, 27) in the recipe's precision."""
     clips = clips.contiguous(memory_format=MEMORY_FORMATS[job.memory_format])
     with autocast(job.recipe.precision, job.device):
         predictions = job.network(clips)

@@ -156,7 +156,8 @@ class _Step:
         self.job, self.state = job, state
         self.class_of = dict(zip(labelled.clips.tolist(), labelled.classes.tolist(), strict=True))
         self.memory_format, measured = choose_memory_format(
-            job.memory_format, state.model, job.recipe.precision, job.device, job.recipe.batch_size
+            *(job.memory_format, state.model, job.recipe.precision, job.device, job.recipe.batch_size),
+            job.shards.geometry,
         )
         if measured:
             say(measured)
@@ -186,8 +187,9 @@ class _Step:
     def _differentiate(self, batch: ClipBatch, classes: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """Compute the loss, the scores (B, C), and, in the model, the scaled gradients."""
         job, recipe, model = self.job, self.job.recipe, self.state.model
-        crops = draw_crops(recipe.seed, epoch, batch.clip_indices).to(job.device)
-        clips = take_views(batch.frames, crops, recipe.pixel_mean)
+        geometry = job.shards.geometry
+        crops = draw_crops(recipe.seed, epoch, batch.clip_indices, geometry).to(job.device)
+        clips = take_views(batch.frames, crops, recipe.pixel_mean, geometry)
         with autocast(recipe.precision, job.device):
             scores = model(clips.contiguous(memory_format=MEMORY_FORMATS[self.memory_format]))
         loss = functional.cross_entropy(scores.float(), classes)

@@ -41,7 +41,8 @@ def load_classifier(weights: Weights) -> Classifier:
         )
     try:
         recipe = known_recipe(content["recipe"])
-        model = Classifier(weights.backbone, len(content["classes"]), recipe, bool(content["frozen"]))
+        inputs = (recipe, bool(content["frozen"]), weights.geometry)
+        model = Classifier(weights.backbone, len(content["classes"]), *inputs)
         model.head.load_state_dict(part_of(content["model"], "head"))
     except (KeyError, RuntimeError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
@@ -102,7 +103,8 @@ class FinetuneJob:
 def make_finetune_state(weights: Weights, job: FinetuneJob) -> FinetuneState:
     """Add a head, initialised from the recipe's seed, to a backbone; move both to the job's device."""
     torch.manual_seed(job.recipe.seed)
-    model = Classifier(weights.backbone, len(job.shards.classes), job.recipe, job.options.frozen)
+    inputs = (job.recipe, job.options.frozen, job.shards.geometry)
+    model = Classifier(weights.backbone, len(job.shards.classes), *inputs)
     model.to(job.device)
     optimizer = make_optimizer(model, job.recipe, job.fused)
     return FinetuneState(model, optimizer, scaler=make_scaler(job.recipe.precision, job.device))
@@ -120,6 +122,7 @@ def save_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
         "format": FINETUNED,
         "version": FINETUNED_VERSION,
         **job.origin,
+        "geometry": asdict(job.shards.geometry),
         "training_videos": sorted(job.video_names.paths),
         "training_groups": sorted(job.video_names.groups),
         "epoch": state.epoch,

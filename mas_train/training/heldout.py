@@ -52,7 +52,7 @@ class HeldOutMonitor:
         Its batch size, pixel mean and weights of the losses.
     code
         The trained labels and their coding; on the CPU.
-    training_counts : Tensor, shape (17, 27), int64
+    training_counts : Tensor, shape (values, 27), int64
         Label counts of the training clips.
     every_steps
         Steps between two measurements.
@@ -68,7 +68,7 @@ class HeldOutMonitor:
     ) -> None:
         self.clips = clips
         self.recipe = recipe
-        counts = count_label_values(clip.view_labels[:1] for clip in clips)
+        counts = count_label_values((clip.view_labels[:1] for clip in clips), code.geometry)
         self._constants = [_constant_scores(branch, counts, training_counts) for branch in code.branches]
         self.every_steps = every_steps
         self.best_loss = math.inf
@@ -149,7 +149,7 @@ def require_comparable(held_out: ShardSet, training: ShardSet) -> None:
     Raises
     ------
     ConfigError
-        If they have no labels, another convention or flow, or are training shards.
+        If they have no labels, another convention, flow or geometry, or are training shards.
     """
     if not held_out.has_labels:
         raise ConfigError(
@@ -161,6 +161,11 @@ def require_comparable(held_out: ShardSet, training: ShardSet) -> None:
             raise ConfigError(
                 f"--val-shards were made with {name} {found}, --shards with {expected}: label one set again"
             )
+    if held_out.geometry != training.geometry:
+        raise ConfigError(
+            f"--val-shards were made with {held_out.geometry}, --shards with {training.geometry}: label one "
+            "set again"
+        )
     both = set(held_out.content_hashes) & set(training.content_hashes)
     if both:
         path = held_out.paths[held_out.content_hashes.index(min(both))]
@@ -193,7 +198,7 @@ def measure_labels(
     state.model.eval()
     with torch.inference_mode():
         for frames, labels, views in _batches(clips, recipe.batch_size, device):
-            predictions = state.model(take_views(frames, views, recipe.pixel_mean))
+            predictions = state.model(take_views(frames, views, recipe.pixel_mean, state.code.geometry))
             for branch, outputs, of_branch in zip(state.code.branches, predictions, sums, strict=True):
                 hits = branch.decode(outputs) == labels[:, branch.columns]  # (B, n)
                 both = torch.stack([branch.losses(outputs, labels), hits.float()], dim=2)  # (B, n, 2)
@@ -205,7 +210,7 @@ def measure_labels(
 def _batches(
     clips: Sequence[Clip], batch_size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield frames (B, 16, 128, 171, 3), labels (B, 27) and views (B, 3) of the centre views of clips."""
+    """Yield frames (B, T, rows, cols, 3), labels (B, 27) and views (B, 3) of the centre views of clips."""
     for start in range(0, len(clips), batch_size):
         batch = clips[start : start + batch_size]
         arrays: list[NDArray[np.generic]] = [

@@ -17,6 +17,7 @@ from mas_labels.system.process import require_semaphores
 from mas_train.data.clips import ClipDataset, RunOrder, label_blocks, shuffled_clips
 from mas_train.data.holdout import hold_out
 from mas_train.data.training_shards import choose_clips, incomplete_warnings, open_training_shards
+from mas_train.data.views import describe_views
 from mas_train.model.heads import make_model
 from mas_train.model.loss import Losses, mean_label_losses
 from mas_train.model.targets import TargetCode, count_label_values
@@ -135,9 +136,9 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
     sources = shuffled_clips(len(training), recipe.seed).tolist() if recipe.shuffle_labels else None
     dataset = ClipDataset(training, sources)
     order = RunOrder(training.lengths, recipe, ranks=group.size)  # checks the batch size before any work
-    code = TargetCode(recipe)
+    code = TargetCode(recipe, geometry=training.geometry)
     state = make_training_state(recipe, device, code, options.fused)  # checks the backbone
-    counts = count_label_values(label_blocks(training))
+    counts = count_label_values(label_blocks(training), training.geometry)
     code.standardise(counts)
     baseline = mean_label_losses(code, counts, recipe.motion_weight, recipe.appearance_weight)
     clips = choose_heldout_clips(held_out, options.val_clips) if held_out else []
@@ -175,7 +176,8 @@ def _speed_up(run: PreparedRun, group: Group, say: Callable[[str], None]) -> tup
     clips = -(-run.recipe.batch_size // (group.size * run.options.accumulate))
     chosen, measured = group.gather(
         choose_memory_format(
-            run.options.memory_format, run.state.model, run.recipe.precision, run.device, clips
+            *(run.options.memory_format, run.state.model, run.recipe.precision, run.device, clips),
+            run.state.code.geometry,
         )
     )[0]
     if measured:
@@ -259,6 +261,7 @@ def _describe_run(
     motion, appearance, total = (loss.item() for loss in baseline)
     return (
         f"{weights / 1e6:.1f} million weights, {len(shards)} clips in {len(shards.paths)} shards, "
-        f"{len(shards.views)} views per clip, {order.steps_per_epoch} steps per epoch, on {device}\n"
+        f"{len(shards.views)} views per clip of {describe_views(shards.geometry)}, "
+        f"{order.steps_per_epoch} steps per epoch, on {device}\n"
         f"predicting the mean label: loss {total:.3f} (motion {motion:.3f}, appearance {appearance:.3f})"
     )

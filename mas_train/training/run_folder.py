@@ -63,6 +63,7 @@ def begin_run(
     config = {
         "recipe": asdict(recipe),
         "labels": list(TARGETS[recipe.targets]),
+        "geometry": asdict(shards.geometry),
         "held_out_clips": held_out_clips,
         "shards": [{"path": str(path), "clips": n, "content_hash": text} for path, n, text in columns],
         "environments": [{"from_step": 0, **_environment(device)}],

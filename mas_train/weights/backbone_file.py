@@ -10,6 +10,7 @@ from typing import Any, Final
 from torch import Tensor
 
 from mas_labels.errors import CheckpointError, MissingDependencyError
+from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
 from mas_labels.system.files import atomic_path
 from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
@@ -20,6 +21,7 @@ from mas_train.weights.checkpoint import (
     CHECKPOINT_FORMAT,
     LAST_CHECKPOINT,
     load_checkpoint,
+    stored_geometry,
 )
 from mas_train.weights.public_layouts import from_public, to_public
 from mas_train.weights.tensor_file import read_bytes, read_tensors
@@ -45,6 +47,8 @@ class BackboneConfig:
     """Names of the source's weights that belong to a task, not to the backbone."""
     input_stride: int = 1
     """See `mas_train.recipe.Recipe`."""
+    geometry: Geometry = DEFAULT_GEOMETRY
+    """Geometry of the clips that it was trained on; the default if the file does not say."""
 
 
 def load_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
@@ -104,7 +108,8 @@ def _read_torch(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
         weights = {k.removeprefix(prefix): w for k, w in content["model"].items() if k.startswith(prefix)}
         mean = tuple(recipe["pixel_mean"])
         known = (recipe["backbone"], recipe["width"], mean, path.name, content["step"])
-        return weights, BackboneConfig(*known, input_stride=recipe.get("input_stride", 1))
+        stride, geometry = recipe.get("input_stride", 1), stored_geometry(content)
+        return weights, BackboneConfig(*known, input_stride=stride, geometry=geometry)
     return _read_public(path, content)
 
 
@@ -132,7 +137,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
     if METADATA_KEY not in header:
         return _read_public(path, weights)
     fields = json.loads(header[METADATA_KEY])
-    config = BackboneConfig(**{**fields, "pixel_mean": tuple(fields["pixel_mean"])})
+    read = {"pixel_mean": tuple(fields["pixel_mean"]), "geometry": stored_geometry(fields)}
+    config = BackboneConfig(**{**fields, **read})
     if config.backbone in C3D_KINDS:
         weights = from_public(weights, str(path))[2]
     return weights, config

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from mas_labels.errors import CheckpointError
+from mas_labels.geometry import Geometry
 from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
 from mas_train.recipe import SCRATCH, Recipe, make_recipe
 from mas_train.weights.backbone_file import find_checkpoint_file, load_backbone
-from mas_train.weights.checkpoint import CHECKPOINT_FORMATS, load_checkpoint
+from mas_train.weights.checkpoint import CHECKPOINT_FORMATS, load_checkpoint, stored_geometry
 from mas_train.weights.tensor_file import read_tensors
 
 FINETUNED: Final = "mas-finetune-checkpoint"
@@ -52,6 +53,11 @@ class Weights:
         """Mean that is subtracted from R, G and B, on the scale of 0 to 255."""
         red, green, blue = self.recipe["pixel_mean"]
         return float(red), float(green), float(blue)
+
+    @property
+    def geometry(self) -> Geometry:
+        """Geometry of the clips that the checkpoint was trained on; the default without a checkpoint."""
+        return stored_geometry(self.content)
 
     @property
     def kind(self) -> str:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from mas_labels.errors import CheckpointError, reason_of, unavailable
+from mas_labels.geometry import Geometry
 from mas_labels.system.files import atomic_path, is_unsupported
 from mas_train.model.heads import PretextModel
 from mas_train.model.targets import TargetCode
@@ -109,6 +110,7 @@ def save_checkpoint(
         "format": CHECKPOINT_FORMAT,
         "version": CHECKPOINT_VERSION,
         "recipe": asdict(recipe),
+        "geometry": asdict(state.code.geometry),
         "content_hashes": content_hashes,
         "step": state.step,
         "model": state.model.state_dict(),
@@ -202,6 +204,11 @@ def load_checkpoint(path: Path, formats: Mapping[str, int] = CHECKPOINT_FORMATS)
         )
     check_digest(content, str(path))
     return content
+
+
+def stored_geometry(content: Mapping[str, Any]) -> Geometry:
+    """Return the geometry of the clips that weights were trained on: in files from before it, the default."""
+    return Geometry(**content.get("geometry", {}))
 
 
 def restore_training(

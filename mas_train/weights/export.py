@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from mas_labels.errors import CheckpointError, ConfigError, MissingDependencyError, reason_of
-from mas_labels.schema import CLIP_FRAMES, VIEW_SIZE
 
 EXPORT_FILES = {
     "safetensors": "backbone.safetensors",
@@ -34,8 +33,10 @@ def export_backbone(source: Path, out: Path, formats: Sequence[str]) -> list[Pat
         Folder to write to.
     formats
         Some of ``safetensors`` (the weights), ``torchscript`` and ``onnx`` (the feature extractor: from clips
-        of shape (B, 3, 16, 112, 112), float, RGB of 0 to 255, to the feature maps of the last convolution; it
-        subtracts the pixel mean itself). torch has deprecated TorchScript in favour of other formats.
+        of shape (B, 3, frames, size, size), float, RGB of 0 to 255, to the feature maps of the last
+        convolution; it subtracts the pixel mean itself). Frames and size are those of the clips that the
+        backbone was trained on, (B, 3, 16, 112, 112) in the paper. torch has deprecated
+        TorchScript in favour of other formats.
 
     Returns
     -------
@@ -57,7 +58,7 @@ def export_backbone(source: Path, out: Path, formats: Sequence[str]) -> list[Pat
 
     backbone, config = load_backbone(source)
     extractor = make_extractor(backbone, config.pixel_mean)
-    shape = (2, 3, CLIP_FRAMES, VIEW_SIZE, VIEW_SIZE)
+    shape = (2, 3, config.geometry.clip_frames, config.geometry.view_size, config.geometry.view_size)
     clips = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 255
     with torch.inference_mode():
         expected = extractor(clips)

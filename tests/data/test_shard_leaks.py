@@ -33,7 +33,9 @@ def test_groups_count_within_a_class(train: ShardSet) -> None:
     assert shared_names(grouped("a", "07", "blue"), grouped("b", "08", "blue")) == []
 
 
-@pytest.mark.parametrize("options", [{}, {"frames": "raw"}, {"clip_stride_frames": 8}, {"fps": "30"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"frames": "raw"}, {"clip_stride_frames": 8}, {"fps": "30"}, {"clip_frames": 9}]
+)
 def test_copies_with_other_names_are_found_however_they_are_stored(
     train: ShardSet, test: ShardSet, tmp_path: Path, options: dict[str, object]
 ) -> None:
@@ -53,3 +55,11 @@ def test_files_of_equal_size_with_other_pictures_are_not_copies(train: ShardSet,
     sizes = {path.stat().st_size for path in tmp_path.rglob("*.avi")}
     one, two = (label_frames(tmp_path / part, tmp_path / f"{part} shards") for part in ("one", "two"))
     assert len(sizes) == 1 and find_shard_leaks(one, two) == []
+
+
+def test_a_search_for_copies_that_is_impossible_is_stated(train: ShardSet, tmp_path: Path) -> None:
+    videos = train.paths[0].parent.parent / "videos"
+    larger = label_frames(videos, tmp_path, frame_rows=120, frame_cols=160, frame_step=2, clip_frames=8)
+    assert find_shard_leaks(train, larger)[1:] == [
+        "copies of training videos were not searched for: frames of 128 x 171 and 120 x 160"
+    ]

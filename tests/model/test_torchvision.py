@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 VARIABLE = "MAS_TORCHVISION_PYTHON"
 CODE = """
 import torch
+from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_train.model.backbones import make_backbone
 from mas_train.model.heads import make_model
 from mas_train.training.engine import make_optimizer
@@ -32,7 +33,7 @@ for name, original, channels in (
     maps = backbone.features(clips)
     assert maps.shape[:2] == (2, channels) == (2, backbone.feature_channels) and bool((maps >= 0).all())
     vector = backbone(clips)
-    assert vector.shape == (2, backbone.output_features)
+    assert vector.shape == (2, backbone.output_features(DEFAULT_GEOMETRY))
     predictions = model(clips)
     sum(outputs.square().mean() for outputs in predictions).backward()
     make_optimizer(model, recipe).step()

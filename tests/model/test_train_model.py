@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mas_labels.errors import ConfigError, MissingDependencyError
+from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
 from mas_train.model.backbones import make_backbone
 from mas_train.model.c3d import C3D
 from mas_train.model.heads import PretextModel, make_model
@@ -36,7 +37,11 @@ def test_shapes_of_narrow_models(width: float, fc_width: int) -> None:
     clips = torch.randn(2, 3, 16, 112, 112)
     features = model.backbone.features(clips)
     assert features.shape == (2, int(256 * width), 2, 7, 7) and bool((features >= 0).all())
-    assert model.backbone(clips).shape == (2, model.backbone.output_features) == (2, int(256 * width) * 16)
+    assert (
+        model.backbone(clips).shape
+        == (2, model.backbone.output_features(DEFAULT_GEOMETRY))
+        == (2, int(256 * width) * 16)
+    )
     predictions = model(clips)
     assert predictions.motion.shape == (2, 14) and predictions.appearance.shape == (2, 13)
 
@@ -89,7 +94,7 @@ def test_variants_of_c3d_have_its_feature_maps(name: str, convs: int) -> None:
     assert len(backbone.convs) == convs and len(backbone.norms) == (convs if "bn" in name else 0)
     maps = backbone.features(torch.randn(2, 3, 16, 112, 112))
     assert maps.shape == (2, backbone.feature_channels, 2, 7, 7) and bool((maps >= 0).all())
-    assert backbone.pool(maps).flatten(1).shape == (2, backbone.output_features)
+    assert backbone.pool(maps).flatten(1).shape == (2, backbone.output_features(DEFAULT_GEOMETRY))
     assert backbone.feature_channels == (512 if "large" in name else 256) / 32
 
 
@@ -146,3 +151,23 @@ def test_groups_of_weights_by_rate_and_decay(preset: str, expected: dict[tuple[f
             expected_place = (2.0, 0.0) if name.endswith("bias") else (1.0, 0.005 if is_fc else 0.0)
             assert place[id(weight)] == expected_place, name
     assert {group["lr"] / group["lr_scale"] for group in optimizer.param_groups} == {recipe.learning_rate}
+
+
+@pytest.mark.parametrize(
+    ("frames", "size", "positions"), [(16, 112, 16), (32, 112, 32), (16, 224, 49), (8, 56, 4)]
+)
+def test_the_number_of_features_follows_from_the_geometry(frames: int, size: int, positions: int) -> None:
+    geometry = Geometry(frames, 1, size, size, size, size // 4, size // 8)
+    backbone = C3D(1 / 64, batch_norm=True)
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    assert backbone.output_features(geometry) == 4 * positions
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+    model = PretextModel(backbone, 8, geometry=geometry)
+    assert model(torch.randn(2, 3, frames, size, size)).motion.shape == (2, 14)
+
+
+def test_clips_that_a_network_cannot_pool_are_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"4 frames of 112 x 112 pixels are too small .*label with longer clips"
+    ):
+        C3D(1 / 64).output_features(Geometry(clip_frames=4))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mas_labels.errors import DatasetError
-from mas_labels.schema import APPEARANCE_NAMES, LABEL_MAX, LABEL_NAMES, MOTION_NAMES, ORIENTATION_NAMES
+from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
+from mas_labels.schema import APPEARANCE_NAMES, LABEL_NAMES, MOTION_NAMES, ORIENTATION_NAMES
 from mas_train.model.heads import Predictions
 from mas_train.model.loss import constant_losses, mean_label_losses, pretext_loss
 from mas_train.model.targets import BranchCode, TargetCode, count_label_values
@@ -18,7 +19,7 @@ from mas_train.recipe import ORIENTATION_CODES, TARGETS, make_recipe
 
 CODES = [(scale, orientation) for scale in ("raw", "standard") for orientation in ORIENTATION_CODES]
 LABEL_ROWS = arrays(np.uint8, (7, 3, 27), elements=st.integers(1, 255)).map(
-    lambda drawn: (drawn % np.array(LABEL_MAX, np.uint8) + 1).astype(np.uint8)
+    lambda drawn: (drawn % np.array(DEFAULT_GEOMETRY.label_max, np.uint8) + 1).astype(np.uint8)
 )
 """(7, 3, 27): labels of 7 clips of 3 views, each from 1 to its largest value."""
 
@@ -106,7 +107,7 @@ def test_decoded_values_are_in_range() -> None:
     for orientation in ORIENTATION_CODES:
         for branch in make_code("raw", orientation).branches:
             decoded = branch.decode(torch.randn(50, branch.outputs) * 100)
-            largest = torch.tensor(LABEL_MAX)[branch.columns]
+            largest = torch.tensor(DEFAULT_GEOMETRY.label_max)[branch.columns]
             assert (decoded >= 1).all() and (decoded <= largest).all() and (decoded == largest).any()
 
 
@@ -179,4 +180,21 @@ def test_labels_out_of_range_are_refused() -> None:
     labels = np.ones((1, 27), np.uint8)
     labels[0, 4] = 5  # rings_ul is 4 at most
     with pytest.raises(DatasetError, match="rings_ul is out of range"):
+        count_label_values([labels])
+
+
+def test_labels_of_larger_ranges_are_counted_and_decoded() -> None:
+    fine = Geometry(clip_frames=32, grid_block=8, ring_width=4)
+    labels = np.array([fine.label_max], np.uint8)
+    assert labels.max() == 196
+    code = TargetCode(make_recipe("ucf101", target_scale="standard"), geometry=fine)
+    counts = count_label_values([labels, labels - 1], fine)
+    code.standardise(counts)
+    assert counts.shape == (197, 27) and counts.sum() == 2 * 27
+    total = mean_label_losses(code, counts).total
+    assert total.item() == pytest.approx(2)  # of each branch the variance, 1
+    for branch in code.branches:
+        far = torch.full((1, branch.outputs), 1e6)
+        assert branch.decode(far).tolist() == [[fine.label_max[column] for column in branch.columns]]
+    with pytest.raises(DatasetError, match="grid_ul is out of range"):
         count_label_values([labels])

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from mas_labels.errors import ConfigError, ShardError, TrainingError
+from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.shards import ShardSet, open_shards
 from mas_train.data import loader
 from mas_train.data.clips import ClipBatch, FrameDataset
@@ -164,7 +165,10 @@ def test_the_memory_format_is_measured_and_reported(tiny_shards: list[Path], tmp
 
 def test_no_memory_format_is_measured_on_a_cpu_by_default() -> None:
     network = make_model(SMALL, TargetCode(SMALL))
-    assert choose_memory_format(None, network, "float32", torch.device("cpu"), 2) == ("channels_last_3d", "")
+    assert choose_memory_format(None, network, "float32", torch.device("cpu"), 2, DEFAULT_GEOMETRY) == (
+        "channels_last_3d",
+        "",
+    )
 
 
 @pytest.mark.slow

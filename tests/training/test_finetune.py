@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mas_labels.errors import CheckpointError, ConfigError, TrainingError
+from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.shards.shard_set import ShardSet
 from mas_train.data.few_labels import label_clips
 from mas_train.data.views import draw_crops
@@ -25,11 +26,11 @@ WIDTH = 0.03125
 
 
 def test_crops_are_uniform_and_follow_seed_and_epoch() -> None:
-    drawn = draw_crops(0, 0, torch.arange(20_000))
+    drawn = draw_crops(0, 0, torch.arange(20_000), DEFAULT_GEOMETRY)
     assert drawn.min(dim=0).values.tolist() == [0, 0, 0] and drawn.max(dim=0).values.tolist() == [16, 59, 1]
     assert len(torch.unique(drawn, dim=0)) == 17 * 60 * 2
-    torch.testing.assert_close(drawn[5:9], draw_crops(0, 0, torch.arange(5, 9)))
-    assert not torch.equal(drawn, draw_crops(0, 1, torch.arange(20_000)))
+    torch.testing.assert_close(drawn[5:9], draw_crops(0, 0, torch.arange(5, 9), DEFAULT_GEOMETRY))
+    assert not torch.equal(drawn, draw_crops(0, 1, torch.arange(20_000), DEFAULT_GEOMETRY))
 
 
 def test_a_share_of_the_labels_is_stratified_seeded_and_nested(train: ShardSet) -> None:
