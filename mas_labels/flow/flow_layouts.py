@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from mas_labels.datasets.folder import video_stem
 from mas_labels.errors import ConfigError, VideoError
-from mas_labels.video.frame_names import ARCHIVE_EXTENSIONS, NUMBERED_PICTURE
+from mas_labels.video.frame_names import NUMBERED_PICTURE
 from mas_labels.video.reader import unreadable
 
 COMPONENT_FOLDERS: Final = (("u", "v"), ("x", "y"), ("flow_x", "flow_y"))
@@ -31,7 +32,7 @@ ARRAY_EXTENSIONS: Final = (".npz", ".h5", ".npy")
 NO_FLOW: Final = "no_flow"
 OTHER_STEP: Final = "other_step"
 """Codes of failures: there is no flow of the video; it is not between consecutive frames."""
-STEP_REMEDY: Final = "labels need flow between consecutive frames: make it with step 1"
+STEP_REMEDY: Final = "labels need flow between consecutive frames of the video: make it with step 1"
 
 
 class FlowFiles(NamedTuple):
@@ -107,8 +108,7 @@ def describe_layouts(video: str) -> str:
 
 def _names(video: str) -> list[str]:
     """Return the names that a video's flow may have, the longest first: with and without extension, class."""
-    ending = next((end for end in ARCHIVE_EXTENSIONS if video.lower().endswith(end)), Path(video).suffix)
-    stem = video.removesuffix(video[len(video) - len(ending) :]) if ending else video
+    stem = video_stem(video)
     return list(dict.fromkeys((video, stem, Path(stem).name)))
 
 

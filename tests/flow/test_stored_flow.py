@@ -5,11 +5,19 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from helpers.frames import write_frames
 from helpers.stored_flow import VIDEO, smooth_flow, through_grey, write_array, write_pictures
+from helpers.videos import moving_texture
 
 from mas_labels.errors import ConfigError, VideoError
 from mas_labels.flow.flow_layouts import find_flow
+from mas_labels.flow.formats import FORMATS
+from mas_labels.flow.options import FlowOptions
+from mas_labels.flow.output import FlowOutput
+from mas_labels.flow.places import flow_targets
 from mas_labels.flow.stored_flow import find_bound, open_flow, resize_flow
+from mas_labels.flow.video_flow import flow_parts, video_flow
+from mas_labels.video.open_video import open_video
 from mas_labels.video.reader import MACHINE_CODES
 
 PICTURES = [
@@ -223,3 +231,21 @@ def test_flow_without_folders_of_classes_needs_different_names(tmp_path):
     write_array(tmp_path / "walk/run.npy", FLOW)
     assert find_bound(tmp_path, [VIDEO, "walk/run.avi"]) == 0
     assert find_flow(tmp_path, "walk/run.avi").path == tmp_path / "walk/run.npy"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_files_of_the_flow_command_are_read(tmp_path, name):
+    videos = ["sport/run.avi", "sport/a.b"]  # a file, and a folder of frames
+    options = FlowOptions(format=name, dtype="float32", picture="png", flow="dis")
+    frames = write_frames(tmp_path / "frames", moving_texture(5, 48, 64, 2, 1), "img_{:05d}.png")
+    for target in flow_targets(tmp_path / "flow", videos, options).values():
+        with FlowOutput(target, options) as output:
+            for part in flow_parts(open_video(frames), options):
+                output.add(part)
+            output.publish()
+    computed = np.stack(list(video_flow(frames, flow="dis")))
+    bound = find_bound(tmp_path / "flow", videos)
+    for video in videos:
+        flow = open_flow(tmp_path / "flow", video, bound)
+        assert flow.fields == 4
+        np.testing.assert_array_equal(flow.read(0, 4), through_grey(computed) if bound else computed)
