@@ -174,8 +174,9 @@ def find_bound(folder: Path, videos: Sequence[str], bound: float | None = None) 
     """
     problem = ""
     record = read_record(folder) or {}
-    if record.get("step", 1) != 1:
-        raise ConfigError(f"--flow-from: {folder} is of step {record['step']}: {STEP_REMEDY}")
+    if record.get("step", 1) != 1 or record.get("fps"):
+        made = f"step {record.get('step')}, fps {record.get('fps') or 'of each video'}"
+        raise ConfigError(f"--flow-from: {folder} is of {made}: {STEP_REMEDY}")
     check_names(folder, videos)
     for video in videos:
         try:

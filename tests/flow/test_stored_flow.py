@@ -195,7 +195,10 @@ def test_the_record_of_the_flow_command_states_bound_and_step(tmp_path):
     with pytest.raises(ConfigError, match=r"--flow-bound 20: found pictures of bound 10 in .*u/run"):
         find_bound(tmp_path, [VIDEO], 20.0)
     (tmp_path / "flow.json").write_text('{"bound": 10.0, "step": -1}')
-    with pytest.raises(ConfigError, match="is of step -1: labels need flow between consecutive frames"):
+    with pytest.raises(ConfigError, match="is of step -1, fps of each video: labels need flow between"):
+        find_bound(tmp_path, [VIDEO])
+    (tmp_path / "flow.json").write_text('{"bound": 10.0, "step": 1, "fps": "10"}')
+    with pytest.raises(ConfigError, match="is of step 1, fps 10: labels need flow between"):
         find_bound(tmp_path, [VIDEO])
 
 

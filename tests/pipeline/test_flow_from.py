@@ -52,8 +52,10 @@ def assert_labels_of(clip, frames, flow):
     np.testing.assert_array_equal(clip.view_labels, mas_labels.compute_labels(frames, flow, clip.views))
 
 
-def test_stored_numbers_give_the_labels_of_computed_flow(videos, tmp_path):
-    flow = write_flow_of(videos, tmp_path / "flow")
+def test_files_of_the_flow_command_give_the_labels_of_computed_flow(videos, tmp_path):
+    flow = tmp_path / "flow"
+    options = ("--format", "npz", "--dtype", "float32", "--size", 128, 171, "--flow", "dis", "--workers", 1)
+    assert mas("flow", videos, "--out", flow, *options).exit_code == 0
     shown = make(videos, tmp_path / "read", "--flow-from", flow, "--clip-stride", 4, "--store-flow")
     assert shown.exit_code == 0, shown.output
     assert f"flow is read from {flow}: numbers" in shown.output
