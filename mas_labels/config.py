@@ -18,7 +18,7 @@ from mas_labels.system.options import bounds, check_options, choices
 from mas_labels.video.frame_rate import parse_fps
 
 GEOMETRY_OPTIONS: Final = tuple(option.name for option in fields(Geometry))
-LATER_OPTIONS: Final = ("fps", "flow_bound", *GEOMETRY_OPTIONS)
+LATER_OPTIONS: Final = ("fps", "flow_bound", "skip_cuts", *GEOMETRY_OPTIONS)
 """Options that shards omit at their default, so that shards from before they existed keep their bytes."""
 
 _SHARES_OF_VIEW: Final = {"grid_block": 4, "ring_width": 8}
@@ -69,6 +69,8 @@ class LabelConfig:
         Flow in pixels per frame that the grey value 255 of stored pictures of flow stands for.
 
         0: the flow is computed, or stored as numbers.
+    skip_cuts
+        Leave out, and count, the clips that lie across a shot cut.
     clip_frames
         Number of frames of a clip.
     frame_step
@@ -104,6 +106,7 @@ class LabelConfig:
     frames_only: bool = False
     fps: str = ""
     flow_bound: float = field(default=0.0, metadata=bounds(at_least=0))
+    skip_cuts: bool = False
     clip_frames: int = _field_of("clip_frames")
     frame_step: int = _field_of("frame_step")
     frame_rows: int = _field_of("frame_rows")

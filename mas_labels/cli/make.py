@@ -71,6 +71,7 @@ workers_option = click.option(
 @label_option("store_boundaries", "--store-boundaries/--no-store-boundaries", unset="as the manifest says")
 @label_option("store_flow", "--store-flow/--no-store-flow")
 @label_option("frames_only")
+@label_option("skip_cuts")
 @label_option("clip_frames")
 @label_option("frame_step")
 @click.option(
@@ -211,6 +212,10 @@ def _report(results: Sequence[ShardResult], out: Path) -> int:
         f"{len(results) - len(broken)} shards in {out}: {sum(result.clips for result in results)} clips of "
         f"{sum(result.videos for result in results)} videos"
     )
+    if cut := sum(result.cut_clips for result in results):
+        click.echo(f"{cut} clips lie across a shot cut: the filter cut=false chooses the others")
+    if skipped := sum(result.skipped_clips for result in results):
+        click.echo(f"{skipped} clips across a shot cut were left out")
     if failures:
         _list_failures(results, out)
         planned = sum(result.planned for result in results)

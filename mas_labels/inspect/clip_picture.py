@@ -113,7 +113,8 @@ def _write_title(figure: Figure, seen: SeenClip, counts: LabelCounts | None) -> 
     last = clip.start_frame + geometry.extent - 1
     step = f", every {geometry.frame_step}." if geometry.frame_step > 1 else ""
     details = (
-        f"clip {clip.index}, frames {clip.start_frame} to {last}{step}   |   "
+        f"clip {clip.index}, frames {clip.start_frame} to {last}{step}"
+        f"{', across a shot cut' if clip.cut else ''}   |   "
         f"class {printable(clip.class_name or 'none')}   |   "
         f"view {seen.view}: top {top}, left {left}, {'mirrored' if seen.mirrored else 'not mirrored'}   |   "
         f"flow {options['flow']}, convention {options['convention']}, frames {options['frames']}"

@@ -42,6 +42,10 @@ class SeenSource(Protocol):
         """Number of its first frame in the video, from 0."""
 
     @property
+    def cut(self) -> bool | None:
+        """True if it lies across a shot cut; None if that is not known."""
+
+    @property
     def options(self) -> dict[str, Any]:
         """The options it was labelled with: flow, convention, frames."""
 

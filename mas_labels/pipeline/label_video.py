@@ -25,6 +25,7 @@ from mas_labels.pipeline.job import Job
 from mas_labels.video.clips import cut_clips
 from mas_labels.video.open_video import open_video
 from mas_labels.video.reader import NO_MEMORY, FrameReader, VideoFacts
+from mas_labels.video.shot_cut import has_cut
 
 cached_view_table = lru_cache(view_table)
 
@@ -82,7 +83,14 @@ class LabelledClip:
 
 
 @dataclass(frozen=True)
-class LabelJob(Job[LabelledClip | VideoFacts]):
+class SkippedClip:
+    """A clip that `LabelConfig.skip_cuts` leaves out; `start_frame` is the number of its first frame."""
+
+    start_frame: int
+
+
+@dataclass(frozen=True)
+class LabelJob(Job[LabelledClip | SkippedClip | VideoFacts]):
     """A video to label; its clips, in order, then the facts of its file, also if it breaks off.
 
     Attributes
@@ -105,12 +113,12 @@ class LabelJob(Job[LabelledClip | VideoFacts]):
     done: int = 0
     flow_from: Path | None = None
     name: str = ""
-    results: ClassVar[tuple[type, ...]] = (LabelledClip, VideoFacts)
+    results: ClassVar[tuple[type, ...]] = (LabelledClip, SkippedClip, VideoFacts)
     unit: ClassVar[str] = "clip"
     doing: ClassVar[str] = "labelling"
     did: ClassVar[str] = "labelled it"
 
-    def run(self, on_alive: Callable[[], None]) -> Iterator[LabelledClip | VideoFacts]:
+    def run(self, on_alive: Callable[[], None]) -> Iterator[LabelledClip | SkippedClip | VideoFacts]:
         """Label the remaining clips (`Job.run`)."""
         reader = open_video(self.path, self.config.frame_rate)
         try:
@@ -123,9 +131,9 @@ class LabelJob(Job[LabelledClip | VideoFacts]):
             raise
         yield reader.facts
 
-    def after(self, message: LabelledClip | VideoFacts) -> Self:
-        """Return the job without a clip that has come (`Job.after`)."""
-        return replace(self, done=self.done + isinstance(message, LabelledClip))
+    def after(self, message: LabelledClip | SkippedClip | VideoFacts) -> Self:
+        """Return the job without a clip that has come, or was left out (`Job.after`)."""
+        return replace(self, done=self.done + isinstance(message, LabelledClip | SkippedClip))
 
 
 def label_video(
@@ -134,7 +142,7 @@ def label_video(
     clip_numbers: Sequence[int] = ALL_CLIP_NUMBERS,
     on_frame: Callable[[], None] = lambda: None,
     stored: StoredFlow | None = None,
-) -> Iterator[LabelledClip]:
+) -> Iterator[LabelledClip | SkippedClip]:
     """Decode a video and label its clips.
 
     Parameters
@@ -152,7 +160,7 @@ def label_video(
 
     Yields
     ------
-    LabelledClip
+    LabelledClip, SkippedClip
         In order.
 
     Raises
@@ -170,7 +178,9 @@ def label_video(
         stored = stored.starting_at(*_count_frames(reader, on_frame), reader.path)
     try:
         for start_frame, frames in cut_clips(decoded, config.clip_stride_frames, geometry):
-            if number in clip_numbers:
+            if number in clip_numbers and config.skip_cuts and has_cut(frames):
+                yield SkippedClip(start_frame)
+            elif number in clip_numbers:
                 flow = None
                 if stored is not None:
                     flow = stored.read(start_frame, start_frame + len(frames) - 1)

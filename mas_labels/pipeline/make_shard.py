@@ -10,7 +10,7 @@ from typing import ClassVar
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.datasets.listing import VideoRecord
 from mas_labels.errors import UnavailableError, VideoError
-from mas_labels.pipeline.label_video import ALL_CLIP_NUMBERS, LabelJob, LabelledClip, views_of
+from mas_labels.pipeline.label_video import ALL_CLIP_NUMBERS, LabelJob, LabelledClip, SkippedClip, views_of
 from mas_labels.pipeline.resume import ShardResult, check_same_run, shard_result
 from mas_labels.pipeline.supervisor import VideoProcess, borrowed_process
 from mas_labels.pipeline.task import Run
@@ -129,7 +129,7 @@ def add_video(
     flow_from
         Folder of stored flow; None: flow is computed.
     """
-    clips, facts, failure = 0, VideoFacts(), None
+    clips, skipped, facts, failure = 0, 0, VideoFacts(), None
     job = LabelJob(root / record.path, writer.config, clip_numbers, flow_from=flow_from, name=record.path)
     try:
         for item in process.do(job, timeout_seconds):
@@ -137,13 +137,17 @@ def add_video(
                 writer.add_clip(item.start_frame, item.frames, item.statistics, item.flow)
                 clips, facts = clips + 1, item.facts
                 on_count(clips=1)
+            elif isinstance(item, SkippedClip):
+                skipped += 1
             else:
                 facts = item
+        if skipped and not clips:
+            raise VideoError("clips", "only_cuts", f"each of its {skipped} clips lies across a shot cut")
     except VideoError as error:
         writer.add_failure(record.path, error)
         failure = error.with_traceback(None)  # its frames would keep a clip in memory
         on_count(failures=1)
     if clips:
-        writer.add_video(record, facts, clips)
+        writer.add_video(record, facts, clips, skipped)
     on_count(videos=1)
     return VideoOutcome(clips, facts, failure)

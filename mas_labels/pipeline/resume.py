@@ -37,6 +37,8 @@ class ShardResult:
         Its file name.
     planned, videos, clips, failures
         Number of planned videos; of videos with clips; of clips; of videos that failed, perhaps after clips.
+    cut_clips, skipped_clips
+        Number of clips across a shot cut, in the shard and left out of it.
     error
         Why it was not written; None if it was.
     """
@@ -46,12 +48,15 @@ class ShardResult:
     videos: int = 0
     clips: int = 0
     failures: int = 0
+    cut_clips: int = 0
+    skipped_clips: int = 0
     error: str | None = None
 
 
 def shard_result(shard: ShardHeader, plan: ShardPlan) -> ShardResult:
     """Count the videos and clips of a finished shard."""
-    return ShardResult(plan.name, len(plan.videos), len(shard.videos), shard.clips, len(shard.failures))
+    counts = len(shard.videos), shard.clips, len(shard.failures), shard.cut_clips, shard.skipped_clips
+    return ShardResult(plan.name, len(plan.videos), *counts)
 
 
 def finished_shards(

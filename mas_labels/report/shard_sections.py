@@ -60,6 +60,8 @@ def overview_section(title: str, shards: ShardSet, summary: Summary) -> str:
         tile(f"{len(shards.paths):,}{of_plan}", "shards", bad=bool(of_plan)),
         tile(format_bytes(summary.bytes), "on disk"),
     ]
+    if summary.cut is not None:
+        tiles.append(tile(f"{summary.cut:,}", "clips across a shot cut", bad=summary.cut > 0))
     if summary.motionless is not None:
         tiles.append(tile(f"{summary.motionless:,}", "clips without any motion"))
     options = f"{shards.config.get('flow')} flow, convention {shards.config.get('convention')}"
@@ -115,6 +117,17 @@ def motion_section(shards: ShardSet, summary: Summary) -> str:
         _clip_thumbnails(shards, summary.motionless_clips),
     ]
     return "".join(parts)
+
+
+def cuts_section(shards: ShardSet, summary: Summary) -> str:
+    """Return the number of clips across a shot cut, and the first of them."""
+    if summary.cut is None:
+        return ""
+    left_out = f"; {summary.skipped_clips:,} were left out" if summary.skipped_clips else ""
+    return (
+        f"<h2>Shot cuts</h2><p>{summary.cut:,} clips lie across a shot cut{left_out}. The labels of such a "
+        f"clip describe no motion.</p>{_clip_thumbnails(shards, summary.cut_clips)}"
+    )
 
 
 def dark_bars_section(shards: ShardSet, summary: Summary) -> str:

@@ -45,6 +45,10 @@ class Summary:
     motionless, motionless_clips
         Number of clips whose flow fields have no motion boundary at all (None if motion is not stored), and
         the first few of them.
+    cut, cut_clips
+        Number of clips across a shot cut (None if that is not stored), and the first few of them.
+    skipped_clips
+        Number of clips that `LabelConfig.skip_cuts` left out.
     motion
         (20,) int64: number of clips by mean magnitude of motion boundaries, in the bins of `MOTION_EDGES`.
     liveliest
@@ -71,6 +75,9 @@ class Summary:
     planned: int = 0
     motionless: int | None = None
     motionless_clips: list[int] = field(default_factory=list)
+    cut: int | None = None
+    cut_clips: list[int] = field(default_factory=list)
+    skipped_clips: int = 0
     motion: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(MOTION_EDGES) - 1, np.int64))
     liveliest: list[tuple[float, int]] = field(default_factory=list)
     searched: int = 0
@@ -105,6 +112,7 @@ def summarise(shards: ShardSet) -> Summary:
         summary.parts.update(shard.stored_bytes())
         summary.versions.update(shard.versions)
         _add_videos(summary, shard)
+        _add_cuts(summary, shard, start)
         _add_motion(summary, shard, start)
         _add_dark_bars(summary, shards, shard, start)
         if shards.has_labels:
@@ -130,6 +138,16 @@ def _add_videos(summary: Summary, shard: Shard) -> None:
     failures = read_failures(shard)
     summary.failures.update((printable(failure.stage), printable(failure.code)) for failure in failures)
     summary.first_failures += failures[: FAILURES_SHOWN - len(summary.first_failures)]
+
+
+def _add_cuts(summary: Summary, shard: Shard, start: int) -> None:
+    """Count the clips of a shard across a shot cut, and those left out for it; keep the first few."""
+    if "clips/cut" in shard:
+        across = np.flatnonzero(shard.read("clips/cut"))
+        summary.cut = (summary.cut or 0) + len(across)
+        summary.cut_clips += (start + across[: CLIPS_SHOWN - len(summary.cut_clips)]).tolist()
+    if "videos/skipped_clips" in shard:
+        summary.skipped_clips += int(shard.read("videos/skipped_clips").sum())
 
 
 def _add_motion(summary: Summary, shard: Shard, start: int) -> None:

@@ -75,6 +75,7 @@ def _page_text(shards: ShardSet | None, run: list[str], run_dir: Path | None) ->
             shard_sections.motion_section(shards, summary),
             shard_sections.labels_section(shards, summary),
             stability_section(summary.stability),
+            shard_sections.cuts_section(shards, summary),
             shard_sections.dark_bars_section(shards, summary),
             shard_sections.clips_section(shards, summary),
             shard_sections.classes_section(summary),

@@ -116,6 +116,12 @@ class Clip:
         return shard.read("clips/flow", clip).astype(np.float32) if "clips/flow" in shard else None
 
     @property
+    def cut(self) -> bool | None:
+        """True if it lies across a shot cut: its labels describe no motion; None if that is not stored."""
+        shard, clip = self.shards.locate(self.index)
+        return bool(shard.read("clips/cut", clip)) if "clips/cut" in shard else None
+
+    @property
     def motion(self) -> NDArray[np.float32]:
         """(frames - 1, 2) float32: mean magnitude of each flow field's boundaries, of u and of v, in pixels.
 

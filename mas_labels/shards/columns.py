@@ -36,6 +36,8 @@ class ClipColumns(NamedTuple):
     """(N,) the clips' videos, as rows of the two above."""
     start_frames: NDArray[np.uint32]
     """(N,) first frames of the clips in their videos."""
+    cut: NDArray[np.int8]
+    """(N,) 1 for clips across a shot cut, 0 for others, -1 where that is not stored."""
     motion: NDArray[np.float32]
     """(N,) mean magnitudes of motion boundaries, pixels; NaN where they are not stored."""
     labels: NDArray[np.uint8]
@@ -46,6 +48,7 @@ class ClipColumns(NamedTuple):
         return self._replace(
             videos=self.videos[clips],
             start_frames=self.start_frames[clips],
+            cut=self.cut[clips],
             motion=self.motion[clips],
             labels=self.labels[clips],
         )
@@ -95,12 +98,13 @@ def mean_motion(shard: Shard) -> NDArray[np.float32]:
 
 
 def _columns_of(shard: Shard, view: int) -> ClipColumns:
-    has_motion, has_labels = "clips/motion" in shard, len(shard.views) > 0
+    has_cut, has_motion, has_labels = "clips/cut" in shard, "clips/motion" in shard, len(shard.views) > 0
     return ClipColumns(
         np.array(shard.read_texts("videos/path"), np.str_),
         shard.read_class_indices(),
         shard.read("clips/video").astype(np.int64),
         shard.read("clips/start_frame"),
+        shard.read("clips/cut").astype(np.int8) if has_cut else np.full(len(shard), -1, np.int8),
         mean_motion(shard) if has_motion else np.full(len(shard), np.nan, np.float32),
         shard.read("clips/labels")[:, view] if has_labels else np.empty((len(shard), 0), np.uint8),
     )

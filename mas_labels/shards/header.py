@@ -78,6 +78,8 @@ class ShardHeader:
         Size of each video's file in bytes, by path.
     failures
         Paths of the videos that failed; some of them have clips from before the failure.
+    cut_clips, skipped_clips
+        Number of clips across a shot cut, in the shard and left out of it; 0 where that is not stored.
     """
 
     path: Path
@@ -87,6 +89,8 @@ class ShardHeader:
     clips: int
     videos: dict[str, int]
     failures: tuple[str, ...]
+    cut_clips: int
+    skipped_clips: int
 
 
 def read_header(path: Path) -> ShardHeader:
@@ -106,9 +110,14 @@ def read_header(path: Path) -> ShardHeader:
             videos = dict(zip(names, _read_column(file, "videos/bytes"), strict=True))
             failures = tuple(map(os.fsdecode, _read_column(file, "failures/path")))
             clips = h5py.h5d.open(file.id, b"clips/video").shape[0]
+            cut, skipped = (
+                sum(_read_column(file, name)) if name in file else 0
+                for name in ("clips/cut", "videos/skipped_clips")
+            )
     except UNREADABLE as error:
         raise explain(path, error, "not a readable shard") from error
-    return ShardHeader(path, attributes.config, attributes.plan, attributes.versions, clips, videos, failures)
+    stored = attributes.config, attributes.plan, attributes.versions
+    return ShardHeader(path, *stored, clips, videos, failures, cut, skipped)
 
 
 def _read_column(file: h5py.File, name: str) -> list[Any]:

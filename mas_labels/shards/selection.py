@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import InputError, MissingDependencyError
+from mas_labels.errors import InputError, MissingDependencyError, ShardError
 from mas_labels.geometry import Geometry
 from mas_labels.names import printable
 from mas_labels.schema import LABEL_NAMES
@@ -74,6 +74,7 @@ class ClipSequence(Sequence[Clip]):
         class_name: str | Collection[str] | None = None,
         min_motion: float | None = None,
         max_motion: float | None = None,
+        cut: bool | None = None,
         view: int = 0,
         **labels: int | Collection[int],
     ) -> ClipSelection:
@@ -89,6 +90,8 @@ class ClipSequence(Sequence[Clip]):
         min_motion, max_motion
             Inclusive bounds of the clip's mean magnitude of motion boundaries, which is the mean of
             `Clip.motion`, in pixels.
+        cut
+            Whether the clip lies across a shot cut.
         view
             Row of the table of views whose labels are compared.
         **labels
@@ -103,7 +106,7 @@ class ClipSequence(Sequence[Clip]):
         InputError
             If there is no such label, value or view.
         ShardError
-            If a shard is damaged, or does not hold motion or labels that are filtered by.
+            If a shard is damaged, or does not hold cuts, motion or labels that are filtered by.
         """
         chosen = self.clips
         shards, indices = chosen.shards, chosen.indices
@@ -121,6 +124,9 @@ class ClipSequence(Sequence[Clip]):
             motion = columns.motion[indices]
             keep &= motion >= (-np.inf if min_motion is None else min_motion)
             keep &= motion <= (np.inf if max_motion is None else max_motion)
+        if cut is not None:
+            _require_cut(shards, indices[columns.cut[indices] < 0])
+            keep &= columns.cut[indices] == cut
         for name, values in allowed.items():
             keep &= np.isin(columns.labels[indices, LABEL_NAMES.index(name)], values)
         filters = {
@@ -128,6 +134,7 @@ class ClipSequence(Sequence[Clip]):
             "class_name": class_name,
             "min_motion": min_motion,
             "max_motion": max_motion,
+            "cut": cut,
         }
         terms = [] if chosen.description == ALL_CLIPS else [chosen.description]
         terms += [f"{name}={value!r}" for name, value in {**filters, **labels}.items() if value is not None]
@@ -139,8 +146,9 @@ class ClipSequence(Sequence[Clip]):
 
         Returns
         -------
-        ``index``, ``video``, ``class_name`` (object; None without one), ``start_frame``, ``motion`` (float32,
-        pixels; NaN where it is not stored), then the 27 labels of a view by name, unless there are none.
+        ``index``, ``video``, ``class_name`` (object; None without one), ``start_frame``, ``cut`` (int8: 1
+        across a shot cut, else 0; -1 where it is not stored), ``motion`` (float32, pixels; NaN where it is
+        not stored), then the 27 labels of a view by name, unless there are none.
         """
         clips = self.clips
         shards, indices = clips.shards, clips.indices
@@ -153,6 +161,7 @@ class ClipSequence(Sequence[Clip]):
             "video": stored.paths.astype(object)[videos],
             "class_name": np.array(_class_names(shards, stored), object)[videos],
             "start_frame": stored.start_frames[indices],
+            "cut": stored.cut[indices],
             "motion": stored.motion[indices],
         }
         return columns | dict(zip(LABEL_NAMES, labels.T, strict=False))
@@ -222,6 +231,15 @@ def _require_motion(shards: ClipSource) -> None:
     """Raise `ShardError` if the shards do not hold motion, which all shards of a set do or none."""
     if len(shards):
         shards.locate(0)[0].read("clips/motion", slice(0))
+
+
+def _require_cut(shards: ClipSource, without: NDArray[np.int64]) -> None:
+    """Raise `ShardError` if there are clips without the column, of shards from before it existed."""
+    if len(without):
+        path = shards.locate(int(without[0]))[0].path
+        raise ShardError(
+            f"{path}: clips/cut is not stored, an earlier mas-labels made it: label again into another --out"
+        )
 
 
 def _class_names(shards: ClipSource, columns: ClipColumns) -> list[str | None]:

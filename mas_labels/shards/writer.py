@@ -25,6 +25,7 @@ from mas_labels.shards.frames import encode_jpeg
 from mas_labels.shards.hdf5_file import GrowingColumn, PartialFile
 from mas_labels.shards.reader import Shard
 from mas_labels.video.reader import VideoFacts
+from mas_labels.video.shot_cut import has_cut
 
 MAX_WRITTEN_CHUNK_BYTES: Final = 1 << 18
 """Largest chunk of several rows: a clip's JPEG frames lie in one or two."""
@@ -86,6 +87,8 @@ class ShardWriter:
         self._tables: dict[str, list[Any]] = {
             c.path: [] for c in schema.COLUMNS if c.rows in ("videos", "failures")
         }
+        if not config.skip_cuts:
+            del self._tables["videos/skipped_clips"]
         self._frame_bytes = 0
         self.clips = 0
         self._partial = PartialFile(path, replace)
@@ -184,8 +187,8 @@ class ShardWriter:
         self._append("frames/offsets", ends)
         self._frame_bytes = int(ends[-1])
 
-    def add_video(self, record: VideoRecord, facts: VideoFacts, clips: int) -> None:
-        """Add the video that the last `clips` clips are from."""
+    def add_video(self, record: VideoRecord, facts: VideoFacts, clips: int, skipped_clips: int = 0) -> None:
+        """Add the video that the last `clips` clips are from, and from which others were left out."""
         row = {
             "path": os.fsencode(record.path),
             "class_index": record.class_index,
@@ -197,6 +200,8 @@ class ShardWriter:
             "size": (facts.rows, facts.cols),
             "clips": clips,
         }
+        if self.config.skip_cuts:
+            row["skipped_clips"] = skipped_clips
         for name, value in row.items():
             self._tables[f"videos/{name}"].append(value)
 
@@ -252,11 +257,11 @@ def clip_rows(
     statistics: ClipStatistics | None,
     flow: NDArray[np.float32] | None,
 ) -> dict[str, NDArray[Any]]:
-    """Return the row of a clip in each data set, as it is stored: labels, boundaries, flow, raw frames.
+    """Return the row of a clip in each data set, as it is stored: cut, labels, boundaries, flow, raw frames.
 
     Parameters are those of `ShardWriter.add_clip`. JPEG frames are not included, see `encode_frames`.
     """
-    rows: dict[str, NDArray[Any]] = {}
+    rows: dict[str, NDArray[Any]] = {"clips/cut": np.array(has_cut(frames), np.uint8)}
     if statistics is not None:
         rows |= {"clips/labels": statistics.labels, "clips/motion": statistics.motion}
         if config.store_boundaries:

@@ -69,15 +69,18 @@ def _contradictions_of_tables(shard: Shard) -> Iterator[Problem]:
         yield Problem("clips/video", None, "does not follow the numbers of clips in videos/clips")
         return
     stride, extent = shard.options.clip_stride_frames, shard.geometry.extent
-    expected_starts = np.concatenate([np.arange(0), *(stride * np.arange(count) for count in counts)])
-    starts = shard.read("clips/start_frame")
-    for clip in np.flatnonzero(starts != expected_starts)[:1].tolist():
-        yield Problem("clips/start_frame", clip, f"is {starts[clip]}, expected {expected_starts[clip]:.0f}")
+    skipped = shard.read("videos/skipped_clips") if "videos/skipped_clips" in shard else np.zeros_like(counts)
+    yield from _wrong_start_frames(shard, stride, counts + skipped)
+    if "clips/cut" in shard:
+        for clip in np.flatnonzero(shard.read("clips/cut") > (not shard.options.skip_cuts))[:1].tolist():
+            yield Problem("clips/cut", clip, "is not 0 or 1, or is 1 in spite of --skip-cuts")
     failed = set(shard.read_texts("failures/path"))
     names = shard.read_texts("videos/path")
-    for name, count, frames in zip(names, counts.tolist(), shard.read("videos/frames").tolist(), strict=True):
+    rows = zip(names, counts.tolist(), skipped.tolist(), shard.read("videos/frames").tolist(), strict=True)
+    for name, kept, left_out, frames in rows:
         expected = 0 if frames < extent else 1 + (frames - extent) // stride
-        if count == 0 or count > expected or (count < expected and name not in failed):
+        count = kept + left_out
+        if kept == 0 or count > expected or (count < expected and name not in failed):
             message = f"{name!r} has {count} clips of {frames} frames, expected {expected}"
             yield Problem("videos/clips", None, message)
     fps = shard.read("videos/fps")
@@ -89,6 +92,21 @@ def _contradictions_of_tables(shard: Shard) -> Iterator[Problem]:
         yield Problem("views", None, "is not the table that follows from the options")
     if shard.plan.get("classes_hash", None) not in (None, json_hash(shard.read_texts("classes"))):
         yield Problem("classes", None, "are not the classes of the plan")
+
+
+def _wrong_start_frames(shard: Shard, stride: int, counts: NDArray[np.uint32]) -> Iterator[Problem]:
+    """Find the first clip whose start is not that of a clip of its video, or not after the clip before it.
+
+    `counts` are the clips of each video, with those that were left out.
+    """
+    starts, videos = shard.read("clips/start_frame"), shard.read("clips/video")
+    numbers = starts.astype(np.int64) // stride
+    before = np.where(np.diff(videos, prepend=-1) == 0, np.roll(numbers, 1), -1)
+    wrong = (starts != stride * numbers) | (numbers <= before) | (numbers >= counts[videos])
+    for clip in np.flatnonzero(wrong)[:1].tolist():
+        later = " or the start of a later clip" if shard.options.skip_cuts else ""
+        found = f"is {starts[clip]}, expected {stride * (before[clip] + 1)}{later}"
+        yield Problem("clips/start_frame", clip, found)
 
 
 def _contradictions_of_clip(shard: Shard, clip: int, convention: Convention) -> Iterator[Problem]:

@@ -123,7 +123,7 @@ def _differences_of_video(
         for item in process.do(job, timeout_seconds):
             if isinstance(item, VideoFacts):
                 facts = item
-            elif item.start_frame in missing:
+            elif isinstance(item, LabelledClip) and item.start_frame in missing:
                 where = f"of {name!r} from frame {item.start_frame}{changed}"
                 yield from _compare(shard, missing.pop(item.start_frame), item, where)
     except VideoError:

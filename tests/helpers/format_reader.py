@@ -35,6 +35,8 @@ TABLES = {
     "failures/message": ("S", "failures", ()),
 }
 OPTIONAL = {
+    "videos/skipped_clips": ("u4", "videos", ()),
+    "clips/cut": ("u1", "clips", ()),
     "clips/labels": ("u1", "clips", ("views", 27)),
     "clips/motion": ("f4", "clips", ("fields", 2)),
     "clips/mu": ("f2", "clips", ("rows", "cols", 2)),
@@ -116,8 +118,14 @@ class FormatReader:
         counts = self.data["videos/clips"]
         assert np.array_equal(self.data["clips/video"], np.repeat(np.arange(len(counts)), counts))
         stride = self.config["clip_stride_frames"]
-        starts = [stride * number for count in counts for number in range(count)]
-        assert self.data["clips/start_frame"].tolist() == starts
+        skipped = self.data.get("videos/skipped_clips", np.zeros_like(counts))
+        assert ("videos/skipped_clips" in self.data) == self.config.get("skip_cuts", False)
+        firsts = np.cumsum(counts) - counts
+        for first, count, left_out in zip(firsts.tolist(), counts.tolist(), skipped.tolist(), strict=True):
+            starts = self.data["clips/start_frame"][first : first + count].tolist()
+            assert set(starts) <= {stride * number for number in range(count + left_out)}
+            assert starts == sorted(set(starts))
+        assert set(self.data["clips/cut"].tolist()) <= ({0} if "skip_cuts" in self.config else {0, 1})
         frames = np.repeat(self.data["videos/frames"], counts)
         last = (self.frames_per_clip - 1) * self.step
         assert (self.data["clips/start_frame"] + last < frames).all()

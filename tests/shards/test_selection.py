@@ -75,7 +75,7 @@ def test_columns_agree_with_the_clips(shards: ShardSet) -> None:
 def test_a_table_in_pandas(shards: ShardSet) -> None:
     pytest.importorskip("pandas")
     table = shards.table()
-    assert table.shape == (12, 4 + 27) and table.index.name == "clip"
+    assert table.shape == (12, 5 + 27) and table.index.name == "clip"
     assert table.loc[5, "video"] == shards[5].video and table.loc[5, "C"] == shards[5].labels["C"]
     assert shards.where(video="nothing").table().empty
 

@@ -1,0 +1,105 @@
+"""Finds shot cuts in a clip: labels of a clip that lies across one describe no motion.
+
+Frames are reduced to small grey pictures. The distance of two of them is the part of their variance that the
+best shift of one against the other leaves unexplained: 0 for the same picture, however bright; about 1 for
+unrelated pictures. Between two frames lies a cut if their distance is large, several times larger than those
+of the clip's other neighbours, and if the frames just before are as far from the frames just after: a flash
+returns to the picture before it.
+
+Notes
+-----
+Comparing a distance with those of its neighbourhood goes back to Yeo and Liu (1995); that motion explains
+most of a difference within a shot is how video encoders tell a cut. Dissolves and fades are no cuts: they
+spread over many frames. The paper does not mention cuts: it trains on UCF101, whose videos have few.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from mas_labels.video.clips import check_frames
+
+ROWS: Final = 12
+COLS: Final = 16
+"""Size of the small pictures."""
+MAX_SHIFT: Final = 2
+"""Largest shift that is tried, in pixels of the small pictures: an eighth to a sixth of the frame."""
+NOISE: Final = 4.0
+"""Variance in squared grey levels that tells nothing: noise, and the artefacts of compression."""
+MIN_DISTANCE: Final = 0.2
+"""Smallest distance across a cut."""
+MIN_RATIO: Final = 3.0
+"""Smallest ratio of this distance to those of the clip's other neighbours."""
+OTHERS: Final = 0.85
+"""Quantile of the other distances that it is compared with: a clip may have several cuts, and flashes."""
+FLASH_FRAMES: Final = 3
+"""Longest flash, in frames."""
+
+Pictures = NDArray[np.float32]
+
+
+def has_cut(frames: NDArray[np.uint8]) -> bool:
+    """Return whether a shot cut lies between two frames of a clip; see `shot_cuts`."""
+    return len(shot_cuts(frames)) > 0
+
+
+def shot_cuts(frames: NDArray[np.uint8]) -> list[int]:
+    """Find the shot cuts of a clip.
+
+    Parameters
+    ----------
+    frames
+        (T, H, W, 3) uint8 RGB.
+
+    Returns
+    -------
+    list of int
+        Numbers of the frames that a new shot begins with, from 1 to T - 1, ascending.
+
+    Raises
+    ------
+    InputError
+        If `frames` are not RGB as uint8.
+    """
+    check_frames(frames)
+    small = _small_pictures(frames)
+    distances = _distances(small[:-1], small[1:])
+    cuts = []
+    for before in np.flatnonzero(distances > MIN_DISTANCE).tolist():
+        others = np.delete(distances, before)
+        usual = np.quantile(others, OTHERS) if len(others) else 0.0
+        if distances[before] > MIN_RATIO * usual and not _is_flash(small, before + 1):
+            cuts.append(before + 1)
+    return cuts
+
+
+def _small_pictures(frames: NDArray[np.uint8]) -> Pictures:
+    """Reduce frames to (T, ROWS, COLS) grey levels, by averages over areas."""
+    count, rows, cols, _ = frames.shape
+    # one tall picture: all frames in two calls; no area reaches into the next frame
+    grey = cv2.cvtColor(np.ascontiguousarray(frames).reshape(count * rows, cols, 3), cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey.astype(np.float32), (COLS, count * ROWS), interpolation=cv2.INTER_AREA)
+    return small.reshape(count, ROWS, COLS)
+
+
+def _distances(first: Pictures, second: Pictures) -> NDArray[np.float32]:
+    """Return the distance of each two pictures, (P, ROWS, COLS) each: (P,) float32, 0 to about 1."""
+    margin = (MAX_SHIFT, MAX_SHIFT)
+    padded = np.pad(second, ((0, 0), margin, margin), mode="edge")
+    shifted = sliding_window_view(padded, (ROWS, COLS), axis=(1, 2))
+    unexplained = (shifted - first[:, None, None]).var(axis=(3, 4)).min(axis=(1, 2))
+    distances: NDArray[np.float32] = unexplained / (first.var(axis=(1, 2)) + second.var(axis=(1, 2)) + NOISE)
+    return distances
+
+
+def _is_flash(small: Pictures, cut: int) -> bool:
+    """Return whether a picture soon after a cut is that of shortly before it."""
+    before = small[max(0, cut - FLASH_FRAMES) : cut]
+    after = small[cut : cut + FLASH_FRAMES]
+    first, second = np.repeat(before, len(after), axis=0), np.tile(after, (len(before), 1, 1))
+    return bool(_distances(first, second).min() <= MIN_DISTANCE)
