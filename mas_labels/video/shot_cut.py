@@ -29,7 +29,7 @@ COLS: Final = 16
 """Size of the small pictures."""
 MAX_SHIFT: Final = 2
 """Largest shift that is tried, in pixels of the small pictures: an eighth to a sixth of the frame."""
-NOISE: Final = 4.0
+NOISE: Final = 16.0
 """Variance in squared grey levels that tells nothing: noise, and the artefacts of compression."""
 MIN_DISTANCE: Final = 0.2
 """Smallest distance across a cut."""
@@ -68,12 +68,13 @@ def shot_cuts(frames: NDArray[np.uint8]) -> list[int]:
     """
     check_frames(frames)
     small = _small_pictures(frames)
-    distances = _distances(small[:-1], small[1:])
+    least = float(small.var(axis=(1, 2)).mean()) + NOISE
+    distances = _distances(small[:-1], small[1:], least)
     cuts = []
     for before in np.flatnonzero(distances > MIN_DISTANCE).tolist():
         others = np.delete(distances, before)
         usual = np.quantile(others, OTHERS) if len(others) else 0.0
-        if distances[before] > MIN_RATIO * usual and not _is_flash(small, before + 1):
+        if distances[before] > MIN_RATIO * usual and not _is_flash(small, before + 1, least):
             cuts.append(before + 1)
     return cuts
 
@@ -87,19 +88,30 @@ def _small_pictures(frames: NDArray[np.uint8]) -> Pictures:
     return small.reshape(count, ROWS, COLS)
 
 
-def _distances(first: Pictures, second: Pictures) -> NDArray[np.float32]:
-    """Return the distance of each two pictures, (P, ROWS, COLS) each: (P,) float32, 0 to about 1."""
+def _distances(first: Pictures, second: Pictures, least: float) -> NDArray[np.float32]:
+    """Return the distance of each two pictures: (P,) float32, 0 to about 1.
+
+    Parameters
+    ----------
+    first, second
+        (P, ROWS, COLS) grey levels.
+    least
+        Variance that the unexplained one is compared with at least; with that of the two pictures alone, the
+        last steps of a fade to black would be as large as a cut.
+    """
     margin = (MAX_SHIFT, MAX_SHIFT)
     padded = np.pad(second, ((0, 0), margin, margin), mode="edge")
     shifted = sliding_window_view(padded, (ROWS, COLS), axis=(1, 2))
     unexplained = (shifted - first[:, None, None]).var(axis=(3, 4)).min(axis=(1, 2))
-    distances: NDArray[np.float32] = unexplained / (first.var(axis=(1, 2)) + second.var(axis=(1, 2)) + NOISE)
+    distances: NDArray[np.float32] = unexplained / np.maximum(
+        first.var(axis=(1, 2)) + second.var(axis=(1, 2)) + NOISE, least
+    )
     return distances
 
 
-def _is_flash(small: Pictures, cut: int) -> bool:
+def _is_flash(small: Pictures, cut: int, least: float) -> bool:
     """Return whether a picture soon after a cut is that of shortly before it."""
-    before = small[max(0, cut - FLASH_FRAMES) : cut]
-    after = small[cut : cut + FLASH_FRAMES]
+    before = small[max(0, cut - 1 - FLASH_FRAMES) : cut]
+    after = small[cut : cut + 1 + FLASH_FRAMES]
     first, second = np.repeat(before, len(after), axis=0), np.tile(after, (len(before), 1, 1))
-    return bool(_distances(first, second).min() <= MIN_DISTANCE)
+    return bool(_distances(first, second, least).min() <= MIN_DISTANCE)
