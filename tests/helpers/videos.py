@@ -35,6 +35,14 @@ def moving_texture(frames: int, rows: int, cols: int, u: float, v: float, seed: 
     return np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
 
 
+def large_scene(
+    seed: int, frames: int = 16, rows: int = 128, cols: int = 171, speed: float = 2.0
+) -> NDArray[np.uint8]:
+    """Return (frames, rows, cols, 3) uint8 of a texture of large squares that moves right; rounded to 8."""
+    small = moving_texture(frames, rows // 8, cols // 8, speed / 8, 0, seed)
+    return small.repeat(8, axis=1).repeat(8, axis=2)
+
+
 def write_video(path: Path, frames: NDArray[np.uint8], codec: str = "MJPG", fps: float = 25.0) -> Path:
     """Write (T, H, W, 3) RGB frames through OpenCV."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -63,6 +63,13 @@ def test_labels_are_those_that_were_written(kept: dict[str, Path]) -> None:
     assert shards.columns()["grid_ul"].tolist() == [9, 1, 1, 10, 1]
 
 
+def test_a_kept_shard_does_not_say_where_cuts_are(kept: dict[str, Path]) -> None:
+    shards = mas_labels.open_shards(kept["labels"])
+    assert shards[0].cut is None and set(shards.columns()["cut"].tolist()) == {-1}
+    with pytest.raises(ShardError, match=r"clips/cut is not stored.*: label again into another --out"):
+        shards.where(cut=False)
+
+
 def test_flow_and_boundaries_are_those_that_were_written(kept: dict[str, Path]) -> None:
     shards = mas_labels.open_shards(kept["flow"])
     right = next(clip for clip in shards if clip.video == "pan/right.avi")

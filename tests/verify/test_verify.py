@@ -122,6 +122,7 @@ def change(path, column, row, value):
     ("column", "row", "value", "message"),
     [
         ("clips/start_frame", 1, 17, "is 17, expected 16"),
+        ("clips/cut", 1, 2, "clips/cut, clip 1: is not 0 or 1"),
         ("videos/clips", 0, 3, "does not follow the numbers of clips"),
         ("videos/frames", 0, 64, "has 2 clips of 64 frames, expected 4"),
         ("videos/fps", 0, np.nan, "is not a number of frames per second"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.videos import SHARED, moving_texture
+from helpers.videos import SHARED, large_scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,33 +18,27 @@ ODD = SHARED / "videos" / "odd"
 needs_footage = pytest.mark.skipif(not ODD.is_dir(), reason="real footage is not there")
 
 
-def shot(seed: int, frames: int = 16, rows: int = 128, cols: int = 171, speed: float = 2.0):
-    """Return a scene of blobs of light that the camera pans over, (frames, rows, cols, 3)."""
-    small = moving_texture(frames, rows // 8, cols // 8, speed / 8, 0, seed)
-    return small.repeat(8, axis=1).repeat(8, axis=2)
-
-
 def planted(at: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.concatenate([first[:at], second[at:]])
 
 
 @pytest.mark.parametrize("at", range(1, 16))
 def test_a_planted_cut_is_found_wherever_it_lies(at):
-    assert shot_cuts(planted(at, shot(0), shot(1))) == [at]
+    assert shot_cuts(planted(at, large_scene(0), large_scene(1))) == [at]
 
 
 def test_two_cuts_are_found():
-    assert shot_cuts(planted(5, shot(0), planted(11, shot(1), shot(2)))) == [5, 11]
+    assert shot_cuts(planted(5, large_scene(0), planted(11, large_scene(1), large_scene(2)))) == [5, 11]
 
 
 def test_a_cut_between_equal_colours_is_found():
     """The second shot has the pixels of the first in another place."""
-    frames = shot(0, speed=0)
+    frames = large_scene(0, speed=0)
     assert shot_cuts(planted(8, frames, np.roll(frames, (64, 80), axis=(1, 2)))) == [8]
 
 
 def test_a_cut_to_the_mirrored_picture_and_one_to_black_are_found():
-    frames = shot(0)
+    frames = large_scene(0)
     assert shot_cuts(planted(8, frames, frames[:, :, ::-1])) == [8]
     assert shot_cuts(planted(3, frames, np.zeros_like(frames))) == [3]
     assert shot_cuts(planted(13, np.zeros_like(frames), frames)) == [13]
@@ -52,7 +46,7 @@ def test_a_cut_to_the_mirrored_picture_and_one_to_black_are_found():
 
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_a_flash_is_no_cut(length):
-    frames = shot(0)
+    frames = large_scene(0)
     for first in (1, 6, 12):
         white = frames.copy()
         white[first : first + length] = 255
@@ -63,7 +57,7 @@ def test_a_flash_is_no_cut(length):
 
 
 def test_fades_and_dissolves_are_no_cuts():
-    first, second = shot(0).astype(float), shot(1).astype(float)
+    first, second = large_scene(0).astype(float), large_scene(1).astype(float)
     share = np.linspace(0, 1, 16)[:, None, None, None]
     for fade in (first * (1 - share), first * share, first * (1 - 2 * share).clip(0)):
         assert not has_cut(fade.astype(np.uint8))
@@ -72,7 +66,7 @@ def test_fades_and_dissolves_are_no_cuts():
 
 @pytest.mark.parametrize("speed", [4, 12, 24])
 def test_fast_pans_are_no_cuts(speed):
-    assert not has_cut(shot(0, speed=speed))
+    assert not has_cut(large_scene(0, speed=speed))
 
 
 def test_black_noise_and_still_clips_have_no_cut():
@@ -83,7 +77,7 @@ def test_black_noise_and_still_clips_have_no_cut():
 
 @pytest.mark.parametrize(("frames", "rows", "cols"), [(2, 128, 171), (32, 256, 342), (8, 72, 96)])
 def test_any_size_and_length_will_do(frames, rows, cols):
-    first, second = shot(0, frames, rows, cols), shot(1, frames, rows, cols)
+    first, second = large_scene(0, frames, rows, cols), large_scene(1, frames, rows, cols)
     assert not has_cut(first)
     assert shot_cuts(planted(frames // 2, first, second)) == [frames // 2]
 
@@ -97,7 +91,7 @@ def test_frames_of_another_kind_are_refused():
 @given(st.integers(0, 2**32), st.integers(1, 16), st.integers(0, 12))
 def test_a_repeated_frame_and_its_repetition_are_never_parted(seed, at, speed):
     """Property: no cut lies before a frame that equals the frame before it."""
-    frames = planted(at, shot(seed, speed=speed), shot(seed + 1, speed=speed))
+    frames = planted(at, large_scene(seed, speed=speed), large_scene(seed + 1, speed=speed))
     repeated = frames.repeat(2, axis=0)
     assert all(cut % 2 == 0 for cut in shot_cuts(repeated))
 
@@ -106,7 +100,7 @@ def test_a_repeated_frame_and_its_repetition_are_never_parted(seed, at, speed):
 @given(st.integers(0, 2**32), st.integers(1, 15))
 def test_mirroring_and_reversing_keep_the_cuts(seed, at):
     """Property: the cuts are those of the mirrored clip, and of the clip played backwards."""
-    frames = planted(at, shot(seed, cols=176), shot(seed + 1, cols=176))
+    frames = planted(at, large_scene(seed, cols=176), large_scene(seed + 1, cols=176))
     assert shot_cuts(frames) == shot_cuts(frames[:, :, ::-1]) == shot_cuts(frames[:, ::-1])
     assert shot_cuts(frames) == [16 - cut for cut in reversed(shot_cuts(frames[::-1]))]
 
