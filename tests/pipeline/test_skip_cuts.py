@@ -36,22 +36,37 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def flagged(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of all clips."""
+    out = tmp_path_factory.mktemp("flagged")
+    made = mas("make", "--root", root, "--out", out, *OPTIONS)
+    assert made.exit_code == 0, made.output
+    assert "10 clips of 3 videos\n4 clips lie across a shot cut: the filter cut=false" in made.output
+    return out
+
+
 def clips_of(folder: Path) -> list[tuple[str, int, bool | None]]:
     return [(clip.video, clip.start_frame, clip.cut) for clip in mas_labels.open_shards(folder)]
 
 
-def test_clips_are_flagged_counted_and_chosen(root: Path, tmp_path: Path) -> None:
-    made = mas("make", "--root", root, "--out", tmp_path / "out", *OPTIONS)
-    assert made.exit_code == 0, made.output
-    assert "10 clips of 3 videos\n4 clips lie across a shot cut: the filter cut=false" in made.output
-    cuts = [(name, start) for name, start, cut in clips_of(tmp_path / "out") if cut]
+def test_clips_are_flagged_and_chosen(flagged: Path) -> None:
+    cuts = [(name, start) for name, start, cut in clips_of(flagged) if cut]
     assert cuts == [("cuts.avi", 16), ("cuts.avi", 48), ("only.avi", 0), ("only.avi", 16)]
-    shards = mas_labels.open_shards(tmp_path / "out")
+    shards = mas_labels.open_shards(flagged)
     chosen = shards.where(cut=False)
     assert repr(chosen) == "6 of 10 clips: cut=False"
     assert shards.columns()["cut"].tolist() == [0, 1, 0, 1, 0, 0, 1, 1, 0, 0]
     part = shards.subset(chosen.indices)
     assert len(part.where(cut=True)) == 0 and len(part.where(cut=False)) == 6
+
+
+def test_the_report_counts_and_shows_them(flagged: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    made = mas("report", flagged, "--out", tmp_path / "report.html")
+    assert made.exit_code == 0, made.output
+    section = (tmp_path / "report.html").read_text().partition("<h2>Shot cuts</h2>")[2].partition("<h2>")[0]
+    assert "4 clips lie across a shot cut." in section and section.count("<img") == 4
 
 
 def test_skipped_clips_leave_the_others_as_they_were(root: Path, tmp_path: Path) -> None:
