@@ -18,7 +18,11 @@ format         files of the video ``CLASS/NAME.avi``               read by
 
 Pictures hold u (``x``) and v (``y``) as grey values (`mas_labels.flow.grey`); next to them, ``bound.txt`` has
 the bound, but not in ``uv``, some of whose readers count files. With frames, ``npz`` and ``h5`` put them into
-``CLASS/NAME/img_00000.jpg``. ``uv`` has no class folders, because its readers know none.
+``CLASS/NAME/img_00000.jpg``. ``uv`` has no class folders, because its readers know none. PNG changes only the
+extension; denseflow's own PNG, one colour picture of u and v, is not written.
+
+Tried with mmaction2 1.2.0: its ``RawframeDataset`` reads flow and frames of ``tsn`` with its default
+``start_index`` of 1, and those of ``denseflow`` with 0, both with ``filename_tmpl="flow_{}_{:05d}.jpg"``.
 
 Pair number k, from 0, is of the frames k and k + step (step < 0: k - step and k). Its picture has number k
 plus the first number of the format; backwards, denseflow numbers a pair by the first of its two frames.
