@@ -10,11 +10,12 @@ import pytest
 
 import mas_labels
 from mas_labels import schema
+from mas_labels.geometry import DEFAULT_GEOMETRY
 
 SIGNATURES = {
-    "block_maps": "()",
+    "block_maps": f"(geometry={DEFAULT_GEOMETRY})",
     "compute_flow": "(frames, method='tvl1')",
-    "compute_labels": "(frames, flow, views=None, convention='paper')",
+    "compute_labels": f"(frames, flow, views=None, convention='paper', geometry={DEFAULT_GEOMETRY})",
     "motion_boundaries": "(flow, convention='paper')",
     "open_shards": "(paths)",
 }
