@@ -12,8 +12,8 @@ NUMBERED_PICTURE: Final = re.compile(
     rf"(?P<prefix>.*?)(?P<number>[0-9]+)\.(?P<kind>{'|'.join(end[1:] for end in PICTURE_EXTENSIONS)})",
     re.I | re.S,
 )
-FLOW_PREFIX: Final = re.compile(r"(warp_?)?flow[_-]?([xyuv][_-]?)?|[xy][_-]", re.I)
-"""Prefixes of pictures of flow in the same folder as the frames: ``flow_x_00001.jpg``."""
+FLOW_PREFIX: Final = re.compile(r"(warp_?)?flow[_-]?([xyuv][_-]?)?([pm][0-9]+_)?|[xy][_-]", re.I)
+"""Prefixes of pictures of flow beside the frames: ``flow_x_00001.jpg``, at step 2 ``flow_x_p2_00000.jpg``."""
 FLOW_FOLDER: Final = re.compile(r"((tvl1|warp|optical|opt)[_-]?)?flows?([_-]?[xyuv])?", re.I)
 """Names of folders of flow next to folders of frames: ``tvl1_flow``, ``flow_x``."""
 

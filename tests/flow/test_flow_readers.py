@@ -122,7 +122,8 @@ def test_twostreamfusion_reads_u_and_v(root, tmp_path):
         assert frame.shape == (256, 341, 3)
 
 
-def test_the_frames_written_are_a_video_again(root, tmp_path):
-    out = write(root, tmp_path, format="npz", frames=True, picture="png", flow="dis")
+@pytest.mark.parametrize(("name", "step"), [("npz", 1), ("tsn", 1), ("denseflow", 2), ("denseflow", -1)])
+def test_the_frames_written_are_a_video_again(root, tmp_path, name, step):
+    out = write(root, tmp_path, format=name, step=step, frames=True, picture="png", flow="dis")
     frames = list(open_video(out / "Archery/v_Archery_g01_c01"))
     np.testing.assert_array_equal(frames, list(open_video(root / NAME)))
