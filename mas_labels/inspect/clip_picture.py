@@ -110,11 +110,11 @@ def _write_title(figure: Figure, seen: SeenClip, counts: LabelCounts | None) -> 
     name = name if len(name) <= 90 else f"{name[:44]} ... {name[-41:]}"
     top, left = seen.corner
     options, geometry = clip.options, clip.geometry
-    last = clip.start_frame + geometry.extent - 1
-    step = f", every {geometry.frame_step}." if geometry.frame_step > 1 else ""
+    start, step = clip.start_frame, geometry.frame_step
+    last = start + geometry.extent - 1
+    numbers = f"{start} to {last}" if step == 1 else f"{start}, {start + step}, ..., {last}"
     details = (
-        f"clip {clip.index}, frames {clip.start_frame} to {last}{step}"
-        f"{', across a shot cut' if clip.cut else ''}   |   "
+        f"clip {clip.index}, frames {numbers}{', across a shot cut' if clip.cut else ''}   |   "
         f"class {printable(clip.class_name or 'none')}   |   "
         f"view {seen.view}: top {top}, left {left}, {'mirrored' if seen.mirrored else 'not mirrored'}   |   "
         f"flow {options['flow']}, convention {options['convention']}, frames {options['frames']}"

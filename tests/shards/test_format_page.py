@@ -31,6 +31,18 @@ KINDS = {
     "flow": {"store_flow": True, "clip_stride_frames": 8},
     "authors": {"store_flow": True, "convention": "authors"},
     "rate": {"fps": "30000/1001", "store_boundaries": False},
+    "geometry": {
+        "clip_frames": 4,
+        "frame_step": 3,
+        "clip_stride_frames": 5,
+        "frame_rows": 40,
+        "frame_cols": 64,
+        "view_size": 32,
+        "view_stride_pixels": 30,
+        "grid_block": 4,
+        "ring_width": 8,
+        "store_flow": True,
+    },
 }
 
 
@@ -46,7 +58,7 @@ def videos(tmp_path_factory):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_page_is_sufficient_to_read_a_shard(videos, tmp_path, kind):
     listing = find_videos(load_manifest(FOLDER_MANIFEST), videos)
-    options = LabelConfig(flow="dis", view_stride_pixels=59, **KINDS[kind])
+    options = LabelConfig(**{"flow": "dis", "view_stride_pixels": 59, **KINDS[kind]})
     run(plan_shards(listing, "all", 2), options, videos, tmp_path)
     shards = mas_labels.open_shards(tmp_path)
     videos_found, failures, frames = [], [], []

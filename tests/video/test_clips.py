@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mas_labels.geometry import Geometry
 from mas_labels.video.clips import cut_clips, resize_frame
 
 
@@ -29,6 +30,24 @@ def test_the_stride_determines_where_clips_start(frames, stride, starts):
     for start, clip in clips:
         assert clip.shape == (16, 128, 171, 3)
         assert clip[:, 0, 0, 0].tolist() == list(range(start, start + 16))
+
+
+@pytest.mark.parametrize(
+    ("frames", "stride", "step", "clips"),
+    [
+        (7, None, 3, {0: [0, 3, 6]}),
+        (6, None, 3, {}),
+        (14, None, 3, {0: [0, 3, 6], 7: [7, 10, 13]}),
+        (9, 2, 2, {0: [0, 2, 4], 2: [2, 4, 6], 4: [4, 6, 8]}),
+        (9, 1, 3, {0: [0, 3, 6], 1: [1, 4, 7], 2: [2, 5, 8]}),
+        (20, 12, 2, {0: [0, 2, 4], 12: [12, 14, 16]}),
+    ],
+)
+def test_frames_of_a_clip_are_a_step_apart(frames, stride, step, clips):
+    geometry = Geometry(3, step, 40, 60, view_size=32, grid_block=8, ring_width=4)
+    made = dict(cut_clips(numbered(frames), stride, geometry))
+    assert {start: clip[:, 0, 0, 0].tolist() for start, clip in made.items()} == clips
+    assert {clip.shape for clip in made.values()} <= {(3, 40, 60, 3)}
 
 
 def test_frames_that_shrink_are_averaged():
