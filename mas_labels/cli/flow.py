@@ -149,6 +149,7 @@ def _write_many(
     """Write the flow of this rank's share of the videos into the folder `out`."""
     import joblib
 
+    from mas_labels.flow_run.failures import failures_path
     from mas_labels.flow_run.run import plan_flow, run_flow
 
     share = find_share(values["rank"], values["world_size"])
@@ -161,10 +162,11 @@ def _write_many(
         click.echo(f"{len(todo)} videos, {len(own) - len(todo)} are finished")
         return _show_estimate(todo, options, run_options.video_timeout_seconds, workers)
     try:
-        return _report(run_flow(tasks, options, out, workers, run_options), out, options)
+        results = run_flow(tasks, options, out, workers, run_options)
     except FailureRateError as error:
         print_error(f"{error}; finished videos are kept, the same command resumes")
         return EXIT_FAILURE_RATE
+    return _report(results, out, failures_path(out, run_options.rank, run_options.world_size), options)
 
 
 def _show_estimate(
@@ -179,7 +181,7 @@ def _show_estimate(
     return 0
 
 
-def _report(results: Sequence[FlowResult], out: Path, options: FlowOptions) -> int:
+def _report(results: Sequence[FlowResult], out: Path, table: Path, options: FlowOptions) -> int:
     """Print the outcome of a run, errors last; return its exit status."""
     from mas_labels.names import printable
 
@@ -193,8 +195,8 @@ def _report(results: Sequence[FlowResult], out: Path, options: FlowOptions) -> i
     if failed:
         more = "  ...\n" if len(failed) > MAX_FAILURES_SHOWN else ""
         click.echo(
-            f"{more}{len(failed)} videos failed, of {len(results)} (failures.csv); the same command tries "
-            "them again"
+            f"{more}{len(failed)} videos failed, of {len(results)}: {table}; the same command tries them "
+            "again"
         )
     for result in undone:
         click.echo(f"{printable(str(result.path))} was not done: {result.error}", err=True)

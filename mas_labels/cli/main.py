@@ -23,7 +23,7 @@ class MasLabels(click.Group):
         self, args: Sequence[str] | None = None, prog_name: str | None = None, *more: Any, **extra: Any
     ) -> NoReturn:
         """Run the command line and exit with its status."""
-        kept = "finished shards are kept, the same command resumes"
+        kept = "what is finished is kept, the same command resumes"
         run_command(self, prog_name or "mas-labels", args, kept)
 
 

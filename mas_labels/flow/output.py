@@ -54,7 +54,7 @@ class FlowOutput:
 
     def __init__(self, target: FlowTarget, options: FlowOptions) -> None:
         self._target, self._options = target, options
-        self._hidden = {place: place.with_name(f".tmp.{place.name}") for place in target.places}
+        self._hidden = {place: _hidden_path(place) for place in target.places}
         self._array_file: ArrayFile | None = None
         self._files: dict[Path, list[Path]] = {place: [] for place in target.places}
         self._pairs = 0
@@ -137,6 +137,18 @@ class FlowOutput:
         for hidden in self._hidden.values():
             with contextlib.suppress(OSError):
                 _remove(hidden)
+
+
+def remove_unfinished(target: FlowTarget) -> None:
+    """Remove what a process that was killed left of a video, if that is possible now."""
+    with contextlib.suppress(OSError):
+        for place in target.places:
+            _remove(_hidden_path(place))
+
+
+def _hidden_path(place: Path) -> Path:
+    """Return the name under which a place is written."""
+    return place.with_name(f".tmp.{place.name}")
 
 
 def frame_pairs(count: int, step: int) -> NDArray[np.uint32]:

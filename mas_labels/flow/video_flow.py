@@ -24,8 +24,9 @@ Grey = NDArray[np.uint8]
 Flow = NDArray[np.float32]
 
 MAX_FRAMES_PER_PART: Final = 16
-PIXELS_PER_PART: Final = 1 << 22
-"""Pixels of the frames of one part: memory stays small, and parts of large videos do not take long."""
+PIXELS_PER_PART: Final = 1 << 20
+"""Pixels of the frames of one part: memory stays small, and a part is far from the time limit of a video even
+with the slowest estimator (OpenCV's TV-L1 takes 13 s for so many)."""
 
 PNG_SETTINGS: Final = (
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),

@@ -10,15 +10,16 @@ import hashlib
 import os
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from mas_labels.config import RunOptions
-from mas_labels.errors import VideoError
+from mas_labels.errors import ConfigError, StorageError, VideoError
 from mas_labels.flow.options import FlowOptions
-from mas_labels.flow.output import FlowOutput
+from mas_labels.flow.output import FlowOutput, remove_unfinished
 from mas_labels.flow.places import FlowTarget, claim_folder, flow_targets
 from mas_labels.flow.tvl1 import isa as tvl1_isa
 from mas_labels.flow.video_flow import FlowPart
@@ -27,7 +28,9 @@ from mas_labels.pipeline.flow_video import FlowJob
 from mas_labels.pipeline.run import exclusive_folder, work_through
 from mas_labels.pipeline.supervisor import VideoProcess, borrowed_process
 from mas_labels.pipeline.task import Run
-from mas_labels.plan.heartbeat import Heartbeat
+from mas_labels.plan.file_names import heartbeat_path
+from mas_labels.plan.heartbeat import Heartbeat, read_beats
+from mas_labels.system.files import lock_file
 from mas_labels.version import versions
 
 
@@ -206,6 +209,25 @@ def run_flow(
         table = failures_path(out, run_options.rank, run_options.world_size)
         try:
             work_through(todo, run, workers, results, len(share), run_options.max_failure_rate)
-        finally:
-            write_failures(table, [result.failure for result in results.values() if result.failure])
+        except BaseException:
+            with suppress(StorageError):  # the first error is to be seen
+                write_failures(table, _rows(results))
+            _remove_unfinished(todo, run)
+            raise
+        write_failures(table, _rows(results))
     return [results[task.name] for task in share]
+
+
+def _rows(results: Mapping[str, FlowResult]) -> list[FlowFailure]:
+    return [result.failure for result in results.values() if result.failure is not None]
+
+
+def _remove_unfinished(todo: Sequence[FlowTask], run: FlowRun) -> None:
+    """Remove what the killed workers of a run that was stopped left half written."""
+    tasks = {task.name: task for task in todo}
+    for beat in read_beats(run.out):
+        if beat.run == run.name and beat.name in tasks:
+            with suppress(ConfigError, OSError):  # it does not end: the next run removes it
+                descriptor = lock_file(heartbeat_path(run.out / beat.name), "it is at work")
+                remove_unfinished(tasks[beat.name].target)
+                os.close(descriptor)

@@ -21,6 +21,9 @@ from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.datasets.find_videos import find_videos
 from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import VideoError
+from mas_labels.flow.options import FlowOptions
+from mas_labels.flow.video_flow import FlowPart, flow_parts
+from mas_labels.pipeline.flow_video import FlowJob
 from mas_labels.pipeline.label_video import LabelJob, LabelledClip, label_video
 from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
 from mas_labels.pipeline.run import run
@@ -98,6 +101,16 @@ def test_a_process_that_dies_once_is_replaced_and_no_clip_is_lost_or_twice(proce
     items = kill_after(process.do(LabelJob(long_video, DIS), 60), 2, [signal.SIGKILL])
     assert starts(items) == [0, 16, 32, 48, 64]
     assert "died (killed by SIGKILL): trying it once more" in capfd.readouterr().err
+
+
+def test_no_pair_of_flow_is_lost_or_twice_if_the_process_dies(process, long_video):
+    options = FlowOptions(flow="dis", format="npz")
+    items = process.do(FlowJob(long_video, options), 60)
+    fields = [next(items).array]
+    os.kill(process_of(), signal.SIGKILL)
+    fields += [part.array for part in items if isinstance(part, FlowPart)]
+    expected = [part.array for part in flow_parts(VideoReader(long_video), options)]
+    np.testing.assert_array_equal(np.concatenate(fields), np.concatenate(expected))
 
 
 def test_a_process_that_dies_twice_costs_the_video_and_names_the_signal(process, long_video):
