@@ -9,6 +9,7 @@ removes and writes again. Each place on its own is whole whenever it exists.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -147,8 +148,8 @@ def remove_unfinished(target: FlowTarget) -> None:
 
 
 def _hidden_path(place: Path) -> Path:
-    """Return the name under which a place is written."""
-    return place.with_name(f".tmp.{place.name}")
+    """Return the name under which a place is written; its own might become too long."""
+    return place.with_name(f".tmp.{hashlib.sha256(os.fsencode(place.name)).hexdigest()}")
 
 
 def frame_pairs(count: int, step: int) -> NDArray[np.uint32]:

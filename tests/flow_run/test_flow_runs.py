@@ -169,6 +169,25 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(videos, tmp_path):
     assert not list(tmp_path.rglob(".*")) and not list(tmp_path.rglob("*.npz"))
 
 
+@pytest.mark.parametrize("layout", ["denseflow", "npz"])
+def test_names_of_all_kinds(videos, tmp_path, layout):
+    """As long as a file system takes, with a line break, bytes that are not UTF-8, a dot, braces."""
+    for name in (b"\xe9\n,", b"n" * 251, b"a.b", b"{video}"):
+        folder = tmp_path / "videos" / os.fsdecode(name)[:100]
+        folder.mkdir(parents=True)
+        shutil.copy(videos / "pan/right.avi", folder / os.fsdecode(name + b".avi"))
+    (folder / "\udcff.avi").touch()
+    options = (*SMALL, "--format", layout, "--workers", 1)
+    shown = mas("flow", tmp_path / "videos", "--out", tmp_path / "out", *options)
+    assert shown.exit_code == 3, shown.output
+    assert f"4 videos in {tmp_path / 'out'}: 128 pairs" in shown.output
+    found = {path.name for path in (tmp_path / "out").glob("*/*")}
+    names = ("\udce9\n,", "n" * 251, "a.b", "{video}")
+    assert found == {f"{name}.npz" if layout == "npz" else name for name in names}
+    table = (tmp_path / "out/failures.csv").read_bytes()
+    assert os.fsencode(folder / "\udcff.avi") in table
+
+
 def test_one_video_is_its_own_file(videos, tmp_path):
     shown = mas("flow", videos / "pan/right.avi", "--out", tmp_path / "a.h5", *SMALL, "--video-timeout", 60)
     assert (shown.exit_code, shown.output) == (0, f"wrote 32 flow fields to {tmp_path / 'a.h5'}\n")
