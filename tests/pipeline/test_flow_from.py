@@ -13,7 +13,9 @@ from helpers.videos import FOLDER_MANIFEST, moving_texture, write_video
 
 import mas_labels
 from mas_labels.config import LabelConfig, RunOptions
-from mas_labels.errors import ConfigError
+from mas_labels.errors import ConfigError, UnavailableError
+from mas_labels.shards.reader import Shard
+from mas_labels.verify.recompute import find_differences
 from mas_labels.video.clips import cut_clips, resize
 from mas_labels.video.open_video import open_video
 
@@ -70,10 +72,17 @@ def test_files_of_the_flow_command_give_the_labels_of_computed_flow(videos, tmp_
     assert read.config == {**made.config, "flow": "stored"}
     assert str(flow) not in str(read.config)
 
-    shard = next((tmp_path / "read").glob("*.h5"))
-    assert mas("verify", shard, "--recompute", 1, "--root", videos, "--flow-from", flow).exit_code == 0
-    refused = mas("verify", shard, "--recompute", 1, "--root", videos)
-    assert refused.exit_code == 6 and "give the folder by --flow-from" in refused.output
+    with Shard(next((tmp_path / "read").glob("*.h5"))) as shard:
+        assert list(find_differences(shard, videos, [1, 3], flow_from=flow)) == []
+        with pytest.raises(UnavailableError, match="made from stored flow: give the folder by --flow-from"):
+            list(find_differences(shard, videos, [1]))
+        write_array(flow / "pan/right.npz", np.zeros((19, 128, 171, 2), np.float32))
+        assert {problem.column for problem in find_differences(shard, videos, [3], flow_from=flow)} == {
+            *("clips/labels", "clips/motion", "clips/mu", "clips/mv", "clips/flow")
+        }
+        (flow / "pan/right.npz").unlink()
+        with pytest.raises(UnavailableError, match="no flow of it is in"):
+            list(find_differences(shard, videos, [3], flow_from=flow))
 
 
 def test_pictures_of_the_videos_size_are_resized(videos, tmp_path):
