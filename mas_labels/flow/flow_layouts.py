@@ -24,7 +24,7 @@ from mas_labels.video.reader import unreadable
 COMPONENT_FOLDERS: Final = (("u", "v"), ("x", "y"), ("flow_x", "flow_y"))
 """Names of the two folder trees, one for each component."""
 COMPONENT_PREFIX: Final = re.compile(
-    r"(?:flow_?)?(?P<component>[xyuv])_?(?:(?P<step>[pm]\d+)_)?", re.IGNORECASE | re.ASCII
+    r"(?:flow[_-]?|(?=.[_-]))(?P<component>[xyuv])[_-]?(?:(?P<step>[pm]\d+)_)?", re.IGNORECASE | re.ASCII
 )
 """Prefix of a picture of one component; denseflow states the step there unless it is 1: ``flow_x_p2_``."""
 FIRST_COMPONENTS: Final = "xu"
@@ -102,8 +102,8 @@ def check_names(folder: Path, videos: Sequence[str]) -> None:
 
 def describe_layouts(video: str) -> str:
     """Return examples of the places where the flow of a video is looked for, as text."""
-    _, *_, stem, name = (video, *_names(video))
-    return f"{stem}/flow_x_00001.jpg, u/{name}/frame000001.jpg or {stem}.npz"
+    stem = video_stem(video)
+    return f"{stem}/flow_x_00001.jpg, u/{Path(stem).name}/frame000001.jpg or {stem}.npz"
 
 
 def _names(video: str) -> list[str]:

@@ -38,7 +38,7 @@ Flow = NDArray[np.float32]
 BROKEN: Final = "broken_flow"
 """Code of the failure of a video whose flow is damaged or of another kind."""
 ARRAY_ERRORS: Final = (
-    *(OSError, MemoryError, EOFError, KeyError, ValueError),
+    *(OSError, MemoryError, EOFError, KeyError, ValueError, TypeError),
     *(RuntimeError, NotImplementedError, AttributeError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
@@ -87,7 +87,7 @@ class StoredFlow:
         the frames: the tools of temporal segment networks store each field with the second of its frames, so
         the first field leads to the first frame, and is not used.
         """
-        is_beside = bool(self.files.pairs) and self.files.path == path
+        is_beside = bool(self.files.pairs) and path.is_dir() and path.samefile(self.files.path)
         if self.fields == frames - 1 or (self.fields >= frames and not is_complete and not is_beside):
             return self
         if self.fields == frames and is_complete and is_beside:

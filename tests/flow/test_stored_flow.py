@@ -62,7 +62,8 @@ def test_arrays_are_read(tmp_path, name, dtype):
 def test_frames_next_to_pictures_of_flow_are_not_flow(tmp_path):
     write_pictures(tmp_path, FLOW, "sport/run/flow_x_{}.jpg", "sport/run/flow_y_{}.jpg")
     for number in range(1, 6):
-        cv2.imwrite(str(tmp_path / f"sport/run/img_{number}.jpg"), np.zeros((48, 64, 3), np.uint8))
+        for prefix in ("img_", "v", "x"):
+            cv2.imwrite(str(tmp_path / f"sport/run/{prefix}{number}.jpg"), np.zeros((48, 64, 3), np.uint8))
     flow = open_flow(tmp_path, VIDEO, 20.0)
     assert flow.fields == 4
     assert np.abs(flow.read(0, 4) - FLOW).mean() < 0.15
@@ -180,6 +181,8 @@ def test_a_picture_that_the_machine_cannot_read_is_not_called_damaged(tmp_path):
 def test_flow_of_another_step_is_refused(tmp_path):
     write_array(tmp_path / "a.npz", FLOW, step=2)
     write_array(tmp_path / "b.h5", FLOW, step=-1)
+    write_array(tmp_path / "d.npz", FLOW, step=[1, 1])
+    assert failure(tmp_path, 0.0, "d.avi").code == "broken_flow"
     write_pictures(tmp_path, FLOW, "c/flow_x_p3_{:05d}.jpg", "c/flow_y_p3_{:05d}.jpg", 0)
     for name, bound, step in [("a", 0, "2"), ("b", 0, "-1"), ("c", 20, "3")]:
         error = failure(tmp_path, float(bound), f"{name}.avi")
@@ -219,7 +222,8 @@ def test_the_bound_is_that_of_the_first_flow_that_is_found(tmp_path):
 
 def test_a_folder_without_flow_is_refused(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"expected flow of 2 videos.* such as sport/run/.*; found none: give"
+        ConfigError,
+        match=r"such as sport/run/flow_x_00001.jpg, u/run/frame000001.jpg or sport/run.npz; found none: give",
     ):
         find_bound(tmp_path, [VIDEO, "b.avi"])
     (tmp_path / "b.npz").write_bytes(b"no flow")
