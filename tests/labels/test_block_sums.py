@@ -19,7 +19,7 @@ from mas_labels.labels.block_sums_numpy import NUMPY_BACKEND
 from mas_labels.labels.compute import choose_backend
 from mas_labels.labels.patterns import block_count
 from mas_labels.labels.views import view_table
-from mas_labels.system.extensions import available_isas
+from mas_labels.system.extensions import available_isas, load_extension
 
 ISAS = available_isas("labels")
 SIZES = (
@@ -216,6 +216,27 @@ def test_the_compiled_backend_never_reads_outside_of_a_frame(crop):
             call()
 
 
+def compiled_calls(sizes, crops, queries):
+    """Calls of every compiled function, valid with the default sizes, and crops and queries of the frame."""
+    module, out = load_extension("labels", ""), np.empty((len(crops), 28, 8), np.int64)
+    frames, flow = np.zeros((2, 128, 171, 3), np.uint8), np.zeros((1, 128, 171, 2), np.float32)
+    bins, votes = np.zeros((1, 128, 171), np.uint8), np.zeros((1, 128, 171), np.int64)
+    fields = (
+        np.empty((2, 128, 171, 2), np.float32),
+        np.empty((len(crops), 2, 1), np.int64),
+        np.empty(2, np.int64),
+    )
+    colours = *(np.empty((len(crops), 28, 3), np.int64) for _ in range(2)), out
+    start = "portable", (2, 128, 171), False
+    yield lambda: module.field_sums("portable", (1, 128, 171), False, flow, crops, *fields, sizes)
+    yield lambda: module.vote_sums("portable", (1, 128, 171), False, bins, votes, crops, out, sizes)
+    yield lambda: module.colour_sums(*start, frames, crops, *colours, sizes)
+    yield lambda: module.frequent_colours(*start, frames, queries, np.empty(len(queries), np.int64), sizes)
+
+
+CROP, QUERY = np.zeros((1, 2), np.int32), np.array([[0, 0, 28]], np.int32)
+
+
 @pytest.mark.parametrize(
     "sizes",
     [(0, 1, 1), (-2, 1, 1), (113, 1, 1), (2**31 - 2, 1, 1), (130, 130, 65), (172, 172, 86)]
@@ -224,30 +245,18 @@ def test_the_compiled_backend_never_reads_outside_of_a_frame(crop):
 )
 def test_the_compiled_backend_refuses_patterns_that_do_not_divide_the_view(sizes):
     """Even those that a `Geometry` would have refused."""
-    backend, crops, diagonals = native_backend(), np.zeros((1, 2), np.int32), "partition"
-    hostile = Geometry()
-    for name, size in zip(("view_size", "grid_block", "ring_width"), sizes, strict=True):
-        object.__setattr__(hostile, name, size)
-    hostile.__dict__["blocks"] = {"grid": 16, "rings": 4, "triangles": 8}
-    frames, flow = np.zeros((2, 128, 171, 3), np.uint8), np.zeros((1, 128, 171, 2), np.float32)
-    bins, votes = np.zeros((1, 128, 171), np.uint8), np.zeros((1, 128, 171), np.int64)
-    for call in (
-        lambda: backend.field_sums(flow, "central", crops, hostile),
-        lambda: backend.vote_sums(bins, votes, crops, diagonals, hostile),
-        lambda: backend.colour_sums(frames, crops, diagonals, hostile),
-        lambda: backend.frequent_colours(frames, np.zeros((1, 3), np.int32), diagonals, hostile),
-    ):
+    for call in compiled_calls((112, 28, 14), CROP, QUERY):
+        call()
+    for call in compiled_calls(sizes, CROP, QUERY):
         with pytest.raises(ValueError, match="do not divide the view, or it leaves the frame"):
             call()
 
 
-def test_the_compiled_backend_refuses_sums_and_blocks_of_another_geometry():
-    backend, crops = native_backend(), np.zeros((1, 2), np.int32)
-    fewer, more = Geometry(grid_block=56), Geometry(grid_block=14)
-    fewer.__dict__["blocks"] = more.blocks
-    bins, votes = np.zeros((1, 128, 171), np.uint8), np.zeros((1, 128, 171), np.int64)
-    with pytest.raises(ValueError, match="sizes of the buffers do not fit"):
-        backend.vote_sums(bins, votes, crops, "partition", fewer)
-    query = np.array([(0, 0, block_count(more))], np.int32)
+@pytest.mark.parametrize("sizes", [(112, 14, 14), (112, 28, 7), (112, 56, 14), (112, 1, 1)])
+def test_the_compiled_backend_refuses_sums_and_blocks_of_another_geometry(sizes):
+    _, votes, colours, colour = compiled_calls(sizes, CROP, QUERY + np.int32([0, 0, 2**14]))
+    for call in (votes, colours):
+        with pytest.raises(ValueError, match="sizes of the buffers do not fit"):
+            call()
     with pytest.raises(ValueError, match="a block is out of range"):
-        backend.frequent_colours(np.zeros((2, 128, 171, 3), np.uint8), query, "partition", Geometry())
+        colour()

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 import mas_labels
 from mas_labels.errors import ConfigError, InputError
+from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
 from mas_labels.labels.views import view_table
-from mas_labels.schema import LABEL_MAX, LABEL_NAMES
+from mas_labels.schema import LABEL_NAMES
 
 CONVENTIONS = ("paper", "authors")
 
@@ -40,6 +41,38 @@ def test_labels_of_random_views_equal_brute_force(convention, seed):
         assert dict(zip(LABEL_NAMES, labels.tolist(), strict=True)) == dict(
             zip(LABEL_NAMES, expected, strict=True)
         ), view
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize(
+    "sizes", [(224, 56, 28), (112, 14, 7), (96, 32, 16), (120, 40, 20), (84, 12, 7), (16, 16, 8)]
+)
+def test_labels_in_any_geometry_equal_brute_force(convention, sizes):
+    """Odd and fine grids, blocks that are no multiples of the rings, one block; mirrored views and others."""
+    view = sizes[0]
+    rows, cols = view + 13, view + 31
+    geometry = Geometry(16, 1, rows, cols, *sizes)
+    frames, flow = random_clip(view, frames=3, rows=rows, cols=cols)
+    views = [(0, 0, 0), (13, 31, 1), (5, 30, 0), (5, 30, 1)]
+    found = mas_labels.compute_labels(frames, flow, views, convention, geometry)
+    for one, labels in zip(views, found.tolist(), strict=True):
+        expected = labels_of_view(frames, flow, *one, convention, sizes)
+        assert dict(zip(LABEL_NAMES, labels, strict=True)) == dict(zip(LABEL_NAMES, expected, strict=True))
+    assert (found >= geometry.label_min(convention)).all() and (found <= geometry.label_max).all()
+    centre = [[(rows - view) // 2, (cols - view) // 2, 0]]
+    of_centre = mas_labels.compute_labels(frames, flow, centre, convention, geometry)
+    by_default = mas_labels.compute_labels(frames, flow, None, convention, geometry)
+    assert by_default.tolist() == of_centre.tolist()
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_labels_of_the_longest_clip_equal_brute_force(convention):
+    frames, flow = random_clip(9, frames=256, rows=24, cols=25)
+    flow[254] *= 9.0  # the last field is the one of largest motion
+    geometry = Geometry(256, 1, 24, 25, 24, 8, 4)
+    found = mas_labels.compute_labels(frames, flow, [(0, 1, 1)], convention, geometry)
+    assert found[0].tolist() == labels_of_view(frames, flow, 0, 1, 1, convention, (24, 8, 4))
+    assert found[0].tolist()[12:14] == [255, 255]
 
 
 @pytest.mark.slow
@@ -82,7 +115,7 @@ def test_labels_are_in_their_ranges():
     assert labels.dtype == np.uint8
     assert labels.shape == (len(view_table(16)), 27)
     assert (labels >= 1).all()
-    assert (labels <= LABEL_MAX).all()
+    assert (labels <= DEFAULT_GEOMETRY.label_max).all()
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
@@ -172,6 +205,9 @@ def test_frames_smaller_than_a_view_are_refused():
         mas_labels.compute_labels(
             np.zeros((2, 100, 171, 3), np.uint8), np.zeros((1, 100, 171, 2), np.float32)
         )
+    larger = Geometry(16, 1, 224, 224, view_size=224, grid_block=56, ring_width=28)
+    with pytest.raises(InputError, match="at least 224 x 224 pixels, found 128 x 171"):
+        mas_labels.compute_labels(*random_clip(0), geometry=larger)
 
 
 def test_unknown_convention_is_refused():

@@ -12,7 +12,7 @@ import mas_labels
 from mas_labels.errors import InputError
 from mas_labels.labels.conventions import PAPER
 from mas_labels.labels.motion import octants, orientation_votes
-from mas_labels.labels.motion_boundary import magnitudes
+from mas_labels.labels.motion_boundary import MAX_FLOW, check_sums, magnitudes
 
 FIELD = np.float32([[0, 1, 3], [0, 2, 6], [4, 4, 4]])
 
@@ -120,3 +120,12 @@ def test_impossible_flow_is_refused(wrong):
 def test_wrong_shapes_are_refused(shape):
     with pytest.raises(InputError, match=r"expected shape \(fields, rows, cols, 2\)"):
         mas_labels.motion_boundaries(np.zeros(shape, np.float32))
+
+
+def test_sums_of_magnitudes_beyond_64_bits_are_refused():
+    """256 fields of the largest flow that alternates from pixel to pixel, by the larger derivative."""
+    largest = magnitudes(np.float32([[255 * 6 * MAX_FLOW, 255 * 6 * MAX_FLOW]]))
+    check_sums(largest, 498**2)
+    assert int(largest.max()) * 498**2 < 2**63 <= int(largest.max()) * 500**2
+    with pytest.raises(InputError, match="less than 35184372 pixels in views of 250000 pixels, found 3545"):
+        check_sums(largest, 500**2)
