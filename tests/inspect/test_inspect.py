@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from mas_labels.config import LabelConfig
 from mas_labels.datasets.find_videos import find_videos
 from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import ConfigError, InputError, MissingDependencyError
+from mas_labels.flow.estimators import compute_flow
 from mas_labels.inspect import SeenClip, clip_figure, figure_png, save_clip_figure
 from mas_labels.inspect.panels import draw_flow, draw_label_values
 from mas_labels.inspect.pattern_panels import OCTANT_NAMES, arrow_of, draw_appearance, draw_motion, octant_of
@@ -181,6 +183,17 @@ def test_recomputed_data_is_named_and_close_to_stored_data(shards: ShardSet) -> 
     for stored_field, recomputed_field in zip(stored, recomputed, strict=True):
         assert np.corrcoef(stored_field.ravel(), recomputed_field.ravel())[0, 1] > 0.8
     assert seen.field_magnitudes.shape == (2, 15)
+
+
+def test_flow_that_was_read_from_files_is_not_passed_off_as_computed_again(shards: ShardSet) -> None:
+    clip = shards[0]
+    parts = {"frames": clip.frames, "views": clip.views, "flow": None, "motion_boundaries": None}
+    seen = SeenClip(SimpleNamespace(**parts, options={**clip.options, "flow": "stored"}))  # type: ignore[arg-type]
+    assert seen.flow_source == seen.boundaries_source
+    assert (
+        seen.flow_source == "TV-L1 of the stored frames, not the flow that was read from files for the labels"
+    )
+    np.testing.assert_array_equal(seen.flow, compute_flow(clip.frames))
 
 
 def test_a_notebook_displays_the_picture(shards: ShardSet, tmp_path: Path) -> None:
