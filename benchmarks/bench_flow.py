@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 import mas_labels
 from mas_labels.flow import tvl1
 from mas_labels.flow.estimators import ESTIMATORS
-from mas_labels.schema import CLIP_FRAMES, LABEL_NAMES, MOTION_NAMES, PATTERNS, VIEW_SIZE
+from mas_labels.geometry import DEFAULT_GEOMETRY
+from mas_labels.schema import LABEL_NAMES, MOTION_NAMES, PATTERNS
 from mas_labels.system.extensions import available_isas
 
 REFERENCE = "tvl1-opencv"
@@ -89,8 +90,9 @@ def make_methods() -> dict[str, Callable[[Clip], Flow]]:
 
 def block_means(boundaries: NDArray[np.float32]) -> list[NDArray[np.float64]]:
     """Return the mean magnitude in each block of each pattern, in the centre view."""
-    top, left = ((side - VIEW_SIZE) // 2 for side in boundaries.shape[:2])
-    length = np.hypot(*np.moveaxis(boundaries[top : top + VIEW_SIZE, left : left + VIEW_SIZE], -1, 0))
+    size = DEFAULT_GEOMETRY.view_size
+    top, left = ((side - size) // 2 for side in boundaries.shape[:2])
+    length = np.hypot(*np.moveaxis(boundaries[top : top + size, left : left + size], -1, 0))
     maps = mas_labels.block_maps()
     return [
         np.bincount(maps[name].ravel(), length.ravel())[1:] / np.bincount(maps[name].ravel())[1:]
@@ -124,7 +126,7 @@ def run(clips: list[tuple[str, Clip]]) -> dict[str, Scores]:
 def compare(scores: Scores, clip: Clip, flow: Flow, reference: Flow) -> None:
     """Add the distances of `flow` and its labels from the reference's."""
     scores.endpoint_difference.append(float(np.hypot(*np.moveaxis(flow - reference, -1, 0)).mean()))
-    if min(clip.shape[1:3]) < VIEW_SIZE:
+    if min(clip.shape[1:3]) < DEFAULT_GEOMETRY.view_size:
         return
     scores.same.append(
         (mas_labels.compute_labels(clip, flow) == mas_labels.compute_labels(clip, reference))[0]
@@ -199,8 +201,8 @@ def description(options: argparse.Namespace, clips: int) -> str:
     """Describe the clips, the machine and the command."""
     command = f"--videos {options.videos.name} --clips {options.clips} --size {options.size}"
     return (
-        f"{clips} clips of {CLIP_FRAMES} frames at {options.size} from `{options.videos.name}`; one "
-        f"thread of {machine()}.\n\n`python benchmarks/bench_flow.py {command}`"
+        f"{clips} clips of {DEFAULT_GEOMETRY.clip_frames} frames at {options.size} from "
+        f"`{options.videos.name}`; one thread of {machine()}.\n\n`python benchmarks/bench_flow.py {command}`"
     )
 
 

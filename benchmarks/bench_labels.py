@@ -25,8 +25,8 @@ from common import choose_videos, machine
 from memory import MemoryWatch
 
 import mas_labels
+from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.labels.views import view_table
-from mas_labels.schema import CLIP_FRAMES
 
 UCF101_FRAMES = 2.5e6
 
@@ -76,7 +76,7 @@ def rate_table(runs: list[Run]) -> str:
 
 def conclusions(one: Run, two: Run, ours: Run, opencv: Run) -> str:
     """Compare the runs in sentences."""
-    hours = UCF101_FRAMES / CLIP_FRAMES / two.rate / 3600
+    hours = UCF101_FRAMES / DEFAULT_GEOMETRY.clip_frames / two.rate / 3600
     return "\n".join(
         [
             f"- Two workers have {two.rate / one.rate:.2f} times the throughput of one.",

@@ -21,9 +21,9 @@ from common import Clip, choose_clips, machine
 from numpy.typing import NDArray
 
 from mas_labels.flow.estimators import compute_flow
+from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.labels.compute import clip_statistics
 from mas_labels.labels.views import view_table
-from mas_labels.schema import FRAME_COLS, FRAME_ROWS
 from mas_labels.shards.frames import decode_jpeg, encode_jpeg
 from mas_labels.shards.writer import MAX_WRITTEN_CHUNK_BYTES
 
@@ -120,7 +120,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the tables")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    clips = [clip for _, clip in choose_clips(options.videos, options.count, FRAME_ROWS, FRAME_COLS)]
+    _, rows, cols, _ = DEFAULT_GEOMETRY.clip_shape
+    clips = [clip for _, clip in choose_clips(options.videos, options.count, rows, cols)]
     flows = [compute_flow(clip) for clip in clips]
     statistics = [clip_statistics(clip, flow, view_table(8)) for clip, flow in zip(clips, flows, strict=True)]
     boundaries, labels = [s.mu for s in statistics], [s.labels for s in statistics]

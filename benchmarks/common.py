@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.schema import CLIP_FRAMES
+from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.shards import spread_evenly
 
 Clip = NDArray[np.uint8]
@@ -20,7 +20,7 @@ def read_clip(path: Path, rows: int, cols: int) -> Clip | None:
     """Read the first 16 frames as (16, rows, cols, 3) RGB, or None where there are fewer."""
     capture = cv2.VideoCapture(str(path))
     frames = []
-    while len(frames) < CLIP_FRAMES:
+    while len(frames) < DEFAULT_GEOMETRY.clip_frames:
         success, frame = capture.read()
         if not success:
             return None

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from mas_labels.config import LabelConfig
 from mas_labels.datasets.listing import VideoRecord
 from mas_labels.flow.estimators import ESTIMATORS
+from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.labels.compute import clip_statistics
 from mas_labels.pipeline.label_video import views_of
-from mas_labels.schema import CLIP_FRAMES, COLUMNS
+from mas_labels.schema import COLUMNS
 from mas_labels.shards.writer import ShardWriter, encode_frames
 from mas_labels.version import versions
 from mas_labels.video.clips import cut_clips, resize_frame
@@ -92,7 +93,7 @@ def _label_video(times: StageTimes, video: Path, plain: ShardWriter, dense: Shar
     reader = VideoReader(video)
     frames = times.call(DECODE, list, reader)
     with times.measured(RESIZE):
-        for frame in frames[: len(frames) // CLIP_FRAMES * CLIP_FRAMES]:
+        for frame in frames[: len(frames) - len(frames) % DEFAULT_GEOMETRY.clip_frames]:
             resize_frame(frame)
     clips = list(cut_clips(frames))
     for start_frame, clip in clips:

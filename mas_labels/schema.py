@@ -4,8 +4,9 @@ This module imports nothing but the standard library, so that both programs, and
 the contract without the machinery behind it. Shards are written by `mas_labels` and read by `mas_train`; the
 files of a training run are written by `mas_train` and read by the report of `mas_labels`.
 
-The order and the ranges of the labels are those of figure 5 of the paper (Wang et al., CVPR 2019,
-sections 3.2 and 3.3): for each of the three patterns, motion statistics first, then appearance.
+The order of the labels is that of figure 5 of the paper (Wang et al., CVPR 2019, sections 3.2 and 3.3): for
+each of the three patterns, motion statistics first, then appearance. Their ranges follow from the sizes of a
+shard's clips, views and blocks (`mas_labels.geometry`).
 """
 
 from __future__ import annotations
@@ -18,19 +19,8 @@ SCHEMA_VERSION: Final = 3
 READABLE_VERSIONS: Final = (2, 3)
 """Versions that are read. Shards of version 2 have the default geometry (`mas_labels.geometry`)."""
 
-CLIP_FRAMES: Final = 16
-"""Number of frames of a clip (paper, section 3.4)."""
-FIELDS: Final = CLIP_FRAMES - 1
-"""Number of flow fields of a clip, one between each two consecutive frames."""
-FRAME_ROWS: Final = 128
-FRAME_COLS: Final = 171
-"""Size that every frame is resized to (paper, section 3.4)."""
-VIEW_SIZE: Final = 112
-"""Side of the square view that a network sees, in pixels (paper, section 3.4)."""
-
 PATTERNS: Final = ("grid", "rings", "triangles")
 """Patterns 1 to 3 of figure 4."""
-BLOCKS: Final = {"grid": 16, "rings": 4, "triangles": 8}
 ORIENTATIONS: Final = 8
 COLOURS: Final = 8
 
@@ -51,32 +41,10 @@ LABEL_NAMES: Final[tuple[str, ...]] = MOTION_NAMES + APPEARANCE_NAMES
 """The 27 labels in the order in which they are stored."""
 LABELS: Final = len(LABEL_NAMES)
 
-
-def _largest_value(name: str) -> int:
-    pattern, _, statistic = name.rpartition("_")
-    if statistic in ("ui", "vi"):
-        return FIELDS
-    if statistic in ("uo", "vo"):
-        return ORIENTATIONS
-    if statistic in ("cd", "cs", "C"):
-        return COLOURS
-    return BLOCKS[pattern]
-
-
-LABEL_MAX: Final[tuple[int, ...]] = tuple(_largest_value(name) for name in LABEL_NAMES)
-"""Largest value of each label."""
-
 ORIENTATION_NAMES: Final = tuple(name for name in LABEL_NAMES if name.endswith(("_uo", "_vo")))
 """Labels that are orientations, circular numbers."""
 MOTIONLESS_NAMES: Final = ("grid_ul", "grid_uo", "grid_vl", "grid_vo")
 """Labels that the convention `authors` sets to 0 for motionless clips."""
-
-
-def label_min(convention: str) -> tuple[int, ...]:
-    """Return the smallest value of each label under a convention."""
-    zeros = MOTIONLESS_NAMES if convention == "authors" else ()
-    return tuple(int(name not in zeros) for name in LABEL_NAMES)
-
 
 VIEW_COLUMNS: Final = ("top", "left", "mirrored")
 """Columns of a table of views: row and column of the crop's corner (before mirroring), then 0 or 1."""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 ARROW_SPACING: Final = 14 / 128
 """Distance between two arrows over the flow's colours, as a share of the frame's height."""
-VIEW_SIZE: Final = DEFAULT_GEOMETRY.view_size
 WHEEL_BOX: Final = (0.755, 0.02, 0.235, 0.32)
 """Position of the legend in the flow's panel: left, bottom, width, height, as fractions."""
 
@@ -31,7 +30,7 @@ def draw_frame(
     frame: NDArray[np.uint8],
     title: str = "",
     corner: tuple[int, int] | None = None,
-    view_size: int = VIEW_SIZE,
+    view_size: int = DEFAULT_GEOMETRY.view_size,
 ) -> None:
     """Draw a frame, (rows, cols, 3) uint8, with the outline of the view whose (top, left) is `corner`."""
     axes.imshow(frame)
@@ -40,7 +39,7 @@ def draw_frame(
     label_axes(axes, title)
 
 
-def draw_crop(axes: Axes, corner: tuple[int, int], view_size: int = VIEW_SIZE) -> None:
+def draw_crop(axes: Axes, corner: tuple[int, int], view_size: int = DEFAULT_GEOMETRY.view_size) -> None:
     """Draw the outline of the view whose (top, left) is `corner` in a whole frame."""
     from matplotlib.patches import Rectangle
 
@@ -56,7 +55,7 @@ def draw_flow(
     title: str = "",
     corner: tuple[int, int] | None = None,
     largest: float | None = None,
-    view_size: int = VIEW_SIZE,
+    view_size: int = DEFAULT_GEOMETRY.view_size,
 ) -> None:
     """Draw a flow field in Middlebury colours, with arrows, and the colour wheel with its scale as legend.
 
@@ -111,7 +110,7 @@ def draw_boundary(
     title: str = "",
     corner: tuple[int, int] | None = None,
     largest: float | None = None,
-    view_size: int = VIEW_SIZE,
+    view_size: int = DEFAULT_GEOMETRY.view_size,
 ) -> None:
     """Draw the magnitude of Mu or Mv (paper, figure 3) with its scale.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.report.stability import LabelStability, stability_section
-from mas_labels.schema import LABEL_MAX, LABEL_NAMES, ORIENTATION_NAMES
+from mas_labels.schema import LABEL_NAMES, ORIENTATION_NAMES
 
 VIEWS = np.array([[8, 29, 0], [8, 29, 1], [0, 37, 0], [16, 29, 0], [8, 12, 0]], np.int16)
 """The centre, the same mirrored, two that are near, one that is far."""
@@ -32,7 +33,7 @@ def test_shards_add_up_to_the_counts_of_a_loop() -> None:
     found, near, following, turned, pairs = LabelStability(), 0, 0, [0] * 5, 0
     place, row = LABEL_NAMES.index("rings_vo"), ORIENTATION_NAMES.index("rings_vo")
     for _ in range(3):
-        labels = rng.integers(0, np.array(LABEL_MAX) + 1, (20, 5, 27)).astype(np.uint8)
+        labels = rng.integers(0, np.array(DEFAULT_GEOMETRY.label_max) + 1, (20, 5, 27)).astype(np.uint8)
         videos = np.sort(rng.integers(0, 4, 20))
         found.add(labels, VIEWS, videos)
         for clip in range(20):

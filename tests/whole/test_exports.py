@@ -45,7 +45,7 @@ def test_label_names_follow_the_table():
     assert mas_labels.LABEL_NAMES[:4] == ("grid_ul", "grid_uo", "grid_vl", "grid_vo")
     assert mas_labels.LABEL_NAMES[12:18] == ("ui", "vi", "grid_pd", "grid_cd", "grid_ps", "grid_cs")
     assert mas_labels.LABEL_NAMES[26] == "C"
-    largest = dict(zip(schema.LABEL_NAMES, schema.LABEL_MAX, strict=True))
+    largest = dict(zip(schema.LABEL_NAMES, DEFAULT_GEOMETRY.label_max, strict=True))
     for name, expected in {
         "grid_ul": 16,
         "rings_vl": 4,
