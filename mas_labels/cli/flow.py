@@ -149,6 +149,7 @@ def _write_many(
     """Write the flow of this rank's share of the videos into the folder `out`."""
     import joblib
 
+    from mas_labels.flow.places import check_folder
     from mas_labels.flow_run.failures import failures_path
     from mas_labels.flow_run.run import plan_flow, run_flow
 
@@ -157,6 +158,7 @@ def _write_many(
     tasks = plan_flow(inputs.videos, out, options)
     workers = workers or joblib.cpu_count()
     if dry_run:
+        check_folder(out, {task.video: task.target for task in tasks}, options)
         own = tasks[run_options.rank :: run_options.world_size]
         todo = [task for task in own if not task.target.is_complete()]
         click.echo(f"{len(todo)} videos, {len(own) - len(todo)} are finished")

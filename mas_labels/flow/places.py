@@ -119,7 +119,27 @@ def _collision(one: str, other: str, place: Path, options: FlowOptions) -> Confi
 
 
 def claim_folder(out: Path, targets: Mapping[str, FlowTarget], options: FlowOptions) -> None:
-    """Record options and versions in the output folder, or check that its flow was made with the same ones.
+    """Record options and versions in the output folder, unless they are recorded there.
+
+    Raises
+    ------
+    ConfigError, OptionsDifferError
+        As `check_folder` does.
+    StorageError
+        If they cannot be recorded.
+    """
+    if not check_folder(out, targets, options):
+        _write_record(out / RECORD_FILE, {**options.as_dict(), **versions()})
+        check_folder(out, targets, options)  # another rank may have been faster
+
+
+def check_folder(out: Path, targets: Mapping[str, FlowTarget], options: FlowOptions) -> bool:
+    """Check that the flow in the output folder was made with the same options and versions.
+
+    Returns
+    -------
+    bool
+        Whether they are recorded there.
 
     Raises
     ------
@@ -128,22 +148,20 @@ def claim_folder(out: Path, targets: Mapping[str, FlowTarget], options: FlowOpti
     ConfigError
         If files are where the flow belongs that no run of this program has recorded, or if two videos would
         be written to one place because the file system ignores case.
-    StorageError
-        If the options cannot be recorded.
     """
     record = out / RECORD_FILE
     asked: dict[str, object] = {**options.as_dict(), **versions()}
-    if read_record(out) is None:
-        foreign = next(
-            (place for target in targets.values() for place in target.places if place.exists()), None
-        )
-        if foreign is not None and read_record(out) is None:  # else another rank has begun meanwhile
+    found = read_record(out)
+    if found is None:
+        places = (place for target in targets.values() for place in target.places)
+        foreign = next((place for place in places if place.exists()), None)
+        found = read_record(out)  # another rank may have begun meanwhile
+        if foreign is not None and found is None:
             raise ConfigError(
                 f"{foreign} exists already, but not {record}, which says how it was made: remove it, or "
                 "choose another --out"
             )
-        _write_record(record, asked)
-    found = read_record(out) or {}
+        return found is not None and check_folder(out, targets, options)
     if found != asked:
         names = [name for name in {**asked, **found} if asked.get(name) != found.get(name)]
         differences = "; ".join(f"{name} {found.get(name)!r}, not {asked.get(name)!r}" for name in names)
@@ -152,6 +170,7 @@ def claim_folder(out: Path, targets: Mapping[str, FlowTarget], options: FlowOpti
         )
     if record.with_name(RECORD_FILE.upper()).exists():  # this file system ignores case
         _check_owners(targets, options, str.lower)
+    return True
 
 
 def _write_record(record: Path, content: Mapping[str, object]) -> None:

@@ -133,9 +133,10 @@ def test_finished_videos_are_kept_and_repaired_ones_are_tried_again(whole, video
 
 def test_other_options_stop_a_run_before_work(whole, videos):
     out, before = whole[0], tree(whole[0])
-    shown = mas("flow", videos, "--out", out, *SMALL, "--bound", 15)
-    assert shown.exit_code == 1
-    assert "holds flow made with other options (bound 20.0, not 15.0): give those, or" in shown.output
+    for more in ([], ["--dry-run"]):
+        shown = mas("flow", videos, "--out", out, *SMALL, "--bound", 15, *more)
+        assert shown.exit_code == 1
+        assert "holds flow made with other options (bound 20.0, not 15.0): give those, or" in shown.output
     assert tree(out) == before
 
 
