@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import zipfile
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from mas_labels.system.files import reserve
 
+BLOCK_BYTES: Final = 1 << 20
+"""Flow that is compressed between two calls of `on_progress`."""
 SLACK_BYTES: Final = 8 << 20
 """Reserve for the tables and caches of HDF5."""
 STEP_BYTES: Final = 16 << 20
@@ -40,7 +42,9 @@ class ArrayFile(ABC):
         """Append fields, (pairs, rows, cols, 2)."""
 
     @abstractmethod
-    def finish(self, pairs: NDArray[np.uint32], facts: dict[str, Any]) -> None:
+    def finish(
+        self, pairs: NDArray[np.uint32], facts: dict[str, Any], on_progress: Callable[[], None]
+    ) -> None:
         """Complete the file.
 
         Parameters
@@ -49,6 +53,8 @@ class ArrayFile(ABC):
             (pairs, 2): numbers of the two frames of each field, from 0.
         facts
             Numbers and texts that describe the flow.
+        on_progress
+            Called now and then.
         """
 
     @abstractmethod
@@ -71,14 +77,18 @@ class NpzFile(ArrayFile):
         self._count += len(flow)
         self._raw.write(np.ascontiguousarray(flow).data)
 
-    def finish(self, pairs: NDArray[np.uint32], facts: dict[str, Any]) -> None:
+    def finish(
+        self, pairs: NDArray[np.uint32], facts: dict[str, Any], on_progress: Callable[[], None]
+    ) -> None:
         """Compress the flow into the file (`ArrayFile.finish`); members carry no time."""
         shape = (self._count, *self._header["shape"][1:])
         self._raw.seek(0)
         with zipfile.ZipFile(self._path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             with archive.open("flow.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array_header_1_0(member, {**self._header, "shape": shape})
-                shutil.copyfileobj(self._raw, member, 1 << 20)
+                while block := self._raw.read(BLOCK_BYTES):
+                    member.write(block)
+                    on_progress()
             for name, value in {"pairs": pairs, **facts}.items():
                 with archive.open(f"{name}.npy", "w") as member:
                     np.lib.format.write_array(member, np.asarray(value), allow_pickle=False)
@@ -122,7 +132,9 @@ class H5File(ArrayFile):
         self._flow[count:] = flow
         self._file.flush()
 
-    def finish(self, pairs: NDArray[np.uint32], facts: dict[str, Any]) -> None:
+    def finish(
+        self, pairs: NDArray[np.uint32], facts: dict[str, Any], on_progress: Callable[[], None]
+    ) -> None:
         """Write what describes the flow, and release space that was not used (`ArrayFile.finish`)."""
         assert self._flow is not None
         self._file.create_dataset("pairs", data=pairs, track_times=False)

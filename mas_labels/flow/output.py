@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -105,19 +105,22 @@ class FlowOutput:
         path.write_bytes(data)
         self._files[place].append(path)
 
-    def publish(self) -> None:
-        """Complete the files, and rename them to their final names; raise `StorageError` if that fails."""
+    def publish(self, on_progress: Callable[[], None] = lambda: None) -> None:
+        """Complete the files, and rename them to their final names; raise `StorageError` if that fails.
+
+        `on_progress` is called meanwhile: a long video takes minutes to compress.
+        """
         assert self._pairs, "a video without a pair has no flow"
         try:
-            self._finish()
+            self._finish(on_progress)
             for place, hidden in self._hidden.items():
-                _sync_all([*self._files[place], hidden])
+                _sync_all([*self._files[place], hidden], on_progress)
                 hidden.rename(place)
                 sync_folder(place.parent)
         except OSError as error:
             raise storage_error(self._target.places[-1], error, "video") from error
 
-    def _finish(self) -> None:
+    def _finish(self, on_progress: Callable[[], None]) -> None:
         """Write what describes the flow."""
         if self._array_file is not None:
             facts = {
@@ -125,7 +128,7 @@ class FlowOutput:
                 "fps": self._fps,
                 "options": json.dumps(self._options.as_dict(), sort_keys=True),
             }
-            self._array_file.finish(frame_pairs(self._pairs, self._options.step), facts)
+            self._array_file.finish(frame_pairs(self._pairs, self._options.step), facts, on_progress)
             self._array_file.close()
         elif self._target.u == self._target.v:
             self._write(self._target.u, BOUND_FILE, f"{self._options.bound:g}\n".encode())
@@ -160,14 +163,14 @@ def frame_pairs(count: int, step: int) -> NDArray[np.uint32]:
     )
 
 
-def _sync_all(paths: Sequence[Path]) -> None:
+def _sync_all(paths: Sequence[Path], on_progress: Callable[[], None]) -> None:
     """Bring files, and the names in folders, to the disk.
 
-    Many at once take as long as one; one after another, two pictures may take as long as their flow.
+    File systems do many at once in the time of one; one by one, two pictures take longer than their flow.
     """
     with ThreadPoolExecutor(SYNC_THREADS) as pool:
-        for _ in pool.map(_sync, paths):
-            pass  # raises the error of one that failed
+        for _ in pool.map(_sync, paths):  # raises the error of one that failed
+            on_progress()
 
 
 def _sync(path: Path) -> None:

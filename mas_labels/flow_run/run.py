@@ -150,7 +150,7 @@ def write_flow(
                 pairs, vectors = pairs + message.pairs, vectors + message.vectors
                 clipped += message.clipped
                 on_count(clips=message.pairs)
-        output.publish()
+        output.publish(on_count)
     return FlowResult(task.name, task.path, pairs, vectors, clipped)
 
 

@@ -92,6 +92,21 @@ def test_what_is_not_published_leaves_nothing(video, tmp_path, options):
     assert target.is_complete()
 
 
+@pytest.mark.parametrize("options", EVERY_FORMAT, ids=lambda options: options["format"])
+def test_completing_a_video_can_be_stopped(video, tmp_path, options):
+    def stop():
+        raise KeyboardInterrupt
+
+    options = dis(**options)
+    target = flow_target(tmp_path, "a", options)
+    with pytest.raises(KeyboardInterrupt), FlowOutput(target, options) as output:
+        for part in flow_parts(open_video(video), options):
+            output.add(part)
+        output.publish(stop)
+    assert not target.is_complete()
+    assert not tree(tmp_path)
+
+
 KILLED = """
 import os, sys
 from pathlib import Path
