@@ -7,7 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-BOUND: Final = 20.0
+from mas_labels.flow.options import FlowOptions
+
+BOUND: Final = FlowOptions.bound
 """Bound of most published pictures of flow, pixels per frame."""
 
 
