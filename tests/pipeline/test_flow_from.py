@@ -71,6 +71,8 @@ def test_files_of_the_flow_command_give_the_labels_of_computed_flow(videos, tmp_
         np.testing.assert_array_equal(one.flow, other.flow)
     assert read.config == {**made.config, "flow": "stored"}
     assert str(flow) not in str(read.config)
+    refused = make(videos, tmp_path / "read", "--flow", "dis", "--clip-stride", 4, "--store-flow")
+    assert refused.exit_code == 1 and "flow was 'stored', is now 'dis'" in refused.output
 
     with Shard(next((tmp_path / "read").glob("*.h5"))) as shard:
         assert list(find_differences(shard, videos, [1, 3], flow_from=flow)) == []
