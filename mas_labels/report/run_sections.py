@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from mas_labels.errors import DatasetError, unavailable
 from mas_labels.names import printable
 from mas_labels.report.charts import Points, line_chart, score_chart
@@ -27,6 +29,7 @@ from mas_labels.schema import (
     METRICS_FILE,
     RESULT_FORMAT,
     RESULT_PICTURES,
+    RUN_CONFIG_FILE,
     TOTAL_LABEL,
 )
 
@@ -111,10 +114,26 @@ def _read_table(path: Path) -> Rows:
         raise DatasetError(f"expected the metrics of a training run in {path}, found: {error}") from error
 
 
+def _filters(path: Path) -> str:
+    """Return the filters that chose a run's clips, from its configuration; empty: it trained on all."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return str(config["recipe"].get("where", ""))
+    except FileNotFoundError:
+        return ""  # metrics alone are enough for a page
+    except OSError as error:
+        raise unavailable(path, error) from error
+    except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise DatasetError(f"expected the configuration of a run in {path}, found: {reason}") from error
+
+
 def _run_summary(run: Path, metrics: Rows) -> str:
-    """Return the run's name, number of steps and speed."""
+    """Return the run's name, number of steps, speed, and the filters that chose its clips."""
     speed = metrics[-1].get("clips_per_second", math.nan)
     sentence = f" The last row: {speed:.3g} clips per second." if math.isfinite(speed) else ""
+    if where := _filters(run / RUN_CONFIG_FILE):
+        sentence += f" Its clips were chosen by <code>{html.escape(printable(where))}</code>."
     name = html.escape(printable(run.resolve().name))
     return f"<h2>Training</h2><p>Run <code>{name}</code>, {metrics[-1]['step']:g} steps.{sentence}</p>"
 

@@ -29,6 +29,7 @@ from mas_train.cli.options import (
     shards_option,
     speed_options,
     training_option,
+    where_option,
 )
 from mas_train.recipe import FINETUNE_CHANGES, SCRATCH, Recipe, make_recipe
 from mas_train.training.options import FinetuneOptions
@@ -44,6 +45,7 @@ finetune_option = partial(field_option, FinetuneOptions)
 @training_option("shards")
 @shards_option("--test-shards", "Test shards: the model is tested on them at the end.", required=False)
 @training_option("incomplete")
+@where_option
 @scratch_run_option
 @out_option("runs/finetune")
 @finetune_option("init", required=True)
@@ -95,7 +97,7 @@ def command(
     from mas_train.training.finetune_state import FinetuneJob
 
     where = choose_compute(device, threads)
-    train, test, leaks = open_data(shards, test_shards, incomplete)
+    train, test, leaks = open_data(shards, test_shards, incomplete, changes.get("where", ""))
     weights, recipe = load_start(options.init, preset, changes)
     speed = (values["memory_format"], values["compile"], values["fused"])
     job = FinetuneJob(recipe, options, train, out, where, workers, dict(weights.pretraining), *speed)
@@ -114,21 +116,28 @@ def command(
 
 
 def open_data(
-    shards: tuple[str, ...], test_shards: tuple[str, ...], incomplete: bool
+    shards: tuple[str, ...], test_shards: tuple[str, ...], incomplete: bool, where: str
 ) -> tuple[ShardSet, ShardSet | None, list[str]]:
-    """Open training and test shards, print warnings about them, and return them with leaks between them."""
-    from mas_train.data.class_match import match_classes
-    from mas_train.data.leakage import find_shard_leaks
-    from mas_train.data.training_shards import incomplete_warnings, open_training_shards
+    """Open training shards, of which filters choose clips, and test shards; print warnings about them.
 
-    train = open_training_shards(shards, incomplete)
+    The last of what it returns are sentences about leaks between the two.
+    """
+    from mas_train.data.class_match import match_classes
+    from mas_train.data.few_labels import classes_to_learn
+    from mas_train.data.leakage import find_shard_leaks
+    from mas_train.data.training_shards import choose_clips, incomplete_warnings, open_training_shards
+
+    train, lines = choose_clips(open_training_shards(shards, incomplete), where)
+    for line in lines:
+        click.echo(line)
     test = open_training_shards(test_shards, incomplete) if test_shards else None
     for warning in incomplete_warnings([train] if test is None else [train, test]):
         click.echo(warning, err=True)
     leaks: list[str] = []
     if test is not None:
         leaks = find_shard_leaks(train, test)
-        for warning in (*match_classes(train.classes, test).warnings(), *leaks):
+        match = match_classes(classes_to_learn(train, where), test)
+        for warning in (*match.warnings(), *leaks):
             click.echo(f"warning: {warning}", err=True)
     return train, test, leaks
 

@@ -32,6 +32,12 @@ class LabelledClips:
     videos: int
 
 
+def classes_to_learn(shards: ShardSet, where: str) -> list[str]:
+    """Return the names of the classes to tell apart: all, or with filters those of the chosen clips."""
+    with_clips = {video.class_name for video in shards.videos}
+    return [name for name in shards.classes if not where or name in with_clips]
+
+
 def label_clips(shards: ShardSet, fraction: float, seed: int) -> LabelledClips:
     """Choose the clips of a stratified subset of the videos: the same share of each class.
 

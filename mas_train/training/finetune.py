@@ -99,7 +99,7 @@ def finetune(
     if missing := missing_services(job.out, is_labelling=False):
         say(missing)
     say(
-        f"{len(labelled.clips)} clips of {labelled.videos} videos in {len(job.shards.classes)} classes, "
+        f"{len(labelled.clips)} clips of {labelled.videos} videos in {len(job.classes)} classes, "
         f"{order.steps_per_epoch} steps per epoch, from {job.options.init}, on {job.device}"
     )
     order = RunOrder([len(labelled.clips)], job.recipe, state.epoch * order.steps_per_epoch)
@@ -154,7 +154,8 @@ class _Step:
         self, job: FinetuneJob, state: FinetuneState, labelled: LabelledClips, say: Callable[[str], None]
     ) -> None:
         self.job, self.state = job, state
-        self.class_of = dict(zip(labelled.clips.tolist(), labelled.classes.tolist(), strict=True))
+        names = [job.shards.classes[number] for number in labelled.classes.tolist()]
+        self.class_of = dict(zip(labelled.clips.tolist(), map(job.classes.index, names), strict=True))
         self.memory_format, measured = choose_memory_format(
             *(job.memory_format, state.model, job.recipe.precision, job.device, job.recipe.batch_size),
             job.shards.geometry,

@@ -15,6 +15,7 @@ import torch
 from mas_labels.errors import CheckpointError, ConfigError, reason_of
 from mas_labels.shards import ShardSet
 from mas_labels.system.files import write_text
+from mas_train.data.few_labels import classes_to_learn
 from mas_train.data.leakage import VideoNames
 from mas_train.model.classifier import Classifier
 from mas_train.recipe import Recipe, with_defaults
@@ -84,6 +85,11 @@ class FinetuneJob:
     """Computation of the steps: see `mas_train.training.options.TrainingOptions`."""
 
     @cached_property
+    def classes(self) -> list[str]:
+        """Names of the classes that the model tells apart."""
+        return classes_to_learn(self.shards, self.recipe.where)
+
+    @cached_property
     def video_names(self) -> VideoNames:
         """The names of the training videos, which the model stores so that a test can find leakage."""
         return VideoNames.of(self.shards.videos)
@@ -95,7 +101,7 @@ class FinetuneJob:
             "recipe": asdict(self.recipe),
             **asdict(self.options),
             "pretraining": self.pretraining,
-            "classes": list(self.shards.classes),
+            "classes": self.classes,
             "content_hashes": list(self.shards.content_hashes),
         }
 
@@ -104,7 +110,7 @@ def make_finetune_state(weights: Weights, job: FinetuneJob) -> FinetuneState:
     """Add a head, initialised from the recipe's seed, to a backbone; move both to the job's device."""
     torch.manual_seed(job.recipe.seed)
     inputs = (job.recipe, job.options.frozen, job.shards.geometry)
-    model = Classifier(weights.backbone, len(job.shards.classes), *inputs)
+    model = Classifier(weights.backbone, len(job.classes), *inputs)
     model.to(job.device)
     optimizer = make_optimizer(model, job.recipe, job.fused)
     return FinetuneState(model, optimizer, scaler=make_scaler(job.recipe.precision, job.device))

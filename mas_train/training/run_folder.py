@@ -6,19 +6,18 @@ import platform
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
 import yaml
 
 from mas_labels.errors import ConfigError, reason_of, unavailable
+from mas_labels.schema import RUN_CONFIG_FILE
 from mas_labels.shards import ShardSet
 from mas_labels.system.files import write_text
 from mas_train.recipe import TARGETS, Recipe
 from mas_train.weights.checkpoint import TrainingState, list_checkpoints, save_checkpoint
-
-RUN_CONFIG_FILE: Final = "config.yaml"
 
 
 def find_checkpoint(run: Path, resume: bool) -> Path | None:

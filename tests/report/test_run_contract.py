@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mas_labels.errors import DatasetError
 from mas_labels.report.run_sections import REQUIRED_HELDOUT, REQUIRED_METRICS, run_sections
-from mas_labels.schema import HELDOUT_COLUMNS, HELDOUT_FILE, METRICS_COLUMNS, METRICS_FILE
+from mas_labels.schema import HELDOUT_COLUMNS, HELDOUT_FILE, METRICS_COLUMNS, METRICS_FILE, RUN_CONFIG_FILE
 
 pytest.importorskip("torch")
 
@@ -31,3 +32,7 @@ def test_tables_and_results_of_the_trainer_are_read(tmp_path: Path) -> None:
     page = "".join(run_sections(tmp_path))
     for text in ("7 steps", "The last row: 7 clips per second", "mean label gives 7", "at step 7", "0.2500"):
         assert text in page
+    assert "chosen by" not in page  # a run without a configuration, or filters
+    (tmp_path / RUN_CONFIG_FILE).write_text("recipe: [1, 2]")
+    with pytest.raises(DatasetError, match=r"expected the configuration of a run in .*config\.yaml"):
+        run_sections(tmp_path)

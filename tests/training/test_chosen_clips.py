@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from helpers.coloured import SMALL, WIDTH, run
 from helpers.equal import assert_same
 
 from mas_labels.errors import CheckpointError, DatasetError, InputError, ShardError
+from mas_labels.report.run_sections import run_sections
 from mas_labels.shards import ShardSet, open_shards
+from mas_train.cli.finetune import main as finetune_main
 from mas_train.data.clips import label_blocks
 from mas_train.data.holdout import hold_out
 from mas_train.data.training_shards import choose_clips
@@ -23,6 +26,7 @@ from mas_train.recipe import make_recipe
 from mas_train.runtime.processes import join_group
 from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import prepare, pretrain
+from mas_train.weights.backbone_weights import load_weights
 from mas_train.weights.checkpoint import list_checkpoints, load_checkpoint
 from mas_train.weights.tensor_file import write_tensors
 
@@ -64,6 +68,7 @@ def test_a_run_resumes_with_the_same_filters_only(tiny_shards: list[Path], tmp_p
     pretrain(RECIPE, options(tiny_shards, whole, max_steps=3), lines.append)
     assert "--where chose 6 of 12 clips" in lines[0]
     assert yaml.safe_load((whole / "config.yaml").read_text())["recipe"]["where"] == WHERE
+    assert f"Its clips were chosen by <code>{WHERE}</code>." in run_sections(whole)[0]
     pretrain(RECIPE, options(tiny_shards, stopped, max_steps=2))
     with pytest.raises(CheckpointError, match=f"where was {re.escape(WHERE)}, is "):
         pretrain(replace(RECIPE, where=""), options(tiny_shards, stopped, resume=True))
@@ -98,3 +103,31 @@ def test_shards_without_a_column_that_is_filtered_by_are_refused(train: ShardSet
     with pytest.raises(ShardError, match=r"clips/motion is not stored: label again"):
         choose_clips(train, "min_motion=0.02")
     assert len(choose_clips(train, "class_name=red")[0]) < len(train)
+
+
+def test_fine_tuning_learns_the_classes_of_the_chosen_clips(
+    train: ShardSet, test: ShardSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [
+        "--init",
+        "scratch",
+        "--width",
+        WIDTH,
+        "--fc-width",
+        16,
+        "--batch-size",
+        4,
+        "--epochs",
+        1,
+        *SMALL,
+    ]
+    command = ["--shards", *train.paths, "--test-shards", *test.paths, *options, "--out", tmp_path]
+    assert run(finetune_main, *command, "--where", "class_name=red") == 0
+    captured = capsys.readouterr()
+    chosen = len(train.where(class_name="red"))
+    assert captured.out.startswith(f"--where chose {chosen} of {len(train)} clips: class_name='red'\n")
+    assert f"{chosen} clips of 4 videos in 1 classes" in captured.out
+    assert "2 test videos of 1 classes without training videos are left out: 'blue'" in captured.err
+    content = load_weights(tmp_path).content
+    assert content["classes"] == ["red"] and content["recipe"]["where"] == "class_name=red"
+    assert content["model"]["head.output.weight"].shape == (1, 16)
