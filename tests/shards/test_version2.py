@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import gzip
-import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from helpers.format_reader import FormatReader
+from helpers.make_version2 import KINDS, VERSION2, moving_blob
+from helpers.videos import FOLDER_MANIFEST, write_video
 
 import mas_labels
+from mas_labels.datasets.find_videos import find_videos
+from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import ShardError
 from mas_labels.geometry import DEFAULT_GEOMETRY
+from mas_labels.pipeline.run import run
+from mas_labels.plan.plan import plan_shards
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.shard_set import ShardSet
 from mas_labels.verify.consistency import find_contradictions
+from mas_labels.verify.recompute import find_differences
 
-VERSION2 = Path(__file__).parents[1] / "golden" / "version2"
 CENTRE_LABELS = {
     "drop/döwn.avi": "9 4 10 4 1 5 1 5 5 6 5 2 5 5 5 1 3 1 2 1 4 1 1 1 4 1 1",
     "pan/right.avi": "10 3 10 2 1 4 1 2 2 6 2 6 6 7 5 1 4 1 1 1 4 1 1 1 4 1 1",
@@ -94,12 +100,39 @@ def test_a_trainer_reads_batches_of_a_kept_shard(kept: dict[str, Path], kind: st
 
 
 def test_a_changed_version_does_not_match_the_content_hash(kept: dict[str, Path], tmp_path: Path) -> None:
-    import h5py
-
     changed = tmp_path / "changed.h5"
     changed.write_bytes(kept["frames"].read_bytes())
     with h5py.File(changed, "a") as file:
         file.attrs["schema_version"] = np.int64(3)
-        assert json.loads(file.attrs["config"])["frames_only"]
     with Shard(changed) as shard, pytest.raises(ShardError, match="does not match its content hash"):
         shard.verify_content()
+
+
+def test_shards_of_both_versions_are_one_set(
+    kept: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Videos that were added to a folder of version 2 are in shards of version 3."""
+    videos, out = (tmp_path_factory.mktemp(name) for name in ("videos", "shards"))
+    write_video(videos / "pan" / "left.avi", moving_blob(33, -1.5, 0))
+    plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), videos), "all", 9)
+    run(plan, KINDS["labels"], videos, out, workers=1)
+    (added,) = out.glob("*.h5")
+    both = ShardSet([kept["labels"], added])
+    assert both.lengths == [5, 2]
+    assert both.classes == ["drop", "pan"]
+    assert len(both.where(class_name="pan", min_motion=0.001)) == 2
+    with pytest.raises(ShardError, match="clips/cut is not stored"):
+        both.where(cut=False)
+
+
+def test_clips_of_version_2_are_labelled_again(tmp_path: Path) -> None:
+    """A new shard is made one of version 2, since decoders differ by their versions."""
+    write_video(tmp_path / "videos" / "pan" / "left.avi", moving_blob(33, -1.5, 0))
+    plan = plan_shards(find_videos(load_manifest(FOLDER_MANIFEST), tmp_path / "videos"), "all", 9)
+    run(plan, KINDS["labels"], tmp_path / "videos", tmp_path, workers=1)
+    (path,) = tmp_path.glob("*.h5")
+    with h5py.File(path, "a") as file:
+        del file["clips/cut"]
+        file.attrs["schema_version"] = np.int64(2)
+    with Shard(path) as shard:
+        assert list(find_differences(shard, tmp_path / "videos", [0, 1])) == []
