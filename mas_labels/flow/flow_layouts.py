@@ -71,6 +71,7 @@ def find_flow(folder: Path, video: str) -> FlowFiles:
             for name in _names(video):
                 if files := _look_for(folder, name, resolve):
                     return files
+        folder.stat()  # a folder that is not mounted says nothing about the video
     except OSError as error:
         raise unreadable("flow", error) from error
     raise VideoError("flow", NO_FLOW, f"no flow of it is in {folder}: make it, then use --retry-failed")

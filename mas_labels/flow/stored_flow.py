@@ -172,6 +172,8 @@ def find_bound(folder: Path, videos: Sequence[str], bound: float | None = None) 
     ConfigError
         If no video's flow can be opened, or the first one has another bound or is of another step.
     """
+    if not folder.is_dir():
+        raise ConfigError(f"--flow-from: expected a folder of flow at {folder}, found none: check the path")
     problem = ""
     record = read_record(folder) or {}
     if record.get("step", 1) != 1 or record.get("fps"):

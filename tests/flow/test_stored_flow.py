@@ -220,6 +220,12 @@ def test_the_bound_is_that_of_the_first_flow_that_is_found(tmp_path):
         find_bound(tmp_path, videos, 20.0)
 
 
+def test_a_folder_that_is_not_there_is_no_failure_of_a_video(tmp_path):
+    assert failure(tmp_path / "unmounted").code in MACHINE_CODES
+    with pytest.raises(ConfigError, match=r"expected a folder of flow at .*unmounted, found none"):
+        find_bound(tmp_path / "unmounted", [VIDEO])
+
+
 def test_a_folder_without_flow_is_refused(tmp_path):
     with pytest.raises(
         ConfigError,
