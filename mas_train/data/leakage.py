@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -74,9 +75,9 @@ def find_shard_leaks(train: ShardSet, test: ShardSet) -> list[str]:
     Notes
     -----
     Videos of different names are copies if their files have the same size and their frames are equal up to
-    the loss of storing them as JPEG. A copy that was re-encoded or cut is not found, and none are found where
-    the frames of the two sets have different sizes, which is one of the sentences. `mas-labels list` compares
-    the files themselves.
+    the loss of storing them as JPEG, in the first clips of both that start at the same frame. A copy that was
+    re-encoded or cut is not found, and none are found where the frames of the two sets have different sizes,
+    which is one of the sentences. `mas-labels list` compares the files themselves.
     """
     leaks = shared_names(VideoNames.of(train.videos), VideoNames.of(test.videos))
     sizes = [f"{part.geometry.frame_rows} x {part.geometry.frame_cols}" for part in (train, test)]
@@ -97,16 +98,33 @@ def _find_copies(train: ShardSet, test: ShardSet) -> Iterator[tuple[Video, Video
         candidates[_copy_key(video)].append((video, first_clip))
     for video, first_clip in _first_clips(test):
         for other, other_clip in candidates.get(_copy_key(video), []):
-            compared = frames if other.fps == video.fps else 1  # rates differ: the first frame only
-            if other.path == video.path or (compared > 1 and other.frames != video.frames):
+            has_same_rate = other.fps == video.fps
+            if other.path == video.path or (has_same_rate and other.frames != video.frames):
                 continue
-            if _look_alike(train, other_clip, test, first_clip, compared):
+            pair = _frames_by_start(train, other_clip), _frames_by_start(test, first_clip)
+            if has_same_rate:
+                is_copy = _look_alike(*pair, min(pair[0].keys() & pair[1].keys(), default=0), frames)
+            else:
+                is_copy = _look_alike(*pair, 0, 1)  # later frames are of other moments
+            if is_copy:
                 yield video, other
                 break
 
 
+FramesByStart = dict[int, Callable[[], NDArray[np.uint8]]]
+"""For each first frame of a video's clips a function that reads the clip's frames."""
+
+
+def _frames_by_start(shards: ShardSet, clip: int) -> FramesByStart:
+    """Return the clips of a clip's video, also those that filters have left out."""
+    shard, row = shards.locate(clip)
+    of_clip, starts = shard.read("clips/video"), shard.read("clips/start_frame")
+    rows = np.flatnonzero(of_clip == of_clip[row]).tolist()
+    return {int(starts[each]): partial(shard.read_frames, each) for each in rows}
+
+
 def _first_clips(shards: ShardSet) -> Iterator[tuple[Video, int]]:
-    """Yield each video with the number of its first clip, which starts at its first frame."""
+    """Yield each video with the number of its first clip."""
     numbers, first = np.unique(shards.clip_videos(), return_index=True)
     videos = shards.videos
     for number, clip in zip(numbers.tolist(), first.tolist(), strict=True):
@@ -118,12 +136,11 @@ def _copy_key(video: Video) -> tuple[int, ...]:
     return video.file_bytes, video.rows, video.cols
 
 
-def _look_alike(train: ShardSet, train_clip: int, test: ShardSet, test_clip: int, frames: int) -> bool:
-    """Compare the first frames of two clips by the mean brightness of their blocks."""
-    ours, theirs = (
-        shards.read_frames(clip)[:frames] for shards, clip in ((train, train_clip), (test, test_clip))
-    )
-    difference = _block_means(ours) - _block_means(theirs)
+def _look_alike(train: FramesByStart, test: FramesByStart, start: int, frames: int) -> bool:
+    """Compare the first frames of the two clips from a frame on by the mean brightness of their blocks."""
+    if start not in train or start not in test:
+        return False
+    difference = _block_means(train[start]()[:frames]) - _block_means(test[start]()[:frames])
     return bool(np.abs(difference).max() <= MAX_DIFFERENCE)
 
 

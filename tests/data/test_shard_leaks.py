@@ -63,3 +63,13 @@ def test_a_search_for_copies_that_is_impossible_is_stated(train: ShardSet, tmp_p
     assert find_shard_leaks(train, larger)[1:] == [
         "copies of training videos were not searched for: frames of 128 x 171 and 120 x 160"
     ]
+
+
+def test_copies_are_found_among_clips_that_filters_have_left_out(train: ShardSet, tmp_path: Path) -> None:
+    videos = train.paths[0].parent.parent / "videos"
+    (tmp_path / "videos" / "red").mkdir(parents=True)
+    shutil.copy(videos / "red" / "0005.avi", tmp_path / "videos" / "red" / "copy.avi")
+    later = train.subset([clip.index for clip in train if clip.start_frame == 16])
+    assert {video.path for video in later.videos} >= {"red/0005.avi"}
+    (leak,) = find_shard_leaks(later, label_frames(tmp_path / "videos", tmp_path / "shards"))
+    assert leak.endswith("such as 'red/copy.avi' = 'red/0005.avi'")
