@@ -42,6 +42,8 @@ class FolderStatus:
         Messages about finished shards that cannot be read now.
     videos, clips, failures
         Number of videos with clips, of clips, and of failed videos in the finished shards.
+    cut_clips, skipped_clips
+        Number of clips across a shot cut in the finished shards, and of those that were left out.
     clips_per_second
         Rate of all running workers together, since each began its shard.
     notes
@@ -59,6 +61,8 @@ class FolderStatus:
     videos: int = 0
     clips: int = 0
     failures: int = 0
+    cut_clips: int = 0
+    skipped_clips: int = 0
     clips_per_second: float = 0.0
     notes: list[str] = field(default_factory=list)
 
@@ -125,6 +129,8 @@ def _count_done(status: FolderStatus, out: Path, names: Sequence[str]) -> None:
         status.videos += len(shard.videos)
         status.clips += shard.clips
         status.failures += len(shard.failures)
+        status.cut_clips += shard.cut_clips
+        status.skipped_clips += shard.skipped_clips
 
 
 def _rate(beat: Beat) -> float:
@@ -138,6 +144,8 @@ def describe_status(status: FolderStatus) -> str:
         f"{status.done} of {status.total} shards done, {len(status.running)} running, {status.left} left",
         f"{status.clips} clips of {status.videos} videos, {status.failures} videos failed",
     ]
+    if status.cut_clips or status.skipped_clips:
+        lines.append(f"{status.cut_clips} clips across a shot cut, {status.skipped_clips} left out")
     if len(status.batches) > 1:
         lines += [f"{name}: {there} of {planned} shards" for name, (there, planned) in status.batches.items()]
     lines += _worker_lines("running", status.running)

@@ -32,9 +32,8 @@ MAX_SHIFT: Final = 2
 NOISE: Final = 16.0
 """Variance in squared grey levels that tells nothing: noise, and the artefacts of compression."""
 MIN_DISTANCE: Final = 0.2
-"""Smallest distance across a cut."""
 MIN_RATIO: Final = 3.0
-"""Smallest ratio of this distance to those of the clip's other neighbours."""
+"""Defaults of `shot_cuts`, chosen on half of the footage in benchmarks/shot_cuts.md."""
 OTHERS: Final = 0.85
 """Quantile of the other distances that it is compared with: a clip may have several cuts, and flashes."""
 FLASH_FRAMES: Final = 3
@@ -48,13 +47,19 @@ def has_cut(frames: NDArray[np.uint8]) -> bool:
     return len(shot_cuts(frames)) > 0
 
 
-def shot_cuts(frames: NDArray[np.uint8]) -> list[int]:
+def shot_cuts(
+    frames: NDArray[np.uint8], min_distance: float = MIN_DISTANCE, min_ratio: float = MIN_RATIO
+) -> list[int]:
     """Find the shot cuts of a clip.
 
     Parameters
     ----------
     frames
         (T, H, W, 3) uint8 RGB.
+    min_distance
+        Smallest distance across a cut.
+    min_ratio
+        Smallest ratio of this distance to those of the clip's other neighbours.
 
     Returns
     -------
@@ -71,10 +76,10 @@ def shot_cuts(frames: NDArray[np.uint8]) -> list[int]:
     least = float(small.var(axis=(1, 2)).mean()) + NOISE
     distances = _distances(small[:-1], small[1:], least)
     cuts = []
-    for before in np.flatnonzero(distances > MIN_DISTANCE).tolist():
+    for before in np.flatnonzero(distances > min_distance).tolist():
         others = np.delete(distances, before)
         usual = np.quantile(others, OTHERS) if len(others) else 0.0
-        if distances[before] > MIN_RATIO * usual and not _is_flash(small, before + 1, least):
+        if distances[before] > min_ratio * usual and _shortest(small, before + 1, least) > min_distance:
             cuts.append(before + 1)
     return cuts
 
@@ -109,9 +114,9 @@ def _distances(first: Pictures, second: Pictures, least: float) -> NDArray[np.fl
     return distances
 
 
-def _is_flash(small: Pictures, cut: int, least: float) -> bool:
-    """Return whether a picture soon after a cut is that of shortly before it."""
+def _shortest(small: Pictures, cut: int, least: float) -> float:
+    """Return the shortest distance of pictures shortly before and soon after a cut: small for a flash."""
     before = small[max(0, cut - 1 - FLASH_FRAMES) : cut]
     after = small[cut : cut + 1 + FLASH_FRAMES]
     first, second = np.repeat(before, len(after), axis=0), np.tile(after, (len(before), 1, 1))
-    return bool(_distances(first, second, least).min() <= MIN_DISTANCE)
+    return float(_distances(first, second, least).min())

@@ -76,6 +76,7 @@ def test_skipped_clips_leave_the_others_as_they_were(root: Path, tmp_path: Path)
     assert "'only.avi': clips/only_cuts: each of its 2 clips lies across a shot cut" in made.output
     starts = [("cuts.avi", start) for start in (0, 32, 64, 80)] + [("plain.avi", 0), ("plain.avi", 16)]
     assert clips_of(tmp_path / "out") == [(*start, False) for start in starts]
+    assert "\n0 clips across a shot cut, 2 left out" in mas("status", tmp_path / "out").output
     (path,) = (tmp_path / "out").glob("*.h5")
     FormatReader(str(path)).check_clips()
     with Shard(path) as shard:
