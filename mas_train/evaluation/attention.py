@@ -88,12 +88,13 @@ def save_attention(
     Raises
     ------
     ConfigError
-        If there is no such clip, or the picture cannot be written.
+        If there is no such clip, the clips are too small for the network, or the picture cannot be written.
     """
     unknown = [clip for clip in clips if not 0 <= clip < len(shards)]
     if unknown or not clips:
         raise ConfigError(f"expected clips from 0 to {len(shards) - 1}, found {unknown or 'none'}")
     backbone, geometry = weights.backbone.to(device), shards.geometry
+    backbone.output_features(geometry)  # refuses clips that are too small for it
     views = torch.tensor([centre_view(geometry)], device=device)
     rows = []
     for clip in (shards[number] for number in clips):

@@ -201,6 +201,7 @@ def describe_weights(weights: Weights) -> dict[str, Any]:
     """Return the origin of weights, as `Result.weights` holds it."""
     content: Mapping[str, Any] = weights.content
     pretraining = weights.pretraining
+    filters = [recipe.get("where") for recipe in (pretraining, weights.recipe)]
     return {
         "source": weights.source,
         "kind": weights.kind,
@@ -212,4 +213,5 @@ def describe_weights(weights: Weights) -> dict[str, Any]:
         "frozen": bool(content.get("frozen", False)),
         "label_fraction": float(content.get("label_fraction", 1.0)),
         "epochs": content.get("epoch"),
+        "filters": list(dict.fromkeys(filter(None, filters))),
     }

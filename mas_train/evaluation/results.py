@@ -200,7 +200,8 @@ def _show_table(number: int, table: Table, results: Sequence[Result]) -> str:
 def _belongs(result: Result, row: Row, table: Table, dataset: str) -> bool:
     """Return whether a result belongs in a row and column.
 
-    Accuracies must be of networks fine-tuned as a whole with all labels; all must be of split 1.
+    Accuracies must be of networks fine-tuned as a whole with all labels; all must be of split 1, and of
+    networks trained on all clips.
     """
     weights: Mapping[str, Any] = result.weights
     is_whole = weights.get("label_fraction", 1.0) == 1.0 and not weights.get("frozen", False)
@@ -209,6 +210,7 @@ def _belongs(result: Result, row: Row, table: Table, dataset: str) -> bool:
         and row_key(result) == row.ours
         and (is_whole or table.protocol != "accuracy")
         and result.split in ("test1", "all")
+        and not weights.get("filters")
     )
 
 

@@ -29,6 +29,7 @@ def test_tables_show_our_figures_next_to_the_published(tmp_path: Path) -> None:
         result(dataset="hmdb51", videos=100),
         result(split="test2", figures={"top-1": 0.99}),
         result(weights={**result().weights, "frozen": True}, figures={"top-1": 0.98}),
+        result(weights={**result().weights, "filters": ["cut=false"]}, figures={"top-1": 0.97}),
         result(protocol="aslan", dataset="aslan", split="all", videos=3697, figures={"accuracy": 0.6}),
     ]
     for number, entry in enumerate(results):
@@ -39,7 +40,7 @@ def test_tables_show_our_figures_next_to_the_published(tmp_path: Path) -> None:
     assert "| Random | 45.4 | 40.1 |" in text
     assert "| C3D, fine-tuned after self-supervision | 62.3 | 60.0 |" in text
     assert "\n    mas-finetune scratch  # From scratch\n" in text
-    assert "99.0" not in text and "98.0" not in text
+    assert not any(figure in text for figure in ("99.0", "98.0", "97.0"))
     assert [f"### Table {number}." in text for number in TABLES] == [True] * 6
 
 

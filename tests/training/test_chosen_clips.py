@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -130,4 +131,6 @@ def test_fine_tuning_learns_the_classes_of_the_chosen_clips(
     assert "2 test videos of 1 classes without training videos are left out: 'blue'" in captured.err
     content = load_weights(tmp_path).content
     assert content["classes"] == ["red"] and content["recipe"]["where"] == "class_name=red"
+    saved = json.loads((tmp_path / "accuracy.json").read_text())
+    assert saved["weights"]["filters"] == ["class_name=red"]
     assert content["model"]["head.output.weight"].shape == (1, 16)
