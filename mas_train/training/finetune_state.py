@@ -143,6 +143,12 @@ def save_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
         raise ConfigError(f"cannot write {path} ({reason_of(error)}): give another --out") from error
 
 
+def _comparable(value: Any) -> str:
+    """Return an entry of `FinetuneJob.origin` as JSON: tuples were saved as lists, recipes may be older."""
+    is_recipe = isinstance(value, dict) and "preset" in value
+    return json.dumps(with_defaults(value) if is_recipe else value, sort_keys=True)
+
+
 def restore_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
     """Load `finetuned.pt` into `state`.
 
@@ -152,10 +158,8 @@ def restore_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> No
         If it is damaged, or was made with other options or shards.
     """
     content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSION})
-    found, expected = {**content, "recipe": with_defaults(content["recipe"])}, job.origin
-    # compared as JSON, since tuples were saved as lists
-    as_json = partial(json.dumps, sort_keys=True)
-    differing = [name for name in expected if as_json(found.get(name)) != as_json(expected[name])]
+    expected = job.origin
+    differing = [name for name in expected if _comparable(content.get(name)) != _comparable(expected[name])]
     if differing:
         raise CheckpointError(
             f"{path} was made with other options or shards ({', '.join(differing)}): resume with the same "
