@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
@@ -21,6 +22,8 @@ GEOMETRY_OPTIONS: Final = tuple(option.name for option in fields(Geometry))
 LATER_OPTIONS: Final = ("fps", "flow_bound", "skip_cuts", *GEOMETRY_OPTIONS)
 """Options that shards omit at their default, so that shards from before they existed keep their bytes."""
 
+MAX_CROPS: Final = 1 << 16
+"""Most crops of a table of views, of which each gets 27 labels in every clip."""
 _SHARES_OF_VIEW: Final = {"grid_block": 4, "ring_width": 8}
 """Options of patterns whose default is the view's size divided by a number (paper, figure 4)."""
 
@@ -158,12 +161,16 @@ class LabelConfig:
         self._check_view_stride()
 
     def _check_view_stride(self) -> None:
-        """Check that another view lies a stride beside the first one."""
-        largest = max(self.frame_rows, self.frame_cols) - self.view_size
-        default = type(self).view_stride_pixels
-        if self.view_stride_pixels > max(
-            largest, default
-        ):  # the default fits all sizes: it may keep one view
+        """Check that another view lies a stride beside the first one, and that there are not too many."""
+        offsets = self.frame_rows - self.view_size, self.frame_cols - self.view_size
+        views = math.prod(1 + largest // self.view_stride_pixels for largest in offsets)
+        if views > MAX_CROPS:
+            raise ConfigError(
+                f"view_stride_pixels: expected at most {MAX_CROPS:,} crops, found {views:,}, of "
+                f"{self.view_size} pixels in frames of {self.frame_rows} x {self.frame_cols}: take more"
+            )
+        largest, default = max(offsets), type(self).view_stride_pixels
+        if self.view_stride_pixels > max(largest, default):  # the default fits any size: it may keep one view
             raise ConfigError(
                 f"view_stride_pixels: expected 1 to {largest}, the largest offset of a view of "
                 f"{self.view_size} pixels in frames of {self.frame_rows} x {self.frame_cols}, found "

@@ -84,3 +84,8 @@ def test_a_stride_of_views_beyond_the_largest_offset_is_refused() -> None:
     assert LabelConfig(frame_rows=112, frame_cols=112).view_stride_pixels == 8
     with pytest.raises(ConfigError, match=r"expected 1 to 118, .* 256 x 342, found 119"):
         LabelConfig(frame_rows=256, frame_cols=342, view_size=224, view_stride_pixels=119)
+
+
+def test_a_table_of_too_many_views_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"at most 65,536 crops, found 1,752,921, of 112 .* take more"):
+        LabelConfig(frame_rows=1080, frame_cols=1920, view_stride_pixels=1)
