@@ -73,8 +73,12 @@ def single_target(out: Path, options: FlowOptions) -> FlowTarget:
     """
     suffix = f".{options.format}" if options.layout.is_array else ""
     if len(options.layout.flow) > 1 or out.suffix != suffix:
-        endings = ", ".join(f".{name}" for name, layout in FORMATS.items() if layout.is_array)
-        raise ConfigError(f"{out}: expected a name ending in {endings}, or a folder without an extension")
+        endings = " or ".join(f".{name}" for name, layout in FORMATS.items() if layout.is_array)
+        expected = f"a name ending in {suffix}" if suffix else "a folder, which has no extension,"
+        raise ConfigError(
+            f"{out}: expected {expected} for the format {options.format}: choose another name, or leave out "
+            f"--format for a name ending in {endings}"
+        )
     return flow_target(out.parent, out.stem, options)
 
 

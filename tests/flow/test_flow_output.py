@@ -174,9 +174,13 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(video, tmp_path):
 def test_a_file_or_folder_is_named_by_its_format(tmp_path):
     assert single_target(tmp_path / "a.npz", dis(format="npz")).places == (tmp_path / "a.npz",)
     assert single_target(tmp_path / "a", dis()).places == (tmp_path / "a",)
-    for name, options in (("a.flo", {}), ("a", {"format": "uv"}), ("a", {"format": "h5"})):
-        with pytest.raises(ConfigError, match=r"expected a name ending in \.npz, \.h5"):
-            single_target(tmp_path / name, dis(**options))
+    for name, layout, expected in (
+        ("a.flo", "tsn", "a folder, which has no extension, for the format tsn"),
+        ("a", "uv", "a folder"),
+        ("a.h5", "npz", r"a name ending in \.npz for the format npz"),
+    ):
+        with pytest.raises(ConfigError, match=f"expected {expected}"):
+            single_target(tmp_path / name, dis(format=layout))
 
 
 def test_places_keep_class_folders(tmp_path):
