@@ -102,6 +102,8 @@ def test_print_config_shows_preset_and_changes(
         (["--shards", "nowhere/*.h5", "--out", "OUT"], 1, "error: no shards match 'nowhere/*.h5'"),
         (["--shards", "TINY", "--out", "OUT", "--batch-size", "13"], 1, "error: a batch of 13 is larger"),
         (["--shards", "TINY", "--out", "OUT", "--lr", "-1"], 2, "'--lr': -1.0 is not in the range x>0"),
+        (["--out", "OUT", "--where", "cut=no"], 2, "'--where': filters 'cut=no': cut: expected true"),
+        (["--shards", "TINY", "--out", "OUT", "--where", "C=9"], 1, "error: expected values of C up to 8"),
         (
             ["--shards", "TINY", "--out", "OUT", "--holdout", "some"],
             2,

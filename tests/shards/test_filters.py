@@ -16,7 +16,7 @@ from mas_labels.shards import open_shards, parse_filters
         ("", {}),
         ("min_motion=0.02, class_name=Archery", {"min_motion": 0.02, "class_name": "Archery"}),
         ("class_name=a,class_name=b*,max_motion=2", {"class_name": ["a", "b*"], "max_motion": 2.0}),
-        ("grid_ul=6,C=1,C=8,view=3", {"grid_ul": 6, "C": [1, 8], "view": 3}),
+        ("grid_ul=6,C=1,C=8,view=3,cut=false", {"grid_ul": 6, "C": [1, 8], "view": 3, "cut": False}),
         ('"class_name=Clean, then jerk",view=1', {"class_name": "Clean, then jerk", "view": 1}),
         ('"video=say ""a=b"", twice"', {"video": 'say "a=b", twice'}),
         ("video=x=y/#[é] .avi", {"video": "x=y/#[é] .avi"}),
