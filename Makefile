@@ -21,7 +21,7 @@ DEMO := demo
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-matrix fuzz kill-loop lint format labels bench-flow bench-flow-tool bench-labels bench-train bench-storage \
-	bench-stored-flow test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless \
+	bench-stored-flow bench-shot-cuts test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless \
 	reproduce-small reproduce-pilots reproduce-ucf101 reproduce-kinetics clean
 
 help: ## List the targets.
@@ -120,6 +120,10 @@ bench-labels: $(VENV)/installed ## Measure labelling, and the time of each stage
 bench-stored-flow: $(VENV)/installed ## Measure what storing flow does to the labels: make bench-stored-flow VIDEOS="/data/UCF-101" [ARGS="--count 120"]
 	@test -n "$(VIDEOS)" || { echo "error: VIDEOS is missing, folders of videos: make bench-stored-flow VIDEOS=/data/videos" >&2; exit 2; }
 	$(BIN)/python benchmarks/stored_flow.py --videos $(VIDEOS) $(ARGS)
+
+bench-shot-cuts: $(VENV)/installed ## Measure the errors of the rule for shot cuts: make bench-shot-cuts VIDEOS="/data/UCF-101 /data/hmdb51"
+	@test -n "$(VIDEOS)" || { echo "error: VIDEOS is missing, folders of videos: make bench-shot-cuts VIDEOS=/data/videos" >&2; exit 2; }
+	$(BIN)/python benchmarks/shot_cuts.py --videos $(VIDEOS) $(ARGS)
 
 bench-storage: $(VENV)/installed ## Measure bytes and time of JPEG qualities, types and compression: make bench-storage VIDEOS=/data/UCF-101
 	@test -n "$(VIDEOS)" || { echo "error: VIDEOS is missing, a folder of videos: make bench-storage VIDEOS=/data/videos" >&2; exit 2; }
