@@ -15,13 +15,15 @@ NATIVE = Path("mas_labels") / "native"
 INCLUDES = [str(NATIVE / "common")]
 HEADERS = [str(path) for path in sorted(NATIVE.glob("*/*.h"))]
 
-# Neither -ffast-math nor contraction: every build must give the same bits.
+# Neither -ffast-math nor contraction: every build must give the same bits. Python's own flags have -fwrapv,
+# which makes labels slower; nothing relies on it: `make test-sanitize` finds signed integers that overflow.
 COMMON_FLAGS = [
     "-std=c++17",
     "-O3",
     "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-trapping-math",
+    "-fno-wrapv",
     "-fvisibility=hidden",
     "-Wno-maybe-uninitialized",
     "-Wno-uninitialized",

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <new>
 
 namespace {
@@ -13,12 +13,12 @@ template <class T>
 class Array {
 public:
     // Zero-initialised.
-    explicit Array(size_t count) : data_(static_cast<T*>(std::aligned_alloc(ALIGNMENT, rounded_up(count * sizeof(T)))))
+    explicit Array(size_t count) : memory_(std::calloc(count + ALIGNMENT / sizeof(T), sizeof(T)))
     {
-        if (!data_) throw std::bad_alloc();
-        std::memset(data_, 0, count * sizeof(T));
+        if (!memory_) throw std::bad_alloc();
+        data_ = reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(memory_) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
     }
-    ~Array() { std::free(data_); }
+    ~Array() { std::free(memory_); }
     Array(const Array&) = delete;
     Array& operator=(const Array&) = delete;
 
@@ -28,10 +28,9 @@ public:
     const T& operator[](size_t index) const { return data_[index]; }
 
 private:
-    static constexpr size_t ALIGNMENT = 64;
+    static constexpr size_t ALIGNMENT = 64;  // bytes, a multiple of the size of T
 
-    static size_t rounded_up(size_t bytes) { return (bytes / ALIGNMENT + 1) * ALIGNMENT; }
-
+    void* memory_;
     T* data_;
 };
 

@@ -60,28 +60,31 @@ private:
 template <class Visit>
 void each_run(const Patterns& p, int block, bool shared_diagonals, const Visit& visit)
 {
-    const int half = p.half(), grid = p.grid();
-    for (int row = 0; row < p.view; ++row) {
+    const int view = p.view, half = p.half(), side_of_block = p.grid_block;
+    const int ring = block - p.first_ring(), triangle = block - p.first_triangle();
+    const bool whole = block == p.blocks();
+    if (ring < 0) {
+        const int top = block / p.grid() * side_of_block, left = block % p.grid() * side_of_block;
+        for (int row = top; row < top + side_of_block; ++row) visit(row, left, left + side_of_block);
+        return;
+    }
+    const int inner = ring * p.ring_width, outer = inner + p.ring_width;
+    for (int row = 0; row < view; ++row) {
         const int row_out = row < half ? half - 1 - row : row - half;  // distance from the centre line
-        if (block == p.blocks()) {
-            visit(row, 0, p.view);
-        } else if (block < p.first_ring()) {
-            const int left = block % grid * p.grid_block;
-            if (row / p.grid_block == block / grid) visit(row, left, left + p.grid_block);
-        } else if (block < p.first_triangle()) {
-            const int inner = (block - p.first_ring()) * p.ring_width, outer = inner + p.ring_width;
+        if (whole) {
+            visit(row, 0, view);
+        } else if (triangle < 0) {
             if (row_out >= outer) continue;
             const int hole = row_out < inner ? inner : 0;
             visit(row, half - outer, half - hole);
             visit(row, half + hole, half + outer);
         } else {
-            const int triangle = (block - p.first_triangle()) % 4;
-            if ((row >= half) != (block - p.first_triangle()) / 4) continue;
+            if ((row >= half) != triangle / 4) continue;
             const int side = half - 1 - row_out + shared_diagonals, flat = row_out + 1;
-            if (triangle == 0) visit(row, 0, side);
-            if (triangle == 1) visit(row, half - flat, half);
-            if (triangle == 2) visit(row, half, half + flat);
-            if (triangle == 3) visit(row, p.view - side, p.view);
+            if (triangle % 4 == 0) visit(row, 0, side);
+            if (triangle % 4 == 1) visit(row, half - flat, half);
+            if (triangle % 4 == 2) visit(row, half, half + flat);
+            if (triangle % 4 == 3) visit(row, view - side, view);
         }
     }
 }
