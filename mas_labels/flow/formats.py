@@ -35,6 +35,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+BOUND_FILE: Final = "bound.txt"
+"""File beside pictures of flow: pixels per frame that the grey value 255 stands for."""
+
 
 @dataclass(frozen=True)
 class Format:

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError, storage_error
 from mas_labels.flow.array_files import ARRAY_FILES, ArrayFile
+from mas_labels.flow.formats import BOUND_FILE
 from mas_labels.flow.options import FlowOptions
 from mas_labels.flow.places import FlowTarget
 from mas_labels.flow.video_flow import FlowPart
 from mas_labels.system.files import sync, sync_folder
 
-BOUND_FILE: Final = "bound.txt"
 SYNC_THREADS: Final = 16
 
 

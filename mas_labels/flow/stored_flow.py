@@ -26,8 +26,8 @@ from mas_labels.flow.flow_layouts import (
     describe_layouts,
     find_flow,
 )
+from mas_labels.flow.formats import BOUND_FILE
 from mas_labels.flow.grey import BOUND, grey_to_flow
-from mas_labels.flow.output import BOUND_FILE
 from mas_labels.flow.places import read_record
 from mas_labels.video.clips import resize
 from mas_labels.video.pictures import decode_grey

@@ -18,7 +18,7 @@ from mas_labels.flow.methods import MAX_SIDE, MIN_SIDE
 from mas_labels.flow.options import FlowOptions
 from mas_labels.video.clips import resize
 from mas_labels.video.open_video import open_video
-from mas_labels.video.reader import NO_MEMORY, FrameReader
+from mas_labels.video.reader import COMPUTING_ERRORS, FrameReader, computing_error
 
 Grey = NDArray[np.uint8]
 Flow = NDArray[np.float32]
@@ -100,10 +100,9 @@ def flow_parts(
         for part in _computed(reader, options, on_frame):
             n_pairs += part.pairs
             yield part
-    except (cv2.error, InputError, MemoryError) as error:
-        message = f"the flow after {n_pairs} pairs could not be computed: {str(error) or 'out of memory'}"
-        out_of_memory = isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem
-        raise VideoError("flow", NO_MEMORY if out_of_memory else "not_computed", message) from error
+    except COMPUTING_ERRORS as error:
+        what = f"the flow after {n_pairs} pairs could not be computed"
+        raise computing_error("flow", "not_computed", what, error) from error
     if n_pairs == 0:
         message = f"{reader.frames} frames decoded, a pair needs {abs(options.step) + 1}"
         raise VideoError("flow", "too_short", message)

@@ -11,12 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.config import LabelConfig
-from mas_labels.errors import InputError, VideoError
+from mas_labels.errors import VideoError
 from mas_labels.flow.estimators import compute_flow
 from mas_labels.flow.stored_flow import StoredFlow, open_flow, resize_flow
 from mas_labels.labels.compute import ClipStatistics, clip_statistics
@@ -24,7 +23,7 @@ from mas_labels.labels.views import NO_VIEWS, view_table
 from mas_labels.pipeline.job import Job
 from mas_labels.video.clips import cut_clips
 from mas_labels.video.open_video import open_video
-from mas_labels.video.reader import NO_MEMORY, FrameReader, VideoFacts
+from mas_labels.video.reader import COMPUTING_ERRORS, FrameReader, VideoFacts, computing_error
 from mas_labels.video.shot_cut import has_cut
 
 cached_view_table = lru_cache(view_table)
@@ -191,10 +190,9 @@ def label_video(
             number += 1
             if number > clip_numbers[-1]:
                 return
-    except (cv2.error, InputError, MemoryError) as error:
-        message = f"clip {number} could not be labelled: {str(error) or 'out of memory'}"
-        out_of_memory = isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem
-        raise VideoError("labels", NO_MEMORY if out_of_memory else "not_labelled", message) from error
+    except COMPUTING_ERRORS as error:
+        what = f"clip {number} could not be labelled"
+        raise computing_error("labels", "not_labelled", what, error) from error
     if number == 0:
         message = f"{reader.frames} frames decoded, a clip needs {geometry.extent}"
         raise VideoError("clips", "too_short", message)

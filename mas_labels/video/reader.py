@@ -15,16 +15,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import VideoError, reason_of, system_error
+from mas_labels.errors import InputError, VideoError, reason_of, system_error
 
 NO_FILE: Final = "no_file"
 UNREADABLE: Final = "unreadable"
 NO_MEMORY: Final = "no_memory"
 MACHINE_CODES: Final = (UNREADABLE, NO_MEMORY)
 """Codes of failures of the machine, which say nothing about the file: it could not be read or decoded."""
+COMPUTING_ERRORS: Final = (cv2.error, InputError, MemoryError)
+"""Exceptions of computations on frames: `computing_error` makes a failure of the video of them."""
 
 
 @dataclass
@@ -177,3 +180,9 @@ def unreadable(stage: str, error: Exception) -> VideoError:
         f"the machine could not read the file ({reason_of(error)}), which may be sound: --retry-failed tries "
         "it again",
     )
+
+
+def computing_error(stage: str, code: str, what: str, error: Exception) -> VideoError:
+    """Make the error of a video on which one of `COMPUTING_ERRORS` was raised: `code`, or `NO_MEMORY`."""
+    is_memory = isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem
+    return VideoError(stage, NO_MEMORY if is_memory else code, f"{what}: {str(error) or 'out of memory'}")
