@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from mas_labels.errors import VideoError
@@ -14,7 +11,7 @@ from mas_labels.flow.output import FlowOutput
 from mas_labels.flow.places import flow_target
 from mas_labels.flow.video_flow import FlowPart
 from mas_labels.flow_run.run import FlowTask
-from mas_labels.pipeline.estimate import Estimate, spread_sample
+from mas_labels.pipeline.estimate import Estimate, measured_sample, spread_sample
 from mas_labels.pipeline.flow_video import FlowJob
 from mas_labels.pipeline.supervisor import VideoProcess
 
@@ -31,17 +28,10 @@ def estimate_flow(tasks: Sequence[FlowTask], options: FlowOptions, timeout_secon
         As a run raises them.
     """
     estimate = Estimate(len(tasks), "pair")
-    process = VideoProcess()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            start = time.perf_counter()
-            for number, task in enumerate(spread_sample(tasks)):
-                with FlowOutput(flow_target(Path(folder), str(number), options), options) as output:
-                    _measure(process, task, output, options, timeout_seconds, estimate)
-            estimate.seconds = time.perf_counter() - start
-            estimate.bytes = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-    finally:
-        process.close()
+    with measured_sample(estimate) as (folder, process):
+        for number, task in enumerate(spread_sample(tasks)):
+            with FlowOutput(flow_target(folder, str(number), options), options) as output:
+                _measure(process, task, output, options, timeout_seconds, estimate)
     return estimate
 
 

@@ -1,10 +1,11 @@
-"""Estimate of the time and the disk space of a run, measured on a few clips, which are not kept."""
+"""Estimate of the time and the disk space of a run, measured on a sample, which is not kept."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -37,11 +38,11 @@ class Estimate:
     sampled_videos, failed_videos
         Number of sampled videos, and of those that could not be used.
     sampled_clips
-        Number of labelled clips.
+        Number of clips that were made.
     seconds
-        Time that they took one process, from opening the video to the shard.
+        Time that they took one process, from opening the video to the files.
     bytes
-        Size of the shard that holds them.
+        Size of the files that hold them.
     promised_clips
         Number of clips of the usable sampled videos, by the frame counts in their headers.
     """
@@ -61,7 +62,7 @@ class Estimate:
         return self.promised_clips * self.videos / max(1, self.sampled_videos)
 
     def add(self, clips: int, promised_clips: int, has_failed: bool) -> None:
-        """Count a sampled video; its header states how many clips it has beyond those labelled."""
+        """Count a sampled video; its header states how many clips it has beyond those made."""
         self.sampled_videos += 1
         self.failed_videos += has_failed
         self.sampled_clips += clips
@@ -88,6 +89,16 @@ def spread_sample(videos: Sequence[Video]) -> Sequence[Video]:
     return videos[:: max(1, len(videos) // SAMPLED_VIDEOS)][:SAMPLED_VIDEOS]
 
 
+@contextmanager
+def measured_sample(estimate: Estimate) -> Iterator[tuple[Path, VideoProcess]]:
+    """Yield a temporary folder and a supervised process; then set time and bytes of the block."""
+    with closing(VideoProcess()) as process, tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        yield Path(folder), process
+        estimate.seconds = time.perf_counter() - start
+        estimate.bytes = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+
+
 def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, options: RunOptions) -> Estimate:
     """Label a few clips of videos spread over the plan into a temporary folder.
 
@@ -97,27 +108,12 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, opt
         As a run raises them.
     """
     videos = [video for shard in plan for video in shard.videos]
-    sample = spread_sample(videos)
     estimate = Estimate(len(videos))
-    process = VideoProcess()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "sample.h5"
-            start = time.perf_counter()
-            with ShardWriter(
-                path, config, plan[0].as_dict(), views_of(config), plan[-1].classes, versions()
-            ) as writer:
-                for video in sample:
-                    outcome = add_video(
-                        *(writer, video, root, process, options.video_timeout_seconds),
-                        range(CLIPS_PER_VIDEO),
-                        flow_from=options.flow_from,
-                    )
-                    beyond_first = outcome.facts.promised_frames - config.geometry.extent
-                    whole = 1 + beyond_first // config.clip_stride_frames
-                    estimate.add(outcome.clips, whole, outcome.error is not None)
-            estimate.seconds = time.perf_counter() - start
-            estimate.bytes = path.stat().st_size
-    finally:
-        process.close()
+    stored = config, plan[0].as_dict(), views_of(config), plan[-1].classes, versions()
+    with measured_sample(estimate) as (folder, process), ShardWriter(folder / "sample.h5", *stored) as writer:
+        for video in spread_sample(videos):
+            outcome = add_video(writer, video, root, process, options, range(CLIPS_PER_VIDEO))
+            beyond_first = outcome.facts.promised_frames - config.geometry.extent
+            whole = 1 + beyond_first // config.clip_stride_frames
+            estimate.add(outcome.clips, whole, outcome.error is not None)
     return estimate

@@ -59,17 +59,12 @@ class LabelRun(Run[ShardPlan, ShardResult]):
 
     def _write_shard(self, path: Path, plan: ShardPlan, beat: Heartbeat) -> None:
         """Label the videos of a shard one after another, and publish it when all are done."""
-        views, timeout_seconds = views_of(self.config), self.options.video_timeout_seconds
         with borrowed_process(beat.touch) as process:
             self.check_versions(process.versions)
-            stored = (self.config, plan.as_dict(), views, plan.classes, self.versions)
+            stored = self.config, plan.as_dict(), views_of(self.config), plan.classes, self.versions
             with ShardWriter(path, *stored, self.options.retry_failed) as writer:
                 outcomes = [
-                    add_video(
-                        *(writer, record, self.root, process, timeout_seconds),
-                        on_count=beat.count,
-                        flow_from=self.options.flow_from,
-                    )
+                    add_video(writer, record, self.root, process, self.options, on_count=beat.count)
                     for record in plan.videos
                 ]
                 _require_a_readable_video(outcomes, self.root)
@@ -104,10 +99,9 @@ def add_video(
     record: VideoRecord,
     root: Path,
     process: VideoProcess,
-    timeout_seconds: float,
+    options: RunOptions,
     clip_numbers: Sequence[int] = ALL_CLIP_NUMBERS,
     on_count: Callable[..., None] = lambda **_: None,
-    flow_from: Path | None = None,
 ) -> VideoOutcome:
     """Label a video's clips and add them to a shard; add a failure if it has one. Complete clips are kept.
 
@@ -119,20 +113,19 @@ def add_video(
         The video, and the data set's folder.
     process
         The process that labels it.
-    timeout_seconds
-        Longest time without a decoded frame or a finished clip.
+    options
+        Those of the run: the time limit of a video, the folder of stored flow.
     clip_numbers
         Numbers of the clips to label; see `mas_labels.pipeline.label_video.LabelJob`.
     on_count
         Called with the clips, failures and videos that were added, such as
         `mas_labels.plan.heartbeat.Heartbeat.count`.
-    flow_from
-        Folder of stored flow; None: flow is computed.
     """
     clips, skipped, facts, failure = 0, 0, VideoFacts(), None
-    job = LabelJob(root / record.path, writer.config, clip_numbers, flow_from=flow_from, name=record.path)
+    path, folder = root / record.path, options.flow_from
+    job = LabelJob(path, writer.config, clip_numbers, flow_from=folder, name=record.path)
     try:
-        for item in process.do(job, timeout_seconds):
+        for item in process.do(job, options.video_timeout_seconds):
             if isinstance(item, LabelledClip):
                 writer.add_clip(item.start_frame, item.frames, item.statistics, item.flow)
                 clips, facts = clips + 1, item.facts
