@@ -26,7 +26,6 @@ bool holds(const Buffer& buffer, long long numbers, size_t number_bytes)
     return false;
 }
 
-constexpr Patterns DEFAULT_PATTERNS = {112, 28, 14};
 constexpr int MAX_VIEW = 1 << 15;  // numbers of blocks and of pixels fit into an int
 
 // The number of rows of a table of 32-bit integers with `columns` columns; -1, with a Python exception, if it or the
@@ -75,10 +74,9 @@ PyObject* field_sums(PyObject*, PyObject* args)
 {
     const char* isa;
     FieldsProblem p = {};
-    p.patterns = DEFAULT_PATTERNS;
     int prewitt;
     PyObject *in[2], *out[3];
-    if (!PyArg_ParseTuple(args, "s(iii)pOOOOO|(iii)", &isa, &p.fields, &p.rows, &p.cols, &prewitt, &in[0], &in[1], &out[0],
+    if (!PyArg_ParseTuple(args, "s(iii)pOOOOO(iii)", &isa, &p.fields, &p.rows, &p.cols, &prewitt, &in[0], &in[1], &out[0],
                           &out[1], &out[2], &p.patterns.view, &p.patterns.grid_block, &p.patterns.ring_width))
         return nullptr;
     const LabelsKernel* kernel = builds().find(isa);
@@ -106,10 +104,9 @@ PyObject* vote_sums(PyObject*, PyObject* args)
 {
     const char* isa;
     VotesProblem p = {};
-    p.patterns = DEFAULT_PATTERNS;
     int shared;
     PyObject *in[3], *out;
-    if (!PyArg_ParseTuple(args, "s(iii)pOOOO|(iii)", &isa, &p.layers, &p.rows, &p.cols, &shared, &in[0], &in[1], &in[2], &out,
+    if (!PyArg_ParseTuple(args, "s(iii)pOOOO(iii)", &isa, &p.layers, &p.rows, &p.cols, &shared, &in[0], &in[1], &in[2], &out,
                           &p.patterns.view, &p.patterns.grid_block, &p.patterns.ring_width))
         return nullptr;
     const LabelsKernel* kernel = builds().find(isa);
@@ -137,10 +134,9 @@ PyObject* colour_sums(PyObject*, PyObject* args)
 {
     const char* isa;
     ColoursProblem p = {};
-    p.patterns = DEFAULT_PATTERNS;
     int shared;
     PyObject *in[2], *out[3];
-    if (!PyArg_ParseTuple(args, "s(iii)pOOOOO|(iii)", &isa, &p.count, &p.rows, &p.cols, &shared, &in[0], &in[1], &out[0],
+    if (!PyArg_ParseTuple(args, "s(iii)pOOOOO(iii)", &isa, &p.count, &p.rows, &p.cols, &shared, &in[0], &in[1], &out[0],
                           &out[1], &out[2], &p.patterns.view, &p.patterns.grid_block, &p.patterns.ring_width))
         return nullptr;
     const LabelsKernel* kernel = builds().find(isa);
@@ -169,10 +165,9 @@ PyObject* frequent_colours(PyObject*, PyObject* args)
 {
     const char* isa;
     FrequentProblem p = {};
-    p.patterns = DEFAULT_PATTERNS;
     int shared;
     PyObject *in[2], *out;
-    if (!PyArg_ParseTuple(args, "s(iii)pOOO|(iii)", &isa, &p.count, &p.rows, &p.cols, &shared, &in[0], &in[1], &out,
+    if (!PyArg_ParseTuple(args, "s(iii)pOOO(iii)", &isa, &p.count, &p.rows, &p.cols, &shared, &in[0], &in[1], &out,
                           &p.patterns.view, &p.patterns.grid_block, &p.patterns.ring_width))
         return nullptr;
     const LabelsKernel* kernel = builds().find(isa);
