@@ -4,7 +4,7 @@
 
     MasError                        everything this project raises on purpose
     +-- ConfigError                 an option or a manifest is wrong: stops a run before it starts
-    |   +-- OptionsDifferError      the folder holds shards made with other options
+    |   +-- OptionsDifferError      the folder holds shards or flow made with other options
     +-- DatasetError                the data set does not match its manifest, or is not where it should be
     +-- MissingDependencyError      an optional dependency is not installed; says which and how to get it
     +-- InputError                  an array has the wrong shape, dtype or values
@@ -37,7 +37,7 @@ class ConfigError(MasError):
 
 
 class OptionsDifferError(ConfigError):
-    """The output folder holds shards made with other options."""
+    """The output folder holds shards, or flow, made with other options."""
 
 
 class DatasetError(MasError):

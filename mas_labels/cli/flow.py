@@ -11,25 +11,21 @@ import click
 
 from mas_labels.cli.common import (
     FrameRate,
+    end_run,
     find_share,
     follow_links_option,
+    list_failures,
+    share_options,
     splits_option,
     video_timeout_option,
+    workers_option,
 )
-from mas_labels.cli.make import MAX_FAILURES_SHOWN, run_option, workers_option
 from mas_labels.config import RunOptions
 from mas_labels.errors import ConfigError, FailureRateError
 from mas_labels.flow.formats import format_of_file
 from mas_labels.flow.methods import MAX_SIDE, MIN_SIDE
 from mas_labels.flow.options import FlowOptions
-from mas_labels.system.command_line import (
-    EXIT_ERROR,
-    EXIT_FAILURE_RATE,
-    EXIT_FAILURES,
-    PATH,
-    field_option,
-    take_fields,
-)
+from mas_labels.system.command_line import EXIT_FAILURE_RATE, PATH, field_option, take_fields
 from mas_labels.system.process import print_error
 
 if TYPE_CHECKING:
@@ -75,9 +71,7 @@ sides = click.IntRange(MIN_SIDE, MAX_SIDE)
 @flow_option("frames")
 @click.option("--dry-run", is_flag=True, help="Measure a few pairs of frames; write nothing.")
 @video_timeout_option
-@run_option("max_failure_rate", unset="no limit")
-@run_option("rank", unset="Slurm's array, else 0")
-@run_option("world_size", unset="Slurm's array, else 1")
+@share_options
 def flow(
     paths: tuple[Path, ...], out: Path, workers: int | None, dry_run: bool, follow_links: bool, **values: Any
 ) -> int:
@@ -187,25 +181,17 @@ def _report(results: Sequence[FlowResult], out: Path, table: Path, options: Flow
     """Print the outcome of a run, errors last; return its exit status."""
     from mas_labels.names import printable
 
-    undone = [result for result in results if result.error]
+    errors = {printable(str(result.path)): result.error for result in results if result.error}
     failed = [result.failure for result in results if result.failure]
-    whole = len(results) - len(undone) - len(failed)
+    whole = len(results) - len(errors) - len(failed)
     click.echo(f"{whole} videos in {out}: {sum(result.clips for result in results)} pairs were computed now")
     _report_clipping(results, options)
-    for row in failed[:MAX_FAILURES_SHOWN]:
-        click.echo(f"  {row.path!r}: {row.stage}/{row.code}: {row.message}")
     if failed:
-        more = "  ...\n" if len(failed) > MAX_FAILURES_SHOWN else ""
+        list_failures(failed)
         click.echo(
-            f"{more}{len(failed)} videos failed, of {len(results)}: {table}; the same command tries them "
-            "again"
+            f"{len(failed)} videos failed, of {len(results)}: {table}; the same command tries them again"
         )
-    for result in undone:
-        click.echo(f"{printable(str(result.path))} was not done: {result.error}", err=True)
-    if undone:
-        print_error(f"{len(undone)} videos were not done; the same command tries them again")
-        return EXIT_ERROR
-    return EXIT_FAILURES if failed else 0
+    return end_run(errors, len(failed), "video", "done")
 
 
 def _report_clipping(results: Sequence[FlowResult], options: FlowOptions) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,23 +12,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mas_labels.cli.common import (
+    end_run,
     find_share,
     follow_links_option,
     fps_option,
     json_option,
+    list_failures,
     manifest_option,
     root_option,
+    run_option,
+    share_options,
     splits_option,
     video_timeout_option,
+    workers_option,
 )
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, FailureRateError
 from mas_labels.flow.methods import STORED
 from mas_labels.geometry import DEFAULT_GEOMETRY, MAX_SIDE
 from mas_labels.system.command_line import (
-    EXIT_ERROR,
     EXIT_FAILURE_RATE,
-    EXIT_FAILURES,
     EXIT_UNAVAILABLE,
     PATH,
     field_option,
@@ -39,15 +42,9 @@ from mas_labels.system.process import print_error
 if TYPE_CHECKING:
     from mas_labels.pipeline.resume import ShardResult
     from mas_labels.plan.plan import Plan
-
-
-MAX_FAILURES_SHOWN = 20
+    from mas_labels.shards.tables import Failure
 
 label_option = partial(field_option, LabelConfig)
-run_option = partial(field_option, RunOptions)
-workers_option = click.option(
-    "--workers", type=click.IntRange(1), help="Number of processes.  [default: one per core]"
-)
 
 
 @click.command()
@@ -94,9 +91,7 @@ workers_option = click.option(
 @click.option("--dry-run", is_flag=True, help="Show the plan and measure a few clips; write nothing.")
 @video_timeout_option
 @run_option("retry_failed")
-@run_option("max_failure_rate", unset="no limit")
-@run_option("rank", unset="Slurm's array, else 0")
-@run_option("world_size", unset="Slurm's array, else 1")
+@share_options
 @click.option(
     "--backend", type=click.Choice(["loky", "dask"]), default="loky", help="Backend that runs the workers."
 )
@@ -206,10 +201,10 @@ def _show_plan(
 
 def _report(results: Sequence[ShardResult], out: Path) -> int:
     """Print the outcome of a run, errors last; return its exit status."""
-    broken = [result for result in results if result.error]
+    errors = {result.name: result.error for result in results if result.error}
     failures = sum(result.failures for result in results)
     click.echo(
-        f"{len(results) - len(broken)} shards in {out}: {sum(result.clips for result in results)} clips of "
+        f"{len(results) - len(errors)} shards in {out}: {sum(result.clips for result in results)} clips of "
         f"{sum(result.videos for result in results)} videos"
     )
     if cut := sum(result.cut_clips for result in results):
@@ -217,34 +212,23 @@ def _report(results: Sequence[ShardResult], out: Path) -> int:
     if skipped := sum(result.skipped_clips for result in results):
         click.echo(f"{skipped} clips across a shot cut were left out")
     if failures:
-        _list_failures(results, out)
+        list_failures(_read_failures(results, out))
         planned = sum(result.planned for result in results)
         click.echo(
             f"{failures} videos failed, of {planned}; once they are fixed, --retry-failed tries them again"
         )
-    for result in broken:
-        click.echo(f"shard {result.name} was not written: {result.error}", err=True)
-    if broken:
-        print_error(f"{len(broken)} shards were not written; the same command tries them again")
-        return EXIT_ERROR
-    return EXIT_FAILURES if failures else 0
+    return end_run(errors, failures, "shard", "written")
 
 
-def _list_failures(results: Sequence[ShardResult], out: Path) -> None:
-    """Print the first `MAX_FAILURES_SHOWN` failures."""
+def _read_failures(results: Sequence[ShardResult], out: Path) -> Iterator[Failure]:
+    """Yield the failures that the shards hold."""
     from mas_labels.shards.reader import Shard
     from mas_labels.shards.tables import read_failures
 
-    left = MAX_FAILURES_SHOWN
     for result in results:
-        if result.failures and left > 0:
+        if result.failures:
             with Shard(out / result.name) as shard:
-                rows = read_failures(shard)[:left]
-            for row in rows:
-                click.echo(f"  {row.video!r}: {row.stage}/{row.code}: {row.message}")
-            left -= len(rows)
-    if left == 0:
-        click.echo("  ...")
+                yield from read_failures(shard)
 
 
 @click.command()

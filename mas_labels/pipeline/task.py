@@ -93,7 +93,7 @@ class Run(ABC, Generic[AnyTask, AnyResult]):
         """Raise `ConfigError` unless a worker has the versions of the run."""
         if found != self.versions:
             raise ConfigError(
-                f"this worker labels with {found}, the run was started with {self.versions}: install "
+                f"this worker has {found}, the run was started with {self.versions}: install "
                 "the same versions everywhere"
             )
 

@@ -114,7 +114,7 @@ class Heartbeat:
             self._beat.deaths = self._deaths_before(busy)
             if self._beat.deaths >= MAX_DEATHS:
                 raise WorkerError(
-                    f"its worker process died {self._beat.deaths} times, killed or out of memory: label with "
+                    f"its worker process died {self._beat.deaths} times, killed or out of memory: give "
                     "fewer --workers, or find out what kills them"
                 )
             self.touch()
@@ -159,9 +159,7 @@ class Heartbeat:
             os.pwrite(self._descriptor, text.ljust(size), 0)
 
     def _release(self) -> None:
-        with contextlib.suppress(
-            OSError
-        ):  # the shard is finished or has failed; the next run removes the file
+        with contextlib.suppress(OSError):  # the task is done or has failed; the next run removes the file
             self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
 

@@ -11,6 +11,7 @@ from helpers.commands import mas
 from helpers.videos import FOLDER_MANIFEST
 
 import mas_labels
+from mas_labels.cli.common import list_failures
 
 
 def test_list_shows_the_videos_that_the_manifest_finds(tiny_videos):
@@ -40,6 +41,14 @@ def test_make_counts_failures_and_exits_with_status_3(tiny_videos, tmp_path):
     assert "3 videos failed" in shown.output
     assert "'pan/short.avi': clips/too_short: 9 frames decoded, a clip needs 16" in shown.output
     assert mas_labels.open_shards(out).config["store_boundaries"] is True
+
+
+@pytest.mark.parametrize(("count", "shown"), [(20, 20), (21, 21), (30, 21)])
+def test_more_than_twenty_failures_end_in_dots(count, shown, capsys):
+    list_failures([("a.avi", "decode", "timeout", "no frame")] * count)
+    lines = capsys.readouterr().out.splitlines()
+    assert (len(lines), lines[0]) == (shown, "  'a.avi': decode/timeout: no frame")
+    assert (lines[-1] == "  ...") == (count > 20)
 
 
 def test_make_of_good_videos_exits_with_status_0(tiny_videos, tmp_path):

@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 from helpers.commands import mas
+from helpers.flow_files import tree
 from helpers.processes import wait_until
 from helpers.videos import moving_texture, write_video
 
@@ -25,12 +26,6 @@ FAILED = {"pan/short.avi", "zoom out/empty.mp4", "zoom out/text.avi"}
 
 def command(root, out, *more):
     return [sys.executable, "-m", "mas_labels", "flow", str(root), "--out", str(out), *SMALL, *more]
-
-
-def tree(folder):
-    """Return the bytes of every file in a folder, hidden ones too, by path."""
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,6 @@ def write_flow(video: Path, target: FlowTarget, options: FlowOptions) -> None:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of every file below a folder, by its path from there."""
+    """Return the bytes of every file below a folder, hidden ones too, by its path from there."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
