@@ -114,6 +114,7 @@ def _write_one(
     inputs: FlowInputs, out: Path, options: FlowOptions, timeout_seconds: float, dry_run: bool
 ) -> int:
     """Write the flow of one video to `out` itself."""
+    from mas_labels.flow.output import locked_target
     from mas_labels.flow.places import single_target
     from mas_labels.flow_run.run import FlowTask, write_flow
     from mas_labels.pipeline.supervisor import borrowed_process, close_idle_processes
@@ -123,7 +124,7 @@ def _write_one(
     if dry_run:
         return _show_estimate([task], options, timeout_seconds, 1)
     try:
-        with borrowed_process(lambda: None) as process:
+        with locked_target(task.target), borrowed_process(lambda: None) as process:
             result = write_flow(process, task, options, timeout_seconds)
     finally:
         close_idle_processes()

@@ -228,6 +228,8 @@ def file_mode(path: Path) -> int:
         if error.errno in NOT_FOUND_ERRORS:
             return 0
         raise DatasetError(f"cannot examine {path}: {error.strerror}. Make it readable") from error
+    except ValueError:  # a zero byte, as in a list that is no text
+        return 0
 
 
 def is_file(path: Path) -> bool:

@@ -1,9 +1,10 @@
 """Writes the flow of videos: each video whole or not at all, whenever a run is killed.
 
-A video's files are written under hidden names and renamed when they are complete and on the disk: first the
+A video's files are written under hidden names and renamed when all are complete and on the disk: first the
 folder of frames, if it has its own, then the flow, ``u`` before ``v``. A video is complete if all its places
 exist. A run that is killed between two renames leaves a video that is not complete, which the next run
-removes and writes again. Each place on its own is whole whenever it exists.
+removes and writes again. Each place on its own is whole whenever it exists. A place that exists without the
+hidden rest of its video is not ours, and is never removed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +29,7 @@ from mas_labels.flow.formats import BOUND_FILE
 from mas_labels.flow.options import FlowOptions
 from mas_labels.flow.places import FlowTarget
 from mas_labels.flow.video_flow import FlowPart
-from mas_labels.system.files import sync, sync_folder
+from mas_labels.system.files import lock_file, sync, sync_folder
 
 SYNC_THREADS: Final = 16
 
@@ -48,7 +49,7 @@ class FlowOutput:
     Raises
     ------
     ConfigError
-        On entering: the flow of the video is complete already.
+        On entering: a place exists already, and no run that was killed left it there.
     StorageError
         If the disk is full or cannot be written.
     """
@@ -57,17 +58,18 @@ class FlowOutput:
         self._target, self._options = target, options
         self._hidden = {place: _hidden_path(place) for place in target.places}
         self._array_file: ArrayFile | None = None
-        self._files: dict[Path, list[Path]] = {place: [] for place in target.places}
+        self._files: list[Path] = []
+        self._published: list[Path] = []
         self._pairs = 0
         self._fps = 0.0
 
     def __enter__(self) -> FlowOutput:
-        if self._target.is_complete():
-            raise ConfigError(f"{self._target.places[-1]} exists already: remove it, or choose another --out")
+        existing = next((place for place in self._target.places if place.exists()), None)
+        if existing is not None and not _is_left(self._target):
+            raise ConfigError(f"{existing} exists already: remove it, or choose another --out")
         try:
+            _remove_left(self._target)
             for place, hidden in self._hidden.items():
-                _remove(place)
-                _remove(hidden)
                 hidden.parent.mkdir(parents=True, exist_ok=True)
                 if self._is_folder(place):
                     hidden.mkdir()
@@ -103,7 +105,7 @@ class FlowOutput:
         """Write a file into a folder that is not published yet."""
         path = self._hidden[place] / name
         path.write_bytes(data)
-        self._files[place].append(path)
+        self._files.append(path)
 
     def publish(self, on_progress: Callable[[], None] = lambda: None) -> None:
         """Complete the files, and rename them to their final names; raise `StorageError` if that fails.
@@ -113,9 +115,11 @@ class FlowOutput:
         assert self._pairs, "a video without a pair has no flow"
         try:
             self._finish(on_progress)
+            hidden_paths = self._hidden.values()
+            _sync_all([*self._files, *hidden_paths, *{path.parent for path in hidden_paths}], on_progress)
             for place, hidden in self._hidden.items():
-                _sync_all([*self._files[place], hidden], on_progress)
                 hidden.rename(place)
+                self._published.append(place)
                 sync_folder(place.parent)
         except OSError as error:
             raise storage_error(self._target.places[-1], error, "video") from error
@@ -134,20 +138,58 @@ class FlowOutput:
             self._write(self._target.u, BOUND_FILE, f"{self._options.bound:g}\n".encode())
 
     def _discard(self) -> None:
-        """Close and remove what was not published; if that fails, the next run does it."""
+        """Close and remove what was not published whole; if that fails, the next run does it."""
         with contextlib.suppress(OSError):
             if self._array_file is not None:
                 self._array_file.close()
-        for hidden in self._hidden.values():
+        if len(self._published) < len(self._hidden):
             with contextlib.suppress(OSError):
-                _remove(hidden)
+                _remove_all([*self._published, *self._hidden.values()])
 
 
 def remove_unfinished(target: FlowTarget) -> None:
     """Remove what a process that was killed left of a video, if that is possible now."""
     with contextlib.suppress(OSError):
-        for place in target.places:
-            _remove(_hidden_path(place))
+        _remove_left(target)
+
+
+def _is_left(target: FlowTarget) -> bool:
+    """Return whether a process that was killed left the video incomplete: hidden files are still there."""
+    return not target.is_complete() and any(_hidden_path(place).exists() for place in target.places)
+
+
+def _remove_left(target: FlowTarget) -> None:
+    """Remove what a process that was killed left, hidden files last: they show that the others are ours."""
+    if _is_left(target):
+        _remove_all([*target.places, *map(_hidden_path, target.places)])
+
+
+@contextlib.contextmanager
+def locked_target(target: FlowTarget) -> Iterator[None]:
+    """Lock out other processes that would write the same video, by a hidden file next to its flow.
+
+    Raises
+    ------
+    ConfigError
+        If another process holds the lock.
+    StorageError
+        If the folder cannot be written.
+    """
+    place = target.places[-1]
+    lock = place.with_name(f"{_hidden_path(place).name}.lock")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = lock_file(
+            lock, f"another run is writing {place}: let it finish, or choose another --out"
+        )
+    except OSError as error:
+        raise storage_error(place, error, "video") from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            lock.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def _hidden_path(place: Path) -> Path:
@@ -185,9 +227,10 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove(path: Path) -> None:
-    """Remove a file or a folder, if there is one."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _remove_all(paths: Iterable[Path]) -> None:
+    """Remove files and folders, those that there are."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

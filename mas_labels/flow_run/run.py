@@ -24,6 +24,7 @@ from mas_labels.flow.places import FlowTarget, claim_folder, flow_targets
 from mas_labels.flow.tvl1 import isa as tvl1_isa
 from mas_labels.flow.video_flow import FlowPart
 from mas_labels.flow_run.failures import FlowFailure, failures_path, write_failures
+from mas_labels.names import printable
 from mas_labels.pipeline.flow_video import FlowJob
 from mas_labels.pipeline.run import exclusive_folder, work_through
 from mas_labels.pipeline.supervisor import VideoProcess, borrowed_process
@@ -52,6 +53,15 @@ class FlowTask:
     path: Path
     target: FlowTarget
     planned: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` if the flow would be where the video is."""
+        video, *places = (os.path.normpath(path.absolute()) for path in (self.path, *self.target.places))
+        if video in places:
+            raise ConfigError(
+                f"{printable(str(self.path))}: its flow would be in the folder of its frames: choose another "
+                "--out"
+            )
 
     @property
     def name(self) -> str:

@@ -172,5 +172,5 @@ def _no_times(problem: str) -> VideoError:
     return VideoError(
         "decode",
         "time_stamps",
-        f"its time stamps cannot be used: {problem}; re-encode the file, or label without --fps",
+        f"its time stamps cannot be used: {problem}; re-encode the file, or leave out --fps",
     )

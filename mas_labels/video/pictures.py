@@ -67,7 +67,7 @@ class PictureReader(FrameReader):
             raise VideoError(
                 "open",
                 "time_stamps",
-                "pictures have no time stamps: label without --fps, or the video itself",
+                "pictures have no time stamps: leave out --fps, or give the video itself",
             )
         with _open_pictures(self.path) as (pictures, size):
             frames = _sort_pictures(pictures)

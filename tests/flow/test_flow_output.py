@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +14,13 @@ import pytest
 from helpers.flow_files import tree, write_flow
 from helpers.videos import moving_texture, write_video
 
-from mas_labels.errors import ConfigError, OptionsDifferError
+from mas_labels.errors import ConfigError, OptionsDifferError, StorageError
 from mas_labels.flow import video_flow
 from mas_labels.flow.options import FlowOptions
-from mas_labels.flow.output import FlowOutput, frame_pairs
+from mas_labels.flow.output import FlowOutput, frame_pairs, locked_target
 from mas_labels.flow.places import claim_folder, flow_target, flow_targets, single_target
 from mas_labels.flow.video_flow import flow_parts
+from mas_labels.system import files
 from mas_labels.video.open_video import open_video
 
 TESTS = Path(__file__).parents[1]
@@ -105,6 +107,40 @@ def test_completing_a_video_can_be_stopped(video, tmp_path, options):
         output.publish(stop)
     assert not target.is_complete()
     assert not tree(tmp_path)
+
+
+@pytest.mark.parametrize("options", [{"format": "uv"}, {"format": "h5", "frames": True}], ids=["uv", "h5"])
+def test_what_others_put_in_a_place_is_never_removed(video, tmp_path, options):
+    options = dis(**options)
+    target = flow_target(tmp_path, "a", options)
+    other = target.places[0] / "photo.jpg"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    with pytest.raises(ConfigError, match=re.escape(f"{other.parent} exists already")):
+        write_flow(video, target, options)
+    assert list(tree(tmp_path)) == [str(other.relative_to(tmp_path))]
+
+
+def test_a_video_that_cannot_be_published_whole_leaves_nothing(video, tmp_path):
+    options = dis(format="uv", frames=True)
+    target = flow_target(tmp_path, "a", options)
+    with pytest.raises(StorageError), FlowOutput(target, options) as output:
+        for part in flow_parts(open_video(video), options):
+            output.add(part)
+        target.v.mkdir()  # meanwhile, by someone else
+        (target.v / "photo.jpg").touch()
+        output.publish()
+    assert list(tree(tmp_path)) == ["v/a/photo.jpg"]
+
+
+def test_one_video_is_written_by_one_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "WAIT_SECONDS", 0)
+    one, other = (flow_target(tmp_path, name, dis()) for name in "ab")
+    with locked_target(one), locked_target(other), pytest.raises(ConfigError, match="another run is writing"):
+        locked_target(one).__enter__()
+    with locked_target(one):
+        assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 KILLED = """

@@ -189,6 +189,17 @@ def test_one_video_is_its_own_file(videos, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
+def test_flow_is_never_where_the_frames_are(tmp_path):
+    frame = tmp_path / "pan/one/img_00001.jpg"
+    frame.parent.mkdir(parents=True)
+    frame.touch()
+    one = frame.parent
+    for paths in ((one, one.with_suffix(".h5"), "--frames"), (one, one), (tmp_path, tmp_path)):
+        shown = mas("flow", paths[0], "--out", *paths[1:], *SMALL)
+        assert (shown.exit_code, "would be in the folder of its frames" in shown.output) == (1, True)
+    assert list(tree(tmp_path)) == ["pan/one/img_00001.jpg"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

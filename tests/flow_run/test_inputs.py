@@ -63,6 +63,7 @@ def test_a_list_names_videos_before_numbers(root):
     [
         ("pan/a.avi\nno.avi 1\npan/c.avi 2", "2 of 3 videos are not in .*: no.avi 1, pan/c.avi 2. Check the"),
         ("\n", "expected the paths of videos in .*, found none"),
+        ("ab\0c.avi", "1 of 1 videos are not in"),
         ("../other.avi", "other.avi is not in .*videos, from which the names of the output begin: give"),
     ],
 )
