@@ -14,7 +14,7 @@ from typing import Final
 from mas_labels.datasets.extracted import find_extracted, note_pictures
 from mas_labels.errors import DatasetError
 from mas_labels.names import first_names, printable
-from mas_labels.video.frame_names import ARCHIVE_EXTENSIONS, is_frame_name
+from mas_labels.video.frame_names import ARCHIVE_EXTENSIONS, FLOW_RECORD, is_frame_name
 
 NOT_FOUND_ERRORS: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """Errors that mean that a path does not exist; any other means that it cannot be examined now."""
@@ -121,6 +121,7 @@ class _Walk:
         self.files: list[str] = []  # without numbered pictures, of which there may be millions
         self.pictures: Counter[str] = Counter()  # numbered pictures by folder
         self.picture_kinds: Counter[str] = Counter()  # numbered pictures by extension
+        self._flow_outputs: list[str] = []  # folders that `mas-labels flow` has written
         self._folder_links: list[str] = []
         self._left_out: dict[str, list[str]] = {}  # paths by reason
 
@@ -149,6 +150,8 @@ class _Walk:
             self._folders_read.add(real)
             with os.scandir(self._root / prefix) as scan:
                 entries = [entry for entry in scan if entry.name != "lost+found"]
+            if prefix and any(entry.name == FLOW_RECORD for entry in entries):
+                self._flow_outputs.append(prefix)
             for entry in entries:  # which knows its type: no `stat`
                 if entry.name[0] == ".":
                     self._skip_hidden(prefix, entry)
@@ -168,11 +171,15 @@ class _Walk:
             self._leave_out("hidden folders or videos were skipped", prefix + entry.name)
 
     def _add_file(self, prefix: str, name: str) -> None:
-        if is_frame_name(name):
+        if not is_frame_name(name):
+            self.files.append(prefix + name)
+        elif output := next(filter(prefix.startswith, self._flow_outputs), ""):
+            reason = "folders were written by `mas-labels flow`, so pictures in them were left out"
+            if output[:-1] not in self._left_out.get(reason, ()):
+                self._leave_out(reason, output[:-1])
+        else:
             self.pictures[prefix] += 1
             self.picture_kinds[split_extension(name)[1]] += 1
-        else:
-            self.files.append(prefix + name)
 
     def _sort_link(self, path: str) -> None:
         """Add the target of a link as a file, keep a link to a folder for later, or leave the link out."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any
 
 from mas_labels.datasets.folder import video_stem
 from mas_labels.errors import ConfigError, OptionsDifferError, storage_error
@@ -15,9 +15,7 @@ from mas_labels.flow.options import FlowOptions
 from mas_labels.names import printable
 from mas_labels.system.files import write_once
 from mas_labels.version import versions
-
-RECORD_FILE: Final = "flow.json"
-"""File in the output folder with the options that its flow was made with."""
+from mas_labels.video.frame_names import FLOW_RECORD
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,7 @@ def claim_folder(out: Path, targets: Mapping[str, FlowTarget], options: FlowOpti
         If they cannot be recorded.
     """
     if not check_folder(out, targets, options):
-        _write_record(out / RECORD_FILE, {**options.as_dict(), **versions()})
+        _write_record(out / FLOW_RECORD, {**options.as_dict(), **versions()})
         check_folder(out, targets, options)  # another rank may have been faster
 
 
@@ -153,7 +151,7 @@ def check_folder(out: Path, targets: Mapping[str, FlowTarget], options: FlowOpti
         If files are where the flow belongs that no run of this program has recorded, or if two videos would
         be written to one place because the file system ignores case.
     """
-    record = out / RECORD_FILE
+    record = out / FLOW_RECORD
     asked: dict[str, object] = {**options.as_dict(), **versions()}
     found = read_record(out)
     if found is None:
@@ -172,7 +170,7 @@ def check_folder(out: Path, targets: Mapping[str, FlowTarget], options: FlowOpti
         raise OptionsDifferError(
             f"{out} holds flow made with other options ({differences}): give those, or choose another --out"
         )
-    if record.with_name(RECORD_FILE.upper()).exists():  # this file system ignores case
+    if record.with_name(FLOW_RECORD.upper()).exists():  # this file system ignores case
         _check_owners(targets, options, str.lower)
     return True
 
@@ -194,7 +192,7 @@ def read_record(out: Path) -> dict[str, Any] | None:
     ConfigError
         If the record is damaged.
     """
-    record = out / RECORD_FILE
+    record = out / FLOW_RECORD
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -17,6 +17,9 @@ FLOW_PREFIX: Final = re.compile(r"(warp_?)?flow[_-]?([xyuv][_-]?)?([pm][0-9]+_)?
 FLOW_FOLDER: Final = re.compile(r"((tvl1|warp|optical|opt)[_-]?)?flows?([_-]?[xyuv])?", re.I)
 """Names of folders of flow next to folders of frames: ``tvl1_flow``, ``flow_x``."""
 
+FLOW_RECORD: Final = "flow.json"
+"""File in an output folder of `mas-labels flow` with the options that its flow was made with."""
+
 
 def is_frame_name(name: str) -> bool:
     """Return whether a file has the name of an extracted frame, such as ``img_00001.jpg``."""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from helpers.commands import mas
 from helpers.flow_files import tree
+from helpers.frames import greys, write_frames
 from helpers.processes import wait_until
 from helpers.videos import moving_texture, write_video
 
@@ -198,6 +199,19 @@ def test_flow_is_never_where_the_frames_are(tmp_path):
         shown = mas("flow", paths[0], "--out", *paths[1:], *SMALL)
         assert (shown.exit_code, "would be in the folder of its frames" in shown.output) == (1, True)
     assert list(tree(tmp_path)) == ["pan/one/img_00001.jpg"]
+
+
+@pytest.mark.parametrize("options", [("--frames",), ("--format", "uv")])
+def test_what_a_run_wrote_among_its_videos_is_no_video(tmp_path, options):
+    write_frames(tmp_path / "pan/one", greys(3))
+    found = find_inputs([tmp_path], None, follow_links=False).videos
+    for kept in ("", "1 of 1 videos were finished"):
+        shown = mas("flow", tmp_path, "--out", tmp_path / "flow", *SMALL, *options, "--workers", 1)
+        assert (shown.exit_code, kept in shown.output) == (0, True), shown.output
+        assert find_inputs([tmp_path], None, follow_links=False).videos == found
+    assert "written by `mas-labels flow`, so pictures in them were left out: flow" in shown.output
+    if "--frames" in options:  # given itself, such a folder has videos
+        assert list(find_inputs([tmp_path / "flow"], None, follow_links=False).videos) == ["pan/one"]
 
 
 @pytest.mark.parametrize(
