@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from mas_labels.datasets.folder import video_stem
+from mas_labels.datasets.folder import NOT_FOUND_ERRORS, video_stem
 from mas_labels.errors import ConfigError, VideoError
 from mas_labels.video.frame_names import NUMBERED_PICTURE
 from mas_labels.video.reader import unreadable
@@ -149,8 +149,10 @@ def _mode(path: Path) -> int:
     """Return a file's mode; 0 if it does not exist."""
     try:
         return path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
+    except OSError as error:
+        if error.errno in NOT_FOUND_ERRORS:
+            return 0
+        raise
 
 
 def _is_folder(path: Path) -> bool:

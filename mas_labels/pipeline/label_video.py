@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,8 +88,11 @@ class SkippedClip:
     start_frame: int
 
 
+LabelMessage: TypeAlias = LabelledClip | SkippedClip | VideoFacts
+
+
 @dataclass(frozen=True)
-class LabelJob(Job[LabelledClip | SkippedClip | VideoFacts]):
+class LabelJob(Job[LabelMessage]):
     """A video to label; its clips, in order, then the facts of its file, also if it breaks off.
 
     Attributes
@@ -117,7 +120,7 @@ class LabelJob(Job[LabelledClip | SkippedClip | VideoFacts]):
     doing: ClassVar[str] = "labelling"
     did: ClassVar[str] = "labelled it"
 
-    def run(self, on_alive: Callable[[], None]) -> Iterator[LabelledClip | SkippedClip | VideoFacts]:
+    def run(self, on_alive: Callable[[], None]) -> Iterator[LabelMessage]:
         """Label the remaining clips (`Job.run`)."""
         reader = open_video(self.path, self.config.frame_rate)
         try:
@@ -130,7 +133,7 @@ class LabelJob(Job[LabelledClip | SkippedClip | VideoFacts]):
             raise
         yield reader.facts
 
-    def after(self, message: LabelledClip | SkippedClip | VideoFacts) -> Self:
+    def after(self, message: LabelMessage) -> Self:
         """Return the job without a clip that has come, or was left out (`Job.after`)."""
         return replace(self, done=self.done + isinstance(message, LabelledClip | SkippedClip))
 

@@ -15,8 +15,8 @@ from mas_labels.datasets.folder import resolve_inside
 from mas_labels.errors import MasError, UnavailableError, VideoError, WorkerError
 from mas_labels.flow.flow_layouts import NO_FLOW
 from mas_labels.flow.methods import STORED
-from mas_labels.pipeline.label_video import LabelJob, LabelledClip
-from mas_labels.pipeline.supervisor import VideoProcess, borrowed_process
+from mas_labels.pipeline.label_video import LabelJob, LabelledClip, LabelMessage
+from mas_labels.pipeline.supervisor import borrowed_process
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.writer import clip_rows, encode_frames
 from mas_labels.verify.consistency import Problem
@@ -90,10 +90,11 @@ def find_differences(
         clip_at = {int(shard.read("clips/start_frame", clip)): clip for clip in group}
         try:
             path = resolve_inside(root, names[row], follow_links)
+            numbers = [start // shard.options.clip_stride_frames for start in clip_at]
+            numbers.append(BEYOND_THE_END)
+            job = LabelJob(path, shard.options, numbers, flow_from=flow_from, name=names[row])
             with borrowed_process(lambda: None) as process:
-                yield from _differences_of_video(
-                    *(shard, path, row, clip_at, process, timeout_seconds, flow_from)
-                )
+                yield from _differences_of_video(shard, row, clip_at, process.do(job, timeout_seconds))
         except (UnavailableError, WorkerError) as error:
             unavailable.append(str(error))
         except MasError as error:
@@ -106,21 +107,13 @@ def find_differences(
 
 
 def _differences_of_video(
-    shard: Shard,
-    path: Path,
-    row: int,
-    clip_at: dict[int, int],
-    process: VideoProcess,
-    timeout_seconds: float,
-    flow_from: Path | None,
+    shard: Shard, row: int, clip_at: dict[int, int], made: Iterator[LabelMessage]
 ) -> Iterator[Problem]:
-    """Label the clips of one video again; `clip_at` maps their start frames to their rows."""
+    """Compare the clips of one video with those `made` now; `clip_at` maps their start frames to rows."""
     name = shard.read_texts("videos/path")[row]
     missing, changed, facts = dict(clip_at), _changed_versions(shard), None
-    numbers = [start // shard.options.clip_stride_frames for start in clip_at]
-    job = LabelJob(path, shard.options, (*numbers, BEYOND_THE_END), flow_from=flow_from, name=name)
     try:
-        for item in process.do(job, timeout_seconds):
+        for item in made:
             if isinstance(item, VideoFacts):
                 facts = item
             elif isinstance(item, LabelledClip) and item.start_frame in missing:

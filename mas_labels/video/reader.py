@@ -26,6 +26,8 @@ UNREADABLE: Final = "unreadable"
 NO_MEMORY: Final = "no_memory"
 MACHINE_CODES: Final = (UNREADABLE, NO_MEMORY)
 """Codes of failures of the machine, which say nothing about the file: it could not be read or decoded."""
+RUN_AGAIN: Final = "run the command again, `make` with --retry-failed"
+"""Remedy of these failures."""
 COMPUTING_ERRORS: Final = (cv2.error, InputError, MemoryError)
 """Exceptions of computations on frames: `computing_error` makes a failure of the video of them."""
 
@@ -177,8 +179,7 @@ def unreadable(stage: str, error: Exception) -> VideoError:
     return VideoError(
         stage,
         UNREADABLE,
-        f"the machine could not read the file ({reason_of(error)}), which may be sound: --retry-failed tries "
-        "it again",
+        f"the machine could not read the file ({reason_of(error)}), which may be sound: {RUN_AGAIN}",
     )
 
 

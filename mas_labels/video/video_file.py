@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mas_labels.errors import VideoError
 from mas_labels.video.display_matrix import as_shown, display_matrix
 from mas_labels.video.frame_rate import Clock, at_rate
-from mas_labels.video.reader import NO_MEMORY, FrameReader, WatchedFile, open_regular
+from mas_labels.video.reader import NO_MEMORY, RUN_AGAIN, FrameReader, WatchedFile, open_regular
 
 DECODER_ERRORS = (av.FFmpegError, ValueError, OSError)
 """Exceptions of PyAV for corrupt files: FFmpeg's errors, and Python's for formats that it does not know."""
@@ -199,13 +199,13 @@ def _check_machine(stage: str, file: WatchedFile | None, error: Exception | None
             stage,
             NO_MEMORY,
             "the decoder did not get the memory that it asked for: the machine is short of it, or the file "
-            "asks for too much; --retry-failed tries it again",
+            f"asks for too much; {RUN_AGAIN}",
         )
 
 
 def _refuse_to_open(url: str, flags: int, options: dict[str, str]) -> NoReturn:
     """Raise `VideoError` when a file makes FFmpeg open another one."""
-    raise VideoError("open", "playlist", f"a list of other files, of {url!r}: label those files themselves")
+    raise VideoError("open", "playlist", f"a list of other files, of {url!r}: give those files themselves")
 
 
 def _reason(error: Exception) -> str:

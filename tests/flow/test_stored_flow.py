@@ -59,6 +59,10 @@ def test_arrays_are_read(tmp_path, name, dtype):
     np.testing.assert_array_equal(read, FLOW.astype(dtype)[1:3].astype(np.float32))
 
 
+def test_a_name_as_long_as_a_file_system_takes(tmp_path):
+    assert failure(tmp_path, video=f"{'n' * 251}.avi").code == "no_flow"
+
+
 def test_frames_next_to_pictures_of_flow_are_not_flow(tmp_path):
     write_pictures(tmp_path, FLOW, "sport/run/flow_x_{}.jpg", "sport/run/flow_y_{}.jpg")
     for number in range(1, 6):
