@@ -16,6 +16,7 @@ from mas_labels.pipeline.make_shard import add_video
 from mas_labels.pipeline.supervisor import VideoProcess
 from mas_labels.plan.plan import ShardPlan
 from mas_labels.shards.writer import ShardWriter
+from mas_labels.system.amounts import format_bytes, format_time
 from mas_labels.version import versions
 
 Video = TypeVar("Video")
@@ -74,13 +75,13 @@ class Estimate:
         if self.sampled_clips == 0:
             return f"none of {self.sampled_videos} sampled videos gave a {self.noun}: no estimate"
         seconds, size = self.seconds / self.sampled_clips, self.bytes / self.sampled_clips
-        hours = self.clips * seconds / workers / 3600
         return (
             f"measured on {self.sampled_clips} {self.noun}s of {self.sampled_videos} videos "
-            f"({self.failed_videos} failed): {1000 * seconds:.0f} ms and {size / 1000:.0f} kB per "
+            f"({self.failed_videos} failed): {1000 * seconds:.0f} ms and {format_bytes(size)} per "
             f"{self.noun}\n"
             f"expected: about {self.clips:.0f} {self.noun}s (by the frame counts in the videos' headers), "
-            f"{hours:.2g} hours with {workers} workers, {self.clips * size / 1e9:.3g} GB"
+            f"{format_time(self.clips * seconds / workers)} with {workers} workers, "
+            f"{format_bytes(self.clips * size)}"
         )
 
 

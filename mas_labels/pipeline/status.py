@@ -16,6 +16,7 @@ from mas_labels.plan.file_names import SHARD_NAME
 from mas_labels.plan.heartbeat import STALE_SECONDS, Beat, read_beats
 from mas_labels.plan.plan_file import plan_paths, read_plan_file
 from mas_labels.shards.header import read_header
+from mas_labels.system.amounts import format_time
 
 
 @dataclass
@@ -154,7 +155,7 @@ def describe_status(status: FolderStatus) -> str:
     lines += [printable(text) for text in status.unavailable]
     lines += status.notes
     if status.running:
-        left = "" if status.hours_left is None else f", about {status.hours_left:.2g} hours left"
+        left = "" if status.hours_left is None else f", about {format_time(3600 * status.hours_left)} left"
         lines.append(f"{status.clips_per_second:.1f} clips/s{left}")
     return "\n".join(lines)
 

@@ -20,6 +20,7 @@ from mas_labels.report.summary import FAILURES_SHOWN, MOTION_EDGES, Summary
 from mas_labels.schema import COLUMNS, LABEL_NAMES, PATTERNS
 from mas_labels.shards.selection import spread_evenly
 from mas_labels.shards.shard_set import ShardSet
+from mas_labels.system.amounts import format_bytes
 
 PICTURES: Final = 3
 """Number of clips whose whole picture is on the page."""
@@ -71,16 +72,6 @@ def overview_section(title: str, shards: ShardSet, summary: Summary) -> str:
         f'<h1>{html.escape(title)}</h1><p class="soft">{html.escape(options)}</p>'
         f'<div class="tiles">{"".join(tiles)}</div>'
     )
-
-
-def format_bytes(count: int) -> str:
-    """Return a number of bytes with a unit, such as 1.5 MB."""
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.3g} TB"
 
 
 def failures_section(summary: Summary) -> str:
