@@ -106,7 +106,6 @@ def make(
     workers: int | None,
     videos_per_shard: int | None,
     limit: int | None,
-    size: tuple[int, int],
     dry_run: bool,
     **values: Any,
 ) -> int:
@@ -124,11 +123,7 @@ def make(
     from mas_labels.plan.plan import plan_shards
 
     dataset = load_manifest(manifest)
-    if values["store_boundaries"] is None:
-        values["store_boundaries"] = dataset.store_boundaries and not values["frames_only"]
-    values["frame_rows"], values["frame_cols"] = size
-    _choose_flow(values)
-    config = LabelConfig(**take_fields(LabelConfig, values))
+    config = _label_config(values, dataset.store_boundaries)
     listing = find_videos(dataset, root, splits_dir, follow_links)
     for note in listing_notes(listing):
         click.echo(note)
@@ -158,15 +153,19 @@ def _run_options(
     return RunOptions(**take_fields(RunOptions, {**values, **chosen}))
 
 
-def _choose_flow(values: dict[str, Any]) -> None:
-    """Set the estimator in a command's values to that of stored flow if there is a folder of it."""
+def _label_config(values: dict[str, Any], store_boundaries: bool) -> LabelConfig:
+    """Return the options of the labels; what was not given follows from the manifest and --flow-from."""
+    values["frame_rows"], values["frame_cols"] = values["size"]
+    if values["store_boundaries"] is None:
+        values["store_boundaries"] = store_boundaries and not values["frames_only"]
     if values["flow_from"] is None:
         if values["flow"] == STORED or values["flow_bound"] is not None:
             raise click.UsageError("--flow stored and --flow-bound need --flow-from, the folder of the flow")
-        return
-    if values["flow"] not in (None, STORED):
+    elif values["flow"] not in (None, STORED):
         raise click.UsageError(f"--flow {values['flow']} computes flow, --flow-from reads it: leave one out")
-    values["flow"] = STORED
+    else:
+        values["flow"] = STORED
+    return LabelConfig(**take_fields(LabelConfig, values))
 
 
 def _with_stored_flow(config: LabelConfig, plan: Plan, folder: Path, bound: float | None) -> LabelConfig:

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from helpers.flow_files import tree, write_flow
+from helpers.flow_files import fields_of, tree, write_flow
 from helpers.videos import moving_texture, write_video
 
 from mas_labels.errors import ConfigError, OptionsDifferError, StorageError
@@ -42,11 +42,6 @@ def dis(**options):
     return FlowOptions(flow="dis", **options)
 
 
-def field_arrays(video, **options):
-    exact = dis(format="h5", dtype="float32", **options)
-    return np.concatenate([part.array for part in flow_parts(open_video(video), exact)])
-
-
 @pytest.mark.parametrize("step", [1, -2])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 0), ("float16", 0.001)])
 def test_npz_and_h5_hold_the_flow_and_what_it_is(video, tmp_path, dtype, tolerance, step):
@@ -57,7 +52,7 @@ def test_npz_and_h5_hold_the_flow_and_what_it_is(video, tmp_path, dtype, toleran
         stored = [(npz, npz), (h5, h5["flow"].attrs)]
         for data, facts in stored:
             assert data["flow"].dtype == dtype
-            flow = field_arrays(video, step=step)
+            flow = fields_of(video, flow="dis", step=step)
             np.testing.assert_allclose(np.float32(data["flow"]), flow, atol=tolerance, rtol=0)
             expected = [(k, k + 1) for k in range(8)] if step == 1 else [(k + 2, k) for k in range(7)]
             np.testing.assert_array_equal(data["pairs"], expected)

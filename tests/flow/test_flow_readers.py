@@ -13,13 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers.flow_files import write_flow
+from helpers.flow_files import fields_of, write_flow
 from helpers.videos import moving_texture, write_video
 
 from mas_labels.flow.grey import grey_to_flow
 from mas_labels.flow.options import FlowOptions
 from mas_labels.flow.places import flow_targets
-from mas_labels.flow.video_flow import flow_parts
 from mas_labels.video.open_video import open_video
 
 NAME = "Archery/v_Archery_g01_c01.avi"
@@ -37,11 +36,6 @@ def write(root, out, **more):
     options = FlowOptions(**more)
     write_flow(root / NAME, flow_targets(out, [NAME], options)[NAME], options)
     return out
-
-
-def flow_of(root, **more):
-    exact = FlowOptions(format="h5", dtype="float32", **more)
-    return np.concatenate([part.array for part in flow_parts(open_video(root / NAME), exact)])
 
 
 def count(folder, *patterns):
@@ -74,7 +68,7 @@ def assert_is_flow(grey, flow, tolerance, bound=20.0):
 def test_mmaction2_reads_flow_and_frames(root, tmp_path, name, start_index):
     folder, grey = read_as_mmaction2(write(root, tmp_path, format=name, frames=True), start_index)
     assert folder == tmp_path / "Archery/v_Archery_g01_c01"
-    assert_is_flow(grey, flow_of(root), 0.06)
+    assert_is_flow(grey, fields_of(root / NAME), 0.06)
     assert count(folder, "img_*", "*") == [FRAMES, FRAMES + 2 * (FRAMES - 1) + 1]
     for index, frame in enumerate(open_video(root / NAME)):
         picture = cv2.imread(str(folder / f"img_{index + start_index:05}.jpg"), cv2.IMREAD_COLOR)
@@ -84,7 +78,7 @@ def test_mmaction2_reads_flow_and_frames(root, tmp_path, name, start_index):
 
 def test_tsn_and_tsm_read_the_default(root, tmp_path):
     folder = write(root, tmp_path) / "Archery/v_Archery_g01_c01"
-    for index, field in enumerate(flow_of(root), 1):
+    for index, field in enumerate(fields_of(root / NAME), 1):
         paths = [folder / f"flow_{axis}_{index:05d}.jpg" for axis in "xy"]
         pictures = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths]
         assert_is_flow(np.stack(pictures, axis=-1), field, 0.06)
@@ -96,14 +90,16 @@ def test_denseflow_names_the_step(root, tmp_path, step, mark, first):
     out = write(root, tmp_path, format="denseflow", step=step, picture="png")
     _, grey = read_as_mmaction2(out, first, f"flow_{{}}_{mark}{{:05d}}.png")
     assert len(grey) == FRAMES - abs(step)
-    assert np.abs(grey_to_flow(grey) - flow_of(root, step=step)).max() <= 20 / 255 + 1e-5
+    assert np.abs(grey_to_flow(grey) - fields_of(root / NAME, step=step)).max() <= 20 / 255 + 1e-5
 
 
 def test_denseflow_would_write_the_same_grey_values(root, tmp_path):
     _, grey = read_as_mmaction2(
         write(root, tmp_path, format="denseflow", picture="png", bound=4.0), 0, "flow_{}_{:05d}.png"
     )
-    flow = flow_of(root).astype(np.float64)  # its macro: 0 below, 255 above, else rounded, halves to even
+    flow = fields_of(root / NAME).astype(
+        np.float64
+    )  # its macro: 0 below, 255 above, else rounded, halves to even
     expected = np.where(flow > 4, 255, np.where(flow < -4, 0, np.rint(255 * (flow + 4) / 8)))
     assert (grey != expected).mean() < 1e-4  # it computes in double precision
     assert np.abs(grey - expected).max() <= 1
@@ -115,7 +111,7 @@ def test_twostreamfusion_reads_u_and_v(root, tmp_path):
     assert sorted(path.name for path in out.iterdir()) == ["jpegs_256", "u", "v"]
     (n_frames,) = count(out / "u" / video, "*.jpg")
     assert n_frames == FRAMES - 1
-    for index, field in enumerate(flow_of(root, short_side=256, flow="dis"), 1):
+    for index, field in enumerate(fields_of(root / NAME, short_side=256, flow="dis"), 1):
         read = [cv2.imread(str(out / axis / video / f"frame{index:06d}.jpg"), -1) for axis in "uv"]
         assert_is_flow(np.stack(read, axis=-1), field, 0.06)
         frame = cv2.imread(str(out / "jpegs_256" / video / f"frame{index:06d}.jpg"))

@@ -1,14 +1,23 @@
-"""Files of flow, written from a video as the command writes them."""
+"""The flow of a video, as numbers and in files as the command writes them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mas_labels.flow.options import FlowOptions
 from mas_labels.flow.output import FlowOutput
 from mas_labels.flow.places import FlowTarget
-from mas_labels.flow.video_flow import flow_parts
+from mas_labels.flow.video_flow import flow_parts, video_flow
 from mas_labels.video.open_video import open_video
+
+
+def fields_of(video: Path, **options: Any) -> NDArray[np.float32]:
+    """Return the flow of a video, (pairs, rows, cols, 2), exact."""
+    return np.stack(list(video_flow(video, **options)))
 
 
 def write_flow(video: Path, target: FlowTarget, options: FlowOptions) -> None:
