@@ -170,7 +170,8 @@ def _label_config(values: dict[str, Any], store_boundaries: bool) -> LabelConfig
 
 def _with_stored_flow(config: LabelConfig, plan: Plan, folder: Path, bound: float | None) -> LabelConfig:
     """Return the configuration with the bound of the flow in a folder; print what was found."""
-    from mas_labels.flow.stored_flow import describe_flow, find_bound
+    from mas_labels.flow.stored_flow import describe_flow
+    from mas_labels.flow.stored_folder import find_bound
 
     bound = find_bound(folder, [video.path for shard in plan for video in shard.videos], bound)
     click.echo(f"flow is read from {folder}: {describe_flow(bound)}")

@@ -7,17 +7,15 @@ Pictures of the two components lie in one folder for each video, their names beg
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import stat
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from mas_labels.datasets.folder import NOT_FOUND_ERRORS, video_stem
-from mas_labels.errors import ConfigError, VideoError
+from mas_labels.errors import VideoError
 from mas_labels.video.frame_names import NUMBERED_PICTURE
 from mas_labels.video.reader import unreadable
 
@@ -68,7 +66,7 @@ def find_flow(folder: Path, video: str) -> FlowFiles:
     """
     try:
         for resolve in (_existing, _in_any_case):
-            for name in _names(video):
+            for name in possible_names(video):
                 if files := _look_for(folder, name, resolve):
                     return files
         folder.stat()  # a folder that is not mounted says nothing about the video
@@ -77,37 +75,13 @@ def find_flow(folder: Path, video: str) -> FlowFiles:
     raise VideoError("flow", NO_FLOW, f"no flow of it is in {folder}: make it, then use --retry-failed")
 
 
-def check_names(folder: Path, videos: Sequence[str]) -> None:
-    """Check that no two videos of a data set have one flow, since class folders may be missing in its folder.
-
-    Raises
-    ------
-    ConfigError
-        If two videos of one name in several folders would be given the same flow.
-    """
-    by_name = defaultdict(list)
-    for video in videos:
-        by_name[_names(video)[-1].casefold()].append(video)
-    owners: dict[Path, str] = {}
-    for video in itertools.chain.from_iterable(group for group in by_name.values() if len(group) > 1):
-        try:
-            path = find_flow(folder, video).path
-        except VideoError:  # of its own, which is a failure of this video alone
-            continue
-        if (owner := owners.setdefault(path, video)) != video:
-            raise ConfigError(
-                f"--flow-from: {path} would be the flow of {owner!r} and of {video!r}: put the flow of each "
-                "class into a folder of its name"
-            )
-
-
 def describe_layouts(video: str) -> str:
     """Return examples of the places where the flow of a video is looked for, as text."""
     stem = video_stem(video)
     return f"{stem}/flow_x_00001.jpg, u/{Path(stem).name}/frame000001.jpg or {stem}.npz"
 
 
-def _names(video: str) -> list[str]:
+def possible_names(video: str) -> list[str]:
     """Return the names that a video's flow may have, the longest first: with and without extension, class."""
     stem = video_stem(video)
     return list(dict.fromkeys((video, stem, Path(stem).name)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,19 +16,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import ConfigError, VideoError, reason_of, system_error
-from mas_labels.flow.flow_layouts import (
-    NO_FLOW,
-    OTHER_STEP,
-    STEP_REMEDY,
-    FlowFiles,
-    check_names,
-    describe_layouts,
-    find_flow,
-)
+from mas_labels.errors import VideoError, reason_of, system_error
+from mas_labels.flow.flow_layouts import OTHER_STEP, STEP_REMEDY, FlowFiles, find_flow
 from mas_labels.flow.formats import BOUND_FILE
 from mas_labels.flow.grey import BOUND, grey_to_flow
-from mas_labels.flow.places import read_record
 from mas_labels.video.clips import resize
 from mas_labels.video.pictures import decode_grey
 from mas_labels.video.reader import MACHINE_CODES, unreadable
@@ -137,7 +128,7 @@ def open_flow(folder: Path, video: str, bound: float) -> StoredFlow:
         one of `mas_labels.video.reader.MACHINE_CODES` if it cannot be read now.
     """
     files = find_flow(folder, video)
-    found = _read_bound(files, bound or BOUND)
+    found = read_bound(files, bound or BOUND)
     if found != bound:
         raise VideoError(
             "flow",
@@ -150,63 +141,12 @@ def open_flow(folder: Path, video: str, bound: float) -> StoredFlow:
     return _open_array(files)
 
 
-def find_bound(folder: Path, videos: Sequence[str], bound: float | None = None) -> float:
-    """Find the bound of a data set's flow, from the first video whose flow can be opened.
-
-    Parameters
-    ----------
-    folder
-        Folder of the flow.
-    videos
-        Paths of the videos, relative to the data set's root.
-    bound
-        Bound of the pictures, pixels per frame; None: that in their ``bound.txt``, or else that in the record
-        of `mas-labels flow`, or else the usual one.
-
-    Returns
-    -------
-    The bound; 0 if the flow is numbers.
-
-    Raises
-    ------
-    ConfigError
-        If no video's flow can be opened, or the first one has another bound or is of another step.
-    """
-    if not folder.is_dir():
-        raise ConfigError(f"--flow-from: expected a folder of flow at {folder}, found none: check the path")
-    problem = ""
-    record = read_record(folder) or {}
-    if record.get("step", 1) != 1 or record.get("fps"):
-        made = f"step {record.get('step')}, fps {record.get('fps') or 'of each video'}"
-        raise ConfigError(f"--flow-from: {folder} is of {made}: {STEP_REMEDY}")
-    check_names(folder, videos)
-    for video in videos:
-        try:
-            found = _read_bound(find_flow(folder, video), record.get("bound") or bound or BOUND)
-            flow = open_flow(folder, video, found)
-        except VideoError as error:
-            if error.code == OTHER_STEP:
-                raise ConfigError(f"--flow-from: {error}") from error
-            if error.code != NO_FLOW:
-                problem = problem or f"{video!r}: {error}"
-            continue
-        if bound not in (None, found):
-            raise ConfigError(
-                f"--flow-bound {bound:g}: found {describe_flow(found)} in {flow.files.path}: leave it out"
-            )
-        return found
-    raise ConfigError(
-        f"--flow-from: expected flow of {len(videos)} videos in {folder}, such as "
-        f"{describe_layouts(videos[0])}; found {problem or 'none'}: give the folder that these paths begin in"
-    )
-
-
 def describe_flow(bound: float) -> str:
     """Describe how flow is stored, by its bound."""
     return f"pictures of bound {bound:g}" if bound else "numbers"
 
 
-def _read_bound(files: FlowFiles, default: float) -> float:
+def read_bound(files: FlowFiles, default: float) -> float:
     """Return the bound of pictures, from the file next to them if there is one; 0 for numbers."""
     if not files.pairs:
         return 0.0

@@ -15,7 +15,8 @@ from mas_labels.flow.formats import FORMATS
 from mas_labels.flow.options import FlowOptions
 from mas_labels.flow.output import FlowOutput
 from mas_labels.flow.places import flow_targets
-from mas_labels.flow.stored_flow import find_bound, open_flow, resize_flow
+from mas_labels.flow.stored_flow import open_flow, resize_flow
+from mas_labels.flow.stored_folder import find_bound
 from mas_labels.flow.video_flow import flow_parts, video_flow
 from mas_labels.video.open_video import open_video
 from mas_labels.video.reader import MACHINE_CODES
