@@ -205,7 +205,7 @@ class RunOptions:
     Attributes
     ----------
     video_timeout_seconds
-        Seconds without a frame decoded or a clip finished after which a video has failed.
+        Seconds without a decoded frame or a result after which a video has failed.
     retry_failed
         Relabel the shards that hold failures.
     max_failure_rate

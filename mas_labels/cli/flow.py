@@ -100,7 +100,8 @@ def _find(paths: tuple[Path, ...], values: dict[str, Any], follow_links: bool) -
 
     manifest, root = values["manifest"], values["root"]
     if (manifest is None) == (not paths):
-        raise click.UsageError("expected PATHS or --manifest, one of them")
+        found = "both: leave one out" if paths else "neither: give one"
+        raise click.UsageError(f"expected PATHS or --manifest, found {found}")
     if manifest is None and (values["split"] != "all" or values["splits_dir"]):
         raise click.UsageError("--split and --splits belong to --manifest")
     if manifest is None:

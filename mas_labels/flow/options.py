@@ -31,11 +31,11 @@ class FlowOptions:
     dtype
         Number type in a file .npz or .h5.
     bound
-        Flow in pixels per frame that the grey value 255 of a picture stands for; 0 stands for its negative.
+        Flow in pixels that the grey value 255 of a picture stands for; 0 stands for its negative.
 
         The default is what two-stream code uses.
     picture
-        Type of the pictures, of flow and of frames; png is exact.
+        Type of the pictures, of flow and of frames; png is lossless.
     quality
         Quality of the JPEG pictures.
     step

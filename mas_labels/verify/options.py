@@ -26,7 +26,7 @@ class Checks:
     seed
         Seed of the random choice of the clips to label again.
     video_timeout_seconds
-        Seconds without a frame decoded or a clip finished after which a video has failed.
+        Seconds without a decoded frame or a result after which a video has failed.
     follow_links
         Follow symbolic links to folders, and to files outside of the root.
 

@@ -9,8 +9,8 @@ returns to the picture before it. benchmarks/shot_cuts.md has the errors of this
 Notes
 -----
 Comparing a distance with those of its neighbourhood goes back to Yeo and Liu (1995); that motion explains
-most of a difference within a shot is how video encoders tell a cut. Dissolves and fades are no cuts: they
-spread over many frames. The paper does not mention cuts: it trains on UCF101, whose videos have few.
+most of a difference within a shot is how video encoders tell a cut. Dissolves and fades over more than two
+frames are no cuts. The paper does not mention cuts: it trains on UCF101, whose videos have few.
 """
 
 from __future__ import annotations

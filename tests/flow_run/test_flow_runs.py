@@ -217,9 +217,9 @@ def test_what_a_run_wrote_among_its_videos_is_no_video(tmp_path, options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "expected PATHS or --manifest, one of them"),
+        ([], "expected PATHS or --manifest, found neither: give one"),
         (["--manifest", "folder"], "--manifest needs --root"),
-        (["a.avi", "--manifest", "folder"], "expected PATHS or --manifest, one of them"),
+        (["a.avi", "--manifest", "folder"], "expected PATHS or --manifest, found both: leave one out"),
         (["a.avi", "--split", "test"], "--split and --splits belong to --manifest"),
     ],
 )
