@@ -167,7 +167,8 @@ class LabelConfig:
         if views > MAX_CROPS:
             raise ConfigError(
                 f"view_stride_pixels: expected at most {MAX_CROPS:,} crops, found {views:,}, of "
-                f"{self.view_size} pixels in frames of {self.frame_rows} x {self.frame_cols}: take more"
+                f"{self.view_size} pixels in frames of {self.frame_rows} x {self.frame_cols}: take a larger "
+                "stride"
             )
         largest, default = max(offsets), type(self).view_stride_pixels
         if self.view_stride_pixels > max(largest, default):  # the default fits any size: it may keep one view

@@ -87,5 +87,5 @@ def test_a_stride_of_views_beyond_the_largest_offset_is_refused() -> None:
 
 
 def test_a_table_of_too_many_views_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"at most 65,536 crops, found 1,752,921, of 112 .* take more"):
+    with pytest.raises(ConfigError, match=r"at most 65,536 crops, found 1,752,921, of 112 .* take a larger"):
         LabelConfig(frame_rows=1080, frame_cols=1920, view_stride_pixels=1)
