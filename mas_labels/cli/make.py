@@ -29,7 +29,7 @@ from mas_labels.cli.common import (
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError, FailureRateError
 from mas_labels.flow.methods import STORED
-from mas_labels.geometry import DEFAULT_GEOMETRY, MAX_SIDE
+from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.system.command_line import (
     EXIT_FAILURE_RATE,
     EXIT_UNAVAILABLE,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mas_labels.plan.plan import Plan
     from mas_labels.shards.tables import Failure
 
+FRAME_SIZE = (DEFAULT_GEOMETRY.frame_rows, DEFAULT_GEOMETRY.frame_cols)
 label_option = partial(field_option, LabelConfig)
 
 
@@ -71,14 +72,7 @@ label_option = partial(field_option, LabelConfig)
 @label_option("skip_cuts")
 @label_option("clip_frames")
 @label_option("frame_step")
-@click.option(
-    "--size",
-    type=click.IntRange(8, MAX_SIDE),
-    nargs=2,
-    metavar="ROWS COLS",
-    default=(DEFAULT_GEOMETRY.frame_rows, DEFAULT_GEOMETRY.frame_cols),
-    help="Size that every frame is resized to, in pixels.",
-)
+@label_option("frame_rows", "--size", nargs=2, metavar="ROWS COLS", default=FRAME_SIZE)
 @label_option("view_size")
 @label_option("grid_block", unset="a quarter of the view")
 @label_option("ring_width", unset="an eighth of the view")
@@ -155,7 +149,7 @@ def _run_options(
 
 def _label_config(values: dict[str, Any], store_boundaries: bool) -> LabelConfig:
     """Return the options of the labels; what was not given follows from the manifest and --flow-from."""
-    values["frame_rows"], values["frame_cols"] = values["size"]
+    values["frame_rows"], values["frame_cols"] = values["frame_rows"]  # one option, --size, gives both
     if values["store_boundaries"] is None:
         values["store_boundaries"] = store_boundaries and not values["frames_only"]
     if values["flow_from"] is None:

@@ -13,7 +13,6 @@ from mas_labels.system.options import bounds, check_options, choices
 from mas_labels.video.frame_rate import parse_fps
 
 MAX_STEP: Final = 1000
-SIDES: Final = bounds(at_least=MIN_SIDE, at_most=MAX_SIDE)
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class FlowOptions:
     quality: int = field(default=95, metadata=bounds(at_least=1, at_most=100))
     step: int = field(default=1, metadata=bounds(at_least=-MAX_STEP, at_most=MAX_STEP))
     size: tuple[int, int] | None = None
-    short_side: int | None = field(default=None, metadata=SIDES)
+    short_side: int | None = field(default=None, metadata=bounds(at_least=MIN_SIDE, at_most=MAX_SIDE))
     fps: str = ""
     frames: bool = False
 

@@ -1,8 +1,8 @@
-"""Per-shard heartbeat files: which worker makes a shard, and its progress.
+"""Heartbeat files: which worker makes a shard, or does another task of a run, and its progress.
 
-The heartbeat file of a shard is locked while its worker lives, so it is the claim to the shard as well. Locks
+The heartbeat file of a task is locked while its worker lives, so it is the claim to the task as well. Locks
 reach other machines on most network file systems (NFS, CephFS, GPFS, Lustre mounted with `flock`). Where they
-do not, the age of the file decides: a shard whose file another machine wrote recently is left to it.
+do not, the age of the file decides: a task whose file another machine wrote recently is left to it.
 """
 
 from __future__ import annotations
@@ -39,29 +39,29 @@ STALE_SECONDS: Final = 180.0
 file systems delay."""
 RETRY_SECONDS: Final = 1.0
 MAX_DEATHS: Final = 3
-"""Number of workers that may die on a shard before it is given up."""
+"""Number of workers that may die on a task before it is given up."""
 
 
 @dataclass
 class Beat:
-    """State of a worker on its shard, as the heartbeat file holds it.
+    """State of a worker on its task, as the heartbeat file holds it.
 
     Attributes
     ----------
     name
-        File name of the shard.
+        Name of the task: a shard's file name.
     run
-        Name of the run that it is made for.
+        Name of the run that it is part of.
     host, pid
         Machine and process of the worker.
     started
-        Start time of the shard, in seconds since 1970.
+        Start time of the task, in seconds since 1970.
     planned, videos
-        Number of videos of the shard, and of those that are done.
+        Number of videos of the task, and of those that are done.
     clips, failures
-        Number of clips so far, and of videos that could not be used.
+        Number of clips or pairs of frames so far, and of videos that could not be used.
     deaths
-        Number of workers of the same run that died on the shard before.
+        Number of workers of the same run that died on the task before.
     age_seconds
         Time since the file was written; 0 in the file.
     """
@@ -80,35 +80,35 @@ class Beat:
 
 
 class Heartbeat:
-    """A worker's claim to a shard and its counts on it; use it in a ``with`` block.
+    """A worker's claim to a task and its counts on it; use it in a ``with`` block.
 
     Parameters
     ----------
     out
-        Folder of the shards.
+        Folder of what is made.
     name
-        File name of the shard.
+        Name of the task: a shard's file name.
     planned
-        Number of videos of the shard.
+        Number of its videos.
     run
         Name of the run.
 
     Raises
     ------
     ConfigError
-        On entering, if another process is making the shard.
+        On entering, if another process is doing the task.
     WorkerError
-        On entering, if the run has lost `MAX_DEATHS` workers on the shard.
+        On entering, if the run has lost `MAX_DEATHS` workers on the task.
     """
 
     def __init__(self, out: Path, name: str, planned: int, run: str) -> None:
-        self._shard = out / name
-        self._path = heartbeat_path(self._shard)
+        self._made = out / name
+        self._path = heartbeat_path(self._made)
         self._beat = Beat(name, run, socket.gethostname(), os.getpid(), time.time(), planned)
         self._written = -BEAT_SECONDS
 
     def __enter__(self) -> Heartbeat:
-        busy = f"another process is making {self._shard}: let it finish, or end it first"
+        busy = f"another process is making {self._made}: let it finish, or end it first"
         self._descriptor = lock_file(self._path, busy)
         try:
             self._beat.deaths = self._deaths_before(busy)
@@ -124,7 +124,7 @@ class Heartbeat:
         return self
 
     def _deaths_before(self, busy: str) -> int:
-        """Return how many workers died on the shard; wait until one on another machine is silent for long."""
+        """Return how many workers died on the task; wait until one on another machine is silent for long."""
         while (last := read_beat(self._path)) is not None:
             if not _may_live(last):
                 return last.deaths + 1 if last.run == self._beat.run else 0
@@ -180,7 +180,7 @@ def read_beat(path: Path) -> Beat | None:
 
 
 def read_beats(out: Path) -> list[Beat]:
-    """Read the heartbeats of all workers in a folder, sorted by shard."""
+    """Read the heartbeats of all workers in a folder, sorted by task."""
     beats = (read_beat(path) for path in sorted(_list_files(out, HEARTBEAT_NAME)))
     return [beat for beat in beats if beat is not None]
 
