@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from mas_labels.errors import ConfigError
-from mas_labels.flow.methods import METHODS, STORED
+from mas_labels.flow.methods import METHODS, MIN_SIDE, STORED
 from mas_labels.geometry import MAX_SIDE, Geometry
 from mas_labels.labels.conventions import CONVENTIONS
 from mas_labels.system.options import bounds, check_options, choices
@@ -154,8 +154,15 @@ class LabelConfig:
             raise ConfigError(f"flow_bound: expected with flow {STORED!r} only, found with {self.flow!r}")
         if self.fps:
             object.__setattr__(self, "fps", str(parse_fps(self.fps)))  # equal rates are spelled alike
+        if min(self.frame_rows, self.frame_cols) < MIN_SIDE and self.flow in METHODS and not self.frames_only:
+            raise ConfigError(
+                f"frame_rows, frame_cols: expected at least {MIN_SIDE} pixels each, from which flow can be "
+                f"computed, found {self.frame_rows} x {self.frame_cols}: take larger frames"
+            )
         for name, shares in _SHARES_OF_VIEW.items():
-            object.__setattr__(self, name, getattr(self, name) or self.view_size // shares)
+            share = Fraction(self.view_size, shares)  # one that is not whole is refused by the geometry
+            whole = int(share) if share.denominator == 1 else float(share)
+            object.__setattr__(self, name, getattr(self, name) or whole)
         extent = self.geometry.extent
         object.__setattr__(self, "clip_stride_frames", self.clip_stride_frames or extent)
         self._check_view_stride()

@@ -38,7 +38,10 @@ def parse_filters(text: str) -> dict[str, Any]:
         for name, values in filters.items():
             if len(values) > 1 and not any(get_origin(hint) is Collection for hint in get_args(kinds[name])):
                 raise ValueError(f"expected one {name}, found {len(values)}: leave the others out")
-    except (ValueError, csv.Error) as error:
+    except csv.Error as error:
+        expected = "expected one line of name=value,name=value, terms that hold commas in double quotes"
+        raise ConfigError(f"filters {text!r}: {expected}: {error}") from error
+    except ValueError as error:
         raise ConfigError(f"filters {text!r}: {error}") from error
     return {name: values[0] if len(values) == 1 else values for name, values in filters.items()}
 
@@ -49,7 +52,10 @@ def _read_value(name: str, hint: Any, text: str) -> Any:
     if kind is bool and text in ("true", "false"):
         return text == "true"
     try:
-        return {str: str, int: int, float: float}[kind](text)
+        value = {str: str, int: int, float: float}[kind](text)
+        if value != value:  # not a number, to which every clip would compare as false
+            raise ValueError(text)
+        return value
     except (KeyError, ValueError) as error:
         expected = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
         raise ValueError(f"{name}: expected {expected}, found {text!r}") from error

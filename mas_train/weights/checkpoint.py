@@ -285,7 +285,7 @@ def _require_same(path: Path, content: Mapping[str, Any], recipe: Recipe, hashes
 
 def _show_value(value: Any) -> str:
     """Format a value of a recipe; tuples and lists look the same."""
-    return str(list(value) if isinstance(value, tuple | list) else value)
+    return str(list(value) if isinstance(value, tuple | list) else value) or "empty"
 
 
 def _describe_shards(then: list[str], now: list[str]) -> str:

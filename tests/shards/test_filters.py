@@ -35,7 +35,9 @@ def test_filters_have_the_types_of_where(text: str, filters: dict[str, object]) 
         ("min_motion=fast", "min_motion: expected a number, found 'fast'"),
         ("grid_ul=1.5", "grid_ul: expected a whole number, found '1.5'"),
         ("view=1,view=2", "expected one view, found 2: leave the others out"),
-        ('"class_name=a', "unexpected end of data"),
+        ("min_motion=nan", "min_motion: expected a number, found 'nan'"),
+        ('"class_name=a', "terms that hold commas in double quotes: unexpected end of data"),
+        ("C=1\ncut=true", "expected one line of name=value,name=value"),
     ],
 )
 def test_invalid_filters_are_refused_in_one_line(text: str, message: str) -> None:

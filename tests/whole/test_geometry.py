@@ -66,8 +66,13 @@ def test_a_configuration_resolves_blocks_and_stride() -> None:
     assert LabelConfig.from_dict(config.as_dict()) == config
     with pytest.raises(ConfigError, match=r"grid_block: .* 100 pixels, .*: 10, 20, 25, 50, 100, found 24"):
         LabelConfig(view_size=100, grid_block=24)
-    with pytest.raises(ConfigError, match=r"ring_width: .* 50 pixels, .*: 1, 2, 5, 10, 25, 50, found 12"):
+    with pytest.raises(ConfigError, match=r"ring_width: .* 50 pixels, .*: 1, 2, 5, 10, 25, 50, found 12\.5"):
         LabelConfig(view_size=100)
+    with pytest.raises(ConfigError, match=r"ring_width: .* half of the view, 10 pixels, .*, found 2\.5"):
+        LabelConfig(view_size=20)
+    with pytest.raises(ConfigError, match=r"at least 16 pixels each, .* found 16 x 15"):
+        LabelConfig(frame_rows=16, frame_cols=15, view_size=8)
+    assert LabelConfig(frame_rows=8, frame_cols=8, view_size=8, frames_only=True, store_boundaries=False)
 
 
 def test_a_configuration_stores_only_what_differs_from_the_default() -> None:
