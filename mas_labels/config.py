@@ -160,8 +160,8 @@ class LabelConfig:
                 f"computed, found {self.frame_rows} x {self.frame_cols}: take larger frames"
             )
         for name, shares in _SHARES_OF_VIEW.items():
-            share = Fraction(self.view_size, shares)  # one that is not whole is refused by the geometry
-            whole = int(share) if share.denominator == 1 else float(share)
+            share = self.view_size / shares  # if it is not whole, the geometry refuses it
+            whole = int(share) if share.is_integer() else share
             object.__setattr__(self, name, getattr(self, name) or whole)
         extent = self.geometry.extent
         object.__setattr__(self, "clip_stride_frames", self.clip_stride_frames or extent)
@@ -198,7 +198,7 @@ class LabelConfig:
     def as_dict(self) -> dict[str, Any]:
         """Return the options by name, without the `LATER_OPTIONS` that are at their default."""
         defaults = {option.name: option.default for option in fields(self)}
-        defaults |= {name: self.view_size // shares for name, shares in _SHARES_OF_VIEW.items()}
+        defaults |= {name: self.view_size / shares for name, shares in _SHARES_OF_VIEW.items()}
         return {
             name: value
             for name, value in asdict(self).items()

@@ -45,7 +45,7 @@ def _measure(
 ) -> None:
     """Write a few pairs of one video, and count them."""
     pairs = promised = 0
-    has_failed = False
+    failure = None
     try:
         for message in process.do(FlowJob(task.path, options, PARTS_PER_VIDEO), timeout_seconds):
             if isinstance(message, FlowPart):
@@ -53,8 +53,8 @@ def _measure(
                 pairs += message.pairs
             else:
                 promised = message.promised_frames - abs(options.step)
-    except VideoError:
-        has_failed = True
+    except VideoError as error:
+        failure = error
     if pairs:
         output.publish()
-    estimate.add(pairs, promised, has_failed)
+    estimate.add(pairs, promised, failure)

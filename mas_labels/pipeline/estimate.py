@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from mas_labels.config import LabelConfig, RunOptions
+from mas_labels.errors import VideoError
 from mas_labels.pipeline.label_video import views_of
 from mas_labels.pipeline.make_shard import add_video
 from mas_labels.pipeline.supervisor import VideoProcess
@@ -38,6 +39,8 @@ class Estimate:
         Word for what is counted as clips: "clip", or "pair" of frames whose flow is computed.
     sampled_videos, failed_videos
         Number of sampled videos, and of those that could not be used.
+    first_failure
+        The reason of the first of these.
     sampled_clips
         Number of clips that were made.
     seconds
@@ -52,6 +55,7 @@ class Estimate:
     noun: str = "clip"
     sampled_videos: int = 0
     failed_videos: int = 0
+    first_failure: str = ""
     sampled_clips: int = 0
     seconds: float = 0.0
     bytes: int = 0
@@ -62,10 +66,12 @@ class Estimate:
         """Expected number of clips of all videos."""
         return self.promised_clips * self.videos / max(1, self.sampled_videos)
 
-    def add(self, clips: int, promised_clips: int, has_failed: bool) -> None:
+    def add(self, clips: int, promised_clips: int, error: VideoError | None) -> None:
         """Count a sampled video; its header states how many clips it has beyond those made."""
         self.sampled_videos += 1
-        self.failed_videos += has_failed
+        if error is not None:
+            self.failed_videos += 1
+            self.first_failure = self.first_failure or f" ({error.code}: {error})"
         self.sampled_clips += clips
         if clips:
             self.promised_clips += max(clips, promised_clips)
@@ -73,7 +79,8 @@ class Estimate:
     def describe(self, workers: int) -> str:
         """Return the estimate as text, for workers that are equally fast."""
         if self.sampled_clips == 0:
-            return f"none of {self.sampled_videos} sampled videos gave a {self.noun}: no estimate"
+            none = f"none of {self.sampled_videos} sampled videos gave a {self.noun}"
+            return f"{none}{self.first_failure}: no estimate"
         seconds, size = self.seconds / self.sampled_clips, self.bytes / self.sampled_clips
         return (
             f"measured on {self.sampled_clips} {self.noun}s of {self.sampled_videos} videos "
@@ -116,5 +123,5 @@ def estimate_run(plan: Sequence[ShardPlan], config: LabelConfig, root: Path, opt
             outcome = add_video(writer, video, root, process, options, range(CLIPS_PER_VIDEO))
             beyond_first = outcome.facts.promised_frames - config.geometry.extent
             whole = 1 + beyond_first // config.clip_stride_frames
-            estimate.add(outcome.clips, whole, outcome.error is not None)
+            estimate.add(outcome.clips, whole, outcome.error)
     return estimate

@@ -73,6 +73,9 @@ def test_a_dry_run_shows_plan_and_cost_and_writes_nothing(tiny_videos, tmp_path)
     assert "2 shards of 9 videos in 2 classes" in shown.output
     assert "measured on 12 clips of 9 videos (3 failed)" in shown.output
     assert "about 12 clips" in shown.output
+    shown = make(tiny_videos, tmp_path / "out", "--dry-run", "--frame-step", 1000)
+    assert "sampled videos gave a clip (too_short: " in shown.output
+    assert "a clip needs 15001): no estimate" in shown.output
     assert list(tmp_path.iterdir()) == []
 
 

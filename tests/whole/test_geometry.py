@@ -82,7 +82,9 @@ def test_a_configuration_stores_only_what_differs_from_the_default() -> None:
     stored = {name: changed.as_dict()[name] for name in ("view_size", "ring_width")}
     assert stored == {"view_size": 96, "ring_width": 8}
     assert "grid_block" not in changed.as_dict()
-    assert LabelConfig.from_dict(changed.as_dict()) == changed
+    odd = LabelConfig(view_size=20, ring_width=2)  # not an eighth of the view
+    for config in (changed, odd):
+        assert LabelConfig.from_dict(config.as_dict()) == config
 
 
 def test_a_stride_of_views_beyond_the_largest_offset_is_refused() -> None:
