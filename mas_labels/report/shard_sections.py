@@ -114,9 +114,11 @@ def cuts_section(shards: ShardSet, summary: Summary) -> str:
     """Return the number of clips across a shot cut, and the first of them."""
     if summary.cut is None:
         return ""
-    left_out = f"; {summary.skipped_clips:,} were left out" if summary.skipped_clips else ""
+    others = f"; {summary.skipped_clips:,} were left out" if summary.skipped_clips else ""
+    if summary.cut_unknown:
+        others += f"; of {summary.cut_unknown:,} an earlier mas-labels did not record it"
     return (
-        f"<h2>Shot cuts</h2><p>{summary.cut:,} clips lie across a shot cut{left_out}. The labels of such a "
+        f"<h2>Shot cuts</h2><p>{summary.cut:,} clips lie across a shot cut{others}. The labels of such a "
         f"clip describe no motion.</p>{_clip_thumbnails(shards, summary.cut_clips)}"
     )
 

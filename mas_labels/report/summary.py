@@ -47,6 +47,8 @@ class Summary:
         the first few of them.
     cut, cut_clips
         Number of clips across a shot cut (None if that is not stored), and the first few of them.
+    cut_unknown
+        Number of clips in shards that do not store it.
     skipped_clips
         Number of clips that `LabelConfig.skip_cuts` left out.
     motion
@@ -77,6 +79,7 @@ class Summary:
     motionless_clips: list[int] = field(default_factory=list)
     cut: int | None = None
     cut_clips: list[int] = field(default_factory=list)
+    cut_unknown: int = 0
     skipped_clips: int = 0
     motion: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(MOTION_EDGES) - 1, np.int64))
     liveliest: list[tuple[float, int]] = field(default_factory=list)
@@ -146,6 +149,8 @@ def _add_cuts(summary: Summary, shard: Shard, start: int) -> None:
         across = np.flatnonzero(shard.read("clips/cut"))
         summary.cut = (summary.cut or 0) + len(across)
         summary.cut_clips += (start + across[: CLIPS_SHOWN - len(summary.cut_clips)]).tolist()
+    else:
+        summary.cut_unknown += len(shard)
     if "videos/skipped_clips" in shard:
         summary.skipped_clips += int(shard.read("videos/skipped_clips").sum())
 

@@ -104,7 +104,7 @@ def _columns_of(shard: Shard, view: int) -> ClipColumns:
         shard.read_class_indices(),
         shard.read("clips/video").astype(np.int64),
         shard.read("clips/start_frame"),
-        shard.read("clips/cut").astype(np.int8) if has_cut else np.full(len(shard), -1, np.int8),
+        shard.read("clips/cut").astype(bool).astype(np.int8) if has_cut else np.full(len(shard), -1, np.int8),
         mean_motion(shard) if has_motion else np.full(len(shard), np.nan, np.float32),
         shard.read("clips/labels")[:, view] if has_labels else np.empty((len(shard), 0), np.uint8),
     )

@@ -19,6 +19,8 @@ from mas_labels.errors import ShardError
 from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.pipeline.run import run
 from mas_labels.plan.plan import plan_shards
+from mas_labels.report.shard_sections import cuts_section
+from mas_labels.report.summary import summarise
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.shard_set import ShardSet
 from mas_labels.verify.consistency import find_contradictions
@@ -123,6 +125,9 @@ def test_shards_of_both_versions_are_one_set(
     assert len(both.where(class_name="pan", min_motion=0.001)) == 2
     with pytest.raises(ShardError, match="clips/cut is not stored"):
         both.where(cut=False)
+    summary = summarise(both)
+    assert (summary.cut, summary.cut_unknown) == (0, 5)
+    assert "0 clips lie across a shot cut; of 5 an earlier" in cuts_section(both, summary)
 
 
 def test_clips_of_version_2_are_labelled_again(tmp_path: Path) -> None:
