@@ -69,7 +69,7 @@ SEEN = {
     },
     "dissolve": {"v_HorseRace_g12_c02": (178,), "v_HorseRace_g13_c05": (148,), "v_Punch_g05_c07": (285,)},
 }
-"""What a person saw in the real videos: name -> first frames of the new shot, or the middle of a dissolve.
+"""What was seen in the real videos: name -> first frames of the new shot, or the middle of a dissolve.
 
 A jump is a gap in time that the camera does not move in: dropped frames, or runs of an actor joined. Looked
 at were all alarms, near-misses, and the 465 pairs of frames with the largest differences by five measures
@@ -94,7 +94,7 @@ class Judged:
 
 
 def seen_in(path: Path, start: int) -> str:
-    """Return what a person saw in a clip: ``"cut"``, ``"jump"``, ``"dissolve"`` or ``"one shot"``."""
+    """Return what was seen in a clip: ``"cut"``, ``"jump"``, ``"dissolve"`` or ``"one shot"``."""
     for kind, videos in SEEN.items():
         if any(start < frame < start + 16 for frame in videos.get(path.stem, ())):
             return kind
