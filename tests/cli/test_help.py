@@ -75,7 +75,7 @@ def test_help_loads_nothing_heavy(name: str) -> None:
 @pytest.mark.parametrize(
     ("command", "options", "omitted"),
     [
-        ("mas-labels make", LabelConfig, {"frame_rows", "frame_cols"}),  # --size
+        ("mas-labels make", LabelConfig, {"frame_cols"}),  # --size gives both sides
         ("mas-labels make", RunOptions, set()),
         ("mas-labels verify", Checks, set()),
         ("mas-train", Recipe, {"lr_step_epochs", "lr_decay", "pixel_mean"}),  # presets differ in them
