@@ -11,7 +11,14 @@ import click
 
 from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.errors import ConfigError
-from mas_labels.system.command_line import EXIT_ERROR, EXIT_FAILURES, PATH, add_options, field_option
+from mas_labels.system.command_line import (
+    EXIT_ERROR,
+    EXIT_FAILURES,
+    PATH,
+    add_options,
+    field_option,
+    take_fields,
+)
 from mas_labels.system.process import print_error
 from mas_labels.video.frame_rate import parse_fps
 
@@ -59,14 +66,15 @@ class FrameRate(click.ParamType):
 fps_option = field_option(LabelConfig, "fps", type=FrameRate(), unset="each video's own frames")
 
 
-def find_share(rank: int | None, world_size: int | None) -> dict[str, int]:
-    """Return rank and world size of this run, as given or by Slurm's environment variables; say which."""
+def make_run_options(values: Mapping[str, Any]) -> RunOptions:
+    """Return the options of a run; rank and world size may follow from Slurm's environment variables."""
     from mas_labels.plan.ranks import find_rank_share
 
-    share = find_rank_share(rank, world_size, os.environ)
+    share = find_rank_share(values["rank"], values["world_size"], os.environ)
     if share.source is not None:
         click.echo(f"rank {share.rank} of {share.world_size}, from {share.source}", err=True)
-    return {"rank": share.rank, "world_size": share.world_size}
+    chosen = {**values, "rank": share.rank, "world_size": share.world_size}
+    return RunOptions(**take_fields(RunOptions, chosen))
 
 
 def list_failures(rows: Iterable[tuple[str, str, str, str]]) -> None:

@@ -12,15 +12,14 @@ import click
 from mas_labels.cli.common import (
     FrameRate,
     end_run,
-    find_share,
     follow_links_option,
     list_failures,
+    make_run_options,
     share_options,
     splits_option,
     video_timeout_option,
     workers_option,
 )
-from mas_labels.config import RunOptions
 from mas_labels.errors import ConfigError, FailureRateError
 from mas_labels.flow.formats import format_of_file
 from mas_labels.flow.methods import MAX_SIDE, MIN_SIDE
@@ -149,8 +148,7 @@ def _write_many(
     from mas_labels.flow_run.failures import failures_path
     from mas_labels.flow_run.run import plan_flow, run_flow
 
-    share = find_share(values["rank"], values["world_size"])
-    run_options = RunOptions(**take_fields(RunOptions, {**values, **share}))
+    run_options = make_run_options(values)
     tasks = plan_flow(inputs.videos, out, options)
     workers = workers or joblib.cpu_count()
     if dry_run:

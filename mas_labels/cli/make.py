@@ -13,11 +13,11 @@ import click
 
 from mas_labels.cli.common import (
     end_run,
-    find_share,
     follow_links_option,
     fps_option,
     json_option,
     list_failures,
+    make_run_options,
     manifest_option,
     root_option,
     run_option,
@@ -107,7 +107,9 @@ def make(
 
     Videos that cannot be used are recorded in the shards and counted at the end; the run continues.
     """
-    options = _run_options(**values)
+    if (values["backend"] == "dask") != (values["scheduler"] is not None):
+        raise click.UsageError("--backend dask and --scheduler ADDRESS belong together")
+    options = make_run_options(values)
     import joblib
 
     from mas_labels.datasets.find_videos import find_videos
@@ -135,16 +137,6 @@ def make(
     except FailureRateError as error:
         print_error(f"{error}; finished shards are kept: fix the videos, then use --retry-failed")
         return EXIT_FAILURE_RATE
-
-
-def _run_options(
-    backend: str, scheduler: str | None, rank: int | None, world_size: int | None, **values: Any
-) -> RunOptions:
-    """Return the options of a run; which shards it makes may follow from Slurm's environment variables."""
-    if (backend == "dask") != (scheduler is not None):
-        raise click.UsageError("--backend dask and --scheduler ADDRESS belong together")
-    chosen = {**find_share(rank, world_size), "scheduler": scheduler}
-    return RunOptions(**take_fields(RunOptions, {**values, **chosen}))
 
 
 def _label_config(values: dict[str, Any], store_boundaries: bool) -> LabelConfig:
