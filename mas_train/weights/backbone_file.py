@@ -108,7 +108,7 @@ def _read_torch(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
         weights = {k.removeprefix(prefix): w for k, w in content["model"].items() if k.startswith(prefix)}
         mean = tuple(recipe["pixel_mean"])
         known = (recipe["backbone"], recipe["width"], mean, path.name, content["step"])
-        stride, geometry = recipe.get("input_stride", 1), stored_geometry(content)
+        stride, geometry = recipe.get("input_stride", 1), stored_geometry(content, path)
         return weights, BackboneConfig(*known, input_stride=stride, geometry=geometry)
     return _read_public(path, content)
 
@@ -136,9 +136,14 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
         raise CheckpointError(f"{path} is not a readable safetensors file ({error})") from error
     if METADATA_KEY not in header:
         return _read_public(path, weights)
-    fields = json.loads(header[METADATA_KEY])
-    read = {"pixel_mean": tuple(fields["pixel_mean"]), "geometry": stored_geometry(fields)}
-    config = BackboneConfig(**{**fields, **read})
+    try:
+        fields = json.loads(header[METADATA_KEY])
+        read = {"pixel_mean": tuple(fields["pixel_mean"]), "geometry": stored_geometry(fields, path)}
+        config = BackboneConfig(**{**fields, **read})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} holds no backbone that this version knows ({error}): it is damaged, or of a later one"
+        ) from error
     if config.backbone in C3D_KINDS:
         weights = from_public(weights, str(path))[2]
     return weights, config

@@ -57,7 +57,7 @@ class Weights:
     @property
     def geometry(self) -> Geometry:
         """Geometry of the clips that the checkpoint was trained on; the default without a checkpoint."""
-        return stored_geometry(self.content)
+        return stored_geometry(self.content, self.source)
 
     @property
     def kind(self) -> str:

@@ -21,7 +21,7 @@ from mas_train.recipe import make_recipe
 from mas_train.runtime.generators import generator_states
 from mas_train.training.engine import make_optimizer
 from mas_train.weights import export
-from mas_train.weights.backbone_file import load_backbone
+from mas_train.weights.backbone_file import METADATA_KEY, load_backbone
 from mas_train.weights.checkpoint import TrainingState, save_checkpoint
 from mas_train.weights.export import export_backbone, make_extractor
 from mas_train.weights.public_layouts import public_names, to_public
@@ -96,6 +96,34 @@ def test_safetensors_hold_weights_and_configuration(
     with torch.inference_mode():
         features = make_extractor(backbone, found.pixel_mean)(CLIPS)
     assert torch.equal(features, bn_run[1])
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (
+            {"geometry": {"view_size": 10**9}},
+            r"no geometry .* \(view_size: expected 8 to 4096, found 1000000000",
+        ),
+        (
+            {"geometry": {"depth": 3}},
+            "no geometry that this version knows .*'depth'.*: it is damaged, or of a later one",
+        ),
+        ({"depth": 3}, "no backbone that this version knows .*'depth'.*: it is damaged, or of a later one"),
+    ],
+)
+def test_a_configuration_that_is_not_known_is_refused(
+    small_run: tuple[Path, torch.Tensor], tmp_path: Path, entries: dict[str, object], message: str
+) -> None:
+    safetensors = pytest.importorskip("safetensors")
+    exported, _ = export_backbone(small_run[0], tmp_path, ["safetensors"])
+    with safetensors.safe_open(exported, framework="pt") as file:
+        fields = json.loads(file.metadata()[METADATA_KEY])
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dictionary
+    header = {METADATA_KEY: json.dumps({**fields, **entries})}
+    exported.write_bytes(safetensors.torch.save(weights, header))
+    with pytest.raises(CheckpointError, match=message):
+        load_backbone(exported)
 
 
 def test_torchscript_gives_the_same_features(bn_run: tuple[Path, torch.Tensor], tmp_path: Path) -> None:
