@@ -114,13 +114,14 @@ def _write_one(
     inputs: FlowInputs, out: Path, options: FlowOptions, timeout_seconds: float, dry_run: bool
 ) -> int:
     """Write the flow of one video to `out` itself."""
-    from mas_labels.flow.output import locked_target
+    from mas_labels.flow.output import check_free, locked_target
     from mas_labels.flow.places import single_target
     from mas_labels.flow_run.run import FlowTask, write_flow
     from mas_labels.pipeline.supervisor import borrowed_process, close_idle_processes
 
     [(name, path)] = inputs.videos.items()
     task = FlowTask(name, path, single_target(out, options))
+    check_free(task.target)
     if dry_run:
         return _show_estimate([task], options, timeout_seconds, 1)
     try:

@@ -64,9 +64,7 @@ class FlowOutput:
         self._fps = 0.0
 
     def __enter__(self) -> FlowOutput:
-        existing = next((place for place in self._target.places if place.exists()), None)
-        if existing is not None and not _is_left(self._target):
-            raise ConfigError(f"{existing} exists already: remove it, or choose another --out")
+        check_free(self._target)
         try:
             _remove_left(self._target)
             for place, hidden in self._hidden.items():
@@ -151,6 +149,13 @@ def remove_unfinished(target: FlowTarget) -> None:
     """Remove what a process that was killed left of a video, if that is possible now."""
     with contextlib.suppress(OSError):
         _remove_left(target)
+
+
+def check_free(target: FlowTarget) -> None:
+    """Raise `ConfigError` if a place exists that no run left that was killed."""
+    existing = next((place for place in target.places if place.exists()), None)
+    if existing is not None and not _is_left(target):
+        raise ConfigError(f"{existing} exists already: remove it, or choose another --out")
 
 
 def _is_left(target: FlowTarget) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from mas_labels.config import LabelConfig, RunOptions
-from mas_labels.errors import VideoError
+from mas_labels.errors import StorageError, VideoError, reason_of
 from mas_labels.pipeline.label_video import views_of
 from mas_labels.pipeline.make_shard import add_video
 from mas_labels.pipeline.supervisor import VideoProcess
@@ -99,10 +99,19 @@ def spread_sample(videos: Sequence[Video]) -> Sequence[Video]:
 
 @contextmanager
 def measured_sample(estimate: Estimate) -> Iterator[tuple[Path, VideoProcess]]:
-    """Yield a temporary folder and a supervised process; then set time and bytes of the block."""
+    """Yield a temporary folder and a supervised process; then set time and bytes of the block.
+
+    A `StorageError` of the block is raised as one of the temporary folder.
+    """
     with closing(VideoProcess()) as process, tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        yield Path(folder), process
+        try:
+            yield Path(folder), process
+        except StorageError as error:
+            raise StorageError(
+                f"cannot write to the temporary folder {folder}: {reason_of(error.__cause__ or error)}. Make "
+                "room, or set TMPDIR to another folder"
+            ) from error
         estimate.seconds = time.perf_counter() - start
         estimate.bytes = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
 

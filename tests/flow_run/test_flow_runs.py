@@ -150,18 +150,20 @@ def test_a_dry_run_measures_and_writes_nothing(videos, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(videos, tmp_path):
+@pytest.mark.parametrize(("more", "place"), [([], ""), (["--dry-run"], "to the temporary folder")])
+def test_a_full_disk_is_one_line_and_leaves_nothing(videos, tmp_path, more, place):
     """A limit on the size of files stands for the disk."""
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**17, 2**17));"
         "from mas_labels.cli.main import main; main(prog_name='mas-labels')"
     )
-    arguments = command(videos, tmp_path, "--format", "npz", "--workers", "1")[3:]
+    arguments = command(videos, tmp_path, "--format", "npz", "--workers", "1", *more)[3:]
     shown = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
     )
     assert shown.returncode == 1, shown.stderr
-    assert "error: cannot write" in shown.stderr and "Finished videos are kept" in shown.stderr
+    assert f"error: cannot write {place}" in shown.stderr
+    assert ("TMPDIR" if more else "Finished videos are kept") in shown.stderr
     assert "Traceback" not in shown.stderr
     assert not list(tmp_path.rglob(".*")) and not list(tmp_path.rglob("*.npz"))
 
@@ -188,6 +190,9 @@ def test_one_video_is_its_own_file(videos, tmp_path):
     shown = mas("flow", videos / "pan/right.avi", "--out", tmp_path / "a.h5", *SMALL, "--video-timeout", 60)
     assert (shown.exit_code, shown.output) == (0, f"wrote 32 flow fields to {tmp_path / 'a.h5'}\n")
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+    for more in ([], ["--dry-run"]):
+        shown = mas("flow", videos / "pan/right.avi", "--out", tmp_path / "a.h5", *SMALL, *more)
+        assert (shown.exit_code, "a.h5 exists already: remove it, or" in shown.output) == (1, True)
 
 
 def test_flow_is_never_where_the_frames_are(tmp_path):
