@@ -26,9 +26,9 @@ from mas_labels.flow.video_flow import FlowPart
 from mas_labels.flow_run.failures import FlowFailure, failures_path, write_failures
 from mas_labels.names import printable
 from mas_labels.pipeline.flow_video import FlowJob
-from mas_labels.pipeline.run import exclusive_folder, work_through
 from mas_labels.pipeline.supervisor import VideoProcess, borrowed_process
 from mas_labels.pipeline.task import Run
+from mas_labels.pipeline.work import exclusive_folder, work_through
 from mas_labels.plan.file_names import heartbeat_path
 from mas_labels.plan.heartbeat import Heartbeat, read_beats
 from mas_labels.system.files import lock_file
