@@ -20,7 +20,7 @@ from mas_labels.cli.common import (
     video_timeout_option,
     workers_option,
 )
-from mas_labels.errors import ConfigError, FailureRateError
+from mas_labels.errors import ConfigError, FailureRateError, VideoError
 from mas_labels.flow.formats import format_of_file
 from mas_labels.flow.methods import MAX_SIDE, MIN_SIDE
 from mas_labels.flow.options import FlowOptions
@@ -117,6 +117,7 @@ def _write_one(
     from mas_labels.flow.output import check_free, locked_target
     from mas_labels.flow.places import single_target
     from mas_labels.flow_run.run import FlowTask, write_flow
+    from mas_labels.names import printable
     from mas_labels.pipeline.supervisor import borrowed_process, close_idle_processes
 
     [(name, path)] = inputs.videos.items()
@@ -127,6 +128,9 @@ def _write_one(
     try:
         with locked_target(task.target), borrowed_process(lambda: None) as process:
             result = write_flow(process, task, options, timeout_seconds)
+    except VideoError as error:  # which does not name the video: rows of tables do
+        message = f"{printable(str(path))}: {error.stage}/{error.code}: {error.message}"
+        raise VideoError(error.stage, error.code, message) from error
     finally:
         close_idle_processes()
     click.echo(f"wrote {result.clips} flow fields to {out}")
@@ -204,7 +208,7 @@ def _report_clipping(results: Sequence[FlowResult], options: FlowOptions) -> Non
         share = sum(result.clipped for result in clipped) / sum(result.vectors for result in clipped)
         click.echo(
             f"clipped: {len(clipped)} videos have more than {MAX_CLIPPED:.0%} of their vectors beyond the "
-            f"bound of {options.bound:g} pixels, {share:.1%} of theirs in all: "
-            f"{first_names([str(result.path) for result in clipped])}. A larger --bound keeps them, with "
+            f"bound of {options.bound:g} pixels, together {share:.1%}: "
+            f"{first_names([str(result.path) for result in clipped])}. A larger --bound keeps them, in "
             "coarser steps"
         )

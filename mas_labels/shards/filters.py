@@ -33,7 +33,7 @@ def parse_filters(text: str) -> dict[str, Any]:
         for term in next(csv.reader([text], skipinitialspace=True, strict=True)):
             name, is_given, value = term.partition("=")
             if name not in known or not is_given:
-                raise ValueError(f"expected name=value, found {term!r}; the names are {', '.join(known)}")
+                raise ValueError(f"expected name=value, with a name of {', '.join(known)}, found {term!r}")
             filters.setdefault(name, []).append(_read_value(name, kinds[name], value))
         for name, values in filters.items():
             if len(values) > 1 and not any(get_origin(hint) is Collection for hint in get_args(kinds[name])):

@@ -189,6 +189,9 @@ def test_names_of_all_kinds(videos, tmp_path):
 def test_one_video_is_its_own_file(videos, tmp_path):
     shown = mas("flow", videos / "pan/right.avi", "--out", tmp_path / "a.h5", *SMALL, "--video-timeout", 60)
     assert (shown.exit_code, shown.output) == (0, f"wrote 32 flow fields to {tmp_path / 'a.h5'}\n")
+    broken = mas("flow", videos / "zoom out/text.avi", "--out", tmp_path / "b.h5", *SMALL)
+    assert broken.exit_code == 1
+    assert f"error: {videos / 'zoom out/text.avi'}: open/cannot_open: " in broken.output
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
     for more in ([], ["--dry-run"]):
         shown = mas("flow", videos / "pan/right.avi", "--out", tmp_path / "a.h5", *SMALL, *more)
