@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,13 @@ class FlowFailure(NamedTuple):
 def failures_path(out: Path, rank: int, world_size: int) -> Path:
     """Return the table of a run, or of one rank of several."""
     return out / ("failures.csv" if world_size == 1 else f"failures-{rank}-of-{world_size}.csv")
+
+
+def remove_rank_tables(out: Path) -> None:
+    """Remove the tables of runs of several ranks, after a run that has dealt with all their videos."""
+    for path in out.glob("failures-*-of-*.csv"):
+        with suppress(OSError):
+            path.unlink()
 
 
 def write_failures(path: Path, rows: Sequence[FlowFailure]) -> None:

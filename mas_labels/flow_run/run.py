@@ -23,7 +23,7 @@ from mas_labels.flow.output import FlowOutput, remove_unfinished
 from mas_labels.flow.places import FlowTarget, claim_folder, flow_targets
 from mas_labels.flow.tvl1 import isa as tvl1_isa
 from mas_labels.flow.video_flow import FlowPart
-from mas_labels.flow_run.failures import FlowFailure, failures_path, write_failures
+from mas_labels.flow_run.failures import FlowFailure, failures_path, remove_rank_tables, write_failures
 from mas_labels.names import printable
 from mas_labels.pipeline.flow_video import FlowJob
 from mas_labels.pipeline.supervisor import VideoProcess, borrowed_process
@@ -225,6 +225,8 @@ def run_flow(
             _remove_unfinished(todo, run)
             raise
         write_failures(table, _rows(results))
+        if run_options.world_size == 1:
+            remove_rank_tables(out)
     return [results[task.name] for task in share]
 
 
