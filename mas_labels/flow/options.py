@@ -78,9 +78,12 @@ class FlowOptions:
             raise ConfigError("step: expected a number of frames other than 0: 1 pairs neighbours")
         if self.size is not None and self.short_side is not None:
             raise ConfigError("size, short_side: expected one of them, found both: leave one out")
-        if self.size is not None and not all(MIN_SIDE <= side <= MAX_SIDE for side in self.size):
-            found = " x ".join(map(str, self.size))
-            raise ConfigError(f"size: expected sides of {MIN_SIDE} to {MAX_SIDE} pixels, found {found}")
+        sides = (MIN_SIDE, MIN_SIDE) if self.size is None else self.size
+        if len(sides) != 2 or not all(side in range(MIN_SIDE, MAX_SIDE + 1) for side in sides):
+            found = " x ".join(map(str, sides))
+            raise ConfigError(
+                f"size: expected rows and columns of {MIN_SIDE} to {MAX_SIDE} pixels, found {found}"
+            )
         if self.fps:
             object.__setattr__(self, "fps", str(parse_fps(self.fps)))  # equal rates are spelled alike
 
