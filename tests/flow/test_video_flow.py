@@ -97,7 +97,7 @@ def test_vectors_beyond_the_bound_are_counted(video):
         ({"format": "flo"}, "format: expected one of tsn"),
         ({"picture": "bmp"}, "picture: expected one of jpg, png"),
         ({"step": 0}, "step: expected a number of frames other than 0"),
-        ({"size": (40, 1000000)}, "size: expected rows and columns of 16 to 16384 pixels, found 40 x 1000000"),
+        ({"size": (40, 1000000)}, "expected rows and columns of 16 to 16384 pixels, found 40 x 1000000"),
         ({"size": (40, 40.5)}, "pixels, found 40 x 40.5"),
         ({"size": (40,)}, "pixels, found 40"),
         ({"short_side": 8}, "short_side: expected 16 to 16384, found 8"),
