@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from torch import Tensor
 
-from mas_labels.errors import CheckpointError, MissingDependencyError
+from mas_labels.errors import CheckpointError, ConfigError, MissingDependencyError
 from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
 from mas_labels.system.files import atomic_path
 from mas_train.model.backbone import Backbone
@@ -21,7 +22,6 @@ from mas_train.weights.checkpoint import (
     CHECKPOINT_FORMAT,
     LAST_CHECKPOINT,
     load_checkpoint,
-    stored_geometry,
 )
 from mas_train.weights.public_layouts import from_public, to_public
 from mas_train.weights.tensor_file import read_bytes, read_tensors
@@ -176,3 +176,19 @@ def import_safetensors() -> Any:
             'safetensors is not installed: pip install "mas-video[export]"'
         ) from error
     return safetensors
+
+
+def stored_geometry(content: Mapping[str, Any], source: str | Path) -> Geometry:
+    """Return the geometry of the clips that weights were trained on: in files from before it, the default.
+
+    Raises
+    ------
+    CheckpointError
+        If what is stored is no geometry; `source` is for its message.
+    """
+    try:
+        return Geometry(**content.get("geometry", {}))
+    except (ConfigError, TypeError) as error:
+        raise CheckpointError(
+            f"{source} holds no geometry that this version knows ({error}): it is damaged, or of a later one"
+        ) from error

@@ -16,8 +16,8 @@ from mas_labels.geometry import Geometry
 from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
 from mas_train.recipe import SCRATCH, Recipe, make_recipe
-from mas_train.weights.backbone_file import find_checkpoint_file, load_backbone
-from mas_train.weights.checkpoint import CHECKPOINT_FORMATS, load_checkpoint, stored_geometry
+from mas_train.weights.backbone_file import find_checkpoint_file, load_backbone, stored_geometry
+from mas_train.weights.checkpoint import CHECKPOINT_FORMATS, load_checkpoint
 from mas_train.weights.tensor_file import read_tensors
 
 FINETUNED: Final = "mas-finetune-checkpoint"

@@ -19,8 +19,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from mas_labels.errors import CheckpointError, ConfigError, reason_of, unavailable
-from mas_labels.geometry import Geometry
+from mas_labels.errors import CheckpointError, reason_of, unavailable
 from mas_labels.system.files import atomic_path, is_unsupported
 from mas_train.model.heads import PretextModel
 from mas_train.model.targets import TargetCode
@@ -204,22 +203,6 @@ def load_checkpoint(path: Path, formats: Mapping[str, int] = CHECKPOINT_FORMATS)
         )
     check_digest(content, str(path))
     return content
-
-
-def stored_geometry(content: Mapping[str, Any], source: str | Path) -> Geometry:
-    """Return the geometry of the clips that weights were trained on: in files from before it, the default.
-
-    Raises
-    ------
-    CheckpointError
-        If what is stored is no geometry; `source` is for its message.
-    """
-    try:
-        return Geometry(**content.get("geometry", {}))
-    except (ConfigError, TypeError) as error:
-        raise CheckpointError(
-            f"{source} holds no geometry that this version knows ({error}): it is damaged, or of a later one"
-        ) from error
 
 
 def restore_training(
