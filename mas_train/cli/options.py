@@ -34,23 +34,22 @@ def recipe_option(name: str, *flags: str, **changes: Any) -> Callable[[Function]
     return field_option(Recipe, name, *flags, unset=unset, **changes)
 
 
-class Filters(click.ParamType):
-    """Filters of clips, such as ``min_motion=0.02,cut=false``."""
+def _join_filters(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> str | None:
+    """Return the filters of all times that the option is given as one text; None without any."""
+    from mas_labels.shards import parse_filters
 
-    name = "filters"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return them as text that `mas_labels.shards.parse_filters` reads."""
-        from mas_labels.shards import parse_filters
-
-        try:
-            parse_filters(str(value))
-        except ConfigError as error:
-            self.fail(str(error), param, ctx)
-        return str(value)
+    text = ",".join(filter(None, texts))
+    try:
+        parse_filters(text)
+    except ConfigError as error:
+        raise click.BadParameter(str(error), context, option) from error
+    return text or None
 
 
-where_option = field_option(Recipe, "where", type=Filters(), unset="all clips")
+where_option = field_option(
+    Recipe, "where", multiple=True, metavar="FILTERS", callback=_join_filters, unset="all clips"
+)
+"""Filters of clips, such as ``min_motion=0.02,cut=false``; given twice, they are joined to one text."""
 
 compute_options = add_options(
     training_option("device"), training_option("workers"), training_option("threads", unset="torch's choice")
