@@ -21,7 +21,7 @@ from pathlib import Path
 import cv2
 import iterations
 import numpy as np
-from common import Clip, choose_clips, machine
+from common import Clip, choose_clips, machine, table_parser, write_table
 from numpy.typing import NDArray
 
 import mas_labels
@@ -208,15 +208,12 @@ def description(options: argparse.Namespace, clips: int) -> str:
 
 def main() -> None:
     """Parse the options, measure, print and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = table_parser(__doc__)
     parser.add_argument("--videos", type=Path, required=True, help="folder of videos, searched recursively")
     parser.add_argument(
         "--clips", type=int, default=20, help="number of clips, one per video, spread evenly over the folder"
     )
     parser.add_argument("--size", default="128x171", help="rows x columns to which frames are resized")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the table")
     options = parser.parse_args()
     rows, cols = (int(side) for side in options.size.split("x"))
     cv2.setNumThreads(1)
@@ -225,8 +222,7 @@ def main() -> None:
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clips[0][1]])
     estimators = table(scores, portable_row(grey), two_processes(grey))
     text = f"{description(options, len(clips))}\n\n{estimators}\n\n{iterations.section(clips)}\n"
-    print(text)
-    (options.out / f"flow_{rows}x{cols}.md").write_text(text)
+    write_table(options.out / f"flow_{rows}x{cols}.md", text)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ wall-clock seconds, medians over rounds in alternating order: run it on an idle 
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from common import choose_videos, machine
+from common import choose_videos, machine, table_parser, write_table
 
 OURS = "`mas-labels flow`"
 LOOP = "OpenCV's TV-L1 in a Python loop"
@@ -174,14 +173,11 @@ def compare_formats(videos: Sequence[Path], rounds: int) -> str:
 
 def main() -> None:
     """Parse the options, measure, print and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = table_parser(__doc__)
     parser.add_argument("--videos", type=Path, required=True, help="folder of videos, searched recursively")
     parser.add_argument("--count", type=int, default=4, help="number of videos, spread evenly")
     parser.add_argument("--frames", type=int, default=25, help="frames of each for the comparison of tools")
     parser.add_argument("--rounds", type=int, default=3, help="runs of everything")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the tables")
     options = parser.parse_args()
     videos = choose_videos(options.videos, options.count)
     command = f"--videos {options.videos.name} --count {options.count} --frames {options.frames}"
@@ -197,8 +193,7 @@ def main() -> None:
             f"{compare_formats(videos, options.rounds)}\n",
         ]
     )
-    print(text)
-    (options.out / "flow_tool.md").write_text(text)
+    write_table(options.out / "flow_tool.md", text)
 
 
 if __name__ == "__main__":

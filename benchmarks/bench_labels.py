@@ -10,7 +10,6 @@ start of the command and its processes: run it on an idle machine.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import stages
-from common import choose_videos, machine
+from common import choose_videos, machine, table_parser, write_table
 from memory import MemoryWatch
 
 import mas_labels
@@ -144,14 +143,11 @@ def dense_text(times: stages.StageTimes) -> str:
 
 def main() -> None:
     """Parse the options, measure, print and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = table_parser(__doc__)
     parser.add_argument("--videos", type=Path, required=True, help="folder of videos, searched recursively")
     parser.add_argument("--count", type=int, default=24, help="number of videos, spread evenly")
     parser.add_argument("--opencv-count", type=int, default=2, help="number labelled with OpenCV's flow, too")
     parser.add_argument("--stage-count", type=int, default=6, help="number measured stage by stage")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the tables")
     options = parser.parse_args()
     videos = choose_videos(options.videos, options.count)
     few = videos[:: max(1, len(videos) // options.opencv_count)][: options.opencv_count]
@@ -172,8 +168,7 @@ def main() -> None:
             f"## Resident memory\n\n{memory_text([one, two])}\n",
         ]
     )
-    print(text)
-    (options.out / "labels.md").write_text(text)
+    write_table(options.out / "labels.md", text)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ the chunks of a shard; times are CPU milliseconds of one thread, per clip.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import cv2
 import h5py
 import numpy as np
-from common import Clip, choose_clips, machine
+from common import Clip, choose_clips, machine, table_parser, write_table
 from numpy.typing import NDArray
 
 from mas_labels.flow.estimators import compute_flow
@@ -112,12 +111,9 @@ def _filter_costs(rows: list[NDArray[Any]], filters: dict[str, Any]) -> tuple[fl
 
 def main() -> None:
     """Parse the options, measure, print and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = table_parser(__doc__)
     parser.add_argument("--videos", type=Path, required=True, help="folder of videos, searched recursively")
     parser.add_argument("--count", type=int, default=40, help="number of clips, one per video, spread evenly")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the tables")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     _, rows, cols, _ = DEFAULT_GEOMETRY.clip_shape
@@ -136,8 +132,7 @@ def main() -> None:
             f"## Labels of 50 views\n\n{filters_table('labels', labels, (np.uint8,))}\n",
         ]
     )
-    print(text)
-    (options.out / "storage.md").write_text(text)
+    write_table(options.out / "storage.md", text)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import cv2
 import h5py
 import numpy as np
 import torch
-from common import processor
+from common import processor, table_parser, write_table
 
 import mas_labels
 from mas_labels.labels.views import view_table
@@ -215,16 +215,13 @@ def description(options: argparse.Namespace, jpeg: ShardSet) -> str:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = table_parser(__doc__)
     parser.add_argument("--jpeg", type=Path, required=True, help="folder of shards with JPEG frames")
     parser.add_argument("--raw", type=Path, required=True, help="folder of shards with raw frames")
     parser.add_argument("--clips", type=int, default=300, help="number of clips to read")
     parser.add_argument("--width", type=float, default=0.25, help="width of the C3D to train")
     parser.add_argument("--batch-size", type=int, default=8, help="clips per training step")
     parser.add_argument("--steps", type=int, default=5, help="number of steps, and of blocks, to time")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the tables")
     parser.add_argument("--one-option", choices=list(OPTIONS), help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -252,8 +249,7 @@ def main() -> None:
     table = option_table(options, recipe)
     parts = [description(options, jpeg), reading, step, table, f"`--memory-format auto`: {chosen}."]
     text = "\n\n".join(parts) + "\n"
-    print(text)
-    (options.out / "train.md").write_text(text)
+    write_table(options.out / "train.md", text)
 
 
 if __name__ == "__main__":

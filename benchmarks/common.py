@@ -1,7 +1,8 @@
-"""Clips to measure on, and a description of the machine, for all benchmarks."""
+"""Clips to measure on, a description of the machine, and tables, for all benchmarks."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 from pathlib import Path
@@ -55,3 +56,18 @@ def machine() -> str:
     """Describe the processor, its load and the libraries."""
     load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     return f"{processor()}; {load}; OpenCV {cv2.__version__}, NumPy {np.__version__}"
+
+
+def table_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of a benchmark's options, with --out."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the tables")
+    return parser
+
+
+def write_table(path: Path, text: str) -> None:
+    """Print a page of tables, and write it."""
+    print(text)
+    path.write_text(text)

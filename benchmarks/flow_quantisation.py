@@ -6,13 +6,12 @@ files do. Vectors beyond the bound are counted, and left out of the errors of pi
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from common import choose_clips, machine
+from common import choose_clips, machine, table_parser, write_table
 from numpy.typing import NDArray
 
 from mas_labels.flow import compute_flow
@@ -106,12 +105,9 @@ def measure(clips: Sequence[tuple[str, NDArray[np.uint8]]], bound: float) -> str
 
 def main() -> None:
     """Parse the options, measure, print and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = table_parser(__doc__)
     parser.add_argument("--videos", type=Path, nargs="+", required=True, help="folders of videos")
     parser.add_argument("--count", type=int, default=20, help="videos of each folder, spread evenly")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the table")
     options = parser.parse_args()
     bound = FlowOptions.bound
     names = " ".join(folder.name for folder in options.videos)
@@ -125,8 +121,7 @@ def main() -> None:
         ]
         parts += [f"## {rows} x {cols}, {len(clips)} clips", measure(clips, bound)]
     text = "\n\n".join(parts) + "\n"
-    print(text)
-    (options.out / "flow_quantisation.md").write_text(text)
+    write_table(options.out / "flow_quantisation.md", text)
 
 
 if __name__ == "__main__":

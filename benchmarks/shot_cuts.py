@@ -10,7 +10,6 @@ are parts of one recording, are in the same half.
 
 from __future__ import annotations
 
-import argparse
 import time
 import zlib
 from collections import Counter
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from common import machine
+from common import machine, table_parser, write_table
 from joblib import Parallel, delayed
 from made_up_cuts import made_up_clips
 
@@ -237,13 +236,10 @@ FOLDERS: list[str] = []
 
 def main() -> None:
     """Parse the options, measure, print and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = table_parser(__doc__)
     parser.add_argument("--videos", type=Path, nargs="+", required=True, help="folders of videos")
     parser.add_argument("--workers", type=int, default=2, help="number of processes")
     parser.add_argument("--time", action="store_true", help="measure the time of the rule alone")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the tables")
     options = parser.parse_args()
     FOLDERS.extend(folder.name for folder in options.videos)
     paths = sorted(p for folder in options.videos for p in folder.rglob("*") if p.suffix in (".avi", ".mp4"))
@@ -266,8 +262,7 @@ def main() -> None:
             f"False alarms, by video and clip number: {alarms(judged)}.\n",
         ]
     )
-    print(text)
-    (options.out / "shot_cuts.md").write_text(text)
+    write_table(options.out / "shot_cuts.md", text)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ bootstrap over videos.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from common import choose_videos, machine
+from common import choose_videos, machine, table_parser, write_table
 from numpy.typing import NDArray
 
 from mas_labels.errors import VideoError
@@ -148,12 +147,9 @@ def motion_table(clips: list[Measured]) -> str:
 
 def main() -> None:
     """Parse the options, measure, print and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = table_parser(__doc__)
     parser.add_argument("--videos", type=Path, nargs="+", required=True, help="folders of videos")
     parser.add_argument("--count", type=int, default=150, help="videos of each folder, spread evenly")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the table")
     options = parser.parse_args()
     videos = dict.fromkeys(path for root in options.videos for path in choose_videos(root, options.count))
     clips = [measured for measured in map(measure, videos) if measured is not None]
@@ -170,8 +166,7 @@ def main() -> None:
             f"have a component beyond the bound of {BOUND:g} pixels, which pictures clip.\n",
         ]
     )
-    print(text)
-    (options.out / "stored_flow.md").write_text(text)
+    write_table(options.out / "stored_flow.md", text)
 
 
 if __name__ == "__main__":
