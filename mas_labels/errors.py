@@ -99,6 +99,10 @@ class FailureRateError(MasError):
 class ShardError(MasError):
     """A shard is corrupt, foreign, or of a schema that this version does not read."""
 
+    def __str__(self) -> str:
+        """Return the message on one line, since it may quote what somebody put into the shard."""
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in super().__str__())
+
 
 class IncompleteWarning(UserWarning):
     """A folder holds fewer shards than were planned for it."""

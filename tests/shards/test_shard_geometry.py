@@ -34,6 +34,7 @@ def set_options(path: Path, **options: object) -> Path:
         ({"view_size": 4096}, "view_size: expected at most the frames' 128 x 171"),
         ({"view_size": 120, "view_stride_pixels": 8}, "a view leaves the frame"),
         ({"grid_block": 1}, "grid_block: expected a size that divides the view"),
+        ({"\n\x1b[31m": 1}, r"unknown options \\n\\x1b\[31m: another"),
     ],
 )
 def test_a_geometry_that_the_content_contradicts_is_refused(
