@@ -47,7 +47,7 @@ def _measure(
     pairs = promised = 0
     failure = None
     try:
-        for message in process.do(FlowJob(task.path, options, PARTS_PER_VIDEO), timeout_seconds):
+        for message in process.do(FlowJob(task.source, options, PARTS_PER_VIDEO), timeout_seconds):
             if isinstance(message, FlowPart):
                 output.add(message)
                 pairs += message.pairs

@@ -12,7 +12,7 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -44,19 +44,23 @@ class FlowTask:
     video
         Name of the video, `/` between folders.
     path
-        The video.
+        The video, as it was named.
     target
-        Places of its flow.
+        Places of its flow, absolute: workers may have another working directory.
+    source
+        The video, absolute.
     """
 
     video: str
     path: Path
     target: FlowTarget
+    source: Path = field(init=False)
     planned: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` if the flow would be where the video is."""
-        video, *places = (os.path.normpath(path.absolute()) for path in (self.path, *self.target.places))
+        object.__setattr__(self, "source", self.path.absolute())
+        video, *places = (os.path.normpath(path.absolute()) for path in (self.source, *self.target.places))
         if video in places:
             raise ConfigError(
                 f"{printable(str(self.path))}: its flow would be in the folder of its frames: choose another "
@@ -154,7 +158,7 @@ def write_flow(
     """
     pairs = vectors = clipped = 0
     with FlowOutput(task.target, options) as output:
-        for message in process.do(FlowJob(task.path, options), timeout_seconds):
+        for message in process.do(FlowJob(task.source, options), timeout_seconds):
             if isinstance(message, FlowPart):
                 output.add(message)
                 pairs, vectors = pairs + message.pairs, vectors + message.vectors
@@ -166,7 +170,7 @@ def write_flow(
 
 def plan_flow(videos: Mapping[str, Path], out: Path, options: FlowOptions) -> list[FlowTask]:
     """Return the videos as tasks, sorted by name; raises as `mas_labels.flow.places.flow_targets` does."""
-    targets = flow_targets(out, sorted(videos), options)
+    targets = flow_targets(out.absolute(), sorted(videos), options)
     return [FlowTask(name, videos[name], target) for name, target in targets.items()]
 
 

@@ -80,10 +80,13 @@ def find_differences(
         After the last clip, if videos were missing or could not be read, which says nothing about the shard;
         at once if its labels were made from stored flow and `flow_from` is None.
     """
+    root = root.absolute()  # the process may have another working directory
     if shard.options.flow != STORED:
         flow_from = None
     elif flow_from is None:
         raise UnavailableError("its labels were made from stored flow: give the folder by --flow-from")
+    else:
+        flow_from = flow_from.absolute()
     videos, names = shard.read("clips/video"), shard.read_texts("videos/path")
     unavailable: list[str] = []
     for row, group in groupby(clips, key=lambda clip: int(videos[clip])):

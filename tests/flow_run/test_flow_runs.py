@@ -20,6 +20,7 @@ from helpers.videos import moving_texture, write_video
 from mas_labels.flow.options import FlowOptions
 from mas_labels.flow_run.inputs import find_inputs
 from mas_labels.flow_run.run import plan_flow
+from mas_labels.pipeline.supervisor import borrowed_process
 
 SMALL = ("--flow", "dis", "--size", "64", "80")
 FAILED = {"pan/short.avi", "zoom out/empty.mp4", "zoom out/text.avi"}
@@ -127,6 +128,19 @@ def test_finished_videos_are_kept_and_repaired_ones_are_tried_again(whole, video
     assert marked.read_text() == "kept"
     assert not (tmp_path / "out" / "failures.csv").exists()
     assert tree(tmp_path / "out" / "pan/short") == tree(whole[0] / "pan/down")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_relative_paths_begin_at_the_folder_of_the_run(whole, videos, tmp_path, monkeypatch, workers):
+    """Workers and their processes of earlier runs in this process are used again; their folder is another."""
+    with borrowed_process(lambda: None):  # stays for the next run
+        pass
+    for name in ("one", "two"):
+        shutil.copytree(videos / "pan", tmp_path / name / "pan", ignore=shutil.ignore_patterns("short.avi"))
+        monkeypatch.chdir(tmp_path / name)
+        shown = mas("flow", ".", "--out", "flow", "--workers", workers, *SMALL)
+        assert shown.exit_code == 0, shown.output
+        assert tree(tmp_path / name / "flow/pan") == tree(whole[0] / "pan")
 
 
 def test_other_options_stop_a_run_before_work(whole, videos):
