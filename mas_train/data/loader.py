@@ -263,7 +263,7 @@ def _one_line_errors(
         yield from filled
         return
     except MasError as error:
-        kind, text = type(error), str(error)
+        kind, text = type(error), str(error.args[0])  # as torch wrote it, with its lines
         traceback.clear_frames(error.__traceback__)  # a cycle would keep the iterator and its workers
     except (RuntimeError, EOFError, OSError) as error:
         # the pipe of a dying worker may break before torch sees that the worker is dead
