@@ -88,6 +88,12 @@ def flow(
         raise ConfigError("--fps: extracted frames have no time stamps: give the videos, or leave it out")
     if inputs.is_single and values["root"] is None and len(options.layout.flow) == 1:
         return _write_one(inputs, out, options, values["video_timeout_seconds"], dry_run)
+    given = {path.resolve() for path in (*paths, values["root"]) if path is not None}
+    if inputs.has_extracted and not options.layout.is_array and out.resolve() in given:
+        raise ConfigError(
+            f"--out {out}: the frames are there, and the next run would take pictures of flow among them for "
+            "frames: choose another folder"
+        )
     if format_of_file(out):
         raise click.UsageError(f"--out {out}: the flow of several videos needs a folder")
     return _write_many(inputs, out, options, workers, values, dry_run)

@@ -219,9 +219,15 @@ def test_flow_is_never_where_the_frames_are(tmp_path):
     frame.parent.mkdir(parents=True)
     frame.touch()
     one = frame.parent
-    for paths in ((one, one.with_suffix(".h5"), "--frames"), (one, one), (tmp_path, tmp_path)):
+    inside, among = "would be in the folder of its frames", "the frames are there"
+    for paths, error in (
+        ((one, one.with_suffix(".h5"), "--frames"), inside),
+        ((one, one), inside),
+        ((tmp_path, tmp_path), among),
+        ((tmp_path, tmp_path, "--format", "uv"), among),
+    ):
         shown = mas("flow", paths[0], "--out", *paths[1:], *SMALL)
-        assert (shown.exit_code, "would be in the folder of its frames" in shown.output) == (1, True)
+        assert (shown.exit_code, error in shown.output) == (1, True), shown.output
     assert list(tree(tmp_path)) == ["pan/one/img_00001.jpg"]
 
 
