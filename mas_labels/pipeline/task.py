@@ -83,7 +83,7 @@ class Run(ABC, Generic[AnyTask, AnyResult]):
 
     @abstractmethod
     def do(self, task: AnyTask, beat: Heartbeat) -> AnyResult:
-        """Do a task that was claimed; an error of ours that it raises concerns this task alone."""
+        """Do a task that was claimed; a `MasError` that it raises concerns this task alone."""
 
     @abstractmethod
     def give_up(self, task: AnyTask, error: str) -> AnyResult:
