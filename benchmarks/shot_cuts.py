@@ -68,7 +68,7 @@ SEEN = {
     },
     "dissolve": {"v_HorseRace_g12_c02": (178,), "v_HorseRace_g13_c05": (148,), "v_Punch_g05_c07": (285,)},
 }
-"""Cuts and dissolves seen in the real videos: name -> first frames of the new shot, or the middle of a dissolve.
+"""Cuts and dissolves seen in real videos: name -> first frames of the new shot, or the middle of a dissolve.
 
 A jump is a gap in time that the camera does not move in: dropped frames, or runs of an actor joined. Looked
 at were all alarms, near-misses, and the 465 pairs of frames with the largest differences by five measures
