@@ -261,7 +261,8 @@ def clip_rows(
 
     Parameters are those of `ShardWriter.add_clip`. JPEG frames are not included, see `encode_frames`.
     """
-    rows: dict[str, NDArray[Any]] = {"clips/cut": np.array(has_cut(frames), np.uint8)}
+    cut = not config.skip_cuts and has_cut(frames)  # with `skip_cuts`, none across a cut has come this far
+    rows: dict[str, NDArray[Any]] = {"clips/cut": np.array(cut, np.uint8)}
     if statistics is not None:
         rows |= {"clips/labels": statistics.labels, "clips/motion": statistics.motion}
         if config.store_boundaries:
