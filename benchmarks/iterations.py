@@ -21,7 +21,7 @@ from mas_labels.flow.tvl1 import Tvl1Options
 FEW, MANY = 10, 40  # iterations per warp
 FRAMES = 3
 ROUNDS = 5
-SMALLEST_LEVEL = 16  # pixels, see Tvl1Options.nscales
+MIN_LEVEL_SIDE = 16  # pixels, see Tvl1Options.nscales
 
 
 def ours(grey: Clip, inner: int) -> None:
@@ -44,7 +44,7 @@ def pixels_of_all_scales(rows: int, cols: int) -> int:
     pixels = rows * cols
     for _ in range(Tvl1Options.nscales - 1):
         rows, cols = (round(side * Tvl1Options.scale_step) for side in (rows, cols))
-        pixels += rows * cols if min(rows, cols) >= SMALLEST_LEVEL else 0
+        pixels += rows * cols if min(rows, cols) >= MIN_LEVEL_SIDE else 0
     return pixels
 
 
