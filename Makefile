@@ -29,14 +29,14 @@ help: ## List the targets.
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard mas_labels/native/*/*)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,docs,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,onnx,tensorboard,parquet,hub,webdataset,lightning,docs,dev]'
 	@touch $@
 
 install: $(VENV)/installed ## Set up .venv with everything.
 
 install-headless: ## Set up .venv with an OpenCV that needs neither a display nor libGL.
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,export,onnx,tensorboard,docs,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,onnx,tensorboard,parquet,hub,webdataset,lightning,docs,dev]'
 	$(PIP) uninstall --quiet --yes opencv-contrib-python
 	$(PIP) install --quiet -c constraints.txt --force-reinstall --no-deps opencv-contrib-python-headless
 	@touch $(VENV)/installed

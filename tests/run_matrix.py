@@ -30,7 +30,7 @@ from packaging.specifiers import SpecifierSet
 ROOT = Path(__file__).parents[1]
 UV = (sys.executable, "-m", "uv")
 RESOLUTIONS = {"oldest": "lowest-direct", "newest": "highest"}
-EXTRAS = "train,inspect,dask,eval,export,onnx,tensorboard"
+EXTRAS = "train,inspect,dask,eval,onnx,tensorboard,parquet,hub,webdataset,lightning"
 TOOLS = ("hypothesis", "ipykernel", "nbclient", "packaging", "pytest")
 CHECKOUT_ONLY = {
     "test_contributing.py",

@@ -173,7 +173,7 @@ def import_safetensors() -> Any:
         import safetensors.torch
     except ImportError as error:
         raise MissingDependencyError(
-            'safetensors is not installed: pip install "mas-video[export]"'
+            'safetensors is not installed: pip install "mas-video[train]"'
         ) from error
     return safetensors
 
