@@ -69,6 +69,15 @@ scratch_run_option = click.option(
     help="A run with --init scratch and otherwise the same options, to show its accuracy next to this one's.",
 )
 
+pixel_mean_option = click.option(
+    "--pixel-mean",
+    type=click.FloatRange(0, 255),
+    nargs=3,
+    metavar="R G B",
+    help="Mean to subtract from R, G and B of 0 to 255.  [default: that of the weights]",
+)
+"""Passed to `mas_train.weights.backbone_weights.load_weights`."""
+
 
 def shards_option(name: str, help_text: str, required: bool = True) -> Callable[[Function], Function]:
     """Make an option for shards; `name` such as ``"--shards"``."""

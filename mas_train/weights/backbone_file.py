@@ -51,7 +51,7 @@ class BackboneConfig:
     """Geometry of the clips that it was trained on; the default if the file does not say."""
 
 
-def load_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
+def read_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
     """Read a backbone, on the CPU and in evaluation mode.
 
     Parameters

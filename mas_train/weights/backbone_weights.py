@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from mas_labels.geometry import Geometry
 from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
 from mas_train.recipe import SCRATCH, Recipe, make_recipe
-from mas_train.weights.backbone_file import find_checkpoint_file, load_backbone, stored_geometry
+from mas_train.weights.backbone_file import find_checkpoint_file, read_backbone, stored_geometry
 from mas_train.weights.checkpoint import CHECKPOINT_FORMATS, load_checkpoint
 from mas_train.weights.tensor_file import read_tensors
 
@@ -95,7 +95,12 @@ def backbone_entries(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_weights(
-    source: str | Path, width: float = 1.0, seed: int = 0, backbone: str = "c3d", input_stride: int = 1
+    source: str | Path,
+    width: float = 1.0,
+    seed: int = 0,
+    backbone: str = "c3d",
+    input_stride: int = 1,
+    pixel_mean: Sequence[float] | None = None,
 ) -> Weights:
     """Load a backbone with its weights and their origin.
 
@@ -103,9 +108,11 @@ def load_weights(
     ----------
     source
         `SCRATCH`, the folder of a run of `mas-finetune`, or whatever
-        `mas_train.weights.backbone_file.load_backbone` accepts.
+        `mas_train.weights.backbone_file.read_backbone` accepts.
     width, seed, backbone, input_stride
         Of a backbone from scratch.
+    pixel_mean
+        Mean of R, G and B, 0 to 255, instead of the one that the weights state.
 
     Raises
     ------
@@ -113,20 +120,34 @@ def load_weights(
         If there is no checkpoint, or it is corrupt or of another version.
     """
     if source == SCRATCH:
-        torch.manual_seed(seed)
-        recipe = make_recipe("ucf101", width=width, seed=seed, backbone=backbone, input_stride=input_stride)
-        network = make_backbone(recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
-        return Weights(network.eval(), asdict(recipe), SCRATCH, {})
+        weights = _random_weights(width, seed, backbone, input_stride)
+    else:
+        weights = _stored_weights(source)
+    if pixel_mean is None:
+        return weights
+    return replace(weights, recipe={**weights.recipe, "pixel_mean": tuple(map(float, pixel_mean))})
+
+
+def _random_weights(width: float, seed: int, backbone: str, input_stride: int) -> Weights:
+    """Draw the weights of a backbone."""
+    torch.manual_seed(seed)
+    recipe = make_recipe("ucf101", width=width, seed=seed, backbone=backbone, input_stride=input_stride)
+    network = make_backbone(recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
+    return Weights(network.eval(), asdict(recipe), SCRATCH, {})
+
+
+def _stored_weights(source: str | Path) -> Weights:
+    """Read a backbone and its origin."""
     path = Path(source)
     path = path / FINETUNED_FILE if (path / FINETUNED_FILE).is_file() else find_checkpoint_file(path)
     content = {} if path.suffix == ".safetensors" else read_tensors(path)
     if not isinstance(content, dict) or content.get("format") not in ALL_CHECKPOINT_FORMATS:
-        network, config = load_backbone(path)  # other files state no recipe
+        network, config = read_backbone(path)  # other files state no recipe
         names = ("backbone", "width", "pixel_mean", "input_stride")
         known = {name: getattr(config, name) for name in names}
         return Weights(network, {**asdict(make_recipe("ucf101")), **known}, str(source), {})
     if content["format"] != FINETUNED:
-        network, _ = load_backbone(path)
+        network, _ = read_backbone(path)
         return Weights(network, content["recipe"], str(source), content)
     return _load_finetuned(path, str(source))
 

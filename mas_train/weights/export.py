@@ -28,7 +28,7 @@ def export_backbone(source: Path, out: Path, formats: Sequence[str]) -> list[Pat
     Parameters
     ----------
     source
-        Any file that `mas_train.weights.backbone_file.load_backbone` reads.
+        Any file that `mas_train.weights.backbone_file.read_backbone` reads.
     out
         Folder to write to.
     formats
@@ -54,9 +54,9 @@ def export_backbone(source: Path, out: Path, formats: Sequence[str]) -> list[Pat
     """
     import torch
 
-    from mas_train.weights.backbone_file import load_backbone
+    from mas_train.weights.backbone_file import read_backbone
 
-    backbone, config = load_backbone(source)
+    backbone, config = read_backbone(source)
     extractor = make_extractor(backbone, config.pixel_mean)
     shape = (2, 3, config.geometry.clip_frames, config.geometry.view_size, config.geometry.view_size)
     clips = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 255
@@ -100,10 +100,10 @@ def _safetensors(path: Path, extractor: Any, config: Any, clips: Any) -> Any:
     """Write the weights; return the features of the backbone in the file."""
     import torch
 
-    from mas_train.weights.backbone_file import load_backbone, write_safetensors
+    from mas_train.weights.backbone_file import read_backbone, write_safetensors
 
     write_safetensors(path, extractor.backbone, config)
-    backbone, exported_config = load_backbone(path)
+    backbone, exported_config = read_backbone(path)
     with torch.inference_mode():
         return make_extractor(backbone, exported_config.pixel_mean)(clips)
 

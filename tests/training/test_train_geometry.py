@@ -18,7 +18,7 @@ from mas_train.cli.evaluate import main as eval_main
 from mas_train.cli.finetune import main as finetune_main
 from mas_train.cli.pretrain import main as train_main
 from mas_train.training.heldout import require_comparable
-from mas_train.weights.backbone_file import load_backbone
+from mas_train.weights.backbone_file import read_backbone
 from mas_train.weights.backbone_weights import load_weights
 from mas_train.weights.checkpoint import list_checkpoints, load_checkpoint
 from mas_train.weights.export import export_backbone
@@ -108,7 +108,7 @@ def test_an_export_takes_the_clips_that_the_network_was_trained_on(
 ) -> None:
     pytest.importorskip("safetensors")
     safetensors, *_ = export_backbone(trained, tmp_path, ["safetensors"])
-    assert load_backbone(safetensors)[1].geometry == shards.geometry
+    assert read_backbone(safetensors)[1].geometry == shards.geometry
 
 
 def test_held_out_shards_have_the_geometry_of_the_training_shards(

@@ -21,7 +21,7 @@ from mas_train.recipe import make_recipe
 from mas_train.runtime.generators import generator_states
 from mas_train.training.engine import make_optimizer
 from mas_train.weights import export
-from mas_train.weights.backbone_file import METADATA_KEY, load_backbone
+from mas_train.weights.backbone_file import METADATA_KEY, read_backbone
 from mas_train.weights.checkpoint import TrainingState, save_checkpoint
 from mas_train.weights.export import export_backbone, make_extractor
 from mas_train.weights.public_layouts import public_names, to_public
@@ -91,7 +91,7 @@ def test_safetensors_hold_weights_and_configuration(
         names = set(file.keys())
         assert json.loads(file.metadata()["mas_backbone"]) == described
     assert {"conv1.weight", "conv5.bias", "bn3.running_mean", "bn5.weight"} < names and len(names) == 35
-    backbone, found = load_backbone(path)
+    backbone, found = read_backbone(path)
     assert found.backbone == "c3d-bn" and found.step == 0 and not backbone.training
     with torch.inference_mode():
         features = make_extractor(backbone, found.pixel_mean)(CLIPS)
@@ -123,7 +123,7 @@ def test_a_configuration_that_is_not_known_is_refused(
     header = {METADATA_KEY: json.dumps({**fields, **entries})}
     exported.write_bytes(safetensors.torch.save(weights, header))
     with pytest.raises(CheckpointError, match=message):
-        load_backbone(exported)
+        read_backbone(exported)
 
 
 def test_torchscript_gives_the_same_features(bn_run: tuple[Path, torch.Tensor], tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_public_layouts_are_recognised(backbone: str, tmp_path: Path) -> None:
     original = make_backbone(backbone, 1 / 32).state_dict()
     for name, weights in layouts(original, backbone).items():
         torch.save({"state_dict": weights, "epoch": 3}, tmp_path / "public.pth")
-        found, config = load_backbone(tmp_path / "public.pth")
+        found, config = read_backbone(tmp_path / "public.pth")
         assert (config.backbone, config.width) == (backbone, 1 / 32), name
         assert len(config.left_out) == len(weights) - len(original)
         assert all(torch.equal(weight, original[key]) for key, weight in found.state_dict().items())
@@ -216,7 +216,7 @@ def test_weights_that_do_not_fit_are_refused_by_name(
     weights = layouts(make_backbone("c3d", 1 / 32).state_dict(), "c3d")["plain"] | change
     torch.save({key: weight for key, weight in weights.items() if weight is not None}, tmp_path / "odd.pth")
     with pytest.raises(CheckpointError, match=message) as caught:
-        load_backbone(tmp_path / "odd.pth")
+        read_backbone(tmp_path / "odd.pth")
     assert "\n" not in str(caught.value)
 
 
@@ -228,9 +228,9 @@ def test_files_that_hold_no_weights_are_refused(content: object, tmp_path: Path)
     else:
         torch.save(content, path)
     with pytest.raises(CheckpointError, match=r"file\.pth"):
-        load_backbone(path)
+        read_backbone(path)
     with pytest.raises(CheckpointError, match="holds no checkpoint"):
-        load_backbone(tmp_path)
+        read_backbone(tmp_path)
 
 
 def test_the_command_writes_files_and_lists_them(
