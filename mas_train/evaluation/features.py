@@ -7,7 +7,7 @@ cached in a folder, under a name made from the hashes of weights and shards.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from mas_labels.errors import ConfigError, DatasetError, InputError, reason_of, unavailable
+from mas_labels.errors import ConfigError, DatasetError, reason_of, unavailable
 from mas_labels.shards import ShardSet
 from mas_labels.system.files import atomic_path
 from mas_labels.system.process import bar_settings
@@ -29,6 +29,7 @@ from mas_train.data.loader import load_frames
 from mas_train.data.views import centre_view, take_views
 from mas_train.evaluation.options import FEATURE_KINDS
 from mas_train.model.backbone import Backbone
+from mas_train.model.video_means import VideoMeans
 from mas_train.runtime.performance import set_memory_format
 from mas_train.weights.backbone_weights import weights_digest
 
@@ -209,59 +210,6 @@ def _compute(
             means.add(batch.clip_indices.tolist(), rows)
             bar.update(len(frames))
     return means.result()
-
-
-class VideoMeans:
-    """Running mean of the clips' features over each video, batch by batch.
-
-    The features of all clips need not fit into memory: 4096 numbers for each clip of UCF101 are 2.4 GB.
-
-    Parameters
-    ----------
-    videos
-        (N,), the number of each clip's video, 0 to `count` - 1.
-    count
-        Number of videos.
-
-    Raises
-    ------
-    InputError
-        If a video has no clip.
-    """
-
-    def __init__(self, videos: NDArray[np.integer], count: int) -> None:
-        self._videos = videos
-        self._clips = np.bincount(videos, minlength=count)
-        if len(self._clips) != count or (self._clips == 0).any():
-            raise InputError(
-                f"expected clips of videos 0 to {count - 1}, found counts {self._clips.tolist()[:10]}"
-            )
-        self._sums = np.zeros((count, 0))
-
-    def add(self, clips: Sequence[int], values: NDArray[np.floating]) -> None:
-        """Add the features of some clips; each clip must be added exactly once.
-
-        Parameters
-        ----------
-        clips
-            Numbers of the clips.
-        values
-            (n, D) features, one row per clip.
-
-        Raises
-        ------
-        InputError
-            If a shape is wrong.
-        """
-        if not self._sums.size:
-            self._sums = np.zeros((len(self._clips), *values.shape[1:]))
-        if values.ndim != 2 or values.shape != (len(clips), self._sums.shape[1]):
-            raise InputError(f"expected values ({len(clips)}, D), found {values.shape}")
-        np.add.at(self._sums, self._videos[clips], values)
-
-    def result(self) -> NDArray[np.float32]:
-        """Return the means, (count, D)."""
-        return (self._sums / self._clips[:, None]).astype(np.float32)
 
 
 def _read_cache(folder: Path | None, name: str) -> NDArray[np.float32] | None:

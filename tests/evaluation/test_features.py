@@ -13,31 +13,19 @@ from helpers.coloured import COLOURS, CPU, WIDTH, label_frames
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from mas_labels.datasets.manifest import packaged_manifests
-from mas_labels.errors import DatasetError, InputError
+from mas_labels.errors import DatasetError
 from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.shards.shard_set import ShardSet
 from mas_train.data.views import centre_view, take_views
 from mas_train.evaluation.aslan import evaluate_aslan
 from mas_train.evaluation.aslan_pairs import Pairs
-from mas_train.evaluation.features import Extraction, VideoMeans, backbone_features, extract
+from mas_train.evaluation.features import Extraction, backbone_features, extract
 from mas_train.evaluation.options import ProbeOptions
 from mas_train.evaluation.probe import evaluate_groups, evaluate_probe
 from mas_train.evaluation.protocol import Evaluation
 from mas_train.evaluation.retrieval import evaluate_retrieval
 from mas_train.evaluation.yupenn import evaluate_yupenn
 from mas_train.weights.backbone_weights import SCRATCH, load_weights
-
-
-def test_clips_are_averaged_by_video() -> None:
-    values = np.array([[1.0, 0], [3, 4], [5, 6], [1, 1]])
-    means = VideoMeans(np.array([0, 0, 0, 1]), 2)
-    means.add([3, 0], values[[3, 0]])
-    means.add([1, 2], values[[1, 2]])
-    np.testing.assert_allclose(means.result(), [[3.0, 10 / 3], [1, 1]])
-    with pytest.raises(InputError, match="expected clips of videos 0 to 2"):
-        VideoMeans(np.array([0, 0, 2, 2]), 3)
-    with pytest.raises(InputError, match="expected values"):
-        means.add([0], values)
 
 
 def test_clip_videos_match_the_clips(train: ShardSet) -> None:
