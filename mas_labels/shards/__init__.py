@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mas_labels.lazy import load_lazily
 
 if TYPE_CHECKING:
-    from mas_labels.names import fold_name, match_names
+    from mas_labels.names import fold_name, match_names, printable
     from mas_labels.shards.clip import Clip
     from mas_labels.shards.filters import parse_filters
     from mas_labels.shards.opening import find_shards
@@ -30,6 +30,7 @@ else:
             "find_shards": "mas_labels.shards.opening",
             "open_shards": "mas_labels.shards.shard_set",
             "parse_filters": "mas_labels.shards.filters",
+            "printable": "mas_labels.names",
             "read_failures": "mas_labels.shards.tables",
             "spread_evenly": "mas_labels.shards.selection",
         },
@@ -47,6 +48,7 @@ __all__ = [
     "match_names",
     "open_shards",
     "parse_filters",
+    "printable",
     "read_failures",
     "spread_evenly",
 ]

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from mas_labels.errors import DatasetError, InputError
 from mas_labels.shards import ShardSet
 from mas_train.evaluation.aslan_pairs import Pairs
-from mas_train.evaluation.features import VideoFeatures, normalise_rows
+from mas_train.evaluation.features import VideoFeatures
 from mas_train.evaluation.options import SVM_C
 from mas_train.evaluation.protocol import Evaluation, dataset_and_split, make_result
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.svm import require_sklearn
+from mas_train.inference.similarity import normalise_rows
 from mas_train.runtime.figures import make_figure, save_figure
 from mas_train.weights.backbone_weights import Weights
 

@@ -237,10 +237,3 @@ def _write_cache(folder: Path | None, name: str, values: NDArray[np.float32]) ->
         raise ConfigError(
             f"cannot write features to {folder}: {reason_of(error)}. Give another --out"
         ) from error
-
-
-def normalise_rows(features: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return features (V, D) with each row scaled to length 1 (L2); a row of zeros stays zero."""
-    features = np.asarray(features, np.float64)
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.where(lengths > 0, lengths, 1.0)

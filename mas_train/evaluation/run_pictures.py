@@ -7,7 +7,7 @@ from pathlib import Path
 from mas_labels.shards import ShardSet, spread_evenly
 from mas_train.evaluation.attention import save_attention
 from mas_train.evaluation.protocol import Evaluation
-from mas_train.evaluation.retrieval import draw_neighbours
+from mas_train.evaluation.retrieval import draw_retrieved
 
 
 def draw_run_pictures(
@@ -43,5 +43,5 @@ def draw_run_pictures(
     if queries is None:
         return [attention]
     train, test = (evaluation.features(evaluation.weights, part) for part in (shards, queries))
-    draw_neighbours(train, shards, test, queries, neighbours)
+    draw_retrieved(train, shards, test, queries, neighbours)
     return [attention, neighbours]

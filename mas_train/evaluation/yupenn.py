@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import InputError
 from mas_labels.shards import ShardSet
-from mas_train.evaluation.features import VideoFeatures, normalise_rows
+from mas_train.evaluation.features import VideoFeatures
 from mas_train.evaluation.options import SVM_C
 from mas_train.evaluation.protocol import (
     Evaluation,
@@ -21,6 +21,7 @@ from mas_train.evaluation.protocol import (
 )
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.svm import require_sklearn
+from mas_train.inference.similarity import normalise_rows
 
 
 def leave_one_out(

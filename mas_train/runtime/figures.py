@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mas_labels.errors import ConfigError, reason_of
+from mas_labels.shards import printable
 from mas_labels.system.figures import new_figure
 from mas_labels.system.files import atomic_path
 
@@ -13,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 120
+MISSING_GLYPH: Final = "Glyph .* missing from font"
+"""Beginning of matplotlib's warnings about letters that its font lacks."""
 
 
 def make_figure(size_inches: tuple[float, float]) -> Figure:
@@ -20,8 +28,23 @@ def make_figure(size_inches: tuple[float, float]) -> Figure:
     return new_figure(size_inches, "constrained")
 
 
+def shorten(name: str, letters: int) -> str:
+    """Return a name as it fits into a picture: printable, and with an ellipsis for the middle of a long one.
+
+    >>> shorten("v_ApplyEyeMakeup_g01_c02.avi", 15)
+    'v_Apply…c02.avi'
+    """
+    text = printable(name)
+    if len(text) <= letters:
+        return text
+    start, end = (letters - 1) // 2, letters // 2
+    return f"{text[:start]}\u2026{text[-end:]}"
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as a PNG file, atomically; the same figure gives the same bytes.
+
+    Letters that matplotlib's font lacks are drawn as boxes, which one line on stderr says.
 
     Raises
     ------
@@ -29,9 +52,23 @@ def save_figure(figure: Figure, path: Path) -> None:
         If the file cannot be written.
     """
     try:
-        with atomic_path(path) as hidden:
+        with atomic_path(path) as hidden, _one_line_for_glyphs(path):
             figure.savefig(hidden, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     except OSError as error:
         raise ConfigError(
             f"cannot write the picture {path}: {reason_of(error)}. Choose a writable path"
         ) from error
+
+
+@contextlib.contextmanager
+def _one_line_for_glyphs(path: Path) -> Iterator[None]:
+    """Print one line instead of matplotlib's warnings about each letter that its font lacks."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", MISSING_GLYPH)
+        yield
+    glyphs = [warning for warning in caught if re.match(MISSING_GLYPH, str(warning.message))]
+    for other in caught:
+        if other not in glyphs:
+            warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    if glyphs:
+        print(f"note: {path}: matplotlib's font lacks some letters of names: they are boxes", file=sys.stderr)

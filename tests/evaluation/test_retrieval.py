@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mas_labels.shards.shard_set import ShardSet
 from mas_train.cli.evaluate import main as eval_main
 from mas_train.evaluation.results import read_results
-from mas_train.evaluation.retrieval import NEIGHBOURS, nearest_videos, retrieval_accuracy
+from mas_train.evaluation.retrieval import NEIGHBOURS, retrieval_accuracy
 
 
 def test_retrieval_of_planted_directions() -> None:
@@ -24,13 +24,6 @@ def test_retrieval_of_planted_directions() -> None:
         gallery, np.array([0, 0, 1, 1]), np.array([[0.01, 0], [0, 100.0], [1, 0]]), np.array([0, 1, 2]), 1
     )
     assert shares == dict.fromkeys(NEIGHBOURS, 0.5)
-
-
-def test_the_nearest_videos_by_hand() -> None:
-    gallery = np.array([[0, 1], [1, 0], [2, 0.1], [-1, 0]], float)
-    nearest = nearest_videos(gallery, np.array([[3, 0], [0, -1]], float), 3)
-    assert nearest.tolist() == [[1, 2, 0], [1, 3, 2]]  # of equally near ones the earlier first
-    assert nearest_videos(gallery[:2], gallery, 3).shape == (4, 2)
 
 
 @settings(max_examples=30, deadline=None)

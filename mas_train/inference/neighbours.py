@@ -1,0 +1,126 @@
+"""A picture of neighbours: a few videos, and the videos nearest to each, as thumbnails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.shards import ShardSet
+from mas_train.inference.similarity import cosines, nearest_rows
+from mas_train.runtime.figures import make_figure, save_figure, shorten
+
+DRAWN_QUERIES: Final = 6
+"""Number of queries in the picture, evenly spread over all, where none are named."""
+DRAWN_NEIGHBOURS: Final = 5
+"""Number of videos next to each."""
+TITLE_LETTERS: Final = 22
+
+Frames = Mapping[str, NDArray[np.uint8]]
+"""A picture of each video, (rows, cols, 3) RGB, by the video's name."""
+
+
+class PicturedVideos(NamedTuple):
+    """Videos with their features and classes, and the way to a picture of each."""
+
+    names: Sequence[str]
+    values: NDArray[np.floating]
+    """(V, D), the feature of each."""
+    classes: Sequence[str | None]
+    """The class of each; None where it is unknown."""
+    read_frames: Callable[[Set[str]], Frames]
+    """Reads the pictures of some of the videos; those that cannot be read are left out."""
+
+
+class Thumbnail(NamedTuple):
+    """One video in the picture."""
+
+    frame: NDArray[np.uint8] | None
+    """(rows, cols, 3); None if it cannot be read now."""
+    title: str
+    caption: str
+    is_hit: bool | None
+    """True if the video is of the query's class; None for the query itself, and where a class is unknown."""
+
+
+def draw_neighbours(
+    gallery: PicturedVideos, queries: PicturedVideos, chosen: Sequence[int], path: Path
+) -> None:
+    """Draw some videos and the videos nearest to them by cosine similarity, one row each, as a PNG file.
+
+    Raises the errors of `mas_train.runtime.figures.make_figure` and `save_figure`.
+
+    Parameters
+    ----------
+    gallery
+        The videos among which the nearest are found; classes are spelled as those of `queries`.
+    queries
+        The videos of which some are drawn. If they are the gallery, none is its own neighbour.
+    chosen
+        Rows of `queries` to draw.
+    path
+        The picture.
+    """
+    similarity = cosines(gallery.values, queries.values[list(chosen)])
+    nearest = nearest_rows(similarity, DRAWN_NEIGHBOURS, chosen if queries is gallery else None)
+    of_queries = queries.read_frames({queries.names[row] for row in chosen})
+    of_gallery = gallery.read_frames({gallery.names[row] for row in nearest.ravel().tolist()})
+    rows = []
+    for query, neighbours, near in zip(chosen, nearest, similarity, strict=True):
+        row = [_thumbnail(queries, query, of_queries, "", None)]
+        for neighbour in neighbours.tolist():
+            classes = queries.classes[query], gallery.classes[neighbour]
+            is_hit = None if None in classes else classes[0] == classes[1]
+            row.append(_thumbnail(gallery, neighbour, of_gallery, f"{near[neighbour]:.2f}  ", is_hit))
+        rows.append(row)
+    _draw_thumbnails(rows, path)
+
+
+def _thumbnail(
+    videos: PicturedVideos, row: int, frames: Frames, nearness: str, is_hit: bool | None
+) -> Thumbnail:
+    """Make the thumbnail of a video, with its class as the title and the end of its name below it."""
+    name = videos.names[row]
+    return Thumbnail(frames.get(name), videos.classes[row] or "", f"{nearness}{Path(name).name}", is_hit)
+
+
+def _draw_thumbnails(rows: Sequence[Sequence[Thumbnail]], path: Path) -> None:
+    """Draw one row per query, itself first; neighbours of another class are paler and have a cross.
+
+    The cross shows the difference without colours, too.
+    """
+    columns = max(map(len, rows))
+    figure = make_figure((1.75 * columns, 1.72 * len(rows)))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for row, axes in zip(rows, grid, strict=True):
+        for panel in axes:
+            panel.set_axis_off()
+        for place, (panel, thumbnail) in enumerate(zip(axes, row, strict=False)):
+            mark = {None: "", True: "\u2713 ", False: "\u2717 "}[thumbnail.is_hit]
+            if thumbnail.frame is None:
+                panel.text(0.5, 0.5, "cannot be read now", ha="center", va="center", fontsize=7)
+            else:
+                panel.imshow(thumbnail.frame, alpha=0.6 if thumbnail.is_hit is False else 1.0)
+            lines = (f"{mark}{thumbnail.title}", thumbnail.caption)
+            text = "\n".join(shorten(line, TITLE_LETTERS) for line in lines if line)
+            weight = "normal" if place else "bold"
+            panel.set_title(text, fontsize=7, fontweight=weight, parse_math=False, pad=3)
+    save_figure(figure, path)
+
+
+def read_middle_frames(shards: ShardSet, names: Set[str]) -> Frames:
+    """Read the middle frame of the first clip of each of some videos of a shard set."""
+    frames: dict[str, NDArray[np.uint8]] = {}
+    for number in range(len(shards.paths)):
+        shard = shards.shard(number)
+        paths = shard.read_texts("videos/path")
+        if not names & set(paths):
+            continue
+        for clip, row in enumerate(shard.read("clips/video").tolist()):
+            if paths[row] in names and paths[row] not in frames:
+                of_clip = shard.read_frames(clip)
+                frames[paths[row]] = of_clip[len(of_clip) // 2]
+    return frames
