@@ -17,7 +17,7 @@ DRAWN_QUERIES: Final = 6
 """Number of queries in the picture, evenly spread over all, where none are named."""
 DRAWN_NEIGHBOURS: Final = 5
 """Number of videos next to each."""
-TITLE_LETTERS: Final = 22
+TITLE_LETTERS: Final = 26
 
 Frames = Mapping[str, NDArray[np.uint8]]
 """A picture of each video, (rows, cols, 3) RGB, by the video's name."""
