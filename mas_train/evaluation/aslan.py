@@ -24,7 +24,7 @@ from mas_train.evaluation.options import SVM_C
 from mas_train.evaluation.protocol import Evaluation, dataset_and_split, make_result
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.svm import require_sklearn
-from mas_train.inference.similarity import normalise_rows
+from mas_train.model.similarity import normalise_rows
 from mas_train.runtime.figures import make_figure, save_figure
 from mas_train.weights.backbone_weights import Weights
 

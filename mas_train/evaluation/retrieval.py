@@ -22,7 +22,7 @@ from mas_train.evaluation.features import VideoFeatures
 from mas_train.evaluation.protocol import Evaluation, dataset_and_split, has_class, make_result
 from mas_train.evaluation.results import Result
 from mas_train.inference.neighbours import DRAWN_QUERIES, PicturedVideos, draw_neighbours, read_middle_frames
-from mas_train.inference.similarity import nearest_rows, normalise_rows
+from mas_train.model.similarity import nearest_rows, normalise_rows
 
 NEIGHBOURS: Final = (1, 5, 10, 20, 50)
 """The values of k."""

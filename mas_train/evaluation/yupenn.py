@@ -21,7 +21,7 @@ from mas_train.evaluation.protocol import (
 )
 from mas_train.evaluation.results import Result
 from mas_train.evaluation.svm import require_sklearn
-from mas_train.inference.similarity import normalise_rows
+from mas_train.model.similarity import normalise_rows
 
 
 def leave_one_out(

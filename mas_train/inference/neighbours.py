@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.shards import ShardSet
-from mas_train.inference.similarity import cosines, nearest_rows
+from mas_train.model.similarity import cosines, nearest_rows
 from mas_train.runtime.figures import make_figure, save_figure, shorten
 
 DRAWN_QUERIES: Final = 6

@@ -1,4 +1,4 @@
-"""Nearest videos by hand, and their picture for any names and classes."""
+"""The picture of neighbours for any names and classes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,10 @@ import numpy as np
 import pytest
 
 from mas_train.inference.neighbours import PicturedVideos, draw_neighbours
-from mas_train.inference.similarity import cosines, nearest_rows, normalise_rows
 from mas_train.runtime.figures import shorten
 
 HOSTILE = ["$x_1$/a_b.avi", "line\nbreak.mp4", "\u6f22\u5b57.avi", "\udcff.avi", "x" * 300, "", "b$", "c.avi"]
 """Names that are formulas, break lines, have no letters in the font, are not UTF-8, long or empty."""
-
-
-def test_the_nearest_rows_by_hand() -> None:
-    gallery = np.array([[0, 1], [1, 0], [2, 0.1], [-1, 0]], float)
-    similarity = cosines(gallery, np.array([[3, 0], [0, -1]], float))
-    assert nearest_rows(similarity, 3).tolist() == [[1, 2, 0], [1, 3, 2]]  # of equally near ones the earlier
-    assert nearest_rows(similarity, 9).shape == (2, 4)
-    assert nearest_rows(similarity, 2, left_out=[1, 3]).tolist() == [[2, 0], [1, 2]]
-    assert normalise_rows(np.array([[3.0, 4], [0, 0]])).tolist() == [[0.6, 0.8], [0, 0]]
 
 
 def test_names_are_shortened_in_the_middle() -> None:
