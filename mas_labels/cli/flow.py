@@ -28,8 +28,8 @@ from mas_labels.system.command_line import EXIT_FAILURE_RATE, PATH, field_option
 from mas_labels.system.process import print_error
 
 if TYPE_CHECKING:
-    from mas_labels.flow_run.inputs import FlowInputs
     from mas_labels.flow_run.run import FlowResult, FlowTask
+    from mas_labels.stream.inputs import VideoInputs
 
 MAX_CLIPPED = 0.01
 """Share of a video's vectors beyond the bound that goes unmentioned."""
@@ -99,25 +99,18 @@ def flow(
     return _write_many(inputs, out, options, workers, values, dry_run)
 
 
-def _find(paths: tuple[Path, ...], values: dict[str, Any], follow_links: bool) -> FlowInputs:
+def _find(paths: tuple[Path, ...], values: dict[str, Any], follow_links: bool) -> VideoInputs:
     """Find the videos that the command line names."""
-    from mas_labels.flow_run.inputs import find_inputs, find_manifest_inputs
+    from mas_labels.stream.inputs import find_inputs, wrong_choice
 
-    manifest, root = values["manifest"], values["root"]
-    if (manifest is None) == (not paths):
-        found = "both: leave one out" if paths else "neither: give one"
-        raise click.UsageError(f"expected PATHS or --manifest, found {found}")
-    if manifest is None and (values["split"] != "all" or values["splits_dir"]):
-        raise click.UsageError("--split and --splits belong to --manifest")
-    if manifest is None:
-        return find_inputs(paths, root, follow_links)
-    if root is None:
-        raise click.UsageError("--manifest needs --root, the data set's folder")
-    return find_manifest_inputs(manifest, root, values["splits_dir"], values["split"], follow_links)
+    named = paths, values["manifest"], values["root"], values["split"], values["splits_dir"]
+    if problem := wrong_choice(*named):
+        raise click.UsageError(problem)
+    return find_inputs(*named, follow_links)
 
 
 def _write_one(
-    inputs: FlowInputs, out: Path, options: FlowOptions, timeout_seconds: float, dry_run: bool
+    inputs: VideoInputs, out: Path, options: FlowOptions, timeout_seconds: float, dry_run: bool
 ) -> int:
     """Write the flow of one video to `out` itself."""
     from mas_labels.flow.output import check_free, locked_target
@@ -145,7 +138,7 @@ def _write_one(
 
 
 def _write_many(
-    inputs: FlowInputs,
+    inputs: VideoInputs,
     out: Path,
     options: FlowOptions,
     workers: int | None,

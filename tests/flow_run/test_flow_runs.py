@@ -18,9 +18,9 @@ from helpers.processes import wait_until
 from helpers.videos import moving_texture, write_video
 
 from mas_labels.flow.options import FlowOptions
-from mas_labels.flow_run.inputs import find_inputs
 from mas_labels.flow_run.run import plan_flow
 from mas_labels.pipeline.supervisor import borrowed_process
+from mas_labels.stream import find_inputs
 
 SMALL = ("--flow", "dis", "--size", "64", "80")
 FAILED = {"pan/short.avi", "zoom out/empty.mp4", "zoom out/text.avi"}
@@ -234,14 +234,14 @@ def test_flow_is_never_where_the_frames_are(tmp_path):
 @pytest.mark.parametrize("options", [("--frames",), ("--format", "uv")])
 def test_what_a_run_wrote_among_its_videos_is_no_video(tmp_path, options):
     write_frames(tmp_path / "pan/one", greys(3))
-    found = find_inputs([tmp_path], None, follow_links=False).videos
+    found = find_inputs([tmp_path]).videos
     for kept in ("", "1 of 1 videos were finished"):
         shown = mas("flow", tmp_path, "--out", tmp_path / "flow", *SMALL, *options, "--workers", 1)
         assert (shown.exit_code, kept in shown.output) == (0, True), shown.output
-        assert find_inputs([tmp_path], None, follow_links=False).videos == found
+        assert find_inputs([tmp_path]).videos == found
     assert "written by `mas-labels flow`, so pictures in them were left out: flow" in shown.output
     if "--frames" in options:  # given itself, such a folder has videos
-        assert list(find_inputs([tmp_path / "flow"], None, follow_links=False).videos) == ["pan/one"]
+        assert list(find_inputs([tmp_path / "flow"]).videos) == ["pan/one"]
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_a_wrong_command_line_is_refused(options, message, tmp_path):
 
 
 def test_heartbeats_have_the_same_names_on_every_machine(videos, tmp_path):
-    found = find_inputs([videos], None, follow_links=False).videos
+    found = find_inputs([videos]).videos
     here, there = (plan_flow(found, tmp_path / name, FlowOptions()) for name in ("a", "b"))
     assert [task.name for task in here] == [task.name for task in there]
     assert len({task.name for task in here}) == len(found) == 9

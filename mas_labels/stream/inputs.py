@@ -1,4 +1,4 @@
-"""The videos of a run of flow, from the paths on its command line: files, folders, lists, a manifest."""
+"""Videos named on a command line: files, folders, lists of paths, or a manifest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mas_labels.datasets.folder import VIDEO_EXTENSIONS, file_mode, names_in, wa
 from mas_labels.datasets.list_files import names_in_line, read_lines
 from mas_labels.datasets.listing import as_sentences, count_extensions, listing_notes
 from mas_labels.datasets.manifest import load_manifest
-from mas_labels.errors import DatasetError
+from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.names import first_names, printable
 from mas_labels.video.frame_names import is_frame_name
 
@@ -22,13 +22,15 @@ LIST_EXTENSION: Final = ".txt"
 
 
 @dataclass
-class FlowInputs:
-    """The videos of a run of flow.
+class VideoInputs:
+    """The videos that a command line names.
 
     Attributes
     ----------
     videos
-        Name of each video, `/` between folders, to which its place in the output follows -> its path.
+        Name of each video, `/` between folders, from which its place in an output follows -> its path.
+    classes
+        Name of each video whose class is known -> its class.
     notes
         Lines for the user on what was left out.
     is_single
@@ -38,6 +40,7 @@ class FlowInputs:
     """
 
     videos: dict[str, Path] = field(default_factory=dict)
+    classes: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     is_single: bool = False
     has_extracted: bool = False
@@ -54,32 +57,77 @@ class FlowInputs:
             other = self.videos.setdefault(name, path)
             if other is not path and other.resolve() != path.resolve():
                 raise DatasetError(
-                    f"{printable(str(other))} and {printable(str(path))}: the flow of both would "
-                    f"have the name {printable(name)}: give --root, a folder that contains both, from which "
-                    "names begin"
+                    f"{printable(str(other))} and {printable(str(path))}: both would have the name "
+                    f"{printable(name)}: give --root, a folder that contains both, from which names begin"
                 )
 
 
-def find_inputs(paths: Sequence[Path], root: Path | None, follow_links: bool) -> FlowInputs:
-    """Find the videos that the paths of a command line mean.
+def find_inputs(
+    paths: Sequence[Path],
+    manifest: Path | None = None,
+    root: Path | None = None,
+    split: str = "all",
+    splits_dir: Path | None = None,
+    follow_links: bool = False,
+) -> VideoInputs:
+    """Find the videos that a command line names: by paths, or by a manifest.
 
     Parameters
     ----------
     paths
         Video files and folders or archives of frames; folders, which are searched; lists of paths (``.txt``).
+    manifest
+        Data set instead of paths: a manifest's file or name.
     root
-        Folder that the names of the videos begin from, and the paths in lists. None: each folder, or the
-        folder of each file or list.
+        The data set's folder. For paths, the folder that the names of the videos begin from, and the paths in
+        lists; None: each folder, or the folder of each file or list.
+    split
+        Name of the split of the manifest.
+    splits_dir
+        Folder of the manifest's list files; None: they are searched for.
     follow_links
         See `mas_labels.datasets.folder.walk_folder`.
 
     Raises
     ------
+    ConfigError
+        If there are both paths and a manifest, or neither; or an option is missing or belongs to the other;
+        as `mas_labels.datasets.find_videos.find_videos` and `Listing.select` raise it.
     DatasetError
-        If there is nothing at a path, no video in a folder, or a list has missing files; or if two videos
-        have one name.
+        If there is nothing at a path, no video in a folder, or a list has missing files; if two videos
+        have one name; or as `find_videos` and `Listing.select` raise it.
     """
-    inputs = FlowInputs()
+    if problem := wrong_choice(paths, manifest, root, split, splits_dir):
+        raise ConfigError(problem)
+    if manifest is None or root is None:
+        return _find_paths(paths, root, follow_links)
+    listing = find_videos(load_manifest(manifest), root, splits_dir, follow_links)
+    records = listing.select(split)
+    return VideoInputs(
+        {video.path: root / video.path for video in records},
+        {video.path: video.class_name for video in records if video.class_name is not None},
+        listing_notes(listing),
+        has_extracted=listing.extracted,
+    )
+
+
+def wrong_choice(
+    paths: Sequence[Path], manifest: Path | None, root: Path | None, split: str, splits_dir: Path | None
+) -> str | None:
+    """Return why arguments of `find_inputs` do not go together; None if they do."""
+    if (manifest is None) == (not paths):
+        found = "both: leave one out" if paths else "neither: give one"
+        return f"expected PATHS or --manifest, found {found}"
+    if manifest is None and (split != "all" or splits_dir):
+        return "--split and --splits belong to --manifest"
+    if manifest is not None and root is None:
+        return "--manifest needs --root, the data set's folder"
+    return None
+
+
+def _find_paths(paths: Sequence[Path], root: Path | None, follow_links: bool) -> VideoInputs:
+    """Find the videos that paths mean."""
+    inputs = VideoInputs()
     for path in paths:
         mode = file_mode(path)
         if not mode:
@@ -97,16 +145,7 @@ def find_inputs(paths: Sequence[Path], root: Path | None, follow_links: bool) ->
     return inputs
 
 
-def find_manifest_inputs(
-    manifest: Path, root: Path, splits_dir: Path | None, split: str, follow_links: bool
-) -> FlowInputs:
-    """Find the videos of a split of a data set; raises as `find_videos` and `Listing.select` do."""
-    listing = find_videos(load_manifest(manifest), root, splits_dir, follow_links)
-    videos = {video.path: root / video.path for video in listing.select(split)}
-    return FlowInputs(videos, listing_notes(listing), has_extracted=listing.extracted)
-
-
-def _add_folder(inputs: FlowInputs, folder: Path, root: Path | None, follow_links: bool) -> bool:
+def _add_folder(inputs: VideoInputs, folder: Path, root: Path | None, follow_links: bool) -> bool:
     """Add the videos of a folder, or the folder itself if it holds the frames of one video.
 
     Returns

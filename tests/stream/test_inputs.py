@@ -1,4 +1,4 @@
-"""Videos from the paths of a command line, and the names that their flow gets."""
+"""Videos from the paths of a command line, their names and their classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from helpers.videos import FOLDER_MANIFEST
 
 from mas_labels.errors import DatasetError
-from mas_labels.flow_run.inputs import find_inputs, find_manifest_inputs
+from mas_labels.stream import find_inputs
 
 NAMES = ["pan/a.avi", "pan/b b.mp4", "zoom/a.avi", "zoom/ünï'.avi"]
 
@@ -26,7 +26,7 @@ def root(tmp_path):
 
 
 def names(*paths, root=None):
-    return sorted(find_inputs(paths, root, follow_links=False).videos)
+    return sorted(find_inputs(paths, root=root).videos)
 
 
 def test_class_folders_are_kept_from_each_folder_or_from_the_root(root):
@@ -38,10 +38,10 @@ def test_class_folders_are_kept_from_each_folder_or_from_the_root(root):
 
 def test_paths_are_those_of_the_videos(root, monkeypatch):
     monkeypatch.chdir(root)
-    found = find_inputs([root / "pan", root.parent / "videos/pan/a.avi"], None, follow_links=False)
+    found = find_inputs([root / "pan", root.parent / "videos/pan/a.avi"])
     assert found.videos == {"a.avi": root / "pan/a.avi", "b b.mp4": root / "pan/b b.mp4"}
     assert not found.is_single
-    assert find_inputs([root / "pan/a.avi"], None, follow_links=False).is_single
+    assert find_inputs([root / "pan/a.avi"]).is_single
 
 
 def test_two_videos_of_one_name_are_refused(root):
@@ -78,18 +78,18 @@ def test_frames_of_one_video_and_of_many(tmp_path):
     for folder in ("pan/one", "pan/two.x"):
         (tmp_path / "frames" / folder).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / "frames" / folder / "img_00001.jpg"), np.zeros((16, 16, 3), np.uint8))
-    many = find_inputs([tmp_path / "frames"], None, follow_links=False)
+    many = find_inputs([tmp_path / "frames"])
     assert sorted(many.videos) == ["pan/one", "pan/two.x"]
     assert (many.has_extracted, many.is_single) == (True, False)
     assert any("read as one video each" in note for note in many.notes)
-    one = find_inputs([tmp_path / "frames/pan/one"], None, follow_links=False)
+    one = find_inputs([tmp_path / "frames/pan/one"])
     assert (list(one.videos), one.has_extracted, one.is_single) == (["one"], True, True)
 
 
 def test_what_is_left_out_is_said(root):
     (root / "readme.md").touch()
     (root / "linked").symlink_to(root.parent)
-    notes = " ".join(find_inputs([root], None, follow_links=False).notes)
+    notes = " ".join(find_inputs([root]).notes)
     assert "1 .md" in notes
     assert "symbolic links were not followed" in notes
 
@@ -103,5 +103,5 @@ def test_nothing_to_find(tmp_path):
 
 
 def test_a_manifest_names_the_videos_of_a_split(root):
-    found = find_manifest_inputs(FOLDER_MANIFEST, root, None, "all", follow_links=False)
+    found = find_inputs([], FOLDER_MANIFEST, root)
     assert found.videos == {name: root / name for name in NAMES}
