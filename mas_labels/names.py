@@ -6,10 +6,16 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+VIDEO_EXTENSIONS: Final = (
+    *(".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg"),
+    *(".ts", ".wmv", ".flv", ".ogv", ".3gp"),
+)
+"""Extensions of video files, those of most data sets first."""
 
 
 def printable(name: str) -> str:

@@ -17,6 +17,7 @@ from mas_labels.datasets.split_table import Splits
 from mas_labels.datasets.splits import list_folders, read_splits
 from mas_labels.errors import DatasetError
 from mas_labels.names import first_names, printable
+from mas_labels.system.found import tell_found
 from mas_labels.video.frame_names import PICTURE_EXTENSIONS
 
 
@@ -46,8 +47,9 @@ def find_videos(
     root = Path(root)
     mode = file_mode(root)
     if not stat.S_ISDIR(mode):
-        found = "a file" if mode else "nothing"
-        raise DatasetError(f"expected the folder of {manifest.name} at {root}, found {found}. Check the root")
+        raise DatasetError(
+            f"expected the folder of {manifest.name} at {root}, {tell_found(root, 'videos')} (--root)"
+        )
     contents = walk_folder(root, manifest.extensions, follow_links)
     if not contents.videos:
         raise DatasetError(

@@ -13,16 +13,11 @@ from typing import Final
 
 from mas_labels.datasets.extracted import find_extracted, note_pictures
 from mas_labels.errors import DatasetError
-from mas_labels.names import first_names, printable
+from mas_labels.names import VIDEO_EXTENSIONS, first_names, printable
 from mas_labels.video.frame_names import ARCHIVE_EXTENSIONS, FLOW_RECORD, is_frame_name
 
 NOT_FOUND_ERRORS: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """Errors that mean that a path does not exist; any other means that it cannot be examined now."""
-VIDEO_EXTENSIONS: Final = (
-    *(".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg"),
-    *(".ts", ".wmv", ".flv", ".ogv", ".3gp"),
-)
-"""Extensions of video files, those of most data sets first."""
 
 
 @dataclass(frozen=True)

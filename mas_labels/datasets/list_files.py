@@ -7,8 +7,9 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from mas_labels.datasets.folder import VIDEO_EXTENSIONS, split_extension
+from mas_labels.datasets.folder import split_extension
 from mas_labels.errors import DatasetError
+from mas_labels.names import VIDEO_EXTENSIONS
 
 
 def read_text(path: Path) -> str:

@@ -32,7 +32,6 @@ from typing import Final
 
 import yaml
 
-from mas_labels.datasets.folder import VIDEO_EXTENSIONS
 from mas_labels.datasets.path_match import check_pattern
 from mas_labels.datasets.split_rules import (
     GroupsRule,
@@ -44,6 +43,7 @@ from mas_labels.datasets.split_rules import (
     parse_split_rule,
 )
 from mas_labels.errors import ConfigError, reason_of
+from mas_labels.names import VIDEO_EXTENSIONS
 
 MANIFESTS: Final = Path(__file__).parents[1] / "data_manifests"
 """Folder of the manifests that are installed with the package; in a checkout a link to those at its top."""

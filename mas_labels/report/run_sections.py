@@ -106,8 +106,11 @@ def _read_table(path: Path) -> Rows:
                 }
                 for row in csv.DictReader(file)
             ]
-    except FileNotFoundError as error:
-        raise DatasetError(f"expected the metrics of a training run in {path}, found: {error}") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DatasetError(
+            f"expected the metrics of a training run in {path}, found no such file: give --run the --out of "
+            "mas-train"
+        ) from error
     except OSError as error:
         raise unavailable(path, error) from error
     except (ValueError, TypeError, csv.Error) as error:

@@ -19,6 +19,7 @@ from mas_labels.names import CommonClasses, unite_classes
 from mas_labels.shards.cache import IndexEntry, ShardIndex, index_entry
 from mas_labels.shards.columns import SHOW_PROGRESS_AFTER_SECONDS
 from mas_labels.shards.reader import Shard
+from mas_labels.system.found import kind_of_name, tell_found
 from mas_labels.system.process import bar_settings
 
 
@@ -34,9 +35,11 @@ def find_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
             matches = _match_files(pattern)
         except OSError as error:
             raise unavailable(pattern, error) from error
-        if not matches:
+        others = [name for name in matches if kind_of_name(name) in ("video", "weights")]
+        if others or not matches:
             raise DatasetError(
-                f"no shards match {pattern!r}: expected *.h5 files written by `mas-labels make`"
+                f"no shards match {pattern!r}: expected *.h5 files written by `mas-labels make`, "
+                f"{tell_found(others[0] if others else pattern, 'shards')}"
             )
         shards.update(dict.fromkeys(map(Path, sorted(matches))))
     if not shards:

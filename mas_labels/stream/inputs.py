@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from mas_labels.datasets.find_videos import find_videos
-from mas_labels.datasets.folder import VIDEO_EXTENSIONS, file_mode, names_in, walk_folder
+from mas_labels.datasets.folder import file_mode, names_in, walk_folder
 from mas_labels.datasets.list_files import names_in_line, read_lines
 from mas_labels.datasets.listing import as_sentences, count_extensions, listing_notes
 from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import ConfigError, DatasetError
-from mas_labels.names import first_names, printable
+from mas_labels.names import VIDEO_EXTENSIONS, first_names, printable
 from mas_labels.video.frame_names import is_frame_name
 
 LIST_EXTENSION: Final = ".txt"

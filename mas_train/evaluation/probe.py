@@ -183,11 +183,14 @@ def evaluate_groups(evaluation: Evaluation, shards: ShardSet, c: float) -> Resul
         If the videos have no classes, or no groups.
     """
     dataset_and_split(shards)  # refuses mixed shards before any work
+    if any(video.group is None for video in shards.videos):
+        raise DatasetError(
+            f"expected groups of videos in {shards.paths[0].parent}, found a video without one: give --train "
+            "the training shards, or label with a manifest that names groups"
+        )
 
     def measure(features: VideoFeatures) -> dict[str, float]:
         known = has_class(features)
-        if None in features.groups:
-            raise DatasetError(f"a video in {shards.paths[0]} has no group: use a manifest that names groups")
         groups = np.array(features.groups)[known]
         predicted = leave_group_out(features.values[known], features.classes[known], groups, c)
         return {"accuracy": recognition_rate(predicted, features.classes[known], features)}
