@@ -23,6 +23,7 @@ FOUND: Final[Mapping[str, str]] = {
     "shards": "shards",
     "weights": "weights of a network",
     "run": "a run without weights",
+    "file": "a file",
     "other": "nothing of that kind",
 }
 """Words for each kind, after "found"."""
@@ -77,7 +78,7 @@ def kind_of_name(name: str) -> str:
         return "video"
     if extension == SHARD_EXTENSION:
         return "shards"
-    return "weights" if extension in WEIGHTS_EXTENSIONS else "other"
+    return "weights" if extension in WEIGHTS_EXTENSIONS else "file"
 
 
 def _names_in(folder: Path) -> list[str]:

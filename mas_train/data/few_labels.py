@@ -61,7 +61,9 @@ def label_clips(shards: ShardSet, fraction: float, seed: int) -> LabelledClips:
         raise ConfigError(f"--labels must be more than 0 and at most 100%, not {fraction:.3%}")
     classes = np.array([video.class_index for video in shards.videos], np.int64)
     if not (classes >= 0).any():
-        raise DatasetError(f"the videos in {shards.paths[0]} have no classes: fine-tuning needs them")
+        raise DatasetError(
+            f"the videos in {shards.paths[0]} have no classes, which fine-tuning needs: label folders of classes"
+        )
     chosen = choose_videos(classes, fraction, seed)
     videos = shards.clip_videos()
     clips = np.flatnonzero(chosen[videos])

@@ -13,6 +13,7 @@ from torch import Tensor
 from mas_labels.errors import CheckpointError, ConfigError, MissingDependencyError
 from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
 from mas_labels.system.files import atomic_path
+from mas_labels.system.found import kind_of_name, tell_found
 from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
 from mas_train.model.c3d import C3D_KINDS
@@ -88,14 +89,15 @@ def find_checkpoint_file(source: Path) -> Path:
     Raises
     ------
     CheckpointError
-        If a folder holds none.
+        If a folder holds none, or a file is a video or a shard.
     """
-    if not source.is_dir():
+    if source.is_dir():
+        for name in (BEST_CHECKPOINT, LAST_CHECKPOINT):
+            if (source / CHECKPOINT_FOLDER / name).exists():
+                return (source / CHECKPOINT_FOLDER / name).resolve()  # a link; the file's name has the step
+    elif kind_of_name(source.name) not in ("video", "shards"):
         return source
-    for name in (BEST_CHECKPOINT, LAST_CHECKPOINT):
-        if (source / CHECKPOINT_FOLDER / name).exists():
-            return (source / CHECKPOINT_FOLDER / name).resolve()  # a link; the name of the file has the step
-    raise CheckpointError(f"{source} holds no checkpoint: name a run's folder, or a file of weights")
+    raise CheckpointError(f"{source} holds no checkpoint: expected weights, {tell_found(source, 'weights')}")
 
 
 def _read_torch(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
