@@ -62,7 +62,7 @@ def label_clips(shards: ShardSet, fraction: float, seed: int) -> LabelledClips:
     classes = np.array([video.class_index for video in shards.videos], np.int64)
     if not (classes >= 0).any():
         raise DatasetError(
-            f"the videos in {shards.paths[0]} have no classes, which fine-tuning needs: label folders of classes"
+            f"the videos in {shards.paths[0]} have no classes, which fine-tuning needs: label class folders"
         )
     chosen = choose_videos(classes, fraction, seed)
     videos = shards.clip_videos()

@@ -64,7 +64,7 @@ MISTAKES = {
     # no classes, no labels, no groups
     "mas-eval accuracy --checkpoint runs/first --shards shards": ("no classes", "mas-finetune --init runs/"),
     "mas-eval accuracy --checkpoint runs/tuned --shards flat": ("no classes", "folders of classes"),
-    "mas-finetune --init runs/first --shards flat": ("no classes", "label folders of classes"),
+    "mas-finetune --init runs/first --shards flat": ("no classes", "label class folders"),
     "mas-eval probe --checkpoint runs/first --shards shards": ("without one", "--train"),
     "mas-train --shards flat": ("frames without labels", "without --frames-only"),
     # another geometry
