@@ -239,8 +239,11 @@ RESULT_FORMAT: Final = "mas-eval-result"
 number; the second one, with random weights, may be missing or empty)."""
 RESULT_PICTURES: Final = {
     "attention": "Attention: where the last convolution is active, next to |Mu| and |Mv| (figure 6)",
+    "map": "Map: features of videos in two dimensions",
     "neighbours": "Retrieval: videos, and the training videos nearest to them",
     "confusion": "Accuracy: classes, and what they are recognised as",
     "roc": "Action similarity: ROC curves",
 }
 """Beginning of the names of the PNG files of evaluations -> title of the pictures."""
+PICTURE_DESCRIPTION: Final = "Description"
+"""Keyword of the text in such a PNG file that describes it in sentences; not all have one."""

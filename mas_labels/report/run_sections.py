@@ -27,13 +27,16 @@ from mas_labels.schema import (
     LABEL_KINDS,
     LABEL_NAMES,
     METRICS_FILE,
+    PICTURE_DESCRIPTION,
     RESULT_FORMAT,
     RESULT_PICTURES,
     RUN_CONFIG_FILE,
     TOTAL_LABEL,
 )
 
-MAX_PICTURES: Final = 12
+MAX_PICTURES: Final = 15
+PICTURES_OF_RUN: Final = ("attention", "map", "neighbours")
+"""Kinds of pictures that `mas-eval look` draws."""
 MAX_PICTURE_BYTES: Final = 4 << 20
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 
@@ -215,10 +218,11 @@ def _pictures(folders: Sequence[Path]) -> str:
         parts += [f"<h3>{html.escape(RESULT_PICTURES[kind])}</h3>{_picture(path)}" for path in paths[:limit]]
         if len(paths) > limit:
             parts.append(f"<p>{len(paths) - limit} more pictures of this kind are left out.</p>")
-    if not (kinds["attention"] and kinds["neighbours"]):
+    if not all(kinds[kind] for kind in PICTURES_OF_RUN):
         name = html.escape(printable(shlex.quote(str(folders[0]))))
         parts.append(
-            f"<p>Attention and nearest neighbours are drawn by <code>mas-eval look --run {name} --shards "
+            "<p>Attention, a map of features and nearest neighbours are drawn by "
+            f"<code>mas-eval look --run {name} --shards "
             "LABELS/*.h5 --queries TESTS/*.h5</code>, with your own shards; then write this page again.</p>"
         )
     return "".join(parts)
@@ -234,4 +238,13 @@ def _picture(path: Path) -> str:
         raise unavailable(path, error) from error
     if not data.startswith(PNG):
         raise DatasetError(f"expected a PNG file in {path}, found something else: remove it")
-    return picture(data, printable(path.name))
+    text = html.escape(printable(_description(data)))
+    return picture(data, printable(path.name)) + (f"<p>{text}</p>" if text else "")
+
+
+def _description(png: bytes) -> str:
+    """Return the sentences that describe a picture, from its PNG file; empty without any."""
+    keyword = b"tEXt" + PICTURE_DESCRIPTION.encode() + b"\0"  # after the length of keyword and text
+    before, _, after = png.partition(keyword)
+    length = int.from_bytes(before[-4:], "big") - len(PICTURE_DESCRIPTION) - 1
+    return after[: max(0, length)].decode("latin-1")

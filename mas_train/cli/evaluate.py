@@ -246,7 +246,7 @@ def attention(
 @click.option("--clips", type=click.IntRange(1), default=4, help="Number of clips to draw attention maps of.")
 @compute_options
 def look(run: Path, shards: tuple[str, ...], queries: tuple[str, ...], clips: int, **compute: Any) -> None:
-    """Draw the pictures of a run's page into its folder: attention maps and nearest neighbours."""
+    """Draw the pictures of a run's page into its folder: attention, a map of features, neighbours."""
     evaluation = _prepare(str(run), run, kind="mean", baseline=False, **compute)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.run_pictures import draw_run_pictures

@@ -1,4 +1,4 @@
-"""The pictures on the page about a training run: attention maps and nearest neighbours."""
+"""The pictures on the page about a training run: attention maps, a map of features, nearest neighbours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mas_labels.shards import ShardSet, spread_evenly
 from mas_train.evaluation.attention import save_attention
+from mas_train.evaluation.feature_map import map_videos
 from mas_train.evaluation.protocol import Evaluation
 from mas_train.evaluation.retrieval import draw_retrieved
 
@@ -13,14 +14,14 @@ from mas_train.evaluation.retrieval import draw_retrieved
 def draw_run_pictures(
     evaluation: Evaluation, shards: ShardSet, queries: ShardSet | None, clips: int
 ) -> list[Path]:
-    """Draw attention maps of some clips and, with `queries`, nearest neighbours.
+    """Draw attention maps of some clips, a map of features and, with `queries`, nearest neighbours.
 
     Parameters
     ----------
     evaluation
         The weights, and the folder of the pictures.
     shards
-        Labelled clips, whose videos are the gallery.
+        Labelled clips, whose videos are on the map, and are the gallery.
     queries
         Test shards, whose videos are the queries; None draws no neighbours.
     clips
@@ -28,7 +29,7 @@ def draw_run_pictures(
 
     Returns
     -------
-    The pictures: attention.png, neighbours.png.
+    The pictures: attention.png, map.png, neighbours.png.
 
     Raises
     ------
@@ -37,11 +38,15 @@ def draw_run_pictures(
     DatasetError
         If there are no clips.
     """
-    attention, neighbours = evaluation.out / "attention.png", evaluation.out / "neighbours.png"
+    attention, feature_map, neighbours = (
+        evaluation.out / f"{kind}.png" for kind in ("attention", "map", "neighbours")
+    )
     chosen = spread_evenly(len(shards), clips, ends=False).tolist()
     save_attention(evaluation.weights, shards, chosen, evaluation.extraction.device, attention)
     if queries is None:
-        return [attention]
+        map_videos(evaluation, shards, None, feature_map)
+        return [attention, feature_map]
     train, test = (evaluation.features(evaluation.weights, part) for part in (shards, queries))
+    map_videos(evaluation, shards, train, feature_map)
     draw_retrieved(train, shards, test, queries, neighbours)
-    return [attention, neighbours]
+    return [attention, feature_map, neighbours]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mas_labels.errors import ConfigError, reason_of
+from mas_labels.schema import PICTURE_DESCRIPTION
 from mas_labels.shards import printable
 from mas_labels.system.figures import new_figure
 from mas_labels.system.files import atomic_path
@@ -41,19 +42,21 @@ def shorten(name: str, letters: int) -> str:
     return f"{text[:start]}\u2026{text[-end:]}"
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path, description: str = "") -> None:
     """Write a figure as a PNG file, atomically; the same figure gives the same bytes.
 
-    Letters that matplotlib's font lacks are drawn as boxes, which one line on stderr says.
+    A description (ASCII) is kept in the file, and shown below the picture on a run's page. Letters that
+    matplotlib's font lacks are drawn as boxes, which one line on stderr says.
 
     Raises
     ------
     ConfigError
         If the file cannot be written.
     """
+    texts = {"Software": None, **({PICTURE_DESCRIPTION: description} if description else {})}
     try:
         with atomic_path(path) as hidden, _one_line_for_glyphs(path):
-            figure.savefig(hidden, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+            figure.savefig(hidden, format="png", dpi=DOTS_PER_INCH, metadata=texts)
     except OSError as error:
         raise ConfigError(
             f"cannot write the picture {path}: {reason_of(error)}. Choose a writable path"

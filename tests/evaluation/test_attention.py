@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -64,9 +65,12 @@ def test_pictures_of_the_page_are_drawn_into_the_runs_folder(
     shutil.copytree(pretrained, run_folder)
     args = ["--run", run_folder, "--shards", *train.paths, "--clips", 2, *SMALL]
     assert run(eval_main, "look", *args) == 0
-    assert not (run_folder / "neighbours.png").exists()
+    assert (run_folder / "map.png").exists() and not (run_folder / "neighbours.png").exists()
     assert run(eval_main, "look", *args, "--queries", *test.paths) == 0
     assert f"mas-labels report --run '{run_folder}' --out" in capsys.readouterr().out
     write_report(None, tmp_path / "run.html", run_folder)
     page = (tmp_path / "run.html").read_text()
-    assert page.count("data:image/png") == 2 and "mas-eval look" not in page
+    assert page.count("data:image/png") == 3 and "mas-eval look" not in page
+    assert re.search(
+        r"<p>Each mark is a video.* features of 8 videos\. Two dimensions show only \d+% of the v", page
+    )

@@ -277,8 +277,11 @@ def test_a_page_about_a_run_alone(tmp_path: Path) -> None:
     assert "7.5 on held-out clips (dots)" in text and "0.2500" in text and "0.1250" in text
     assert "mas-eval look --run " in text  # there are no neighbours yet
     (run / "neighbours.png").write_bytes(PNG + b"...")
+    sentence = b"tEXtDescription\0" + b"a <b>\n"
+    (run / "map.png").write_bytes(PNG + (len(sentence) - 4).to_bytes(4, "big") + sentence + b"<script>")
     write_report(None, tmp_path / "run.html", run)
-    assert "mas-eval look" not in (tmp_path / "run.html").read_text()
+    text = (tmp_path / "run.html").read_text()
+    assert "mas-eval look" not in text and "<p>a &lt;b&gt;\\n</p>" in text and "script" not in text
     (run / "attention.png").write_text("<script>")
     with pytest.raises(DatasetError, match="expected a PNG"):
         write_report(None, tmp_path / "run.html", run)
