@@ -124,6 +124,28 @@ def take_views(frames: Tensor, views: Tensor, pixel_mean: Sequence[float], geome
     return taken.float().sub_(mean).permute(0, 4, 1, 2, 3)  # (B, 3, 16, 112, 112)
 
 
+def cut_view(frames: Tensor, view: Tensor, geometry: Geometry) -> Tensor:
+    """Crop and mirror one clip to a view, whose pixels stay as they are; `take_views` without its mean.
+
+    Parameters
+    ----------
+    frames : Tensor, shape (frames, rows, cols, 3), uint8
+        RGB frames.
+    view : Tensor, shape (3,), integer
+        Top, left, mirrored.
+    geometry
+        That of the clip.
+
+    Returns
+    -------
+    Tensor, shape (frames, 3, view_size, view_size), uint8
+    """
+    top, left, mirrored = view.tolist()
+    size = geometry.view_size
+    crop = frames[:, top : top + size, left : left + size]  # (16, 112, 112, 3)
+    return (crop.flip(2) if mirrored else crop).permute(0, 3, 1, 2)
+
+
 def take_labels(view_labels: Tensor, view_rows: Tensor) -> Tensor:
     """Select the labels of the view drawn for each clip.
 

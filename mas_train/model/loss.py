@@ -4,6 +4,8 @@ The loss is the mean over clips and labels of what `BranchCode.losses` gives for
 paper, the squared error of the raw label. A label then counts with the square of its range: block numbers of
 the grid (1 to 16) weigh more than those of the rings (1 to 4). `mas_train.model.targets` has alternatives:
 standardised numbers, and sine and cosine or classes for orientations.
+
+`PretextLoss` is all of it as one module, for training loops and networks of one's own.
 """
 
 from __future__ import annotations
@@ -11,11 +13,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mas_labels.errors import InputError
+from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
 from mas_labels.schema import LABELS
+from mas_labels.shards import ShardSet
+from mas_train.data.clips import label_blocks
 from mas_train.model.heads import Predictions
-from mas_train.model.targets import BranchCode, TargetCode
+from mas_train.model.targets import BranchCode, TargetCode, count_label_values
+from mas_train.recipe import Recipe, make_recipe
 
 
 class Losses(NamedTuple):
@@ -44,7 +51,8 @@ def pretext_loss(
     predictions
         Shapes (B, 14) and (B, 13), or as many outputs as the branches of `code` have.
     labels : Tensor, shape (B, 27), any real dtype
-        Labels of the views drawn.
+        Labels of the views drawn. Appearance labels of 0, which no shard holds, do not count: those of
+        frames whose colours were changed.
     code
         The trained labels and their coding.
     motion_weight, appearance_weight
@@ -55,13 +63,120 @@ def pretext_loss(
     Losses
     """
     motion = _mean(code.motion.losses(predictions.motion, labels))
-    appearance = _mean(code.appearance.losses(predictions.appearance, labels))
+    appearance_losses = code.appearance.losses(predictions.appearance, labels)  # (B, n)
+    is_known = labels[:, code.appearance.columns] != 0
+    appearance = torch.where(is_known, appearance_losses, 0.0).sum() / is_known.sum().clamp(min=1)
     return Losses(motion, appearance, motion_weight * motion + appearance_weight * appearance)
 
 
 def _mean(losses: Tensor) -> Tensor:
     """Return the mean of all elements, 0 if there are none."""
     return losses.sum() / max(losses.numel(), 1)
+
+
+class PretextLoss(nn.Module):
+    """The loss of any network that predicts the labels of views, with the coding of these labels.
+
+    Its weights of the two losses, its coding and its choice of labels are those of a recipe. Means and
+    deviations of standardised targets are buffers, so that a checkpoint of this module keeps them.
+
+    Parameters
+    ----------
+    recipe
+        Its `targets`, `target_scale`, `orientation`, `motion_weight` and `appearance_weight`.
+    counts : Tensor, shape (values, 27), int64
+        Label counts of the training clips (`mas_train.model.targets.count_label_values`); may be left out
+        if targets are raw, or a checkpoint is loaded later.
+    geometry
+        That of the clips.
+
+    Attributes
+    ----------
+    code : TargetCode
+        Coding of the labels.
+    outputs : int
+        Number of outputs that the network needs for a view: 27 by default, first those of motion.
+    mean_label : Losses or None
+        The losses of always predicting the mean label, if there are counts: a network that has learnt
+        anything is below them.
+    """
+
+    def __init__(
+        self, recipe: Recipe, counts: Tensor | None = None, geometry: Geometry = DEFAULT_GEOMETRY
+    ) -> None:
+        super().__init__()
+        self.code = TargetCode(recipe, counts, geometry)
+        self.outputs = sum(branch.outputs for branch in self.code.branches)
+        self.weights = recipe.motion_weight, recipe.appearance_weight
+        self.mean_label = None if counts is None else mean_label_losses(self.code, counts, *self.weights)
+
+    @classmethod
+    def from_shards(cls, shards: ShardSet, recipe: Recipe | None = None) -> PretextLoss:
+        """Make the loss for training clips, whose labels are counted; by default of the paper's recipe.
+
+        Raises
+        ------
+        DatasetError
+            If the shards hold no clips or no labels.
+        ShardError
+            If a shard is damaged.
+        """
+        counts = count_label_values(label_blocks(shards), shards.geometry)
+        return cls(recipe or make_recipe("ucf101"), counts, shards.geometry)
+
+    def forward(self, predictions: Tensor | Predictions, labels: Tensor) -> Losses:
+        """Compute the losses of a batch.
+
+        Parameters
+        ----------
+        predictions : Tensor, shape (B, outputs)
+            Outputs of the network, without an activation; or the two branches of `mas_train.model.heads`.
+        labels : Tensor, shape (B, 27), any real dtype
+            Labels of the views, such as those of `mas_train.ViewDataset`.
+
+        Returns
+        -------
+        Losses
+            Call ``backward()`` of its `total`.
+
+        Raises
+        ------
+        InputError
+            If a shape is wrong.
+        """
+        predictions = self._branches(predictions)
+        if labels.shape != (len(predictions.motion), LABELS):
+            raise InputError(
+                f"expected labels ({len(predictions.motion)}, {LABELS}), found {tuple(labels.shape)}"
+            )
+        return pretext_loss(predictions, labels, self.code, *self.weights)
+
+    def decode(self, predictions: Tensor | Predictions) -> Tensor:
+        """Return the labels that predictions are nearest to; 0 for labels that are not trained.
+
+        Parameters
+        ----------
+        predictions : Tensor, shape (B, outputs)
+
+        Returns
+        -------
+        Tensor, shape (B, 27), int64
+            In the order of `mas_labels.LABEL_NAMES`.
+        """
+        predictions = self._branches(predictions)
+        labels = predictions.motion.new_zeros((len(predictions.motion), LABELS), dtype=torch.int64)
+        for branch, outputs in zip(self.code.branches, predictions, strict=True):
+            labels[:, branch.columns] = branch.decode(outputs)
+        return labels
+
+    def _branches(self, predictions: Tensor | Predictions) -> Predictions:
+        """Divide a network's outputs between the two branches."""
+        if not isinstance(predictions, Tensor):
+            return predictions
+        if predictions.ndim != 2 or predictions.shape[1] != self.outputs:
+            raise InputError(f"expected predictions (B, {self.outputs}), found {tuple(predictions.shape)}")
+        motion = self.code.motion.outputs
+        return Predictions(predictions[:, :motion], predictions[:, motion:])
 
 
 def constant_losses(branch: BranchCode, constant: Tensor, counts: Tensor) -> Tensor:
