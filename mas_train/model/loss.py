@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from mas_labels.errors import InputError
 from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
 from mas_labels.schema import LABELS
-from mas_labels.shards import ShardSet
-from mas_train.data.clips import label_blocks
+from mas_train.data.clips import ClipDataset, label_blocks
+from mas_train.data.view_dataset import ClipsOfShards, open_clips
 from mas_train.model.heads import Predictions
 from mas_train.model.targets import BranchCode, TargetCode, count_label_values
 from mas_train.recipe import Recipe, make_recipe
@@ -111,16 +111,24 @@ class PretextLoss(nn.Module):
         self.mean_label = None if counts is None else mean_label_losses(self.code, counts, *self.weights)
 
     @classmethod
-    def from_shards(cls, shards: ShardSet, recipe: Recipe | None = None) -> PretextLoss:
+    def from_shards(cls, clips: ClipsOfShards, recipe: Recipe | None = None) -> PretextLoss:
         """Make the loss for training clips, whose labels are counted; by default of the paper's recipe.
+
+        Parameters
+        ----------
+        clips
+            Shards or chosen clips, as `mas_train.ViewDataset` takes them; such as its `shards`.
+        recipe
+            Made by `mas_train.make_recipe`.
 
         Raises
         ------
         DatasetError
-            If the shards hold no clips or no labels.
+            If there are no shards, or they hold no clips or no labels.
         ShardError
             If a shard is damaged.
         """
+        shards = ClipDataset(open_clips(clips)).shards
         counts = count_label_values(label_blocks(shards), shards.geometry)
         return cls(recipe or make_recipe("ucf101"), counts, shards.geometry)
 
