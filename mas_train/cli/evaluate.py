@@ -25,7 +25,8 @@ from mas_train.cli.options import (
     scratch_run_option,
     shards_option,
 )
-from mas_train.evaluation.options import FEATURE_KINDS, SVM_C, ProbeOptions
+from mas_train.evaluation.options import SVM_C, ProbeOptions
+from mas_train.inference.options import FEATURE_KINDS
 
 if TYPE_CHECKING:
     from mas_train.evaluation.protocol import Evaluation

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 from tqdm import tqdm
 
 from mas_labels.errors import ConfigError, DatasetError, reason_of, unavailable
@@ -26,16 +25,12 @@ from mas_labels.system.process import bar_settings
 from mas_train.data.class_match import ClassMatch
 from mas_train.data.few_labels import failed_videos
 from mas_train.data.loader import load_frames
-from mas_train.data.views import centre_view, take_views
-from mas_train.evaluation.options import FEATURE_KINDS
-from mas_train.model.backbone import Backbone
+from mas_train.data.views import centre_view
+from mas_train.inference.outputs import clip_outputs
 from mas_train.model.video_means import VideoMeans
-from mas_train.runtime.performance import set_memory_format
 from mas_train.weights.backbone_weights import weights_digest
 
-PIXEL_BLOCKS: Final = (1, 4, 4)
-"""Time steps, rows and columns of the control ``pixels``."""
-CACHE_VERSION: Final = 1
+CACHE_VERSION: Final = 2
 """Raised whenever the same weights and shards would give other features, so that cached ones are not used."""
 
 
@@ -110,23 +105,6 @@ class Extraction:
     cache: Path | None = None
 
 
-def backbone_features(backbone: Backbone, kind: str) -> Callable[[Tensor], Tensor]:
-    """Return the function that computes features from a batch of views, (B, 3, T, S, S) -> (B, D).
-
-    Raises
-    ------
-    ConfigError
-        If `kind` is none of `FEATURE_KINDS`.
-    """
-    if kind == "pooled":
-        return backbone
-    if kind == "mean":
-        return lambda clips: backbone.features(clips).mean(dim=(2, 3, 4))
-    if kind == "pixels":
-        return lambda clips: functional.adaptive_avg_pool3d(clips, PIXEL_BLOCKS).flatten(start_dim=1)
-    raise ConfigError(f"expected features {', '.join(FEATURE_KINDS)}, found {kind!r}: use one of them")
-
-
 def extract(
     model: nn.Module,
     output: Callable[[Tensor], Tensor],
@@ -186,7 +164,6 @@ def extract(
     )
 
 
-@torch.inference_mode()
 def _compute(
     model: nn.Module,
     output: Callable[[Tensor], Tensor],
@@ -196,19 +173,14 @@ def _compute(
 ) -> NDArray[np.float32]:
     """Run the network on the centre view of every clip; return the mean over each video's clips, (V, D)."""
     device, size = extraction.device, extraction.batch_size
-    model.to(device).eval()
-    set_memory_format(model, "channels_last_3d")  # that of the views
     clips = list(range(len(shards)))
-    batches = [clips[start : start + size] for start in range(0, len(clips), size)]
-    centre = torch.tensor(centre_view(shards.geometry), device=device)
+    order = [clips[start : start + size] for start in range(0, len(clips), size)]
+    batches = load_frames(shards, order, extraction.workers, device)
     means = VideoMeans(shards.clip_videos(), len(shards.videos))
     with tqdm(total=len(clips), desc="features", unit="clip", **bar_settings()) as bar:
-        for batch in load_frames(shards, batches, extraction.workers, device):
-            views = centre.expand(len(batch.frames), 3)
-            frames = batch.frames.to(device, non_blocking=True)
-            rows = output(take_views(frames, views, pixel_mean, shards.geometry)).float().cpu().numpy()
+        for batch, rows in clip_outputs(model, output, pixel_mean, shards.geometry, batches, device):
             means.add(batch.clip_indices.tolist(), rows)
-            bar.update(len(frames))
+            bar.update(len(rows))
     return means.result()
 
 

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Final
 
 from mas_labels.system.options import bounds, check_options
-
-FeatureKind = Literal["pooled", "mean", "pixels"]
-"""``pooled``: the last convolution after the last pooling, flattened, 4096 numbers for C3D: the input of the
-fully connected layers. ``mean``: the mean over its time steps, rows and columns, 256 numbers. ``pixels``: a
-control without a network, the colours of 4 x 4 blocks averaged over time, 48 numbers."""
-FEATURE_KINDS: Final[tuple[str, ...]] = get_args(FeatureKind)
 
 SVM_C: Final = 1.0
 """Weight of errors against the margin in the SVM of ASLAN and YUPENN."""

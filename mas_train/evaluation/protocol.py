@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from mas_labels.errors import ConfigError, DatasetError, reason_of
 from mas_labels.shards import ShardSet
 from mas_train.data.views import describe_views
-from mas_train.evaluation.features import Extraction, VideoFeatures, backbone_features, extract
+from mas_train.evaluation.features import Extraction, VideoFeatures, extract
 from mas_train.evaluation.results import Result
+from mas_train.inference.layers import backbone_features
 from mas_train.recipe import SCRATCH
 from mas_train.weights.backbone_weights import Weights, load_weights
 
@@ -38,7 +39,7 @@ class Evaluation:
     command
         The command line, kept in the result.
     feature_kind
-        One of `mas_train.evaluation.options.FEATURE_KINDS`.
+        One of `mas_train.inference.options.FEATURE_KINDS`.
     baseline
         True to measure random weights of the same backbone, too.
     """

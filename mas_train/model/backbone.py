@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +21,12 @@ class Backbone(nn.Module, ABC):
     ----------
     feature_channels : int
         Channels of the feature maps that `features` returns.
+    layer_names : sequence of str
+        Names of the layers that `layer` knows, in order; the maps of the last one are those of `features`.
     """
 
     feature_channels: int
+    layer_names: Sequence[str] = ()
 
     @abstractmethod
     def features(self, clips: Tensor) -> Tensor:
@@ -38,6 +42,19 @@ class Backbone(nn.Module, ABC):
         -------
         Tensor, shape (B, feature_channels, times, rows, cols), not negative
         """
+
+    def layer(self, clips: Tensor, name: str) -> Tensor:
+        """Compute the activations of one of `layer_names`, and of no later layer.
+
+        Parameters
+        ----------
+        clips : Tensor, shape (B, 3, frames, view_size, view_size), float
+
+        Returns
+        -------
+        Tensor, shape (B, channels, times, rows, cols)
+        """
+        raise ConfigError(f"this backbone names no layers, but {name!r} was requested: leave the layer out")
 
     @abstractmethod
     def pool(self, maps: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ SMALL_FEATURES: Final = STAGES["small"][-1][-1] * 1 * 4 * 4
 
 
 class C3D(Backbone):
-    """Stages of 3 x 3 x 3 convolutions with a max-pooling after each.
+    """Stages of 3 x 3 x 3 convolutions with a max-pooling after each, named as `layer_names`.
 
     Parameters
     ----------
@@ -63,6 +63,8 @@ class C3D(Backbone):
     ConfigError
         If `width` leaves a layer without channels, or `input_stride` is neither 1 nor 2.
     """
+
+    layer_names = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
     def __init__(
         self,
@@ -105,19 +107,23 @@ class C3D(Backbone):
         Tensor, shape (B, 256 * width, 2, 7, 7); of the large one (B, 512 * width, 2, 7, 7)
             With an `input_stride` of 2 (B, ..., 1, 3, 3). Shapes here are those of the paper's geometry.
         """
+        return self.layer(clips, self.layer_names[-1])
+
+    def layer(self, clips: Tensor, name: str) -> Tensor:
+        """Compute the activations of the last convolution of a stage, after its ReLU (`Backbone.layer`)."""
         if self.input_stride > 1:
             clips = functional.avg_pool3d(
                 clips[:, :, :: self.input_stride], (1, self.input_stride, self.input_stride)
             )  # (B, 3, 8, 56, 56)
+        end = self.layer_names.index(name)
         maps = self._stage(0, clips)  # (B, 64, 16, 112, 112)
-        maps = functional.max_pool3d(maps, (1, 2, 2))  # (B, 64, 16, 56, 56)
-        maps = self._stage(1, maps)  # (B, 128, 16, 56, 56)
-        maps = functional.max_pool3d(maps, 2)  # (B, 128, 8, 28, 28)
-        maps = self._stage(2, maps)  # (B, 256, 8, 28, 28)
-        maps = functional.max_pool3d(maps, 2)  # (B, 256, 4, 14, 14)
-        maps = self._stage(3, maps)  # (B, 256, 4, 14, 14)
-        maps = functional.max_pool3d(maps, 2)  # (B, 256, 2, 7, 7)
-        return self._stage(4, maps)  # (B, 256, 2, 7, 7)
+        if end >= 1:
+            maps = functional.max_pool3d(maps, (1, 2, 2))  # (B, 64, 16, 56, 56)
+            maps = self._stage(1, maps)  # (B, 128, 16, 56, 56)
+        for stage in range(2, end + 1):
+            maps = functional.max_pool3d(maps, 2)
+            maps = self._stage(stage, maps)  # (B, 256, 8, 28, 28), (B, 256, 4, 14, 14), (B, 256, 2, 7, 7)
+        return maps
 
     def pool(self, maps: Tensor) -> Tensor:
         """Apply the last pooling, from (B, 256, 2, 7, 7) to (B, 256, 1, 4, 4) (`Backbone.pool`)."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mas_labels.geometry import Geometry
 from mas_train.model.backbone import Backbone
 from mas_train.model.heads import RegressionBranch
 from mas_train.recipe import Recipe
+
+SCORED_ROWS: Final = 32
+"""Rows of features that the fully connected layers score together."""
 
 
 class Classifier(nn.Module):
@@ -72,5 +78,19 @@ class Classifier(nn.Module):
         return self.head(features)
 
     def probabilities(self, clips: Tensor) -> Tensor:
-        """Compute the probability of each class, (B, classes): the softmax of `forward`."""
-        return torch.softmax(self.forward(clips).float(), dim=1)
+        """Compute the probability of each class, (B, classes): the softmax of `forward`, without dropout.
+
+        Notes
+        -----
+        Libraries multiply other numbers of rows by other kernels, which round differently. So the fully
+        connected layers always get `SCORED_ROWS` rows, of which the last may be zeros, and the scores of a
+        clip do not depend on the batch around it.
+        """
+        features = self.backbone(clips)  # (B, F)
+        scores = [self._score_block(block) for block in features.split(SCORED_ROWS)]
+        return torch.cat(scores)
+
+    def _score_block(self, features: Tensor) -> Tensor:
+        """Return the softmax for at most `SCORED_ROWS` rows of features."""
+        padded = functional.pad(features, (0, 0, 0, SCORED_ROWS - len(features)))
+        return torch.softmax(self.head(padded).float(), dim=1)[: len(features)]

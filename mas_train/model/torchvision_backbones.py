@@ -9,7 +9,7 @@ Tran et al., CVPR 2018. S3D: Xie et al., ECCV 2018.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -29,16 +29,23 @@ class TorchvisionBackbone(Backbone):
         From clips to the maps of the last convolution, after its ReLU.
     channels
         Channels of these maps.
+    names
+        torchvision's name of each layer.
     """
 
-    def __init__(self, layers: nn.Module, channels: int) -> None:
+    def __init__(self, layers: nn.Sequential, channels: int, names: Sequence[str]) -> None:
         super().__init__()
         self.layers = layers
+        self.layer_names = names
         self.feature_channels = channels
 
     def features(self, clips: Tensor) -> Tensor:
         """Compute the activations of the last convolution, after its ReLU (`Backbone.features`)."""
         return self.layers(clips)
+
+    def layer(self, clips: Tensor, name: str) -> Tensor:
+        """Compute the output of one of torchvision's layers (`Backbone.layer`)."""
+        return self.layers[: self.layer_names.index(name) + 1](clips)
 
     def pool(self, maps: Tensor) -> Tensor:
         """Average over all positions: (B, channels, 1, 1, 1) (`Backbone.pool`)."""
@@ -49,12 +56,14 @@ def _resnet(network: nn.Module) -> TorchvisionBackbone:
     """Take the stem and the four stages of torchvision's `VideoResNet`."""
     names = ("stem", "layer1", "layer2", "layer3", "layer4")
     layers = nn.Sequential(*(network.get_submodule(name) for name in names))
-    return TorchvisionBackbone(layers, channels=512)
+    return TorchvisionBackbone(layers, channels=512, names=names)
 
 
 def _s3d(network: nn.Module) -> TorchvisionBackbone:
     """Take the convolutions of torchvision's `S3D`."""
-    return TorchvisionBackbone(network.get_submodule("features"), channels=1024)
+    layers = network.get_submodule("features")
+    assert isinstance(layers, nn.Sequential)
+    return TorchvisionBackbone(layers, 1024, [f"features.{number}" for number in range(len(layers))])
 
 
 TORCHVISION: dict[str, tuple[str, Callable[[nn.Module], TorchvisionBackbone]]] = {

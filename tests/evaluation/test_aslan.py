@@ -19,8 +19,9 @@ from mas_labels.shards.shard_set import ShardSet
 from mas_train.cli.evaluate import main as eval_main
 from mas_train.evaluation.aslan import by_sample, evaluate_pairs, similarities
 from mas_train.evaluation.aslan_pairs import Pairs, read_view1, read_view2
-from mas_train.evaluation.features import Extraction, backbone_features, extract
+from mas_train.evaluation.features import Extraction, extract
 from mas_train.evaluation.results import read_results
+from mas_train.inference.layers import backbone_features
 from mas_train.weights.backbone_weights import SCRATCH, load_weights
 
 

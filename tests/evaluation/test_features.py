@@ -19,12 +19,13 @@ from mas_labels.shards.shard_set import ShardSet
 from mas_train.data.views import centre_view, take_views
 from mas_train.evaluation.aslan import evaluate_aslan
 from mas_train.evaluation.aslan_pairs import Pairs
-from mas_train.evaluation.features import Extraction, backbone_features, extract
+from mas_train.evaluation.features import Extraction, extract
 from mas_train.evaluation.options import ProbeOptions
 from mas_train.evaluation.probe import evaluate_groups, evaluate_probe
 from mas_train.evaluation.protocol import Evaluation
 from mas_train.evaluation.retrieval import evaluate_retrieval
 from mas_train.evaluation.yupenn import evaluate_yupenn
+from mas_train.inference.layers import backbone_features
 from mas_train.weights.backbone_weights import SCRATCH, load_weights
 
 
