@@ -48,7 +48,10 @@ class VideoProcess:
         self._start()
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise unavailable(None, error) from error
         self._pipe = MessagePipe(ours)
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; from mas_labels.pipeline.child import main; "
@@ -136,6 +139,7 @@ class VideoProcess:
             while not isinstance(message := self._pipe.receive(timeout_seconds, self.on_wait), Done):
                 if isinstance(message, job.results):
                     yield cast(Message, message)
+                self.on_wait()  # also while frames keep coming
         except PeerGoneError:
             raise
         except BaseException:  # nobody reads the other results: the next video gets a new process
