@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class VideoNames:
         Relative to the data set's root.
     groups
         Class and group, as ``"class group 07"``: group numbers are unique within a class only.
+
+    Either may hold digests (`name_digest`) in place of names, as weights folders do.
     """
 
     paths: frozenset[str]
@@ -45,12 +48,25 @@ class VideoNames:
         return cls(frozenset(video.path for video in listed), frozenset(groups))
 
 
+def name_digest(name: str) -> str:
+    """Return ``#`` and the first 16 hexadecimal digits of a name's SHA-256.
+
+    Weights folders keep digests, not names, of training videos: they may be published where names should not.
+    """
+    return f"#{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+
 def shared_names(train: VideoNames, test: VideoNames) -> list[str]:
-    """Return one sentence about the videos, and one about the groups, that training and test share."""
+    """Return one sentence about the videos, and one about the groups, that training and test share.
+
+    `train` may hold digests.
+    """
     train_groups = set(map(fold_name, train.groups))  # the spelling of a class may differ
     shared = {
-        "videos": train.paths & test.paths,
-        "groups": {name for name in test.groups if fold_name(name) in train_groups},
+        "videos": {name for name in test.paths if {name, name_digest(name)} & train.paths},
+        "groups": {
+            name for name in test.groups if {fold_name(name), name_digest(fold_name(name))} & train_groups
+        },
     }
     return [
         f"{len(names)} {kind} are in the training and in the test shards, such as {min(names)!r}"

@@ -27,8 +27,7 @@ from mas_train.evaluation.protocol import Evaluation, dataset_and_split, has_cla
 from mas_train.evaluation.results import Result
 from mas_train.recipe import with_defaults
 from mas_train.runtime.figures import make_figure, save_figure
-from mas_train.training.finetune_state import load_classifier
-from mas_train.weights.backbone_weights import Weights, load_weights
+from mas_train.weights.backbone_weights import Weights, load_classifier, load_weights
 
 TOP_K = 5
 """Number of highest scores of which one must be that of the true class, for top-5 accuracy."""
@@ -249,10 +248,12 @@ def _figures(accuracy: Accuracy) -> dict[str, float]:
 
 
 def _known_leaks(weights: Weights, shards: ShardSet) -> list[str]:
-    """Compare the test videos with the training videos whose names the model keeps."""
+    """Compare the test videos with the training videos whose names, or their digests, the model keeps."""
     content = weights.content
-    training = VideoNames(frozenset(content["training_videos"]), frozenset(content["training_groups"]))
-    return shared_names(training, VideoNames.of(shards.videos))
+    if "training_videos" not in content:
+        return [f"leaks are not known: {weights.source} does not say which videos it was trained on"]
+    names = VideoNames(frozenset(content["training_videos"]), frozenset(content["training_groups"]))
+    return shared_names(names, VideoNames.of(shards.videos))
 
 
 def load_scratch_run(source: str, expected: Mapping[str, Any]) -> Weights:

@@ -22,34 +22,9 @@ from mas_train.recipe import Recipe, with_defaults
 from mas_train.runtime.performance import make_scaler
 from mas_train.training.engine import make_optimizer
 from mas_train.training.options import FinetuneOptions
-from mas_train.weights.backbone_weights import FINETUNED, FINETUNED_VERSION, Weights, known_recipe, part_of
+from mas_train.weights.backbone_weights import FINETUNED, FINETUNED_VERSION, Weights
 from mas_train.weights.checkpoint import load_checkpoint, load_optimizer
 from mas_train.weights.tensor_file import write_tensors
-
-
-def load_classifier(weights: Weights) -> Classifier:
-    """Build the fine-tuned model of a checkpoint, with its weights.
-
-    Raises
-    ------
-    CheckpointError
-        If the checkpoint is not one of `mas-finetune`, or is inconsistent.
-    """
-    content = weights.content
-    if content.get("format") != FINETUNED:
-        raise CheckpointError(
-            f"{weights.source} has no classes: fine-tune it first (mas-finetune --init {weights.source})"
-        )
-    try:
-        recipe = known_recipe(content["recipe"])
-        inputs = (recipe, bool(content["frozen"]), weights.geometry)
-        model = Classifier(weights.backbone, len(content["classes"]), *inputs)
-        model.head.load_state_dict(part_of(content["model"], "head"))
-    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{weights.source} is inconsistent ({reason}): it is damaged") from error
-    return model.eval()
-
 
 FINETUNE_METRICS_FILE: Final = "metrics.csv"
 FINETUNE_COLUMNS: Final = ("epoch", "learning_rate", "loss", "clip_accuracy", "seconds")

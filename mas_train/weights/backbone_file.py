@@ -13,19 +13,13 @@ from torch import Tensor
 from mas_labels.errors import CheckpointError, ConfigError, MissingDependencyError
 from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
 from mas_labels.system.files import atomic_path
-from mas_labels.system.found import kind_of_name, tell_found
 from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
 from mas_train.model.c3d import C3D_KINDS
-from mas_train.weights.checkpoint import (
-    BEST_CHECKPOINT,
-    CHECKPOINT_FOLDER,
-    CHECKPOINT_FORMAT,
-    LAST_CHECKPOINT,
-    load_checkpoint,
-)
-from mas_train.weights.public_layouts import from_public, to_public
+from mas_train.weights.checkpoint import CHECKPOINT_FORMAT, load_checkpoint
+from mas_train.weights.public_layouts import from_public, rename_public, to_public
 from mas_train.weights.tensor_file import read_bytes, read_tensors
+from mas_train.weights.weights_source import find_weights
 
 METADATA_KEY: Final = "mas_backbone"
 """Key of the configuration in a safetensors file's header."""
@@ -50,6 +44,8 @@ class BackboneConfig:
     """See `mas_train.recipe.Recipe`."""
     geometry: Geometry = DEFAULT_GEOMETRY
     """Geometry of the clips that it was trained on; the default if the file does not say."""
+    preprocessing: str = ""
+    """Origin of the pixel mean, where the file does not state it."""
 
 
 def read_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
@@ -59,8 +55,7 @@ def read_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
     ----------
     source
         A run's folder (its best checkpoint, or else its last), a checkpoint, a file of `mas-export`, or the
-        weights of a C3D in a layout of `mas_train.weights.public_layouts`. The last do not state their pixel
-        mean, so `pixel_mean` is 0: set it to the value they were trained with.
+        weights of a C3D in a layout of `mas_train.weights.public_layouts`, which states their preprocessing.
 
     Raises
     ------
@@ -69,7 +64,7 @@ def read_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
     MissingDependencyError
         If it needs safetensors or torchvision, which cannot be imported.
     """
-    path = find_checkpoint_file(Path(source))
+    path = find_weights(source)
     if path.suffix == ".safetensors":
         weights, config = _read_safetensors(path)
     else:
@@ -81,23 +76,6 @@ def read_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
         reason = "; ".join(line.strip() for line in str(error).splitlines()[1:])
         raise CheckpointError(f"{path} does not fit a {config.backbone}: {reason}") from error
     return backbone.eval(), config
-
-
-def find_checkpoint_file(source: Path) -> Path:
-    """Return the best or else the last checkpoint of a run's folder; return other paths as they are.
-
-    Raises
-    ------
-    CheckpointError
-        If a folder holds none, or a file is a video or a shard.
-    """
-    if source.is_dir():
-        for name in (BEST_CHECKPOINT, LAST_CHECKPOINT):
-            if (source / CHECKPOINT_FOLDER / name).exists():
-                return (source / CHECKPOINT_FOLDER / name).resolve()  # a link; the file's name has the step
-    elif kind_of_name(source.name) not in ("video", "shards"):
-        return source
-    raise CheckpointError(f"{source} holds no checkpoint: expected weights, {tell_found(source, 'weights')}")
 
 
 def _read_torch(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
@@ -122,8 +100,16 @@ def _read_public(path: Path, content: Any) -> tuple[dict[str, Tensor], BackboneC
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(w, Tensor) for w in content.values()):
         raise CheckpointError(f"{path} holds no weights by name: expected a state_dict")
-    name, width, weights, left_out = from_public(content, str(path))
-    return weights, BackboneConfig(name, width, (0.0, 0.0, 0.0), path.name, left_out=tuple(left_out))
+    found, preprocessing = from_public(content, str(path))
+    reversed_too = "; its first convolution, of B, G, R, is reversed" if preprocessing.is_bgr else ""
+    return found.weights, BackboneConfig(
+        found.backbone,
+        found.width,
+        preprocessing.pixel_mean,
+        path.name,
+        left_out=tuple(found.left_out),
+        preprocessing=f"that of {preprocessing.origin} (layout {found.layout}{reversed_too})",
+    )
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
@@ -147,17 +133,22 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
             f"{path} holds no backbone that this version knows ({error}): it is damaged, or of a later one"
         ) from error
     if config.backbone in C3D_KINDS:
-        weights = from_public(weights, str(path))[2]
+        weights = rename_public(weights, str(path)).weights
     return weights, config
 
 
-def write_safetensors(path: Path, backbone: Backbone, config: BackboneConfig) -> None:
-    """Write a backbone, a C3D in the plain public layout, with its configuration in the header."""
+def write_safetensors(
+    path: Path, backbone: Backbone, config: BackboneConfig, others: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write a backbone, a C3D in the plain public layout, with its configuration in the header.
+
+    `others` are weights to write as well, such as those of a classifier.
+    """
     safetensors = import_safetensors()
     weights = dict(backbone.state_dict())
     if config.backbone in C3D_KINDS:
         weights = to_public(weights, C3D_KINDS[config.backbone].get("size", "small"))
-    contiguous = {name: weight.contiguous() for name, weight in weights.items()}
+    contiguous = {name: weight.contiguous() for name, weight in {**weights, **(others or {})}.items()}
     header = {METADATA_KEY: json.dumps(asdict(config)), "format": "pt"}
     with atomic_path(path) as hidden:
         hidden.write_bytes(safetensors.torch.save(contiguous, header))

@@ -1,4 +1,4 @@
-"""A backbone with its weights: from a checkpoint, or randomly initialised."""
+"""A backbone with its weights and their origin: from a file or folder, or randomly initialised."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from mas_labels.errors import CheckpointError
+from mas_labels.errors import CheckpointError, ConfigError
 from mas_labels.geometry import Geometry
 from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
+from mas_train.model.classifier import Classifier
 from mas_train.recipe import SCRATCH, Recipe, make_recipe
-from mas_train.weights.backbone_file import find_checkpoint_file, read_backbone, stored_geometry
-from mas_train.weights.checkpoint import CHECKPOINT_FORMATS, load_checkpoint
+from mas_train.weights.backbone_file import read_backbone, stored_geometry
+from mas_train.weights.checkpoint import CHECKPOINT_FORMAT, CHECKPOINT_FORMATS, load_checkpoint
 from mas_train.weights.tensor_file import read_tensors
+from mas_train.weights.weights_folder import read_weights_folder
+from mas_train.weights.weights_source import CONFIG_FILE, find_weights
 
 FINETUNED: Final = "mas-finetune-checkpoint"
 FINETUNED_VERSION: Final = 2
@@ -40,7 +43,8 @@ class Weights:
     source
         `SCRATCH`, or the path of the checkpoint as given.
     content
-        Content of the checkpoint; empty if the file is not a checkpoint.
+        Content of the checkpoint, or what a weights folder keeps of it. Without an entry ``format``, as for
+        weights of other programs, nothing is known of the training.
     """
 
     backbone: Backbone
@@ -65,11 +69,11 @@ class Weights:
 
         ``"scratch"``: none; ``"self-supervised"``: pre-training; ``"fine-tuned"``: pre-training, then
         fine-tuning; ``"supervised"``: fine-tuning from random weights; ``"other"``: unknown, for weights from
-        other programs, those of `mas-export`, and what was fine-tuned from them.
+        other programs, single files of `mas-export`, and what was fine-tuned from them.
         """
         if self.source == SCRATCH:
             return SCRATCH
-        if not self.content:
+        if "format" not in self.content:
             return "other"
         if self.content["format"] != FINETUNED:
             return "self-supervised"
@@ -80,11 +84,16 @@ class Weights:
     @property
     def pretraining(self) -> Mapping[str, Any]:
         """Entries of the recipe of self-supervised pre-training; empty without pre-training."""
-        if self.content and self.content["format"] != FINETUNED:
+        if self.content.get("format") == CHECKPOINT_FORMAT:
             return self.recipe
         return self.content.get("pretraining", {})
 
 
+FOLDER_ENTRIES: Final = (
+    *("geometry", "recipe", "pretraining", "step", "epoch", "classes", "frozen", "label_fraction", "init"),
+    *("content_hashes", "data", "preprocessing"),
+)
+"""Entries of a checkpoint that ``config.json`` of a weights folder keeps, where they are known."""
 BACKBONE_ENTRIES: Final = ("backbone", "width", "pixel_mean", "initialisation", "input_stride")
 """Entries of a recipe that belong to the backbone rather than to a task."""
 
@@ -107,8 +116,8 @@ def load_weights(
     Parameters
     ----------
     source
-        `SCRATCH`, the folder of a run of `mas-finetune`, or whatever
-        `mas_train.weights.backbone_file.read_backbone` accepts.
+        `SCRATCH`, the folder of a run of `mas-train` or `mas-finetune`, a weights folder of `mas-export`, a
+        checkpoint, or the weights of a C3D in a layout of `mas_train.weights.public_layouts`.
     width, seed, backbone, input_stride
         Of a backbone from scratch.
     pixel_mean
@@ -138,18 +147,43 @@ def _random_weights(width: float, seed: int, backbone: str, input_stride: int) -
 
 def _stored_weights(source: str | Path) -> Weights:
     """Read a backbone and its origin."""
-    path = Path(source)
-    path = path / FINETUNED_FILE if (path / FINETUNED_FILE).is_file() else find_checkpoint_file(path)
+    path = Path(source) / FINETUNED_FILE
+    path = path if path.is_file() else find_weights(source)
+    if path.is_dir():
+        return _load_folder(path, str(source))
     content = {} if path.suffix == ".safetensors" else read_tensors(path)
     if not isinstance(content, dict) or content.get("format") not in ALL_CHECKPOINT_FORMATS:
         network, config = read_backbone(path)  # other files state no recipe
-        names = ("backbone", "width", "pixel_mean", "input_stride")
-        known = {name: getattr(config, name) for name in names}
-        return Weights(network, {**asdict(make_recipe("ucf101")), **known}, str(source), {})
+        known = {name: getattr(config, name) for name in BACKBONE_ENTRIES if hasattr(config, name)}
+        stated = {"geometry": asdict(config.geometry), "preprocessing": config.preprocessing}
+        return Weights(network, {**asdict(make_recipe("ucf101")), **known}, str(source), stated)
     if content["format"] != FINETUNED:
         network, _ = read_backbone(path)
         return Weights(network, content["recipe"], str(source), content)
     return _load_finetuned(path, str(source))
+
+
+def _load_folder(folder: Path, source: str) -> Weights:
+    """Load the backbone of a weights folder, and what it keeps of the checkpoint."""
+    config, backbone, head, videos, groups = read_weights_folder(folder)
+    stated: dict[str, Any] = {name: config[name] for name in FOLDER_ENTRIES if name in config}
+    if "classes" in config:
+        stated |= {"format": FINETUNED, "training_groups": groups}
+        stated |= {"model": {f"head.{name}": weight for name, weight in head.items()}}
+        stated |= {} if videos is None else {"training_videos": videos}
+    elif config["kind"] == "self-supervised":
+        stated["format"] = CHECKPOINT_FORMAT
+    try:
+        known: dict[str, Any] = {name: config[name] for name in BACKBONE_ENTRIES if name in config}
+        recipe = known_recipe({**asdict(make_recipe("ucf101")), **config.get("recipe", {}), **known})
+        network = make_backbone(recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
+        network.load_state_dict(backbone)
+    except (ConfigError, RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(
+            f"{folder} does not fit its {CONFIG_FILE} ({reason}): export it again"
+        ) from error
+    return Weights(network.eval(), asdict(recipe), source, stated)
 
 
 def _load_finetuned(path: Path, source: str) -> Weights:
@@ -163,6 +197,35 @@ def _load_finetuned(path: Path, source: str) -> Weights:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path} does not fit its own recipe ({reason}): it is damaged") from error
     return Weights(network.eval(), asdict(recipe), source, content)
+
+
+def load_classifier(weights: Weights) -> Classifier:
+    """Build the fine-tuned model of a checkpoint or a weights folder, with its weights.
+
+    Raises
+    ------
+    CheckpointError
+        If it was not fine-tuned, has not finished an epoch, or is inconsistent.
+    """
+    content = weights.content
+    if content.get("format") != FINETUNED:
+        raise CheckpointError(
+            f"{weights.source} has no classes: fine-tune it first (mas-finetune --init {weights.source})"
+        )
+    if content.get("epoch") == 0:
+        raise CheckpointError(
+            f"{weights.source} has not finished an epoch, its classifier is random: continue it with "
+            "mas-finetune --resume"
+        )
+    try:
+        recipe = known_recipe(content["recipe"])
+        inputs = (recipe, bool(content["frozen"]), weights.geometry)
+        model = Classifier(weights.backbone, len(content["classes"]), *inputs)
+        model.head.load_state_dict(part_of(content["model"], "head"))
+    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{weights.source} is inconsistent ({reason}): it is damaged") from error
+    return model.eval()
 
 
 def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

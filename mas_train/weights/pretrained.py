@@ -13,7 +13,7 @@ from mas_labels.errors import InputError
 from mas_labels.geometry import Geometry
 from mas_train.data.views import centre_view, take_views
 from mas_train.weights.backbone_weights import Weights, load_weights
-from mas_train.weights.weights_folder import describe_config
+from mas_train.weights.write_folder import describe_config
 
 
 class PretrainedBackbone(nn.Module):

@@ -12,22 +12,78 @@ numbered
 Prefixes ``module.``, ``backbone.`` and ``model.`` are dropped. Fully connected layers (``fc6``, ``fc7``,
 ``fc8``, ``classifier.*``, ``cls_head.*``, ``motion_linear``, ``app_linear``) are recognised and left out:
 they belong to a task, and are retrained (paper, section 4.1).
+
+Such files do not state their preprocessing, so it is that of the programs that publish them
+(`PREPROCESSING`), as read in their code. Where these take pixels as B, G, R, the input channels of the first
+convolution are reversed, which is exact: all backbones of this project see R, G, B of 0 to 255 less a mean.
+
+Notes
+-----
+- *Plain, large*: the means of the Sports-1M volume of C3D's authors are 101.41, 97.66, 90.25 of R, G, B, and
+  its pixels B, G, R, as in Caffe (DavideA/c3d-pytorch, issue 1; ``predict.py`` there subtracts nothing and
+  takes R, G, B, which the issue corrects). jfzhang95/pytorch-video-recognition (``dataloaders/dataset.py``)
+  rounds them to 102, 98, 90. The files of both have the same names; we take the rounded mean.
+- *Plain, large with batch norm*: the second release of the paper's authors (laura-wang/video_repres_sts,
+  ``utils/read_clip.py``) reads frames with OpenCV, B, G, R, and subtracts nothing.
+- *Wrapped*: MMAction2 (``c3d_sports1m_16x1x1_45e_ucf101_rgb.py``) subtracts 104, 117, 128 from R, G, B.
+- *Numbered*: ``ucf101-caffe.pth`` of sunnyxiaohu/R-C3D.pytorch (``lib/model/utils/config.py``), which
+  jfzhang95 reads, too: B, G, R less 90, 98, 102.
+- *Plain, small*: no program is known to publish such a file; we take the mean that this project trains with.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from torch import Tensor
 
 from mas_labels.errors import CheckpointError
-from mas_train.model.c3d import STAGES
+from mas_train.model.c3d import C3D_KINDS, STAGES
 
 _PREFIXES = re.compile(r"^(?:module\.|backbone\.|model\.)+")
 _PLAIN = re.compile(r"^(conv|bn)([1-5])([ab]?)\.(?:(conv|bn)\.)?(\w+)$")
 _NUMBERED = re.compile(r"^features\.(\d+)\.(weight|bias)$")
 _TASK = re.compile(r"^(?:fc\d|classifier|cls_head|motion_linear|app_linear)\b")
+
+
+class Preprocessing(NamedTuple):
+    """Preprocessing of the programs that publish weights in one layout."""
+
+    pixel_mean: tuple[float, float, float]
+    """Subtracted from R, G and B of 0 to 255."""
+    is_bgr: bool
+    """True if the first convolution sees B, G, R."""
+    origin: str
+    """Programs whose preprocessing it is."""
+
+
+_CAFFE: Final = Preprocessing((102.0, 98.0, 90.0), True, "C3D's ports from Caffe")
+_OWN: Final = Preprocessing((102.0, 98.0, 90.0), False, "this project, as no other is known")
+PREPROCESSING: Final[Mapping[tuple[str, str], Preprocessing]] = {
+    ("plain", "c3d"): _OWN,
+    ("plain", "c3d-bn"): _OWN,
+    ("plain", "c3d-large"): _CAFFE,
+    ("plain", "c3d-large-bn"): Preprocessing((0.0, 0.0, 0.0), True, "the second release of MAS's authors"),
+    **{("numbered", name): _CAFFE for name in C3D_KINDS},
+    **{("wrapped", name): Preprocessing((104.0, 117.0, 128.0), False, "MMAction2") for name in C3D_KINDS},
+}
+"""Preprocessing by layout and backbone."""
+
+
+class PublicC3D(NamedTuple):
+    """A C3D of another program, under the names of `mas_train.model.c3d.C3D`."""
+
+    backbone: str
+    """``c3d``, ``c3d-bn``, ``c3d-large`` or ``c3d-large-bn``."""
+    width: float
+    """From the first convolution."""
+    weights: dict[str, Tensor]
+    left_out: list[str]
+    """Names of the weights that belong to a task."""
+    layout: str
+    """``plain``, ``wrapped`` or ``numbered``."""
 
 
 def public_names(size: str) -> list[str]:
@@ -47,9 +103,20 @@ def to_public(weights: Mapping[str, Tensor], size: str) -> dict[str, Tensor]:
     return renamed
 
 
-def from_public(
-    weights: Mapping[str, Tensor], source: str
-) -> tuple[str, float, dict[str, Tensor], list[str]]:
+def from_public(weights: Mapping[str, Tensor], source: str) -> tuple[PublicC3D, Preprocessing]:
+    """Recognise a C3D of another program, and turn its first convolution to R, G, B.
+
+    Parameters and errors are those of `rename_public`.
+    """
+    found = rename_public(weights, source)
+    preprocessing = PREPROCESSING[found.layout, found.backbone]
+    first = found.weights.get("convs.0.weight")
+    if preprocessing.is_bgr and first is not None and first.ndim == 5:
+        found = found._replace(weights={**found.weights, "convs.0.weight": first.flip(1)})
+    return found, preprocessing
+
+
+def rename_public(weights: Mapping[str, Tensor], source: str) -> PublicC3D:
     """Recognise a C3D by the names of its weights, and rename them.
 
     Parameters
@@ -58,17 +125,6 @@ def from_public(
         In any of the layouts above.
     source
         Name of the file for error messages.
-
-    Returns
-    -------
-    backbone : str
-        ``c3d``, ``c3d-bn``, ``c3d-large`` or ``c3d-large-bn``.
-    width : float
-        Its width, from the first convolution.
-    renamed : dict
-        Weights under the names of `mas_train.model.c3d.C3D`.
-    left_out : list of str
-        Names of the weights that belong to a task.
 
     Raises
     ------
@@ -95,7 +151,16 @@ def from_public(
     }
     width = len(renamed["convs.0.weight"]) / STAGES[size][0][0] if "convs.0.weight" in renamed else 1.0
     name = "c3d" + ("-large" if size == "large" else "") + ("-bn" if batch_norm else "")
-    return name, width, renamed, left_out
+    return PublicC3D(name, width, renamed, left_out, _recognise_layout(keys[key] for key in parsed))
+
+
+def _recognise_layout(names: Iterable[str]) -> str:
+    """Return the layout of convolutions' and norms' names, without prefixes."""
+    first = next(iter(names), "")
+    if _NUMBERED.match(first):
+        return "numbered"
+    match = _PLAIN.match(first)
+    return "wrapped" if match is not None and match[4] else "plain"
 
 
 def _parse_name(name: str) -> tuple[str, tuple[int, str], str] | None:

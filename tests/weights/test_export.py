@@ -14,7 +14,6 @@ import torch
 
 from mas_labels.errors import CheckpointError
 from mas_train.cli.export import main
-from mas_train.model.backbones import make_backbone
 from mas_train.model.heads import make_model
 from mas_train.model.targets import TargetCode
 from mas_train.recipe import make_recipe
@@ -24,7 +23,6 @@ from mas_train.weights import export
 from mas_train.weights.backbone_file import METADATA_KEY, read_backbone
 from mas_train.weights.checkpoint import TrainingState, save_checkpoint
 from mas_train.weights.export import export_backbone, make_extractor
-from mas_train.weights.public_layouts import public_names, to_public
 
 ROOT = Path(__file__).parents[2]
 CLIPS = torch.rand(2, 3, 16, 112, 112, generator=torch.Generator().manual_seed(1)) * 255
@@ -157,80 +155,6 @@ def test_a_file_that_gives_other_features_is_refused(
     )
     with pytest.raises(CheckpointError, match=r"features that differ by 0\.1"):
         export_backbone(small_run[0], tmp_path, ["torchscript"])
-
-
-def layouts(original: dict[str, torch.Tensor], backbone: str) -> dict[str, dict[str, torch.Tensor]]:
-    """The weights of a backbone under the names of other programs."""
-    size = "large" if "large" in backbone else "small"
-    plain = to_public(original, size)
-    fc = {"fc6.weight": torch.zeros(2, 2), "fc8.bias": torch.zeros(2)}
-    made = {"plain": plain | fc, "parallel": {f"module.{key}": weight for key, weight in plain.items()}}
-    wrapped = {}
-    for key, weight in plain.items():
-        kind, stage, letter, rest = re.fullmatch(r"(conv|bn)(\d)([ab]?)\.(.*)", key).groups()
-        wrapped[f"backbone.conv{stage}{letter or 'a'}.{kind}.{rest}"] = weight
-    made["wrapped"] = wrapped | {"cls_head.fc_cls.weight": torch.zeros(2)}
-    if "bn" not in backbone:
-        steps = [0, 3, 6, 8, 11, 13, 16, 18] if size == "large" else [0, 3, 6, 9, 12]
-        names = dict(zip(public_names(size), steps, strict=True))
-        numbered = {
-            re.sub(r"conv(\w+)\.", lambda m: f"features.{names[m[1]]}.", key): w for key, w in plain.items()
-        }
-        made["numbered"] = numbered | {"classifier.0.weight": torch.zeros(2)}
-    return made
-
-
-@pytest.mark.parametrize("backbone", ["c3d", "c3d-bn", "c3d-large", "c3d-large-bn"])
-def test_public_layouts_are_recognised(backbone: str, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    original = make_backbone(backbone, 1 / 32).state_dict()
-    for name, weights in layouts(original, backbone).items():
-        torch.save({"state_dict": weights, "epoch": 3}, tmp_path / "public.pth")
-        found, config = read_backbone(tmp_path / "public.pth")
-        assert (config.backbone, config.width) == (backbone, 1 / 32), name
-        assert len(config.left_out) == len(weights) - len(original)
-        assert all(torch.equal(weight, original[key]) for key, weight in found.state_dict().items())
-
-
-def test_the_names_are_those_in_public_use() -> None:
-    assert public_names("small") == ["1", "2", "3", "4", "5"]
-    assert public_names("large") == ["1", "2", "3a", "3b", "4a", "4b", "5a", "5b"]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"transformer.weight": torch.zeros(1)}, r"not a C3D in a known layout: it has transformer.weight"),
-        ({"conv6.weight": torch.zeros(1)}, r"it has conv6.weight"),
-        ({"conv5.weight": torch.zeros(8, 8, 3, 3, 1)}, r"does not fit a c3d: .*convs.4.weight"),
-        (
-            {"conv3b.weight": torch.zeros(8, 8, 3, 3, 3)},
-            r"convolutions 1a, 2a, 3a, 3b, 4a, 5a; expected 1, 2, 3",
-        ),
-        ({"conv2.bias": None}, r"does not fit a c3d: .*convs.1.bias"),
-    ],
-)
-def test_weights_that_do_not_fit_are_refused_by_name(
-    change: dict[str, torch.Tensor | None], message: str, tmp_path: Path
-) -> None:
-    weights = layouts(make_backbone("c3d", 1 / 32).state_dict(), "c3d")["plain"] | change
-    torch.save({key: weight for key, weight in weights.items() if weight is not None}, tmp_path / "odd.pth")
-    with pytest.raises(CheckpointError, match=message) as caught:
-        read_backbone(tmp_path / "odd.pth")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("content", [b"text", [1, 2], {"state_dict": {"a": "b"}}])
-def test_files_that_hold_no_weights_are_refused(content: object, tmp_path: Path) -> None:
-    path = tmp_path / "file.pth"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        torch.save(content, path)
-    with pytest.raises(CheckpointError, match=r"file\.pth"):
-        read_backbone(path)
-    with pytest.raises(CheckpointError, match="holds no checkpoint"):
-        read_backbone(tmp_path)
 
 
 def test_the_command_writes_files_and_lists_them(
