@@ -19,7 +19,6 @@ from mas_train.model.c3d import C3D_KINDS
 from mas_train.weights.checkpoint import CHECKPOINT_FORMAT, load_checkpoint
 from mas_train.weights.public_layouts import from_public, rename_public, to_public
 from mas_train.weights.tensor_file import read_bytes, read_tensors
-from mas_train.weights.weights_source import find_weights
 
 METADATA_KEY: Final = "mas_backbone"
 """Key of the configuration in a safetensors file's header."""
@@ -48,23 +47,22 @@ class BackboneConfig:
     """Origin of the pixel mean, where the file does not state it."""
 
 
-def read_backbone(source: Path) -> tuple[Backbone, BackboneConfig]:
+def read_backbone(path: Path) -> tuple[Backbone, BackboneConfig]:
     """Read a backbone, on the CPU and in evaluation mode.
 
     Parameters
     ----------
-    source
-        A run's folder (its best checkpoint, or else its last), a checkpoint, a file of `mas-export`, or the
-        weights of a C3D in a layout of `mas_train.weights.public_layouts`, which states their preprocessing.
+    path
+        A checkpoint, a single file of `mas-export`, or the weights of a C3D in a layout of
+        `mas_train.weights.public_layouts`, which states their preprocessing.
 
     Raises
     ------
     CheckpointError
-        If there is no file, it cannot be read, or its weights do not fit the backbone.
+        If it is not a file of weights, or its weights do not fit the backbone.
     MissingDependencyError
         If it needs safetensors or torchvision, which cannot be imported.
     """
-    path = find_weights(source)
     if path.suffix == ".safetensors":
         weights, config = _read_safetensors(path)
     else:

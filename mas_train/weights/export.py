@@ -55,8 +55,9 @@ def export_backbone(source: Path, out: Path, formats: Sequence[str]) -> list[Pat
     import torch
 
     from mas_train.weights.backbone_file import read_backbone
+    from mas_train.weights.weights_source import find_weights
 
-    backbone, config = read_backbone(source)
+    backbone, config = read_backbone(find_weights(source))
     extractor = make_extractor(backbone, config.pixel_mean)
     shape = (2, 3, config.geometry.clip_frames, config.geometry.view_size, config.geometry.view_size)
     clips = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 255

@@ -141,4 +141,4 @@ def test_files_that_hold_no_weights_are_refused(content: object, tmp_path: Path)
     with pytest.raises(CheckpointError, match=r"file\.pth"):
         read_backbone(path)
     with pytest.raises(CheckpointError, match="holds no checkpoint"):
-        read_backbone(tmp_path)
+        load_weights(tmp_path)
