@@ -202,12 +202,12 @@ def _main_table(cells: Sequence[Cell], split: str) -> str:
         row = {cell.measure: cell for cell in of_split if cell.condition == condition}
         if row:
             paper = published.get(PAPER_ROWS.get(condition, ""))
-            shown = [_format_cell(row[name]) if name in row else "" for name in measures]
+            shown = [format_cell(row[name]) if name in row else "" for name in measures]
             lines.append(f"| {title} | {' | '.join(shown)} | {'' if paper is None else f'{paper:g}'} |")
     return "\n".join(lines)
 
 
-def _format_cell(cell: Cell) -> str:
+def format_cell(cell: Cell) -> str:
     """Return mean and spread in percent, and the number of networks if some are missing."""
     if not cell.values:
         return "not done"

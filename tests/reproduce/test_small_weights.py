@@ -1,0 +1,84 @@
+"""Weights that the small experiment gives away: figures of the very network, next to those of its row."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from mas_labels.errors import DatasetError
+from mas_train.evaluation.results import Result, save_result
+from mas_train.reproduce.measure import MEASURES, Cell
+from mas_train.reproduce.run import write_mark
+from mas_train.reproduce.small import Experiment, Split, small_plan
+from mas_train.reproduce.small_weights import PublishedTable, describe_figures, find_networks, read_table
+
+EXPERIMENT = Experiment(splits=(Split("1", "train1", "test1", ("random", "joint"), ("random", "joint")),))
+STEPS = small_plan(EXPERIMENT)
+
+
+def measured(work: Path, name: str, values: list[float]) -> None:
+    """Write a network's results, and mark their steps and its training as done."""
+    steps = {step.name: step for step in STEPS}
+    write_mark(work, steps[f"pretrain-{name}"], 1.0, 0)
+    figures: dict[tuple[str, str], dict[str, float]] = {}
+    for measure, value in zip(MEASURES, values, strict=True):
+        figures.setdefault((measure.folder.format(name=name), measure.protocol), {})[measure.figure] = value
+        write_mark(work, steps[f"{measure.step}{name}"], 1.0, 0)
+    for (folder, protocol), found in figures.items():
+        result = Result(protocol, "ucf101", "test1", found, {}, 70, 300, [], "mas-eval")
+        save_result(result, work / folder / f"{protocol}.json")
+
+
+def table(condition: str, values: list[float]) -> PublishedTable:
+    """Return a table of three networks, of which the first has some values and the others 10 points more."""
+    cells = [
+        Cell("1", condition, measure.title, (value, value + 0.1, value + 0.1), 3, 70)
+        for measure, value in zip(MEASURES, values, strict=True)
+    ]
+    return PublishedTable("a machine, 2 cores", tuple(cells))
+
+
+def test_a_network_of_the_row_is_said_to_be_one(tmp_path: Path) -> None:
+    values = [0.5 + number / 70 for number in range(len(MEASURES))]
+    measured(tmp_path, "split1-joint-seed0", values)
+    joint, tuned = find_networks(EXPERIMENT, STEPS, tmp_path, table("joint", values))
+    assert (joint.name, joint.source) == ("joint", tmp_path / "runs" / "split1-joint-seed0")
+    assert (tuned.name, tuned.source) == ("joint-finetuned", tmp_path / "finetuned/all-split1-joint-seed0")
+    text = describe_figures(joint, "a machine, 2 cores")
+    assert "| probe, all labels | 50.0 | 56.7 ± 5.8 |" in text and "of which this is the first" in text
+    (row,) = [line for line in describe_figures(tuned, "").splitlines() if line.startswith("| fine-tuned")]
+    assert (
+        row == f"| fine-tuned, all labels | {100 * values[5]:.1f} | {100 * values[5] + 100 / 15:.1f} ± 5.8 |"
+    )
+
+
+def test_a_network_that_was_trained_again_is_not_mixed_up_with_its_row(tmp_path: Path) -> None:
+    values = [0.5] * len(MEASURES)
+    measured(tmp_path, "split1-joint-seed0", [0.6, *values[1:]])
+    networks = find_networks(EXPERIMENT, STEPS, tmp_path, table("joint", values))
+    for network in networks:  # the fine-tuned one, too, though its own figure is that of the row
+        text = describe_figures(network, "a machine, 2 cores")
+        assert "**This network is none of them**" in text and "theirs: a machine, 2 cores" in text
+    assert "| probe, all labels | 60.0 | 56.7 ± 5.8 |" in describe_figures(networks[0], "")
+
+
+def test_only_networks_that_are_done_are_given_away(tmp_path: Path) -> None:
+    assert find_networks(EXPERIMENT, STEPS, tmp_path, PublishedTable("", ())) == []
+    measured(tmp_path, "split1-random-seed0", [0.5] * len(MEASURES))
+    (random,) = find_networks(EXPERIMENT, STEPS, tmp_path, PublishedTable("", ()))
+    assert random.name == "random"
+    assert describe_figures(random, "").splitlines()[-1] == "| fine-tuned, 10 % of labels | 50.0 |  |"
+
+
+def test_the_table_of_a_page_is_read_as_it_was_written(tmp_path: Path) -> None:
+    cells = table("joint", [0.5] * len(MEASURES)).cells
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"machine": "a machine", "cells": [{**asdict(c), "mean": 0} for c in cells]}))
+    assert read_table(path) == PublishedTable("a machine", cells)
+    assert read_table(tmp_path / "absent.json") == PublishedTable("", ())
+    path.write_text("{}")
+    with pytest.raises(DatasetError, match="write the page again"):
+        read_table(path)
