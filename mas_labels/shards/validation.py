@@ -48,7 +48,10 @@ def read_attributes(file: h5py.File, path: Path) -> tuple[int, dict[str, bytes]]
     names = set(file.attrs)
     missing = [name for name in schema.ATTRIBUTES if name not in names]
     if missing:
-        raise ShardError(f"{path}: not a shard of mas-labels, attributes missing: {', '.join(missing)}")
+        raise ShardError(
+            f"{path}: not a shard of mas-labels, attributes missing: {', '.join(missing)}: name the "
+            "files that `mas-labels make` wrote"
+        )
     format_name, version = _attribute(file, "format", path), _attribute(file, "schema_version", path)
     if format_name != schema.FORMAT_NAME.encode() or version not in schema.READABLE_VERSIONS:
         versions = " or ".join(map(str, schema.READABLE_VERSIONS))

@@ -7,6 +7,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import h5py
 import pytest
 from helpers.coloured import SMALL, run
 from helpers.commands import mas
@@ -42,6 +43,7 @@ MISTAKES = {
     "mas-train --shards runs/first": ("found weights", "the folder of the labels"),
     "mas-finetune --init runs/first --shards runs/first": ("found weights", "the folder of the labels"),
     "mas-labels report runs/first --out page.html": ("found weights", "the folder of the labels"),
+    "mas-train --shards features.h5": ("not a shard", "the files that `mas-labels make` wrote"),
     "mas-finetune --init shards --shards shards": ("found shards", "mas-train --shards shards"),
     "mas-eval accuracy --checkpoint shards --shards shards": ("found shards", "mas-train --shards shards"),
     "mas-eval look --run shards --shards shards": ("found shards", "mas-train --shards shards"),
@@ -91,6 +93,8 @@ def folder(pretrained: Path, tiny_shards: list[Path], tmp_path_factory: pytest.T
     small_shards(root / "videos", root / "small")
     flat = ("--root", root / "videos" / "pan", "--out", root / "flat", "--frames-only", "--workers", 1)
     assert mas("make", "--manifest", "folder", *flat).exit_code == 0
+    with h5py.File(root / "features.h5", "w") as file:
+        file["features"] = [0.0]
     (root / "runs" / "started" / "checkpoints").mkdir(parents=True)
     (root / "runs" / "started" / "config.yaml").touch()
     from mas_train.cli.finetune import main
