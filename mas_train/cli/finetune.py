@@ -18,6 +18,14 @@ from mas_labels.system.command_line import (
     version_option,
 )
 from mas_labels.system.signals import EXIT_SIGNAL
+from mas_train.cli.config_option import (
+    config_option,
+    given_config,
+    given_options,
+    is_typed,
+    report_config,
+    stated_recipe,
+)
 from mas_train.cli.options import (
     choose_compute,
     command_line,
@@ -32,6 +40,7 @@ from mas_train.cli.options import (
     where_option,
 )
 from mas_train.recipe import FINETUNE_CHANGES, SCRATCH, Recipe, make_recipe
+from mas_train.training.config_file import FINETUNE_COMMAND
 from mas_train.training.options import FinetuneOptions
 
 if TYPE_CHECKING:
@@ -42,6 +51,7 @@ finetune_option = partial(field_option, FinetuneOptions)
 
 
 @click.command(cls=PathsCommand, context_settings=SETTINGS)
+@config_option(FINETUNE_COMMAND)
 @training_option("shards")
 @shards_option("--test-shards", "Test shards: the model is tested on them at the end.", required=False)
 @training_option("incomplete")
@@ -65,7 +75,9 @@ finetune_option = partial(field_option, FinetuneOptions)
 @compute_options
 @speed_options
 @version_option
+@click.pass_context
 def command(
+    context: click.Context,
     shards: tuple[str, ...],
     test_shards: tuple[str, ...],
     incomplete: bool,
@@ -80,27 +92,35 @@ def command(
 ) -> int:
     """Fine-tune a network on SHARDS for action recognition, then test it.
 
-    The convolutions come from --init; the three fully connected layers are new. Writes finetuned.pt and
-    metrics.csv into --out; with --test-shards also accuracy.json, classes.csv and confusion.png. Exit status:
-    0 success, 1 an error, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM (--resume
-    continues).
+    The convolutions come from --init; the three fully connected layers are new. Writes config.yaml,
+    finetuned.pt and metrics.csv into --out; with --test-shards also accuracy.json, classes.csv and
+    confusion.png. Exit status: 0 success, 1 an error, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT,
+    SIGTERM (--resume continues).
     """
     options, changes = FinetuneOptions(**take_fields(FinetuneOptions, values)), take_fields(Recipe, values)
-    if options.init != SCRATCH and changes.keys() & {"width", "backbone"}:
-        raise ConfigError(
-            "--width and --backbone are for --init scratch: leave them out, the checkpoint has its own"
-        )
+    changes = {**stated_recipe(context), **changes}
+    if options.init != SCRATCH:
+        if is_typed(context, "width") or is_typed(context, "backbone"):
+            raise ConfigError(
+                "--width and --backbone are for --init scratch: leave them out, the checkpoint has its own"
+            )
+        changes = {name: value for name, value in changes.items() if name not in ("width", "backbone")}
     from mas_train.evaluation.accuracy import evaluate_accuracy, load_scratch_run
     from mas_train.evaluation.protocol import make_evaluation
     from mas_train.evaluation.results import save_and_show
     from mas_train.training.finetune import finetune
     from mas_train.training.finetune_state import FinetuneJob
 
+    report_config(context)
     where = choose_compute(device, threads)
     train, test, leaks = open_data(shards, test_shards, incomplete, changes.get("where", ""))
     weights, recipe = load_start(options.init, preset, changes)
+    require_same_start(context, weights)
     speed = (values["memory_format"], values["compile"], values["fused"])
-    job = FinetuneJob(recipe, options, train, out, where, workers, dict(weights.pretraining), *speed)
+    job = FinetuneJob(
+        *(recipe, options, train, out, where, workers, dict(weights.pretraining), *speed),
+        *(test, given_options(context)),
+    )
     if scratch_run is not None:
         if test is None:
             raise ConfigError("--scratch-run is compared in the test: give --test-shards, too")
@@ -150,6 +170,21 @@ def load_start(init: str, preset: str, changes: dict[str, Any]) -> tuple[Weights
     weights = load_weights(init, seed=changes["seed"], **random_network)
     schedule = make_recipe(preset, **changes)
     return weights, known_recipe({**vars(schedule), **backbone_entries(weights.recipe)})
+
+
+def require_same_start(context: click.Context, weights: Weights) -> None:
+    """Raise `ConfigError` if the weights of the file's --init are not those that its run started from."""
+    from mas_train.weights.backbone_weights import weights_digest
+
+    file = given_config(context)
+    if file is None or any(is_typed(context, name) for name in ("init", "seed", "width", "backbone")):
+        return
+    expected = file.facts.get("initial_weights")
+    if expected is not None and weights_digest(weights.backbone) != expected:
+        raise ConfigError(
+            f"the weights of {weights.source} are not those that the run of {file.path} started from: "
+            "restore them, or give --init to take others"
+        )
 
 
 def main(args: list[str] | None = None) -> None:

@@ -18,6 +18,7 @@ from mas_labels.system.command_line import (
     version_option,
 )
 from mas_labels.system.signals import EXIT_SIGNAL
+from mas_train.cli.config_option import config_option, report_config, stated_recipe
 from mas_train.cli.options import (
     compute_options,
     preset_option,
@@ -27,6 +28,7 @@ from mas_train.cli.options import (
     where_option,
 )
 from mas_train.recipe import Recipe, make_recipe
+from mas_train.training.config_file import PRETRAIN_COMMAND
 from mas_train.training.options import TrainingOptions
 
 optimisation_options = add_options(
@@ -72,6 +74,7 @@ order_options = add_options(
 
 
 @click.command(cls=PathsCommand, context_settings=SETTINGS)
+@config_option(PRETRAIN_COMMAND)
 @training_option("shards", required=False)
 @training_option("incomplete")
 @where_option
@@ -89,20 +92,22 @@ order_options = add_options(
 @speed_options
 @click.option("--print-config", is_flag=True, help="Print the recipe as JSON and exit.")
 @version_option
-def command(preset: str, print_config: bool, **values: Any) -> int:
+@click.pass_context
+def command(context: click.Context, preset: str, print_config: bool, **values: Any) -> int:
     """Pre-train a network on SHARDS by predicting the statistics of motion and appearance.
 
     Writes config.yaml, metrics.csv, heldout.csv, curves.png and checkpoints into --out. Exit status:
     0 success, 1 an error, 2 wrong usage; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM, after a
     checkpoint. SIGUSR1 saves a checkpoint and continues.
     """
-    recipe = make_recipe(preset, **take_fields(Recipe, values))
+    recipe = make_recipe(preset, **stated_recipe(context), **take_fields(Recipe, values))
     if print_config:
         click.echo(json.dumps(asdict(recipe), indent=2))
         return 0
     if not values["shards"]:
         raise click.UsageError("Missing option '--shards': name the shards, such as --shards labels/*.h5")
     options = TrainingOptions(**take_fields(TrainingOptions, values))
+    report_config(context)
     from mas_train.training.pretrain import pretrain
 
     result = pretrain(recipe, options, say=click.echo)

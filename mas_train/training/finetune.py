@@ -15,6 +15,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ from torch.nn import functional
 from torch.nn.utils import get_total_norm
 from torch.utils.data import Sampler
 
-from mas_labels.errors import ConfigError, DatasetError, TrainingError
+from mas_labels.errors import ConfigError, DatasetError, TrainingError, reason_of
+from mas_labels.schema import RUN_CONFIG_FILE
 from mas_labels.system.files import missing_services
 from mas_train.data.clips import ClipBatch, FrameDataset, RunOrder
 from mas_train.data.few_labels import LabelledClips, label_clips
@@ -45,12 +47,14 @@ from mas_train.training.finetune_state import (
     FINETUNE_METRICS_FILE,
     FinetuneJob,
     FinetuneState,
+    finetuning_entries,
     log_epoch,
     make_finetune_state,
     restore_finetuning,
     save_finetuning,
 )
-from mas_train.weights.backbone_weights import FINETUNED_FILE, Weights
+from mas_train.training.run_folder import note_resumption, write_config
+from mas_train.weights.backbone_weights import FINETUNED_FILE, Weights, weights_digest
 
 
 def finetune(
@@ -91,10 +95,12 @@ def finetune(
     require_precision(job.recipe.precision, job.device)
     labelled = label_clips(job.shards, job.options.label_fraction, job.recipe.seed)
     order = RunOrder([len(labelled.clips)], job.recipe)
+    initial_weights = weights_digest(weights.backbone)
     state = make_finetune_state(weights, job)
     if resume:
         restore_finetuning(path, state, job)
-    else:
+    _record(job, initial_weights, state.epoch, say)
+    if not resume:
         save_finetuning(path, state, job)  # fails before any work if the folder cannot be written
     if missing := missing_services(job.out, is_labelling=False):
         say(missing)
@@ -118,6 +124,25 @@ def finetune(
             log_epoch(job.out / FINETUNE_METRICS_FILE, row)
             say(f"epoch {state.epoch}: loss {row['loss']:.4f}, clip accuracy {row['clip_accuracy']:.1%}")
     return state.model, None
+
+
+def _record(job: FinetuneJob, initial_weights: str, epoch: int, say: Callable[[str], None]) -> None:
+    """Write config.yaml, or bring that of a run that resumes up to date; earlier runs have none.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be written, or is not the configuration of a run.
+    """
+    entries, start = finetuning_entries(job), {"from_epoch": epoch}
+    try:
+        if epoch and (job.out / RUN_CONFIG_FILE).exists():
+            note_resumption(job.out, entries, start, job.device, say)
+            return
+        facts = {"geometry": asdict(job.shards.geometry), "initial_weights": initial_weights}
+        write_config(job.out, {**entries, **facts}, start, job.device)
+    except OSError as error:
+        raise ConfigError(f"cannot write to {job.out} ({reason_of(error)}): give another --out") from error
 
 
 def _check_inputs(job: FinetuneJob, resume: bool) -> None:

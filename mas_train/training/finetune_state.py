@@ -20,6 +20,7 @@ from mas_train.data.leakage import VideoNames
 from mas_train.model.classifier import Classifier
 from mas_train.recipe import Recipe, with_defaults
 from mas_train.runtime.performance import make_scaler
+from mas_train.training.config_file import FINETUNE_COMMAND, config_entries
 from mas_train.training.engine import make_optimizer
 from mas_train.training.options import FinetuneOptions
 from mas_train.weights.backbone_weights import FINETUNED, FINETUNED_VERSION, Weights
@@ -58,6 +59,10 @@ class FinetuneJob:
     compile: bool = False
     fused: bool = False
     """Computation of the steps: see `mas_train.training.options.TrainingOptions`."""
+    test: ShardSet | None = None
+    """Test shards, if there are any; like `asked`, they are only written down here."""
+    asked: dict[str, Any] = field(default_factory=dict)
+    """Options of the command by name, for config.yaml."""
 
     @cached_property
     def classes(self) -> list[str]:
@@ -79,6 +84,12 @@ class FinetuneJob:
             "classes": self.classes,
             "content_hashes": list(self.shards.content_hashes),
         }
+
+
+def finetuning_entries(job: FinetuneJob) -> dict[str, Any]:
+    """Return the entries of config.yaml that decide a run of fine-tuning."""
+    sets = {"shards": job.shards} if job.test is None else {"shards": job.shards, "test_shards": job.test}
+    return config_entries(FINETUNE_COMMAND, job.recipe, {**asdict(job.options), **job.asked}, sets)
 
 
 def make_finetune_state(weights: Weights, job: FinetuneJob) -> FinetuneState:

@@ -37,7 +37,7 @@ from mas_train.training.engine import PretrainJob, make_optimizer, train
 from mas_train.training.heldout import HeldOutMonitor, choose_heldout_clips, require_comparable
 from mas_train.training.metrics import MetricsLog, TensorBoardEvents, require_tensorboard
 from mas_train.training.options import TrainingOptions
-from mas_train.training.run_folder import begin_run, find_checkpoint, note_environment
+from mas_train.training.run_folder import begin_run, find_checkpoint, note_resumption, pretraining_entries
 from mas_train.weights.checkpoint import CHECKPOINT_FOLDER, TrainingState, restore_training
 
 
@@ -157,14 +157,16 @@ def _begin_or_resume(run: PreparedRun, group: Group, say: Callable[[str], None])
     """Write a new run's folder, or note the environment in which a run resumes."""
     generators = group.gather(generator_states(run.device))
     out, clips = run.options.out, run.heldout.clips if run.heldout else []
+    deciding = run.options, run.recipe, run.dataset.shards
     with group.share_errors():
         if not group.is_first:
             return
         if run.checkpoint is None:
-            begin_run(out, run.recipe, run.dataset.shards, run.state, run.device, generators, len(clips))
+            begin_run(*deciding, run.state, run.device, generators, len(clips))
         else:
             say(f"resuming after step {run.state.step}")
-            note_environment(out, run.state.step, run.device, say)
+            start = {"from_step": run.state.step}
+            note_resumption(out, pretraining_entries(*deciding), start, run.device, say)
     if missing := missing_services(out / CHECKPOINT_FOLDER, is_labelling=False):
         say(missing)
     if clips:
