@@ -74,7 +74,7 @@ sides = click.IntRange(MIN_SIDE, MAX_SIDE)
 def flow(
     paths: tuple[Path, ...], out: Path, workers: int | None, dry_run: bool, follow_links: bool, **values: Any
 ) -> int:
-    """Write the optical flow of PATHS: videos, folders of videos, lists of videos (.txt), frames.
+    """Write the optical flow of PATHS: videos, folders of videos, lists of videos (.txt, .csv), frames.
 
     Folders are searched; their class folders are kept. A list has a path a line, perhaps followed by numbers.
     Videos that cannot be used are listed in failures.csv, and the run continues.

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from mas_labels.datasets.find_videos import find_videos
 from mas_labels.datasets.folder import file_mode, names_in, walk_folder
-from mas_labels.datasets.list_files import names_in_line, read_lines
 from mas_labels.datasets.listing import as_sentences, count_extensions, listing_notes
 from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import ConfigError, DatasetError
-from mas_labels.names import VIDEO_EXTENSIONS, first_names, printable
+from mas_labels.names import VIDEO_EXTENSIONS, printable
+from mas_labels.stream.lists import LIST_EXTENSIONS, listed_classes, read_list
 from mas_labels.video.frame_names import is_frame_name
-
-LIST_EXTENSION: Final = ".txt"
 
 
 @dataclass
@@ -30,7 +27,8 @@ class VideoInputs:
     videos
         Name of each video, `/` between folders, from which its place in an output follows -> its path.
     classes
-        Name of each video whose class is known -> its class.
+        Name of each video whose class is known -> its class: by a manifest, a list (`listed_classes`), or the
+        first folder of its name, of those not called as splits are.
     notes
         Lines for the user on what was left out.
     is_single
@@ -45,15 +43,24 @@ class VideoInputs:
     is_single: bool = False
     has_extracted: bool = False
 
-    def add(self, videos: Iterable[tuple[str, Path]]) -> None:
+    def add(self, videos: Iterable[tuple[str, Path]], stated: Mapping[str, str] = {}) -> None:
         """Add videos; the same file twice counts once.
+
+        Parameters
+        ----------
+        videos
+            Names and paths.
+        stated
+            Name of each -> the class, or its number, that a list states.
 
         Raises
         ------
         DatasetError
             If two files have one name.
         """
-        for name, path in videos:
+        found = list(videos)
+        self.classes |= listed_classes({name: stated.get(name, "") for name, _ in found})
+        for name, path in found:
             other = self.videos.setdefault(name, path)
             if other is not path and other.resolve() != path.resolve():
                 raise DatasetError(
@@ -75,7 +82,8 @@ def find_inputs(
     Parameters
     ----------
     paths
-        Video files and folders or archives of frames; folders, which are searched; lists of paths (``.txt``).
+        Video files and folders or archives of frames; folders, which are searched; lists of paths (``.txt``,
+        ``.csv``: `mas_labels.stream.lists.read_list`).
     manifest
         Data set instead of paths: a manifest's file or name.
     root
@@ -136,8 +144,8 @@ def _find_paths(paths: Sequence[Path], root: Path | None, follow_links: bool) ->
             )
         if stat.S_ISDIR(mode):
             inputs.is_single = not _add_folder(inputs, path, root, follow_links)
-        elif path.suffix.lower() == LIST_EXTENSION:
-            inputs.add(_listed_videos(path, path.parent if root is None else root))
+        elif path.suffix.lower() in LIST_EXTENSIONS:
+            _add_list(inputs, path, path.parent if root is None else root)
         else:
             inputs.is_single = True
             inputs.add([(_name_below(path.parent if root is None else root, path), path)])
@@ -173,30 +181,10 @@ def _add_folder(inputs: VideoInputs, folder: Path, root: Path | None, follow_lin
     return bool(contents.videos)
 
 
-def _listed_videos(path: Path, root: Path) -> Iterator[tuple[str, Path]]:
-    """Return the videos that the lines of a list name, perhaps before numbers such as that of a class.
-
-    Raises
-    ------
-    DatasetError
-        If one is missing, or is not in `root`; or if the list is empty.
-    """
-    lines = read_lines(path)
-    if not lines:
-        raise DatasetError(f"expected the paths of videos in {path}, one a line, found none. Check the list")
-    found = [_find_listed(root, names_in_line(line, VIDEO_EXTENSIONS)) for line in lines]
-    missing = [line for line, video in zip(lines, found, strict=True) if video is None]
-    if missing:
-        raise DatasetError(
-            f"{path}: {len(missing)} of {len(lines)} videos are not in {root}: {first_names(missing)}. Check "
-            "the root (--root), or leave them out of the list"
-        )
-    return ((_name_below(root, video), video) for video in found if video is not None)
-
-
-def _find_listed(root: Path, names: Sequence[str]) -> Path | None:
-    """Return the first path that exists of the names that a line of a list may mean."""
-    return next((root / name for name in names if file_mode(root / name)), None)
+def _add_list(inputs: VideoInputs, path: Path, root: Path) -> None:
+    """Add the videos that a list names."""
+    listed = [(_name_below(root, video.path), video) for video in read_list(path, root)]
+    inputs.add(((name, video.path) for name, video in listed), {name: video.stated for name, video in listed})
 
 
 def _name_below(root: Path, path: Path) -> str:

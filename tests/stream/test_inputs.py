@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.videos import FOLDER_MANIFEST
 
-from mas_labels.errors import DatasetError
+from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.stream import find_inputs
 
 NAMES = ["pan/a.avi", "pan/b b.mp4", "zoom/a.avi", "zoom/ünï'.avi"]
@@ -105,3 +105,72 @@ def test_nothing_to_find(tmp_path):
 def test_a_manifest_names_the_videos_of_a_split(root):
     found = find_inputs([], FOLDER_MANIFEST, root)
     assert found.videos == {name: root / name for name in NAMES}
+    assert found.classes == {name: name.partition("/")[0] for name in NAMES}
+
+
+def classes(*paths, root=None):
+    return find_inputs(paths, root=root).classes
+
+
+def test_the_class_is_the_first_folder_of_the_name(root):
+    of_zoom = {"zoom/a.avi": "zoom", "zoom/ünï'.avi": "zoom"}
+    assert classes(root) == {"pan/a.avi": "pan", "pan/b b.mp4": "pan"} | of_zoom
+    assert classes(root / "zoom", root=root) == of_zoom
+    assert classes(root / "zoom") == classes(root / "zoom/a.avi") == {}
+    assert classes(root, root=root.parent) == {f"videos/{name}": "videos" for name in NAMES}
+    root.rename(root.with_name("train"))
+    assert set(classes(root.with_name("train"), root=root.parent).values()) == {"pan", "zoom"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["pan/a.avi 0", "pan/b b.mp4 0", "zoom/a.avi 1"], ["pan", "pan", "zoom"]),  # numbers of the folders
+        (["pan/a.avi 300 5", "pan/b b.mp4 280 7", "zoom/a.avi 9 5"], ["5", "7", "5"]),
+        (["pan/a.avi 5", "pan/b b.mp4", "zoom/a.avi 7"], ["5", None, "7"]),
+        (["pan/a.avi", "pan/b b.mp4", "zoom/a.avi"], ["pan", "pan", "zoom"]),
+        (["label,Path", "Walk,pan/a.avi", "Run,pan/b b.mp4", "7,zoom/a.avi"], ["Walk", "Run", "7"]),
+        (["video,clips", '"pan/a.avi",1', "pan/b b.mp4,2", "zoom/a.avi,3"], ["pan", "pan", "zoom"]),
+        (["class,label,file", "a,0,pan/a.avi", '"b, c",1,pan/b b.mp4', ",1,zoom/a.avi"], ["a", "b, c", None]),
+        (["pan/a.avi,3", "pan/b b.mp4,3", "zoom/a.avi,3"], ["3", "3", "3"]),
+    ],
+)
+def test_lists_state_classes_by_name_or_number_or_leave_them_to_the_folders(root, lines, expected):
+    (root / "list.csv").write_text("\n".join(lines))
+    found = find_inputs([root / "list.csv"])
+    assert list(found.videos) == NAMES[:3]
+    assert [found.classes.get(name) for name in NAMES[:3]] == expected
+
+
+def test_numbers_in_the_name_of_a_video_are_no_class(tmp_path):
+    for name in ("v 1", "w 2.avi"):
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_text("v 1\nw 2.avi")
+    assert (list(find_inputs([tmp_path / "list.txt"]).videos), classes(tmp_path / "list.txt")) == (
+        ["v 1", "w 2.avi"],
+        {},
+    )
+
+
+def test_a_table_without_videos_is_one_line(root):
+    for text, message in (
+        ("video,class\n", "expected the paths of videos in .*list.csv, one a line, found none"),
+        ("video,class\nno.avi,1\n,2", "2 of 2 videos are not in .*: no.avi,1, ,2. Check the root"),
+        ("youtube_id,label\nabc,run", "2 of 2 videos are not in .*: youtube_id,label, abc,run. Check"),
+        ("a\0b", "1 of 1 videos are not in"),
+    ):
+        (root / "list.csv").write_text(text)
+        with pytest.raises(DatasetError, match=message) as error:
+            classes(root / "list.csv")
+        assert "\n" not in str(error.value)
+
+
+def test_paths_and_a_manifest_exclude_one_another(root):
+    for named, message in (
+        ({"paths": []}, "expected PATHS or --manifest, found neither: give one"),
+        ({"paths": [root], "manifest": FOLDER_MANIFEST}, "expected PATHS or --manifest, found both"),
+        ({"paths": [root], "split": "test"}, "--split and --splits belong to --manifest"),
+        ({"paths": [], "manifest": FOLDER_MANIFEST}, "--manifest needs --root, the data set's folder"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            find_inputs(**named)

@@ -1,0 +1,122 @@
+"""Lists of videos and their classes: lines of a path and perhaps numbers, or tables with a header."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from mas_labels.datasets.folder import file_mode
+from mas_labels.datasets.layout_hints import SPLIT_NAMES
+from mas_labels.datasets.list_files import names_in_line, read_lines, read_text, split_number, unquote
+from mas_labels.errors import DatasetError
+from mas_labels.names import VIDEO_EXTENSIONS, first_names, fold_name
+
+LIST_EXTENSIONS: Final = (".txt", ".csv")
+PATH_COLUMNS: Final = ("video", "path", "file", "filename", "file_name", "video_path")
+CLASS_COLUMNS: Final = ("class", "class_name", "label")
+"""Names of columns of a table, in any case; of several, the first of these counts."""
+
+
+class ListedVideo(NamedTuple):
+    """A video that a list names, and the class beside it, or its number; an empty text if there is none."""
+
+    path: Path
+    stated: str
+
+
+def read_list(path: Path, root: Path) -> list[ListedVideo]:
+    """Return the videos that a list names, in its order.
+
+    Parameters
+    ----------
+    path
+        A file of lines such as ``Archery/a.avi 1``; or a table of comma-separated values (``.csv``) whose
+        header has one of `PATH_COLUMNS`, and for classes one of `CLASS_COLUMNS`.
+    root
+        Folder that the paths in it begin from.
+
+    Raises
+    ------
+    DatasetError
+        If the list cannot be read or is empty, or a video is missing.
+    """
+    rows = list(_table_rows(path) if path.suffix.lower() == ".csv" else _line_rows(path))
+    if not rows:
+        raise DatasetError(f"expected the paths of videos in {path}, one a line, found none. Check the list")
+    listed, missing = [], []
+    for line, meanings in rows:
+        named = (video for video in meanings if video.path != Path())  # an empty name would be the root
+        found = next((video for video in named if file_mode(root / video.path)), None)
+        if found is None:
+            missing.append(line)
+        else:
+            listed.append(ListedVideo(root / found.path, found.stated))
+    if missing:
+        raise DatasetError(
+            f"{path}: {len(missing)} of {len(rows)} videos are not in {root}: {first_names(missing)}. Check "
+            "the root (--root), or leave them out of the list"
+        )
+    return listed
+
+
+def _line_rows(path: Path) -> Iterator[tuple[str, list[ListedVideo]]]:
+    """Yield each line, and the videos that it may mean, the likeliest first; its last number is the class."""
+    for line in read_lines(path):
+        numbered = split_number(line)
+        number = numbered[1] if numbered else ""
+        names = names_in_line(line, VIDEO_EXTENSIONS)
+        yield line, [ListedVideo(Path(name), "" if name == unquote(line) else number) for name in names]
+
+
+def _table_rows(path: Path) -> Iterator[tuple[str, list[ListedVideo]]]:
+    """Yield each row of a table, and the video that it means; lines if there is no such header."""
+    try:
+        header, *rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if any(row)]
+    except (csv.Error, ValueError):  # no table, or an empty one
+        header, rows = [], []
+    columns = [cell.strip().lower() for cell in header]
+    video = next((columns.index(name) for name in PATH_COLUMNS if name in columns), None)
+    stated = next((columns.index(name) for name in CLASS_COLUMNS if name in columns), None)
+    if video is None:
+        yield from _line_rows(path)
+        return
+    for row in rows:
+        cells = [*row, *[""] * len(columns)]
+        yield ",".join(row), [ListedVideo(Path(cells[video]), "" if stated is None else cells[stated])]
+
+
+def folder_class(name: str) -> str | None:
+    """Return the class that a video's name states: its first folder, of those not called as splits are.
+
+    >>> folder_class("Archery/a.avi"), folder_class("train/Archery/a.avi"), folder_class("train/a.avi")
+    ('Archery', 'Archery', None)
+    """
+    folders = name.split("/")[:-1]
+    return next((folder for folder in folders if fold_name(folder) not in SPLIT_NAMES), None)
+
+
+def listed_classes(stated: Mapping[str, str]) -> dict[str, str]:
+    """Return the classes of the videos of a list.
+
+    Parameters
+    ----------
+    stated
+        Name of each video -> the class, or its number, that the list states; empty: none.
+
+    Returns
+    -------
+    dict
+        Name -> the class. The folders of the videos are their classes if the list states none, or if the
+        numbers that it states are names of these folders, one for one.
+    """
+    folders = {name: folder_class(name) for name in stated}
+    pairs = set(zip(folders.values(), stated.values(), strict=True))
+    are_one_for_one = None not in folders.values() and (
+        len(pairs) == len(set(folders.values())) == len(set(stated.values()))
+    )
+    if not any(stated.values()) or (are_one_for_one and all(map(str.isdecimal, stated.values()))):
+        return {name: folder for name, folder in folders.items() if folder is not None}
+    return {name: text for name, text in stated.items() if text}
