@@ -211,6 +211,13 @@ METRICS_COLUMNS: Final = (
 `step` is the number of steps done, `epoch` counts from 0, `mean_label_*` is the loss of always predicting the
 mean label (the baseline), `waiting_share` is the share of the time spent waiting for data."""
 
+PROBE_COLUMNS: Final = ("probe_accuracy", "probe_untrained", "probe_chance", "probe_videos")
+"""Columns that `METRICS_FILE` has in addition where nearest neighbours are measured while a run trains; empty
+in rows without a measurement. `probe_accuracy` is the share of the probe's videos whose nearest other video
+is of their class, `probe_untrained` that of the weights before the first step (empty if it is not known),
+`probe_chance` the mean share of videos of a video's class among those that may be its nearest, and
+`probe_videos` the number of videos that the accuracy is a share of."""
+
 HELDOUT_FILE: Final = "heldout.csv"
 """Table of the scores on held-out clips, in the run's folder; missing if no clips were held out."""
 HELDOUT_COLUMNS: Final = (

@@ -38,8 +38,10 @@ def bar_chart(shares: dict[int, float], name: str) -> str:
     return "".join(parts)
 
 
-def line_chart(line: Points, baseline: float | None, name: str, dots: Points = ()) -> str:
-    """Draw one line over steps, and a dashed baseline to compare with.
+def line_chart(
+    line: Points, baseline: float | None, name: str, dots: Points = (), level: float | None = None
+) -> str:
+    """Draw one line over steps, and a dashed baseline and a dotted level to compare with.
 
     Parameters
     ----------
@@ -51,13 +53,17 @@ def line_chart(line: Points, baseline: float | None, name: str, dots: Points = (
         Description of the chart for screen readers.
     dots
         Other measurements, drawn as rings.
+    level
+        Height of the level; None: there is none.
     """
     width, height, left, right, top, floor = 520, 230, 46, 12, 12, 200
     points = [(x, y) for x, y in line if math.isfinite(x) and math.isfinite(y)]
     if not points:
         return "<p>No finite values yet.</p>"
     rings = [(x, y) for x, y in dots if math.isfinite(x) and math.isfinite(y)]
-    ticks = _ticks(max([y for _, y in (*points, *rings)] + ([baseline] if baseline is not None else [])))
+    lines = {"even": baseline, "level": level}
+    heights = [y for _, y in (*points, *rings)] + [y for y in lines.values() if y is not None]
+    ticks = _ticks(max(heights))
     last = max(x for x, _ in (*points, *rings))
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -72,9 +78,10 @@ def line_chart(line: Points, baseline: float | None, name: str, dots: Points = (
     for step, anchor in ((0.0, "start"), (last, "end")):
         x = place(step, 0)[0]
         parts.append(f'<text x="{x:.1f}" y="{height - 10}" text-anchor="{anchor}">step {step:g}</text>')
-    if baseline is not None:
-        y = place(0, baseline)[1]
-        parts.append(f'<line class="even" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+    for kind, value in lines.items():
+        if value is not None:
+            y = place(0, value)[1]
+            parts.append(f'<line class="{kind}" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
     x, y = place(*points[-1])
     parts.append(

@@ -34,6 +34,7 @@ figcaption code { color: var(--ink); font-weight: 600; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--soft); font-size: 11.5px; }
 .bar { fill: var(--blue); } .even { stroke: var(--red); stroke-width: 1.3; stroke-dasharray: 5 4; }
+.level { stroke: var(--soft); stroke-width: 1.3; stroke-dasharray: 1.5 4; }
 .grid { stroke: var(--line); } .curve { fill: none; stroke: var(--blue); stroke-width: 2.2; }
 .dot { fill: var(--blue); } .ring { fill: var(--card); stroke: var(--ink); stroke-width: 1.4; }
 .narrow { max-width: 560px; }

@@ -22,6 +22,7 @@ from mas_labels.errors import DatasetError, unavailable
 from mas_labels.names import printable
 from mas_labels.report.charts import Points, line_chart, score_chart
 from mas_labels.report.page import html_table, picture
+from mas_labels.report.probe_section import probe_section
 from mas_labels.schema import (
     HELDOUT_FILE,
     LABEL_KINDS,
@@ -68,6 +69,7 @@ def run_sections(run: Path, results: Sequence[Path] = ()) -> list[str]:
         _run_summary(run, metrics),
         _curves(metrics, heldout),
         _heldout_scores(heldout),
+        probe_section(metrics),
         _results(folders),
         _pictures(folders),
     ]

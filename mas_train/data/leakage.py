@@ -56,7 +56,7 @@ def name_digest(name: str) -> str:
     return f"#{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
-def shared_names(train: VideoNames, test: VideoNames) -> list[str]:
+def shared_names(train: VideoNames, test: VideoNames, kind_of_test: str = "test") -> list[str]:
     """Return one sentence about the videos, and one about the groups, that training and test share.
 
     `train` may hold digests.
@@ -69,14 +69,21 @@ def shared_names(train: VideoNames, test: VideoNames) -> list[str]:
         },
     }
     return [
-        f"{len(names)} {kind} are in the training and in the test shards, such as {min(names)!r}"
+        f"{len(names)} {kind} are in the training and in the {kind_of_test} shards, such as {min(names)!r}"
         for kind, names in shared.items()
         if names
     ]
 
 
-def find_shard_leaks(train: ShardSet, test: ShardSet) -> list[str]:
+def find_shard_leaks(train: ShardSet, test: ShardSet, kind_of_test: str = "test") -> list[str]:
     """Find videos, groups and copies of videos that training and test shards share.
+
+    Parameters
+    ----------
+    train, test
+        Both sets.
+    kind_of_test
+        Name of the second in the sentences.
 
     Returns
     -------
@@ -95,13 +102,14 @@ def find_shard_leaks(train: ShardSet, test: ShardSet) -> list[str]:
     re-encoded or cut is not found, and none are found where the frames of the two sets have different sizes,
     which is one of the sentences. `mas-labels list` compares the files themselves.
     """
-    leaks = shared_names(VideoNames.of(train.videos), VideoNames.of(test.videos))
+    leaks = shared_names(VideoNames.of(train.videos), VideoNames.of(test.videos), kind_of_test)
     sizes = [f"{part.geometry.frame_rows} x {part.geometry.frame_cols}" for part in (train, test)]
     if sizes[0] != sizes[1]:
         return [*leaks, f"copies of training videos were not searched for: frames of {' and '.join(sizes)}"]
     copies = [f"{ours.path!r} = {theirs.path!r}" for ours, theirs in _find_copies(train, test)]
     if copies:
-        leaks.append(f"{len(copies)} test videos are copies of training videos, such as {min(copies)}")
+        number = f"{len(copies)} {kind_of_test} videos"
+        leaks.append(f"{number} are copies of training videos, such as {min(copies)}")
     return leaks
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ PANELS: Final = (*((kind, f"loss_{kind}") for kind in LABEL_KINDS), (TOTAL_LABEL
 
 
 def draw_curves(run: Path) -> Path:
-    """Draw the losses of a run next to the mean label's, and R^2 on held-out clips if there are any.
+    """Draw the losses of a run next to the mean label's, and what was measured on other clips.
 
     Parameters
     ----------
@@ -39,13 +40,17 @@ def draw_curves(run: Path) -> Path:
     """
     rows = read_metrics(run)
     heldout = read_heldout(run) if (run / HELDOUT_FILE).exists() else []
+    probed = [row for row in rows if math.isfinite(row.get("probe_accuracy", math.nan))]
     panels = [panel for panel in PANELS if rows and rows[-1][f"mean_label_{panel[1]}"] > 0]
-    figure = make_figure((4.2 * (len(panels) + bool(heldout)), 3.4))
-    axes = figure.subplots(1, len(panels) + bool(heldout), squeeze=False)[0]
+    count = len(panels) + bool(heldout) + bool(probed)
+    figure = make_figure((4.2 * count, 3.4))
+    axes = figure.subplots(1, count, squeeze=False)[0]
     for axis, (kind, column) in zip(axes, panels, strict=False):
         _draw_losses(axis, kind, column, rows, heldout)
     if heldout:
-        _draw_r2(axes[-1], heldout)
+        _draw_r2(axes[len(panels)], heldout)
+    if probed:
+        _draw_probe(axes[-1], probed)
     save_figure(figure, run / CURVES_FILE)
     return run / CURVES_FILE
 
@@ -62,6 +67,19 @@ def _draw_losses(
     axis.axhline(level, linestyle="--", linewidth=1, color="grey", label="mean label")
     bottom_and_top = (0, 2 * level)  # the loss may overshoot in the first steps
     axis.set(title=kind, xlabel="step", ylabel="loss", ylim=bottom_and_top)
+    axis.legend(fontsize="small")
+
+
+def _draw_probe(axis: Any, rows: list[dict[str, float]]) -> None:
+    """Draw the accuracy of nearest neighbours over steps, from the untrained network on, and chance."""
+    untrained = rows[-1]["probe_untrained"]
+    points = [(row["step"], row["probe_accuracy"]) for row in rows]
+    if math.isfinite(untrained):
+        points.insert(0, (0.0, untrained))
+        axis.axhline(untrained, linestyle=":", linewidth=1, color="grey", label="untrained")
+    axis.plot(*zip(*points, strict=True), "o-", markersize=3, linewidth=1, label="probe")
+    axis.axhline(rows[-1]["probe_chance"], linestyle="--", linewidth=1, color="grey", label="chance")
+    axis.set(title="nearest neighbours", xlabel="step", ylabel="accuracy", ylim=(0, 1))
     axis.legend(fontsize="small")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from mas_train.runtime.generators import generator_states
 from mas_train.runtime.performance import MEMORY_FORMATS, autocast, oom_as_training_error
 from mas_train.runtime.processes import Group
 from mas_train.runtime.signals import Request
-from mas_train.training.heldout import HeldOutMonitor, describe_scores
+from mas_train.training.measuring import Measuring
 from mas_train.training.metrics import MetricsLog, StepRecord
 from mas_train.weights.checkpoint import TrainingState, checkpoint_path, mark_best, save_checkpoint
 
@@ -43,7 +44,7 @@ class PretrainJob:
     workers: int
     run: Path
     checkpoint_steps: int
-    heldout: HeldOutMonitor | None = None
+    measuring: Measuring = field(default_factory=Measuring)
     group: Group = field(default_factory=Group)
     accumulate: int = 1
     memory_format: str = "channels_last_3d"
@@ -74,15 +75,16 @@ def train(
     """
     views = torch.from_numpy(job.dataset.shards.views.astype("int64")).to(job.device)  # (V, 3)
     state.model.train()
-    began = time.perf_counter()
     with job.group.share_errors():
+        if log is not None:
+            job.measuring.measure_untrained(state, job.device, log)
+        began = time.perf_counter()
         batches = load_batches(job.dataset, job.order, job.workers, job.device)
     for batch in job.group.iterate_together(batches):
         arrived = time.perf_counter()
         losses, norm = take_step(state, batch, views, job)
-        if log is not None:
-            log.add(_record_step(job, state, losses, norm, began, arrived))
-        if _follow_step(job, state, log, take_request) == Request.STOP:
+        record = _record_step(job, state, losses, norm, began, arrived)
+        if _follow_step(job, state, record, log, take_request) == Request.STOP:
             break
         began = time.perf_counter()  # measuring and saving are neither training nor waiting for data
     is_missing = log is not None and not checkpoint_path(job.run, state.step).exists()
@@ -266,10 +268,19 @@ def _record_step(
 
 
 def _follow_step(
-    job: PretrainJob, state: TrainingState, log: MetricsLog | None, take_request: Callable[[], Request]
+    job: PretrainJob,
+    state: TrainingState,
+    record: StepRecord,
+    log: MetricsLog | None,
+    take_request: Callable[[], Request],
 ) -> int:
-    """Measure and save after a step if it is due or requested; return the request of all processes."""
-    is_best = _measure_heldout(job, state, log)
+    """Log, measure and save after a step what is due or requested; return the request of all processes."""
+    end_step, is_best = job.order.end_step, False
+    is_due = job.measuring.is_due(state.step, end_step)
+    with job.group.share_errors() if is_due else contextlib.nullcontext():
+        if log is not None:
+            is_best = job.measuring.follow_step(state, end_step, job.device, log, record)
+    is_best = bool(job.group.largest(int(is_best))) if is_due else False
     request = job.group.largest(take_request())
     if is_best or request == Request.SAVE or state.step % job.checkpoint_steps == 0:
         _save_run(job, state, log)
@@ -278,15 +289,6 @@ def _follow_step(
     if request == Request.SAVE and log is not None:
         log.note(f"step {state.step}: checkpoint saved on {SAVE_SIGNAL.name}")
     return request
-
-
-def _measure_heldout(job: PretrainJob, state: TrainingState, log: MetricsLog | None) -> bool:
-    """Measure on held-out clips if it is due; return whether the loss is the lowest of the run."""
-    is_best = False
-    if job.heldout is not None and log is not None and job.heldout.is_due(state.step, job.order.end_step):
-        scores, is_best = job.heldout.measure(state, job.device)
-        log.note(f"step {state.step}: {describe_scores(scores)}")
-    return bool(job.group.largest(int(is_best)))
 
 
 def _save_run(job: PretrainJob, state: TrainingState, log: MetricsLog | None) -> None:

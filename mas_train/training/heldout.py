@@ -27,7 +27,7 @@ from mas_train.model.targets import BranchCode, TargetCode, count_label_values
 from mas_train.recipe import Recipe
 from mas_train.runtime.csv_table import CsvTable
 from mas_train.training.metrics import TensorBoardEvents
-from mas_train.weights.checkpoint import TrainingState, checkpoint_path, mark_best
+from mas_train.weights.checkpoint import TrainingState
 
 
 class LabelScore(NamedTuple):
@@ -71,12 +71,12 @@ class HeldOutMonitor:
         counts = count_label_values((clip.view_labels[:1] for clip in clips), code.geometry)
         self._constants = [_constant_scores(branch, counts, training_counts) for branch in code.branches]
         self.every_steps = every_steps
-        self.best_loss = math.inf
+        self.best_loss, self.best_step = math.inf, 0
         self._table: CsvTable | None = None
         self._events: TensorBoardEvents | None = None
 
     def begin(self, run: Path, start_step: int, events: TensorBoardEvents | None = None) -> None:
-        """Start the run's table, or resume it after `start_step` steps; relink the best checkpoint."""
+        """Start the run's table, or resume it after `start_step` steps."""
         self._table, self._events = CsvTable(run / HELDOUT_FILE, HELDOUT_COLUMNS), events
         self._table.cut_back(start_step)
         totals = [
@@ -84,9 +84,7 @@ class HeldOutMonitor:
             for row in self._table.read()
             if row["label"] == TOTAL_LABEL
         ]
-        self.best_loss, best_step = min(totals, default=(math.inf, 0))
-        if totals and checkpoint_path(run, best_step).exists():
-            mark_best(run, best_step)  # the run may have been killed before it made the link
+        self.best_loss, self.best_step = min(totals, default=(math.inf, 0))
 
     def is_due(self, step: int, end_step: int) -> bool:
         """Return whether to measure after `step` of `end_step` steps; the last step is always measured."""
@@ -113,7 +111,8 @@ class HeldOutMonitor:
                 values = {f"heldout_{name}/{score.label}": getattr(score, name) for score in scores}
                 self._events.add(state.step, values)
         is_best = scores[-1].loss < self.best_loss
-        self.best_loss = min(self.best_loss, scores[-1].loss)
+        if is_best:
+            self.best_loss, self.best_step = scores[-1].loss, state.step
         return scores, is_best
 
 

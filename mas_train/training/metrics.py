@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from tqdm import tqdm
 
 from mas_labels.errors import MissingDependencyError, TrainingError
-from mas_labels.schema import METRICS_COLUMNS, METRICS_FILE
+from mas_labels.schema import METRICS_COLUMNS, METRICS_FILE, PROBE_COLUMNS
 from mas_labels.system.process import bar_settings
 from mas_train.model.loss import Losses
 from mas_train.runtime.csv_table import CsvTable
@@ -33,6 +34,24 @@ class StepRecord(NamedTuple):
     waiting_seconds: float
 
 
+class ProbeScore(NamedTuple):
+    """Nearest neighbours of the probe's videos at a step: the columns `mas_labels.schema.PROBE_COLUMNS`."""
+
+    accuracy: float
+    untrained: float
+    """NaN if it is not known."""
+    chance: float
+    videos: int
+
+    def __str__(self) -> str:
+        """Describe the score next to what it is compared with."""
+        untrained = f"untrained {self.untrained:.1%}, " if math.isfinite(self.untrained) else ""
+        return (
+            f"probe: {self.accuracy:.1%} of {self.videos} videos have their nearest neighbour in their class "
+            f"({untrained}chance {self.chance:.1%})"
+        )
+
+
 class MetricsLog:
     """Collects steps into rows of `metrics.csv` and shows the latest step in a progress bar.
 
@@ -48,6 +67,8 @@ class MetricsLog:
         Steps per row.
     events
         TensorBoard events that get the rows as well.
+    has_probe
+        Whether rows may have the columns of a probe.
     """
 
     def __init__(
@@ -58,8 +79,10 @@ class MetricsLog:
         end_step: int,
         log_steps: int,
         events: TensorBoardEvents | None = None,
+        has_probe: bool = False,
     ) -> None:
-        self._table = CsvTable(run / METRICS_FILE, METRICS_COLUMNS)
+        columns = METRICS_COLUMNS + PROBE_COLUMNS if has_probe else METRICS_COLUMNS
+        self._table = CsvTable(run / METRICS_FILE, columns)
         self._events = events
         self._baseline = [loss.item() for loss in baseline]
         self._log_steps = log_steps
@@ -74,8 +97,8 @@ class MetricsLog:
             **bar_settings(),
         )
 
-    def add(self, record: StepRecord) -> None:
-        """Add a step; write a row after every `log_steps` steps."""
+    def add(self, record: StepRecord, probe: ProbeScore | None = None) -> None:
+        """Add a step; write a row after every `log_steps` steps, and for each score of the probe."""
         self._pending.append(record)
         self._bar.set_postfix_str(
             f"loss {record.losses[-1]:.2f} (mean label {self._baseline[-1]:.2f}), "
@@ -84,18 +107,18 @@ class MetricsLog:
             refresh=False,
         )
         self._bar.update()
-        if record.step % self._log_steps == 0:
-            self.flush()
+        if record.step % self._log_steps == 0 or probe is not None:
+            self.flush(probe)
 
-    def flush(self) -> None:
-        """Write the steps since the last row, if any, as one row."""
+    def flush(self, probe: ProbeScore | None = None) -> None:
+        """Write the steps since the last row, if any, as one row; its last step may have a probe's score."""
         if not self._pending:
             return
         values = self._mean_row()
         step, epoch = int(values["step"]), int(values["epoch"])
-        self._table.append(
-            [[str(step), str(epoch), *(f"{values[name]:.6g}" for name in METRICS_COLUMNS[2:])]]
-        )
+        row = [str(step), str(epoch), *(f"{values[name]:.6g}" for name in METRICS_COLUMNS[2:])]
+        scores = [] if probe is None else [f"{value:.6g}" if math.isfinite(value) else "" for value in probe]
+        self._table.append([[*row, *scores]])
         if self._events is not None:
             self._events.add(step, {f"train/{name}": values[name] for name in METRICS_COLUMNS[1:]})
         self._pending.clear()
@@ -132,7 +155,7 @@ class MetricsLog:
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:
-    """Read a run's `metrics.csv`, one dictionary per row.
+    """Read a run's `metrics.csv`, one dictionary per row; NaN where a row has no score of the probe.
 
     Raises
     ------
@@ -141,7 +164,10 @@ def read_metrics(run: Path) -> list[dict[str, float]]:
     """
     table = CsvTable(run / METRICS_FILE, METRICS_COLUMNS)
     try:
-        return [{name: float(value) for name, value in row.items()} for row in table.read()]
+        return [
+            {name: float(cell or (math.nan if name in PROBE_COLUMNS else "")) for name, cell in row.items()}
+            for row in table.read()
+        ]
     except (TypeError, ValueError) as error:
         raise TrainingError(f"{table.path} is not the metrics of a run: {error}") from error
 
@@ -166,7 +192,7 @@ class TensorBoardEvents:
         require_tensorboard()
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(run / EVENTS_FOLDER), purge_step=start_step + 1)
+        self._writer = SummaryWriter(str(run / EVENTS_FOLDER), purge_step=start_step and start_step + 1)
 
     def add(self, step: int, scalars: Mapping[str, float]) -> None:
         """Write the values of one step."""

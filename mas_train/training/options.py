@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+from mas_labels.errors import ConfigError
 from mas_labels.system.options import bounds, check_options, choices
 from mas_train.recipe import SCRATCH
 from mas_train.runtime.names import DEVICES, MEMORY_FORMAT_NAMES
@@ -47,6 +49,14 @@ class TrainingOptions:
         Steps between two measurements on held-out clips.
     val_clips
         Maximum number of held-out clips to measure on, spread evenly over all.
+    probe_shards
+        Shards with classes for the online probe: nearest neighbours each epoch; many paths may follow.
+
+        Their frames and classes are read, never their labels; the loss does not see them.
+    probe_clips
+        Maximum number of clips for the probe, spread evenly over classes and videos.
+    best_by
+        Figure by which the best checkpoint is kept: loss on held-out clips, or accuracy of the probe.
     tensorboard
         Write TensorBoard events as well.
     accumulate
@@ -67,7 +77,7 @@ class TrainingOptions:
     Raises
     ------
     ConfigError
-        If an option is out of its range.
+        If an option is out of its range, or the best is kept by a probe that has no shards.
     """
 
     shards: Sequence[str | Path]
@@ -82,6 +92,9 @@ class TrainingOptions:
     val_shards: Sequence[str | Path] = ()
     val_steps: int = field(default=500, metadata=bounds(at_least=1))
     val_clips: int = field(default=1024, metadata=bounds(at_least=1))
+    probe_shards: Sequence[str | Path] = ()
+    probe_clips: int = field(default=1024, metadata=bounds(at_least=2))
+    best_by: Literal["loss", "probe"] = "loss"
     tensorboard: bool = False
     accumulate: int = field(default=1, metadata=bounds(at_least=1))
     memory_format: str | None = field(default=None, metadata=choices(("auto", *MEMORY_FORMAT_NAMES)))
@@ -92,6 +105,11 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.best_by == "probe" and not self.probe_shards:
+            raise ConfigError(
+                "expected shards for --best-by probe, found none: name them with --probe-shards, or leave "
+                "--best-by out"
+            )
 
 
 @dataclass(frozen=True)

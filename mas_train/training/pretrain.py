@@ -16,6 +16,7 @@ from mas_labels.system.files import missing_services
 from mas_labels.system.process import require_semaphores
 from mas_train.data.clips import ClipDataset, RunOrder, label_blocks, shuffled_clips
 from mas_train.data.holdout import hold_out
+from mas_train.data.probe_clips import open_probe
 from mas_train.data.training_shards import choose_clips, incomplete_warnings, open_training_shards
 from mas_train.data.views import describe_views
 from mas_train.model.heads import make_model
@@ -35,7 +36,9 @@ from mas_train.runtime.signals import SignalRequests
 from mas_train.training.curves import draw_curves
 from mas_train.training.engine import PretrainJob, make_optimizer, train
 from mas_train.training.heldout import HeldOutMonitor, choose_heldout_clips, require_comparable
+from mas_train.training.measuring import Measuring
 from mas_train.training.metrics import MetricsLog, TensorBoardEvents, require_tensorboard
+from mas_train.training.online_probe import OnlineProbe
 from mas_train.training.options import TrainingOptions
 from mas_train.training.run_folder import begin_run, find_checkpoint, note_resumption, pretraining_entries
 from mas_train.weights.checkpoint import CHECKPOINT_FOLDER, TrainingState, restore_training
@@ -95,7 +98,7 @@ def pretrain(recipe: Recipe, options: TrainingOptions, say: Callable[[str], None
         order = RunOrder(training.lengths, recipe, run.state.step, options.max_steps, group.rank, group.size)
         job = PretrainJob(
             *(recipe, run.dataset, order, network, run.device, options.workers, options.out),
-            *(options.checkpoint_steps, run.heldout, group, options.accumulate, memory_format),
+            *(options.checkpoint_steps, run.measuring, group, options.accumulate, memory_format),
         )
         result = _train(job, run, options)
         if group.is_first and options.curves:
@@ -115,7 +118,7 @@ class PreparedRun:
     dataset: ClipDataset
     state: TrainingState
     baseline: Losses
-    heldout: HeldOutMonitor | None
+    measuring: Measuring
     description: str
 
 
@@ -143,6 +146,12 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
     baseline = mean_label_losses(code, counts, recipe.motion_weight, recipe.appearance_weight)
     clips = choose_heldout_clips(held_out, options.val_clips) if held_out else []
     heldout = HeldOutMonitor(clips, recipe, code, counts, options.val_steps) if clips else None
+    probe = None
+    if options.probe_shards:
+        videos, more = open_probe(options.probe_shards, training, options.probe_clips, options.incomplete)
+        lines += more
+        probe = OnlineProbe(videos, recipe, order.steps_per_epoch)
+    measuring = Measuring(heldout, probe, options.best_by)
     code.to(device)
     if group.rank:
         torch.manual_seed(recipe.seed + group.rank)  # own dropout in each process
@@ -150,13 +159,14 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
         restore_training(checkpoint, state, recipe, training.content_hashes, device, group.rank)
     lines = [*incomplete_warnings([training, *held_out]), *lines]
     description = "\n".join([*lines, _describe_run(state, training, order, device, baseline)])
-    return PreparedRun(recipe, options, device, checkpoint, dataset, state, baseline, heldout, description)
+    return PreparedRun(recipe, options, device, checkpoint, dataset, state, baseline, measuring, description)
 
 
 def _begin_or_resume(run: PreparedRun, group: Group, say: Callable[[str], None]) -> None:
     """Write a new run's folder, or note the environment in which a run resumes."""
     generators = group.gather(generator_states(run.device))
-    out, clips = run.options.out, run.heldout.clips if run.heldout else []
+    out, heldout = run.options.out, run.measuring.heldout
+    clips = heldout.clips if heldout else []
     deciding = run.options, run.recipe, run.dataset.shards
     with group.share_errors():
         if not group.is_first:
@@ -232,11 +242,10 @@ def _train(job: PretrainJob, run: PreparedRun, options: TrainingOptions) -> RunR
                 events = TensorBoardEvents(job.run, start) if options.tensorboard else None
                 if events is not None:
                     stack.callback(events.close)
-                if job.heldout is not None:
-                    job.heldout.begin(job.run, start, events)
-                log = stack.enter_context(
-                    MetricsLog(job.run, run.baseline, start, job.order.end_step, options.log_steps, events)
-                )
+                ends, has_probe = (start, job.order.end_step), bool(options.probe_shards)
+                log = MetricsLog(job.run, run.baseline, *ends, options.log_steps, events, has_probe)
+                stack.enter_context(log)
+                job.measuring.begin(job.run, start, events)
             train(job, state, log, signals.take)
     except OSError as error:
         raise TrainingError(

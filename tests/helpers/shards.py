@@ -39,3 +39,18 @@ def write_shard(path, clips=2, **options):
         writer.add_video(record, facts, clips)
         writer.add_failure("c.avi", mas_labels.errors.VideoError("open", "cannot_open", "no stream"))
     return path
+
+
+def write_plain_videos(path, videos, clips=1, **sizes):
+    """Write a shard of frames only; each video is (path, class or None, group or None, colour)."""
+    config = LabelConfig(frames_only=True, store_boundaries=False, frames="raw", **sizes)
+    shape = config.geometry.clip_shape
+    classes = tuple(sorted({name for _, name, _, _ in videos if name}))
+    with ShardWriter(path, config, {"index": 0}, VIEWS[:0], classes, {"numpy": "2"}) as writer:
+        for video, name, group, colour in videos:
+            for number in range(clips):
+                writer.add_clip(16 * number, np.full(shape, colour, np.uint8))
+            facts = VideoFacts(file_bytes=1, fps=25.0, frames=16 * clips, rows=240, cols=320)
+            index = -1 if name is None else classes.index(name)
+            writer.add_video(VideoRecord(video, name, index, (), group), facts, clips)
+    return path

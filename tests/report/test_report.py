@@ -18,6 +18,7 @@ from mas_labels.report import write_report
 from mas_labels.report.charts import _ticks, bar_chart, histogram_chart, line_chart, score_chart
 from mas_labels.report.letterbox import dark_bars, is_letterboxed, read_some_frames
 from mas_labels.report.page import html_table
+from mas_labels.report.probe_section import probe_section
 from mas_labels.report.run_sections import PNG
 from mas_labels.report.summary import summarise
 from mas_labels.schema import LABEL_NAMES, LABELS
@@ -256,6 +257,19 @@ HELD_OUT = """step,label,loss,mean_label_loss,r2,accuracy,mode_accuracy,clips
 30,appearance,7,8,0.1,0.3,0.1,30
 30,total,14.5,18,0.2,0.3,0.1,30
 """
+
+
+def test_the_probe_is_drawn_from_the_untrained_network_on() -> None:
+    rows = [{"step": 10.0, "loss": 3.0}, {"step": 20.0, "probe_accuracy": 0.5, "probe_chance": 0.1}]
+    rows += [{**rows[1], "step": 30.0, "probe_accuracy": 0.4, "probe_untrained": 0.25, "probe_videos": 96.0}]
+    section = probe_section(rows)
+    assert "40.0% at step 30; chance gives 10.0% (dashed), the untrained network 25.0% (dotted)" in section
+    assert "With 96 videos, a standard deviation of the last share is 5.0 points." in section
+    assert len(re.findall(r'class="curve" points="([^"]+)"', section)[0].split()) == 3
+    assert section.count('class="level"') == section.count('class="even"') == 1
+    old = probe_section(rows[:2])
+    assert "untrained" not in old and "With " not in old and "level" not in old
+    assert probe_section(rows[:1]) == ""
 
 
 def test_a_page_about_a_run_alone(tmp_path: Path) -> None:

@@ -8,7 +8,14 @@ import pytest
 
 from mas_labels.errors import DatasetError
 from mas_labels.report.run_sections import REQUIRED_HELDOUT, REQUIRED_METRICS, run_sections
-from mas_labels.schema import HELDOUT_COLUMNS, HELDOUT_FILE, METRICS_COLUMNS, METRICS_FILE, RUN_CONFIG_FILE
+from mas_labels.schema import (
+    HELDOUT_COLUMNS,
+    HELDOUT_FILE,
+    METRICS_COLUMNS,
+    METRICS_FILE,
+    PROBE_COLUMNS,
+    RUN_CONFIG_FILE,
+)
 
 pytest.importorskip("torch")
 
@@ -22,7 +29,7 @@ def test_the_report_asks_for_columns_of_the_contract() -> None:
 
 
 def test_tables_and_results_of_the_trainer_are_read(tmp_path: Path) -> None:
-    for name, columns in ((METRICS_FILE, METRICS_COLUMNS), (HELDOUT_FILE, HELDOUT_COLUMNS)):
+    for name, columns in ((METRICS_FILE, METRICS_COLUMNS + PROBE_COLUMNS), (HELDOUT_FILE, HELDOUT_COLUMNS)):
         table = CsvTable(tmp_path / name, columns)
         table.cut_back(0)
         table.append([["grid_ul" if column == "label" else "7" for column in columns]])
@@ -30,7 +37,14 @@ def test_tables_and_results_of_the_trainer_are_read(tmp_path: Path) -> None:
     result = Result("retrieval", "ucf101", "test1", figures, {"kind": "checkpoint"}, 4, 8, [], "mas-eval")
     save_result(result, tmp_path / "retrieval.json")
     page = "".join(run_sections(tmp_path))
-    for text in ("7 steps", "The last row: 7 clips per second", "mean label gives 7", "at step 7", "0.2500"):
+    for text in (
+        "7 steps",
+        "The last row: 7 clips per second",
+        "mean label gives 7",
+        "at step 7",
+        "0.2500",
+        "chance gives",
+    ):
         assert text in page
     assert "chosen by" not in page  # a run without a configuration, or filters
     (tmp_path / RUN_CONFIG_FILE).write_text("recipe: [1, 2]")

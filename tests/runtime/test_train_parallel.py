@@ -57,20 +57,31 @@ def error_lines(err: str) -> list[str]:
 
 
 def test_two_processes_train_as_one(tiny_shards: list[Path], tmp_path: Path) -> None:
-    """12 clips in batches of 5, 5 and 2; two processes stop after 4 steps and resume."""
+    """12 clips in batches of 5, 5 and 2; two processes stop after 4 steps and resume; one probes."""
+    probe = ["--probe-shards", str(tiny_shards[1])]
     for more in (["--max-steps", "4"], ["--max-steps", "6", "--resume"]):
-        status, out, err = finish(start(tiny_shards, tmp_path / "two", *more))
+        status, out, err = finish(start(tiny_shards, tmp_path / "two", *more, *probe))
         assert status == 0, err
         assert out.count("steps done") == 1 and out.count("2 processes, 5 clips per step in all") == 1
     recipe = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)
     settings = TrainingOptions(
-        tiny_shards, tmp_path / "one", "cpu", workers=0, threads=1, max_steps=6, log_steps=1
+        *(tiny_shards, tmp_path / "one", "cpu"),
+        workers=0,
+        threads=1,
+        max_steps=6,
+        log_steps=1,
+        probe_shards=tiny_shards[1:],
     )
     pretrain(recipe, replace(settings, curves=False))
     assert len(curve(tmp_path / "one")) == 6
     for alone, together in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
         assert together == pytest.approx(alone, rel=1e-4)
     assert curve(tmp_path / "two")[0] == pytest.approx(curve(tmp_path / "one")[0], rel=1e-5)
+    probed = [
+        [row["step"] for row in read_metrics(tmp_path / name) if row["probe_accuracy"] >= 0]
+        for name in ("one", "two")
+    ]
+    assert probed == [[3, 6], [3, 4, 6]]
     one, two = (load_checkpoint(checkpoint_path(tmp_path / name, 6)) for name in ("one", "two"))
     for name, weight in one["model"].items():
         # rounding grows with each step where a ReLU input is near 0, as with --accumulate

@@ -45,8 +45,8 @@ def test_chosen_clips_alone_are_trained_on_and_measured(tiny_shards: list[Path],
     recipe = replace(RECIPE, holdout=0.3, batch_size=2)
     with join_group() as group:
         run = prepare(recipe, options(tiny_shards, tmp_path, val_steps=1), group)
-    assert run.heldout is not None
-    seen = [(clip.video, clip.start_frame) for clip in (*run.dataset.shards, *run.heldout.clips)]
+    assert run.measuring.heldout is not None
+    seen = [(clip.video, clip.start_frame) for clip in (*run.dataset.shards, *run.measuring.heldout.clips)]
     assert sorted(seen) == sorted((clip.video, clip.start_frame) for clip in chosen)
     assert run.description.startswith(
         f"--where chose {len(chosen)} of 12 clips: class_name='pan', min_motion="

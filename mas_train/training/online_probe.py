@@ -1,0 +1,130 @@
+"""The online probe: nearest neighbours among labelled videos by the features of the network in training.
+
+It shows whether what is learned transfers, which the loss does not tell. Of each video the mean feature of
+its clips is compared by cosine with that of every other video outside its group, and it counts as found if
+the nearest is of its class (leave-one-out; retrieval between two sets of videos is
+`mas_train.evaluation.retrieval`).
+
+Notes
+-----
+Features are those of retrieval by default: the centre view of each clip, in evaluation mode, pooled as for
+the fully connected layers, so that a figure here and one of ``mas-eval retrieval`` speak of the same
+features. Nothing here changes the weights, the statistics of batch norm, or the random generators. Clips are
+read again each time, a batch at a time; only the features of videos are held.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mas_train.data.clips import FrameDataset
+from mas_train.data.probe_clips import ProbeVideos
+from mas_train.data.views import centre_view, take_views
+from mas_train.model.heads import PretextModel
+from mas_train.model.similarity import cosines, nearest_rows
+from mas_train.model.video_means import VideoMeans
+from mas_train.recipe import Recipe
+from mas_train.runtime.performance import oom_as_training_error
+from mas_train.training.metrics import ProbeScore, TensorBoardEvents, read_metrics
+from mas_train.weights.checkpoint import TrainingState, checkpoint_path
+
+BATCH_CLIPS: Final = 32
+DECIMALS: Final = 6
+"""Of an accuracy, so that the one written to a table is the one compared with."""
+
+
+class OnlineProbe:
+    """Measures the accuracy of nearest neighbours after each epoch.
+
+    Parameters
+    ----------
+    videos
+        The videos, and which of them may be neighbours.
+    recipe
+        Its batch size, of which at most `BATCH_CLIPS` are computed at a time, and its pixel mean.
+    epoch_steps
+        Steps per epoch.
+
+    Attributes
+    ----------
+    best_step
+        Step of the best measurement so far, of equal ones the earliest; 0 before the first.
+    """
+
+    def __init__(self, videos: ProbeVideos, recipe: Recipe, epoch_steps: int) -> None:
+        self.videos, self.recipe, self.epoch_steps = videos, recipe, epoch_steps
+        self.best_step = 0
+        self._best = -math.inf
+        self._untrained = math.nan
+        self._dataset = FrameDataset(videos.shards)
+        self._events: TensorBoardEvents | None = None
+
+    def begin(self, run: Path, events: TensorBoardEvents | None = None) -> None:
+        """Take up the measurements of the same videos in a run's table, which has been cut back.
+
+        The best is one whose checkpoint is still there: the run may have kept it by another figure before.
+        """
+        self._events = events
+        same = f"{self.videos.chance:.6g}", float(len(self.videos.queries))
+        for row in read_metrics(run):
+            if (f"{row.get('probe_chance', math.nan):.6g}", row.get("probe_videos")) != same:
+                continue
+            self._untrained = row["probe_untrained"]
+            if checkpoint_path(run, int(row["step"])).exists():
+                self._compare(row["probe_accuracy"], int(row["step"]))
+
+    def is_due(self, step: int, end_step: int) -> bool:
+        """Return whether to measure after `step` of `end_step` steps: after epochs, and at both ends."""
+        return step % self.epoch_steps == 0 or step == end_step
+
+    def measure(self, state: TrainingState, device: torch.device) -> ProbeScore:
+        """Measure the network after `state.step` steps; that before the first is what others compare with."""
+        nearest = self._nearest(self._features(state.model, device))
+        queries, classes = self.videos.queries, self.videos.classes
+        accuracy = round(float((classes[nearest] == classes[queries]).mean()), DECIMALS)
+        if state.step == 0:
+            self._untrained = accuracy
+        else:
+            self._compare(accuracy, state.step)
+        if self._events is not None:
+            scalars = {"probe/accuracy": accuracy, "probe/chance": self.videos.chance}
+            self._events.add(state.step, scalars)
+        return ProbeScore(accuracy, self._untrained, self.videos.chance, len(queries))
+
+    def _compare(self, accuracy: float, step: int) -> None:
+        """Remember a step if it is the best; that of the untrained network is not among them."""
+        if accuracy > self._best:
+            self._best, self.best_step = accuracy, step
+
+    def _nearest(self, features: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the nearest video of each query, (Q,)."""
+        queries = self.videos.queries
+        similarity = cosines(features, features[queries])
+        similarity[~self.videos.may_be_nearest[queries]] = -math.inf
+        return nearest_rows(similarity, 1)[:, 0]
+
+    def _features(self, model: PretextModel, device: torch.device) -> NDArray[np.float32]:
+        """Compute the mean feature of each video's clips, (V, F); the model's mode is restored."""
+        shards, size = self.videos.shards, min(self.recipe.batch_size, BATCH_CLIPS)
+        means = VideoMeans(shards.clip_videos(), len(self.videos.classes))
+        centre = torch.tensor(centre_view(shards.geometry), device=device)
+        batch = self._dataset.empty_batch(min(size, len(shards)))
+        was_training = model.training
+        model.eval()
+        with torch.inference_mode(), oom_as_training_error(device):
+            for start in range(0, len(shards), size):
+                clips = range(start, min(start + size, len(shards)))
+                self._dataset.read_into(batch, clips)
+                frames = batch.frames[: len(clips)].to(device)
+                views = take_views(
+                    frames, centre.expand(len(clips), 3), self.recipe.pixel_mean, shards.geometry
+                )
+                means.add(clips, model.backbone(views).float().cpu().numpy())
+        model.train(was_training)
+        return means.result()
