@@ -150,7 +150,11 @@ class ViewDataset(Dataset[LabelledView]):
                     "crops come from the shards' views"
                 )
         frames = frames.transpose(0, 1)
-        return frames if self.pixel_mean is None else (frames - self.pixel_mean).float()
+        if self.pixel_mean is None:
+            return frames.contiguous()
+        # a copy: the transform may keep the tensor that it returned
+        plain = frames.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+        return plain.sub_(self.pixel_mean)
 
 
 def _mean_tensor(pixel_mean: Sequence[float]) -> Tensor:

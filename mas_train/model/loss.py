@@ -10,6 +10,7 @@ standardised numbers, and sine and cosine or classes for orientations.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -96,9 +97,9 @@ class PretextLoss(nn.Module):
         Coding of the labels.
     outputs : int
         Number of outputs that the network needs for a view: 27 by default, first those of motion.
-    mean_label : Losses or None
-        The losses of always predicting the mean label, if there are counts: a network that has learnt
-        anything is below them.
+    mean_label : Losses
+        The losses of always predicting the mean label, below which a network is that has learnt anything;
+        NaN without counts.
     """
 
     def __init__(
@@ -108,7 +109,9 @@ class PretextLoss(nn.Module):
         self.code = TargetCode(recipe, counts, geometry)
         self.outputs = sum(branch.outputs for branch in self.code.branches)
         self.weights = recipe.motion_weight, recipe.appearance_weight
-        self.mean_label = None if counts is None else mean_label_losses(self.code, counts, *self.weights)
+        self.mean_label = Losses(*torch.full((len(Losses._fields),), math.nan))
+        if counts is not None:
+            self.mean_label = mean_label_losses(self.code, counts, *self.weights)
 
     @classmethod
     def from_shards(cls, clips: ClipsOfShards, recipe: Recipe | None = None) -> PretextLoss:
