@@ -10,6 +10,7 @@ import click
 
 from mas_labels.cli import check
 from mas_labels.cli.common import follow_links_option, manifest_option, root_option, splits_option
+from mas_labels.cli.export import export
 from mas_labels.cli.flow import flow
 from mas_labels.cli.make import make, status
 from mas_labels.errors import ConfigError
@@ -43,6 +44,7 @@ main.add_command(status)
 main.add_command(flow)
 main.add_command(check.verify)
 main.add_command(check.failures)
+main.add_command(export)
 
 
 @main.command("list")

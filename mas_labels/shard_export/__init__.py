@@ -1,0 +1,1 @@
+"""Shards as files that other programs read: WebDataset tars, and tables in parquet."""

@@ -1,0 +1,88 @@
+"""Clips and their labels, without frames, as a table in parquet."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_labels.errors import MissingDependencyError
+from mas_labels.schema import LABEL_NAMES
+from mas_labels.shards.reader import Shard
+
+METADATA_KEY: Final = "mas_labels"
+"""Key of the schema's metadata: a JSON object about the shard."""
+
+
+def require_pyarrow() -> None:
+    """Raise `MissingDependencyError` unless pyarrow loads."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(
+            f'parquet needs pyarrow, which does not load ({error}): pip install "mas-video[parquet]"'
+        ) from error
+
+
+def write_table(
+    path: Path,
+    shard: Shard,
+    rows: NDArray[np.int64],
+    columns: Mapping[str, NDArray[Any]],
+    all_views: bool,
+    about: Mapping[str, Any],
+) -> None:
+    r"""Write some clips of a shard.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shard, rows
+        The shard, and the rows of its clips.
+    columns
+        Their table, one value per clip and column.
+    all_views
+        Whether a label's column holds lists, one value per view, instead of the value of the centre view.
+    about
+        Object for the schema's metadata.
+
+    Notes
+    -----
+    Names that are not UTF-8, which parquet's texts must be, have ``\xff`` for the byte 255.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    texts = pyarrow.string()
+    kinds = {"video": texts, "class_name": texts, "group": texts, "splits": pyarrow.list_(texts)}
+    arrays = {
+        name: pyarrow.array([_utf8(value) for value in values], kinds[name]) if name in kinds else values
+        for name, values in columns.items()
+    }
+    if len(shard.views):
+        labels = shard.read("clips/labels")[rows]  # (n, V, 27)
+        for number, name in enumerate(LABEL_NAMES):
+            arrays[name] = _label_column(labels[:, :, number]) if all_views else labels[:, 0, number]
+    table = pyarrow.table(arrays)
+    table = table.replace_schema_metadata({METADATA_KEY: json.dumps(about)})
+    parquet.write_table(table, path)
+
+
+def _label_column(labels: NDArray[np.uint8]) -> Any:
+    """Return one label of all views (n, V) as an array of lists of V values."""
+    import pyarrow
+
+    return pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(labels.ravel()), labels.shape[1])
+
+
+def _utf8(value: Any) -> Any:
+    """Return a text, or some, that UTF-8 can hold; None stays."""
+    if isinstance(value, tuple):
+        return [_utf8(text) for text in value]
+    return value if value is None else os.fsencode(value).decode("utf-8", "backslashreplace")
