@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mas_labels.errors import ConfigError
-from mas_labels.system.command_line import FOLDER, Function, add_options, field_option, show_value
+from mas_labels.errors import ConfigError, reason_of
+from mas_labels.system.command_line import FOLDER, PATH, Function, add_options, field_option, show_value
 from mas_labels.system.options import option_fields
+from mas_train.inference.options import SourceOptions
 from mas_train.recipe import PRESETS, Recipe
 from mas_train.training.options import TrainingOptions
 
@@ -78,6 +82,23 @@ pixel_mean_option = click.option(
 )
 """Passed to `mas_train.weights.backbone_weights.load_weights`."""
 
+source_option = partial(field_option, SourceOptions)
+source_options = add_options(
+    click.argument("paths", nargs=-1, type=PATH),
+    click.option("--weights", required=True, help="A run's folder, a checkpoint, or a folder of weights."),
+    source_option("manifest", type=PATH, unset="none"),
+    source_option("root", type=PATH, unset="each folder, or the folder of each file"),
+    source_option("split"),
+    source_option("splits_dir", "--splits", type=PATH, unset="they are searched for"),
+    source_option("follow_links"),
+    source_option("clip_stride_frames", "--clip-stride"),
+    source_option("fps", unset="each video's own frames"),
+    source_option("video_timeout_seconds", "--video-timeout"),
+    click.option("--batch-size", type=click.IntRange(1), default=32, help="Clips computed together."),
+    pixel_mean_option,
+)
+"""Videos or shards to run a network over, the network, and the clips to take."""
+
 
 def shards_option(name: str, help_text: str, required: bool = True) -> Callable[[Function], Function]:
     """Make an option for shards; `name` such as ``"--shards"``."""
@@ -108,6 +129,23 @@ def choose_compute(device: str, threads: int | None) -> torch.device:
     if where.type == "cpu":
         keep_pages()
     return where
+
+
+def require_writable(path: Path) -> None:
+    """Check, before the work whose result goes there, that a file can be written.
+
+    Raises
+    ------
+    ConfigError
+        If it is a folder, or nothing can be written beside it.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ConfigError(f"cannot write {path} ({reason_of(error)}): choose another path") from error
 
 
 def command_line(name: str) -> str:

@@ -21,10 +21,10 @@ from mas_labels.shards import ShardSet
 from mas_labels.system.files import write_text
 from mas_train.data.class_match import match_classes
 from mas_train.data.leakage import VideoNames, shared_names
-from mas_train.data.views import describe_views
 from mas_train.evaluation.features import VideoFeatures, extract
 from mas_train.evaluation.protocol import Evaluation, dataset_and_split, has_class, make_result
 from mas_train.evaluation.results import Result
+from mas_train.inference.predict import require_trained_geometry
 from mas_train.recipe import with_defaults
 from mas_train.runtime.figures import make_figure, save_figure
 from mas_train.weights.backbone_weights import Weights, load_classifier, load_weights
@@ -45,13 +45,7 @@ def score_videos(evaluation: Evaluation, weights: Weights, shards: ShardSet) -> 
         If the model's fully connected layers take other numbers of features than the clips have.
     """
     model = load_classifier(weights)
-    learnt, tested = weights.geometry, shards.geometry
-    if len({weights.backbone.output_features(geometry) for geometry in (learnt, tested)}) > 1:
-        raise ConfigError(
-            f"{weights.source}: expected clips of {describe_views(learnt)}, as in training, found "
-            f"{describe_views(tested)} in {shards.paths[0].parent}: label the test videos with the options "
-            "of the training videos, or fine-tune a backbone that averages over positions, such as r3d-18"
-        )
+    require_trained_geometry(weights, shards.geometry, shards.paths[0].parent)
     match = match_classes(weights.content["classes"], shards)
     mean = weights.pixel_mean
     scores = extract(model, model.probabilities, "scores", mean, shards, evaluation.extraction)

@@ -14,14 +14,12 @@ from mas_labels.errors import InputError
 from mas_labels.shards import ShardSet, spread_evenly
 from mas_train.evaluation.features import VideoFeatures
 from mas_train.evaluation.protocol import Evaluation
-from mas_train.runtime.figures import make_figure, save_figure, shorten
+from mas_train.runtime.figures import COLOURS, make_figure, save_figure, shorten
 
 MAX_VIDEOS: Final = 500
 """Most videos on the map; of more, so many are evenly spread over all."""
-COLOURS: Final = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
-"""Paul Tol's "bright" colours, which colour-blind people tell apart; markers differ as well."""
 MARKERS: Final = "os^DvPX*<>ph"
-"""As many classes are named; the other videos are grey."""
+"""As many classes are named, each with a marker of its own; the other videos are grey."""
 NAME_LETTERS: Final = 28
 
 

@@ -115,15 +115,16 @@ class ShardSource:
     def __init__(self, shards: ShardSet) -> None:
         self.shards = shards
         self.geometry = shards.geometry
-        self.notes: list[str] = []
+        self.notes: Sequence[str] = ()
         self.failures: list[Failure] = []
         self._used = shards.videos
         lost, numbers = failed_videos(shards)
         self._lost = lost
-        self.videos = [*(video.path for video in self._used), *lost]
-        self.classes = {video.path: video.class_name for video in self._used if video.class_name is not None}
+        self.videos: Sequence[str] = [*(video.path for video in self._used), *lost]
+        classes = {video.path: video.class_name for video in self._used if video.class_name is not None}
         known = zip(lost, numbers.tolist(), strict=True)
-        self.classes |= {name: shards.classes[number] for name, number in known if number >= 0}
+        classes |= {name: shards.classes[number] for name, number in known if number >= 0}
+        self.classes: Mapping[str, str] = classes
         if len(set(self.videos)) < len(self.videos):
             twice = sorted(name for name in self.videos if self.videos.count(name) > 1)
             raise DatasetError(f"two videos of the shards have the name {twice[0]}: give them separately")
@@ -185,8 +186,9 @@ class VideoSource:
     def __init__(self, inputs: VideoInputs, options: ClipOptions, timeout_seconds: float) -> None:
         self.inputs, self.options, self.timeout_seconds = inputs, options, timeout_seconds
         self.geometry = options.geometry
-        self.videos = list(inputs.videos)
-        self.classes, self.notes = inputs.classes, inputs.notes
+        self.videos: Sequence[str] = list(inputs.videos)
+        self.classes: Mapping[str, str] = inputs.classes
+        self.notes: Sequence[str] = inputs.notes
         self.failures: list[Failure] = []
 
     def batches(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 120
+COLOURS: Final = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
+"""Paul Tol's "bright" colours, which colour-blind people tell apart."""
 MISSING_GLYPH: Final = "Glyph .* missing from font"
 """Beginning of matplotlib's warnings about letters that its font lacks."""
 

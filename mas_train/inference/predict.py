@@ -1,0 +1,133 @@
+"""Class scores of videos and of their clips, from a fine-tuned network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mas_labels.errors import ConfigError, InputError
+from mas_labels.geometry import Geometry
+from mas_labels.shards import Failure
+from mas_train.data.views import describe_views
+from mas_train.inference.outputs import clip_outputs
+from mas_train.inference.progress import show_progress
+from mas_train.inference.sources import ClipPlace, EndedVideo, FrameSource
+from mas_train.model.classifier import Classifier
+from mas_train.runtime.performance import oom_as_training_error
+from mas_train.weights.backbone_weights import Weights
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """Class scores of one video.
+
+    Attributes
+    ----------
+    video
+        Its name.
+    true_class
+        The class that its folder or manifest states; None without one.
+    scores
+        (C,) float32, the mean over its clips of the softmax probabilities; None if it has no clip.
+    clips
+        The places of its clips.
+    clip_scores
+        (n, C) float32, the probabilities of each clip.
+    failure
+        The reason why it could not be used, or not all of it; None if it could.
+    """
+
+    video: str
+    true_class: str | None
+    scores: NDArray[np.float32] | None
+    clips: Sequence[ClipPlace]
+    clip_scores: NDArray[np.float32]
+    failure: Failure | None
+
+
+def require_trained_geometry(weights: Weights, geometry: Geometry, place: object) -> None:
+    """Refuse clips that the fully connected layers of a fine-tuned model cannot take.
+
+    Parameters
+    ----------
+    weights, geometry
+        The weights, and the geometry of the clips.
+    place
+        Where the clips are, for the message.
+
+    Raises
+    ------
+    ConfigError
+        If the clips have another number of features than those of training.
+    """
+    learnt = weights.geometry
+    if len({weights.backbone.output_features(sizes) for sizes in (learnt, geometry)}) > 1:
+        raise ConfigError(
+            f"{weights.source}: expected clips of {describe_views(learnt)}, as in training, found "
+            f"{describe_views(geometry)} in {place}: label the test videos with the options of the training "
+            "videos, or fine-tune a backbone that averages over positions, such as r3d-18"
+        )
+
+
+def score_source(
+    weights: Weights,
+    model: Classifier,
+    source: FrameSource,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+) -> Iterator[VideoScores]:
+    """Yield the class scores of every video, in the order in which their clips end.
+
+    Closing the iterator ends the processes that read clips.
+
+    Parameters
+    ----------
+    weights, model
+        The weights, and their model (`load_classifier`).
+    source
+        The videos.
+    batch_size, workers
+        Number of clips per batch, and of processes that read clips.
+    device
+        Where the network runs.
+
+    Raises
+    ------
+    InputError
+        If a score is not finite.
+    TrainingError
+        If the device has too little memory.
+    """
+    waiting: dict[str, list[tuple[ClipPlace, NDArray[np.float32]]]] = {}
+    batches = source.batches(batch_size, workers, device)
+    with closing(batches), oom_as_training_error(device):  # type: ignore[type-var]
+        outputs = clip_outputs(
+            model, model.probabilities, weights.pixel_mean, source.geometry, batches, device
+        )
+        for batch, rows in show_progress(outputs, len(source.videos), "predicting"):
+            if not np.isfinite(rows).all():
+                raise InputError("expected finite scores, found others: the model has diverged")
+            for clip, row in zip(batch.clips, rows, strict=True):
+                waiting.setdefault(clip.video, []).append((clip, row))
+            for video in batch.ended:
+                yield _score_video(video, source.classes.get(video.name), waiting.pop(video.name, []))
+
+
+def _score_video(
+    video: EndedVideo, true_class: str | None, scored: Sequence[tuple[ClipPlace, NDArray[np.float32]]]
+) -> VideoScores:
+    """Average the scores of a video's clips as `mas_train.model.video_means.VideoMeans` does, to the bit."""
+    if not scored:
+        return VideoScores(video.name, true_class, None, (), np.empty((0, 0), np.float32), video.failure)
+    clips, rows = zip(*scored, strict=True)
+    total = np.zeros(len(rows[0]))
+    for row in rows:
+        total += row
+    mean = (total / len(rows)).astype(np.float32)
+    return VideoScores(video.name, true_class, mean, clips, np.stack(rows), video.failure)
