@@ -34,7 +34,7 @@ class LabelledView(NamedTuple):
     labels: Tensor
     """Shape (27,), uint8: the labels of this view; 0 where a label does not hold (see `ViewDataset`)."""
     view: Tensor
-    """Shape (3,), int64: top, left, mirrored."""
+    """Shape (3,), int64: top, left, mirrored; the crop comes first."""
     clip_index: int
     """Number of the clip in `ViewDataset.shards`."""
 

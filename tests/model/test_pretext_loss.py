@@ -121,6 +121,7 @@ def test_a_checkpoint_keeps_the_coding(shards: ShardSet) -> None:
     recipe = make_recipe("ucf101", target_scale="standard", orientation="sin-cos")
     loss = PretextLoss.from_shards(shards, recipe)
     again = PretextLoss(recipe)
+    assert all(value.isnan() for value in again.mean_label) and loss.mean_label.total > 0
     predictions, labels = draw(loss)
     assert again(predictions, labels).total != loss(predictions, labels).total
     again.load_state_dict(loss.state_dict())
