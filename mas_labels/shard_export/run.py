@@ -167,17 +167,16 @@ def _write_all(
     about: Mapping[str, Any],
 ) -> int:
     """Write the files that are not there yet; return the number of those that are."""
-    before = 0
-    with tqdm(total=len(kept), unit="clip", **bar_settings()) as bar:
-        for number, shard in kept.each_shard(names):
-            path, first = out / names[number], kept.start(number)
-            part = {name: values[first : first + kept.lengths[number]] for name, values in columns.items()}
-            if path.exists():
-                before += 1
-            else:
-                _write_one(path, shard, kept.rows(number), part, options, about)
-            bar.update(kept.lengths[number])
-    return before
+    todo = [number for number, name in names.items() if not (out / name).exists()]
+    clips = {number: kept.lengths[number] for number in names}
+    done = len(kept) - sum(clips[number] for number in todo)
+    with tqdm(total=len(kept), initial=done, unit="clip", **bar_settings()) as bar:
+        for number, shard in kept.each_shard(todo):
+            first = kept.start(number)
+            part = {name: values[first : first + clips[number]] for name, values in columns.items()}
+            _write_one(out / names[number], shard, kept.rows(number), part, options, about)
+            bar.update(clips[number])
+    return len(names) - len(todo)
 
 
 def _write_one(

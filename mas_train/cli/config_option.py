@@ -105,6 +105,8 @@ def report_config(context: click.Context) -> None:
     overridden = [_describe(option, stated, context) for option in typed if option.name in stated]
     parts = [f"{file.path}: {len(stated) - len(overridden)} entries taken"]
     parts += [f"the line has {', '.join(overridden)}"] if overridden else []
+    if (processes := file.processes) != (here := int(os.environ.get("WORLD_SIZE", "1"))):
+        parts.append(f"its run had {processes} processes, this has {here}: weights will differ")
     if "out" in stated and not is_typed(context, "out"):
         parts.append(f"--out is the file's, {stated['out']}")
     absent = [name for name in option_names(context.command)[0] if name not in file.options]
@@ -121,4 +123,7 @@ def _describe(option: click.Parameter, stated: dict[str, Any], context: click.Co
     name = str(option.name)
     if isinstance(option, click.Option) and option.multiple:
         return option.opts[0]
-    return f"{option.opts[0]} {context.params[name]} (not {stated[name]})"
+    value = context.params[name]
+    if isinstance(value, bool):
+        return option.opts[0] if value else option.secondary_opts[0]
+    return f"{option.opts[0]} {value} (not {stated[name]})"

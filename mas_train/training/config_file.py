@@ -97,6 +97,14 @@ class ConfigFile:
         stated = {**self.recipe, **self.options, **self.shards}
         return {name: value for name, value in stated.items() if value is not None}
 
+    @property
+    def processes(self) -> int:
+        """Number of processes in which the run began; 1 where the file does not say."""
+        try:
+            return int(self.facts["environments"][0]["processes"])
+        except (LookupError, TypeError, ValueError):
+            return 1
+
     def recipe_without(self, names: Collection[str]) -> dict[str, Any]:
         """Return the entries of the recipe but those of the given names, each of its field's type.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -136,7 +137,9 @@ def note_resumption(
             f"{path} is not the configuration of a run ({error}): start a new run in another --out"
         ) from error
     now = _environment(device)
-    changed = [f"{name} {before.get(name)} to {now[name]}" for name in now if before.get(name) != now[name]]
+    changed = [
+        f"{name} {before[name]} to {now[name]}" for name in now if before.get(name, now[name]) != now[name]
+    ]
     if changed:
         say(f"note: changed since this run began: {', '.join(changed)}; weights may differ in the last bits")
     facts: dict[str, Any] = {name: config[name] for name in FACTS if name in config}
@@ -152,6 +155,7 @@ def _environment(device: torch.device) -> dict[str, Any]:
     """Return the environment, on which the last bits of the weights depend."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,

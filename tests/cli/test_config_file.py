@@ -77,13 +77,18 @@ def test_options_on_the_line_win_and_are_recorded(
     first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "other"
-    changed = ["--lr", "0.02", "--max-steps", 1, "--where", "", "--out", out]
+    changed = ["--curves", "--lr", "0.02", "--max-steps", 1, "--where", "", "--out", out]
     assert run(train_main, "--config", first / "config.yaml", *changed) == 0
     said = capsys.readouterr().out.splitlines()[0]
-    assert "--lr 0.02 (not 0.01)" in said and "--max-steps 1 (not 3)" in said
+    assert "--lr 0.02 (not 0.01)" in said and "--curves" in said and "--max-steps 1 (not 3)" in said
     config = config_of(out)
     assert config["recipe"] == {**config_of(first)["recipe"], "learning_rate": 0.02, "where": ""}
-    assert config["options"] == {**config_of(first)["options"], "max_steps": 1, "out": str(out)}
+    assert config["options"] == {
+        **config_of(first)["options"],
+        "max_steps": 1,
+        "curves": True,
+        "out": str(out),
+    }
 
 
 def test_its_own_folder_is_not_used_again_but_resumed(
@@ -181,10 +186,12 @@ def test_other_shards_are_taken_only_where_the_line_names_them(
 ) -> None:
     config = config_of(first)
     config["shards"][0]["content_hash"] = "0" * 64
+    config["environments"][0]["processes"] = 2
     file = write(tmp_path / "changed.yaml", config)
     args = ("--config", file, "--out", tmp_path / "out", "--max-steps", 1)
     assert run(train_main, *args) == 1
-    error = capsys.readouterr().err
+    said, error = capsys.readouterr()
+    assert "its run had 2 processes, this has 1: weights will differ" in said
     assert error.count("\n") == 1 and f"error: {tiny_shards[0]} is not the shard that the run of" in error
     assert "(1 of 1 shards): restore it, or give --shards" in error
     assert run(train_main, *args, "--shards", tiny_shards[0]) == 0
@@ -212,6 +219,8 @@ def test_fine_tuning_again_from_its_file(
     assert (tmp_path / "again" / "accuracy.json").is_file()
     assert run(finetune_main, "--config", first / "config.yaml") == 1
     assert "already holds a run" in capsys.readouterr().err
+    assert run(finetune_main, "--config", first / "config.yaml", "--resume") == 0
+    assert [entry["from_epoch"] for entry in config_of(first)["environments"]] == [0, 1]
     shutil.rmtree(start)
     assert run(train_main, "--config", pretrained / "config.yaml", "--out", start, "--seed", 9) == 0
     assert run(finetune_main, "--config", first / "config.yaml", "--out", tmp_path / "third") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shlex
 import sys
 import tarfile
@@ -117,6 +118,18 @@ def test_a_damaged_shard_stops_the_export_which_resumes_once_it_is_restored(
     copies.paths[1].write_bytes(whole)
     assert "1 of them from before" in export(copies, "webdataset", out)
     assert len(read_tars(out)) == len(shards)
+
+
+def test_a_full_disk_leaves_the_finished_files(shards: ShardSet, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))  # no file may grow past 200 kB
+    try:
+        said = export(shards, "webdataset", tmp_path, status=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "Finished files are kept: make room, or choose another --out, and run again" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["_export.json"]
+    assert "2 files\n" in export(shards, "webdataset", tmp_path)
 
 
 def test_a_folder_of_another_export_is_refused(shards: ShardSet, tmp_path: Path) -> None:
