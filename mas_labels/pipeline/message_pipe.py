@@ -10,12 +10,13 @@ import pickle
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Final
 
 POLL_SECONDS: Final = 0.2
 """Time between two calls of `on_wait`."""
 LENGTH: Final = struct.Struct("!Q")
-"""Header of a message: the number of bytes that follow."""
+"""A message begins with the number of its parts and the length of each: the pickle, then its arrays."""
 
 OUR_MODULES: Final = ("mas_labels.", "numpy.", "pathlib")
 ARRAY_FUNCTIONS: Final = ("_frombuffer", "_reconstruct", "scalar")
@@ -47,13 +48,14 @@ class MessagePipe:
         PeerGoneError
             If the other end is closed.
         """
-        buffer = io.BytesIO()
-        _Pickler(buffer, protocol=5).dump(message)
-        data = buffer.getbuffer()
+        pickled, arrays = io.BytesIO(), list[pickle.PickleBuffer]()
+        _Pickler(pickled, protocol=5, buffer_callback=arrays.append).dump(message)  # arrays are not copied
+        parts = [pickled.getbuffer(), *(array.raw() for array in arrays)]
         self._socket.settimeout(None)
         try:
-            self._socket.sendall(LENGTH.pack(len(data)))
-            self._socket.sendall(data)
+            self._socket.sendall(b"".join(map(LENGTH.pack, (len(parts), *map(len, parts)))))
+            for part in parts:
+                self._socket.sendall(part)
         except OSError as error:
             raise PeerGoneError from error
 
@@ -77,8 +79,11 @@ class MessagePipe:
         PeerGoneError
             If the other end is closed.
         """
-        (length,) = LENGTH.unpack(self._read(LENGTH.size, timeout_seconds, on_wait))
-        return _Unpickler(io.BytesIO(self._read(length, timeout_seconds, on_wait))).load()
+        read = partial(self._read, timeout_seconds=timeout_seconds, on_wait=on_wait)
+        (count,) = LENGTH.unpack(read(LENGTH.size))
+        lengths = [length for (length,) in LENGTH.iter_unpack(read(count * LENGTH.size))]
+        pickled, *arrays = map(read, lengths)
+        return _Unpickler(io.BytesIO(pickled), buffers=arrays).load()
 
     def _read(self, size: int, timeout_seconds: float, on_wait: Callable[[], None]) -> bytearray:
         data = bytearray(size)
