@@ -59,3 +59,32 @@ class SourceOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """Options that decide the features that `mas-embed` writes.
+
+    Attributes
+    ----------
+    layer
+        Layer: pooled, mean, or an earlier one by name, such as conv3, averaged over positions.
+
+        Names are those of `mas_train.inference.layers.backbone_features`.
+    per
+        A row for each clip, or for each video the mean over its clips.
+    normalise
+        Scale the feature of each row to length 1 (L2).
+
+    Raises
+    ------
+    ConfigError
+        If an option is not a choice.
+    """
+
+    layer: str = "pooled"
+    per: Literal["clip", "video"] = "clip"
+    normalise: bool = False
+
+    def __post_init__(self) -> None:
+        check_options(self)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -14,25 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mas_labels.errors import ConfigError, DatasetError
+from mas_labels.errors import DatasetError
 from mas_labels.geometry import Geometry
-from mas_labels.shards import Failure, ShardSet, open_shards
+from mas_labels.shards import Failure, ShardSet
 from mas_labels.stream import (
     ClipOptions,
     StreamedClip,
     StreamedVideo,
     VideoInputs,
     clip_seconds,
-    find_inputs,
     stream_clips,
 )
 from mas_train.data.few_labels import failed_videos
 from mas_train.data.loader import load_frames
-from mas_train.inference.options import SourceOptions
 
-SHARD_SUFFIX: Final = ".h5"
-SHARD_START: Final = b"A shard of mas-labels"
-"""First bytes of a shard."""
 CPU: Final = torch.device("cpu")
 
 
@@ -86,6 +81,8 @@ class FrameSource(Protocol):
         Lines for the user on what was left out.
     failures
         The videos that could not be used, or not all of them; complete after the last batch.
+    cut
+        What the clips follow from, besides the videos and the geometry.
     """
 
     geometry: Geometry
@@ -93,6 +90,11 @@ class FrameSource(Protocol):
     classes: Mapping[str, str]
     notes: Sequence[str]
     failures: list[Failure]
+    cut: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of names and classes of the videos, and of what tells that their content is the same."""
 
     def batches(
         self, batch_size: int, workers: int, device: torch.device = CPU, done: Collection[str] = ()
@@ -117,6 +119,7 @@ class ShardSource:
         self.geometry = shards.geometry
         self.notes: Sequence[str] = ()
         self.failures: list[Failure] = []
+        self.cut: Mapping[str, Any] = {"shards": text_digest(*shards.identity)}
         self._used = shards.videos
         lost, numbers = failed_videos(shards)
         self._lost = lost
@@ -128,6 +131,11 @@ class ShardSource:
         if len(set(self.videos)) < len(self.videos):
             twice = sorted(name for name in self.videos if self.videos.count(name) > 1)
             raise DatasetError(f"two videos of the shards have the name {twice[0]}: give them separately")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content of the shards (`FrameSource.digest`)."""
+        return str(self.cut["shards"])
 
     def batches(
         self, batch_size: int, workers: int, device: torch.device = CPU, done: Collection[str] = ()
@@ -189,7 +197,17 @@ class VideoSource:
         self.videos: Sequence[str] = list(inputs.videos)
         self.classes: Mapping[str, str] = inputs.classes
         self.notes: Sequence[str] = inputs.notes
+        self.cut: Mapping[str, Any] = {"clip_stride_frames": options.clip_stride_frames, "fps": options.fps}
         self.failures: list[Failure] = []
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of names, classes, sizes and times of the files (`FrameSource.digest`)."""
+        lines = []
+        for name, path in self.inputs.videos.items():
+            facts = path.stat()
+            lines.append(f"{name!r} {self.classes.get(name)!r} {facts.st_size} {facts.st_mtime_ns}")
+        return text_digest(*lines)
 
     def batches(
         self, batch_size: int, workers: int, device: torch.device = CPU, done: Collection[str] = ()
@@ -233,57 +251,6 @@ class VideoSource:
         return SourceBatch(frames, tuple(places), tuple(ended))
 
 
-def open_source(
-    paths: Sequence[Path], options: SourceOptions, geometry: Geometry
-) -> ShardSource | VideoSource:
-    """Open shards, or find videos.
-
-    Parameters
-    ----------
-    paths
-        Shards (``.h5``) and folders of shards; or videos, folders of videos, and lists (``.txt``).
-    options
-        The clips to take; all are of videos.
-    geometry
-        That of the clips to cut from videos; shards have their own.
-
-    Raises
-    ------
-    ConfigError
-        If shards come with videos, or with options that belong to videos.
-    MasError
-        The errors of `mas_labels.shards.open_shards` and `mas_labels.stream.find_inputs`.
-    """
-    are_shards = [_is_shard(path) for path in paths]
-    if paths and all(are_shards):
-        if options != SourceOptions(video_timeout_seconds=options.video_timeout_seconds):
-            raise ConfigError(
-                f"{paths[0]} holds shards, whose clips are cut already: leave out --manifest, --root, "
-                "--split, --splits, --follow-links, --clip-stride and --fps, or give the videos"
-            )
-        return ShardSource(open_shards(list(paths)))
-    if any(are_shards):
-        shards, videos = paths[are_shards.index(True)], paths[are_shards.index(False)]
-        raise ConfigError(f"expected shards or videos, found both, {shards} and {videos}: take one at a time")
-    names = ("manifest", "root", "split", "splits_dir", "follow_links")
-    inputs = find_inputs(paths, **{name: getattr(options, name) for name in names})
-    clips = ClipOptions(geometry, options.clip_stride_frames, options.fps)
-    if clips.fps and inputs.has_extracted:
-        raise ConfigError("--fps: extracted frames have no time stamps: give the videos, or leave it out")
-    return VideoSource(inputs, clips, options.video_timeout_seconds)
-
-
-def _is_shard(path: Path) -> bool:
-    """Return whether a path names shards: a file or pattern ``.h5``, or a folder that holds one."""
-    if path.suffix == SHARD_SUFFIX:
-        return True
-    return path.is_dir() and any(map(_begins_as_shard, path.glob(f"*{SHARD_SUFFIX}")))
-
-
-def _begins_as_shard(path: Path) -> bool:
-    """Return whether a file begins as shards do; False also if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(SHARD_START)) == SHARD_START
-    except OSError:
-        return False
+def text_digest(*texts: str) -> str:
+    """Return the SHA-256 of lines, in hexadecimal."""
+    return hashlib.sha256("\n".join(texts).encode("utf-8", "surrogateescape")).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -83,8 +83,15 @@ class Backbone(nn.Module, ABC):
         """
         return torch.flatten(self.pool(self.features(clips)), start_dim=1)
 
-    def output_features(self, geometry: Geometry) -> int:
-        """Return the length of the vector that `forward` computes for each clip of a geometry.
+    def output_features(self, geometry: Geometry, output: Callable[[Tensor], Tensor] | None = None) -> int:
+        """Return the length of the vector that this network computes for each clip of a geometry.
+
+        Parameters
+        ----------
+        geometry
+            That of the clips.
+        output
+            Function that computes the vectors with this network; None: `forward`.
 
         Raises
         ------
@@ -98,13 +105,25 @@ class Backbone(nn.Module, ABC):
         size = geometry.view_size
         clips = torch.empty(2, 3, geometry.clip_frames, size, size, device="meta")
         tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
-        weights = {name: tensor.detach().to("meta") for name, tensor in tensors.items()}
+        weights = {f"backbone.{name}": tensor.detach().to("meta") for name, tensor in tensors.items()}
         try:
             with torch.no_grad():
-                return int(functional_call(self, weights, (clips,)).shape[1])
+                return int(functional_call(_BackboneOutput(self, output), weights, (clips,)).shape[1])
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(
                 f"{describe_views(geometry)} are too small for this backbone ({reason}): label with longer "
                 "clips or larger views, or choose another backbone"
             ) from error
+
+
+class _BackboneOutput(nn.Module):
+    """A function of a backbone as a module, so that it can be called with other weights."""
+
+    def __init__(self, backbone: Backbone, output: Callable[[Tensor], Tensor] | None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self._output = [output or backbone.forward]  # in a list: a module here would be a part of this one
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self._output[0](clips)

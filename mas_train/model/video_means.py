@@ -61,3 +61,20 @@ class VideoMeans:
     def result(self) -> NDArray[np.float32]:
         """Return the means, (count, D)."""
         return (self._sums / self._clips[:, None]).astype(np.float32)
+
+
+class RunningMean:
+    """Mean of the rows of one video, in float64 and in their order: that of `VideoMeans`, to the bit."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._sums = np.zeros(0)
+
+    def add(self, row: NDArray[np.floating]) -> None:
+        """Add a row, (D,)."""
+        self._sums = row.astype(np.float64) if not self.rows else self._sums + row
+        self.rows += 1
+
+    def result(self) -> NDArray[np.float32]:
+        """Return the mean, (D,)."""
+        return (self._sums / self.rows).astype(np.float32)

@@ -12,14 +12,9 @@ from helpers.coloured import label_frames
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.shards import ShardSet
+from mas_train.inference.open_source import open_source
 from mas_train.inference.options import SourceOptions
-from mas_train.inference.sources import ClipPlace, FrameSource, ShardSource, VideoSource, open_source
-
-
-@pytest.fixture(scope="module")
-def raw_shards(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
-    """Shards of the raw frames of `tiny_videos`."""
-    return label_frames(tiny_videos, tmp_path_factory.mktemp("raw"), frames="raw")
+from mas_train.inference.sources import ClipPlace, FrameSource, ShardSource, VideoSource
 
 
 def collect(source: FrameSource, size: int, **options: object) -> tuple[dict[ClipPlace, np.ndarray], dict]:
