@@ -67,8 +67,8 @@ def command(
     for target in filter(None, (out, plot)):
         require_writable(target)
     compute = choose_compute(device, threads)
+    from mas_train.inference.open_source import open_source
     from mas_train.inference.predict import require_trained_geometry, score_source
-    from mas_train.inference.sources import open_source
     from mas_train.weights.backbone_weights import load_classifier, load_weights
 
     network = load_weights(weights, pixel_mean=pixel_mean)

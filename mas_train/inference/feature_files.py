@@ -2,12 +2,14 @@
 
 Every format has the same columns, those of `CLIP_COLUMNS` or `VIDEO_COLUMNS`, then `feature`, D numbers:
 
-| | missing text | missing number | no feature | feature | provenance |
-|---|---|---|---|---|---|
-| ``.parquet`` | null | null | null | fixed-size list of float32 | key of the schema's metadata |
-| ``.npz`` | "" | -1, NaN | NaN | (rows, D) float32 | array without dimensions |
-| ``.h5`` | "" | -1, NaN | NaN | (rows, D) float32 | attribute of the file |
-| ``.csv`` | empty | empty | empty | columns f0, f1, ... | none |
+============  ============  ==============  ==========  ===========================  =========================
+file          missing text  missing number  no feature  feature                      provenance
+============  ============  ==============  ==========  ===========================  =========================
+``.parquet``  null          null            null        fixed-size list of float32   key of the metadata
+``.npz``      empty         -1 or NaN       NaN         (rows, D) float32            array without dimensions
+``.h5``       empty         -1 or NaN       NaN         (rows, D) float32            attribute of the file
+``.csv``      empty         empty           empty       columns ``f0``, ``f1``, ...  none
+============  ============  ==============  ==========  ===========================  =========================
 
 Provenance is a JSON object: weights and their digest, layer, clips, recipe, versions. The same rows give the
 same bytes.
