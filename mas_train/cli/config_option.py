@@ -102,15 +102,18 @@ def report_config(context: click.Context) -> None:
         return
     stated = file.values()
     typed = [option for option in context.command.params if is_typed(context, str(option.name))]
-    overridden = [_describe(option, stated, context) for option in typed if option.name in stated]
+    described = [_describe(option, stated, context) for option in typed if option.name in stated]
+    overridden = [text for text in described if text]
     parts = [f"{file.path}: {len(stated) - len(overridden)} entries taken"]
     parts += [f"the line has {', '.join(overridden)}"] if overridden else []
     if (processes := file.processes) != (here := int(os.environ.get("WORLD_SIZE", "1"))):
         parts.append(f"its run had {processes} processes, this has {here}: weights will differ")
     if "out" in stated and not is_typed(context, "out"):
         parts.append(f"--out is the file's, {stated['out']}")
-    absent = [name for name in option_names(context.command)[0] if name not in file.options]
-    absent = [name for name in absent if not is_typed(context, name)]
+    plain, with_shards = option_names(context.command)
+    names = plain if file.options else [*plain, *with_shards]
+    known = {**file.options, **file.shards}
+    absent = [name for name in names if name not in known and not is_typed(context, name)]
     if file.is_of_run and absent:  # an earlier version wrote it
         parts.append(f"it does not state {', '.join(absent)}: the defaults")
     if os.environ.get("RANK", "0") == "0":  # of several processes, the first one reports
@@ -119,11 +122,12 @@ def report_config(context: click.Context) -> None:
 
 
 def _describe(option: click.Parameter, stated: dict[str, Any], context: click.Context) -> str:
-    """Return an option of the line, its value there, and the value that the file states."""
-    name = str(option.name)
-    if isinstance(option, click.Option) and option.multiple:
+    """Return an option of the line, its value there, and the file's; nothing if these are the same."""
+    value, before = context.params[str(option.name)], stated[str(option.name)]
+    if isinstance(value, tuple):  # of paths
         return option.opts[0]
-    value = context.params[name]
-    if isinstance(value, bool):
+    if isinstance(value, bool) and value != before:
         return option.opts[0] if value else option.secondary_opts[0]
-    return f"{option.opts[0]} {value} (not {stated[name]})"
+    if str(value) == str(before):
+        return ""
+    return f"{option.opts[0]} {repr('') if value is None else value} (not {before})"

@@ -100,11 +100,12 @@ def command(
     options, changes = FinetuneOptions(**take_fields(FinetuneOptions, values)), take_fields(Recipe, values)
     changes = {**stated_recipe(context), **changes}
     if options.init != SCRATCH:
-        if is_typed(context, "width") or is_typed(context, "backbone"):
+        file, network = given_config(context), changes.keys() & {"width", "backbone"}
+        if any(is_typed(context, name) or file is None or not file.is_of_run for name in network):
             raise ConfigError(
                 "--width and --backbone are for --init scratch: leave them out, the checkpoint has its own"
             )
-        changes = {name: value for name, value in changes.items() if name not in ("width", "backbone")}
+        changes = {name: value for name, value in changes.items() if name not in network}
     from mas_train.evaluation.accuracy import evaluate_accuracy, load_scratch_run
     from mas_train.evaluation.protocol import make_evaluation
     from mas_train.evaluation.results import save_and_show

@@ -77,10 +77,11 @@ def test_options_on_the_line_win_and_are_recorded(
     first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "other"
-    changed = ["--curves", "--lr", "0.02", "--max-steps", 1, "--where", "", "--out", out]
+    changed = ["--curves", "--seed", 3, "--lr", "0.02", "--max-steps", 1, "--where", "", "--out", out]
     assert run(train_main, "--config", first / "config.yaml", *changed) == 0
     said = capsys.readouterr().out.splitlines()[0]
-    assert "--lr 0.02 (not 0.01)" in said and "--curves" in said and "--max-steps 1 (not 3)" in said
+    assert "--lr 0.02 (not 0.01)" in said and "--curves" in said and "--seed" not in said
+    assert "--where '' (not cut=false,min_motion=0)" in said and "--max-steps 1 (not 3)" in said
     config = config_of(out)
     assert config["recipe"] == {**config_of(first)["recipe"], "learning_rate": 0.02, "where": ""}
     assert config["options"] == {
@@ -177,7 +178,9 @@ def test_files_from_before_options_were_recorded_are_read(
     out = tmp_path / "out"
     assert run(train_main, "--config", file, *SMALL, "--max-steps", 1, "--out", out) == 0
     said = capsys.readouterr().out.splitlines()[0]
-    assert "it does not state incomplete, checkpoint_steps, accumulate," in said and said.endswith("defaults")
+    assert "it does not state incomplete, checkpoint_steps, accumulate," in said and said.endswith(
+        "val_shards, probe_shards: the defaults"
+    )
     assert config_of(out)["recipe"] == {**config_of(first)["recipe"], "where": ""}
 
 
@@ -221,6 +224,9 @@ def test_fine_tuning_again_from_its_file(
     assert "already holds a run" in capsys.readouterr().err
     assert run(finetune_main, "--config", first / "config.yaml", "--resume") == 0
     assert [entry["from_epoch"] for entry in config_of(first)["environments"]] == [0, 1]
+    mine = write(tmp_path / "mine.yaml", {"recipe": {"width": 0.5}, "options": {"init": str(start)}})
+    assert run(finetune_main, "--config", mine, "--shards", *train.paths, "--out", tmp_path / "mine") == 1
+    assert "--width and --backbone are for --init scratch" in capsys.readouterr().err
     shutil.rmtree(start)
     assert run(train_main, "--config", pretrained / "config.yaml", "--out", start, "--seed", 9) == 0
     assert run(finetune_main, "--config", first / "config.yaml", "--out", tmp_path / "third") == 1
