@@ -3,39 +3,159 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mas_labels.system.command_line import SETTINGS, run_command, version_option
-from mas_train.weights.export import EXPORT_FILES, export_backbone
+from mas_labels.errors import DatasetError
+from mas_labels.system.command_line import FOLDER, PATH, SETTINGS, PathsCommand, run_command, version_option
+from mas_train.cli.options import command_line, pixel_mean_option, shards_option
+
+if TYPE_CHECKING:
+    from mas_train.evaluation.results import Result
+    from mas_train.weights.model_card import CardFigure
+
+TASKS: Final = {"retrieval": "feature-extraction", "aslan": "feature-extraction"}
+"""The Hub's names of the tasks of protocols that do not classify."""
+TITLES: Final = {
+    "probe": "linear probe of frozen features",
+    "groups": "linear probe of frozen features, leave-one-group-out",
+    "retrieval": "nearest-neighbour retrieval",
+    "aslan": "action similarity",
+    "yupenn": "dynamic scenes, leave-one-video-out",
+}
+"""Words for the other protocols."""
 
 
-@click.command(context_settings=SETTINGS)
-@click.argument("source", type=click.Path(path_type=Path, exists=True))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("features"),
-    help="Folder to write to.",
-)
+class Format(click.Choice[str]):
+    """A format to write; says what has taken TorchScript's place."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the format."""
+        if value == "torchscript":
+            self.fail("TorchScript is deprecated in torch: take pt2, for torch.export.load", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+@click.command(cls=PathsCommand, context_settings=SETTINGS)
+@click.argument("source", type=click.Path(exists=True))
+@click.option("--out", type=FOLDER, default=Path("weights"), help="Weights folder to write.")
 @click.option(
     "--format",
     "formats",
-    type=click.Choice(list(EXPORT_FILES)),
+    type=Format(["safetensors", "onnx", "pt2"]),
     multiple=True,
     default=("safetensors",),
-    help="Format to write; may be repeated.",
+    help="Format to write; may be repeated. safetensors, the weights themselves, are always written.",
+)
+@click.option(
+    "--results",
+    type=PATH,
+    multiple=True,
+    metavar="FOLDER...",
+    help="Folders of results of mas-eval and mas-finetune, for the model card.",
+)
+@shards_option(
+    "--shards",
+    "The training shards, for the model card; without them those of the run, if they are still there.",
+    required=False,
+)
+@click.option("--license", "licence", default="unknown", help="Licence of the weights, for the model card.")
+@pixel_mean_option
+@click.option(
+    "--push",
+    metavar="REPO",
+    help="Then upload the folder to this private repository of the Hugging Face Hub, such as me/model.",
 )
 @version_option
-def command(source: Path, out: Path, formats: tuple[str, ...]) -> int:
-    """Export the backbone of SOURCE for other programs.
+def command(
+    source: str,
+    out: Path,
+    formats: tuple[str, ...],
+    results: tuple[Path, ...],
+    shards: tuple[str, ...],
+    licence: str,
+    pixel_mean: tuple[float, float, float] | None,
+    push: str | None,
+) -> int:
+    """Export the network of SOURCE to a folder that other programs read: weights, configuration, model card.
 
-    SOURCE is a run's folder (its best checkpoint, or else its last), a checkpoint, or the weights of a public
-    C3D (mas_train/weights/public_layouts.py lists the names). Each file is read back and compared.
+    SOURCE is a run's folder (its best checkpoint, or else its last), a checkpoint, a weights folder, or the
+    weights of a public C3D (mas_train/weights/public_layouts.py lists the names). Of a fine-tuned run the
+    classifier is written, too. Each file is read back and compared.
     """
-    for path in export_backbone(source, out, formats):
+    from mas_train.weights.export import export_weights
+    from mas_train.weights.model_card import CardFacts
+
+    account = None
+    if push is not None:
+        from mas_train.weights.push import HubAccount
+
+        account = HubAccount.sign_in()  # refuses before any work
+    figures, commands = read_figures(results, source) if results else ([], [])
+    facts = CardFacts(command_line("mas-export"), figures, commands, licence)
+    programs = [name for name in formats if name != "safetensors"]
+    for path in export_weights(source, out, programs, facts, shards, pixel_mean):
         click.echo(path)
+    if account is not None and push is not None:
+        click.echo(account.upload(out, push))
     return 0
+
+
+def read_figures(folders: tuple[Path, ...], source: str) -> tuple[list[CardFigure], list[str]]:
+    """Read results as figures of a card, and the commands that measured them.
+
+    Results of the same measurement, of networks of several seeds, are joined.
+
+    Raises
+    ------
+    DatasetError
+        If there are none, or one is of a network of another kind or training than `source`.
+    """
+    from mas_train.evaluation.results import read_results
+    from mas_train.weights.backbone_weights import load_weights
+    from mas_train.weights.model_card import CLASSIFICATION, CardFigure
+
+    weights = load_weights(source)
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    found = read_results(folders)
+    for result in found:
+        recipe, pretraining = weights.recipe, weights.pretraining
+        expected = (recipe["backbone"], float(recipe["width"]), pretraining.get("targets") or None)
+        described = tuple(result.weights.get(name) for name in ("backbone", "width", "targets"))
+        if described != expected:
+            raise DatasetError(
+                f"--results: expected results of {expected}, found {described} of {result.weights['source']} "
+                f"({result.protocol}): name the folders of this network's results"
+            )
+        for name in result.figures:
+            key = (_title(result), result.protocol, result.dataset, result.split, name)
+            groups.setdefault(key, []).append(result)
+    figures = []
+    for (title, protocol, dataset, split, name), results in groups.items():
+        random = [result.random_initialisation for result in results]
+        figures.append(
+            CardFigure(
+                title,
+                dataset,
+                split,
+                name,
+                results[0].videos,
+                tuple(result.figures[name] for result in results),
+                tuple(values[name] for values in random if name in values),
+                TASKS.get(protocol, CLASSIFICATION),
+            )
+        )
+    return figures, list(dict.fromkeys(result.command for result in found))
+
+
+def _title(result: Result) -> str:
+    """Return words for a measurement."""
+    if result.protocol != "accuracy":
+        return TITLES.get(result.protocol, result.protocol)
+    share = result.weights.get("label_fraction", 1.0)
+    trained = "a linear classifier" if result.weights.get("frozen") else "fine-tuning"
+    return f"accuracy after {trained} with {share:.0%} of the labels"
 
 
 def main(args: list[str] | None = None) -> None:

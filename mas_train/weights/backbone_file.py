@@ -149,7 +149,15 @@ def write_safetensors(
     contiguous = {name: weight.contiguous() for name, weight in {**weights, **(others or {})}.items()}
     header = {METADATA_KEY: json.dumps(asdict(config)), "format": "pt"}
     with atomic_path(path) as hidden:
-        hidden.write_bytes(safetensors.torch.save(contiguous, header))
+        hidden.write_bytes(_in_order(safetensors.torch.save(contiguous, header)))
+
+
+def _in_order(data: bytes) -> bytes:
+    """Return a safetensors file with its header sorted, which the library writes in a random order."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    text = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors stay aligned
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def import_safetensors() -> Any:

@@ -1,156 +1,106 @@
-"""Export of pre-trained backbones for other programs (`mas-export`)."""
+"""Export of weights to a folder that other programs read (`mas-export`)."""
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from mas_labels.errors import CheckpointError, ConfigError, MissingDependencyError, reason_of
+import torch
+from torch import Tensor
 
-EXPORT_FILES = {
-    "safetensors": "backbone.safetensors",
-    "torchscript": "features.torchscript.pt",
-    "onnx": "features.onnx",
-}
-"""File of each format."""
-EXPORT_CONFIG_FILE = "backbone.json"
-TOLERANCE = 1e-3
-"""Largest difference of an exported file's features from the original's, relative to the largest feature."""
+from mas_labels.errors import CheckpointError
+from mas_train.weights.backbone_weights import Weights, load_classifier, load_weights
+from mas_train.weights.model_card import CardFacts, make_card
+from mas_train.weights.programs import WRITERS, ViewProgram
+from mas_train.weights.training_data import find_training_data
+from mas_train.weights.write_folder import (
+    PROGRAM_FILES,
+    atomic_folder,
+    classifier_head,
+    describe_config,
+    write_weights_folder,
+)
+
+TOLERANCE: Final = 1e-3
+"""Largest difference of an exported file's outputs from the original's, relative to the largest output."""
 
 
-def export_backbone(source: Path, out: Path, formats: Sequence[str]) -> list[Path]:
-    """Export a backbone to files, each read back and compared with the original.
+def export_weights(
+    source: str | Path,
+    out: Path,
+    formats: Sequence[str] = (),
+    facts: CardFacts | None = None,
+    shards: Sequence[str] = (),
+    pixel_mean: Sequence[float] | None = None,
+) -> list[Path]:
+    """Export a network to a weights folder, each file read back and compared with the original.
 
     Parameters
     ----------
     source
-        Any file that `mas_train.weights.backbone_file.read_backbone` reads.
+        Anything that `mas_train.weights.backbone_weights.load_weights` reads.
     out
-        Folder to write to.
+        The folder, which appears as a whole or not at all; older weights in it are replaced.
     formats
-        Some of ``safetensors`` (the weights), ``torchscript`` and ``onnx`` (the feature extractor: from clips
-        of shape (B, 3, frames, size, size), float, RGB of 0 to 255, to the feature maps of the last
-        convolution; it subtracts the pixel mean itself). Frames and size are those of the clips that the
-        backbone was trained on, (B, 3, 16, 112, 112) in the paper. torch has deprecated
-        TorchScript in favour of other formats.
+        Programs to write beside the weights, of `PROGRAM_FILES`: `ViewProgram` as ONNX or for
+        `torch.export.load`, for any number of clips of the size that the network was trained on.
+    facts
+        What the model card says besides.
+    shards
+        The shards that the weights were trained on, for the card; without them those of a run's folder.
+    pixel_mean
+        Replaces the mean that the weights state.
 
     Returns
     -------
     list of Path
-        The files written; the last is the configuration, as JSON.
+        The files written.
 
     Raises
     ------
     CheckpointError
-        If the source cannot be read, or an exported file gives other features than the original.
+        If the source cannot be read, or an exported file gives other outputs than the original.
     ConfigError
-        If the folder cannot be written to.
+        If the folder cannot be written to, or the shards are not those of the weights.
     MissingDependencyError
         If a format needs a package that is not installed.
     """
-    import torch
-
-    from mas_train.weights.backbone_file import read_backbone
-    from mas_train.weights.weights_source import find_weights
-
-    backbone, config = read_backbone(find_weights(source))
-    extractor = make_extractor(backbone, config.pixel_mean)
-    shape = (2, 3, config.geometry.clip_frames, config.geometry.view_size, config.geometry.view_size)
-    clips = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 255
+    weights = load_weights(source, pixel_mean=pixel_mean)
+    data = find_training_data(source, weights, shards)
+    if data:
+        weights = replace(weights, content={**weights.content, "data": data})
+    program = make_program(weights)
+    config = describe_config(weights)
+    clips = torch.rand((2, *config["input_shape"]), generator=torch.Generator().manual_seed(0)) * 255
     with torch.inference_mode():
-        expected = extractor(clips)
-    written = []
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in formats:
-            path = out / EXPORT_FILES[name]
-            exported = _WRITERS[name](path, extractor, config, clips)
-            difference = ((exported - expected).abs().max() / expected.abs().max().clamp(min=1e-12)).item()
-            if not difference <= TOLERANCE:
-                raise CheckpointError(f"{path} gives features that differ by {difference:.2g}: do not use it")
-            written.append(path)
-        (out / EXPORT_CONFIG_FILE).write_text(json.dumps(asdict(config), indent=2) + "\n")
-    except OSError as error:
-        raise ConfigError(f"cannot write to {out} ({reason_of(error)}): give another --out") from error
-    return [*written, out / EXPORT_CONFIG_FILE]
+        expected = list(program(clips))
+    card = make_card(config, out.name, facts or CardFacts(), formats)
+    with atomic_folder(out) as hidden:
+        write_weights_folder(hidden, weights, config, card, classifier_head(weights))
+        with torch.inference_mode():
+            written = list(make_program(load_weights(hidden))(clips))
+        _require_equal(written, expected, "the weights")
+        for name in dict.fromkeys(formats):
+            outputs = WRITERS[name](hidden / PROGRAM_FILES[name], program, clips)
+            _require_equal(outputs, expected, PROGRAM_FILES[name])
+        names = sorted(path.name for path in hidden.iterdir())
+    return [out / name for name in names]
 
 
-def make_extractor(backbone: Any, pixel_mean: Sequence[float]) -> Any:
-    """Make a module that subtracts the pixel mean and applies a backbone's `features`."""
-    import torch
-
-    class FeatureExtractor(torch.nn.Module):
-        pixel_mean: torch.Tensor
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.backbone = backbone
-            self.register_buffer("pixel_mean", torch.tensor(pixel_mean).reshape(3, 1, 1, 1))
-
-        def forward(self, clips: torch.Tensor) -> torch.Tensor:
-            return self.backbone.features(clips - self.pixel_mean)
-
-    return FeatureExtractor().eval()
+def make_program(weights: Weights) -> ViewProgram:
+    """Make the program of a network: with scores if it was fine-tuned."""
+    head = load_classifier(weights).head if "classes" in weights.content else None
+    return ViewProgram(weights.backbone, weights.pixel_mean, head)
 
 
-def _safetensors(path: Path, extractor: Any, config: Any, clips: Any) -> Any:
-    """Write the weights; return the features of the backbone in the file."""
-    import torch
-
-    from mas_train.weights.backbone_file import read_backbone, write_safetensors
-
-    write_safetensors(path, extractor.backbone, config)
-    backbone, exported_config = read_backbone(path)
-    with torch.inference_mode():
-        return make_extractor(backbone, exported_config.pixel_mean)(clips)
-
-
-def _torchscript(path: Path, extractor: Any, config: Any, clips: Any) -> Any:
-    """Write the traced feature extractor; return the features of the file."""
-    import torch
-
-    with torch.no_grad():
-        torch.jit.trace(extractor, clips[:1]).save(str(path))
-        return torch.jit.load(str(path))(clips)
-
-
-def _onnx(path: Path, extractor: Any, config: Any, clips: Any) -> Any:
-    """Write the feature extractor as ONNX, for any number of clips; return the features of the file."""
-    import torch
-
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401 - torch's exporter needs it
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'--format onnx needs {error.name}, which is not installed: pip install "mas-video[onnx]"'
-        ) from error
-    quiet = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # the exporter warns of operators that are not used here
-    try:
-        program = torch.onnx.export(
-            extractor,
-            (clips,),
-            dynamo=True,
-            input_names=["clips"],
-            output_names=["features"],
-            dynamic_shapes={"clips": {0: torch.export.Dim("batch")}},
-            verbose=False,
-        )
-    finally:
-        logging.disable(quiet)
-    assert program is not None  # as always with dynamo=True
-    program.save(str(path))
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return torch.from_numpy(session.run(None, {"clips": clips.numpy()})[0])
-
-
-_WRITERS: dict[str, Callable[[Path, Any, Any, Any], Any]] = {
-    "safetensors": _safetensors,
-    "torchscript": _torchscript,
-    "onnx": _onnx,
-}
+def _require_equal(found: Sequence[Tensor], expected: Sequence[Tensor], name: str) -> None:
+    """Raise an error if outputs of an exported file differ from the original's by more than rounding."""
+    for ours, theirs in zip(found, expected, strict=True):
+        difference = ((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-12)).item()
+        if not difference <= TOLERANCE:
+            raise CheckpointError(
+                f"{name}, read back, give outputs that differ by {difference:.2g}: nothing was written; "
+                "report it with the versions of torch and of this program"
+            )

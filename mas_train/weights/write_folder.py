@@ -60,7 +60,7 @@ def describe_config(weights: Weights) -> dict[str, Any]:
     }
     if weights.pretraining:
         config["labels"] = list(TARGETS[weights.pretraining.get("targets", "joint")])
-    known = {name: content[name] for name in FOLDER_ENTRIES if content.get(name)}
+    known = {name: content[name] for name in FOLDER_ENTRIES if content.get(name, "") not in (None, "")}
     if "recipe" in known:
         known["recipe"] = {**known["recipe"], "pixel_mean": config["pixel_mean"]}
     if "init" in known:  # a path of the machine that trained it

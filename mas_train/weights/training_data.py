@@ -1,0 +1,77 @@
+"""The data that weights were trained on: name and split, read from shards of the same content."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mas_labels.errors import ConfigError, unavailable
+from mas_labels.schema import RUN_CONFIG_FILE
+from mas_labels.shards import open_shards
+from mas_train.weights.backbone_weights import Weights
+
+
+def find_training_data(
+    source: str | Path, weights: Weights, shards: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Describe the data sets that weights were trained on.
+
+    Parameters
+    ----------
+    source
+        Where the weights are from; the folder of a run of `mas-train` names its shards.
+    weights
+        Their origin.
+    shards
+        The training shards; none: those of the run, if they are still where they were.
+
+    Returns
+    -------
+    list of dict
+        ``manifest``, ``split``, ``videos`` and ``clips`` of each; what the weights state already, which may
+        be nothing, if there are no shards to read.
+
+    Raises
+    ------
+    ConfigError
+        If `shards` are not those that the weights were trained on.
+    """
+    expected = set(weights.content.get("content_hashes", ()))
+    paths = list(shards) or _shards_of_run(Path(source))
+    if not paths:
+        return list(weights.content.get("data", ()))
+    opened = open_shards(paths)
+    if set(opened.content_hashes) != expected:
+        if not shards:
+            return []  # made again since
+        known = len(expected & set(opened.content_hashes))
+        raise ConfigError(
+            f"--shards: expected the {len(expected)} shards that {weights.source} was trained on, found "
+            f"{len(opened.paths)}, {known} of them the same: name those, or leave the option out"
+        )
+    plans = [opened.shard(number).plan for number in range(len(opened.paths))]
+    names = [(str(plan.get("manifest")), str(plan.get("split"))) for plan in plans]
+    clips: Counter[tuple[str, str]] = Counter()
+    for name, count in zip(names, opened.lengths, strict=True):
+        clips[name] += count
+    videos = {"videos": len(opened.videos)} if len(clips) == 1 else {}
+    return [
+        {"manifest": name[0], "split": name[1], **videos, "clips": count} for name, count in clips.items()
+    ]
+
+
+def _shards_of_run(run: Path) -> list[str]:
+    """Return the paths of a run's shards; none if it is no run's folder, or one of them is gone."""
+    path = run / RUN_CONFIG_FILE
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        paths = [str(shard["path"]) for shard in config.get("shards", ())]
+    except OSError as error:
+        raise unavailable(path, error) from error
+    except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is not the configuration of a run ({error}): give --shards") from error
+    return paths if all(Path(each).is_file() for each in paths) else []

@@ -1,0 +1,103 @@
+"""Model cards: metadata that huggingface_hub reads, and text that states what is known and no more."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from helpers.coloured import SMALL, WIDTH, run
+
+from mas_labels.shards.shard_set import ShardSet
+from mas_train.cli.export import main
+from mas_train.cli.finetune import main as finetune_main
+from mas_train.model.backbones import make_backbone
+from mas_train.weights.public_layouts import to_public
+
+
+def export(source: Path, out: Path, *options: object) -> tuple[dict[str, object], str]:
+    """Run `mas-export`; return metadata and text of the card."""
+    assert run(main, source, "--out", out, *options) == 0
+    card = (out / "README.md").read_text(encoding="utf-8")
+    _, metadata, text = card.split("---\n", 2)
+    return yaml.safe_load(metadata), text
+
+
+@pytest.fixture(scope="module")
+def tuned(train: ShardSet, test: ShardSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run fine-tuned from random weights, with its accuracy."""
+    out = tmp_path_factory.mktemp("runs") / "tuned"
+    start = ["--init", "scratch", "--width", WIDTH, "--fc-width", 8, "--batch-size", 4, "--epochs", 1]
+    shards = ["--shards", *train.paths, "--test-shards", *test.paths]
+    assert run(finetune_main, *start, *shards, "--out", out, *SMALL) == 0
+    return out
+
+
+def test_huggingface_hub_accepts_the_metadata(tuned: Path, pretrained: Path, tmp_path: Path) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    options = ("--results", tuned, "--license", "mit")
+    for name, source, given in (("tuned", tuned, options), ("first", pretrained, ())):
+        export(source, tmp_path / name, *given)
+        data = hub.ModelCard.load(tmp_path / name / "README.md").data
+        assert data.library_name == "mas-video" and "video" in data.tags
+        if name == "first":
+            assert data.license == "unknown" and data.pipeline_tag == "feature-extraction"
+            assert data.eval_results is None and data.datasets == ["folder"]
+            continue
+        assert data.license == "mit" and data.pipeline_tag == "video-classification"
+        figures = json.loads((tuned / "accuracy.json").read_text())["figures"]
+        measured = {result.metric_name: result.metric_value for result in data.eval_results}
+        assert measured == pytest.approx(figures) and data.model_name == "tuned"
+        assert {result.dataset_name for result in data.eval_results} == {"folder, all"}
+
+
+def test_the_text_says_what_is_known_and_what_is_not(
+    tuned: Path, pretrained: Path, train: ShardSet, tmp_path: Path
+) -> None:
+    _, text = export(pretrained, tmp_path / "first")
+    assert "No results were given" in text and "- folder, split `all`: 6 videos, 12 clips." in text
+    assert "not recorded in the shards" in text and "Steps of pre-training: 2." in text
+    assert "grid_ul, grid_uo" in text and "learning_rate: 0.001" in text and "mas-export" in text
+    _, text = export(tuned, tmp_path / "tuned", "--shards", *train.paths)
+    assert "to tell 2 classes apart" in text and "Epochs of training: 1 of 1, with 100% of the labels" in text
+    assert "`mas-predict videos/ --weights .`" in text and "folder, split `all`: 8 videos" in text
+    torch.save(to_public(make_backbone("c3d-large", 1 / 32).state_dict(), "large"), tmp_path / "some.pth")
+    metadata, text = export(tmp_path / "some.pth", tmp_path / "public")
+    assert "Nothing is known here of its training." in text and "The recipe is not known here." in text
+    assert "Not known here: neither the data set nor its terms" in text and "datasets" not in metadata
+    assert "less the mean 102, 98, 90, that of C3D's ports from Caffe (layout plain; its first conv" in text
+    _, text = export(tmp_path / "public", tmp_path / "other", "--pixel-mean", 1, 2, 3)
+    assert "less the mean 1, 2, 3" in text
+
+
+def test_results_of_several_networks_are_joined_with_their_spread(tuned: Path, tmp_path: Path) -> None:
+    result = json.loads((tuned / "accuracy.json").read_text())
+    for seed, value in enumerate((0.5, 0.75)):
+        other = {**result, "figures": {"top-1": value}, "command": f"command {seed}"}
+        other["random_initialisation"] = {"top-1": 0.5}
+        (tmp_path / f"seed{seed}").mkdir()
+        (tmp_path / f"seed{seed}" / "accuracy.json").write_text(json.dumps(other))
+    folders = ("--results", tmp_path / "seed0", tmp_path / "seed1")
+    metadata, text = export(tuned, tmp_path / "model", *folders)
+    title = "accuracy after fine-tuning with 100% of the labels"
+    assert f"| {title} | 5 of folder, all | top-1 | 62.5 ± 17.7 | 2 | 50.0 ± 0.0 |" in text
+    assert "    command 0\n    command 1\n" in text
+    (index,) = metadata["model-index"]  # type: ignore[misc]
+    assert index["results"][0]["metrics"] == [{"type": "accuracy", "name": "top-1", "value": 0.625}]
+
+
+def test_facts_of_other_networks_are_refused(
+    tuned: Path, pretrained: Path, test: ShardSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {
+        ("--results", tuned): "--results: expected results of ('c3d', 0.03125, 'joint'), found",
+        ("--results", tmp_path): "no results of mas-eval or mas-finetune",
+        ("--shards", *test.paths): "--shards: expected the 2 shards that",
+    }
+    for given, message in options.items():
+        assert run(main, pretrained, "--out", tmp_path / "out", *given) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+        assert not (tmp_path / "out").exists()
