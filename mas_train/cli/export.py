@@ -27,7 +27,7 @@ TITLES: Final = {
 """Words for the other protocols."""
 
 
-class Format(click.Choice[str]):
+class ExportFormat(click.Choice[str]):
     """A format to write; says what has taken TorchScript's place."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -43,7 +43,7 @@ class Format(click.Choice[str]):
 @click.option(
     "--format",
     "formats",
-    type=Format(["safetensors", "onnx", "pt2"]),
+    type=ExportFormat(["safetensors", "onnx", "pt2"]),
     multiple=True,
     default=("safetensors",),
     help="Format to write; may be repeated. safetensors, the weights themselves, are always written.",
