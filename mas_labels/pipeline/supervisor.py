@@ -25,6 +25,8 @@ from mas_labels.system.signals import signals_blocked
 
 START_SECONDS: Final = 120.0
 """Longest time that a process may take to start: imports from a busy network file system."""
+MAX_STARTS: Final = 3
+"""Number of consecutive processes that may be killed before they are ready."""
 END_SECONDS: Final = 2.0
 """Longest wait for a process that is about to end, perhaps writing its core dump."""
 
@@ -48,6 +50,26 @@ class VideoProcess:
         self._start()
 
     def _start(self) -> None:
+        """Start a process; again if it is killed before it is ready, as when memory is short."""
+        for start in range(1, MAX_STARTS + 1):
+            try:
+                self._start_once()
+                return
+            except PeerGoneError as error:
+                was_killed = (self._process.returncode or 0) < 0
+                if start == MAX_STARTS or not was_killed:
+                    raise WorkerError(
+                        f"the process that decodes videos does not start ({self._describe_end()}): see its "
+                        "output above"
+                    ) from error
+            except TimeoutError as error:
+                raise WorkerError(
+                    f"the process that decodes videos did not start within {START_SECONDS:g} s: is a disk "
+                    "slow?"
+                ) from error
+
+    def _start_once(self) -> None:
+        """Start a process and wait until it is ready; if it is not, it has ended."""
         try:
             ours, theirs = socket.socketpair()
         except OSError as error:
@@ -67,17 +89,10 @@ class VideoProcess:
                 raise unavailable(None, error) from error
         try:
             ready = self._pipe.receive(START_SECONDS, self.on_wait)
-        except PeerGoneError as error:
-            ending = self._describe_end()
+        except PeerGoneError:
+            self._describe_end()  # before it is killed here, which would be taken for its end
             self._kill()
-            raise WorkerError(
-                f"the process that decodes videos does not start ({ending}): see its output above"
-            ) from error
-        except TimeoutError as error:
-            self._kill()
-            raise WorkerError(
-                f"the process that decodes videos did not start within {START_SECONDS:g} s: is a disk slow?"
-            ) from error
+            raise
         except BaseException:
             self._kill()
             raise

@@ -131,6 +131,19 @@ def test_a_process_that_died_between_two_videos_is_replaced(process, long_video,
     assert "trying" not in capfd.readouterr().err
 
 
+def test_a_process_that_is_killed_while_it_starts_is_started_again(long_video):
+    killed = []
+
+    def kill_first():
+        if not killed:
+            killed.append(process_of())
+            os.kill(killed[0], signal.SIGKILL)
+
+    process = VideoProcess(kill_first)
+    assert (len(killed), len(starts(process.do(LabelJob(long_video, DIS), 60)))) == (1, 5)
+    process.close()
+
+
 def test_an_abandoned_job_ends(process, long_video):
     items = process.do(LabelJob(long_video, DIS), 60)
     next(items)
