@@ -39,7 +39,7 @@ FORMATS: Final = ("table", "json")
     help="Form of the predictions.  [default: json for --out *.json, else table]",
 )
 @click.option("--out", type=PATH, help="File to write.  [default: standard output]")
-@click.option("--plot", type=PATH, help="PNG file to draw: the scores of a few videos' clips over seconds.")
+@click.option("--plot", type=PATH, help="PNG file to draw: scores over seconds, of at most 8 videos and 5 classes each.")
 @compute_options
 @version_option
 def command(
@@ -68,13 +68,13 @@ def command(
         require_writable(target)
     compute = choose_compute(device, threads)
     from mas_train.inference.open_source import open_source
-    from mas_train.inference.predict import require_trained_geometry, score_source
+    from mas_train.inference.predict import describe_unfinished, require_trained_geometry, score_source
     from mas_train.weights.backbone_weights import load_classifier, load_weights
 
     network = load_weights(weights, pixel_mean=pixel_mean)
     model = load_classifier(network)
     source = open_source(paths, options, network.geometry)
-    for note in source.notes:
+    for note in (*source.notes, *describe_unfinished(network)):
         click.echo(note, err=True)
     require_trained_geometry(network, source.geometry, " ".join(map(str, paths)))
     scores = score_source(network, model, source, batch_size, workers, compute)

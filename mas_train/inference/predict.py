@@ -74,6 +74,14 @@ def require_trained_geometry(weights: Weights, geometry: Geometry, place: object
         )
 
 
+def describe_unfinished(weights: Weights) -> list[str]:
+    """Return a line if fine-tuning was stopped before its last epoch; none otherwise."""
+    done, planned = weights.content.get("epoch"), weights.recipe.get("epochs")
+    if done is None or planned is None or done >= planned:
+        return []
+    return [f"note: {weights.source} is not finished, {done} of {planned} epochs: mas-finetune --resume"]
+
+
 def score_source(
     weights: Weights,
     model: Classifier,
