@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,8 +17,11 @@ from mas_labels.system.command_line import (
     take_fields,
     version_option,
 )
-from mas_train.cli.options import choose_compute, compute_options, source_options
+from mas_train.cli.options import choose_compute, compute_options, require_picture, source_options
 from mas_train.inference.options import EmbedOptions, SourceOptions
+
+if TYPE_CHECKING:
+    from mas_train.inference.feature_files import FeatureTable
 
 embed_option = partial(field_option, EmbedOptions)
 
@@ -29,6 +32,14 @@ embed_option = partial(field_option, EmbedOptions)
 @embed_option("layer")
 @embed_option("per")
 @embed_option("normalise", "--normalise")
+@click.option("--neighbours", type=PATH, help="PNG file to draw: a few videos, and those nearest to each.")
+@click.option(
+    "--query",
+    "asked",
+    multiple=True,
+    metavar="VIDEO",
+    help="Video to draw the neighbours of; may be repeated.  [default: 6, evenly spread]",
+)
 @compute_options
 @version_option
 def command(
@@ -40,6 +51,8 @@ def command(
     threads: int | None,
     batch_size: int,
     pixel_mean: tuple[float, float, float] | None,
+    neighbours: Path | None,
+    asked: tuple[str, ...],
     **values: Any,
 ) -> int:
     """Write the features of PATHS: videos, folders of videos, lists of videos (.txt), or shards.
@@ -51,8 +64,13 @@ def command(
     from mas_train.inference.feature_files import choose_writer
 
     choose_writer(out)
+    if neighbours is not None:
+        require_picture(neighbours)
+    elif asked:
+        raise click.UsageError("--query needs --neighbours PICTURE.png")
     where = choose_compute(device, threads)
     from mas_train.inference.embed import embed
+    from mas_train.inference.neighbours import draw_table, find_queries
     from mas_train.inference.open_source import open_source
     from mas_train.weights.backbone_weights import load_weights
 
@@ -61,11 +79,17 @@ def command(
     for note in source.notes:
         click.echo(note, err=True)
     options = EmbedOptions(**take_fields(EmbedOptions, values))
-    result = embed(network, source, options, out, where, workers, batch_size)
+    queries = find_queries(source.videos, asked)
+    tables: list[FeatureTable] = []
+    result = embed(network, source, options, out, where, workers, batch_size, tables.append)
     click.echo(
         f"wrote {out}: {result.videos} videos, {result.failures} of them failed; {result.clips} clips "
         f"computed in {result.seconds:.0f} s, {result.waiting:.0%} of it waiting for clips"
     )
+    if neighbours is not None:
+        problems = draw_table(tables[0], source, queries, neighbours)
+        for line in problems or [f"wrote {neighbours}"]:
+            click.echo(line, err=bool(problems))
     return EXIT_FAILURES if result.failures else 0
 
 

@@ -148,6 +148,22 @@ def require_writable(path: Path) -> None:
         raise ConfigError(f"cannot write {path} ({reason_of(error)}): choose another path") from error
 
 
+def require_picture(path: Path) -> None:
+    """Check, before the work that it shows, that a picture can be drawn and written.
+
+    Raises
+    ------
+    ConfigError
+        As `require_writable`.
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    from mas_train.runtime.figures import make_figure
+
+    require_writable(path)
+    make_figure((1, 1))
+
+
 def command_line(name: str) -> str:
     """Return the command as it was typed, for results; it can be pasted into a shell."""
     return shlex.join([name, *sys.argv[1:]])

@@ -18,7 +18,13 @@ from mas_labels.system.command_line import (
     version_option,
 )
 from mas_labels.system.files import write_text
-from mas_train.cli.options import choose_compute, compute_options, require_writable, source_options
+from mas_train.cli.options import (
+    choose_compute,
+    compute_options,
+    require_picture,
+    require_writable,
+    source_options,
+)
 from mas_train.inference.options import SourceOptions
 
 if TYPE_CHECKING:
@@ -39,7 +45,9 @@ FORMATS: Final = ("table", "json")
     help="Form of the predictions.  [default: json for --out *.json, else table]",
 )
 @click.option("--out", type=PATH, help="File to write.  [default: standard output]")
-@click.option("--plot", type=PATH, help="PNG file to draw: scores over seconds, of at most 8 videos and 5 classes each.")
+@click.option(
+    "--plot", type=PATH, help="PNG file to draw: scores over seconds, of up to 8 videos and 5 classes."
+)
 @compute_options
 @version_option
 def command(
@@ -64,8 +72,10 @@ def command(
     2 wrong usage, 3 some videos failed.
     """
     options = SourceOptions(**take_fields(SourceOptions, values))
-    for target in filter(None, (out, plot)):
-        require_writable(target)
+    if out is not None:
+        require_writable(out)
+    if plot is not None:
+        require_picture(plot)
     compute = choose_compute(device, threads)
     from mas_train.inference.open_source import open_source
     from mas_train.inference.predict import describe_unfinished, require_trained_geometry, score_source

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mas_train.inference.feature_files import COLUMNS, choose_writer, to_json
+from mas_train.inference.feature_files import COLUMNS, FeatureTable, as_unicode, choose_writer, to_json
 from mas_train.inference.feature_store import FeatureStore
 from mas_train.inference.layers import backbone_features
 from mas_train.inference.options import EmbedOptions
@@ -64,6 +63,7 @@ def embed(
     device: torch.device,
     workers: int,
     batch_size: int,
+    look: Callable[[FeatureTable], None] | None = None,
 ) -> EmbedResult:
     """Write the features of all clips or videos of a source to a file; resume a run that was stopped.
 
@@ -79,6 +79,8 @@ def embed(
         The file, whose ending names its format (`mas_train.inference.feature_files`).
     device, workers, batch_size
         Where and how features are computed; on a CPU they do not depend on `workers` and `batch_size`.
+    look
+        Called with all rows after they are written, such as to draw them.
 
     Raises
     ------
@@ -98,7 +100,9 @@ def embed(
     with FeatureStore(out.absolute(), run, size) as store:
         rows = RowCollector(store, options, source.classes)
         result = _compute(weights, source, options, rows, device, workers, batch_size)
-        store.publish(write, COLUMNS[options.per], to_json(provenance))
+        table = store.publish(write, COLUMNS[options.per], to_json(provenance))
+    if look is not None:
+        look(table)
     return result
 
 
@@ -161,7 +165,7 @@ class RowCollector:
     def end(self, video: EndedVideo) -> None:
         """Store the rows of a video."""
         places, failure = self._places.pop(video.name, []), video.failure
-        first: dict[str, Any] = {"video": _text(video.name), "class": self._classes.get(video.name)}
+        first: dict[str, Any] = {"video": as_unicode(video.name), "class": self._classes.get(video.name)}
         reason = dict(zip(("stage", "code", "message"), failure[1:], strict=True)) if failure else {}
         if self._options.per == "video":
             if places:
@@ -177,11 +181,6 @@ class RowCollector:
         if self._options.normalise:
             feature = normalise_rows(feature[None])[0].astype(np.float32)
         self._store.add(video, feature)
-
-
-def _text(name: str) -> str:
-    """Return a name as valid Unicode: bytes that are not UTF-8 are escaped."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _describe(place: ClipPlace) -> dict[str, Any]:

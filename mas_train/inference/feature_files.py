@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,6 +106,11 @@ class FeatureTable:
         kind = self.kinds[name]
         values = [MISSING[kind] if value is None else value for value in self.columns[name]]
         return np.array(values, {str: np.str_, int: np.int64, float: np.float64}[kind])
+
+
+def as_unicode(name: str) -> str:
+    """Return a name as valid Unicode: bytes that are not UTF-8 are escaped."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def write_npz(path: Path, table: FeatureTable) -> None:

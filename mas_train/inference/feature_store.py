@@ -149,16 +149,21 @@ class FeatureStore:
 
     def publish(
         self, write: Callable[[Path, FeatureTable], None], kinds: Mapping[str, type], provenance: str
-    ) -> None:
-        """Write the rows of all finished videos to `out`, which appears whole; remove the folder."""
+    ) -> FeatureTable:
+        """Write the rows of all finished videos to `out`, which appears whole; remove the folder.
+
+        The table that is returned stays readable, since its file is mapped.
+        """
         hidden = self.folder / f"complete{self.out.suffix}"
         with self._reporting():
-            write(hidden, self._table(kinds, provenance))
+            table = self._table(kinds, provenance)
+            write(hidden, table)
             with hidden.open("rb") as file:
                 sync(file.fileno())
             hidden.replace(self.out)
             sync_folder(self.out.parent)
         shutil.rmtree(self.folder, ignore_errors=True)
+        return table
 
     def _table(self, kinds: Mapping[str, type], provenance: str) -> FeatureTable:
         """Return the rows of all finished videos; features stay in their file."""

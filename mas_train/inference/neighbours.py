@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.shards import ShardSet
+from mas_labels.errors import ConfigError
+from mas_labels.shards import ShardSet, printable, spread_evenly
+from mas_labels.stream import StreamedClip, StreamedVideo, stream_clips
+from mas_train.inference.feature_files import BLOCK_ROWS, FeatureTable, as_unicode
+from mas_train.inference.sources import ShardSource, VideoSource
 from mas_train.model.similarity import cosines, nearest_rows
 from mas_train.runtime.figures import make_figure, save_figure, shorten
 
@@ -18,6 +23,8 @@ DRAWN_QUERIES: Final = 6
 DRAWN_NEIGHBOURS: Final = 5
 """Number of videos next to each."""
 TITLE_LETTERS: Final = 26
+MOST_CLIPS: Final = 64
+"""Clips of a video that are decoded for its first one: ending a process and starting one takes longer."""
 
 Frames = Mapping[str, NDArray[np.uint8]]
 """A picture of each video, (rows, cols, 3) RGB, by the video's name."""
@@ -109,6 +116,110 @@ def _draw_thumbnails(rows: Sequence[Sequence[Thumbnail]], path: Path) -> None:
             weight = "normal" if place else "bold"
             panel.set_title(text, fontsize=7, fontweight=weight, parse_math=False, pad=3)
     save_figure(figure, path)
+
+
+def find_queries(videos: Sequence[str], asked: Sequence[str]) -> list[str]:
+    """Return the names of the videos that somebody asks for, by name or by path.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such video.
+    """
+    found = []
+    for text in asked:
+        fitting = [name for name in videos if text == name or text.endswith(f"/{name}")]
+        if not fitting:
+            known = ", ".join(map(printable, videos[:3]))
+            raise ConfigError(f"--query: no video {printable(text)}: names are such as {known}")
+        found.append(max(fitting, key=len))
+    return found
+
+
+def draw_table(
+    table: FeatureTable, source: ShardSource | VideoSource, asked: Sequence[str], path: Path
+) -> list[str]:
+    """Draw the neighbours of some videos among all videos of a table of features, as a PNG file.
+
+    Parameters
+    ----------
+    table
+        A row a clip, whose mean over each video is compared, or a row a video.
+    source
+        The source of the features, from which the frames come.
+    asked
+        Names of videos; none: `DRAWN_QUERIES`, evenly spread.
+    path
+        The picture.
+
+    Returns
+    -------
+    Lines about videos, or all of the picture, that could not be drawn; none if all was.
+    """
+    names, values, classes = mean_features(table)
+    if len(names) < 2:
+        return [f"{path} is not drawn: fewer than two videos have features"]
+    originals = {as_unicode(name): name for name in source.videos}
+
+    def read_frames(chosen: Set[str]) -> Frames:
+        frames = read_frames_of(source, {originals[name] for name in chosen})
+        return {as_unicode(name): frame for name, frame in frames.items()}
+
+    places = {name: place for place, name in enumerate(names)}
+    wanted = [as_unicode(name) for name in asked]
+    chosen = [places[name] for name in wanted if name in places]
+    if not wanted:
+        chosen = spread_evenly(len(names), DRAWN_QUERIES, ends=False).tolist()
+    videos = PicturedVideos(names, values, classes, read_frames)
+    lost = [f"{path}: {name} has no features" for name in wanted if name not in places]
+    if chosen:
+        draw_neighbours(videos, videos, chosen, path)
+    return lost if chosen else [*lost, f"{path} is not drawn"]
+
+
+def mean_features(table: FeatureTable) -> tuple[list[str], NDArray[np.float64], list[str | None]]:
+    """Return name, mean feature and class of every video of a table that has a feature."""
+    rows = np.flatnonzero(table.has_feature).tolist()
+    of_rows = [table.columns["video"][row] for row in rows]
+    classes = {table.columns["video"][row]: table.columns["class"][row] for row in rows}
+    places = {name: place for place, name in enumerate(classes)}
+    numbers = np.array([places[name] for name in of_rows], np.int64)
+    sums = np.zeros((len(places), table.features.shape[1]))
+    for start in range(0, len(rows), BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        np.add.at(sums, numbers[block], table.features[block])
+    return list(places), sums / np.bincount(numbers, minlength=1)[:, None], list(classes.values())
+
+
+def read_frames_of(source: ShardSource | VideoSource, names: Set[str]) -> Frames:
+    """Read the middle frame of the first clip of each of some videos; without those that cannot be read."""
+    if isinstance(source, ShardSource):
+        return read_middle_frames(source.shards, names)
+    left, frames = sorted(names), {}
+    while left:
+        for name, frame in _first_frames(source, left):
+            left.remove(name)
+            if frame is not None:
+                frames[name] = frame
+    return frames
+
+
+def _first_frames(
+    source: VideoSource, names: Sequence[str]
+) -> Iterator[tuple[str, NDArray[np.uint8] | None]]:
+    """Yield the frames of videos until one is too long to be decoded to its end: others take a new call."""
+    videos = {name: source.inputs.videos[name] for name in names}
+    first, clips = None, 0
+    with closing(stream_clips(videos, source.options, 1, source.timeout_seconds)) as items:  # type: ignore[type-var]
+        for item in items:
+            if isinstance(item, StreamedClip) and not clips:
+                first = item.frames[len(item.frames) // 2]
+            clips += 1
+            if isinstance(item, StreamedVideo) or clips == MOST_CLIPS:
+                yield item.video, first
+                first, clips = None, 0
+                if isinstance(item, StreamedClip):
+                    return
 
 
 def read_middle_frames(shards: ShardSet, names: Set[str]) -> Frames:
