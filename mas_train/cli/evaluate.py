@@ -13,6 +13,7 @@ from mas_labels.system.command_line import (
     PATH,
     SETTINGS,
     PathsCommand,
+    add_options,
     field_option,
     run_command,
     version_option,
@@ -22,6 +23,7 @@ from mas_train.cli.options import (
     command_line,
     compute_options,
     out_option,
+    pixel_mean_option,
     scratch_run_option,
     shards_option,
 )
@@ -43,8 +45,13 @@ def command() -> None:
     """
 
 
-checkpoint_option = click.option(
-    "--checkpoint", required=True, help="A run's folder, a checkpoint, or 'scratch' for random weights."
+checkpoint_option = add_options(
+    click.option(
+        "--checkpoint",
+        required=True,
+        help="A run's folder, a weights folder, a checkpoint, or 'scratch' for random weights.",
+    ),
+    pixel_mean_option,
 )
 baseline_option = click.option(
     "--baseline/--no-baseline", default=True, help="Evaluate random weights as well."
@@ -70,13 +77,21 @@ def features_option(default: str) -> Any:
 
 
 def _prepare(
-    checkpoint: str, out: Path, device: str, workers: int, threads: int | None, kind: str, baseline: bool
+    checkpoint: str,
+    out: Path,
+    device: str,
+    workers: int,
+    threads: int | None,
+    kind: str,
+    baseline: bool,
+    pixel_mean: tuple[float, float, float] | None = None,
 ) -> Evaluation:
     """Load the weights to evaluate and create the folder of results."""
     from mas_train.evaluation.protocol import make_evaluation
 
     where = choose_compute(device, threads)
-    return make_evaluation(checkpoint, out, where, workers, command_line("mas-eval"), kind, baseline)
+    typed = command_line("mas-eval")
+    return make_evaluation(checkpoint, out, where, workers, typed, kind, baseline, pixel_mean)
 
 
 @command.command(cls=PathsCommand)
@@ -224,6 +239,7 @@ def attention(
     device: str,
     workers: int,
     threads: int | None,
+    pixel_mean: tuple[float, float, float] | None,
 ) -> None:
     """Draw where the last convolution is active, next to the motion boundaries (figure 6)."""
     from mas_labels.shards import open_shards
@@ -231,7 +247,8 @@ def attention(
     from mas_train.weights.backbone_weights import load_weights
 
     where = choose_compute(device, threads)
-    save_attention(load_weights(checkpoint), open_shards(list(shards)), clips or (0,), where, out)
+    weights = load_weights(checkpoint, pixel_mean=pixel_mean)
+    save_attention(weights, open_shards(list(shards)), clips or (0,), where, out)
     click.echo(f"wrote {out}")
 
 

@@ -31,6 +31,7 @@ from mas_train.cli.options import (
     command_line,
     compute_options,
     out_option,
+    pixel_mean_option,
     preset_option,
     recipe_option,
     scratch_run_option,
@@ -59,6 +60,7 @@ finetune_option = partial(field_option, FinetuneOptions)
 @scratch_run_option
 @out_option("runs/finetune")
 @finetune_option("init", required=True)
+@pixel_mean_option
 @preset_option
 @finetune_option("frozen", "--freeze")
 @finetune_option("label_fraction", "--labels")
@@ -106,6 +108,8 @@ def command(
                 "--width and --backbone are for --init scratch: leave them out, the checkpoint has its own"
             )
         changes = {name: value for name, value in changes.items() if name not in network}
+    if is_typed(context, "init") and not is_typed(context, "pixel_mean"):
+        changes.pop("pixel_mean", None)  # a file's is that of its own --init
     from mas_train.evaluation.accuracy import evaluate_accuracy, load_scratch_run
     from mas_train.evaluation.protocol import make_evaluation
     from mas_train.evaluation.results import save_and_show
@@ -167,8 +171,9 @@ def load_start(init: str, preset: str, changes: dict[str, Any]) -> tuple[Weights
     """Load the weights to start from; return them, and the recipe with the entries of their backbone."""
     from mas_train.weights.backbone_weights import backbone_entries, known_recipe, load_weights
 
+    mean = changes.pop("pixel_mean", None)
     random_network = {name: changes.pop(name) for name in ("width", "backbone") if name in changes}
-    weights = load_weights(init, seed=changes["seed"], **random_network)
+    weights = load_weights(init, seed=changes["seed"], pixel_mean=mean, **random_network)
     schedule = make_recipe(preset, **changes)
     return weights, known_recipe({**vars(schedule), **backbone_entries(weights.recipe)})
 

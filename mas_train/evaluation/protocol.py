@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -89,16 +89,25 @@ class Evaluation:
 
 
 def make_evaluation(
-    source: str, out: Path, device: torch.device, workers: int, command: str, kind: str, baseline: bool
+    source: str,
+    out: Path,
+    device: torch.device,
+    workers: int,
+    command: str,
+    kind: str,
+    baseline: bool,
+    pixel_mean: Sequence[float] | None = None,
 ) -> Evaluation:
     """Load the weights to evaluate and create the folder of results.
 
     Parameters
     ----------
     source
-        A run's folder, a checkpoint, or ``"scratch"`` for random weights.
+        A run's folder, a weights folder, a checkpoint, or ``"scratch"`` for random weights.
     out, command, kind, baseline
         As in `Evaluation`.
+    pixel_mean
+        Replaces the mean that the weights state.
     device, workers
         As in `mas_train.evaluation.features.Extraction`.
 
@@ -114,7 +123,8 @@ def make_evaluation(
     except OSError as error:
         raise ConfigError(f"cannot write to {out} ({reason_of(error)}): give another --out") from error
     extraction = Extraction(device, workers, cache=out.resolve().parent / FEATURE_FOLDER)
-    return Evaluation(load_weights(source), extraction, out, command, kind, baseline)
+    weights = load_weights(source, pixel_mean=pixel_mean)
+    return Evaluation(weights, extraction, out, command, kind, baseline)
 
 
 def dataset_and_split(shards: ShardSet) -> tuple[str, str]:

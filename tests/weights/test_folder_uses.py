@@ -94,6 +94,31 @@ def test_fine_tuning_starts_from_a_folder_as_from_its_run(
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
+def test_a_pixel_mean_that_is_given_is_used_and_kept(
+    pretrained: Path, train: ShardSet, test: ShardSet, tmp_path: Path
+) -> None:
+    mean = ["--pixel-mean", 200, 0, 0]
+    first, second = tmp_path / "first", tmp_path / "second"
+    start = ["--init", pretrained, "--shards", *train.paths]
+    assert run(finetune_main, *start, "--out", first, *mean, *TUNED) == 0
+    assert load_weights(first).pixel_mean == (200, 0, 0)
+    again = ["--config", first / "config.yaml", "--out", second]
+    assert run(finetune_main, *again) == 0
+    states = [load_weights(out).content["model"] for out in (first, second)]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert run(finetune_main, *again[:2], *start[:2], "--out", tmp_path / "third") == 0
+    assert load_weights(tmp_path / "third").pixel_mean == load_weights(pretrained).pixel_mean
+    export_weights(first, tmp_path / "weights", pixel_mean=(1, 2, 3))
+    found = []
+    for source, options in ((first, ["--pixel-mean", 1, 2, 3]), (tmp_path / "weights", [])):
+        out = tmp_path / f"{source.name}-result" / "accuracy"
+        args = ["accuracy", "--checkpoint", source, "--shards", *test.paths, "--out", out, *SMALL]
+        assert run(eval_main, *args, *options) == 0
+        (scores,) = (out.parent / "features").iterdir()
+        found.append((scores.name, np.load(scores).tobytes()))
+    assert found[0] == found[1]
+
+
 def test_a_fine_tuned_run_without_an_epoch_has_no_classifier_yet(
     folders: dict[str, tuple[Path, Path]], tmp_path: Path
 ) -> None:
