@@ -29,20 +29,20 @@ class ProbeVideos:
         Their clips.
     classes
         (V,) int64, the class of each, in the order of `ShardSet.videos`.
-    may_be_nearest
-        (V, V) bool, whether the second video may be the nearest neighbour of the first: not itself, and none
-        of its class and group, which is cut from the same recording in some data sets (UCF101).
+    groups
+        (V,) int64, the group of each, none of which is its neighbour: videos of one class and group are cut
+        from one recording in some data sets (UCF101). A video without a group is alone in one.
     queries
-        (Q,) int64, the videos that are counted: those with another one of their class that may be nearest.
+        (Q,) int64, the videos that are counted: those with another one of their class outside their group.
     chance
-        Mean share of videos of a query's class among those that may be its nearest.
+        Mean share of videos of a query's class among those outside its group.
     description
         One line about them.
     """
 
     shards: ShardSet
     classes: NDArray[np.int64]
-    may_be_nearest: NDArray[np.bool_]
+    groups: NDArray[np.int64]
     queries: NDArray[np.int64]
     chance: float
     description: str
@@ -59,28 +59,30 @@ def choose_probe_videos(shards: ShardSet, max_clips: int) -> ProbeVideos:
     kept = choose_clips_evenly(shards, max_clips)
     videos = kept.videos
     classes = np.array([video.class_index for video in videos], np.int64)
-    groups = [(video.class_index, video.group) for video in videos]
-    of_group = np.unique([groups.index(group) for group in groups], return_inverse=True)[1]
-    has_group = np.array([video.group is not None for video in videos], bool)
-    same_group = (of_group[:, None] == of_group) & has_group[:, None]
-    may_be_nearest = ~(same_group | np.eye(len(videos), dtype=bool))
-    matches = (may_be_nearest & (classes[:, None] == classes)).sum(axis=1)
-    queries = np.flatnonzero(matches)
+    keys = [
+        place if video.group is None else (video.class_index, video.group)
+        for place, video in enumerate(videos)
+    ]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    groups = np.array([numbers[key] for key in keys], np.int64)
+    of_class, of_group = np.bincount(classes)[classes], np.bincount(groups)[groups]
+    queries = np.flatnonzero(of_class > of_group)  # a group is of one class
     found = len(np.unique(classes))
     if not len(queries) or found < 2:
         raise ConfigError(
             "expected --probe-shards with two classes or more, and two videos of a class that are not of one "
             f"group, found {found} classes in {len(videos)} videos of {shards.paths[0].parent}: give others"
         )
-    chance = float((matches[queries] / may_be_nearest[queries].sum(axis=1)).mean())
+    chance = float(((of_class - of_group) / (len(videos) - of_group))[queries].mean())
     left_out = len(shards.videos) - len(videos)
+    has_groups = any(video.group is not None for video in videos)
     description = (
         f"probe: nearest neighbours of {len(queries)} videos of {found} classes ({len(kept)} clips"
         f"{f', {left_out} videos left out' if left_out else ''}), "
-        f"{'none of one group' if has_group.any() else 'which state no groups: near duplicates count'}; "
+        f"{'none of one group' if has_groups else 'which state no groups: near duplicates count'}; "
         f"chance {chance:.1%}"
     )
-    return ProbeVideos(kept, classes, may_be_nearest, queries, chance, description)
+    return ProbeVideos(kept, classes, groups, queries, chance, description)
 
 
 def choose_clips_evenly(shards: ShardSet, max_clips: int) -> ShardSet:
@@ -100,8 +102,9 @@ def choose_clips_evenly(shards: ShardSet, max_clips: int) -> ShardSet:
         )
     videos = known[spread_evenly(len(known), max_clips)]
     share = max(1, max_clips // len(videos))
-    clips = [np.flatnonzero(of_clip == video) for video in videos]
-    return shards.subset(np.sort(np.concatenate([_spread(each, share) for each in clips])))
+    ends = np.cumsum(np.bincount(of_clip))
+    clips = np.split(np.argsort(of_clip, kind="stable"), ends[:-1])  # of each video
+    return shards.subset(np.sort(np.concatenate([_spread(clips[video], share) for video in videos])))
 
 
 def _spread(clips: NDArray[np.int64], limit: int) -> NDArray[np.int64]:

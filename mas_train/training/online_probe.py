@@ -27,7 +27,7 @@ from mas_train.data.clips import FrameDataset
 from mas_train.data.probe_clips import ProbeVideos
 from mas_train.data.views import centre_view, take_views
 from mas_train.model.heads import PretextModel
-from mas_train.model.similarity import cosines, nearest_rows
+from mas_train.model.similarity import normalise_rows
 from mas_train.model.video_means import VideoMeans
 from mas_train.recipe import Recipe
 from mas_train.runtime.performance import oom_as_training_error
@@ -35,6 +35,8 @@ from mas_train.training.metrics import ProbeScore, TensorBoardEvents, read_metri
 from mas_train.weights.checkpoint import TrainingState, checkpoint_path
 
 BATCH_CLIPS: Final = 32
+QUERY_BLOCK: Final = 512
+"""Clips that are computed, and videos that are compared with all, at a time."""
 DECIMALS: Final = 6
 """Of an accuracy, so that the one written to a table is the one compared with."""
 
@@ -103,11 +105,14 @@ class OnlineProbe:
             self._best, self.best_step = accuracy, step
 
     def _nearest(self, features: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return the nearest video of each query, (Q,)."""
-        queries = self.videos.queries
-        similarity = cosines(features, features[queries])
-        similarity[~self.videos.may_be_nearest[queries]] = -math.inf
-        return nearest_rows(similarity, 1)[:, 0]
+        """Return the nearest video of each query, (Q,); of equally near ones the earlier."""
+        unit, nearest = normalise_rows(features), np.empty(len(self.videos.queries), np.int64)
+        for start in range(0, len(nearest), QUERY_BLOCK):
+            queries = self.videos.queries[start : start + QUERY_BLOCK]
+            similarity = unit[queries] @ unit.T  # cosine
+            similarity[self.videos.groups[queries, None] == self.videos.groups] = -math.inf
+            nearest[start : start + QUERY_BLOCK] = similarity.argmax(axis=1)
+        return nearest
 
     def _features(self, model: PretextModel, device: torch.device) -> NDArray[np.float32]:
         """Compute the mean feature of each video's clips, (V, F); the model's mode is restored."""

@@ -100,7 +100,7 @@ def test_neighbours_by_hand(has_groups: bool, hits: int, chance: float, tmp_path
 def test_videos_without_another_of_their_class_are_neighbours_but_not_counted(tmp_path: Path) -> None:
     videos = [*VIDEOS, ("c/1", "c", None, RED), ("no class", None, None, RED)]
     chosen = choose_probe_videos(open_shards(write_plain_videos(tmp_path / "plain.h5", videos)), 100)
-    assert chosen.queries.tolist() == [0, 1, 2, 3, 4] and chosen.may_be_nearest.sum(axis=0)[5] == 5
+    assert chosen.queries.tolist() == [0, 1, 2, 3, 4] and chosen.groups.tolist() == [0, 0, 1, 2, 3, 4]
     assert "5 videos of 3 classes (6 clips, 1 videos left out)" in chosen.description
 
 
