@@ -34,6 +34,7 @@ def first(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> 
     how = ["--workers", 0, "--accumulate", 2, "--max-steps", 3, "--log-steps", 2, "--no-curves"]
     where = ["--where", "cut=false", "--where", "min_motion=0"]
     given = ["--shards", tiny_shards[0], "--val-shards", tiny_shards[1], "--val-steps", 2]
+    given += ["--probe-shards", tiny_shards[1], "--best-by", "probe"]
     assert run(train_main, *given, "--out", out, *SMALL_NETWORK, *recipe, *how, *where) == 0
     return out
 
@@ -171,7 +172,7 @@ def test_files_from_before_options_were_recorded_are_read(
     first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = config_of(first)
-    for name in ("command", "options", "val_shards"):
+    for name in ("command", "options", "val_shards", "probe_shards"):
         del config[name]
     del config["recipe"]["where"]
     file = write(tmp_path / "old.yaml", config)
