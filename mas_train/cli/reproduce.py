@@ -77,7 +77,10 @@ def run_or_print(
 )
 @folder_option("--work", "reproduce/small", "Folder of shards, networks and logs: 3.5 GB.")
 @folder_option("--out", "results/small", "Folder of the page, its pictures and its numbers.")
-@click.option("--page-only", is_flag=True, help="Run no step; write the page of the finished steps.")
+@click.option("--page-only", is_flag=True, help="Run no step; write the page and the weights of the finished steps.")
+@click.option(
+    "--weights-only", is_flag=True, help="Run no step; write the weights only, next to the page that is there."
+)
 @click.option(
     "--readme",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -93,11 +96,13 @@ def small(
     work: Path,
     out: Path,
     page_only: bool,
+    weights_only: bool,
     readme: Path | None,
 ) -> None:
     """Test whether pre-training helps: random, motion, appearance, joint and controls on two CPU cores.
 
-    --root is a folder of some or all of UCF101's classes; with --rehearsal one that `mas-labels demo` made.
+    --root is a folder of some or all of UCF101's classes; with --rehearsal one that `mas-labels demo` made. The
+    first network of each row is written into --out/weights, with its figures next to those of the row.
     """
     from mas_train.reproduce.small import REHEARSAL_EXPERIMENT, Experiment, small_plan
 
@@ -107,10 +112,14 @@ def small(
         experiment = Experiment(weizmann=weizmann is not None, has_lists=splits is not None)
     steps = small_plan(experiment)
     folders = {"$ROOT": root, "$SPLITS": splits, "$WEIZMANN": weizmann}
-    if page_only or run_or_print(steps, work, folders, jobs, dry_run):
+    if weights_only or page_only or run_or_print(steps, work, folders, jobs, dry_run):
         from mas_train.reproduce.page import write_page
+        from mas_train.reproduce.small_weights import write_small_weights
 
-        click.echo(f"wrote {write_page(experiment, steps, work, out, readme)}")
+        if not weights_only:
+            click.echo(f"wrote {write_page(experiment, steps, work, out, readme)}")
+        for path in write_small_weights(experiment, steps, work, out):
+            click.echo(f"wrote {path}")
 
 
 @command.command()

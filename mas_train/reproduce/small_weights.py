@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from mas_labels.errors import DatasetError, unavailable
+from mas_labels.errors import ConfigError, DatasetError, reason_of, unavailable
+from mas_labels.system.files import write_text
 from mas_train.reproduce.measure import MEASURES, Cell, read_measure
-from mas_train.reproduce.page import describe_machine, format_cell
-from mas_train.reproduce.plan import Step
+from mas_train.reproduce.page import describe_machine
+from mas_train.reproduce.plan import Step, show_command
 from mas_train.reproduce.run import done_steps
 from mas_train.reproduce.small import CONDITIONS, Experiment, network_name
+from mas_train.weights.export import export_weights
+from mas_train.weights.model_card import CardFacts, CardFigure
 
 WEIGHTS_FOLDER: Final = "weights"
 RESULTS_FILE: Final = "results.json"
@@ -21,32 +24,8 @@ FINETUNED_CONDITION: Final = "joint"
 """The row whose fine-tuned network comes along as well."""
 DIGITS: Final = 9
 """Decimal places to which two figures are equal."""
-
-
-@dataclass(frozen=True)
-class NetworkFigure:
-    """One figure of a network, next to those of its row in the tables.
-
-    Attributes
-    ----------
-    measure, step
-        Title of the column, and the step that makes it without the network's name.
-    value
-        Accuracy of this network, 0 to 1.
-    row
-        The row's cell in the tables; None if they have none.
-    """
-
-    measure: str
-    step: str
-    value: float
-    row: Cell | None
-
-    @property
-    def is_of_the_row(self) -> bool:
-        """True if it is the row's value of the first seed."""
-        values = () if self.row is None else self.row.values
-        return bool(values) and round(values[0] - self.value, DIGITS) == 0
+LICENCE: Final = "mit"
+"""That of the project, of which the weights are a part."""
 
 
 class GivenNetwork(NamedTuple):
@@ -58,10 +37,12 @@ class GivenNetwork(NamedTuple):
     """Its row in the tables."""
     source: Path
     """The run."""
-    figures: tuple[NetworkFigure, ...]
-    """Those that are measured."""
+    steps: tuple[str, ...]
+    """The steps of its training."""
+    figures: Mapping[str, Sequence[CardFigure]]
+    """Step that measured it -> its figures, next to those of all networks of its row."""
     is_of_row: bool
-    """True if the row counts all figures of its training; then it is the row's first network."""
+    """True if the row counts all figures of its training: then it is the row's first network."""
 
 
 class PublishedTable(NamedTuple):
@@ -70,6 +51,55 @@ class PublishedTable(NamedTuple):
     machine: str
     """Processor and cores of the machine that wrote them."""
     cells: tuple[Cell, ...]
+
+
+def write_small_weights(experiment: Experiment, steps: Sequence[Step], work: Path, out: Path) -> list[Path]:
+    """Write the networks of the first seed of the first split, those that are done, and a page about them.
+
+    Parameters
+    ----------
+    experiment, steps
+        The experiment and its plan.
+    work
+        The work folder, with the networks and their results.
+    out
+        Folder of the page. The figures of the rows are read from its ``results.json``; the weights are
+        written into ``weights/`` in it.
+
+    Returns
+    -------
+    The weights folders, and the page.
+
+    Raises
+    ------
+    CheckpointError
+        If a network cannot be read.
+    ConfigError
+        If a file cannot be written, or `work` holds the results of another plan.
+    DatasetError
+        If a result is corrupt.
+    """
+    table, folder = read_table(out / RESULTS_FILE), out / WEIGHTS_FOLDER
+    commands = {step.name: show_command(step) for step in steps}
+    shards = [str(work / "labels" / f"{experiment.manifest}-{experiment.splits[0].train}")]
+    written = []
+    networks = find_networks(experiment, steps, work, table)
+    for network in networks:
+        measured_by = [commands[step] for step in network.figures]
+        figures = list(chain.from_iterable(network.figures.values()))
+        trained_by = "\n".join(f"    {commands[step]}" for step in network.steps)
+        notes = f"{describe_origin(network, table.machine)}\n\nTrained by\n\n{trained_by}"
+        about = RANDOM if network.name == "random" else ""
+        facts = CardFacts("", figures, measured_by, LICENCE, notes, about)
+        written += export_weights(network.source, folder / network.name, facts=facts, shards=shards)
+    if not networks:
+        return []
+    page = folder / "README.md"
+    try:
+        write_text(page, describe_networks(networks, table.machine))
+    except OSError as error:
+        raise ConfigError(f"cannot write {page} ({reason_of(error)}): give another --out") from error
+    return [*(folder / network.name for network in networks), page]
 
 
 def find_networks(
@@ -84,7 +114,7 @@ def find_networks(
     work
         The work folder, with the networks and their results.
     table
-        The tables, with the means and spreads of the rows.
+        The tables, with the figures of the rows.
 
     Raises
     ------
@@ -93,59 +123,106 @@ def find_networks(
     DatasetError
         If a result is corrupt.
     """
-    split, seed = experiment.splits[0], experiment.seeds[0]
-    done, share = done_steps(steps, work), next(iter(experiment.shares))
+    split, share = experiment.splits[0], next(iter(experiment.shares))
+    done = done_steps(steps, work)
     networks = []
     for condition in split.finetuned:
-        name, title = network_name(split, condition, seed), CONDITIONS[condition].title
-        rows = {c.measure: c for c in table.cells if (c.split, c.condition) == (split.name, condition)}
-        figures = tuple(_read_figures(work, done, name, rows))
-        is_of_row = all(figure.is_of_the_row for figure in figures)
-        if f"pretrain-{name}" in done:
-            networks.append(GivenNetwork(condition, title, work / "runs" / name, figures, is_of_row))
-        step = f"finetune-{share}-"
-        if condition == FINETUNED_CONDITION and f"{step}{name}" in done:
-            own = tuple(figure for figure in figures if figure.step == step)
-            source = work / "finetuned" / f"{share}-{name}"
-            title = f"{title}, fine-tuned"
-            networks.append(GivenNetwork(f"{condition}-finetuned", title, source, own, is_of_row))
+        name, title = network_name(split, condition, experiment.seeds[0]), CONDITIONS[condition].title
+        rows = {c.measure: c.values for c in table.cells if (c.split, c.condition) == (split.name, condition)}
+        measured = _read_figures(work, name, done, rows)
+        is_of_row = all(map(_is_first_of_row, chain.from_iterable(measured.values())))
+        train, tune = f"pretrain-{name}", f"finetune-{share}-{name}"
+        if train in done:
+            source = work / "runs" / name
+            networks.append(GivenNetwork(condition, title, source, (train,), measured, is_of_row))
+        if condition == FINETUNED_CONDITION and tune in done:
+            source, own = work / "finetuned" / f"{share}-{name}", {tune: measured[tune]}
+            tuned = (f"{condition}-finetuned", f"{title}, fine-tuned")
+            networks.append(GivenNetwork(*tuned, source, (train, tune), own, is_of_row))
     return networks
 
 
-def _read_figures(work: Path, done: set[str], name: str, rows: Mapping[str, Cell]) -> Iterator[NetworkFigure]:
-    """Yield the figures of a network that are done."""
+def _read_figures(
+    work: Path, name: str, done: set[str], rows: Mapping[str, tuple[float, ...]]
+) -> dict[str, list[CardFigure]]:
+    """Read the figures of a network that are done, by the step that measured them."""
+    found: dict[str, list[CardFigure]] = {}
     for measure in MEASURES:
-        if f"{measure.step}{name}" in done:
-            value = read_measure(work, measure, name).figures[measure.figure]
-            yield NetworkFigure(measure.title, measure.step, value, rows.get(measure.title))
+        step = f"{measure.step}{name}"
+        if step in done:
+            result, row = read_measure(work, measure, name), rows.get(measure.title, ())
+            value = (result.figures[measure.figure],)
+            tested = (result.dataset, result.split, measure.figure, result.videos)
+            figure = CardFigure(measure.title, *tested, value, row=row)
+            found.setdefault(step, []).append(figure)
+    return found
 
 
-def describe_figures(network: GivenNetwork, machine: str) -> str:
-    """Return the figures of a network as Markdown, next to the mean and spread of its row.
-
-    Parameters
-    ----------
-    network
-        The network.
-    machine
-        The machine of the row's networks.
-    """
-    lines = ["| accuracy in percent | this network | its row |", "|---|---|---|"]
-    for figure in network.figures:
-        row = "" if figure.row is None else format_cell(figure.row)
-        lines.append(f"| {figure.measure} | {100 * figure.value:.1f} | {row} |")
-    counts = [figure.row.expected for figure in network.figures if figure.row is not None]
-    if counts:
-        template = OF_THE_ROW if network.is_of_row else TRAINED_AGAIN
-        lines += ["", template.format(count=counts[0], here=describe_machine(), there=machine)]
-    return "\n".join(lines)
+def _is_first_of_row(figure: CardFigure) -> bool:
+    """Return whether a figure is the row's value of the first seed."""
+    return bool(figure.row) and round(figure.row[0] - figure.values[0], DIGITS) == 0
 
 
-OF_THE_ROW: Final = "*Its row*: mean ± standard deviation over {count} networks, of which this is the first."
+def describe_origin(network: GivenNetwork, machine: str) -> str:
+    """Return the sentence that says whether a network is one of its row, which `machine` trained."""
+    counts = [len(figure.row) for figure in chain.from_iterable(network.figures.values()) if figure.row]
+    if not counts:
+        return ALONE
+    template = FIRST_OF_ROW if network.is_of_row else TRAINED_AGAIN
+    return template.format(count=counts[0], here=describe_machine(), there=machine)
+
+
+ALONE: Final = "There is no table of other networks of this recipe."
+FIRST_OF_ROW: Final = "The first of the {count} networks of its row in the tables."
 TRAINED_AGAIN: Final = """\
-*Its row*: mean ± standard deviation over {count} other networks. **This network is none of them**: it was
-trained again, by the commands and with the seed of the first of them, on another machine ({here};
-theirs: {there}), and other weights came out, with other figures."""
+**Trained again**: not one of the {count} networks of its row in the tables, but by the commands and with the
+seed of the first of them, on another machine (here: {here}; there: {there}). Other weights came
+out, with other figures."""
+RANDOM: Final = """\
+Its weights are random: one epoch of pre-training at a rate of almost 0 changed nothing but the statistics
+of batch norm. It is the baseline of the others."""
+
+
+def describe_networks(networks: Sequence[GivenNetwork], machine: str) -> str:
+    """Return the page about all networks, as Markdown."""
+    figures = [chain.from_iterable(network.figures.values()) for network in networks]
+    shown = [{figure.protocol: 100 * figure.values[0] for figure in found} for found in figures]
+    measures = [m.title for m in MEASURES if any(m.title in found for found in shown)]
+    lines = [f"| folder | row | {' | '.join(measures)} |", "|---" * (len(measures) + 2) + "|"]
+    for network, found in zip(networks, shown, strict=True):
+        cells = [f"{found[title]:.1f}" if title in found else "" for title in measures]
+        lines.append(
+            f"| [{network.name}]({network.name}/README.md) | {network.title} | {' | '.join(cells)} |"
+        )
+    origins = dict.fromkeys(describe_origin(network, machine) for network in networks)
+    return PAGE.format(table="\n".join(lines), origin="\n\n".join(origins))
+
+
+PAGE: Final = """\
+# Weights that come along
+
+The first network of each row of the [small experiment](../README.md), to try the commands with: a quarter of
+the paper's channels, a small input, a few classes. These are figures of one network each (accuracy in
+percent); those of the rows, with their spread, are in the tables of the experiment.
+
+{table}
+
+{origin}
+
+    mas-embed videos/ --weights results/small/weights/joint --out features.parquet
+    mas-predict videos/ --weights results/small/weights/joint-finetuned
+
+[Features and predictions](../../../docs/features.md) says more. The card in each folder has the recipe, the
+figures next to those of the row, and what the network is not for.
+
+Made by `make reproduce-small`; from a work folder that is done, by
+
+    mas-reproduce small --root ... --splits ... --weizmann ... --work ... --weights-only
+
+The weights are a part of this project, under its licence. They were trained on videos of UCF101, which come
+from YouTube and are no part of it; the terms of these are those of
+[the data set](https://www.crcv.ucf.edu/data/UCF101.php) and of their owners.
+"""
 
 
 def read_table(path: Path) -> PublishedTable:

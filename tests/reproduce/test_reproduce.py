@@ -27,6 +27,7 @@ from mas_train.reproduce.pilots import PILOTS, pilot_plan, with_options, write_p
 from mas_train.reproduce.plan import Step, check_plan, resolve_command
 from mas_train.reproduce.run import StepError, read_mark, run_plan, write_mark
 from mas_train.reproduce.small import CONDITIONS, Experiment, small_plan
+from mas_train.weights.backbone_weights import load_classifier, load_weights
 
 ROOT = Path(__file__).parents[2]
 ALL = ("$UCF101", "$HMDB51", "$ASLAN", "$VIEW2", "$YUPENN", "$KINETICS400")
@@ -232,9 +233,12 @@ def test_small_reproduction_stops_and_resumes(tmp_path: Path) -> None:
     assert (
         text.startswith("before\n") and text.endswith("after\n") and "| joint |" in text and "old" not in text
     )
-    assert str(tmp_path) not in "".join(
-        path.read_text() for path in (tmp_path / "page").glob("*") if path.suffix != ".png"
-    )
+    texts = [path for path in (tmp_path / "page").rglob("*") if path.suffix in (".md", ".json", ".txt")]
+    assert str(tmp_path) not in "".join(path.read_text() for path in texts)
+    joint, tuned = (tmp_path / "page" / "weights" / name for name in ("joint", "joint-finetuned"))
+    assert load_weights(joint).kind == "self-supervised"
+    assert load_classifier(load_weights(tuned)).eval()
+    assert "The first of the 1 networks of its row" in (joint / "README.md").read_text()
 
 
 def ucf_layout(videos: Path, root: Path) -> None:

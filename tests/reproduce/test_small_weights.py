@@ -13,7 +13,13 @@ from mas_train.evaluation.results import Result, save_result
 from mas_train.reproduce.measure import MEASURES, Cell
 from mas_train.reproduce.run import write_mark
 from mas_train.reproduce.small import Experiment, Split, small_plan
-from mas_train.reproduce.small_weights import PublishedTable, describe_figures, find_networks, read_table
+from mas_train.reproduce.small_weights import (
+    PublishedTable,
+    describe_networks,
+    describe_origin,
+    find_networks,
+    read_table,
+)
 
 EXPERIMENT = Experiment(splits=(Split("1", "train1", "test1", ("random", "joint"), ("random", "joint")),))
 STEPS = small_plan(EXPERIMENT)
@@ -47,12 +53,13 @@ def test_a_network_of_the_row_is_said_to_be_one(tmp_path: Path) -> None:
     joint, tuned = find_networks(EXPERIMENT, STEPS, tmp_path, table("joint", values))
     assert (joint.name, joint.source) == ("joint", tmp_path / "runs" / "split1-joint-seed0")
     assert (tuned.name, tuned.source) == ("joint-finetuned", tmp_path / "finetuned/all-split1-joint-seed0")
-    text = describe_figures(joint, "a machine, 2 cores")
-    assert "| probe, all labels | 50.0 | 56.7 ± 5.8 |" in text and "of which this is the first" in text
-    (row,) = [line for line in describe_figures(tuned, "").splitlines() if line.startswith("| fine-tuned")]
-    assert (
-        row == f"| fine-tuned, all labels | {100 * values[5]:.1f} | {100 * values[5] + 100 / 15:.1f} ± 5.8 |"
-    )
+    assert tuned.steps == ("pretrain-split1-joint-seed0", "finetune-all-split1-joint-seed0")
+    figures = [figure for found in joint.figures.values() for figure in found]
+    assert [figure.values for figure in figures] == [(value,) for value in values]
+    assert figures[0].row == (0.5, 0.6, 0.6)
+    assert [list(tuned.figures.values())] == [[[figures[5]]]]
+    for network in (joint, tuned):
+        assert describe_origin(network, "") == "The first of the 3 networks of its row in the tables."
 
 
 def test_a_network_that_was_trained_again_is_not_mixed_up_with_its_row(tmp_path: Path) -> None:
@@ -60,17 +67,18 @@ def test_a_network_that_was_trained_again_is_not_mixed_up_with_its_row(tmp_path:
     measured(tmp_path, "split1-joint-seed0", [0.6, *values[1:]])
     networks = find_networks(EXPERIMENT, STEPS, tmp_path, table("joint", values))
     for network in networks:  # the fine-tuned one, too, though its own figure is that of the row
-        text = describe_figures(network, "a machine, 2 cores")
-        assert "**This network is none of them**" in text and "theirs: a machine, 2 cores" in text
-    assert "| probe, all labels | 60.0 | 56.7 ± 5.8 |" in describe_figures(networks[0], "")
+        text = describe_origin(network, "a machine, 2 cores")
+        assert "**Trained again**: not one of the 3 networks" in text and "there: a machine, 2 cores" in text
+    page = describe_networks(networks, "a machine, 2 cores")
+    assert page.count("**Trained again**") == 1
+    assert "| [joint](joint/README.md) | joint | 60.0 | 50.0 |" in page
 
 
 def test_only_networks_that_are_done_are_given_away(tmp_path: Path) -> None:
     assert find_networks(EXPERIMENT, STEPS, tmp_path, PublishedTable("", ())) == []
     measured(tmp_path, "split1-random-seed0", [0.5] * len(MEASURES))
     (random,) = find_networks(EXPERIMENT, STEPS, tmp_path, PublishedTable("", ()))
-    assert random.name == "random"
-    assert describe_figures(random, "").splitlines()[-1] == "| fine-tuned, 10 % of labels | 50.0 |  |"
+    assert random.name == "random" and "no table" in describe_origin(random, "")
 
 
 def test_the_table_of_a_page_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""docs/features.md: its commands and its Python code work as written, in order."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.coloured import SMALL, run
+from helpers.videos import moving_texture, write_video
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    mas-(embed|predict) (.*)$", PAGE, re.M)
+PYTHON = "".join(re.findall(r"```python\n(.*?)```", PAGE, re.S))
+
+
+@pytest.fixture(scope="module")
+def readers_folder(pretrained: Path, tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the page speaks of: videos, shards, runs, and the weights that come along."""
+    from mas_train.cli.finetune import main
+
+    folder = tmp_path_factory.mktemp("reader")
+    for name in ("videos/archery/one.avi", "videos/yoyo/two.avi", "one.avi"):
+        write_video(folder / name, moving_texture(33, 60, 80, 1, 0))
+    (folder / "videos.txt").write_text("videos/yoyo/two.avi\n")
+    (folder / "labels").mkdir()
+    for path in tiny_shards:
+        shutil.copy(path, folder / "labels")
+    (folder / "results").symlink_to(ROOT / "results")
+    (folder / "runs").mkdir()
+    (folder / "runs" / "first").symlink_to(pretrained)
+    tuned = ("--epochs", 1, "--fc-width", 16, "--batch-size", 4, "--out", folder / "runs" / "tuned", *SMALL)
+    assert run(main, "--init", pretrained, "--shards", *tiny_shards, *tuned) == 0
+    return folder
+
+
+def test_the_page_works_as_written(
+    readers_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(readers_folder)
+    assert len(COMMANDS) == 11
+    for name, arguments in COMMANDS:
+        main = importlib.import_module(f"mas_train.cli.{name}").main
+        words = shlex.split(arguments, comments=True)
+        status = run(main, *words, "--device", "cpu", "--threads", 1, "--workers", 1)
+        assert status == (3 if words[0] == "labels/" else 0), arguments
+    capsys.readouterr()
+    found: dict[str, object] = {}
+    exec(PYTHON, found)
+    assert '"format": "mas-features"' in capsys.readouterr().out
+    with np.load("folder.npz") as file:
+        columns = set(file.files) - {"provenance"}
+    assert columns == set(re.findall(r"`(\w+)`", PAGE.partition("All have")[2].partition("With `--per")[0]))
+    rows = found["rows"]
+    assert isinstance(rows, list) and [row["video"] for row in rows][::2] == ["one.avi", "videos/yoyo/two.avi"]
+    assert Path("scores.png").read_bytes().startswith(b"\x89PNG")
