@@ -186,7 +186,8 @@ COMMANDS: Final = """\
     make reproduce-small ROOT=... WEIZMANN=...
 
 which runs the commands in [commands.txt](commands.txt), in that order except where one must wait for another,
-and resumes where it was stopped. The figures of each network are in [results.json](results.json)."""
+and resumes where it was stopped. The figures of each network are in [results.json](results.json).
+Networks with the first seed come along in [weights](weights/README.md)."""
 
 
 def _main_table(cells: Sequence[Cell], split: str) -> str:
