@@ -77,9 +77,13 @@ def run_or_print(
 )
 @folder_option("--work", "reproduce/small", "Folder of shards, networks and logs: 3.5 GB.")
 @folder_option("--out", "results/small", "Folder of the page, its pictures and its numbers.")
-@click.option("--page-only", is_flag=True, help="Run no step; write the page and the weights of the finished steps.")
 @click.option(
-    "--weights-only", is_flag=True, help="Run no step; write the weights only, next to the page that is there."
+    "--page-only", is_flag=True, help="Run no step; write the page and the weights of the finished steps."
+)
+@click.option(
+    "--weights-only",
+    is_flag=True,
+    help="Run no step; write the weights only, next to the page that is there.",
 )
 @click.option(
     "--readme",
@@ -101,8 +105,8 @@ def small(
 ) -> None:
     """Test whether pre-training helps: random, motion, appearance, joint and controls on two CPU cores.
 
-    --root is a folder of some or all of UCF101's classes; with --rehearsal one that `mas-labels demo` made. The
-    first network of each row is written into --out/weights, with its figures next to those of the row.
+    --root is a folder of some or all of UCF101's classes; with --rehearsal one that `mas-labels demo` made.
+    The first network of each row is written into --out/weights, with its figures next to those of the row.
     """
     from mas_train.reproduce.small import REHEARSAL_EXPERIMENT, Experiment, small_plan
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import h5py
@@ -20,6 +21,8 @@ MODULES = {
     "mas-finetune": "mas_train.cli.finetune",
     "mas-eval": "mas_train.cli.evaluate",
     "mas-export": "mas_train.cli.export",
+    "mas-embed": "mas_train.cli.embed",
+    "mas-predict": "mas_train.cli.predict",
 }
 LABEL_THEM = "mas-labels make --manifest folder --root"
 WEIGHTS = "name a run's folder"
@@ -57,7 +60,15 @@ MISTAKES = {
     "mas-labels list --manifest folder --root clip.avi": ("found a video", "folder that it is in"),
     "mas-labels report --run clip.avi --out page.html": ("no such file", "the --out of mas-train"),
     "mas-labels report --run videos --out page.html": ("no such file", "the --out of mas-train"),
+    "mas-embed videos --weights clip.avi --out f.npz": ("found a video", WEIGHTS),
+    "mas-predict videos --weights clip.avi": ("found a video", WEIGHTS),
+    "mas-embed videos --weights shards --out f.npz": ("found shards", "mas-train --shards shards"),
+    "mas-predict videos --weights shards": ("found shards", "mas-train --shards shards"),
+    "mas-embed runs/first --weights runs/first --out f.npz": ("found 1 .csv", "Check the path"),
+    "mas-embed videos --weights runs/first --out f.xyz": ("f.xyz", ".parquet, .npz, .h5, .csv"),
     # a run that is not finished
+    "mas-embed videos --weights runs/started --out f.npz": ("a run without weights", "start it again"),
+    "mas-predict videos --weights runs/started": ("a run without weights", "start it again"),
     "mas-finetune --init runs/started --shards shards": ("a run without weights", "start it again"),
     "mas-eval retrieval --checkpoint runs/started --gallery shards --shards shards": ("a run", "start it"),
     "mas-export runs/started": ("a run without weights", "start it again"),
@@ -65,12 +76,14 @@ MISTAKES = {
     "mas-train --shards shards --out runs/absent --resume": ("no checkpoint", "leave --resume out"),
     # no classes, no labels, no groups
     "mas-eval accuracy --checkpoint runs/first --shards shards": ("no classes", "mas-finetune --init runs/"),
+    "mas-predict videos --weights runs/first": ("no classes", "mas-finetune --init runs/"),
     "mas-eval accuracy --checkpoint runs/tuned --shards flat": ("no classes", "folders of classes"),
     "mas-finetune --init runs/first --shards flat": ("no classes", "label class folders"),
     "mas-eval probe --checkpoint runs/first --shards shards": ("without one", "--train"),
     "mas-train --shards flat": ("frames without labels", "without --frames-only"),
     # another geometry
     "mas-eval accuracy --checkpoint runs/tuned --shards small": ("found 8 frames", "label the test"),
+    "mas-predict small --weights runs/tuned": ("found 8 frames", "label the test"),
     "mas-train --shards shards small": ("different options (", "read them separately"),
     # nothing there
     "mas-train --shards absent": ("found nothing", "check the path"),
@@ -118,6 +131,21 @@ def test_one_line_names_what_was_found_and_the_remedy(
     for said in MISTAKES[line]:
         assert said in error
     assert files(folder) == before, "the mistake left files behind"
+
+
+def test_parquet_without_pyarrow_says_what_to_install(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mas_train.cli.embed import main
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, "pyarrow.parquet", raising=False)
+    capsys.readouterr()
+    assert run(main, "videos", "--weights", "runs/first", "--out", "f.parquet", *SMALL) == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert 'pip install "mas-video[parquet]"' in error and ".npz" in error
+    assert not Path("f.parquet").exists()
 
 
 def files(folder: Path) -> set[Path]:

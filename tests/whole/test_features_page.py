@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
 import re
 import shlex
@@ -21,7 +20,9 @@ PYTHON = "".join(re.findall(r"```python\n(.*?)```", PAGE, re.S))
 
 
 @pytest.fixture(scope="module")
-def readers_folder(pretrained: Path, tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def readers_folder(
+    pretrained: Path, tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The folder that the page speaks of: videos, shards, runs, and the weights that come along."""
     from mas_train.cli.finetune import main
 
@@ -58,5 +59,8 @@ def test_the_page_works_as_written(
         columns = set(file.files) - {"provenance"}
     assert columns == set(re.findall(r"`(\w+)`", PAGE.partition("All have")[2].partition("With `--per")[0]))
     rows = found["rows"]
-    assert isinstance(rows, list) and [row["video"] for row in rows][::2] == ["one.avi", "videos/yoyo/two.avi"]
+    assert isinstance(rows, list) and [row["video"] for row in rows][::2] == [
+        "one.avi",
+        "videos/yoyo/two.avi",
+    ]
     assert Path("scores.png").read_bytes().startswith(b"\x89PNG")

@@ -21,7 +21,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 @pytest.fixture(scope="session")
 def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the output of `make demo` that notebooks read, but faster; the weights that come along are there."""
+    """Make the output of `make demo` that notebooks read, but faster; weights come along."""
     root = tmp_path_factory.mktemp("notebooks")
     demo = root / "demo"
     make_demo(demo / "videos")
