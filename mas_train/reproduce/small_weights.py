@@ -28,6 +28,10 @@ LICENCE: Final = "mit"
 """That of the project, of which the weights are a part."""
 
 
+Figures = Mapping[str, Sequence[CardFigure]]
+"""Step that measured it -> figures of a network, next to those of all networks of its row."""
+
+
 class GivenNetwork(NamedTuple):
     """A network that is given away."""
 
@@ -39,8 +43,8 @@ class GivenNetwork(NamedTuple):
     """The run."""
     steps: tuple[str, ...]
     """The steps of its training."""
-    figures: Mapping[str, Sequence[CardFigure]]
-    """Step that measured it -> its figures, next to those of all networks of its row."""
+    figures: Figures
+    """Those that are measured."""
     is_of_row: bool
     """True if the row counts all figures of its training: then it is the row's first network."""
 
@@ -125,11 +129,13 @@ def find_networks(
     """
     split, share = experiment.splits[0], next(iter(experiment.shares))
     done = done_steps(steps, work)
+    untrained = _read_figures(work, network_name(split, "random", experiment.seeds[0]), done, {}, {})
+    random = {figure.protocol: figure.values for figure in chain.from_iterable(untrained.values())}
     networks = []
     for condition in split.finetuned:
         name, title = network_name(split, condition, experiment.seeds[0]), CONDITIONS[condition].title
         rows = {c.measure: c.values for c in table.cells if (c.split, c.condition) == (split.name, condition)}
-        measured = _read_figures(work, name, done, rows)
+        measured = _read_figures(work, name, done, rows, {} if condition == "random" else random)
         is_of_row = all(map(_is_first_of_row, chain.from_iterable(measured.values())))
         train, tune = f"pretrain-{name}", f"finetune-{share}-{name}"
         if train in done:
@@ -142,18 +148,20 @@ def find_networks(
     return networks
 
 
-def _read_figures(
-    work: Path, name: str, done: set[str], rows: Mapping[str, tuple[float, ...]]
-) -> dict[str, list[CardFigure]]:
-    """Read the figures of a network that are done, by the step that measured them."""
+Values = Mapping[str, tuple[float, ...]]
+"""Title of a measure -> figures of some networks."""
+
+
+def _read_figures(work: Path, name: str, done: set[str], rows: Values, random: Values) -> Figures:
+    """Read the figures of a network that are done, next to those of its row and of a random network."""
     found: dict[str, list[CardFigure]] = {}
     for measure in MEASURES:
-        step = f"{measure.step}{name}"
+        step, title = f"{measure.step}{name}", measure.title
         if step in done:
-            result, row = read_measure(work, measure, name), rows.get(measure.title, ())
+            result = read_measure(work, measure, name)
             value = (result.figures[measure.figure],)
             tested = (result.dataset, result.split, measure.figure, result.videos)
-            figure = CardFigure(measure.title, *tested, value, row=row)
+            figure = CardFigure(title, *tested, value, random.get(title, ()), row=rows.get(title, ()))
             found.setdefault(step, []).append(figure)
     return found
 
@@ -201,9 +209,9 @@ def describe_networks(networks: Sequence[GivenNetwork], machine: str) -> str:
 PAGE: Final = """\
 # Weights that come along
 
-The first network of each row of the [small experiment](../README.md), to try the commands with: a quarter of
-the paper's channels, a small input, a few classes. These are figures of one network each (accuracy in
-percent); those of the rows, with their spread, are in the tables of the experiment.
+One network for each of some rows of the [small experiment](../README.md), to try the commands with: a quarter
+of the paper's channels, a small input, a few classes. The table has the figures of these very networks
+(accuracy in percent). One network says little about its row: the tables of the experiment compare the rows.
 
 {table}
 

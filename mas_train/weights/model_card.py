@@ -54,6 +54,8 @@ class CardFigure:
     """The same for random weights, where measured."""
     task: str = CLASSIFICATION
     """The Hub's name of the task."""
+    row: tuple[float, ...] = ()
+    """The same for all networks of a table's row, to stand next to this one's."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class CardFacts:
     """The Hub's name of the licence of the weights."""
     notes: str = ""
     """Markdown below the figures."""
+    about: str = ""
+    """Sentence about the training, in the place of the one that follows from the weights."""
 
 
 def make_card(config: Mapping[str, Any], name: str, facts: CardFacts, formats: Sequence[str] = ()) -> str:
@@ -88,7 +92,7 @@ def make_card(config: Mapping[str, Any], name: str, facts: CardFacts, formats: S
     parts = [
         f"---\n{yaml.safe_dump(_metadata(config, name, facts), sort_keys=False, allow_unicode=True)}---",
         f"# {name}",
-        _summary(config),
+        _summary(config, facts.about),
         f"## Use\n\n{loading_text(config, formats)}",
         f"## Training data\n\n{_data_text(config)}",
         f"## Training\n\n{_training_text(config, facts)}",
@@ -131,12 +135,12 @@ def _results(figures: Sequence[CardFigure]) -> list[dict[str, Any]]:
     ]
 
 
-def _summary(config: Mapping[str, Any]) -> str:
+def _summary(config: Mapping[str, Any], about: str) -> str:
     """Return what the network is, and what it sees."""
     wide = "" if config["width"] == 1 else f" of {config['width']:g} times the width"
     name = config["backbone"]
     network = f"C3D (`{name}`)" if name in C3D_KINDS else f"`{name}`"
-    training = KINDS[config["kind"]].format(paper=PAPER, classes=len(config.get("classes", ())))
+    training = about or KINDS[config["kind"]].format(paper=PAPER, classes=_count_classes(config))
     _, frames, rows, cols = config["input_shape"]
     mean = ", ".join(f"{value:g}" for value in config["pixel_mean"])
     given = config.get("preprocessing")
@@ -156,6 +160,13 @@ def _summary(config: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _count_classes(config: Mapping[str, Any]) -> str:
+    """Return the number of classes of a fine-tuned network, first those with training videos if fewer."""
+    count = len(config.get("classes", ()))
+    seen = [len(part["classes"]) for part in config.get("data", ()) if "classes" in part]
+    return f"{seen[0]} of {count}" if seen else str(count)
+
+
 def _data_text(config: Mapping[str, Any]) -> str:
     """Return what is known of the training data and of its terms."""
     if not config.get("data"):
@@ -167,7 +178,9 @@ def _data_text(config: Mapping[str, Any]) -> str:
     for part in config["data"]:
         name, videos = part["manifest"], f"{part['videos']:,} videos, " if "videos" in part else ""
         terms = RIGHTS.get(name, "not recorded in the shards; ask whoever provides it")
-        lines.append(f"- {name}, split `{part['split']}`: {videos}{part['clips']:,} clips. Terms: {terms}.")
+        classes = f" of the classes {', '.join(part['classes'])} alone" if "classes" in part else ""
+        counts = f"{videos}{part['clips']:,} clips{classes}"
+        lines.append(f"- {name}, split `{part['split']}`: {counts}. Terms: {terms}.")
     if "classes" in config and config.get("pretraining"):
         lines.append("\nThis is the data of fine-tuning; that of pre-training is not recorded.")
     return "\n".join(lines)
@@ -201,14 +214,17 @@ def _figures_text(facts: CardFacts) -> str:
     """Return the measured figures as a table, with their spread, and the commands behind them."""
     if not facts.figures:
         return facts.notes or "No results were given when this card was written."
-    header = ("measured", "test videos", "figure", "%", "networks", "random weights, %")
+    header = ["measured", "test videos", "figure", "%", "networks", "random weights, %"]
+    has_rows = any(figure.row for figure in facts.figures)
+    header += ["its row, %"] if has_rows else []
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     for figure in facts.figures:
         tested = f"{figure.videos:,} of {figure.dataset}, {figure.split}"
         cells = [figure.protocol, tested, figure.name, _percent(figure.values)]
         cells += [str(len(figure.values)), _percent(figure.random) if figure.random else "not measured"]
+        cells += [_percent(figure.row) if figure.row else "not measured"] if has_rows else []
         lines.append(f"| {' | '.join(cells)} |")
-    if any(len(figure.values) > 1 for figure in facts.figures):
+    if has_rows or any(len(figure.values) > 1 for figure in facts.figures):
         lines.append("\nMean ± standard deviation over networks of this recipe.")
     lines += ["\nMeasured by\n", *(f"    {command}" for command in facts.measured_by)]
     return "\n".join([*lines, *(["", facts.notes] if facts.notes else [])])

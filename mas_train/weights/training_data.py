@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from mas_labels.errors import ConfigError, unavailable
 from mas_labels.schema import RUN_CONFIG_FILE
-from mas_labels.shards import open_shards
+from mas_labels.shards import ShardSet, open_shards
 from mas_train.weights.backbone_weights import Weights
+
+MAX_NAMED_CLASSES: Final = 20
+"""Most classes that are named."""
 
 
 def find_training_data(
@@ -32,8 +35,8 @@ def find_training_data(
     Returns
     -------
     list of dict
-        ``manifest``, ``split``, ``videos`` and ``clips`` of each; what the weights state already, which may
-        be nothing, if there are no shards to read.
+        ``manifest``, ``split``, ``videos`` and ``clips`` of each, ``classes`` if it has a few of many; what
+        the weights state already, which may be nothing, if there are no shards to read.
 
     Raises
     ------
@@ -58,10 +61,18 @@ def find_training_data(
     clips: Counter[tuple[str, str]] = Counter()
     for name, count in zip(names, opened.lengths, strict=True):
         clips[name] += count
-    videos = {"videos": len(opened.videos)} if len(clips) == 1 else {}
+    details = _describe_videos(opened) if len(clips) == 1 else {}
     return [
-        {"manifest": name[0], "split": name[1], **videos, "clips": count} for name, count in clips.items()
+        {"manifest": name[0], "split": name[1], **details, "clips": count} for name, count in clips.items()
     ]
+
+
+def _describe_videos(shards: ShardSet) -> dict[str, Any]:
+    """Return the number of videos, and the names of their classes if these are a few of many."""
+    videos = shards.videos
+    classes = sorted({video.class_name for video in videos if video.class_name is not None})
+    is_part = 0 < len(classes) <= MAX_NAMED_CLASSES and len(classes) < len(shards.classes)
+    return {"videos": len(videos), **({"classes": classes} if is_part else {})}
 
 
 def _shards_of_run(run: Path) -> list[str]:

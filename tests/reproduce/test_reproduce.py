@@ -238,7 +238,8 @@ def test_small_reproduction_stops_and_resumes(tmp_path: Path) -> None:
     joint, tuned = (tmp_path / "page" / "weights" / name for name in ("joint", "joint-finetuned"))
     assert load_weights(joint).kind == "self-supervised"
     assert load_classifier(load_weights(tuned)).eval()
-    assert "The first of the 1 networks of its row" in (joint / "README.md").read_text()
+    card = (joint / "README.md").read_text()
+    assert "The first of the 1 networks of its row" in card and "| its row, % |" in card
 
 
 def ucf_layout(videos: Path, root: Path) -> None:

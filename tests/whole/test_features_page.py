@@ -64,3 +64,17 @@ def test_the_page_works_as_written(
         "videos/yoyo/two.avi",
     ]
     assert Path("scores.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_weights_that_come_along_are_whole_and_small() -> None:
+    from mas_train.weights.backbone_weights import load_weights
+
+    along = ROOT / "results" / "small" / "weights"
+    folders = {path.name: load_weights(path) for path in along.iterdir() if path.is_dir()}
+    assert set(folders) == {"random", "motion", "appearance", "joint", "joint-finetuned"}
+    targets = {name: weights.pretraining["targets"] for name, weights in folders.items()}
+    assert targets == {name: name.partition("-")[0].replace("random", "joint") for name in folders}
+    assert folders["joint-finetuned"].kind == "fine-tuned"
+    assert sum(path.stat().st_size for path in along.rglob("*")) < 10e6
+    for name in folders:
+        assert f"[{name}]({name}/README.md)" in (along / "README.md").read_text()
