@@ -25,7 +25,7 @@ FINETUNED_CONDITION: Final = "joint"
 DIGITS: Final = 9
 """Decimal places to which two figures are equal."""
 LICENCE: Final = "mit"
-"""That of the project, of which the weights are a part."""
+"""Licence of the project, of which the weights are a part."""
 
 
 Figures = Mapping[str, Sequence[CardFigure]]
