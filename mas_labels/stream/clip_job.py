@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from mas_labels.config import LabelConfig
 from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
@@ -63,8 +62,3 @@ class ClipJob(LabelJob):
 
     doing: ClassVar[str] = "decoding"
     did: ClassVar[str] = "decoded it"
-
-    @classmethod
-    def of(cls, path: Path, options: ClipOptions) -> Self:
-        """Return the job of a video; its path is made absolute, since the process may have another folder."""
-        return cls(path.absolute(), options.label_config)

@@ -149,17 +149,19 @@ def stream_clips(
         raise ConfigError(
             f"expected 1 worker or more and a timeout above 0 s, found {workers} and {timeout_seconds}"
         )
-    return _stream(videos, options, min(workers, len(videos)), timeout_seconds)
+    # absolute: the processes, and this one by then, may have another working directory
+    named = [(name, path.absolute()) for name, path in videos.items()]
+    return _stream(named, options, min(workers, len(named)), timeout_seconds)
 
 
 def _stream(
-    videos: Mapping[str, Path], options: ClipOptions, workers: int, timeout_seconds: float
+    videos: Sequence[tuple[str, Path]], options: ClipOptions, workers: int, timeout_seconds: float
 ) -> Iterator[StreamedClip | StreamedVideo]:
     """Start the threads, yield what they decode, and end them."""
     clip_bytes = math.prod(options.geometry.clip_shape)
     capacity = workers * max(1, AHEAD_BYTES // clip_bytes)
     buffer: AheadBuffer[StreamedClip | StreamedVideo] = AheadBuffer(len(videos), capacity)
-    job = partial(_decode_videos, buffer, list(videos.items()), options, timeout_seconds)
+    job = partial(_decode_videos, buffer, videos, options, timeout_seconds)
     # daemons: a program that ends within its loop does not wait for them, and their processes end with it
     threads = [Thread(target=job, name=f"stream-{number}", daemon=True) for number in range(workers)]
     unreadable = 0
@@ -227,7 +229,7 @@ def _decode_video(
     clips, facts, failure = 0, VideoFacts(), None
     extent = options.geometry.extent
     try:
-        for message in process.do(ClipJob.of(path, options), timeout_seconds):
+        for message in process.do(ClipJob(path, options.label_config), timeout_seconds):
             if isinstance(message, LabelledClip):
                 clips, facts = clips + 1, message.facts
                 start, end = map(float, clip_seconds(message.start_frame, extent, facts.fps))

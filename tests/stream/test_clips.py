@@ -197,6 +197,13 @@ def test_wrong_options_are_refused_before_any_process_starts():
     assert ClipOptions(fps="25.0") == ClipOptions(fps="25", clip_stride_frames=16)
 
 
+def test_paths_are_those_of_the_call(three_videos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    clips = stream_clips({"b": Path("b.avi")}, ClipOptions(SMALL), 1, 60.0)
+    monkeypatch.chdir("/")
+    assert [item for item in clips if isinstance(item, StreamedVideo)] == [StreamedVideo("b", 10, 70, None)]
+
+
 def test_times_of_clips_follow_from_frames_and_rate():
     start, end = clip_seconds([0, 16, 30], 16, [25.0, 25.0, 0.0])
     np.testing.assert_array_equal(start, [0, 0.64, np.nan])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import re
+import tempfile
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from helpers.videos import FOLDER_MANIFEST
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.stream import find_inputs
@@ -174,3 +179,25 @@ def test_paths_and_a_manifest_exclude_one_another(root):
     ):
         with pytest.raises(ConfigError, match=message):
             find_inputs(**named)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(
+        st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=9),
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=9),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_a_table_gives_any_names_and_classes_back(tmp_path, stated):
+    """Names with commas, quotes, blanks and line ends, as every writer of tables quotes them."""
+    expected = {f"{name}.avi": text for name, text in stated.items()}
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    for name in expected:
+        (folder / name).touch()
+    with (folder / "list.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "class"), *expected.items()])
+    found = find_inputs([folder / "list.csv"])
+    assert found.videos == {name: folder / name for name in expected}
+    assert found.classes == {name: text for name, text in expected.items() if text}
