@@ -105,7 +105,7 @@ def describe(shards: ShardSet, options: ExportOptions) -> dict[str, Any]:
     return {
         "format": ABOUT_FORMAT,
         "version": ABOUT_VERSION,
-        "export": asdict(options),
+        "options": asdict(options),
         "labels": list(LABEL_NAMES) if shards.has_labels else [],
         "classes": shards.classes,
         "geometry": asdict(shards.geometry),

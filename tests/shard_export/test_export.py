@@ -135,7 +135,7 @@ def test_a_full_disk_leaves_the_finished_files(shards: ShardSet, tmp_path: Path)
 def test_a_folder_of_another_export_is_refused(shards: ShardSet, tmp_path: Path) -> None:
     export(shards, "webdataset", tmp_path)
     refused = export(shards, "webdataset", tmp_path, "--where", "cut=false", status=1)
-    assert f"error: {tmp_path} holds another export (other export): choose another --out\n" in refused
+    assert f"error: {tmp_path} holds another export (other options): choose another --out\n" in refused
     (tmp_path / "_export.json").write_text("{")
     assert "_export.json is damaged" in export(shards, "webdataset", tmp_path, status=1)
     assert "--views belongs to --format parquet" in export(
