@@ -27,7 +27,7 @@ from mas_train.model.targets import BranchCode, TargetCode, count_label_values
 from mas_train.recipe import Recipe
 from mas_train.runtime.csv_table import CsvTable
 from mas_train.training.metrics import TensorBoardEvents
-from mas_train.weights.checkpoint import TrainingState
+from mas_train.weights.checkpoint import TrainingState, checkpoint_path
 
 
 class LabelScore(NamedTuple):
@@ -76,13 +76,13 @@ class HeldOutMonitor:
         self._events: TensorBoardEvents | None = None
 
     def begin(self, run: Path, start_step: int, events: TensorBoardEvents | None = None) -> None:
-        """Start the run's table, or resume it after `start_step` steps."""
+        """Start the run's table, or resume it after `start_step` steps; the best has a checkpoint."""
         self._table, self._events = CsvTable(run / HELDOUT_FILE, HELDOUT_COLUMNS), events
         self._table.cut_back(start_step)
         totals = [
             (float(row["loss"]), int(row["step"]))
             for row in self._table.read()
-            if row["label"] == TOTAL_LABEL
+            if row["label"] == TOTAL_LABEL and checkpoint_path(run, int(row["step"])).exists()
         ]
         self.best_loss, self.best_step = min(totals, default=(math.inf, 0))
 

@@ -10,7 +10,7 @@ import torch
 from mas_train.training.heldout import HeldOutMonitor, describe_scores
 from mas_train.training.metrics import MetricsLog, StepRecord, TensorBoardEvents
 from mas_train.training.online_probe import OnlineProbe
-from mas_train.weights.checkpoint import TrainingState, checkpoint_path, mark_best
+from mas_train.weights.checkpoint import TrainingState, mark_best
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Measuring:
         if self.probe is not None:
             self.probe.begin(run, events)
         best = self.probe if self.best_by == "probe" else self.heldout
-        if best is not None and best.best_step and checkpoint_path(run, best.best_step).exists():
+        if best is not None and best.best_step:
             mark_best(run, best.best_step)  # the run may have been killed before it made the link
 
     def is_due(self, step: int, end_step: int) -> bool:

@@ -22,7 +22,9 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from mas_labels.system.process import bar_settings
 from mas_train.data.clips import FrameDataset
 from mas_train.data.probe_clips import ProbeVideos
 from mas_train.data.views import centre_view, take_views
@@ -122,7 +124,8 @@ class OnlineProbe:
         batch = self._dataset.empty_batch(min(size, len(shards)))
         was_training = model.training
         model.eval()
-        with torch.inference_mode(), oom_as_training_error(device):
+        bar = tqdm(total=len(shards), desc="probe", unit="clip", leave=False, **bar_settings())
+        with torch.inference_mode(), oom_as_training_error(device), bar:
             for start in range(0, len(shards), size):
                 clips = range(start, min(start + size, len(shards)))
                 self._dataset.read_into(batch, clips)
@@ -131,5 +134,6 @@ class OnlineProbe:
                     frames, centre.expand(len(clips), 3), self.recipe.pixel_mean, shards.geometry
                 )
                 means.add(clips, model.backbone(views).float().cpu().numpy())
+                bar.update(len(clips))
         model.train(was_training)
         return means.result()
