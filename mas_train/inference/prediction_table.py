@@ -1,4 +1,18 @@
-"""Predictions as they are shown: the highest classes of videos and clips, as a table or as JSON."""
+"""Predictions as they are shown: the highest classes of videos and clips, as a table or as JSON.
+
+The JSON is one object: ``"format"``; ``"weights"``, their path as given; ``"classes"``, all that the network
+knows; and ``"videos"``, a list of objects (`describe_video`):
+
+``video``, ``class``
+    Its name, and the class that its folder or manifest states, or null.
+``clips``, ``top``
+    Number of its clips; the highest classes of the mean over them, each ``{"class": ..., "score": ...}``.
+``failure``
+    ``stage``, ``code`` and ``message`` if it could not be used, or not to its end; else null.
+``clip_scores``
+    With ``--clips``: of each clip ``start_frame``, ``end_frame`` (the frame after its last),
+    ``start_seconds``, ``end_seconds`` (null for extracted frames) and ``top``.
+"""
 
 from __future__ import annotations
 

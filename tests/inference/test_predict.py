@@ -14,12 +14,13 @@ from helpers.geometries import small_shards
 
 from mas_labels.errors import InputError
 from mas_labels.shards import Failure, ShardSet
+from mas_train.cli.export import main as export_main
 from mas_train.cli.finetune import main as finetune_main
 from mas_train.cli.predict import main as predict_main
 from mas_train.evaluation.accuracy import score_videos
 from mas_train.evaluation.features import Extraction
 from mas_train.evaluation.protocol import Evaluation
-from mas_train.inference.predict import VideoScores, score_source
+from mas_train.inference.predict import VideoScores, describe_unfinished, score_source
 from mas_train.inference.prediction_table import describe_video, predictions_as_table
 from mas_train.inference.score_plot import draw_scores
 from mas_train.inference.sources import ClipPlace, ShardSource
@@ -123,6 +124,26 @@ def test_scores_over_time_are_drawn_and_a_limit_is_told(
     broken = videos / "red" / "9999.avi"
     assert run(predict_main, broken, "--weights", tuned, "--plot", tmp_path / "no.png", *SMALL) == 3
     assert "is not drawn" in capsys.readouterr().err and not (tmp_path / "no.png").exists()
+
+
+def test_a_weights_folder_scores_as_its_run_and_an_unfinished_run_is_told(
+    tuned: Path, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(export_main, tuned, "--out", tmp_path / "weights") == 0
+    tables = []
+    for weights in (tuned, tmp_path / "weights"):
+        capsys.readouterr()
+        assert run(predict_main, videos / "blue", "--weights", weights, *SMALL) == 0
+        output = capsys.readouterr()
+        tables.append(output.out)
+        assert "not finished" not in output.err
+    assert tables[0] == tables[1]
+    stopped = load_weights(tuned)
+    assert describe_unfinished(stopped) == []
+    stopped.content["epoch"] = 4  # type: ignore[index]
+    assert describe_unfinished(stopped) == [
+        f"note: {tuned} is not finished, 4 of 5 epochs: mas-finetune --resume"
+    ]
 
 
 def test_mistakes_are_one_line_before_the_work(
