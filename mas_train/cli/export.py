@@ -65,7 +65,8 @@ class ExportFormat(click.Choice[str]):
 @click.option(
     "--push",
     metavar="REPO",
-    help="Then upload the folder to this private repository of the Hugging Face Hub, such as me/model.",
+    help="Then upload the folder to this repository of the Hugging Face Hub, such as me/model; a new one is "
+    "private.",
 )
 @version_option
 def command(

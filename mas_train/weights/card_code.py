@@ -1,11 +1,14 @@
-"""Code in a model card: how to load the weights, with this project and in plain torch."""
+"""Code in a model card: how to load the weights, with this project and in plain torch, and to train again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import yaml
+
 from mas_train.model.c3d import C3D_KINDS, STAGES
+from mas_train.recipe import SCRATCH
 from mas_train.weights.public_layouts import public_names
 
 PLAIN: Final = """\
@@ -85,3 +88,31 @@ def plain_code(config: Mapping[str, Any]) -> str:
 
 def _show_names(names: Sequence[str]) -> str:
     return f'"{"".join(names)}"' if all(len(name) == 1 for name in names) else f'"{" ".join(names)}".split()'
+
+
+def recipe_text(config: Mapping[str, Any]) -> str:
+    """Return the recipes as files for ``--config``, each with its command; empty if none is known."""
+    parts, pretraining = [], config.get("pretraining")
+    if "classes" not in config:
+        pretraining = config.get("recipe")
+    if pretraining:
+        parts.append(_recipe_file("mas-train", "pretrain", pretraining, {}, "--out runs/first"))
+    if "classes" in config:
+        recipe, init = dict(config["recipe"]), config.get("init")
+        if init != SCRATCH:  # the network is that of --init
+            recipe = {name: value for name, value in recipe.items() if name not in ("backbone", "width")}
+        options = {name: config[name] for name in ("frozen", "label_fraction") if name in config}
+        start = "scratch" if init == SCRATCH else "runs/first" if pretraining else "WEIGHTS"
+        last = f"--init {start} --out runs/tuned"
+        parts.append(_recipe_file("mas-finetune", "finetune", recipe, options, last))
+    return "\n\n".join(parts)
+
+
+def _recipe_file(
+    command: str, name: str, recipe: Mapping[str, Any], options: Mapping[str, Any], last: str
+) -> str:
+    """Return a file that a command takes, and the command."""
+    content = {"command": command, "recipe": dict(recipe), **({"options": dict(options)} if options else {})}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    line = f"{command} --config {name}.yaml --shards SHARDS {last}"
+    return f"The recipe, as a file `{name}.yaml` for\n\n    {line}\n\n```yaml\n{text}```"

@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from mas_train.model.c3d import C3D_KINDS
-from mas_train.weights.card_code import loading_text
+from mas_train.weights.card_code import loading_text, recipe_text
 
 CLASSIFICATION: Final = "video-classification"
 PAPER: Final = "Wang et al., *Self-supervised Spatio-temporal Representation Learning for Videos*, CVPR 2019"
@@ -28,13 +28,12 @@ KINDS: Final[Mapping[str, str]] = {
     "other": "Nothing is known here of its training.",
 }
 """Sentence about the training, by `mas_train.weights.backbone_weights.Weights.kind`."""
-RIGHTS: Final[Mapping[str, str]] = {
+PUBLIC_DATA: Final[Mapping[str, str]] = {
     "ucf101": "videos from YouTube; the rights to them are their owners'",
     "hmdb51": "published under CC BY 4.0; clips from films and from the web, whose rights are their owners'",
     "kinetics400": "videos from YouTube; the rights to them are their owners'",
-    "demo": "made by `mas-labels demo`; free of rights of others",
 }
-"""Terms of data sets, by the name of their manifest."""
+"""Terms of public data sets, by the name of their manifest."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +110,7 @@ def _metadata(config: Mapping[str, Any], name: str, facts: CardFacts) -> dict[st
         "tags": ["video", config["backbone"], *(["self-supervised"] if config.get("labels") else [])],
     }
     datasets = list(dict.fromkeys(part["manifest"] for part in config.get("data", ())))
+    datasets = [name for name in datasets if name in PUBLIC_DATA]
     if datasets:
         metadata["datasets"] = datasets
     if facts.figures:
@@ -177,9 +177,10 @@ def _data_text(config: Mapping[str, Any]) -> str:
     lines = []
     for part in config["data"]:
         name, videos = part["manifest"], f"{part['videos']:,} videos, " if "videos" in part else ""
-        terms = RIGHTS.get(name, "not recorded in the shards; ask whoever provides it")
+        terms = PUBLIC_DATA.get(name, "not recorded in the shards; ask whoever provides it")
         classes = f" of the classes {', '.join(part['classes'])} alone" if "classes" in part else ""
         counts = f"{videos}{part['clips']:,} clips{classes}"
+        name = name if name in PUBLIC_DATA else f"videos found by the manifest `{name}`"
         lines.append(f"- {name}, split `{part['split']}`: {counts}. Terms: {terms}.")
     if "classes" in config and config.get("pretraining"):
         lines.append("\nThis is the data of fine-tuning; that of pre-training is not recorded.")
@@ -198,13 +199,7 @@ def _training_text(config: Mapping[str, Any], facts: CardFacts) -> str:
         kept = " of a linear classifier on frozen features" if config.get("frozen") else ""
         of = config["recipe"]["epochs"]
         lines.append(f"Epochs of training{kept}: {config['epoch']} of {of}, with {share} of the labels.")
-    last = "Recipe of fine-tuning" if "classes" in config else "Recipe"
-    for key, title in (("pretraining", "Recipe of pre-training"), ("recipe", last)):
-        if config.get(key):
-            entries = yaml.safe_dump(dict(config[key]), sort_keys=False, allow_unicode=True)
-            lines.append(f"{title}:\n\n```yaml\n{entries}```")
-    if "recipe" not in config:
-        lines.append("The recipe is not known here.")
+    lines.append(recipe_text(config) or "The recipe is not known here.")
     if facts.command:
         lines.append(f"This folder was written by\n\n    {facts.command}")
     return "\n\n".join(lines)

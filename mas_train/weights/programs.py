@@ -85,7 +85,7 @@ def write_pt2(path: Path, program: ViewProgram, clips: Tensor) -> list[Tensor]:
     with torch.no_grad(), _quiet():
         shapes = {"clips": {0: torch.export.Dim("batch")}}
         exported = torch.export.export(program, (clips,), dynamic_shapes=shapes)
-        exported.example_inputs = None  # they would be saved, too
+        exported.example_inputs = ((clips[:0].clone(),), {})  # saved with the program
         torch.export.save(exported, path)
         return list(torch.export.load(path).module()(clips))
 

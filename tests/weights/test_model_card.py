@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from helpers.coloured import SMALL, WIDTH, run
 from mas_labels.shards.shard_set import ShardSet
 from mas_train.cli.export import main
 from mas_train.cli.finetune import main as finetune_main
+from mas_train.cli.pretrain import main as train_main
 from mas_train.model.backbones import make_backbone
+from mas_train.weights.backbone_weights import load_weights, weights_digest
 from mas_train.weights.public_layouts import to_public
 
 
@@ -44,7 +47,7 @@ def test_huggingface_hub_accepts_the_metadata(tuned: Path, pretrained: Path, tmp
         assert data.library_name == "mas-video" and "video" in data.tags
         if name == "first":
             assert data.license == "unknown" and data.pipeline_tag == "feature-extraction"
-            assert data.eval_results is None and data.datasets == ["folder"]
+            assert data.eval_results is None and data.datasets is None  # "folder" is no data set of the Hub
             continue
         assert data.license == "mit" and data.pipeline_tag == "video-classification"
         figures = json.loads((tuned / "accuracy.json").read_text())["figures"]
@@ -57,12 +60,13 @@ def test_the_text_says_what_is_known_and_what_is_not(
     tuned: Path, pretrained: Path, train: ShardSet, tmp_path: Path
 ) -> None:
     _, text = export(pretrained, tmp_path / "first")
-    assert "No results were given" in text and "- folder, split `all`: 6 videos, 12 clips." in text
+    assert "No results were given" in text
+    assert "- videos found by the manifest `folder`, split `all`: 6 videos, 12 clips." in text
     assert "not recorded in the shards" in text and "Steps of pre-training: 2." in text
     assert "grid_ul, grid_uo" in text and "learning_rate: 0.001" in text and "mas-export" in text
     _, text = export(tuned, tmp_path / "tuned", "--shards", *train.paths)
     assert "to tell 2 classes apart" in text and "Epochs of training: 1 of 1, with 100% of the labels" in text
-    assert "`mas-predict videos/ --weights .`" in text and "folder, split `all`: 8 videos" in text
+    assert "`mas-predict videos/ --weights .`" in text and "split `all`: 8 videos" in text
     torch.save(to_public(make_backbone("c3d-large", 1 / 32).state_dict(), "large"), tmp_path / "some.pth")
     metadata, text = export(tmp_path / "some.pth", tmp_path / "public")
     assert "Nothing is known here of its training." in text and "The recipe is not known here." in text
@@ -70,6 +74,26 @@ def test_the_text_says_what_is_known_and_what_is_not(
     assert "less the mean 102, 98, 90, that of C3D's ports from Caffe (layout plain; its first conv" in text
     _, text = export(tmp_path / "public", tmp_path / "other", "--pixel-mean", 1, 2, 3)
     assert "less the mean 1, 2, 3" in text
+
+
+def test_the_recipe_on_a_card_is_a_file_that_trains_the_same_again(
+    tuned: Path, pretrained: Path, train: ShardSet, tiny_shards: list[Path], tmp_path: Path
+) -> None:
+    options = ["--max-steps", 2]
+    for source, command, shards in (
+        (pretrained, train_main, tiny_shards),
+        (tuned, finetune_main, train.paths),
+    ):
+        _, text = export(source, tmp_path / source.name)
+        ((line, content),) = re.findall(r"    (mas-.*)\n\n```yaml\n(.*?)```", text, flags=re.S)
+        (tmp_path / line.split()[2]).write_text(content)
+        words = ["--config", tmp_path / line.split()[2], "--shards", *shards, *line.split()[5:]]
+        words[-1] = tmp_path / "again" / source.name
+        assert run(command, *words, *options, *SMALL) == 0
+        ours, theirs = load_weights(tmp_path / "again" / source.name), load_weights(source)
+        assert weights_digest(ours.backbone) == weights_digest(theirs.backbone)
+        assert dict(ours.recipe) == dict(theirs.recipe)
+        options = []
 
 
 def test_results_of_several_networks_are_joined_with_their_spread(tuned: Path, tmp_path: Path) -> None:
