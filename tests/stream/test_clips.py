@@ -62,12 +62,15 @@ def no_room(monkeypatch):
     monkeypatch.setattr(mas_labels.stream.clips, "AHEAD_BYTES", 0)
 
 
-def check_against_shards(root: Path, out: Path, options: ClipOptions, *more: object) -> int:
-    """Compare the clips, times and failures of a stream with those of shards; return the number of clips."""
-    made = mas("make", "--manifest", "folder", "--root", root, "--out", out, "--frames-only", *more)
+def check_against_shards(
+    root: Path, out: Path, options: ClipOptions, workers: int, *more: object
+) -> list[StreamedClip]:
+    """Compare the clips, times and failures of a stream with those of shards; return the clips."""
+    command = ("--manifest", "folder", "--root", root, "--out", out, "--frames-only", "--frames", "raw")
+    made = mas("make", *command, "--workers", 1, *more)
     assert made.exit_code in (0, 3), made.output
     shards = open_shards(out)
-    items = list(stream_clips(find_inputs([root]).videos, options, 2, 60.0))
+    items = list(stream_clips(find_inputs([root]).videos, options, workers, 60.0))
     clips = [item for item in items if isinstance(item, StreamedClip)]
     ends = [item for item in items if isinstance(item, StreamedVideo)]
     for streamed, stored in zip(clips, shards, strict=True):
@@ -82,39 +85,30 @@ def check_against_shards(root: Path, out: Path, options: ClipOptions, *more: obj
     counts = {video.path: (video.clips, video.frames) for video in shards.videos}
     assert {end.video: (end.clips, end.frames) for end in ends if end.clips} == counts
     assert not decoders()
-    return len(clips)
+    return clips
 
 
-@pytest.mark.parametrize(
-    ("options", "more"),
-    [
-        (ClipOptions(), ()),
-        (ClipOptions(SMALL, 3, "12.50"), (*SMALL_OPTIONS, "--clip-stride", 3, "--fps", "12.5")),
-    ],
-)
-def test_clips_are_bit_by_bit_those_that_labelling_stores(tiny_videos, tmp_path, options, more):
-    assert check_against_shards(tiny_videos, tmp_path / "out", options, "--frames", "raw", *more) > 6
+def test_clips_are_bit_by_bit_those_that_labelling_stores(tiny_videos, tmp_path):
+    assert len(check_against_shards(tiny_videos, tmp_path / "out", ClipOptions(), 2)) > 6
+
+
+def test_broken_videos_give_the_clips_that_labelling_keeps(shared_videos, tmp_path):
+    """Their clips are smaller, overlap and have another rate."""
+    (tmp_path / "videos").mkdir()
+    for name in BROKEN.split():
+        shutil.copy(shared_videos / "odd" / name, tmp_path / "videos")
+    options = ClipOptions(SMALL, 5, "12.50")
+    more = (*SMALL_OPTIONS, "--clip-stride", 5, "--fps", "12.5")
+    assert len(check_against_shards(tmp_path / "videos", tmp_path / "out", options, 1, *more)) > 30
 
 
 def test_extracted_frames_are_clips_without_times(tmp_path):
     for name in ("pan/one", "pan/two"):
         write_frames(tmp_path / "frames" / name, moving_texture(20, 30, 40, 1, 0))
     (tmp_path / "frames/pan/two/img_00013.jpg").unlink()  # broken off after 12 frames, so after one clip
-    options = ClipOptions(SMALL)
-    raw = (*SMALL_OPTIONS, "--frames", "raw")
-    assert check_against_shards(tmp_path / "frames", tmp_path / "out", options, *raw) > 2
-    videos = find_inputs([tmp_path / "frames/pan/one"]).videos
-    first = next(stream_clips(videos, options, 1, 60.0))
-    assert isinstance(first, StreamedClip)
-    assert np.isnan([first.start_seconds, first.end_seconds]).all()
-
-
-def test_broken_videos_give_the_clips_that_labelling_keeps(shared_videos, tmp_path):
-    (tmp_path / "videos").mkdir()
-    for name in BROKEN.split():
-        shutil.copy(shared_videos / "odd" / name, tmp_path / "videos")
-    raw = (*SMALL_OPTIONS, "--frames", "raw")
-    assert check_against_shards(tmp_path / "videos", tmp_path / "out", ClipOptions(SMALL), *raw) > 30
+    clips = check_against_shards(tmp_path / "frames", tmp_path / "out", ClipOptions(SMALL), 1, *SMALL_OPTIONS)
+    assert [clip.video for clip in clips] == ["pan/one", "pan/one", "pan/two"]
+    assert np.isnan([(clip.start_seconds, clip.end_seconds) for clip in clips]).all()
 
 
 def test_a_decoder_that_hangs_or_dies_costs_at_most_its_own_video(tmp_path, no_room, capfd):
@@ -142,16 +136,15 @@ def test_a_decoder_that_hangs_or_dies_costs_at_most_its_own_video(tmp_path, no_r
     assert not decoders()
 
 
-@pytest.mark.parametrize("end", ["close", "exception"])
-def test_all_processes_end_with_the_loop(three_videos, no_room, end):
-    clips = stream_clips(three_videos, ClipOptions(SMALL), 2, 60.0)
-    next(clips)
+def test_all_processes_end_with_the_loop(three_videos, no_room, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    relative = {name: Path(path.name) for name, path in three_videos.items()}
+    clips = stream_clips(relative, ClipOptions(SMALL), 2, 60.0)
+    monkeypatch.chdir("/")  # paths are those of the call
+    assert isinstance(next(clips), StreamedClip)
     assert decoders()
-    if end == "close":
-        clips.close()
-    else:
-        with pytest.raises(ValueError, match="wrong"):
-            clips.throw(ValueError("wrong"))
+    with pytest.raises(ValueError, match="wrong"):
+        clips.throw(ValueError("wrong"))
     assert not decoders()
 
 
@@ -176,11 +169,11 @@ def test_ctrl_c_ends_a_program_and_its_processes(three_videos):
 
 def test_a_fault_of_the_machine_is_an_error_and_no_failure_of_videos(three_videos, tmp_path, monkeypatch):
     gone = {str(number): tmp_path / f"gone/{number}.avi" for number in range(3)}
-    items = list(stream_clips({"0": gone["0"]}, ClipOptions(), 1, 60.0))
-    assert [(item.failure.code, item.is_unreadable) for item in items] == [("no_file", True)]
+    items = list(stream_clips({**gone, "a": three_videos["a.avi"]}, ClipOptions(SMALL), 1, 60.0))
+    ends = [item for item in items if isinstance(item, StreamedVideo)]
+    assert [(end.clips, end.is_unreadable) for end in ends] == [(0, True)] * 3 + [(10, False)]
     with pytest.raises(UnavailableError, match="none of the last 3 videos could be read: '2': expected"):
         list(stream_clips(gone, ClipOptions(), 1, 60.0))
-    assert len(list(stream_clips({**gone, **three_videos}, ClipOptions(SMALL), 1, 60.0))) == 36
     monkeypatch.setattr(sys, "executable", str(tmp_path))  # a folder: permission denied
     with pytest.raises(UnavailableError, match=r"the machine refused \(Permission denied\)"):
         list(stream_clips(three_videos, ClipOptions(), 2, 60.0))
@@ -195,13 +188,6 @@ def test_wrong_options_are_refused_before_any_process_starts():
             ClipOptions(**wrong)
     assert list(stream_clips({}, ClipOptions(), 1, 60.0)) == []
     assert ClipOptions(fps="25.0") == ClipOptions(fps="25", clip_stride_frames=16)
-
-
-def test_paths_are_those_of_the_call(three_videos, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    clips = stream_clips({"b": Path("b.avi")}, ClipOptions(SMALL), 1, 60.0)
-    monkeypatch.chdir("/")
-    assert [item for item in clips if isinstance(item, StreamedVideo)] == [StreamedVideo("b", 10, 70, None)]
 
 
 def test_times_of_clips_follow_from_frames_and_rate():
