@@ -42,6 +42,8 @@ MISTAKES = {
     "mas-labels report videos --out page.html": ("found videos", LABEL_THEM),
     "mas-labels inspect clip.avi --out clip.png": ("found a video", LABEL_THEM),
     "mas-labels verify videos": ("found videos", LABEL_THEM),
+    "mas-labels failures clip.avi": ("found a video", LABEL_THEM),
+    "mas-labels export clip.avi --format parquet --out tables": ("found a video", LABEL_THEM),
     # weights instead of shards, shards instead of weights
     "mas-train --shards runs/first": ("found weights", "the folder of the labels"),
     "mas-finetune --init runs/first --shards runs/first": ("found weights", "the folder of the labels"),
@@ -85,7 +87,12 @@ MISTAKES = {
     "mas-eval accuracy --checkpoint runs/tuned --shards small": ("found 8 frames", "label the test"),
     "mas-predict small --weights runs/tuned": ("found 8 frames", "label the test"),
     "mas-train --shards shards small": ("different options (", "read them separately"),
+    # a run's file of another command
+    "mas-finetune --config runs/first/config.yaml": ("is of mas-train", "run mas-train --config"),
+    "mas-train --config clip.avi": ("is not YAML", "the config.yaml of a run"),
     # nothing there
+    "mas-embed absent --weights runs/first --out f.npz": ("found nothing", "Check the path"),
+    "mas-predict videos --weights runs/absent": ("No such file", "check the path"),
     "mas-train --shards absent": ("found nothing", "check the path"),
     "mas-finetune --init runs/absent --shards shards": ("No such file", "check the path"),
 }  # fmt: skip
