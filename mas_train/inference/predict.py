@@ -18,6 +18,7 @@ from mas_train.inference.outputs import clip_outputs
 from mas_train.inference.progress import show_progress
 from mas_train.inference.sources import ClipPlace, EndedVideo, FrameSource
 from mas_train.model.classifier import Classifier
+from mas_train.model.video_means import RunningMean
 from mas_train.runtime.performance import oom_as_training_error
 from mas_train.weights.backbone_weights import Weights
 
@@ -130,12 +131,11 @@ def score_source(
 def _score_video(
     video: EndedVideo, true_class: str | None, scored: Sequence[tuple[ClipPlace, NDArray[np.float32]]]
 ) -> VideoScores:
-    """Average the scores of a video's clips as `mas_train.model.video_means.VideoMeans` does, to the bit."""
+    """Average the scores of a video's clips."""
     if not scored:
         return VideoScores(video.name, true_class, None, (), np.empty((0, 0), np.float32), video.failure)
     clips, rows = zip(*scored, strict=True)
-    total = np.zeros(len(rows[0]))
+    mean = RunningMean()
     for row in rows:
-        total += row
-    mean = (total / len(rows)).astype(np.float32)
-    return VideoScores(video.name, true_class, mean, clips, np.stack(rows), video.failure)
+        mean.add(row)
+    return VideoScores(video.name, true_class, mean.result(), clips, np.stack(rows), video.failure)
