@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from mas_train.weights.checkpoint import (
     CHECKPOINT_FOLDER,
     TrainingState,
     checkpoint_path,
+    list_checkpoints,
     load_checkpoint,
 )
 
@@ -180,7 +182,7 @@ def test_the_best_checkpoint_follows_the_figure_that_is_chosen(
 ) -> None:
     best = {}
     for best_by in ("probe", "loss"):
-        how = options(shards[1:], tmp_path / best_by, probe, best_by=best_by, max_steps=6)
+        how = options(shards[1:], tmp_path / best_by, probe, best_by=best_by, max_steps=5)
         pretrain(RECIPE, replace(how, val_shards=shards[:1], val_steps=1), str)
         best[best_by] = load_checkpoint(tmp_path / best_by / CHECKPOINT_FOLDER / BEST_CHECKPOINT)["step"]
     rows = probed(tmp_path / "loss")
@@ -188,6 +190,20 @@ def test_the_best_checkpoint_follows_the_figure_that_is_chosen(
     assert best["probe"] == max(rows, key=lambda row: row[1])[0]
     assert best["loss"] == totals.index(min(totals)) + 1
     assert best["probe"] != best["loss"]
+
+
+def test_the_best_is_one_whose_checkpoint_is_left(shards: list[Path], probe: Path, tmp_path: Path) -> None:
+    """A run that kept its best by the probe may have no checkpoint of its lowest loss any more."""
+    how = options(shards[1:], tmp_path, probe, best_by="probe", max_steps=4)
+    how = replace(how, val_shards=shards[:1], val_steps=1, checkpoint_steps=1)
+    pretrain(RECIPE, how, str)
+    table = tmp_path / "heldout.csv"
+    table.write_text(re.sub(r"(?m)^1,total,[^,]+", "1,total,0.5", table.read_text()))
+    kept = [int(path.stem[5:]) for path in list_checkpoints(tmp_path)]
+    pretrain(RECIPE, replace(how, best_by="loss", max_steps=5, resume=True), str)
+    totals = {row["step"]: row["loss"] for row in read_heldout(tmp_path) if row["label"] == "total"}
+    best = load_checkpoint(tmp_path / CHECKPOINT_FOLDER / BEST_CHECKPOINT)["step"]
+    assert 1 not in kept and totals[1] == 0.5 and best == min((*kept, 5), key=totals.__getitem__)
 
 
 def test_a_run_may_begin_or_resume_without_the_probe(shards: list[Path], probe: Path, tmp_path: Path) -> None:
