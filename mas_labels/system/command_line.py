@@ -104,7 +104,8 @@ class PathsCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat such options before each of their values."""
         for option in self.params:
-            if isinstance(option, click.Option) and option.multiple:
+            is_choice = isinstance(option.type, click.Choice)  # no glob gives those
+            if isinstance(option, click.Option) and option.multiple and not is_choice:
                 args = repeat_option(option.opts[0], args)
         return super().parse_args(ctx, args)
 

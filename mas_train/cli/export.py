@@ -13,6 +13,7 @@ from mas_train.cli.options import command_line, pixel_mean_option, shards_option
 
 if TYPE_CHECKING:
     from mas_train.evaluation.results import Result
+    from mas_train.weights.backbone_weights import Weights
     from mas_train.weights.model_card import CardFigure
 
 TASKS: Final = {"retrieval": "feature-extraction", "aslan": "feature-extraction"}
@@ -85,6 +86,8 @@ def command(
     weights of a public C3D (mas_train/weights/public_layouts.py lists the names). Of a fine-tuned run the
     classifier is written, too. Each file is read back and compared.
     """
+    from mas_train.inference.predict import describe_unfinished
+    from mas_train.weights.backbone_weights import load_weights
     from mas_train.weights.export import export_weights
     from mas_train.weights.model_card import CardFacts
 
@@ -93,7 +96,10 @@ def command(
         from mas_train.weights.push import HubAccount
 
         account = HubAccount.sign_in()  # refuses before any work
-    figures, commands = read_figures(results, source) if results else ([], [])
+    weights = load_weights(source)
+    for note in describe_unfinished(weights):
+        click.echo(note, err=True)
+    figures, commands = read_figures(results, weights) if results else ([], [])
     facts = CardFacts(command_line("mas-export"), figures, commands, licence)
     programs = [name for name in formats if name != "safetensors"]
     for path in export_weights(source, out, programs, facts, shards, pixel_mean):
@@ -103,7 +109,7 @@ def command(
     return 0
 
 
-def read_figures(folders: tuple[Path, ...], source: str) -> tuple[list[CardFigure], list[str]]:
+def read_figures(folders: tuple[Path, ...], weights: Weights) -> tuple[list[CardFigure], list[str]]:
     """Read results as figures of a card, and the commands that measured them.
 
     Results of the same measurement, of networks of several seeds, are joined.
@@ -111,13 +117,11 @@ def read_figures(folders: tuple[Path, ...], source: str) -> tuple[list[CardFigur
     Raises
     ------
     DatasetError
-        If there are none, or one is of a network of another kind or training than `source`.
+        If there are none, or one is of another network, width or set of labels than `weights`.
     """
     from mas_train.evaluation.results import read_results
-    from mas_train.weights.backbone_weights import load_weights
     from mas_train.weights.model_card import CLASSIFICATION, CardFigure
 
-    weights = load_weights(source)
     groups: dict[tuple[str, ...], list[Result]] = {}
     found = read_results(folders)
     for result in found:

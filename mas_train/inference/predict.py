@@ -76,7 +76,9 @@ def require_trained_geometry(weights: Weights, geometry: Geometry, place: object
 
 
 def describe_unfinished(weights: Weights) -> list[str]:
-    """Return a line if fine-tuning was stopped before its last epoch; none otherwise."""
+    """Return a line if training has not begun, or fine-tuning has stopped before its last epoch."""
+    if weights.content.get("step") == 0:
+        return [f"note: {weights.source} has not taken a step, its weights are random: mas-train --resume"]
     done, planned = weights.content.get("epoch"), weights.recipe.get("epochs")
     if done is None or planned is None or done >= planned:
         return []

@@ -254,9 +254,12 @@ def test_a_single_file_of_earlier_exports_is_read(
 def test_the_command_lists_its_files_and_names_what_took_torchscripts_place(
     runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(main, runs["c3d"], "--out", tmp_path / "out", "--pixel-mean", 1, 2, 3) == 0
+    options = ["--out", tmp_path / "out", "--pixel-mean", 1, 2, 3, "--format", "safetensors"]
+    assert run(main, *options, runs["c3d"]) == 0
     names = ("README.md", "config.json", "model.safetensors")
-    assert capsys.readouterr().out.split() == [str(tmp_path / "out" / name) for name in names]
+    out, err = capsys.readouterr()
+    assert out.split() == [str(tmp_path / "out" / name) for name in names]
+    assert err == f"note: {runs['c3d']} has not taken a step, its weights are random: mas-train --resume\n"
     assert load_weights(tmp_path / "out").pixel_mean == (1, 2, 3)
     assert run(main, tmp_path, "--out", tmp_path / "other") == 1
     error = capsys.readouterr().err
