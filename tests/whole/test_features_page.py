@@ -1,4 +1,4 @@
-"""docs/features.md: its commands and its Python code work as written, in order."""
+"""docs/features.md and the first commands of README.md work as written, in order; weights come along."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from helpers.videos import moving_texture, write_video
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^    mas-(embed|predict) (.*)$", PAGE, re.M)
+COMMAND = re.compile(r"^    mas-(embed|predict) (.*)$", re.M)
+COMMANDS = COMMAND.findall(PAGE)
 PYTHON = "".join(re.findall(r"```python\n(.*?)```", PAGE, re.S))
 
 
@@ -64,6 +65,18 @@ def test_the_page_works_as_written(
         "videos/yoyo/two.avi",
     ]
     assert Path("scores.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_first_commands_of_the_readme_work(readers_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (readers_folder / "fresh" / "demo").mkdir(parents=True)
+    (readers_folder / "fresh" / "results").symlink_to(ROOT / "results")
+    (readers_folder / "fresh" / "demo" / "videos").symlink_to(readers_folder / "videos")
+    monkeypatch.chdir(readers_folder / "fresh")
+    commands = COMMAND.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert [name for name, _ in commands] == ["embed", "predict"]
+    for name, arguments in commands:
+        main = importlib.import_module(f"mas_train.cli.{name}").main
+        assert run(main, *shlex.split(arguments, comments=True), "--device", "cpu", "--threads", 1) == 0
 
 
 def test_the_weights_that_come_along_are_whole_and_small() -> None:
