@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -151,12 +151,37 @@ def stream_clips(
         )
     # absolute: the processes, and this one by then, may have another working directory
     named = [(name, path.absolute()) for name, path in videos.items()]
-    return _stream(named, options, min(workers, len(named)), timeout_seconds)
+    items = _stream(named, options, min(workers, len(named)), timeout_seconds)
+    return _check_machine(items, min(MOST_UNREADABLE, len(named)))
+
+
+def _check_machine(
+    items: Generator[StreamedClip | StreamedVideo, None, None], most: int
+) -> Iterator[StreamedClip | StreamedVideo]:
+    """Pass items on; raise `UnavailableError` instead of the ends of `most` videos that cannot be read.
+
+    These wait for a video that can be read: if the disk is gone, nobody takes them for failures of videos.
+    """
+    unreadable: list[StreamedVideo] = []
+    with closing(items):
+        for item in items:
+            if isinstance(item, StreamedVideo) and item.is_unreadable:
+                unreadable.append(item)
+                if 1 < len(unreadable) >= most:
+                    number, name = len(unreadable), item.video
+                    raise UnavailableError(
+                        f"none of the last {number} videos could be read: {name!r}: {item.failure}"
+                    )
+            else:
+                yield from unreadable
+                unreadable.clear()
+                yield item
+        yield from unreadable
 
 
 def _stream(
     videos: Sequence[tuple[str, Path]], options: ClipOptions, workers: int, timeout_seconds: float
-) -> Iterator[StreamedClip | StreamedVideo]:
+) -> Generator[StreamedClip | StreamedVideo, None, None]:
     """Start the threads, yield what they decode, and end them."""
     clip_bytes = math.prod(options.geometry.clip_shape)
     capacity = workers * max(1, AHEAD_BYTES // clip_bytes)
@@ -164,14 +189,10 @@ def _stream(
     job = partial(_decode_videos, buffer, videos, options, timeout_seconds)
     # daemons: a program that ends within its loop does not wait for them, and their processes end with it
     threads = [Thread(target=job, name=f"stream-{number}", daemon=True) for number in range(workers)]
-    unreadable = 0
     try:
         _start(threads)
         for number in range(len(videos)):
             for item in buffer.take(number):
-                if isinstance(item, StreamedVideo):
-                    unreadable = unreadable + 1 if item.is_unreadable else 0
-                    _check_machine(unreadable, len(videos), item)
                 yield item
                 if isinstance(item, StreamedVideo):
                     break
@@ -190,14 +211,6 @@ def _start(threads: Sequence[Thread]) -> None:
         raise UnavailableError(
             f"the machine gives no more threads ({error}): end other programs, or take fewer workers"
         ) from error
-
-
-def _check_machine(unreadable: int, videos: int, last: StreamedVideo) -> None:
-    """Raise `UnavailableError` if so many videos in a row cannot be read that the machine is at fault."""
-    if last.failure is not None and unreadable > 1 and unreadable >= min(MOST_UNREADABLE, videos):
-        raise UnavailableError(
-            f"none of the last {unreadable} videos could be read: {last.video!r}: {last.failure.message}"
-        )
 
 
 def _decode_videos(

@@ -70,11 +70,11 @@ class VideoInputs:
 
 
 def find_inputs(
-    paths: Sequence[Path],
-    manifest: Path | None = None,
-    root: Path | None = None,
+    paths: Sequence[str | Path],
+    manifest: str | Path | None = None,
+    root: str | Path | None = None,
     split: str = "all",
-    splits_dir: Path | None = None,
+    splits_dir: str | Path | None = None,
     follow_links: bool = False,
 ) -> VideoInputs:
     """Find the videos that a command line names: by paths, or by a manifest.
@@ -107,8 +107,9 @@ def find_inputs(
     """
     if problem := wrong_choice(paths, manifest, root, split, splits_dir):
         raise ConfigError(problem)
+    root = None if root is None else Path(root)
     if manifest is None or root is None:
-        return _find_paths(paths, root, follow_links)
+        return _find_paths([Path(path) for path in paths], root, follow_links)
     listing = find_videos(load_manifest(manifest), root, splits_dir, follow_links)
     records = listing.select(split)
     return VideoInputs(
@@ -120,7 +121,11 @@ def find_inputs(
 
 
 def wrong_choice(
-    paths: Sequence[Path], manifest: Path | None, root: Path | None, split: str, splits_dir: Path | None
+    paths: Sequence[str | Path],
+    manifest: str | Path | None,
+    root: str | Path | None,
+    split: str,
+    splits_dir: str | Path | None,
 ) -> str | None:
     """Return why arguments of `find_inputs` do not go together; None if they do."""
     if (manifest is None) == (not paths):

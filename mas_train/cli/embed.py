@@ -55,7 +55,7 @@ def command(
     asked: tuple[str, ...],
     **values: Any,
 ) -> int:
-    """Write the features of PATHS: videos, folders of videos, lists of videos (.txt), or shards.
+    """Write the features of PATHS: videos, folders of videos, lists of videos (.txt, .csv), or shards.
 
     A row a clip, or with --per video a row a video; videos that cannot be used are rows without a feature.
     The same command resumes a run that was stopped. Exit status: 0 success, 1 an error, 2 wrong usage,

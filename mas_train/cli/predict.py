@@ -65,7 +65,7 @@ def command(
     threads: int | None,
     **values: Any,
 ) -> int:
-    """Name the classes of PATHS: videos, folders of videos, lists of videos (.txt), or shards.
+    """Name the classes of PATHS: videos, folders of videos, lists of videos (.txt, .csv), or shards.
 
     The network is one of mas-finetune. The scores of a video are the mean over its clips, as in mas-eval
     accuracy. Videos that cannot be used are shown with the reason. Exit status: 0 success, 1 an error,

@@ -26,7 +26,7 @@ def open_source(
     Parameters
     ----------
     paths
-        Shards (``.h5``) and folders of shards; or videos, folders of videos, and lists (``.txt``).
+        Shards (``.h5``) and folders of shards; or videos, folders of videos, and lists (``.txt``, ``.csv``).
     options
         The clips to take; all are of videos.
     geometry

@@ -114,7 +114,7 @@ def test_a_manifest_names_the_videos_of_a_split(root):
 
 
 def classes(*paths, root=None):
-    return find_inputs(paths, root=root).classes
+    return find_inputs([str(path) for path in paths], root=root and str(root)).classes
 
 
 def test_the_class_is_the_first_folder_of_the_name(root):
