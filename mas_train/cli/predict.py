@@ -93,7 +93,7 @@ def command(
     output = output or ("json" if out is not None and out.suffix == ".json" else "table")
     _write(rows, weights, classes, output, out)
     if plot is not None:
-        _draw(drawn, len(rows), classes, top, plot)
+        _draw(drawn, sum(row["clips"] > 0 for row in rows), classes, top, plot)
     return EXIT_FAILURES if source.failures else 0
 
 
@@ -137,7 +137,7 @@ def _write(rows: Sequence[Row], weights: str, classes: Sequence[str], output: st
 
 
 def _draw(drawn: Sequence[VideoScores], videos: int, classes: Sequence[str], top: int, plot: Path) -> None:
-    """Draw scores over seconds; say how many videos are drawn if not all are."""
+    """Draw scores over seconds; say how many of the videos with clips are drawn if not all are."""
     from mas_train.inference.score_plot import draw_scores
 
     if not drawn:

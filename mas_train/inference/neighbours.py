@@ -171,7 +171,7 @@ def draw_table(
     if not wanted:
         chosen = spread_evenly(len(names), DRAWN_QUERIES, ends=False).tolist()
     videos = PicturedVideos(names, values, classes, read_frames)
-    lost = [f"{path}: {name} has no features" for name in wanted if name not in places]
+    lost = [f"{path}: {printable(name)} has no features" for name in wanted if name not in places]
     if chosen:
         draw_neighbours(videos, videos, chosen, path)
     return lost if chosen else [*lost, f"{path} is not drawn"]

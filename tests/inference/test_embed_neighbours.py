@@ -88,12 +88,14 @@ def test_what_cannot_be_drawn_is_told(tiny_videos: Path, tmp_path: Path) -> None
     assert read_frames_of(source, {"zoom out/text.avi"}) == {}
     frame = read_frames_of(source, {"pan/slow.mp4"})["pan/slow.mp4"]
     assert frame.shape == (128, 171, 3) and frame.std() > 10
-    columns = {name: [None] * 3 for name in CLIP_COLUMNS} | {"video": ["pan/right.avi", "pan/down.avi", "no"]}
+    columns = {name: [None] * 3 for name in CLIP_COLUMNS} | {
+        "video": ["pan/right.avi", "pan/down.avi", "n\no"]
+    }
     features = np.eye(3, dtype=np.float32)
     picture = tmp_path / "n.png"
     for has, lines in (
         ([True, False, False], [f"{picture} is not drawn: fewer than two videos have features"]),
-        ([True, True, False], [f"{picture}: no has no features", f"{picture} is not drawn"]),
+        ([True, True, False], [f"{picture}: n\\no has no features", f"{picture} is not drawn"]),
     ):
         table = FeatureTable(columns, CLIP_COLUMNS, features[: sum(has)], np.array(has), "")
-        assert draw_table(table, source, ["no"], picture) == lines and not picture.exists()
+        assert draw_table(table, source, ["n\no"], picture) == lines and not picture.exists()

@@ -119,7 +119,7 @@ def test_scores_over_time_are_drawn_and_a_limit_is_told(
     assert run(predict_main, videos / "blue", "--weights", tuned, "--plot", plot, *SMALL) == 0
     assert capsys.readouterr().err.endswith(f"wrote {plot}\n")
     assert run(predict_main, videos, "--weights", tuned, "--plot", plot, *SMALL) == 3
-    assert capsys.readouterr().err.endswith(f"wrote {plot}: 1 of 5 videos, evenly spread\n")
+    assert capsys.readouterr().err.endswith(f"wrote {plot}: 1 of 4 videos, evenly spread\n")
     assert cv2.imread(str(plot)).std() > 10
     broken = videos / "red" / "9999.avi"
     assert run(predict_main, broken, "--weights", tuned, "--plot", tmp_path / "no.png", *SMALL) == 3
