@@ -83,8 +83,8 @@ def command(
     tables: list[FeatureTable] = []
     result = embed(network, source, options, out, where, workers, batch_size, tables.append)
     click.echo(
-        f"wrote {out}: {result.videos} videos, {result.failures} of them failed; {result.clips} clips "
-        f"computed in {result.seconds:.0f} s, {result.waiting:.0%} of it waiting for clips"
+        f"wrote {out}: {result.videos} videos, {result.failures} of them failed (see the column message); "
+        f"{result.clips} clips in {result.seconds:.0f} s, {result.waiting:.0%} of it waiting for clips"
     )
     if neighbours is not None:
         problems = draw_table(tables[0], source, queries, neighbours)

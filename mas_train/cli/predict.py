@@ -84,9 +84,9 @@ def command(
     network = load_weights(weights, pixel_mean=pixel_mean)
     model = load_classifier(network)
     source = open_source(paths, options, network.geometry)
+    require_trained_geometry(network, source.geometry, " ".join(map(str, paths)))
     for note in (*source.notes, *describe_unfinished(network)):
         click.echo(note, err=True)
-    require_trained_geometry(network, source.geometry, " ".join(map(str, paths)))
     scores = score_source(network, model, source, batch_size, workers, compute)
     classes = list(network.content["classes"])
     rows, drawn = _collect(scores, classes, top, with_clips, source.videos if plot is not None else ())

@@ -175,7 +175,7 @@ class RowCollector:
         else:
             rows = [{**first, **_describe(place)} for place in places]
             rows += [{**first, **reason}] if failure else []
-        self._store.finish(video.name, rows, failure is not None)
+        self._store.finish(video.name, rows, failure is not None, video.is_unreadable)
 
     def _store_feature(self, video: str, feature: NDArray[np.float32]) -> None:
         if self._options.normalise:

@@ -94,7 +94,7 @@ class FeatureStore:
         self._videos.seek(0)
         for text in self._videos:
             line = _parse_line(text)
-            if line is None or self._read_checksum(line["features"]) != line["checksum"]:
+            if line is None or line["again"] or self._read_checksum(line["features"]) != line["checksum"]:
                 break
             kept_rows, kept_bytes = kept_rows + line["features"], kept_bytes + len(text)
             self.done[line["video"]] = line["failed"]
@@ -119,7 +119,9 @@ class FeatureStore:
         rows, checksum = self._begun.get(video, (0, 0))
         self._begun[video] = rows + 1, zlib.crc32(content, checksum)
 
-    def finish(self, video: str, rows: Sequence[Mapping[str, Any]], failed: bool) -> None:
+    def finish(
+        self, video: str, rows: Sequence[Mapping[str, Any]], failed: bool, again: bool = False
+    ) -> None:
         """Note that a video is finished: its features have been added.
 
         Parameters
@@ -130,9 +132,12 @@ class FeatureStore:
             Its rows in the table, without features, those that have one first.
         failed
             Whether it could not be used, or not to its end.
+        again
+            Whether a run that resumes tries it again, and so all after it.
         """
         count, checksum = self._begun.pop(video, (0, 0))
-        line = {"video": video, "failed": failed, "rows": rows, "features": count, "checksum": checksum}
+        line = {"video": video, "failed": failed, "again": again, "rows": rows}
+        line |= {"features": count, "checksum": checksum}
         with self._reporting():
             self._features.flush()
             self._videos.write(json.dumps(line).encode() + b"\n")

@@ -10,6 +10,7 @@ from mas_labels.errors import ConfigError
 from mas_labels.geometry import Geometry
 from mas_labels.shards import open_shards
 from mas_labels.stream import ClipOptions, find_inputs
+from mas_train.data.views import describe_views
 from mas_train.inference.options import SourceOptions
 from mas_train.inference.sources import ShardSource, VideoSource
 
@@ -30,7 +31,8 @@ def open_source(
     options
         The clips to take; all are of videos.
     geometry
-        That of the clips to cut from videos; shards have their own.
+        That of the weights, and of the clips to cut from videos; shards have their own, and a note if it
+        differs.
 
     Raises
     ------
@@ -46,7 +48,15 @@ def open_source(
                 f"{paths[0]} holds shards, whose clips are cut already: leave out --manifest, --root, "
                 "--split, --splits, --follow-links, --clip-stride and --fps, or give the videos"
             )
-        return ShardSource(open_shards(list(paths)))
+        source = ShardSource(open_shards(list(paths)))
+        seen, learnt = (
+            f"{describe_views(sizes)}, step {sizes.frame_step}, of {sizes.frame_rows} x {sizes.frame_cols}"
+            for sizes in (source.geometry, geometry)
+        )
+        source.notes = [f"note: the weights were trained on {learnt}; the shards hold {seen}"] * (
+            seen != learnt
+        )
+        return source
     if any(are_shards):
         shards, videos = paths[are_shards.index(True)], paths[are_shards.index(False)]
         raise ConfigError(f"expected shards or videos, found both, {shards} and {videos}: take one at a time")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cached_property
 from itertools import chain
 from typing import Any, Final, NamedTuple, Protocol
@@ -53,6 +53,8 @@ class EndedVideo(NamedTuple):
     clips: int
     failure: Failure | None
     """The reason why it could not be used, or not all of it; None if it could."""
+    is_unreadable: bool = False
+    """True if the machine could not read it, or it is gone: trying again may help."""
 
 
 class SourceBatch(NamedTuple):
@@ -205,8 +207,11 @@ class VideoSource:
         """SHA-256 of names, classes, sizes and times of the files (`FrameSource.digest`)."""
         lines = []
         for name, path in self.inputs.videos.items():
-            facts = path.stat()
-            lines.append(f"{name!r} {self.classes.get(name)!r} {facts.st_size} {facts.st_mtime_ns}")
+            facts = None
+            with suppress(OSError):  # whoever decodes it reports it
+                facts = path.stat()
+            state = None if facts is None else (facts.st_size, facts.st_mtime_ns)
+            lines.append(f"{name!r} {self.classes.get(name)!r} {state}")
         return text_digest(*lines)
 
     def batches(
@@ -234,7 +239,7 @@ class VideoSource:
         if reason is not None:
             failure = Failure(video.video, reason.stage, reason.code, reason.message)
             self.failures.append(failure)
-        return EndedVideo(video.video, video.clips, failure)
+        return EndedVideo(video.video, video.clips, failure, video.is_unreadable)
 
     def _batch(
         self, clips: Sequence[StreamedClip], ended: Sequence[EndedVideo], device: torch.device

@@ -47,8 +47,9 @@ def test_features_of_videos_are_those_of_mas_eval_to_the_bit(
     expected = extract(weights.backbone, output, kind, weights.pixel_mean, raw_shards, extraction)
     options = ("--weights", pretrained, "--per", "video", "--layer", kind)
     shards = raw_shards.paths[0].parent
-    for number, (paths, batch) in enumerate([(tiny_videos, 1), (tiny_videos, 32), (shards, 3)]):
-        found = embed(tmp_path / f"{number}.npz", paths, *options, "--batch-size", batch)
+    for number, (paths, *speed) in enumerate([(tiny_videos, 1, 2), (tiny_videos, 32, 0), (shards, 3, 0)]):
+        flags = zip(("--batch-size", "--workers"), speed, strict=True)
+        found = embed(tmp_path / f"{number}.npz", paths, *options, *(part for flag in flags for part in flag))
         assert set(found["video"]) == {*expected.paths} | FAILED
         for path, row, count in zip(expected.paths, expected.values, expected.clip_counts, strict=True):
             (place,) = np.flatnonzero(found["video"] == path)
@@ -141,3 +142,11 @@ def test_leftovers_that_a_disk_has_damaged_are_computed_again(raw_shards: ShardS
     file.write_bytes(content)
     with FeatureStore(tmp_path / "f.npz", {"layer": "mean"}, 4) as store:
         assert store.done == {"a": True} and file.stat().st_size == 16
+
+
+def test_videos_that_the_machine_could_not_read_are_tried_again(tmp_path: Path) -> None:
+    with FeatureStore(tmp_path / "f.npz", {}, 4) as store:
+        for name in "abc":
+            store.finish(name, [{"video": name}], name == "b", again=name == "b")
+    with FeatureStore(tmp_path / "f.npz", {}, 4) as store:
+        assert store.done == {"a": False}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,9 @@ def test_paths_are_shards_or_videos_not_both(tiny_videos: Path, raw_shards: Shar
     folder, file = raw_shards.paths[0].parent, raw_shards.paths[0]
     for paths in ([folder], [file], [folder / "*.h5"]):
         assert isinstance(open_source(paths, SourceOptions(), DEFAULT_GEOMETRY), ShardSource)
+    assert open_source([folder], SourceOptions(), DEFAULT_GEOMETRY).notes == []
+    (note,) = open_source([folder], SourceOptions(), replace(DEFAULT_GEOMETRY, clip_frames=8)).notes
+    assert "trained on 8 frames of 112 x 112" in note and "the shards hold 16 frames of 112 x 112" in note
     with pytest.raises(ConfigError, match="found both"):
         open_source([folder, tiny_videos], SourceOptions(), DEFAULT_GEOMETRY)
     with pytest.raises(ConfigError, match="cut already: leave out"):
