@@ -32,7 +32,7 @@ def test_shards_of_two_splits_are_refused_before_the_work(train: ShardSet) -> No
     ("args", "status", "message"),
     [
         (["accuracy", "--checkpoint", "scratch", "--shards", "TEST"], 1, "scratch has no classes"),
-        (["accuracy", "--checkpoint", "nowhere.pt", "--shards", "TEST"], 1, "cannot be read now"),
+        (["accuracy", "--checkpoint", "nowhere.pt", "--shards", "TEST"], 1, "cannot be read (No such file"),
         (["yupenn", "--checkpoint", "scratch", "--shards", "nowhere"], 1, "no shards match 'nowhere'"),
         (["aslan", "--checkpoint", "scratch", "--shards", "TEST"], 2, "either --view2"),
         (["retrieval", "--checkpoint", "scratch", "--shards", "TEST"], 2, "Missing option '--gallery'"),
