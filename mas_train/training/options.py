@@ -119,7 +119,7 @@ class FinetuneOptions:
     Attributes
     ----------
     init
-        Run or checkpoint whose convolutions are kept, or 'scratch' for random weights.
+        Run, weights folder or checkpoint whose convolutions are kept, or 'scratch' for random weights.
     frozen
         Keep the convolutions fixed and train one linear layer: a linear probe.
     label_fraction

@@ -70,7 +70,8 @@ class HubAccount:
 def _refused(api: Any, error: Exception, doing: str) -> ConfigError:
     """Return the error for a call that failed, with the remedy by its status."""
     status = getattr(getattr(error, "response", None), "status_code", None)
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    said = getattr(error, "server_message", None) or str(error) or type(error).__name__
+    reason = str(said).splitlines()[0]
     if status in (401, 403):
         remedy = "take a token that may write there: hf auth login, or HF_TOKEN"
     elif status is None and not isinstance(error, ValueError):

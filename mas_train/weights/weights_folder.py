@@ -121,9 +121,11 @@ def _read_digests(path: Path) -> tuple[list[str] | None, list[str]]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return None, []
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
         raise unavailable(path, error) from error
-    pairs = [line.split() for line in lines]
+    except UnicodeError:
+        lines = ["not text"]
+    pairs = [line.split(" ") for line in lines]
     if any(len(pair) != 2 or pair[0] not in ("video", "group") for pair in pairs):
         raise CheckpointError(f"{path} is damaged: export the folder again")
     videos, groups = ([digest for kind, digest in pairs if kind == each] for each in ("video", "group"))

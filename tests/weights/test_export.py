@@ -197,6 +197,7 @@ def test_a_folder_appears_as_a_whole_or_not_at_all(
         ("config.json", {"geometry": {"depth": 3}}, "no geometry that this version knows"),
         ("config.json", "text", "is not readable JSON"),
         ("model.safetensors", "text", "is not the file that config.json beside it describes"),
+        ("training_videos.txt", "a b c", "is damaged: export the folder again"),
     ],
 )
 def test_a_damaged_folder_is_refused(
