@@ -34,7 +34,8 @@ def test_wrong_weights(
     run_folder.mkdir()
     (run_folder / "recipe.json").write_text("{}")
     assert "no checkpoint" in error_of(capsys, out, tiny_videos, "--weights", run_folder)
-    assert "a.avi" not in error_of(capsys, out, tiny_videos, "--weights", tiny_videos / "pan" / "right.avi")
+    video = tiny_videos / "pan" / "right.avi"
+    assert "expected weights, found a video" in error_of(capsys, out, tiny_videos, "--weights", video)
     line = error_of(capsys, out, tiny_videos, "--weights", pretrained, "--layer", "fc6")
     assert line.endswith(
         "pooled, mean, pixels, conv1, conv2, conv3, conv4, conv5, found 'fc6': take one of them"
@@ -63,8 +64,13 @@ def test_wrong_output(
 
 
 def test_leftovers_of_another_run_are_refused(
-    tiny_videos: Path, tmp_path: Path, pretrained: Path, capsys: pytest.CaptureFixture[str]
+    tiny_videos: Path,
+    tmp_path: Path,
+    pretrained: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("mas_labels.system.files.WAIT_SECONDS", 0)
     out = tmp_path / "f.npz"
     with FeatureStore(out, {"layer": "mean", "weights": "other"}, 4):
         line = error_of(capsys, out, tiny_videos, "--weights", pretrained)
