@@ -76,7 +76,7 @@ def export_weights(
     clips = torch.rand((2, *config["input_shape"]), generator=torch.Generator().manual_seed(0)) * 255
     with torch.inference_mode():
         expected = list(program(clips))
-    card = make_card(config, out.name, facts or CardFacts(), formats)
+    card = make_card(config, out.resolve().name, facts or CardFacts(), formats)
     with atomic_folder(out) as hidden:
         write_weights_folder(hidden, weights, config, card, classifier_head(weights))
         with torch.inference_mode():

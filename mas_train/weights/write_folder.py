@@ -56,7 +56,7 @@ def describe_config(weights: Weights) -> dict[str, Any]:
         "pixel_mean": list(weights.pixel_mean),
         "features": weights.backbone.output_features(geometry),
         "geometry": asdict(geometry),
-        "source": Path(weights.source).name,
+        "source": Path(weights.source).resolve().name,
     }
     if weights.pretraining:
         config["labels"] = list(TARGETS[weights.pretraining.get("targets", "joint")])
@@ -142,6 +142,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     ConfigError
         If the folder holds anything else, or cannot be written.
     """
+    folder = folder.resolve()
     hidden = folder.with_name(f".tmp.{folder.name}")
     old = folder.with_name(f".old.{folder.name}")
     try:

@@ -252,6 +252,18 @@ def test_a_single_file_of_earlier_exports_is_read(
             assert torch.equal(value, weights.backbone.state_dict()[name])
 
 
+def test_the_working_folder_is_a_folder_like_others(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path / "model")
+    export_weights(runs["c3d"], Path())
+    monkeypatch.chdir(tmp_path / "model")  # it was replaced
+    export_weights(".", tmp_path / "again")
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["source"] == "model"
+    assert "# model\n" in Path("README.md").read_text()
+
+
 def test_the_command_lists_its_files_and_names_what_took_torchscripts_place(
     runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
