@@ -221,6 +221,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if len(self.pixel_mean) != 3 or not all(map(math.isfinite, self.pixel_mean)):
+            raise ConfigError(f"pixel_mean: expected three numbers, R, G and B, found {self.pixel_mean}")
 
     def epoch_learning_rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, from 0 (paper: divided by 10 every 5, or 7, epochs)."""

@@ -75,7 +75,7 @@ def stated_recipe(context: click.Context) -> dict[str, Any]:
     file = given_config(context)
     if file is None:
         return {}
-    preset = file.recipe.get("preset", context.params["preset"])
+    preset = file.recipe.get("preset") or context.params["preset"]
     if preset != context.params["preset"]:
         raise click.UsageError(
             f"--preset {context.params['preset']}: {file.path} states entries of the preset {preset}: "
@@ -126,8 +126,8 @@ def _describe(option: click.Parameter, stated: dict[str, Any], context: click.Co
     value, before = context.params[str(option.name)], stated[str(option.name)]
     if isinstance(value, tuple):  # of paths
         return option.opts[0]
-    if isinstance(value, bool) and value != before:
-        return option.opts[0] if value else option.secondary_opts[0]
-    if str(value) == str(before):
+    if str(value) == str(before if isinstance(value, Path) else option.type(before, option, context)):
         return ""
+    if isinstance(value, bool):
+        return option.opts[0] if value else option.secondary_opts[0]
     return f"{option.opts[0]} {repr('') if value is None else value} (not {before})"

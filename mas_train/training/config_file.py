@@ -9,10 +9,11 @@ Importing this loads neither torch nor HDF5.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import yaml
 
@@ -117,12 +118,12 @@ class ConfigFile:
         kept = {name: value for name, value in self.recipe.items() if name not in names}
         return {name: self._convert(known[name], value) for name, value in kept.items() if value is not None}
 
-    def _convert(self, field: OptionField, value: Any) -> Any:
+    def _convert(self, field: OptionField, value: str | list[str]) -> Any:
         try:
-            if field.kind is tuple:
+            if isinstance(value, list):
                 return tuple(map(float, value))
-            return value if isinstance(value, bool) and field.kind is bool else field.kind(value)
-        except (TypeError, ValueError) as error:
+            return _Loader.bool_values[value.lower()] if field.kind is bool else field.kind(value)
+        except (LookupError, ValueError) as error:
             kind = "a list of numbers" if field.kind is tuple else f"of type {field.kind.__name__}"
             raise ConfigError(
                 f"{self.path}: recipe.{field.name}: expected {kind}, found {value!r}: correct it"
@@ -180,10 +181,11 @@ def read_config_file(
     """
     content = _read_yaml(path)
     is_of_run = "environments" in content
-    written_by = content.get("command", PRETRAIN_COMMAND if is_of_run else command)
+    written_by = content.get("command") or (PRETRAIN_COMMAND if is_of_run else command)
     if written_by != command:
         raise ConfigError(f"{path} is of {written_by}, this is {command}: run {written_by} --config {path}")
     _require_known(path, content, options, shard_options)
+    _require_plain(path, content)
     entries = {name: _as_list(content[name]) for name in shard_options if content.get(name)}
     hashes = {
         name: [entry["content_hash"] for entry in rows if isinstance(entry, dict) and "content_hash" in entry]
@@ -200,13 +202,32 @@ def read_config_file(
     )
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads values as texts, since options then take them as on the line; an entry may be stated once."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":null", ":merge"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if repeated := [name for name, count in counts.items() if count > 1]:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"stated more than once: {', '.join(repeated)}", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
+    from mas_labels.shards import printable
+
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise unavailable(path, error) from error
-    except (ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        reason = printable(" ".join(str(error).split()))
         raise ConfigError(f"{path} is not YAML ({reason}): name the config.yaml of a run") from error
     sections = [content.get(name) for name in ("recipe", "options")] if isinstance(content, dict) else [()]
     if not all(section is None or isinstance(section, dict) for section in sections):
@@ -221,6 +242,8 @@ def _require_known(
     path: Path, content: Mapping[str, Any], options: Collection[str], shard_options: Collection[str]
 ) -> None:
     """Raise `ConfigError` that names all unknown entries, and known ones of similar names."""
+    from mas_labels.shards import printable
+
     known = {name: f"recipe.{name}" for name in option_fields(Recipe)}
     known |= {name: f"options.{name}" for name in options}
     known |= {name: name for name in (*SECTIONS, *shard_options, *FACTS)}
@@ -234,7 +257,23 @@ def _require_known(
         similar = difflib.get_close_matches(entry.rpartition(".")[2].replace("-", "_"), known, 1)
         unknown.append(f"{entry} (meant {known[similar[0]]}?)" if similar else entry)
     if unknown:
-        raise ConfigError(f"{path}: unknown entries {', '.join(unknown)}: correct them, or leave them out")
+        names = printable(", ".join(unknown))
+        raise ConfigError(f"{path}: unknown entries {names}: correct them, or leave them out")
+
+
+def _require_plain(path: Path, content: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` unless each entry of the recipe and the options is one value, or a due list."""
+    lists = {name for name, field in option_fields(Recipe).items() if field.kind is tuple}
+    for section in ("recipe", "options"):
+        for name, value in (content.get(section) or {}).items():
+            texts = value if isinstance(value, list) and name in lists else [value]
+            if value is not None and not (
+                isinstance(value, list) is (name in lists) and all(isinstance(text, str) for text in texts)
+            ):
+                expected = "a list of numbers" if name in lists else "one value"
+                found = "a list" if isinstance(value, list) else repr(value)
+                found = "entries" if isinstance(value, dict) else found
+                raise ConfigError(f"{path}: {section}.{name}: expected {expected}, found {found}: correct it")
 
 
 def _as_list(entries: Any) -> list[Any]:

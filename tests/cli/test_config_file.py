@@ -115,11 +115,11 @@ def test_its_own_folder_is_not_used_again_but_resumed(
 def test_a_file_written_by_hand_needs_few_keys_and_states_what_no_option_takes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recipe = {"preset": "authors", "learning_rate": "1e-3", "lr_step_epochs": 2, "pixel_mean": [1, 2, 3]}
-    file = write(tmp_path / "mine.yaml", {"recipe": {**recipe, "holdout": "5%"}, "shards": "labels/*.h5"})
+    recipe = "preset: authors, learning_rate: 1e-3, lr_step_epochs: 010, pixel_mean: [1, 2, 3], seed: ~"
+    file = write(tmp_path / "mine.yaml", f"recipe: {{{recipe}, holdout: 5%}}\nshards: labels/*.h5\n")
     assert run(train_main, "--config", file, "--print-config", "--epochs", 7) == 0
     stated = json.loads(capsys.readouterr().out)
-    assert (stated["learning_rate"], stated["lr_step_epochs"], stated["holdout"]) == (0.001, 2, 0.05)
+    assert (stated["learning_rate"], stated["lr_step_epochs"], stated["holdout"]) == (0.001, 10, 0.05)
     assert (stated["pixel_mean"], stated["epochs"], stated["bias_rate"]) == ([1, 2, 3], 7, 2)
     assert run(train_main, "--config", file) == 1  # its shards are not there
     shown = capsys.readouterr()
@@ -146,6 +146,16 @@ def test_a_file_written_by_hand_needs_few_keys_and_states_what_no_option_takes(
         ({"recipe": {"lr_decay": "slow"}}, ["recipe.lr_decay: expected of type float, found 'slow'"]),
         ({"recipe": {"lr_decay": 2}}, ["lr_decay: expected more than 0 and at most 1, found 2"]),
         ({"shards": [{"clips": 3}]}, ["shards: expected paths of shards, found None"]),
+        (
+            {"recipe": {"pixel_mean": [1, 2]}},
+            ["pixel_mean: expected three numbers, R, G and B, found (1.0, 2.0)"],
+        ),
+        ({"recipe": {"pixel_mean": "123"}}, ["recipe.pixel_mean: expected a list of numbers, found '123'"]),
+        ({"recipe": {"epochs": [3]}}, ["recipe.epochs: expected one value, found a list: correct it"]),
+        ({"options": {"out": {"a": 1}}}, ["options.out: expected one value, found entries"]),
+        ({"\n\x1b": 1}, [r"unknown entries \n\x1b"]),
+        ("recipe: {epochs: 3, seed: 1, epochs: 4}", ["stated more than once: epochs"]),
+        ("recipe: " + "[" * 9999, ["is not YAML"]),
         ("recipe: [", ["is not YAML"]),
         ("recipe: 3", ["expected entries `recipe`, `options` and `shards`"]),
         ("- 1", ["expected entries `recipe`, `options` and `shards`"]),
@@ -160,12 +170,18 @@ def test_wrong_files_are_refused_in_one_line(
     assert error.count("\n") == 1 and [text for text in messages if text not in error] == []
 
 
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [("options", "workers", "-1"), ("options", "curves", "3"), ("recipe", "learning_rate", "yes")]
+    + [("recipe", "epochs", text) for text in ("5.7", "true", "12:30", "0x10", ".inf", "2020-01-01")],
+)
 def test_a_value_that_an_option_does_not_take_is_refused_as_on_the_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    section: str, name: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = write(tmp_path / "wrong.yaml", {"options": {"workers": -1}})
-    assert run(train_main, "--config", file) == 2
-    assert "'--workers': -1 is not in the range" in capsys.readouterr().err
+    file = write(tmp_path / "wrong.yaml", f"{section}: {{{name}: {value}}}")
+    assert run(train_main, "--config", file, "--print-config") == 2
+    said = capsys.readouterr().err
+    assert "Invalid value for '--" in said and f"{value}" in said and "is not" in said
 
 
 def test_files_from_before_options_were_recorded_are_read(
