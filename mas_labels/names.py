@@ -20,8 +20,12 @@ VIDEO_EXTENSIONS: Final = (
 
 def printable(name: str) -> str:
     """Return a name with bytes that are not UTF-8 and control characters escaped."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in as_unicode(name))
+
+
+def as_unicode(name: str) -> str:
+    """Return a name as valid Unicode: bytes that are not UTF-8 are escaped."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def first_names(names: Sequence[str]) -> str:

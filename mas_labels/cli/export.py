@@ -29,14 +29,16 @@ def export(shards: tuple[Path, ...], out: Path, **values: Any) -> None:
     """
     values["where"] = ",".join(filter(None, values["where"]))
     options = ExportOptions(**take_fields(ExportOptions, values))
+    from mas_labels.names import printable
     from mas_labels.shard_export.run import ABOUT_FILE, export_shards
     from mas_labels.shards.shard_set import open_shards
 
     opened = open_shards(shards)
     result = export_shards(opened, out, options)
     earlier = f", {result.kept} of them from before" if result.kept else ""
-    click.echo(f"{result.clips} clips in {out / result.pattern}: {result.files} files{earlier}")
+    files, about = (printable(str(out / name)) for name in (result.pattern, ABOUT_FILE))
+    click.echo(f"{result.clips} clips in {files}: {result.files} files{earlier}")
     if opened.failure_count:
-        click.echo(f"{opened.failure_count} videos could not be labelled: {out / ABOUT_FILE} lists them")
+        click.echo(f"{opened.failure_count} videos could not be labelled: {about} lists them")
     if not opened.has_labels:
         click.echo("the shards hold frames only, so there are no labels")

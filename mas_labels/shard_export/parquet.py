@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import MissingDependencyError
+from mas_labels.names import as_unicode
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.shards.reader import Shard
 
@@ -62,7 +62,9 @@ def write_table(
     texts = pyarrow.string()
     kinds = {"video": texts, "class_name": texts, "group": texts, "splits": pyarrow.list_(texts)}
     arrays = {
-        name: pyarrow.array([_utf8(value) for value in values], kinds[name]) if name in kinds else values
+        name: pyarrow.array([_as_unicode(value) for value in values], kinds[name])
+        if name in kinds
+        else values
         for name, values in columns.items()
     }
     if len(shard.views):
@@ -71,7 +73,8 @@ def write_table(
             arrays[name] = _label_column(labels[:, :, number]) if all_views else labels[:, 0, number]
     table = pyarrow.table(arrays)
     table = table.replace_schema_metadata({METADATA_KEY: json.dumps(about)})
-    parquet.write_table(table, path)
+    with path.open("wb") as file:  # pyarrow takes some paths for addresses, and none that is not UTF-8
+        parquet.write_table(table, file)
 
 
 def _label_column(labels: NDArray[np.uint8]) -> Any:
@@ -81,8 +84,8 @@ def _label_column(labels: NDArray[np.uint8]) -> Any:
     return pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(labels.ravel()), labels.shape[1])
 
 
-def _utf8(value: Any) -> Any:
-    """Return a text, or some, that UTF-8 can hold; None stays."""
+def _as_unicode(value: Any) -> Any:
+    """Return a text, or some, as valid Unicode; None stays."""
     if isinstance(value, tuple):
-        return [_utf8(text) for text in value]
-    return value if value is None else os.fsencode(value).decode("utf-8", "backslashreplace")
+        return [as_unicode(text) for text in value]
+    return value if value is None else as_unicode(value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mas_labels.lazy import load_lazily
 
 if TYPE_CHECKING:
-    from mas_labels.names import fold_name, match_names, printable
+    from mas_labels.names import as_unicode, fold_name, match_names, printable
     from mas_labels.shards.clip import Clip
     from mas_labels.shards.filters import parse_filters
     from mas_labels.shards.opening import find_shards
@@ -25,6 +25,7 @@ else:
             "Shard": "mas_labels.shards.reader",
             "ShardSet": "mas_labels.shards.shard_set",
             "Video": "mas_labels.shards.tables",
+            "as_unicode": "mas_labels.names",
             "fold_name": "mas_labels.names",
             "match_names": "mas_labels.names",
             "find_shards": "mas_labels.shards.opening",
@@ -43,6 +44,7 @@ __all__ = [
     "Shard",
     "ShardSet",
     "Video",
+    "as_unicode",
     "find_shards",
     "fold_name",
     "match_names",

@@ -72,7 +72,11 @@ class AheadBuffer(Generic[Item]):
         return self._size < self._capacity or is_awaited
 
     def take(self, source: int) -> Iterator[Item]:
-        """Yield the items of a source as they come, without end; raise those that are exceptions."""
+        """Yield the items of a source as they come, without end; raise those that are exceptions.
+
+        Sources are taken to their ends, from the first one on: that before is forgotten.
+        """
+        self._items.pop(source - 1, None)
         while True:
             with self._changed:
                 self._current = source

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mas_train.inference.feature_files import COLUMNS, FeatureTable, as_unicode, choose_writer, to_json
+from mas_labels.shards import as_unicode
+from mas_train.inference.feature_files import COLUMNS, FeatureTable, choose_writer, to_json
 from mas_train.inference.feature_store import FeatureStore
 from mas_train.inference.layers import backbone_features
 from mas_train.inference.options import EmbedOptions

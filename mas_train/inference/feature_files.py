@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,11 +107,6 @@ class FeatureTable:
         return np.array(values, {str: np.str_, int: np.int64, float: np.float64}[kind])
 
 
-def as_unicode(name: str) -> str:
-    """Return a name as valid Unicode: bytes that are not UTF-8 are escaped."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
 def write_npz(path: Path, table: FeatureTable) -> None:
     """Write the arrays of `numpy.load`, uncompressed."""
     shape = {"descr": "<f4", "fortran_order": False, "shape": table.shape}
@@ -154,7 +148,8 @@ def write_parquet(path: Path, table: FeatureTable) -> None:
     kinds = {name: types[kind] for name, kind in table.kinds.items()}
     feature = {"feature": pa.list_(pa.float32(), size)}
     schema = pa.schema(kinds | feature, metadata={"provenance": table.provenance})
-    with parquet.ParquetWriter(path, schema) as writer:
+    # pyarrow takes some paths for addresses, and none that is not UTF-8
+    with path.open("wb") as file, parquet.ParquetWriter(file, schema) as writer:
         for rows, block in table.blocks():
             arrays = [pa.array(table.columns[name][rows], kinds[name]) for name in table.kinds]
             lacks = pa.array(~table.has_feature[rows])

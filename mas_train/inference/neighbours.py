@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError
-from mas_labels.shards import ShardSet, printable, spread_evenly
+from mas_labels.shards import ShardSet, as_unicode, printable, spread_evenly
 from mas_labels.stream import StreamedClip, StreamedVideo, stream_clips
-from mas_train.inference.feature_files import BLOCK_ROWS, FeatureTable, as_unicode
+from mas_train.inference.feature_files import BLOCK_ROWS, FeatureTable
 from mas_train.inference.sources import ShardSource, VideoSource
 from mas_train.model.similarity import cosines, nearest_rows
 from mas_train.runtime.figures import make_figure, save_figure, shorten

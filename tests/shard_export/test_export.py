@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -198,9 +199,10 @@ def test_names_that_are_not_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path = write_shard(tmp_path / "odd.h5")
     export(path, "webdataset", tmp_path / "tars")
     assert os.fsencode(read_tars(tmp_path / "tars")[0]["json"]["video"]) == b"a/\xff.avi"
-    export(path, "parquet", tmp_path / "table")
-    (file,) = (tmp_path / "table").glob("*.parquet")
-    assert parquet.read_table(file)["video"].to_pylist() == ["a/\\xff.avi"] * 2
+    folder = tmp_path / os.fsdecode(b"s3:\xff\n")  # no address either
+    export(path, "parquet", folder)
+    (file,) = folder.glob("*.parquet")
+    assert parquet.read_table(io.BytesIO(file.read_bytes()))["video"].to_pylist() == ["a/\\xff.avi"] * 2
 
 
 def test_shards_of_frames_only_have_no_labels(train: ShardSet, tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_items_come_in_order_in_bounded_memory_and_threads_end(lengths, capacity
     expected = [(source, number) for source, count in enumerate(lengths) for number in range(count)]
     assert taken == expected[:wanted]
     assert buffer.most <= capacity + 1
+    assert len(buffer._items) <= threads + capacity + 2  # ended sources are forgotten
 
 
 def test_the_source_that_is_waited_for_gets_on_when_later_ones_fill_the_buffer():
