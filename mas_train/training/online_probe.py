@@ -11,24 +11,32 @@ Features are those of retrieval by default: the centre view of each clip, in eva
 the fully connected layers, so that a figure here and one of ``mas-eval retrieval`` speak of the same
 features. Nothing here changes the weights, the statistics of batch norm, or the random generators. Clips are
 read again each time, a batch at a time; only the features of videos are held.
+
+Before the first step the running statistics of batch norm are those of no data, and a network in evaluation
+mode is not the one that training starts from. It is measured with the statistics of the probe's clips: else
+the first epoch would seem to teach what it only normalises.
 """
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from mas_labels.system.process import bar_settings
 from mas_train.data.clips import FrameDataset
 from mas_train.data.probe_clips import ProbeVideos
 from mas_train.data.views import centre_view, take_views
-from mas_train.model.heads import PretextModel
+from mas_train.model.backbone import Backbone
 from mas_train.model.similarity import normalise_rows
 from mas_train.model.video_means import VideoMeans
 from mas_train.recipe import Recipe
@@ -89,7 +97,10 @@ class OnlineProbe:
 
     def measure(self, state: TrainingState, device: torch.device) -> ProbeScore:
         """Measure the network after `state.step` steps; that before the first is what others compare with."""
-        nearest = self._nearest(self._features(state.model, device))
+        backbone = state.model.backbone
+        if state.step == 0:
+            backbone = self._with_statistics(backbone, device)
+        nearest = self._nearest(self._features(backbone, device))
         queries, classes = self.videos.queries, self.videos.classes
         accuracy = round(float((classes[nearest] == classes[queries]).mean()), DECIMALS)
         if state.step == 0:
@@ -116,24 +127,43 @@ class OnlineProbe:
             nearest[start : start + QUERY_BLOCK] = similarity.argmax(axis=1)
         return nearest
 
-    def _features(self, model: PretextModel, device: torch.device) -> NDArray[np.float32]:
-        """Compute the mean feature of each video's clips, (V, F); the model's mode is restored."""
+    def _features(self, backbone: Backbone, device: torch.device) -> NDArray[np.float32]:
+        """Compute the mean feature of each video's clips, (V, F); the backbone's mode is restored."""
+        means = VideoMeans(self.videos.shards.clip_videos(), len(self.videos.classes))
+        was_training = backbone.training
+        backbone.eval()
+        with torch.inference_mode(), oom_as_training_error(device):
+            for clips, views in self._views(device):
+                means.add(clips, backbone(views).float().cpu().numpy())
+        backbone.train(was_training)
+        return means.result()
+
+    def _with_statistics(self, backbone: Backbone, device: torch.device) -> Backbone:
+        """Return a copy whose batch norm has the statistics of the probe's clips; without it the backbone."""
+        if not any(isinstance(module, _BatchNorm) for module in backbone.modules()):
+            return backbone
+        copied = copy.deepcopy(backbone).eval()
+        for module in copied.modules():
+            if isinstance(module, _BatchNorm):
+                module.reset_running_stats()
+                module.momentum = None  # the mean over all batches
+                module.train()
+        with torch.no_grad(), oom_as_training_error(device):
+            for clips, views in self._views(device):
+                if len(clips) > 1:  # one clip may have a single position, and so no variance
+                    copied(views)
+        return copied
+
+    def _views(self, device: torch.device) -> Iterator[tuple[range, Tensor]]:
+        """Yield the centre views of all clips, a batch at a time, each with the clips' numbers."""
         shards, size = self.videos.shards, min(self.recipe.batch_size, BATCH_CLIPS)
-        means = VideoMeans(shards.clip_videos(), len(self.videos.classes))
         centre = torch.tensor(centre_view(shards.geometry), device=device)
         batch = self._dataset.empty_batch(min(size, len(shards)))
-        was_training = model.training
-        model.eval()
-        bar = tqdm(total=len(shards), desc="probe", unit="clip", leave=False, **bar_settings())
-        with torch.inference_mode(), oom_as_training_error(device), bar:
+        with tqdm(total=len(shards), desc="probe", unit="clip", leave=False, **bar_settings()) as bar:
             for start in range(0, len(shards), size):
                 clips = range(start, min(start + size, len(shards)))
                 self._dataset.read_into(batch, clips)
                 frames = batch.frames[: len(clips)].to(device)
-                views = take_views(
-                    frames, centre.expand(len(clips), 3), self.recipe.pixel_mean, shards.geometry
-                )
-                means.add(clips, model.backbone(views).float().cpu().numpy())
+                places = centre.expand(len(clips), 3)
+                yield clips, take_views(frames, places, self.recipe.pixel_mean, shards.geometry)
                 bar.update(len(clips))
-        model.train(was_training)
-        return means.result()

@@ -99,6 +99,33 @@ def test_neighbours_by_hand(has_groups: bool, hits: int, chance: float, tmp_path
     assert score == (hits / 5, hits / 5, pytest.approx(chance), 5) and state.model.training
 
 
+class NormalisedColour(torch.nn.Module):
+    """A backbone whose features are the means of R, G and B after batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = torch.nn.BatchNorm3d(3, affine=False)
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        return self.norm(clips).mean(dim=(2, 3, 4))
+
+
+def test_batch_norm_of_the_untrained_network_has_the_statistics_of_the_clips(tmp_path: Path) -> None:
+    colours = {"a": [(100, 90, 95), (104, 90, 95)], "b": [(100, 94, 95), (100, 99, 95)]}
+    videos = [(f"{name}{at}", name, None, rgb) for name in "ab" for at, rgb in enumerate(colours[name])]
+    chosen = choose_probe_videos(open_shards(write_plain_videos(tmp_path / "plain.h5", videos)), 100)
+    model = torch.nn.ModuleDict({"backbone": NormalisedColour()})
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    probe = OnlineProbe(chosen, replace(RECIPE, pixel_mean=(0.0, 0.0, 0.0)), 1)
+    copied = probe._with_statistics(model["backbone"], CPU)  # type: ignore[arg-type]
+    sums_of_float32 = 0.01  # of 200,000 pixels a clip
+    assert copied.norm.running_mean.tolist() == pytest.approx([101, 93.25, 95], rel=sums_of_float32)
+    state = TrainingState(model, None, TargetCode(RECIPE))  # type: ignore[arg-type]
+    probe.measure(state, CPU)
+    assert_same(before, dict(model.state_dict()))
+    assert model.training and model["backbone"].norm.momentum == 0.1
+
+
 def test_videos_without_another_of_their_class_are_neighbours_but_not_counted(tmp_path: Path) -> None:
     videos = [*VIDEOS, ("c/1", "c", None, RED), ("no class", None, None, RED)]
     chosen = choose_probe_videos(open_shards(write_plain_videos(tmp_path / "plain.h5", videos)), 100)
