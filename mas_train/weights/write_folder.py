@@ -108,9 +108,8 @@ def write_weights_folder(
     )
     write_safetensors(path, weights.backbone, header, public_head(dict(head)))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    text = json.dumps({**config, "model_sha256": digest}, indent=2, ensure_ascii=False)
-    write_text(folder / CONFIG_FILE, text + "\n")
-    write_text(folder / CARD_FILE, card)
+    write_text(folder / CONFIG_FILE, json.dumps({**config, "model_sha256": digest}, indent=2) + "\n")
+    write_text(folder / CARD_FILE, card.encode("utf-8", "backslashreplace").decode())  # names may be bytes
     if "training_videos" in weights.content:
         write_text(folder / VIDEOS_FILE, _digest_lines(weights.content))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,20 @@ def test_a_pixel_mean_that_is_given_is_used_and_kept(
         (scores,) = (out.parent / "features").iterdir()
         found.append((scores.name, np.load(scores).tobytes()))
     assert found[0] == found[1]
+
+
+def test_classes_of_any_name_come_back(folders: dict[str, tuple[Path, Path]], tmp_path: Path) -> None:
+    content = dict(load_weights(folders["whole"][0]).content)
+    names = ["jump é\n", os.fsdecode(b"caf\xe9")]
+    data = [{"manifest": "folder", "split": "all", "clips": 1, "classes": names}]
+    changed = {"classes": names, "training_videos": names, "training_groups": names, "data": data}
+    write_tensors(tmp_path / "finetuned.pt", {**content, **changed})
+    export_weights(tmp_path, tmp_path / "weights")
+    found = load_weights(tmp_path / "weights").content
+    assert found["classes"] == names
+    videos = VideoNames(frozenset(names), frozenset(names))
+    kept = VideoNames(frozenset(found["training_videos"]), frozenset(found["training_groups"]))
+    assert [line.split(" are ")[0] for line in shared_names(kept, videos)] == ["2 videos", "2 groups"]
 
 
 def test_a_fine_tuned_run_without_an_epoch_has_no_classifier_yet(
