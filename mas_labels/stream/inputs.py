@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from mas_labels.datasets.listing import as_sentences, count_extensions, listing_
 from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.names import VIDEO_EXTENSIONS, printable
-from mas_labels.stream.lists import LIST_EXTENSIONS, listed_classes, read_list
+from mas_labels.stream.lists import LIST_EXTENSIONS, folder_classes, listed_classes, read_list
 from mas_labels.video.frame_names import is_frame_name
 
 
@@ -27,8 +27,9 @@ class VideoInputs:
     videos
         Name of each video, `/` between folders, from which its place in an output follows -> its path.
     classes
-        Name of each video whose class is known -> its class: by a manifest, a list (`listed_classes`), or the
-        first folder of its name, of those not called as splits are.
+        Name of each video whose class is known -> its class: that of a manifest or of a list
+        (`mas_labels.stream.lists.listed_classes`), else its first folder below the folder that was given, or
+        the first of its name; folders that are called as splits are passed over.
     notes
         Lines for the user on what was left out.
     is_single
@@ -43,24 +44,16 @@ class VideoInputs:
     is_single: bool = False
     has_extracted: bool = False
 
-    def add(self, videos: Iterable[tuple[str, Path]], stated: Mapping[str, str] = {}) -> None:
-        """Add videos; the same file twice counts once.
-
-        Parameters
-        ----------
-        videos
-            Names and paths.
-        stated
-            Name of each -> the class, or its number, that a list states.
+    def add(self, videos: Mapping[str, Path], classes: Mapping[str, str]) -> None:
+        """Add videos by name, and the classes of those whose class is known; a file twice counts once.
 
         Raises
         ------
         DatasetError
             If two files have one name.
         """
-        found = list(videos)
-        self.classes |= listed_classes({name: stated.get(name, "") for name, _ in found})
-        for name, path in found:
+        self.classes |= classes
+        for name, path in videos.items():
             other = self.videos.setdefault(name, path)
             if other is not path and other.resolve() != path.resolve():
                 raise DatasetError(
@@ -153,7 +146,8 @@ def _find_paths(paths: Sequence[Path], root: Path | None, follow_links: bool) ->
             _add_list(inputs, path, path.parent if root is None else root)
         else:
             inputs.is_single = True
-            inputs.add([(_name_below(path.parent if root is None else root, path), path)])
+            name = _name_below(path.parent if root is None else root, path)
+            inputs.add({name: path}, folder_classes({name: name}))
     inputs.is_single &= len(paths) == 1
     return inputs
 
@@ -173,11 +167,13 @@ def _add_folder(inputs: VideoInputs, folder: Path, root: Path | None, follow_lin
         if contents.ignored:
             inputs.notes.append(f"ignored, not videos by their names: {count_extensions(contents.ignored)}")
         start = folder if root is None else root
-        found = ((video, folder / video) for video in contents.videos)
-        inputs.add((_name_below(start, path) if root else video, path) for video, path in found)
+        found = {_name_below(start, folder / video) if root else video: video for video in contents.videos}
+        classes = folder_classes(found) or folder_classes({name: name for name in found})
+        inputs.add({name: folder / video for name, video in found.items()}, classes)
     elif any(map(is_frame_name, names_in(folder))):
         inputs.has_extracted = True
-        inputs.add([(_name_below(folder.absolute().parent if root is None else root, folder), folder)])
+        name = _name_below(folder.absolute().parent if root is None else root, folder)
+        inputs.add({name: folder}, folder_classes({name: name}))
     else:
         raise DatasetError(
             f"expected videos or numbered pictures in {folder}, found {count_extensions(contents.ignored)}. "
@@ -189,7 +185,9 @@ def _add_folder(inputs: VideoInputs, folder: Path, root: Path | None, follow_lin
 def _add_list(inputs: VideoInputs, path: Path, root: Path) -> None:
     """Add the videos that a list names."""
     listed = [(_name_below(root, video.path), video) for video in read_list(path, root)]
-    inputs.add(((name, video.path) for name, video in listed), {name: video.stated for name, video in listed})
+    for name, video in listed:
+        inputs.add({name: video.path}, {})
+    inputs.classes |= listed_classes({name: video.stated for name, video in listed})
 
 
 def _name_below(root: Path, path: Path) -> str:

@@ -88,14 +88,18 @@ def _table_rows(path: Path) -> Iterator[tuple[str, list[ListedVideo]]]:
         yield ",".join(row), [ListedVideo(Path(cells[video]), "" if stated is None else cells[stated])]
 
 
-def folder_class(name: str) -> str | None:
-    """Return the class that a video's name states: its first folder, of those not called as splits are.
+def folder_classes(paths: Mapping[str, str]) -> dict[str, str]:
+    """Return the classes of videos: of each path the first folder, of those not called as splits are.
 
-    >>> folder_class("Archery/a.avi"), folder_class("train/Archery/a.avi"), folder_class("train/a.avi")
-    ('Archery', 'Archery', None)
+    >>> folder_classes({"a": "Archery/a.avi", "b": "train/Archery/b.avi", "c": "train/c.avi"})
+    {'a': 'Archery', 'b': 'Archery'}
     """
-    folders = name.split("/")[:-1]
-    return next((folder for folder in folders if fold_name(folder) not in SPLIT_NAMES), None)
+    found = {name: next(filter(_is_class, path.split("/")[:-1]), None) for name, path in paths.items()}
+    return {name: folder for name, folder in found.items() if folder is not None}
+
+
+def _is_class(folder: str) -> bool:
+    return fold_name(folder) not in SPLIT_NAMES
 
 
 def listed_classes(stated: Mapping[str, str]) -> dict[str, str]:
@@ -112,11 +116,11 @@ def listed_classes(stated: Mapping[str, str]) -> dict[str, str]:
         Name -> the class. The folders of the videos are their classes if the list states none, or if the
         numbers that it states are names of these folders, one for one.
     """
-    folders = {name: folder_class(name) for name in stated}
-    pairs = set(zip(folders.values(), stated.values(), strict=True))
-    are_one_for_one = None not in folders.values() and (
+    folders = folder_classes({name: name for name in stated})
+    pairs = {(folders.get(name), text) for name, text in stated.items()}
+    are_one_for_one = len(folders) == len(stated) and (
         len(pairs) == len(set(folders.values())) == len(set(stated.values()))
     )
     if not any(stated.values()) or (are_one_for_one and all(map(str.isdecimal, stated.values()))):
-        return {name: folder for name, folder in folders.items() if folder is not None}
+        return folders
     return {name: text for name, text in stated.items() if text}
