@@ -48,3 +48,9 @@ def test_no_two_classes_share_a_name() -> None:
     nodes = (node for tree in TREES.values() for node in ast.walk(tree))
     names = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_no_two_files_of_tests_share_a_name() -> None:
+    """Folders of tests are no packages, so that pytest refuses two files of one name in one run."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
