@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from mas_labels.system.command_line import Function
+from mas_labels.system.command_line import PATH, Function
 from mas_labels.system.options import option_fields
 from mas_train.recipe import Recipe
 from mas_train.training.config_file import ConfigFile, read_config_file
@@ -34,7 +34,8 @@ def config_option(command: str) -> Callable[[Function], Function]:
 
     return click.option(
         "--config",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=PATH,
+        metavar="FILE",
         is_eager=True,
         expose_value=False,
         callback=read,

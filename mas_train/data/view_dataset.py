@@ -56,7 +56,8 @@ class ViewDataset(Dataset[LabelledView]):
         Seed of the views, not negative.
     pixel_mean
         Subtracted from R, G and B, on the scale of 0 to 255. None: frames stay as they are, uint8 without a
-        `transform`, which is a quarter of the memory between worker processes and device.
+        `transform`, which is a quarter of the memory between worker processes and device; or a `transform`
+        has brought them to another scale.
     transform
         Called with the frames of a view before the mean is subtracted: uint8, (frames, 3, view_size,
         view_size), as torchvision's transforms take them. Returns the same shape. Crops and mirror images
@@ -122,7 +123,7 @@ class ViewDataset(Dataset[LabelledView]):
         Raises
         ------
         InputError
-            If `transform` returns another shape.
+            If `transform` returns another shape, or no tensor.
         ShardError
             If a shard is damaged.
         """
@@ -144,9 +145,10 @@ class ViewDataset(Dataset[LabelledView]):
         shape = frames.shape
         if self.transform is not None:
             frames = self.transform(frames)
-            if frames.shape != shape:
+            if not isinstance(frames, Tensor) or frames.shape != shape:
+                found = tuple(frames.shape) if isinstance(frames, Tensor) else f"a {type(frames).__name__}"
                 raise InputError(
-                    f"expected frames {tuple(shape)} of the transform, found {tuple(frames.shape)}: "
+                    f"expected a tensor {tuple(shape)} of the transform, found {found}: "
                     "crops come from the shards' views"
                 )
         frames = frames.transpose(0, 1)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import yaml
 
 from mas_labels.errors import ConfigError, DatasetError, unavailable
+from mas_labels.schema import RUN_CONFIG_FILE
 from mas_labels.system.options import OptionField, option_fields
 from mas_train.recipe import Recipe
 
@@ -224,6 +225,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except IsADirectoryError as error:
+        raise ConfigError(f"{path} is a folder: name the file in it, {path / RUN_CONFIG_FILE}") from error
     except OSError as error:
         raise unavailable(path, error) from error
     except (ValueError, yaml.YAMLError, RecursionError) as error:

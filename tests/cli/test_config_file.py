@@ -184,6 +184,14 @@ def test_a_value_that_an_option_does_not_take_is_refused_as_on_the_line(
     assert "Invalid value for '--" in said and f"{value}" in said and "is not" in said
 
 
+def test_a_run_s_folder_for_its_file_is_told_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(train_main, "--config", tmp_path) == 1
+    file = tmp_path / "config.yaml"
+    assert capsys.readouterr().err == f"error: {tmp_path} is a folder: name the file in it, {file}\n"
+
+
 def test_files_from_before_options_were_recorded_are_read(
     first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -131,8 +131,13 @@ def test_the_mean_is_subtracted_after_the_transform(shards: ShardSet) -> None:
 
 
 def test_wrong_use_is_refused(shards: ShardSet, test: ShardSet) -> None:
-    with pytest.raises(InputError, match=r"expected frames \(16, 3, 112, 112\).*found \(16, 3, 56, 56\)"):
-        ViewDataset(shards, transform=lambda frames: frames[:, :, ::2, ::2])[0]
+    for transform, found in (
+        (lambda frames: frames[:, :, ::2, ::2], r"\(16, 3, 56, 56\)"),
+        (lambda frames: frames.numpy(), "a ndarray"),
+        (lambda frames: None, "a NoneType"),
+    ):
+        with pytest.raises(InputError, match=rf"expected a tensor \(16, 3, 112, 112\).*found {found}"):
+            ViewDataset(shards, transform=transform)[0]
     for options, words in (
         ({"views": "all"}, "'random' or 'centre', found 'all'"),
         ({"seed": -1}, "seed that is not negative"),

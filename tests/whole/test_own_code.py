@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import runpy
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers.commands import mas
+from helpers.geometries import small_shards
 
 from mas_labels.datasets import demo
 from mas_labels.datasets.demo import demo_videos
@@ -62,6 +64,12 @@ def test_the_plain_loop_learns(capsys: pytest.CaptureFixture[str]) -> None:
     losses = train("labels", epochs=12, workers=0)
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
     assert capsys.readouterr().out.count("\n") == 12 == len(losses)
+
+
+def test_the_plain_loop_takes_clips_of_other_sizes(tiny_videos: Path, tmp_path: Path) -> None:
+    small_shards(tiny_videos, tmp_path / "small", clip_frames=2)
+    train = runpy.run_path(str(ROOT / "examples" / "train_plain.py"))["train"]
+    assert all(map(math.isfinite, train(str(tmp_path / "small"), epochs=1, workers=0)))
 
 
 @pytest.mark.usefixtures("_readers_folder")
