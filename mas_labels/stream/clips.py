@@ -97,7 +97,7 @@ def clip_seconds(
 
 
 def stream_clips(
-    videos: Mapping[str, Path], options: ClipOptions, workers: int, timeout_seconds: float
+    videos: Mapping[str, str | Path], options: ClipOptions, workers: int, timeout_seconds: float
 ) -> Iterator[StreamedClip | StreamedVideo]:
     """Return the clips of videos, decoded ahead while the caller uses them.
 
@@ -150,7 +150,7 @@ def stream_clips(
             f"expected 1 worker or more and a timeout above 0 s, found {workers} and {timeout_seconds}"
         )
     # absolute: the processes, and this one by then, may have another working directory
-    named = [(name, path.absolute()) for name, path in videos.items()]
+    named = [(name, Path(path).absolute()) for name, path in videos.items()]
     items = _stream(named, options, min(workers, len(named)), timeout_seconds)
     return _check_machine(items, min(MOST_UNREADABLE, len(named)))
 

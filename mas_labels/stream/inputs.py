@@ -63,7 +63,7 @@ class VideoInputs:
 
 
 def find_inputs(
-    paths: Sequence[str | Path],
+    paths: str | Path | Sequence[str | Path],
     manifest: str | Path | None = None,
     root: str | Path | None = None,
     split: str = "all",
@@ -76,7 +76,7 @@ def find_inputs(
     ----------
     paths
         Video files and folders or archives of frames; folders, which are searched; lists of paths (``.txt``,
-        ``.csv``: `mas_labels.stream.lists.read_list`).
+        ``.csv``: `mas_labels.stream.lists.read_list`). One of them, or several.
     manifest
         Data set instead of paths: a manifest's file or name.
     root
@@ -98,6 +98,7 @@ def find_inputs(
         If there is nothing at a path, no video in a folder, or a list has missing files; if two videos
         have one name; or as `find_videos` and `Listing.select` raise it.
     """
+    paths = [paths] if isinstance(paths, str | Path) else paths
     if problem := wrong_choice(paths, manifest, root, split, splits_dir):
         raise ConfigError(problem)
     root = None if root is None else Path(root)

@@ -46,7 +46,7 @@ def test_paths_are_those_of_the_videos(root, monkeypatch):
     found = find_inputs([root / "pan", root.parent / "videos/pan/a.avi"])
     assert found.videos == {"a.avi": root / "pan/a.avi", "b b.mp4": root / "pan/b b.mp4"}
     assert not found.is_single
-    assert find_inputs([root / "pan/a.avi"]).is_single
+    assert find_inputs(root / "pan/a.avi").is_single and find_inputs(str(root / "pan/a.avi")).is_single
 
 
 def test_two_videos_of_one_name_are_refused(root):
