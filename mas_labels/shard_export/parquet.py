@@ -10,23 +10,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import MissingDependencyError
 from mas_labels.names import as_unicode
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.shards.reader import Shard
 
 METADATA_KEY: Final = "mas_labels"
 """Key of the schema's metadata: a JSON object about the shard."""
-
-
-def require_pyarrow() -> None:
-    """Raise `MissingDependencyError` unless pyarrow loads."""
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'parquet needs pyarrow, which does not load ({error}): pip install "mas-video[parquet]"'
-        ) from error
 
 
 def write_table(

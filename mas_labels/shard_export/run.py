@@ -17,11 +17,12 @@ from mas_labels.errors import ConfigError, DatasetError, OptionsDifferError, rea
 from mas_labels.schema import LABEL_NAMES, VIEW_COLUMNS
 from mas_labels.shard_export.clip_table import clip_columns
 from mas_labels.shard_export.options import ExportOptions
-from mas_labels.shard_export.parquet import require_pyarrow, write_table
+from mas_labels.shard_export.parquet import write_table
 from mas_labels.shard_export.tars import views_digest, write_tar
 from mas_labels.shards.filters import parse_filters
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.shard_set import ShardSet
+from mas_labels.system.extras import load_extra
 from mas_labels.system.files import atomic_path, lock_file, write_once
 from mas_labels.system.process import bar_settings
 
@@ -82,7 +83,7 @@ def export_shards(shards: ShardSet, out: Path, options: ExportOptions) -> Export
         If a file cannot be written.
     """
     if options.format == "parquet":
-        require_pyarrow()
+        load_extra("pyarrow.parquet", "parquet needs", "parquet")
     selection = shards.where(**(parse_filters(options.where) if options.where else {}))
     if not len(selection):
         raise DatasetError(f"no clips to export, {selection!r}: label videos first, or give wider filters")

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import InputError, MissingDependencyError, ShardError
+from mas_labels.errors import InputError, ShardError
 from mas_labels.geometry import Geometry
 from mas_labels.names import printable
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.shards.clip import Clip, ClipSource
 from mas_labels.shards.columns import ClipColumns
+from mas_labels.system.extras import load_extra
 
 if TYPE_CHECKING:
     import pandas
@@ -174,13 +175,8 @@ class ClipSequence(Sequence[Clip]):
         MissingDependencyError
             If pandas is not installed; `columns` gives the same as plain arrays.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise MissingDependencyError(
-                f'tables need pandas, which does not load ({error}): pip install "mas-video[inspect]"; '
-                "columns() gives the same as plain arrays"
-            ) from error
+        more = "; columns() gives the same as plain arrays"
+        pandas = load_extra("pandas", "tables need", "inspect", more)
         columns = self.columns(view)
         index = pandas.Index(columns.pop("index"), name="clip") if columns else None
         return pandas.DataFrame(columns, index=index)

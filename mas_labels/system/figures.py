@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from mas_labels.errors import MissingDependencyError
+from mas_labels.system.extras import load_extra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,10 +25,5 @@ def new_figure(size_inches: tuple[float, float], layout: Literal["constrained"] 
     MissingDependencyError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'pictures need matplotlib, which does not load ({error}): pip install "mas-video[inspect]"'
-        ) from error
-    return Figure(figsize=size_inches, layout=layout, facecolor="white")
+    matplotlib = load_extra("matplotlib.figure", "pictures need", "inspect")
+    return matplotlib.figure.Figure(figsize=size_inches, layout=layout, facecolor="white")

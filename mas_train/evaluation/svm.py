@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from mas_labels.errors import MissingDependencyError
+from mas_labels.system.extras import load_extra
 
 
 def require_sklearn() -> ModuleType:
@@ -22,10 +22,5 @@ def require_sklearn() -> ModuleType:
     MissingDependencyError
         If scikit-learn is not installed.
     """
-    try:
-        from sklearn import svm
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'this protocol needs scikit-learn, which does not load ({error}): pip install "mas-video[eval]"'
-        ) from error
+    svm: ModuleType = load_extra("sklearn.svm", "this protocol needs", "eval").svm
     return svm

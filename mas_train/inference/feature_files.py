@@ -28,7 +28,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import ConfigError, MissingDependencyError
+from mas_labels.errors import ConfigError
+from mas_labels.system.extras import load_extra
 
 FAILURE_COLUMNS: Final[dict[str, type]] = {"stage": str, "code": str, "message": str}
 CLIP_COLUMNS: Final[dict[str, type]] = {
@@ -191,13 +192,7 @@ def choose_writer(path: Path) -> Callable[[Path, FeatureTable], None]:
     if path.suffix not in WRITERS:
         raise ConfigError(f"--out {path}: expected a file that ends in {', '.join(WRITERS)}")
     if path.suffix == ".parquet":
-        try:
-            import pyarrow.parquet  # noqa: F401
-        except ImportError as error:
-            raise MissingDependencyError(
-                f'--out {path}: parquet needs pyarrow ({error}): pip install "mas-video[parquet]", or choose '
-                ".npz, .h5 or .csv"
-            ) from error
+        load_extra("pyarrow.parquet", f"--out {path} needs", "parquet", ", or choose .npz, .h5 or .csv")
     return WRITERS[path.suffix]
 
 

@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from tqdm import tqdm
 
-from mas_labels.errors import MissingDependencyError, TrainingError
+from mas_labels.errors import TrainingError
 from mas_labels.schema import METRICS_COLUMNS, METRICS_FILE, PROBE_COLUMNS
+from mas_labels.system.extras import load_extra
 from mas_labels.system.process import bar_settings
 from mas_train.model.loss import Losses
 from mas_train.runtime.csv_table import CsvTable
@@ -189,7 +190,7 @@ class TensorBoardEvents:
     """
 
     def __init__(self, run: Path, start_step: int) -> None:
-        require_tensorboard()
+        load_extra("tensorboard", "--tensorboard needs", "tensorboard")
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(run / EVENTS_FOLDER), purge_step=start_step and start_step + 1)
@@ -203,19 +204,3 @@ class TensorBoardEvents:
     def close(self) -> None:
         """Close the file."""
         self._writer.close()
-
-
-def require_tensorboard() -> None:
-    """Raise an error with the remedy if TensorBoard is not installed.
-
-    Raises
-    ------
-    MissingDependencyError
-        If it is not.
-    """
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(
-            '--tensorboard needs tensorboard, which is not installed: pip install "mas-video[tensorboard]"'
-        ) from error

@@ -12,6 +12,7 @@ from torch import nn
 
 from mas_labels.errors import ConfigError, MissingDependencyError, TrainingError, reason_of
 from mas_labels.shards import ShardSet
+from mas_labels.system.extras import load_extra
 from mas_labels.system.files import missing_services
 from mas_labels.system.process import require_semaphores
 from mas_train.data.clips import ClipDataset, RunOrder, label_blocks, shuffled_clips
@@ -37,7 +38,7 @@ from mas_train.training.curves import draw_curves
 from mas_train.training.engine import PretrainJob, make_optimizer, train
 from mas_train.training.heldout import HeldOutMonitor, choose_heldout_clips, require_comparable
 from mas_train.training.measuring import Measuring
-from mas_train.training.metrics import MetricsLog, TensorBoardEvents, require_tensorboard
+from mas_train.training.metrics import MetricsLog, TensorBoardEvents
 from mas_train.training.online_probe import OnlineProbe
 from mas_train.training.options import TrainingOptions
 from mas_train.training.run_folder import begin_run, find_checkpoint, note_resumption, pretraining_entries
@@ -131,7 +132,7 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     if options.tensorboard:
-        require_tensorboard()
+        load_extra("tensorboard", "--tensorboard needs", "tensorboard")
     if options.workers:
         require_semaphores("give --workers 0")
     checkpoint = find_checkpoint(options.out, options.resume)

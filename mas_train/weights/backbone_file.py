@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from torch import Tensor
 
-from mas_labels.errors import CheckpointError, ConfigError, MissingDependencyError
+from mas_labels.errors import CheckpointError, ConfigError
 from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
+from mas_labels.system.extras import load_extra
 from mas_labels.system.files import atomic_path
 from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
@@ -160,21 +162,9 @@ def _in_order(data: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[end:]
 
 
-def import_safetensors() -> Any:
-    """Import safetensors.
-
-    Raises
-    ------
-    MissingDependencyError
-        If it is not installed.
-    """
-    try:
-        import safetensors.torch
-    except ImportError as error:
-        raise MissingDependencyError(
-            'safetensors is not installed: pip install "mas-video[train]"'
-        ) from error
-    return safetensors
+def import_safetensors() -> ModuleType:
+    """Import safetensors and its functions for torch."""
+    return load_extra("safetensors.torch", "files of weights need", "train")
 
 
 def stored_geometry(content: Mapping[str, Any], source: str | Path) -> Geometry:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from mas_labels.errors import MissingDependencyError
+from mas_labels.system.extras import load_extra
 from mas_train.model.backbone import Backbone
 
 
@@ -98,13 +98,8 @@ def write_onnx(path: Path, program: ViewProgram, clips: Tensor) -> list[Tensor]:
     MissingDependencyError
         If a package that this needs is not installed.
     """
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401 - torch's exporter needs it
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'--format onnx needs {error.name}, which is not installed: pip install "mas-video[onnx]"'
-        ) from error
+    onnxruntime = load_extra("onnxruntime", "--format onnx needs", "onnx")
+    load_extra("onnxscript", "--format onnx needs", "onnx")  # torch's exporter needs it
     with _quiet():
         exported: Any = torch.onnx.export(
             program,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mas_labels.errors import ConfigError, MissingDependencyError
+from mas_labels.errors import ConfigError
+from mas_labels.system.extras import load_extra
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,7 @@ class HubAccount:
         ConfigError
             If there is no token, or the Hub refuses it or cannot be reached.
         """
-        try:
-            import huggingface_hub
-        except ImportError as error:
-            raise MissingDependencyError(
-                '--push needs huggingface_hub, which is not installed: pip install "mas-video[hub]"'
-            ) from error
+        huggingface_hub = load_extra("huggingface_hub", "--push needs", "hub")
         if not huggingface_hub.get_token():
             raise ConfigError(
                 "--push needs a token of the Hugging Face Hub: run hf auth login, or set HF_TOKEN"

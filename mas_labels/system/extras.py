@@ -1,0 +1,35 @@
+"""Optional packages: imported when they are used, with the remedy where one is missing."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from mas_labels.errors import MissingDependencyError
+
+
+def load_extra(module: str, beginning: str, extra: str, more: str = "") -> ModuleType:
+    """Import a module of an optional package; return the package, as the statement `import` does.
+
+    Parameters
+    ----------
+    module
+        Such as ``"pyarrow.parquet"``.
+    beginning
+        Words that the message begins with, such as ``"pictures need"``.
+    extra
+        Extra of this project that installs it.
+    more
+        Words after the remedy.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it cannot be imported.
+    """
+    try:
+        return __import__(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise MissingDependencyError(
+            f'{beginning} {package}, which does not load ({error}): pip install "mas-video[{extra}]"{more}'
+        ) from error
