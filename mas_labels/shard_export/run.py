@@ -140,6 +140,11 @@ def _begin(out: Path, about: dict[str, Any]) -> int:
     path, content = out / ABOUT_FILE, json.dumps(about, indent=1).encode()
     try:
         out.mkdir(parents=True, exist_ok=True)
+        there = [file["name"] for file in about["files"] if (out / file["name"]).exists()]
+        if there and not path.exists():
+            raise OptionsDifferError(
+                f"{out} holds {there[0]}, and no {ABOUT_FILE} that tells its origin: choose another --out"
+            )
         if not write_once(path, content):
             raise OptionsDifferError(
                 f"{out} holds another export ({_find_differences(path, about)}): choose another --out"
@@ -168,7 +173,7 @@ def _write_all(
     about: Mapping[str, Any],
 ) -> int:
     """Write the files that are not there yet; return the number of those that are."""
-    todo = [number for number, name in names.items() if not (out / name).exists()]
+    todo = [number for number, name in names.items() if not (out / name).is_file()]
     clips = {number: kept.lengths[number] for number in names}
     done = len(kept) - sum(clips[number] for number in todo)
     with tqdm(total=len(kept), initial=done, unit="clip", **bar_settings()) as bar:

@@ -139,6 +139,10 @@ def test_a_folder_of_another_export_is_refused(shards: ShardSet, tmp_path: Path)
     assert f"error: {tmp_path} holds another export (other options): choose another --out\n" in refused
     (tmp_path / "_export.json").write_text("{")
     assert "_export.json is damaged" in export(shards, "webdataset", tmp_path, status=1)
+    (tmp_path / "_export.json").unlink()  # its files are still those of the other export
+    refused = export(shards, "webdataset", tmp_path, "--where", "cut=false", status=1)
+    assert f"{tmp_path} holds clips-000000.tar, and no _export.json that tells its origin" in refused
+    assert not (tmp_path / "_export.json").exists()
     assert "--views belongs to --format parquet" in export(
         shards, "webdataset", tmp_path, "--views", "all", status=1
     )
