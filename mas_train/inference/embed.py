@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mas_labels.errors import InputError
 from mas_labels.shards import as_unicode
 from mas_train.inference.feature_files import COLUMNS, FeatureTable, choose_writer, to_json
 from mas_train.inference.feature_store import FeatureStore
@@ -90,6 +91,8 @@ def embed(
         unknown ending.
     MissingDependencyError
         If the format needs a package that cannot be imported.
+    InputError
+        If a feature is not finite.
     StorageError
         If the disk is full.
     """
@@ -235,6 +238,8 @@ def _compute(
         waited = Waited(batches)
         outputs = clip_outputs(weights.backbone, output, weights.pixel_mean, source.geometry, waited, device)
         for batch, features in show_progress(outputs, len(source.videos) - len(done), "features"):
+            if not np.isfinite(features).all():  # NaN stands for no feature
+                raise InputError("expected finite features, found others: the model has diverged")
             for place, feature in zip(batch.clips, features, strict=True):
                 rows.add(place, feature)
             for video in batch.ended:

@@ -56,19 +56,23 @@ class FeatureStore:
         self.out, self.folder = out, out.with_name(f".{out.name}.partial")
         self._size = size
         self._begun: dict[str, tuple[int, int]] = {}
-        if out.exists():
-            raise ConfigError(f"--out {out} exists: remove it, or give another --out")
+        self._require_new()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = lock_file(
                 self.folder / "lock", f"another run is writing {out}: let it finish, or give another --out"
             )
+            self._require_new()  # a run that held the lock may have written it
             self._check_run(out, run)
             self._open()
         except OSError as error:
             raise ConfigError(
                 f"cannot write to {out.parent} ({reason_of(error)}): give another --out"
             ) from error
+
+    def _require_new(self) -> None:
+        if self.out.exists():
+            raise ConfigError(f"--out {self.out} exists: remove it, or give another --out")
 
     def _check_run(self, out: Path, run: Mapping[str, Any]) -> None:
         """Hold a stored run against this one; store this one if there is none."""

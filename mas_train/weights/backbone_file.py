@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from mas_labels.errors import CheckpointError, ConfigError
 from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
@@ -22,6 +25,7 @@ from mas_train.weights.checkpoint import CHECKPOINT_FORMAT, load_checkpoint
 from mas_train.weights.public_layouts import from_public, rename_public, to_public
 from mas_train.weights.tensor_file import read_bytes, read_tensors
 
+Module = TypeVar("Module", bound=nn.Module)
 METADATA_KEY: Final = "mas_backbone"
 """Key of the configuration in a safetensors file's header."""
 
@@ -69,13 +73,37 @@ def read_backbone(path: Path) -> tuple[Backbone, BackboneConfig]:
         weights, config = _read_safetensors(path)
     else:
         weights, config = _read_torch(path)
-    backbone = make_backbone(config.backbone, config.width, input_stride=config.input_stride)
+    if len(config.pixel_mean) != 3 or not all(map(_is_finite, config.pixel_mean)):
+        raise CheckpointError(f"{path}: expected three numbers as pixel_mean, found {config.pixel_mean}")
+    build = partial(make_backbone, config.backbone, config.width, input_stride=config.input_stride)
     try:
-        backbone.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = "; ".join(line.strip() for line in str(error).splitlines()[1:])
+        return fill_module(build, weights).eval(), config
+    except (OverflowError, RuntimeError, TypeError) as error:
+        reason = "; ".join(line.strip() for line in str(error).splitlines()[1:]) or str(error)
         raise CheckpointError(f"{path} does not fit a {config.backbone}: {reason}") from error
-    return backbone.eval(), config
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def fill_module(build: Callable[[], Module], weights: Mapping[str, Tensor], part: str = "") -> Module:
+    """Build a module, and give it, or a part of it, stored weights if they have its sizes.
+
+    These are compared first without memory, on torch's device ``meta``: sizes that a damaged or hostile file
+    states would fill it.
+
+    Raises
+    ------
+    RuntimeError, TypeError, OverflowError
+        If the weights do not fit.
+    """
+    with torch.device("meta"):
+        sketch = build().get_submodule(part)
+    sketch.load_state_dict({name: weight.to("meta") for name, weight in weights.items()})
+    module = build()
+    module.get_submodule(part).load_state_dict(weights)
+    return module
 
 
 def _read_torch(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
@@ -176,8 +204,11 @@ def stored_geometry(content: Mapping[str, Any], source: str | Path) -> Geometry:
         If what is stored is no geometry; `source` is for its message.
     """
     try:
-        return Geometry(**content.get("geometry", {}))
-    except (ConfigError, TypeError) as error:
+        sizes = content.get("geometry", {})
+        if bad := [name for name, size in sizes.items() if type(size) is not int]:
+            raise TypeError(f"{bad[0]}: expected a whole number, found {sizes[bad[0]]!r}")
+        return Geometry(**sizes)
+    except (AttributeError, ConfigError, TypeError) as error:
         raise CheckpointError(
             f"{source} holds no geometry that this version knows ({error}): it is damaged, or of a later one"
         ) from error

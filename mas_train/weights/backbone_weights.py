@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
 from mas_train.model.classifier import Classifier
 from mas_train.recipe import SCRATCH, Recipe, make_recipe
-from mas_train.weights.backbone_file import read_backbone, stored_geometry
+from mas_train.weights.backbone_file import fill_module, read_backbone, stored_geometry
 from mas_train.weights.checkpoint import CHECKPOINT_FORMAT, CHECKPOINT_FORMATS, load_checkpoint
 from mas_train.weights.tensor_file import read_tensors
 from mas_train.weights.weights_folder import read_weights_folder
@@ -176,9 +177,9 @@ def _load_folder(folder: Path, source: str) -> Weights:
     try:
         known: dict[str, Any] = {name: config[name] for name in BACKBONE_ENTRIES if name in config}
         recipe = known_recipe({**asdict(make_recipe("ucf101")), **config.get("recipe", {}), **known})
-        network = make_backbone(recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
-        network.load_state_dict(backbone)
-    except (ConfigError, RuntimeError, TypeError) as error:
+        known_recipe({**asdict(recipe), **config.get("pretraining", {})})
+        network = _fill_backbone(recipe, backbone)
+    except (ConfigError, OverflowError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(
             f"{folder} does not fit its {CONFIG_FILE} ({reason}): export it again"
@@ -186,14 +187,19 @@ def _load_folder(folder: Path, source: str) -> Weights:
     return Weights(network.eval(), asdict(recipe), source, stated)
 
 
+def _fill_backbone(recipe: Recipe, weights: Mapping[str, Tensor]) -> Backbone:
+    """Build the backbone of a recipe with stored weights."""
+    built = (recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
+    return fill_module(partial(make_backbone, *built), weights)
+
+
 def _load_finetuned(path: Path, source: str) -> Weights:
     """Load the backbone of a fine-tuned model."""
     content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSION})
     try:
         recipe = known_recipe(content["recipe"])
-        network = make_backbone(recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
-        network.load_state_dict(part_of(content["model"], "backbone"))
-    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+        network = _fill_backbone(recipe, part_of(content["model"], "backbone"))
+    except (KeyError, OverflowError, RuntimeError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path} does not fit its own recipe ({reason}): it is damaged") from error
     return Weights(network.eval(), asdict(recipe), source, content)
@@ -220,9 +226,9 @@ def load_classifier(weights: Weights) -> Classifier:
     try:
         recipe = known_recipe(content["recipe"])
         inputs = (recipe, bool(content["frozen"]), weights.geometry)
-        model = Classifier(weights.backbone, len(content["classes"]), *inputs)
-        model.head.load_state_dict(part_of(content["model"], "head"))
-    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+        build = partial(Classifier, weights.backbone, len(content["classes"]), *inputs)
+        model = fill_module(build, part_of(content["model"], "head"), "head")
+    except (KeyError, OverflowError, RuntimeError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{weights.source} is inconsistent ({reason}): it is damaged") from error
     return model.eval()

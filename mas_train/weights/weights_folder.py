@@ -34,6 +34,17 @@ from mas_train.weights.weights_source import CONFIG_FILE, WEIGHTS_FILE
 FOLDER_FORMAT: Final = "mas-weights"
 FOLDER_VERSION: Final = 1
 VIDEOS_FILE: Final = "training_videos.txt"
+REQUIRED: Final = {"backbone", "width", "geometry", "pixel_mean", "kind", "model_sha256"}
+REQUIRED_WITH_CLASSES: Final = {"recipe", "pretraining", "init", "frozen"}
+"""Entries of ``config.json`` that a network needs, and more that a classifier needs."""
+ENTRY_TYPES: Final[dict[Any, tuple[str, ...]]] = {
+    str: ("backbone", "kind", "model_sha256", "init", "preprocessing"),
+    int | float: ("width", "label_fraction", "step", "epoch", "input_stride"),
+    bool: ("frozen",),
+    dict: ("geometry", "recipe", "pretraining"),
+    list: ("pixel_mean", "classes", "content_hashes", "data"),
+}
+"""Types of the entries that reading relies on."""
 HEAD_NAMES: Final = {"fc6": "fc6", "fc7": "fc7", "output": "fc8"}
 """Layers of a classifier's head, and their names in the file."""
 
@@ -97,7 +108,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     """Read ``config.json``; raise an error if it is not one of `mas-export`."""
     try:
         config = json.loads(read_bytes(path))
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise CheckpointError(f"{path} is not readable JSON ({error}): export the folder again") from error
     if not isinstance(config, dict) or config.get("format") != FOLDER_FORMAT:
         raise CheckpointError(
@@ -109,10 +120,27 @@ def _read_config(path: Path) -> dict[str, Any]:
             f"{path} is of version {config.get('version')}, this program reads {FOLDER_VERSION}: install a "
             "later version of mas-video"
         )
-    missing = {"backbone", "width", "geometry", "pixel_mean", "kind", "model_sha256"} - config.keys()
+    missing = (REQUIRED | (REQUIRED_WITH_CLASSES if "classes" in config else set())) - config.keys()
     if missing:
         raise CheckpointError(f"{path} lacks {', '.join(sorted(missing))}: export the folder again")
+    wrong = [
+        f"{name}: {config[name]!r:.60}"
+        for kind, names in ENTRY_TYPES.items()
+        for name in names
+        if name in config and not isinstance(config[name], kind)
+    ]
+    classes = config.get("classes", [])
+    if not wrong and (len(set(map(str, classes))) < len(classes) or not all(map(_is_text, classes))):
+        wrong = ["classes: not names that differ"]
+    if wrong:
+        raise CheckpointError(
+            f"{path} holds something else than expected, {wrong[0]}: export the folder again"
+        )
     return config
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _read_digests(path: Path) -> tuple[list[str] | None, list[str]]:
