@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from mas_labels.errors import ConfigError
 from mas_labels.system.command_line import PATH, Function
 from mas_labels.system.options import option_fields
 from mas_train.recipe import Recipe
@@ -30,6 +31,7 @@ def config_option(command: str) -> Callable[[Function], Function]:
         values = file.values()
         if "where" in values:  # on the line, it may be given several times
             values["where"] = [values["where"]]
+        _require_valid(context, path, values)
         context.default_map = values
 
     return click.option(
@@ -42,6 +44,17 @@ def config_option(command: str) -> Callable[[Function], Function]:
         help="File of options: the config.yaml of a run, for the same run again, or one like it; options on "
         "the line win.",
     )
+
+
+def _require_valid(context: click.Context, path: Path, values: dict[str, Any]) -> None:
+    """Raise `ConfigError`, which names the file, if an option does not take its value there."""
+    for option in context.command.params:
+        if option.name in values:
+            try:
+                option.type_cast_value(context, values[option.name])
+            except click.BadParameter as error:
+                reason = error.message.rstrip(".")
+                raise ConfigError(f"{path}: {option.name}: {reason}: correct it") from error
 
 
 def option_names(command: click.Command) -> tuple[list[str], list[str]]:
