@@ -7,6 +7,7 @@ device; this data set gives the same views to any `torch.utils.data.DataLoader`.
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -96,7 +97,7 @@ class ViewDataset(Dataset[LabelledView]):
         if seed < 0:
             raise ConfigError(f"expected a seed that is not negative, found {seed}")
         self.shards = open_clips(clips)
-        self.views, self.seed, self.transform = views, seed, transform
+        self.views, self.seed, self.transform = views, operator.index(seed), transform
         self.pixel_mean = None if pixel_mean is None else _mean_tensor(pixel_mean)
         self.drops_appearance = transform is not None and changes_colours
         self._clips = ClipDataset(self.shards)
@@ -112,7 +113,7 @@ class ViewDataset(Dataset[LabelledView]):
         """
         if epoch < 0:
             raise ConfigError(f"expected an epoch that is not negative, found {epoch}")
-        self._epoch.fill_(epoch)
+        self._epoch.fill_(operator.index(epoch))
 
     def __len__(self) -> int:
         return len(self.shards)

@@ -147,6 +147,9 @@ def test_wrong_use_is_refused(shards: ShardSet, test: ShardSet) -> None:
             ViewDataset(shards, **options)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="epoch that is not negative"):
         ViewDataset(shards).set_epoch(-1)
+    for wrong in (lambda: ViewDataset(shards, seed=1.5), lambda: ViewDataset(shards).set_epoch(0.5)):  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
+            wrong()
     for outside in (12, -1):
         with pytest.raises(IndexError):
             ViewDataset(shards)[outside]
