@@ -101,6 +101,7 @@ def embed(
     size = weights.backbone.output_features(source.geometry, output)
     provenance = describe_features(weights, source, options)
     run = provenance | {"videos": source.digest, "device": device.type}
+    del run["weights"]  # a path, which may change; their digest stays
     with FeatureStore(out.absolute(), run, size) as store:
         rows = RowCollector(store, options, source.classes)
         result = _compute(weights, source, options, rows, device, workers, batch_size)

@@ -200,9 +200,11 @@ class FeatureStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._features.close()
-        self._videos.close()
-        os.close(self._lock)
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, self._lock)
+            stack.enter_context(self._reporting())  # what is still to be written may not fit on the disk
+            stack.callback(self._videos.close)
+            stack.callback(self._features.close)
 
 
 def _parse_line(text: bytes) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from helpers.coloured import CPU, SMALL, run
 
+from mas_labels.errors import StorageError
 from mas_labels.shards import ShardSet
 from mas_train.cli.embed import main
 from mas_train.evaluation.features import Extraction, extract
@@ -149,3 +151,14 @@ def test_videos_that_the_machine_could_not_read_are_tried_again(tmp_path: Path) 
             store.finish(name, [{"video": name}], name == "b", again=name == "b")
     with FeatureStore(tmp_path / "f.npz", {}, 4) as store:
         assert store.done == {"a": False}
+
+
+def test_a_full_disk_is_told_also_where_only_closing_finds_it(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    store = FeatureStore(tmp_path / "f.npz", {}, 8)
+    try:
+        with pytest.raises(StorageError, match=r"f\.npz.*make room"), store:
+            store.add("a", np.ones(8, np.float32))  # in memory until the file is closed
+            resource.setrlimit(resource.RLIMIT_FSIZE, (16, limits[1]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
