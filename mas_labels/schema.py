@@ -189,6 +189,8 @@ ATTRIBUTES: Final = {
 """Attributes of a shard's root. Texts are fixed-length bytes."""
 
 
+SHARD_START: Final = "A shard of mas-labels"
+"""Beginning of every shard."""
 RUN_CONFIG_FILE: Final = "config.yaml"
 """Recipe, shards and environments of a run, in its folder; the report reads the filters of its clips."""
 METRICS_FILE: Final = "metrics.csv"

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import MissingDependencyError, ShardError, unavailable
+from mas_labels.schema import SHARD_START
 from mas_labels.shards.validation import REGENERATE
 from mas_labels.system.extensions import available_isas, load_extension
 
@@ -58,7 +59,7 @@ def file_digest(descriptor: int) -> bytes:
     while data := os.pread(descriptor, READ_BYTES, position):
         sha.update(data)
         position += len(data)
-    text = f"A shard of mas-labels: 512 bytes of text, then HDF5.\nsha256 of the HDF5: {sha.hexdigest()}\n"
+    text = f"{SHARD_START}: 512 bytes of text, then HDF5.\nsha256 of the HDF5: {sha.hexdigest()}\n"
     return text.encode("ascii").ljust(FILE_DIGEST_BYTES - 1) + b"\n"
 
 

@@ -1,7 +1,8 @@
-"""Optional packages: imported when they are used, with the remedy where one is missing."""
+"""Packages: optional ones, imported when they are used, with the remedy where one is missing; versions."""
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
 from mas_labels.errors import MissingDependencyError
@@ -33,3 +34,14 @@ def load_extra(module: str, beginning: str, extra: str, more: str = "") -> Modul
         raise MissingDependencyError(
             f'{beginning} {package}, which does not load ({error}): pip install "mas-video[{extra}]"{more}'
         ) from error
+
+
+def package_versions(*packages: str) -> dict[str, str]:
+    """Return the version of each package by its name, ``"not installed"`` if it is not under this name."""
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # such as this project, run from a checkout
+            versions[package] = "not installed"
+    return versions

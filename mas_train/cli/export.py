@@ -86,8 +86,7 @@ def command(
     weights of a public C3D (mas_train/weights/public_layouts.py lists the names). Of a fine-tuned run the
     classifier is written, too. Each file is read back and compared.
     """
-    from mas_train.inference.predict import describe_unfinished
-    from mas_train.weights.backbone_weights import load_weights
+    from mas_train.weights.backbone_weights import describe_unfinished, load_weights
     from mas_train.weights.export import export_weights
     from mas_train.weights.model_card import CardFacts
 

@@ -78,8 +78,8 @@ def command(
         require_picture(plot)
     compute = choose_compute(device, threads)
     from mas_train.inference.open_source import open_source
-    from mas_train.inference.predict import describe_unfinished, require_trained_geometry, score_source
-    from mas_train.weights.backbone_weights import load_classifier, load_weights
+    from mas_train.inference.predict import require_trained_geometry, score_source
+    from mas_train.weights.backbone_weights import describe_unfinished, load_classifier, load_weights
 
     network = load_weights(weights, pixel_mean=pixel_mean)
     model = load_classifier(network)

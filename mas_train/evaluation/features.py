@@ -6,7 +6,6 @@ cached in a folder, under a name made from the hashes of weights and shards.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from mas_train.data.few_labels import failed_videos
 from mas_train.data.loader import load_frames
 from mas_train.data.views import centre_view
 from mas_train.inference.outputs import clip_outputs
+from mas_train.inference.sources import text_digest
 from mas_train.model.video_means import VideoMeans
 from mas_train.weights.backbone_weights import weights_digest
 
@@ -146,7 +146,7 @@ def extract(
         repr(centre_view(shards.geometry)),
         *shards.identity,
     ]
-    name = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    name = text_digest(*parts)
     values = _read_cache(extraction.cache, name)
     if values is None:
         values = _compute(model, output, pixel_mean, shards, extraction)

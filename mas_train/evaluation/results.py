@@ -13,6 +13,7 @@ from mas_labels.schema import RESULT_FORMAT
 from mas_labels.system.files import write_text
 from mas_train.data.class_match import describe_left_out
 from mas_train.evaluation.published import TABLES, TEST_VIDEOS, Row, Table, published_rows
+from mas_train.runtime.markdown import markdown_table
 
 MAX_SHOWN_CLASSES = 10
 """Number of the best classes, and of the worst, that are shown where there are more than twice as many."""
@@ -183,8 +184,7 @@ def show_tables(results: Sequence[Result]) -> str:
 def _show_table(number: int, table: Table, results: Sequence[Result]) -> str:
     """Return one table, and below it the commands that produced our figures."""
     headers = [f"{column}, {origin}" for column in table.columns for origin in ("published", "ours")]
-    lines = [f"### Table {number}. {table.title}", "", f"| method | {' | '.join(headers)} |"]
-    lines.append("|---" * (len(headers) + 1) + "|")
+    rows = []
     commands: dict[str, str] = {}  # command -> method
     for row in table.rows:
         cells = []
@@ -192,7 +192,8 @@ def _show_table(number: int, table: Table, results: Sequence[Result]) -> str:
             ours = [result for result in results if _belongs(result, row, table, column)]
             commands.update({result.command: row.method for result in ours})
             cells += ["-" if figure is None else f"{figure:g}", ", ".join(map(_percent, ours)) or "-"]
-        lines.append(f"| {row.method} | {' | '.join(cells)} |")
+        rows.append([row.method, *cells])
+    lines = [f"### Table {number}. {table.title}", "", markdown_table(["method", *headers], rows)]
     lines += ["", *(f"    {command}  # {method}" for command, method in commands.items())] if commands else []
     return "\n".join(lines)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import InputError
 from mas_labels.shards import as_unicode
+from mas_labels.system.extras import package_versions
 from mas_train.inference.feature_files import COLUMNS, FeatureTable, choose_writer, to_json
 from mas_train.inference.feature_store import FeatureStore
 from mas_train.inference.layers import backbone_features
@@ -124,16 +123,8 @@ def describe_features(weights: Weights, source: FrameSource, options: EmbedOptio
         "pixel_mean": list(weights.pixel_mean),
         "geometry": asdict(source.geometry),
         "clips": dict(source.cut),
-        "versions": {name: _version_of(name) for name in PACKAGES},
+        "versions": package_versions(*PACKAGES),
     }
-
-
-def _version_of(package: str) -> str | None:
-    """Return the version of an installed package; None if it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 class RowCollector:
@@ -175,10 +166,10 @@ class RowCollector:
         if self._options.per == "video":
             if places:
                 self._store_feature(video.name, self._means.pop(video.name).result())
-            seconds = _number(places[-1].end_seconds) if places else None
+            seconds = places[-1].describe()["end_seconds"] if places else None
             rows = [{**first, "clips": len(places), "seconds": seconds, **reason}]
         else:
-            rows = [{**first, **_describe(place)} for place in places]
+            rows = [{**first, **place.describe()} for place in places]
             rows += [{**first, **reason}] if failure else []
         self._store.finish(video.name, rows, failure is not None, video.is_unreadable)
 
@@ -186,17 +177,6 @@ class RowCollector:
         if self._options.normalise:
             feature = normalise_rows(feature[None])[0].astype(np.float32)
         self._store.add(video, feature)
-
-
-def _describe(place: ClipPlace) -> dict[str, Any]:
-    """Return a clip's place as columns of its row."""
-    row: dict[str, Any] = {"start_frame": place.start_frame, "end_frame": place.end_frame}
-    return row | {"start_seconds": _number(place.start_seconds), "end_seconds": _number(place.end_seconds)}
-
-
-def _number(value: float) -> float | None:
-    """Return a time; None for NaN."""
-    return None if math.isnan(value) else value
 
 
 class Waited:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from mas_labels.errors import ConfigError
 from mas_labels.geometry import Geometry
+from mas_labels.schema import SHARD_START
 from mas_labels.shards import open_shards
 from mas_labels.stream import ClipOptions, find_inputs
+from mas_labels.system.found import SHARD_EXTENSION
 from mas_train.data.views import describe_views
 from mas_train.inference.options import SourceOptions
 from mas_train.inference.sources import ShardSource, VideoSource
-
-SHARD_SUFFIX: Final = ".h5"
-SHARD_START: Final = b"A shard of mas-labels"
-"""First bytes of a shard."""
 
 
 def open_source(
@@ -70,15 +67,15 @@ def open_source(
 
 def _is_shard(path: Path) -> bool:
     """Return whether a path names shards: a file or pattern ``.h5``, or a folder that holds one."""
-    if path.suffix == SHARD_SUFFIX:
+    if path.suffix == SHARD_EXTENSION:
         return True
-    return path.is_dir() and any(map(_begins_as_shard, path.glob(f"*{SHARD_SUFFIX}")))
+    return path.is_dir() and any(map(_begins_as_shard, path.glob(f"*{SHARD_EXTENSION}")))
 
 
 def _begins_as_shard(path: Path) -> bool:
     """Return whether a file begins as shards do; False also if it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(len(SHARD_START)) == SHARD_START
+            return file.read(len(SHARD_START)) == SHARD_START.encode()
     except OSError:
         return False

@@ -75,16 +75,6 @@ def require_trained_geometry(weights: Weights, geometry: Geometry, place: object
         )
 
 
-def describe_unfinished(weights: Weights) -> list[str]:
-    """Return a line if training has not begun, or fine-tuning has stopped before its last epoch."""
-    if weights.content.get("step") == 0:
-        return [f"note: {weights.source} has not taken a step, its weights are random: mas-train --resume"]
-    done, planned = weights.content.get("epoch"), weights.recipe.get("epochs")
-    if done is None or planned is None or done >= planned:
-        return []
-    return [f"note: {weights.source} is not finished, {done} of {planned} epochs: mas-finetune --resume"]
-
-
 def score_source(
     weights: Weights,
     model: Classifier,

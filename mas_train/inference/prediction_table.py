@@ -17,7 +17,6 @@ knows; and ``"videos"``, a list of objects (`describe_video`):
 from __future__ import annotations
 
 import json
-import math
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
@@ -27,7 +26,6 @@ from numpy.typing import NDArray
 
 from mas_labels.shards import printable
 from mas_train.inference.predict import VideoScores
-from mas_train.inference.sources import ClipPlace
 
 PREDICTION_FORMAT: Final = "mas-predictions"
 MAX_PADDED: Final = 44
@@ -60,7 +58,7 @@ def describe_video(scores: VideoScores, classes: Sequence[str], top: int, with_c
     }
     if with_clips:
         row["clip_scores"] = [
-            {**_describe_place(place), "top": _highest(of_clip, classes, top)}
+            {**place.describe(), "top": _highest(of_clip, classes, top)}
             for place, of_clip in zip(scores.clips, scores.clip_scores, strict=True)
         ]
     return row
@@ -70,13 +68,6 @@ def _highest(scores: NDArray[np.float32], classes: Sequence[str], top: int) -> l
     """Return the classes of the highest scores; of equal ones the lower number first, as in accuracy."""
     order = np.argsort(-scores, kind="stable")[:top]
     return [{"class": classes[number], "score": float(scores[number])} for number in order]
-
-
-def _describe_place(place: ClipPlace) -> Row:
-    """Return the place of a clip without its video; seconds that are unknown are None."""
-    values = place._asdict()
-    del values["video"]
-    return {name: None if isinstance(v, float) and math.isnan(v) else v for name, v in values.items()}
 
 
 def predictions_as_json(source: str, classes: Sequence[str], rows: Sequence[Row]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import cached_property
@@ -44,6 +45,11 @@ class ClipPlace(NamedTuple):
     """Time of its first frame, from the video's first one; NaN for extracted frames."""
     end_seconds: float
     """Time of the frame after its last."""
+
+    def describe(self) -> dict[str, int | float | None]:
+        """Return frames and times by name, for a row of its video; times that are unknown are None."""
+        values = {name: value for name, value in self._asdict().items() if name != "video"}
+        return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 class EndedVideo(NamedTuple):

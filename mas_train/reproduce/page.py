@@ -8,12 +8,12 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
 from mas_labels.errors import ConfigError, reason_of
+from mas_labels.system.extras import package_versions
 from mas_labels.system.files import write_text
 from mas_train.evaluation.published import TABLES
 from mas_train.reproduce.measure import MEASURES, Cell, LabelFit, compare, read_cells, read_label_fits
@@ -21,6 +21,7 @@ from mas_train.reproduce.plan import Step, show_command
 from mas_train.reproduce.plots import draw_accuracies, draw_labels
 from mas_train.reproduce.run import read_mark
 from mas_train.reproduce.small import CONDITIONS, PIXELS, Experiment
+from mas_train.runtime.markdown import markdown_table, show_percent
 
 PACKAGES: Final = ("torch", "numpy", "opencv-contrib-python", "h5py", "scikit-learn")
 BEGIN_MARK: Final = "<!-- results/small: begin -->"
@@ -105,13 +106,7 @@ def describe_machine() -> str:
 
 def describe_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results may depend on."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed under this name"
-    return versions
+    return {"python": platform.python_version(), **package_versions(*PACKAGES)}
 
 
 def _number(value: float) -> float | None:
@@ -194,27 +189,23 @@ def _main_table(cells: Sequence[Cell], split: str) -> str:
     """Return the table of all accuracies on one split, with one row per condition."""
     of_split = [cell for cell in cells if cell.split == split]
     measures = [m.title for m in MEASURES if any(cell.measure == m.title for cell in of_split)]
-    lines = [
-        f"| pre-training | {' | '.join(measures)} | the paper, UCF101 |",
-        "|---" * (len(measures) + 2) + "|",
-    ]
+    rows = []
     published = {row.method: row.figures[0] for row in TABLES[3].rows}
     for condition, title in TITLES.items():
         row = {cell.measure: cell for cell in of_split if cell.condition == condition}
         if row:
             paper = published.get(PAPER_ROWS.get(condition, ""))
             shown = [format_cell(row[name]) if name in row else "" for name in measures]
-            lines.append(f"| {title} | {' | '.join(shown)} | {'' if paper is None else f'{paper:g}'} |")
-    return "\n".join(lines)
+            rows.append([title, *shown, "" if paper is None else f"{paper:g}"])
+    return markdown_table(["pre-training", *measures, "the paper, UCF101"], rows)
 
 
 def format_cell(cell: Cell) -> str:
     """Return mean and spread in percent, and the number of networks if some are missing."""
     if not cell.values:
         return "not done"
-    spread = "" if math.isnan(cell.spread) else f" ± {100 * cell.spread:.1f}"
     count = "" if len(cell.values) == cell.expected else f" ({len(cell.values)})"
-    return f"{100 * cell.mean:.1f}{spread}{count}"
+    return show_percent(cell.values) + count
 
 
 def _comparisons(cells: Sequence[Cell]) -> str:
@@ -224,15 +215,15 @@ def _comparisons(cells: Sequence[Cell]) -> str:
         "networks overlap; with so few networks 2 is a hint, not a proof). In brackets the standard error "
         "of one accuracy that follows from the number of test videos.",
         "",
-        "| rows | split | measure | points | over spread |",
-        "|---|---|---|---|---|",
     ]
+    rows = []
     for condition, baseline in COMPARED:
         for cell, other, ratio in compare(cells, condition, baseline):
             points = f"{100 * (cell.mean - other.mean):+.1f} ({100 * cell.standard_error:.1f})"
             shown = "" if math.isnan(ratio) else f"{ratio:+.1f}"
-            rows = f"{TITLES[condition]} - {TITLES[baseline]}"
-            lines.append(f"| {rows} | {cell.split} | {cell.measure} | {points} | {shown} |")
+            compared = f"{TITLES[condition]} - {TITLES[baseline]}"
+            rows.append([compared, cell.split, cell.measure, points, shown])
+    lines.append(markdown_table(["rows", "split", "measure", "points", "over spread"], rows))
     return "\n".join(lines)
 
 
@@ -244,9 +235,8 @@ def _labels_table(fits: Sequence[LabelFit]) -> str:
         "label is the nearest to the prediction; mean over networks, centre views of split 1's test videos. "
         "R^2 of an orientation is that of its sine and cosine, except for raw targets.",
         "",
-        f"| label | most frequent | {' | '.join(TITLES[name] for name in conditions)} |",
-        "|---" * (len(conditions) + 2) + "|",
     ]
+    rows = []
     for label in dict.fromkeys(fit.label for fit in fits):
         row = {fit.condition: fit for fit in fits if fit.label == label}
         shown = [
@@ -254,7 +244,8 @@ def _labels_table(fits: Sequence[LabelFit]) -> str:
             for name in conditions
         ]
         frequent = next(iter(row.values())).mode_accuracy
-        lines.append(f"| `{label}` | {frequent:.2f} | {' | '.join(shown)} |")
+        rows.append([f"`{label}`", f"{frequent:.2f}", *shown])
+    lines.append(markdown_table(["label", "most frequent", *(TITLES[name] for name in conditions)], rows))
     return "\n".join(lines)
 
 

@@ -22,6 +22,7 @@ from mas_train.reproduce.measure import MEASURES, last_scores, read_measure
 from mas_train.reproduce.plan import Step
 from mas_train.reproduce.run import done_steps
 from mas_train.reproduce.small import CONDITIONS, Experiment, Split, label_steps, network_name, network_steps
+from mas_train.runtime.markdown import markdown_table
 
 SEED: Final = 0
 PAGE_FILE: Final = "pilots.md"
@@ -139,14 +140,15 @@ def write_pilots(experiment: Experiment, steps: Sequence[Step], work: Path, out:
     """
     done = done_steps(steps, work)
     columns = [f"R^2, {group}" for group in LABEL_GROUPS] + [measure.title for measure in PROBES]
-    lines = [f"| choice | value | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
+    rows = []
     for name, pilot in PILOTS.items():
         cells = _row_cells(pilot_name(experiment, name), work, done)
-        lines.append(f"| {pilot.choice} | {pilot.value} | {' | '.join(cells)} |")
+        rows.append([pilot.choice, pilot.value, *cells])
+    table = markdown_table(["choice", "value", *columns], rows)
     commands = "\n".join(f"    {' '.join(s.command)}" for s in steps if s.name.startswith("pretrain-"))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_text(out / PAGE_FILE, INTRODUCTION.format(table="\n".join(lines), commands=commands))
+        write_text(out / PAGE_FILE, INTRODUCTION.format(table=table, commands=commands))
     except OSError as error:
         raise ConfigError(f"cannot write the page ({reason_of(error)}): give another --out") from error
     return out / PAGE_FILE

@@ -15,6 +15,7 @@ from mas_train.reproduce.page import describe_machine
 from mas_train.reproduce.plan import Step, show_command
 from mas_train.reproduce.run import done_steps
 from mas_train.reproduce.small import CONDITIONS, Experiment, network_name
+from mas_train.runtime.markdown import markdown_table
 from mas_train.weights.export import export_weights
 from mas_train.weights.model_card import CardFacts, CardFigure
 
@@ -111,21 +112,7 @@ def find_networks(
 ) -> list[GivenNetwork]:
     """Find the networks of the first seed of the first split that are done, with their figures.
 
-    Parameters
-    ----------
-    experiment, steps
-        The experiment and its plan.
-    work
-        The work folder, with the networks and their results.
-    table
-        The tables, with the figures of the rows.
-
-    Raises
-    ------
-    ConfigError
-        If `work` holds the results of another plan.
-    DatasetError
-        If a result is corrupt.
+    Those of their rows come from `table`; for the rest see `write_small_weights`.
     """
     split, share = experiment.splits[0], next(iter(experiment.shares))
     done = done_steps(steps, work)
@@ -196,14 +183,12 @@ def describe_networks(networks: Sequence[GivenNetwork], machine: str) -> str:
     figures = [chain.from_iterable(network.figures.values()) for network in networks]
     shown = [{figure.protocol: 100 * figure.values[0] for figure in found} for found in figures]
     measures = [m.title for m in MEASURES if any(m.title in found for found in shown)]
-    lines = [f"| folder | row | {' | '.join(measures)} |", "|---" * (len(measures) + 2) + "|"]
+    rows = []
     for network, found in zip(networks, shown, strict=True):
         cells = [f"{found[title]:.1f}" if title in found else "" for title in measures]
-        lines.append(
-            f"| [{network.name}]({network.name}/README.md) | {network.title} | {' | '.join(cells)} |"
-        )
+        rows.append([f"[{network.name}]({network.name}/README.md)", network.title, *cells])
     origins = dict.fromkeys(describe_origin(network, machine) for network in networks)
-    return PAGE.format(table="\n".join(lines), origin="\n\n".join(origins))
+    return PAGE.format(table=markdown_table(["folder", "row", *measures], rows), origin="\n\n".join(origins))
 
 
 PAGE: Final = """\

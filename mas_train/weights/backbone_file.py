@@ -112,8 +112,7 @@ def _read_torch(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
     if isinstance(content, dict) and content.get("format") == CHECKPOINT_FORMAT:
         content = load_checkpoint(path)
         recipe = content["recipe"]
-        prefix = "backbone."
-        weights = {k.removeprefix(prefix): w for k, w in content["model"].items() if k.startswith(prefix)}
+        weights = part_of(content["model"], "backbone")
         mean = tuple(recipe["pixel_mean"])
         known = (recipe["backbone"], recipe["width"], mean, path.name, content["step"])
         stride, geometry = recipe.get("input_stride", 1), stored_geometry(content, path)
@@ -193,6 +192,12 @@ def _in_order(data: bytes) -> bytes:
 def import_safetensors() -> ModuleType:
     """Import safetensors and its functions for torch."""
     return load_extra("safetensors.torch", "files of weights need", "train")
+
+
+def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return the weights of one submodule, by their names within it."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def stored_geometry(content: Mapping[str, Any], source: str | Path) -> Geometry:

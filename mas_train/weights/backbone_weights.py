@@ -18,7 +18,7 @@ from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
 from mas_train.model.classifier import Classifier
 from mas_train.recipe import SCRATCH, Recipe, make_recipe
-from mas_train.weights.backbone_file import fill_module, read_backbone, stored_geometry
+from mas_train.weights.backbone_file import fill_module, part_of, read_backbone, stored_geometry
 from mas_train.weights.checkpoint import CHECKPOINT_FORMAT, CHECKPOINT_FORMATS, load_checkpoint
 from mas_train.weights.tensor_file import read_tensors
 from mas_train.weights.weights_folder import read_weights_folder
@@ -205,6 +205,16 @@ def _load_finetuned(path: Path, source: str) -> Weights:
     return Weights(network.eval(), asdict(recipe), source, content)
 
 
+def describe_unfinished(weights: Weights) -> list[str]:
+    """Return a line if training has not begun, or fine-tuning has stopped before its last epoch."""
+    if weights.content.get("step") == 0:
+        return [f"note: {weights.source} has not taken a step, its weights are random: mas-train --resume"]
+    done, planned = weights.content.get("epoch"), weights.recipe.get("epochs")
+    if done is None or planned is None or done >= planned:
+        return []
+    return [f"note: {weights.source} is not finished, {done} of {planned} epochs: mas-finetune --resume"]
+
+
 def load_classifier(weights: Weights) -> Classifier:
     """Build the fine-tuned model of a checkpoint or a weights folder, with its weights.
 
@@ -232,12 +242,6 @@ def load_classifier(weights: Weights) -> Classifier:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{weights.source} is inconsistent ({reason}): it is damaged") from error
     return model.eval()
-
-
-def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Return the weights of one submodule, by their names within it."""
-    prefix = f"{name}."
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def weights_digest(model: torch.nn.Module) -> str:

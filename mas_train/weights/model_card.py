@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any, Final
 
 import yaml
 
 from mas_train.model.c3d import C3D_KINDS
+from mas_train.runtime.markdown import markdown_table, show_percent
 from mas_train.weights.card_code import loading_text, recipe_text
 
 CLASSIFICATION: Final = "video-classification"
@@ -212,23 +213,18 @@ def _figures_text(facts: CardFacts) -> str:
     header = ["measured", "test videos", "figure", "%", "networks", "random weights, %"]
     has_rows = any(figure.row for figure in facts.figures)
     header += ["its row, %"] if has_rows else []
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    rows = []
     for figure in facts.figures:
         tested = f"{figure.videos:,} of {figure.dataset}, {figure.split}"
-        cells = [figure.protocol, tested, figure.name, _percent(figure.values)]
-        cells += [str(len(figure.values)), _percent(figure.random) if figure.random else "not measured"]
-        cells += [_percent(figure.row) if figure.row else "not measured"] if has_rows else []
-        lines.append(f"| {' | '.join(cells)} |")
+        cells = [figure.protocol, tested, figure.name, show_percent(figure.values)]
+        cells += [str(len(figure.values)), show_percent(figure.random) if figure.random else "not measured"]
+        cells += [show_percent(figure.row) if figure.row else "not measured"] if has_rows else []
+        rows.append(cells)
+    lines = [markdown_table(header, rows)]
     if has_rows or any(len(figure.values) > 1 for figure in facts.figures):
         lines.append("\nMean ± standard deviation over networks of this recipe.")
     lines += ["\nMeasured by\n", *(f"    {command}" for command in facts.measured_by)]
     return "\n".join([*lines, *(["", facts.notes] if facts.notes else [])])
-
-
-def _percent(values: Sequence[float]) -> str:
-    """Return the mean of shares in per cent, with the standard deviation if there are several."""
-    spread = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * fmean(values):.1f}{spread}"
 
 
 def _limits(config: Mapping[str, Any]) -> str:

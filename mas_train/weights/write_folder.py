@@ -8,20 +8,19 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from torch import Tensor
 
 from mas_labels.errors import ConfigError, reason_of
 from mas_labels.shards import fold_name
+from mas_labels.system.extras import package_versions
 from mas_labels.system.files import sync, sync_folder, write_text
 from mas_train.data.leakage import name_digest
 from mas_train.recipe import SCRATCH, TARGETS
-from mas_train.weights.backbone_file import BackboneConfig, write_safetensors
-from mas_train.weights.backbone_weights import FOLDER_ENTRIES, Weights, part_of
+from mas_train.weights.backbone_file import BackboneConfig, part_of, write_safetensors
+from mas_train.weights.backbone_weights import FOLDER_ENTRIES, Weights
 from mas_train.weights.weights_folder import FOLDER_FORMAT, FOLDER_VERSION, VIDEOS_FILE, public_head
 from mas_train.weights.weights_source import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 
@@ -65,16 +64,7 @@ def describe_config(weights: Weights) -> dict[str, Any]:
         known["recipe"] = {**known["recipe"], "pixel_mean": config["pixel_mean"]}
     if "init" in known:  # a path of the machine that trained it
         known["init"] = known["init"] if known["init"] == SCRATCH else Path(known["init"]).name
-    return {**config, **json.loads(json.dumps(known)), "versions": _versions()}
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of the programs that write the folder."""
-    try:
-        own = version("mas-video")
-    except PackageNotFoundError:  # run from a checkout
-        own = "not installed"
-    return {"mas-video": own, "torch": str(torch.__version__)}
+    return {**config, **json.loads(json.dumps(known)), "versions": package_versions("mas-video", "torch")}
 
 
 def write_weights_folder(

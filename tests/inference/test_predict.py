@@ -20,11 +20,11 @@ from mas_train.cli.predict import main as predict_main
 from mas_train.evaluation.accuracy import score_videos
 from mas_train.evaluation.features import Extraction
 from mas_train.evaluation.protocol import Evaluation
-from mas_train.inference.predict import VideoScores, describe_unfinished, score_source
+from mas_train.inference.predict import VideoScores, score_source
 from mas_train.inference.prediction_table import describe_video, predictions_as_table
 from mas_train.inference.score_plot import draw_scores
 from mas_train.inference.sources import ClipPlace, ShardSource
-from mas_train.weights.backbone_weights import load_classifier, load_weights
+from mas_train.weights.backbone_weights import describe_unfinished, load_classifier, load_weights
 
 
 @pytest.fixture(scope="module")
