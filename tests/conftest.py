@@ -99,3 +99,24 @@ def pretrained(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory
     from helpers.coloured import pretrain
 
     return pretrain(tiny_shards, tmp_path_factory.mktemp("runs") / "pretrained")
+
+
+@pytest.fixture(scope="session")
+def finetuned(pretrained: Path, tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of `mas-finetune` with one epoch, which began with `pretrained`."""
+    from helpers.coloured import SMALL, run
+
+    from mas_train.cli.finetune import main
+
+    out = tmp_path_factory.mktemp("runs") / "tuned"
+    options = ["--epochs", 1, "--fc-width", 16, "--batch-size", 4, "--out", out, *SMALL]
+    assert run(main, "--init", pretrained, "--shards", *tiny_shards, *options) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def small(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    """Small shards of `tiny_videos` in another geometry, one of 2 videos and one of 4."""
+    from helpers.geometries import small_shards
+
+    return small_shards(tiny_videos, tmp_path_factory.mktemp("small"))

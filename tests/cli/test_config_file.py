@@ -27,14 +27,15 @@ NOT_RECORDED = {"resume", "shards", "val_shards", "probe_shards"}
 
 
 @pytest.fixture(scope="module")
-def first(tiny_shards: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first(small: ShardSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of unusual options, each of which changes the weights or the files."""
     out = tmp_path_factory.mktemp("first") / "run"
     recipe = ["--epochs", 9, "--lr", "0.01", "--seed", 3, "--dropout", 0.5, "--backbone", "c3d-bn"]
     how = ["--workers", 0, "--accumulate", 2, "--max-steps", 3, "--log-steps", 2, "--no-curves"]
     where = ["--where", "cut=false", "--where", "min_motion=0"]
-    given = ["--shards", tiny_shards[0], "--val-shards", tiny_shards[1], "--val-steps", 2]
-    given += ["--probe-shards", tiny_shards[1], "--best-by", "probe"]
+    training, held_out = small.paths
+    given = ["--shards", training, "--val-shards", held_out, "--val-steps", 2]
+    given += ["--probe-shards", held_out, "--best-by", "probe"]
     assert run(train_main, *given, "--out", out, *SMALL_NETWORK, *recipe, *how, *where) == 0
     return out
 
@@ -211,7 +212,7 @@ def test_files_from_before_options_were_recorded_are_read(
 
 
 def test_other_shards_are_taken_only_where_the_line_names_them(
-    first: Path, tiny_shards: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    first: Path, small: ShardSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = config_of(first)
     config["shards"][0]["content_hash"] = "0" * 64
@@ -221,9 +222,9 @@ def test_other_shards_are_taken_only_where_the_line_names_them(
     assert run(train_main, *args) == 1
     said, error = capsys.readouterr()
     assert "its run had 2 processes, this has 1: weights will differ" in said
-    assert error.count("\n") == 1 and f"error: {tiny_shards[0]} is not the shard that the run of" in error
+    assert error.count("\n") == 1 and f"error: {small.paths[0]} is not the shard that the run of" in error
     assert "(1 of 1 shards): restore it, or give --shards" in error
-    assert run(train_main, *args, "--shards", tiny_shards[0]) == 0
+    assert run(train_main, *args, "--shards", small.paths[0]) == 0
 
 
 def test_fine_tuning_again_from_its_file(

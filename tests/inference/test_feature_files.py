@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from mas_labels.errors import ConfigError, MissingDependencyError
 from mas_train.inference import feature_files
 from mas_train.inference.feature_files import CLIP_COLUMNS, FeatureTable, choose_writer
 
@@ -90,14 +88,3 @@ def test_csv(table: FeatureTable, tmp_path: Path) -> None:
     assert rows[2]["message"] == "no video,\nnor sound" and rows[2]["f0"] == rows[2]["start_frame"] == ""
     numbers = [[row[f"f{n}"] for n in range(3)] for row in rows if row["f0"]]
     np.testing.assert_array_equal(np.array(numbers, np.float32), FEATURES)
-
-
-def test_unknown_endings_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"f\.pt: expected a file that ends in \.parquet, \.npz, \.h5"):
-        choose_writer(Path("f.pt"))
-
-
-def test_parquet_without_pyarrow_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingDependencyError, match=r'pip install "mas-video\[parquet\]", or choose'):
-        choose_writer(Path("f.parquet"))

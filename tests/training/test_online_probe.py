@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import torch
 from helpers.equal import assert_same
-from helpers.geometries import SMALL_SIZES, small_shards
+from helpers.geometries import SMALL_SIZES
 from helpers.shards import write_plain_videos
 
 from mas_labels.errors import ConfigError
 from mas_labels.report.run_sections import run_sections
 from mas_labels.schema import METRICS_COLUMNS, PROBE_COLUMNS
-from mas_labels.shards.shard_set import open_shards
+from mas_labels.shards.shard_set import ShardSet, open_shards
 from mas_train.data.probe_clips import choose_clips_evenly, choose_probe_videos
 from mas_train.model.targets import TargetCode
 from mas_train.recipe import make_recipe
@@ -59,9 +59,9 @@ VIDEOS = [
 
 
 @pytest.fixture(scope="module")
-def shards(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Small training shards: one of 2 videos and one of 4."""
-    return small_shards(tiny_videos, tmp_path_factory.mktemp("small")).paths
+def shards(small: ShardSet) -> list[Path]:
+    """Small training shards."""
+    return small.paths
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.geometries import small_shards
 
 from mas_labels.schema import LABEL_KINDS, LABEL_NAMES, METRICS_COLUMNS, TOTAL_LABEL
+from mas_labels.shards import ShardSet
 from mas_train.recipe import make_recipe
 from mas_train.training.metrics import read_metrics
 from mas_train.training.options import TrainingOptions
@@ -21,10 +21,10 @@ STANDS_FOR = {"COLUMN": METRICS_COLUMNS[1:], "LABEL": (*LABEL_NAMES, *LABEL_KIND
 
 
 def test_the_page_names_the_scalars_and_reads_their_points(
-    tiny_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tensorboard")
-    shards = small_shards(tiny_videos, tmp_path / "shards").paths
+    shards = small.paths
     recipe = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=4, holdout=0.3)
     how = TrainingOptions(shards, tmp_path / "runs" / "first", "cpu", workers=0, threads=1, curves=False)
     how = replace(how, max_steps=2, log_steps=1, tensorboard=True, probe_shards=shards)

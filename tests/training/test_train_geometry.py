@@ -9,7 +9,6 @@ import pytest
 import yaml
 from helpers.coloured import SMALL, WIDTH, run
 from helpers.equal import assert_same
-from helpers.geometries import small_shards
 
 from mas_labels.errors import ConfigError
 from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
@@ -26,8 +25,8 @@ NETWORK = ["--fc-width", 16, "--batch-size", 4, *SMALL]
 
 
 @pytest.fixture(scope="module")
-def shards(tiny_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
-    return small_shards(tiny_videos, tmp_path_factory.mktemp("small"))
+def shards(small: ShardSet) -> ShardSet:
+    return small
 
 
 def train(shards: ShardSet, out: Path, steps: int, *more: object) -> Path:
