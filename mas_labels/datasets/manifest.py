@@ -44,14 +44,10 @@ from mas_labels.datasets.split_rules import (
 )
 from mas_labels.errors import ConfigError, reason_of
 from mas_labels.names import VIDEO_EXTENSIONS
+from mas_labels.system.yaml_text import YAML_ERRORS, UniqueKeyLoader
 
 MANIFESTS: Final = Path(__file__).parents[1] / "data_manifests"
 """Folder of the manifests that are installed with the package; in a checkout a link to those at its top."""
-YAML_ERRORS: Final = (
-    *(yaml.YAMLError, RecursionError),
-    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
-)
-"""Errors of PyYAML on text that is not YAML; the second line: on tags such as ``!!int``."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ def load_manifest(path: str | Path) -> Manifest:
     try:
         if not path.is_file():
             path = packaged.get(str(path), path)
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), UniqueKeyLoader)
     except (OSError, UnicodeDecodeError) as error:
         siblings = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "none"
         raise ConfigError(
@@ -119,7 +115,8 @@ def load_manifest(path: str | Path) -> Manifest:
             f"Known by name: {', '.join(packaged)}"
         ) from error
     except YAML_ERRORS as error:
-        raise ConfigError(f"the manifest {path} is not YAML: {error}") from error
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"the manifest {path} is not YAML: {reason}") from error
     return parse_manifest(data, str(path))
 
 

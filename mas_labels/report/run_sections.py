@@ -34,6 +34,7 @@ from mas_labels.schema import (
     RUN_CONFIG_FILE,
     TOTAL_LABEL,
 )
+from mas_labels.system.yaml_text import YAML_ERRORS
 
 MAX_PICTURES: Final = 15
 PICTURES_OF_RUN: Final = ("attention", "map", "neighbours")
@@ -131,7 +132,7 @@ def _filters(path: Path) -> str:
         return ""  # metrics alone are enough for a page
     except OSError as error:
         raise unavailable(path, error) from error
-    except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except YAML_ERRORS as error:
         reason = str(error).splitlines()[0]
         raise DatasetError(f"expected the configuration of a run in {path}, found: {reason}") from error
 

@@ -9,7 +9,6 @@ Importing this loads neither torch nor HDF5.
 from __future__ import annotations
 
 import difflib
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import yaml
 from mas_labels.errors import ConfigError, DatasetError, unavailable
 from mas_labels.schema import RUN_CONFIG_FILE
 from mas_labels.system.options import OptionField, option_fields
+from mas_labels.system.yaml_text import YAML_ERRORS, UniqueKeyLoader
 from mas_train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class ConfigFile:
         try:
             if isinstance(value, list):
                 return tuple(map(float, value))
-            return _Loader.bool_values[value.lower()] if field.kind is bool else field.kind(value)
+            return _TextLoader.bool_values[value.lower()] if field.kind is bool else field.kind(value)
         except (LookupError, ValueError) as error:
             kind = "a list of numbers" if field.kind is tuple else f"of type {field.kind.__name__}"
             raise ConfigError(
@@ -203,33 +203,25 @@ def read_config_file(
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads values as texts, since options then take them as on the line; an entry may be stated once."""
+class _TextLoader(UniqueKeyLoader):
+    """Reads values as texts, since options then take them as on the line."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":null", ":merge"))]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        if repeated := [name for name, count in counts.items() if count > 1]:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"stated more than once: {', '.join(repeated)}", node.start_mark
-            )
-        return super().construct_mapping(node, deep)
-
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     from mas_labels.shards import printable
 
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), _TextLoader)
     except IsADirectoryError as error:
         raise ConfigError(f"{path} is a folder: name the file in it, {path / RUN_CONFIG_FILE}") from error
     except OSError as error:
         raise unavailable(path, error) from error
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+    except YAML_ERRORS as error:
         reason = printable(" ".join(str(error).split()))
         raise ConfigError(f"{path} is not YAML ({reason}): name the config.yaml of a run") from error
     sections = [content.get(name) for name in ("recipe", "options")] if isinstance(content, dict) else [()]

@@ -18,6 +18,7 @@ from mas_labels.schema import RUN_CONFIG_FILE
 from mas_labels.shards import ShardSet
 from mas_labels.system.files import write_text
 from mas_labels.system.options import option_fields
+from mas_labels.system.yaml_text import YAML_ERRORS
 from mas_train.data.training_shards import open_training_shards
 from mas_train.recipe import TARGETS, Recipe
 from mas_train.training.config_file import FACTS, PRETRAIN_COMMAND, config_entries
@@ -132,9 +133,10 @@ def note_resumption(
         before = dict(config["environments"][-1])
     except OSError as error:
         raise unavailable(path, error) from error
-    except (ValueError, LookupError, TypeError, yaml.YAMLError) as error:
+    except YAML_ERRORS as error:
+        reason = " ".join(str(error).split())
         raise ConfigError(
-            f"{path} is not the configuration of a run ({error}): start a new run in another --out"
+            f"{path} is not the configuration of a run ({reason}): start a new run in another --out"
         ) from error
     now = _environment(device)
     changed = [

@@ -158,6 +158,7 @@ def test_a_file_written_by_hand_needs_few_keys_and_states_what_no_option_takes(
         ("recipe: {epochs: 3, seed: 1, epochs: 4}", ["stated more than once: epochs"]),
         ("recipe: " + "[" * 9999, ["is not YAML"]),
         ("recipe: [", ["is not YAML"]),
+        ("recipe: {epochs: !!int ''}", ["is not YAML"]),
         ("recipe: 3", ["expected entries `recipe`, `options` and `shards`"]),
         ("- 1", ["expected entries `recipe`, `options` and `shards`"]),
     ],

@@ -75,11 +75,22 @@ def test_an_invalid_manifest_is_refused_with_its_key(change: dict[str, object], 
         parse_manifest({**MINIMAL, **change})
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", ""])
-def test_a_file_that_is_not_a_manifest_is_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("- a\n- b\n", "expected a mapping of keys"),
+        ("a: [", "is not YAML"),
+        ("", "expected a mapping of keys"),
+        ("name: a\nname: b\n", "stated more than once: name"),
+        ("expected: {videos: 1, videos: 2}", "stated more than once: videos"),
+        ("name: !!int ''", "is not YAML"),
+    ],
+)
+def test_a_file_that_is_not_a_manifest_is_refused_in_one_line(tmp_path: Path, text: str, found: str) -> None:
     (tmp_path / "x.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=r"x\.yaml"):
+    with pytest.raises(ConfigError, match=r"x\.yaml") as refused:
         load_manifest(tmp_path / "x.yaml")
+    assert found in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_a_missing_manifest_is_refused_with_those_in_its_folder(tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ CONTRACT = {
     "mas_labels.system.command_line",
     *(
         f"mas_labels.system.{name}"
-        for name in ("extras", "figures", "files", "found", "options", "process", "signals", "streams")
+        for name in (
+            *("extras", "figures", "files", "found", "options", "process", "signals", "streams", "yaml_text"),
+        )
     ),
 }
 """All that mas_train may import of mas_labels."""
