@@ -84,8 +84,7 @@ def flow(
     inputs = _find(paths, values, follow_links)
     for note in inputs.notes:
         click.echo(note)
-    if options.fps and inputs.has_extracted:
-        raise ConfigError("--fps: extracted frames have no time stamps: give the videos, or leave it out")
+    inputs.require_times(options.fps)
     if inputs.is_single and values["root"] is None and len(options.layout.flow) == 1:
         return _write_one(inputs, out, options, values["video_timeout_seconds"], dry_run)
     given = {path.resolve() for path in (*paths, values["root"]) if path is not None}

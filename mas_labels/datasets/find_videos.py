@@ -17,7 +17,7 @@ from mas_labels.datasets.split_table import Splits
 from mas_labels.datasets.splits import list_folders, read_splits
 from mas_labels.errors import DatasetError
 from mas_labels.names import first_names, printable
-from mas_labels.system.found import tell_found
+from mas_labels.system.path_kinds import tell_found
 from mas_labels.video.frame_names import PICTURE_EXTENSIONS
 
 

@@ -19,7 +19,7 @@ from mas_labels.names import CommonClasses, unite_classes
 from mas_labels.shards.cache import IndexEntry, ShardIndex, index_entry
 from mas_labels.shards.columns import SHOW_PROGRESS_AFTER_SECONDS
 from mas_labels.shards.reader import Shard
-from mas_labels.system.found import kind_of_name, tell_found
+from mas_labels.system.path_kinds import kind_of_name, tell_found
 from mas_labels.system.process import bar_settings
 
 

@@ -61,6 +61,11 @@ class VideoInputs:
                     f"{printable(name)}: give --root, a folder that contains both, from which names begin"
                 )
 
+    def require_times(self, fps: object) -> None:
+        """Raise `ConfigError` if a frame rate is asked for, and some videos have no time stamps."""
+        if fps and self.has_extracted:
+            raise ConfigError("--fps: extracted frames have no time stamps: give the videos, or leave it out")
+
 
 def find_inputs(
     paths: str | Path | Sequence[str | Path],

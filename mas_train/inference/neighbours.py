@@ -15,7 +15,7 @@ from mas_labels.shards import ShardSet, as_unicode, printable, spread_evenly
 from mas_labels.stream import StreamedClip, StreamedVideo, stream_clips
 from mas_train.inference.feature_files import BLOCK_ROWS, FeatureTable
 from mas_train.inference.sources import ShardSource, VideoSource
-from mas_train.model.similarity import cosines, nearest_rows
+from mas_train.model.similarity import nearest_rows, normalise_rows
 from mas_train.runtime.figures import make_figure, save_figure, shorten
 
 DRAWN_QUERIES: Final = 6
@@ -71,7 +71,7 @@ def draw_neighbours(
     path
         The picture.
     """
-    similarity = cosines(gallery.values, queries.values[list(chosen)])
+    similarity = normalise_rows(queries.values[list(chosen)]) @ normalise_rows(gallery.values).T  # cosine
     nearest = nearest_rows(similarity, DRAWN_NEIGHBOURS, chosen if queries is gallery else None)
     of_queries = queries.read_frames({queries.names[row] for row in chosen})
     of_gallery = gallery.read_frames({gallery.names[row] for row in nearest.ravel().tolist()})

@@ -10,7 +10,7 @@ from mas_labels.geometry import Geometry
 from mas_labels.schema import SHARD_START
 from mas_labels.shards import open_shards
 from mas_labels.stream import ClipOptions, find_inputs
-from mas_labels.system.found import SHARD_EXTENSION
+from mas_labels.system.path_kinds import SHARD_EXTENSION
 from mas_train.data.views import describe_views
 from mas_train.inference.options import SourceOptions
 from mas_train.inference.sources import ShardSource, VideoSource
@@ -60,8 +60,7 @@ def open_source(
     names = ("manifest", "root", "split", "splits_dir", "follow_links")
     inputs = find_inputs(paths, **{name: getattr(options, name) for name in names})
     clips = ClipOptions(geometry, options.clip_stride_frames, options.fps)
-    if clips.fps and inputs.has_extracted:
-        raise ConfigError("--fps: extracted frames have no time stamps: give the videos, or leave it out")
+    inputs.require_times(clips.fps)
     return VideoSource(inputs, clips, options.video_timeout_seconds)
 
 

@@ -15,11 +15,6 @@ def normalise_rows(features: NDArray[np.floating]) -> NDArray[np.float64]:
     return features / np.where(lengths > 0, lengths, 1.0)
 
 
-def cosines(gallery: NDArray[np.floating], queries: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the cosine similarity of each query (Q, D) with each row of a gallery (G, D): (Q, G)."""
-    return normalise_rows(queries) @ normalise_rows(gallery).T
-
-
 def nearest_rows(
     similarity: NDArray[np.floating], count: int, left_out: Sequence[int] | None = None
 ) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from mas_labels.errors import CheckpointError
-from mas_labels.system.found import kind_of_name, tell_found
+from mas_labels.system.path_kinds import kind_of_name, tell_found
 from mas_train.weights.checkpoint import BEST_CHECKPOINT, CHECKPOINT_FOLDER, LAST_CHECKPOINT
 
 WEIGHTS_FILE: Final = "model.safetensors"

@@ -23,7 +23,8 @@ CONTRACT = {
     *(
         f"mas_labels.system.{name}"
         for name in (
-            *("extras", "figures", "files", "found", "options", "process", "signals", "streams", "yaml_text"),
+            *("extras", "figures", "files", "options", "path_kinds", "process", "signals", "streams"),
+            "yaml_text",
         )
     ),
 }
