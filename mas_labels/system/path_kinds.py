@@ -36,8 +36,8 @@ REMEDIES: Final[Mapping[str, Mapping[str, str]]] = {
         "run": "name the folder of the labels that it was trained on",
     },
     "weights": {
-        "video": "name a run's folder, a checkpoint, or a folder of weights",
-        "videos": "name a run's folder, a checkpoint, or a folder of weights",
+        "video": "name a run's folder, a weights folder, or a checkpoint",
+        "videos": "name a run's folder, a weights folder, or a checkpoint",
         "shards": "train a network on them first: mas-train --shards {path} --out runs/first",
         "run": "wait for its first checkpoint, or start it again",
     },

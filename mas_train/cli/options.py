@@ -85,7 +85,7 @@ pixel_mean_option = click.option(
 source_option = partial(field_option, SourceOptions)
 source_options = add_options(
     click.argument("paths", nargs=-1, type=PATH),
-    click.option("--weights", required=True, help="A run's folder, a checkpoint, or a folder of weights."),
+    click.option("--weights", required=True, help="A run's folder, a weights folder, or a checkpoint."),
     source_option("manifest", type=PATH, unset="none"),
     source_option("root", type=PATH, unset="each folder, or the folder of each file"),
     source_option("split"),
