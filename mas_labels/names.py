@@ -24,8 +24,11 @@ def printable(name: str) -> str:
 
 
 def as_unicode(name: str) -> str:
-    """Return a name as valid Unicode: bytes that are not UTF-8 are escaped."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """Return a name as valid Unicode: bytes that are not UTF-8, and what else is no letter, are escaped."""
+    try:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a pair of surrogates, which JSON may hold
+        return name.encode("utf-8", "backslashreplace").decode()
 
 
 def first_names(names: Sequence[str]) -> str:

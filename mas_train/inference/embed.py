@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from mas_labels.errors import InputError
-from mas_labels.shards import as_unicode
 from mas_labels.system.extras import package_versions
 from mas_train.inference.feature_files import COLUMNS, FeatureTable, choose_writer, to_json
 from mas_train.inference.feature_store import FeatureStore
@@ -161,7 +160,7 @@ class RowCollector:
     def end(self, video: EndedVideo) -> None:
         """Store the rows of a video."""
         places, failure = self._places.pop(video.name, []), video.failure
-        first: dict[str, Any] = {"video": as_unicode(video.name), "class": self._classes.get(video.name)}
+        first: dict[str, Any] = {"video": video.name, "class": self._classes.get(video.name)}
         reason = dict(zip(("stage", "code", "message"), failure[1:], strict=True)) if failure else {}
         if self._options.per == "video":
             if places:

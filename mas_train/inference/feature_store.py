@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError, reason_of, storage_error
+from mas_labels.shards import as_unicode
 from mas_labels.system.files import lock_file, sync, sync_folder, write_text
 from mas_train.inference.feature_files import FeatureTable, to_json
 
@@ -182,7 +183,8 @@ class FeatureStore:
             for number, row in enumerate(line["rows"]):
                 has_feature.append(number < line["features"])
                 for name, column in columns.items():
-                    column.append(row.get(name))
+                    value = row.get(name)
+                    column.append(as_unicode(value) if isinstance(value, str) else value)
         path, has = self.folder / FEATURES_FILE, np.array(has_feature, bool)
         features = np.empty((0, self._size), np.float32)
         if has.any():

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mas_train.inference import feature_files
-from mas_train.inference.feature_files import CLIP_COLUMNS, FeatureTable, choose_writer
+from mas_train.inference.feature_files import CLIP_COLUMNS, WRITERS, FeatureTable, choose_writer
+from mas_train.inference.feature_store import FeatureStore
 
 HAS = np.array([True, True, False, True])
 FEATURES = np.array([[0.1, 1e-30, -3], [2, 3, 4], [1 / 3, 0, 7]], np.float32)
@@ -88,3 +89,17 @@ def test_csv(table: FeatureTable, tmp_path: Path) -> None:
     assert rows[2]["message"] == "no video,\nnor sound" and rows[2]["f0"] == rows[2]["start_frame"] == ""
     numbers = [[row[f"f{n}"] for n in range(3)] for row in rows if row["f0"]]
     np.testing.assert_array_equal(np.array(numbers, np.float32), FEATURES)
+
+
+def test_texts_that_are_no_unicode_are_escaped(tmp_path: Path) -> None:
+    row = {"video": "caf\udce9/a.avi", "class": "caf\udce9", "message": "half a pair, \ud800"}
+    for ending, write_format in WRITERS.items():
+        with FeatureStore(tmp_path / f"f{ending}", {}, 1) as store:
+            store.finish(row["video"], [row], failed=True)
+            try:
+                table = store.publish(write_format, CLIP_COLUMNS, "{}")
+            except ImportError:
+                assert ending == ".parquet"
+                continue
+        found = {name: table.columns[name][0] for name in row}
+        assert found == {"video": "caf\\xe9/a.avi", "class": "caf\\xe9", "message": "half a pair, \\ud800"}
