@@ -223,7 +223,7 @@ def test_nothing_to_export(shards: ShardSet, tmp_path: Path) -> None:
     out = tmp_path / "out"
     said = export(shards, "webdataset", out, "--where", "class_name=none", status=1)
     assert "no clips to export, 0 of 12 clips: class_name='none'" in said and not out.exists()
-    assert "name: expected" not in export(shards, "webdataset", out, "--where", "C=9", status=1)
+    assert "of C up to 8, found [9]" in export(shards, "webdataset", out, "--where", "C=9", status=1)
 
 
 def test_without_pyarrow_one_line_names_the_remedy(
