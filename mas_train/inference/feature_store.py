@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError, reason_of, storage_error
 from mas_labels.shards import as_unicode
-from mas_labels.system.files import lock_file, sync, sync_folder, write_text
+from mas_labels.system.files import atomic_path, lock_file, write_text
 from mas_train.inference.feature_files import FeatureTable, to_json
 
 RUN_FILE: Final = "run.json"
@@ -164,14 +164,10 @@ class FeatureStore:
 
         The table that is returned stays readable, since its file is mapped.
         """
-        hidden = self.folder / f"complete{self.out.suffix}"
         with self._reporting():
             table = self._table(kinds, provenance)
-            write(hidden, table)
-            with hidden.open("rb") as file:
-                sync(file.fileno())
-            hidden.replace(self.out)
-            sync_folder(self.out.parent)
+            with atomic_path(self.out) as hidden:
+                write(hidden, table)
         shutil.rmtree(self.folder, ignore_errors=True)
         return table
 
@@ -179,7 +175,7 @@ class FeatureStore:
         """Return the rows of all finished videos; features stay in their file."""
         columns: dict[str, list[Any]] = {name: [] for name in kinds}
         has_feature: list[bool] = []
-        for line in self._lines():
+        for line in map(json.loads, (self.folder / VIDEOS_FILE).read_bytes().splitlines()):
             for number, row in enumerate(line["rows"]):
                 has_feature.append(number < line["features"])
                 for name, column in columns.items():
@@ -190,11 +186,6 @@ class FeatureStore:
         if has.any():
             features = np.memmap(path, "<f4", "r", shape=(int(has.sum()), self._size))
         return FeatureTable(columns, kinds, features, has, provenance)
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        """Yield the lines of all finished videos."""
-        with (self.folder / VIDEOS_FILE).open("rb") as file:
-            yield from map(json.loads, file)
 
     def __enter__(self) -> FeatureStore:
         return self
