@@ -162,6 +162,8 @@ def test_an_output_folder_that_cannot_be_written_is_reported_in_one_line(
         ("evaluate", "accuracy --checkpoint run --shards a.h5"),
         ("evaluate", "probe --checkpoint run --shards a.h5"),
         ("export", "."),
+        ("embed", "videos --weights run --out features.npz"),
+        ("predict", "videos --weights run"),
         ("reproduce", "pilots --root . --dry-run"),
         ("reproduce", "small --root ."),
     ],
