@@ -154,12 +154,14 @@ def require_picture(path: Path) -> None:
     Raises
     ------
     ConfigError
-        As `require_writable`.
+        As `require_writable`; or if its name is not that of a PNG file.
     MissingDependencyError
         If matplotlib is not installed.
     """
     from mas_train.runtime.figures import make_figure
 
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"{path}: expected a file that ends in .png, the format of pictures: rename it")
     require_writable(path)
     make_figure((1, 1))
 

@@ -166,8 +166,8 @@ def write_csv(path: Path, table: FeatureTable) -> None:
         writer.writerow([*table.kinds, *(f"f{number}" for number in range(size))])
         for rows, block in table.blocks():
             columns = [table.columns[name][rows] for name in table.kinds]
-            numbers = zip(block.astype(np.str_), table.has_feature[rows], strict=True)
-            texts = (row.tolist() if has else [""] * size for row, has in numbers)
+            numbers = zip(block, table.has_feature[rows], strict=True)
+            texts = (row.astype(np.str_).tolist() if has else [""] * size for row, has in numbers)
             writer.writerows([*row, *text] for *row, text in zip(*columns, texts, strict=True))
 
 

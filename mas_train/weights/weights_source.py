@@ -36,6 +36,12 @@ def find_weights(source: str | Path) -> Path:
         found = _find_in_folder(path)
         if found is not None:
             return found
+        inside = sorted(child.name for child in path.iterdir() if child.is_dir() and _find_in_folder(child))
+        if inside:
+            raise CheckpointError(
+                f"{source}: expected weights, found a folder of such folders: name one, such as "
+                f"{path / inside[0]}"
+            )
     elif not path.exists():
         raise CheckpointError(
             f"{source}: cannot be read (No such file or directory): check the path; weights on the Hugging "

@@ -66,6 +66,8 @@ MISTAKES = {
     "mas-predict videos --weights clip.avi": ("found a video", WEIGHTS),
     "mas-embed videos --weights shards --out f.npz": ("found shards", "mas-train --shards shards"),
     "mas-predict videos --weights shards": ("found shards", "mas-train --shards shards"),
+    "mas-embed videos --weights runs --out f.npz": ("a folder of such folders", "such as runs/first"),
+    "mas-predict videos --weights runs/tuned --plot p.jpg": ("p.jpg", "ends in .png"),
     "mas-embed runs/first --weights runs/first --out f.npz": ("found 1 .csv", "Check the path"),
     "mas-embed videos --weights runs/first --out f.xyz": ("f.xyz", ".parquet, .npz, .h5, .csv"),
     # a run that is not finished
