@@ -95,6 +95,8 @@ FOLDER_ENTRIES: Final = (
     *("content_hashes", "data", "preprocessing"),
 )
 """Entries of a checkpoint that ``config.json`` of a weights folder keeps, where they are known."""
+MEAN_GIVEN: Final = "which was given in place of "
+"""Words before the origin of the pixel mean of public weights, if another mean has replaced it."""
 BACKBONE_ENTRIES: Final = ("backbone", "width", "pixel_mean", "initialisation", "input_stride")
 """Entries of a recipe that belong to the backbone rather than to a task."""
 
@@ -135,7 +137,11 @@ def load_weights(
         weights = _stored_weights(source)
     if pixel_mean is None:
         return weights
-    return replace(weights, recipe={**weights.recipe, "pixel_mean": tuple(map(float, pixel_mean))})
+    content, stated = weights.content, weights.content.get("preprocessing")
+    if stated:
+        content = {**content, "preprocessing": MEAN_GIVEN + stated.removeprefix(MEAN_GIVEN)}
+    recipe = {**weights.recipe, "pixel_mean": tuple(map(float, pixel_mean))}
+    return replace(weights, recipe=recipe, content=content)
 
 
 def _random_weights(width: float, seed: int, backbone: str, input_stride: int) -> Weights:

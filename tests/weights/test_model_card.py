@@ -73,7 +73,9 @@ def test_the_text_says_what_is_known_and_what_is_not(
     assert "Not known here: neither the data set nor its terms" in text and "datasets" not in metadata
     assert "less the mean 102, 98, 90, that of C3D's ports from Caffe (layout plain; its first conv" in text
     _, text = export(tmp_path / "public", tmp_path / "other", "--pixel-mean", 1, 2, 3)
-    assert "less the mean 1, 2, 3" in text
+    assert "less the mean 1, 2, 3, which was given in place of that of C3D's ports from Caffe (lay" in text
+    _, text = export(tmp_path / "other", tmp_path / "third", "--pixel-mean", 4, 5, 6)
+    assert "less the mean 4, 5, 6, which was given in place of that of C3D's ports" in text
 
 
 def test_the_recipe_on_a_card_is_a_file_that_trains_the_same_again(
