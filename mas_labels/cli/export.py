@@ -25,7 +25,7 @@ def export(shards: tuple[Path, ...], out: Path, **values: Any) -> None:
     """Write the clips of SHARDS (files or folders) for other programs: as WebDataset tars, or parquet tables.
 
     One file for each shard, and _export.json: the table of views, sizes and options, and the videos that
-    could not be labelled.
+    could not be labelled. Exit status: 0 success, 1 an error, 2 wrong usage.
     """
     values["where"] = ",".join(filter(None, values["where"]))
     options = ExportOptions(**take_fields(ExportOptions, values))

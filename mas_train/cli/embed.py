@@ -82,8 +82,9 @@ def command(
     queries = find_queries(source.videos, asked)
     tables: list[FeatureTable] = []
     result = embed(network, source, options, out, where, workers, batch_size, tables.append)
+    failed = f"{result.failures} of them failed" + (" (see the column message)" if result.failures else "")
     click.echo(
-        f"wrote {out}: {result.videos} videos, {result.failures} of them failed (see the column message); "
+        f"wrote {out}: {result.videos} videos, {failed}; "
         f"{result.clips} clips in {result.seconds:.0f} s, {result.waiting:.0%} of it waiting for clips"
     )
     if neighbours is not None:

@@ -28,6 +28,7 @@ from mas_train.cli.options import (
     shards_option,
 )
 from mas_train.evaluation.options import SVM_C, ProbeOptions
+from mas_train.evaluation.svm import require_sklearn
 from mas_train.inference.options import FEATURE_KINDS
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ def probe(
 ) -> None:
     """Linear classifier on frozen features, with all and few labels; or leave-one-group-out."""
     options = ProbeOptions(few, draws, c)
+    require_sklearn()
     evaluation = _prepare(checkpoint, out, **compute)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.probe import evaluate_groups, evaluate_probe
@@ -215,6 +217,7 @@ def aslan(
 @compute_options
 def yupenn(checkpoint: str, shards: tuple[str, ...], svm_c: float, out: Path, **compute: Any) -> None:
     """Dynamic scene recognition on YUPENN: linear SVM, leave-one-video-out."""
+    require_sklearn()
     evaluation = _prepare(checkpoint, out, **compute)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.results import save_and_show

@@ -272,6 +272,6 @@ def _one_line_errors(
             raise
         cause = "its pipe broke" if is_of_pipe else str(error)
         reason = f"a process that reads clips died ({cause}), often because memory ran out"
-        kind, text = TrainingError, f"{reason}: use --resume with fewer --workers"
+        kind, text = TrainingError, f"{reason}: run again with fewer --workers, training with --resume"
     del filled  # outside of `except`, where the traceback would still hold it: the workers end here
     raise kind(text.strip().rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2])

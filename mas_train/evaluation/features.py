@@ -25,8 +25,10 @@ from mas_train.data.class_match import ClassMatch
 from mas_train.data.few_labels import failed_videos
 from mas_train.data.loader import load_frames
 from mas_train.data.views import centre_view
+from mas_train.inference.layers import backbone_features as backbone_features
 from mas_train.inference.outputs import clip_outputs
 from mas_train.inference.sources import text_digest
+from mas_train.model.similarity import normalise_rows as normalise_rows
 from mas_train.model.video_means import VideoMeans
 from mas_train.weights.backbone_weights import weights_digest
 

@@ -80,9 +80,10 @@ def read_weights_folder(folder: Path) -> FolderContent:
         raise CheckpointError(
             f"{path} is not the file that {CONFIG_FILE} beside it describes: copy or export the folder again"
         )
+    safetensors = import_safetensors()
     try:
-        weights = import_safetensors().torch.load(data)
-    except Exception as error:  # the library's own class, which is imported here
+        weights = safetensors.torch.load(data)
+    except Exception as error:  # the library has several
         raise CheckpointError(f"{path} is not a readable safetensors file ({error})") from error
     names = {public: own for own, public in HEAD_NAMES.items()}
     is_linear = "fc7.weight" not in weights

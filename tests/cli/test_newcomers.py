@@ -15,6 +15,8 @@ from helpers.commands import mas
 from helpers.geometries import small_shards
 from helpers.videos import moving_texture, write_video
 
+from mas_train.cli.evaluate import main as evaluate_main
+
 MODULES = {
     "mas-labels": "mas_labels.cli.main",
     "mas-train": "mas_train.cli.pretrain",
@@ -154,6 +156,17 @@ def test_parquet_without_pyarrow_says_what_to_install(
     (error,) = capsys.readouterr().err.splitlines()
     assert 'pip install "mas-video[parquet]"' in error and ".npz" in error
     assert not Path("f.parquet").exists()
+
+
+@pytest.mark.parametrize("protocol", ["probe", "yupenn"])
+def test_a_protocol_without_sklearn_stops_before_work_begins(
+    protocol: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.svm", None)
+    with pytest.raises(SystemExit) as ended:
+        evaluate_main([protocol, "--checkpoint", "absent", "--shards", "absent"])
+    (error,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 1 and 'pip install "mas-video[eval]"' in error
 
 
 def files(folder: Path) -> set[Path]:

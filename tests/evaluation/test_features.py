@@ -153,3 +153,10 @@ def test_each_clip_passes_each_network_once_without_a_cache(
     )
     assert sum(forward_clips) == 2 * sum(map(len, evaluated))  # the weights, and random ones
     assert result.random_initialisation.keys() == result.figures.keys()
+
+
+def test_names_of_earlier_versions_can_still_be_imported() -> None:
+    from mas_train.evaluation.features import backbone_features, normalise_rows
+
+    assert backbone_features.__module__ == "mas_train.inference.layers"
+    assert normalise_rows.__module__ == "mas_train.model.similarity"

@@ -7,6 +7,7 @@ import json
 import pickle
 import resource
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ import torch
 from helpers.coloured import SMALL, run
 from safetensors.torch import load_file, save_file
 
-from mas_labels.errors import CheckpointError
+from mas_labels.errors import CheckpointError, MissingDependencyError
 from mas_train.cli.embed import main as embed_main
 from mas_train.weights.backbone_file import BackboneConfig, read_backbone, write_safetensors
 from mas_train.weights.backbone_weights import load_classifier, load_weights
+from mas_train.weights.weights_folder import read_weights_folder
 from mas_train.weights.weights_source import CONFIG_FILE, WEIGHTS_FILE
 
 ALONG = Path(__file__).parents[2] / "results" / "small" / "weights" / "joint-finetuned"
@@ -83,6 +85,12 @@ def test_configurations_that_are_none_are_refused(folder: Path, text: str) -> No
     (folder / CONFIG_FILE).write_text(text)
     with pytest.raises(CheckpointError):
         load_weights(folder)
+
+
+def test_a_missing_library_is_not_called_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(MissingDependencyError, match=r"^files of weights need safetensors"):
+        read_weights_folder(folder)
 
 
 def test_a_pickle_called_safetensors_is_not_run(folder: Path, tmp_path: Path) -> None:
