@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -38,13 +39,14 @@ REQUIRED: Final = {"backbone", "width", "geometry", "pixel_mean", "kind", "model
 REQUIRED_WITH_CLASSES: Final = {"recipe", "pretraining", "init", "frozen"}
 """Entries of ``config.json`` that a network needs, and more that a classifier needs."""
 ENTRY_TYPES: Final[dict[Any, tuple[str, ...]]] = {
-    str: ("backbone", "kind", "model_sha256", "init", "preprocessing"),
-    int | float: ("width", "label_fraction", "step", "epoch", "input_stride"),
+    str: ("backbone", "kind", "model_sha256", "init", "preprocessing", "manifest", "split"),
+    int | float: ("width", "label_fraction", "step", "epoch", "input_stride", "videos", "clips"),
     bool: ("frozen",),
     dict: ("geometry", "recipe", "pretraining"),
     list: ("pixel_mean", "classes", "content_hashes", "data"),
 }
-"""Types of the entries that reading relies on."""
+"""Types of the entries that programs rely on, of ``config.json`` and of each part of its ``data``."""
+DATA_ENTRIES: Final = {"manifest", "split", "clips"}
 HEAD_NAMES: Final = {"fc6": "fc6", "fc7": "fc7", "output": "fc8"}
 """Layers of a classifier's head, and their names in the file."""
 
@@ -124,24 +126,31 @@ def _read_config(path: Path) -> dict[str, Any]:
     missing = (REQUIRED | (REQUIRED_WITH_CLASSES if "classes" in config else set())) - config.keys()
     if missing:
         raise CheckpointError(f"{path} lacks {', '.join(sorted(missing))}: export the folder again")
-    wrong = [
-        f"{name}: {config[name]!r:.60}"
-        for kind, names in ENTRY_TYPES.items()
-        for name in names
-        if name in config and not isinstance(config[name], kind)
-    ]
-    classes = config.get("classes", [])
-    if not wrong and (len(set(map(str, classes))) < len(classes) or not all(map(_is_text, classes))):
-        wrong = ["classes: not names that differ"]
-    if wrong:
+    wrong = _find_wrong(config)
+    if wrong is not None:
+        found = str(config[wrong])
         raise CheckpointError(
-            f"{path} holds something else than expected, {wrong[0]}: export the folder again"
+            f"{path}: expected another kind of value as {wrong}, found {found!r:.60}: export the folder again"
         )
     return config
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+def _find_wrong(config: Mapping[str, Any]) -> str | None:
+    """Return the name of an entry whose value is of a wrong type; None if there is none."""
+    for kind, names in ENTRY_TYPES.items():
+        for name in names:
+            if name in config and not isinstance(config[name], kind):
+                return name
+    parts = config.get("data", [])
+    if not all(isinstance(part, dict) and part.keys() >= DATA_ENTRIES for part in parts):
+        return "data"
+    if any(_find_wrong(part) for part in parts):
+        return "data"
+    for name in ("classes", "content_hashes"):
+        if not all(isinstance(text, str) for text in config.get(name, [])):
+            return name
+    classes = config.get("classes", [])
+    return "classes" if len(set(classes)) < len(classes) else None
 
 
 def _read_digests(path: Path) -> tuple[list[str] | None, list[str]]:
