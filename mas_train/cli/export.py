@@ -28,7 +28,13 @@ TITLES: Final = {
 """Words for the other protocols."""
 
 
-class ExportFormat(click.Choice[str]):
+if TYPE_CHECKING:
+    StringChoice = click.Choice[str]
+else:
+    StringChoice = click.Choice  # click 8.1's takes no type
+
+
+class ExportFormat(StringChoice):
     """A format to write; says what has taken TorchScript's place."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
