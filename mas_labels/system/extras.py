@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
@@ -27,10 +28,11 @@ def load_extra(module: str, beginning: str, extra: str, more: str = "") -> Modul
     MissingDependencyError
         If it cannot be imported.
     """
+    package = module.partition(".")[0]
     try:
-        return __import__(module)
+        importlib.import_module(module)
+        return importlib.import_module(package)
     except ImportError as error:
-        package = module.partition(".")[0]
         raise MissingDependencyError(
             f'{beginning} {package}, which does not load ({error}): pip install "mas-video[{extra}]"{more}'
         ) from error
