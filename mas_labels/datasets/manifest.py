@@ -30,8 +30,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from mas_labels.datasets.path_match import check_pattern
 from mas_labels.datasets.split_rules import (
     GroupsRule,
@@ -107,7 +105,7 @@ def load_manifest(path: str | Path) -> Manifest:
     try:
         if not path.is_file():
             path = packaged.get(str(path), path)
-        data = yaml.load(path.read_text(encoding="utf-8"), UniqueKeyLoader)
+        data = UniqueKeyLoader.read(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         siblings = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "none"
         raise ConfigError(

@@ -17,6 +17,15 @@ YAML_ERRORS: Final = (
 class UniqueKeyLoader(yaml.SafeLoader):
     """PyYAML's safe loader, which refuses a mapping that states a key more than once."""
 
+    @classmethod
+    def read(cls, text: str) -> Any:
+        """Return the content of a text; raises `YAML_ERRORS`."""
+        loader = cls(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Construct a mapping; a `yaml.YAMLError` names the keys that are repeated."""
         counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))

@@ -216,7 +216,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     from mas_labels.shards import printable
 
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _TextLoader)
+        content = _TextLoader.read(path.read_text(encoding="utf-8"))
     except IsADirectoryError as error:
         raise ConfigError(f"{path} is a folder: name the file in it, {path / RUN_CONFIG_FILE}") from error
     except OSError as error:

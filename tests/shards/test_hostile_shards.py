@@ -231,8 +231,11 @@ def dangers(tree):
             yield node.lineno, f"from {node.module} import"
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             called = f"{node.value.id}.{node.attr}"
-            # the name of an exception runs nothing
-            if node.value.id in SERIALISERS and called != "pickle.UnpicklingError":
+            # an exception and a view of memory run nothing
+            if node.value.id in SERIALISERS and called not in (
+                "pickle.UnpicklingError",
+                "pickle.PickleBuffer",
+            ):
                 yield node.lineno, called
             if called in ("yaml.load", "yaml.unsafe_load", "yaml.full_load", "joblib.load", "joblib.dump"):
                 yield node.lineno, called
