@@ -147,14 +147,17 @@ def write_parquet(path: Path, table: FeatureTable) -> None:
     size = table.features.shape[1]
     types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     kinds = {name: types[kind] for name, kind in table.kinds.items()}
-    feature = {"feature": pa.list_(pa.float32(), size)}
+    # not of a fixed size: pyarrow 21 and earlier cannot read such lists where some are missing
+    feature = {"feature": pa.list_(pa.float32())}
     schema = pa.schema(kinds | feature, metadata={"provenance": table.provenance})
     # pyarrow takes some paths for addresses, and none that is not UTF-8
     with path.open("wb") as file, parquet.ParquetWriter(file, schema) as writer:
         for rows, block in table.blocks():
             arrays = [pa.array(table.columns[name][rows], kinds[name]) for name in table.kinds]
-            lacks = pa.array(~table.has_feature[rows])
-            arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), size, mask=lacks))
+            has = table.has_feature[rows]
+            ends = pa.array(np.cumsum([0, *has * size], dtype=np.int32))
+            numbers = pa.array(block[has].ravel())
+            arrays.append(pa.ListArray.from_arrays(ends, numbers, mask=pa.array(~has)))
             writer.write_batch(pa.record_batch(arrays, schema=schema))
 
 

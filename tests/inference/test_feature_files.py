@@ -78,7 +78,7 @@ def test_parquet(table: FeatureTable, tmp_path: Path) -> None:
     found = read["feature"].to_pylist()
     assert found[2] is None
     np.testing.assert_array_equal(np.float32([row for row in found if row]), FEATURES)
-    assert str(read.schema.field("feature").type) == "fixed_size_list<element: float>[3]"
+    assert str(read.schema.field("feature").type) == "list<element: float>"
     assert read.schema.metadata[b"provenance"].decode() == table.provenance
 
 

@@ -89,6 +89,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     monkeypatch.setenv("HF_ENDPOINT", server.address)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.address)  # read on import
     monkeypatch.setenv("HF_TOKEN", "good")
     yield server
     server.shutdown()
