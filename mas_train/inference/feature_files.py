@@ -5,7 +5,7 @@ Every format has the same columns, those of `CLIP_COLUMNS` or `VIDEO_COLUMNS`, t
 ============  ============  ==============  ==========  ===========================  =========================
 file          missing text  missing number  no feature  feature                      provenance
 ============  ============  ==============  ==========  ===========================  =========================
-``.parquet``  null          null            null        fixed-size list of float32   key of the metadata
+``.parquet``  null          null            null        list of float32              key of the metadata
 ``.npz``      empty         -1 or NaN       NaN         (rows, D) float32            array without dimensions
 ``.h5``       empty         -1 or NaN       NaN         (rows, D) float32            attribute of the file
 ``.csv``      empty         empty           empty       columns ``f0``, ``f1``, ...  none
