@@ -17,7 +17,13 @@ from mas_labels.system.command_line import (
     take_fields,
     version_option,
 )
-from mas_train.cli.options import choose_compute, compute_options, require_picture, source_options
+from mas_train.cli.options import (
+    choose_compute,
+    compute_options,
+    network_options,
+    require_picture,
+    source_options,
+)
 from mas_train.inference.options import EmbedOptions, SourceOptions
 
 if TYPE_CHECKING:
@@ -27,7 +33,7 @@ embed_option = partial(field_option, EmbedOptions)
 
 
 @click.command(context_settings=SETTINGS)
-@source_options
+@network_options
 @click.option("--out", type=PATH, required=True, help="File to write: .parquet, .npz, .h5 or .csv.")
 @embed_option("layer")
 @embed_option("per")
@@ -40,6 +46,7 @@ embed_option = partial(field_option, EmbedOptions)
     metavar="VIDEO",
     help="Video to draw the neighbours of; may be repeated.  [default: 6, evenly spread]",
 )
+@source_options
 @compute_options
 @version_option
 def command(
@@ -72,11 +79,11 @@ def command(
     from mas_train.inference.embed import embed
     from mas_train.inference.neighbours import draw_table, find_queries
     from mas_train.inference.open_source import open_source
-    from mas_train.weights.backbone_weights import load_weights
+    from mas_train.weights.backbone_weights import describe_unfinished, load_weights
 
     network = load_weights(weights, pixel_mean=pixel_mean)
     source = open_source(paths, SourceOptions(**take_fields(SourceOptions, values)), network.geometry)
-    for note in source.notes:
+    for note in (*source.notes, *describe_unfinished(network)):
         click.echo(note, err=True)
     options = EmbedOptions(**take_fields(EmbedOptions, values))
     queries = find_queries(source.videos, asked)

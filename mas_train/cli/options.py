@@ -83,9 +83,12 @@ pixel_mean_option = click.option(
 """Passed to `mas_train.weights.backbone_weights.load_weights`."""
 
 source_option = partial(field_option, SourceOptions)
-source_options = add_options(
+network_options = add_options(
     click.argument("paths", nargs=-1, type=PATH),
     click.option("--weights", required=True, help="A run's folder, a weights folder, or a checkpoint."),
+)
+"""Videos or shards to run a network over, and the network."""
+source_options = add_options(
     source_option("manifest", type=PATH, unset="none"),
     source_option("root", type=PATH, unset="each folder, or the folder of each file"),
     source_option("split"),
@@ -97,7 +100,7 @@ source_options = add_options(
     click.option("--batch-size", type=click.IntRange(1), default=32, help="Clips computed together."),
     pixel_mean_option,
 )
-"""Videos or shards to run a network over, the network, and the clips to take."""
+"""The clips to take of the videos, and their input to the network."""
 
 
 def shards_option(name: str, help_text: str, required: bool = True) -> Callable[[Function], Function]:

@@ -21,6 +21,7 @@ from mas_labels.system.files import write_text
 from mas_train.cli.options import (
     choose_compute,
     compute_options,
+    network_options,
     require_picture,
     require_writable,
     source_options,
@@ -35,7 +36,7 @@ FORMATS: Final = ("table", "json")
 
 
 @click.command(context_settings=SETTINGS)
-@source_options
+@network_options
 @click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to show.")
 @click.option("--clips", "with_clips", is_flag=True, help="Show the scores of each clip, too, with its time.")
 @click.option(
@@ -48,6 +49,7 @@ FORMATS: Final = ("table", "json")
 @click.option(
     "--plot", type=PATH, help="PNG file to draw: scores over seconds, of up to 8 videos and 5 classes."
 )
+@source_options
 @compute_options
 @version_option
 def command(

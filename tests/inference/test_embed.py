@@ -72,6 +72,14 @@ def test_a_row_a_clip_and_one_for_each_failure(clips: Path, raw_shards: ShardSet
     assert provenance["recipe"]["width"] == weights.recipe["width"] and provenance["versions"]["torch"]
 
 
+def test_a_run_that_has_not_taken_a_step_is_told(
+    tiny_videos: Path, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    untrained = pretrained / "checkpoints" / "step-00000000.pt"
+    embed(tmp_path / "f.npz", tiny_videos, "--weights", untrained, "--layer", "mean")
+    assert f"note: {untrained} has not taken a step, its weights are random" in capsys.readouterr().err
+
+
 def test_earlier_layers_and_features_of_length_1(
     tiny_videos: Path, pretrained: Path, clips: Path, tmp_path: Path
 ) -> None:
