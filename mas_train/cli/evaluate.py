@@ -86,11 +86,14 @@ def _prepare(
     kind: str,
     baseline: bool,
     pixel_mean: tuple[float, float, float] | None = None,
+    needs_sklearn: bool = False,
 ) -> Evaluation:
     """Load the weights to evaluate and create the folder of results."""
     from mas_train.evaluation.protocol import make_evaluation
 
     where = choose_compute(device, threads)
+    if needs_sklearn:  # a missing torch has been told by now
+        require_sklearn()
     typed = command_line("mas-eval")
     return make_evaluation(checkpoint, out, where, workers, typed, kind, baseline, pixel_mean)
 
@@ -157,8 +160,7 @@ def probe(
 ) -> None:
     """Linear classifier on frozen features, with all and few labels; or leave-one-group-out."""
     options = ProbeOptions(few, draws, c)
-    require_sklearn()
-    evaluation = _prepare(checkpoint, out, **compute)
+    evaluation = _prepare(checkpoint, out, needs_sklearn=True, **compute)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.probe import evaluate_groups, evaluate_probe
     from mas_train.evaluation.results import save_and_show
@@ -217,8 +219,7 @@ def aslan(
 @compute_options
 def yupenn(checkpoint: str, shards: tuple[str, ...], svm_c: float, out: Path, **compute: Any) -> None:
     """Dynamic scene recognition on YUPENN: linear SVM, leave-one-video-out."""
-    require_sklearn()
-    evaluation = _prepare(checkpoint, out, **compute)
+    evaluation = _prepare(checkpoint, out, needs_sklearn=True, **compute)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.results import save_and_show
     from mas_train.evaluation.yupenn import evaluate_yupenn
