@@ -23,7 +23,7 @@ from mas_labels.video.reader import MACHINE_CODES, NO_FILE, VideoFacts
 
 AHEAD_BYTES: Final = 32 << 20
 """Size of the clips that each worker may have decoded ahead of the consumer; at least one clip."""
-MOST_UNREADABLE: Final = 16
+MAX_UNREADABLE: Final = 16
 """Consecutive videos that cannot be read, or all if they are fewer, before the machine is at fault."""
 
 
@@ -128,7 +128,7 @@ def stream_clips(
     ConfigError
         If `workers` or `timeout_seconds` is out of its range.
     UnavailableError
-        If the machine gives no more processes, or cannot read any of `MOST_UNREADABLE` consecutive videos.
+        If the machine gives no more processes, or cannot read any of `MAX_UNREADABLE` consecutive videos.
     WorkerError
         If the processes do not start, or fail for a reason other than the video.
 
@@ -152,7 +152,7 @@ def stream_clips(
     # absolute: the processes, and this one by then, may have another working directory
     named = [(name, Path(path).absolute()) for name, path in videos.items()]
     items = _stream(named, options, min(workers, len(named)), timeout_seconds)
-    return _check_machine(items, min(MOST_UNREADABLE, len(named)))
+    return _check_machine(items, min(MAX_UNREADABLE, len(named)))
 
 
 def _check_machine(

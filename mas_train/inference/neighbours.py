@@ -23,7 +23,7 @@ DRAWN_QUERIES: Final = 6
 DRAWN_NEIGHBOURS: Final = 5
 """Number of videos next to each."""
 TITLE_LETTERS: Final = 26
-MOST_CLIPS: Final = 64
+MAX_CLIPS: Final = 64
 """Clips of a video that are decoded for its first one: ending a process and starting one takes longer."""
 
 Frames = Mapping[str, NDArray[np.uint8]]
@@ -215,7 +215,7 @@ def _first_frames(
             if isinstance(item, StreamedClip) and not clips:
                 first = item.frames[len(item.frames) // 2]
             clips += 1
-            if isinstance(item, StreamedVideo) or clips == MOST_CLIPS:
+            if isinstance(item, StreamedVideo) or clips == MAX_CLIPS:
                 yield item.video, first
                 first, clips = None, 0
                 if isinstance(item, StreamedClip):

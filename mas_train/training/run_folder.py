@@ -116,7 +116,7 @@ def note_resumption(
     start
         The place from which it goes on, such as ``{"from_step": 250}``.
     device
-        Device that it goes on with.
+        Device on which it resumes.
     say
         Called with a line for the user.
 

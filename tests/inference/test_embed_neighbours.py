@@ -77,7 +77,7 @@ def test_of_a_long_video_only_the_beginning_is_decoded(
     names = {"pan/right.avi", "pan/down.avi", "zoom out/empty.mp4"}  # 5 clips, 5 clips, none
     whole = read_frames_of(source, names)
     assert whole.keys() == names - {"zoom out/empty.mp4"}
-    monkeypatch.setattr("mas_train.inference.neighbours.MOST_CLIPS", 2)
+    monkeypatch.setattr("mas_train.inference.neighbours.MAX_CLIPS", 2)
     begun = read_frames_of(source, names)
     assert begun.keys() == whole.keys()
     assert all((begun[name] == whole[name]).all() for name in whole)

@@ -190,7 +190,7 @@ def test_the_scores_are_in_tensorboard_and_on_the_page(whole: Path) -> None:
 def test_a_killed_run_resumes_its_measurements(
     shards: list[Path], probe: Path, whole: Path, tmp_path: Path
 ) -> None:
-    """What a killed run wrote after its checkpoint is measured again, and what it wrote before is not."""
+    """Rows that a killed run wrote after its checkpoint are measured again, those before it are not."""
     pretrain(RECIPE, options(shards, tmp_path, probe, best_by="probe", max_steps=3), str)
     link = tmp_path / CHECKPOINT_FOLDER / BEST_CHECKPOINT
     link.unlink()  # as if killed before it was made
