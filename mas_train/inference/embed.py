@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mas_labels.errors import InputError
 from mas_labels.system.extras import package_versions
@@ -102,7 +103,7 @@ def embed(
     del run["weights"]  # a path, which may change; their digest stays
     with FeatureStore(out.absolute(), run, size) as store:
         rows = RowCollector(store, options, source.classes)
-        result = _compute(weights, source, options, rows, device, workers, batch_size)
+        result = _compute(weights, output, source, rows, device, workers, batch_size)
         table = store.publish(write, COLUMNS[options.per], to_json(provenance))
     if look is not None:
         look(table)
@@ -202,15 +203,14 @@ class Waited:
 
 def _compute(
     weights: Weights,
+    output: Callable[[Tensor], Tensor],
     source: FrameSource,
-    options: EmbedOptions,
     rows: RowCollector,
     device: torch.device,
     workers: int,
     batch_size: int,
 ) -> EmbedResult:
     """Compute the features of the videos that are not finished yet."""
-    output = backbone_features(weights.backbone, options.layer)
     done = frozenset(rows.done)
     clips, began = 0, time.monotonic()
     batches = source.batches(batch_size, workers, device, done)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import cached_property
@@ -136,8 +137,7 @@ class ShardSource:
         known = zip(lost, numbers.tolist(), strict=True)
         classes |= {name: shards.classes[number] for name, number in known if number >= 0}
         self.classes: Mapping[str, str] = classes
-        if len(set(self.videos)) < len(self.videos):
-            twice = sorted(name for name in self.videos if self.videos.count(name) > 1)
+        if twice := sorted(name for name, count in Counter(self.videos).items() if count > 1):
             raise DatasetError(f"two videos of the shards have the name {twice[0]}: give them separately")
 
     @property
