@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from helpers.coloured import label_frames
 
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.geometry import DEFAULT_GEOMETRY
-from mas_labels.shards import ShardSet
+from mas_labels.shards import ShardSet, open_shards
 from mas_train.inference.open_source import open_source
 from mas_train.inference.options import SourceOptions
 from mas_train.inference.sources import ClipPlace, FrameSource, ShardSource, VideoSource
@@ -51,6 +52,18 @@ def test_finished_videos_are_left_out(tiny_videos: Path, raw_shards: ShardSet) -
         done = {"pan/right.avi", "zoom out/text.avi", "zoom out/still.avi"}
         frames, ends = collect(source, 3, done=done)
         assert len(frames) == 8 and ends.keys() == set(source.videos) - done
+
+
+def test_two_videos_of_one_name_in_shards_are_refused(
+    tiny_videos: Path, raw_shards: ShardSet, tmp_path: Path
+) -> None:
+    same_name = tmp_path / "videos" / "pan" / "right.avi"
+    same_name.parent.mkdir(parents=True)
+    shutil.copy(tiny_videos / "zoom out" / "still.avi", same_name)
+    other = label_frames(tmp_path / "videos", tmp_path / "shards", frames="raw")
+    both = open_shards([*raw_shards.paths, *other.paths])
+    with pytest.raises(DatasetError, match=r"two videos of the shards have the name pan/right\.avi: give"):
+        ShardSource(both)
 
 
 def test_places_of_a_subset_are_those_of_its_clips(raw_shards: ShardSet) -> None:
