@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.processes import digest
 from mas_labels.flow.options import FlowOptions
 from mas_labels.flow.output import FlowOutput
 from mas_labels.flow.places import FlowTarget
@@ -28,7 +29,7 @@ def write_flow(video: Path, target: FlowTarget, options: FlowOptions) -> None:
         output.publish()
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of every file below a folder, hidden ones too, by its path from there."""
+def tree(folder: Path) -> dict[str, str]:
+    """Return size and digest of every file below a folder, hidden ones too, by its path from there."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    return {str(path.relative_to(folder)): digest(path) for path in files}
