@@ -131,7 +131,9 @@ def _on_cluster(todo: Sequence[AnyTask], run: Run[AnyTask, AnyResult], scheduler
             while not completed.is_empty():
                 _wait_for_result(client, completed, run.unit)
                 future = next(completed)
-                yield _result_of(future, futures.pop(future), run)
+                result = _result_of(future, futures.pop(future), run)
+                future.release()  # or dask would do the task again if its worker were lost later
+                yield result
         finally:
             client.cancel(list(futures))
 

@@ -148,7 +148,8 @@ class ShardWriter:
         max_rows = max(1, MAX_WRITTEN_CHUNK_BYTES // rows.itemsize)
         chunks = (min(len(rows), max_rows), *rows.shape[1:])
         chunked = {"chunks": chunks, "fletcher32": True} if rows.size else {}
-        self._file.create_dataset(path, data=rows, track_times=False, **chunked)
+        dataset = self._file.create_dataset(path, data=rows, track_times=False, **chunked)
+        dataset.flush()  # now, not when the last reference is gone: a profiler of stack frames may hold one
         self._digests[path] = DataDigest()
         self._digests[path].update(rows)
 
