@@ -19,8 +19,13 @@ WEIZMANN ?=
 ARGS ?=
 DEMO := demo
 
+# A machine with a GPU has its own torch and often no package registry: PYTHON=python3 runs the targets for it with that
+# Python as it is, and builds the extensions where they lie. Without PYTHON they use .venv, too.
+GPU_PYTHON := $(if $(filter file,$(origin PYTHON)),$(BIN)/python,$(PYTHON))
+GPU_READY := $(if $(filter file,$(origin PYTHON)),$(VENV)/installed,extensions)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-matrix fuzz kill-loop lint format labels bench-flow bench-flow-tool bench-labels bench-train bench-storage \
+.PHONY: help demo test test-slow test-gpu bench-gpu extensions test-matrix fuzz kill-loop lint format labels bench-flow bench-flow-tool bench-labels bench-train bench-storage \
 	bench-stored-flow bench-shot-cuts test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless \
 	reproduce-small reproduce-pilots reproduce-ucf101 reproduce-kinetics clean
 
@@ -83,6 +88,12 @@ test-slow: $(VENV)/installed $(if $(MAS_TORCHVISION_PYTHON),,$(TORCHVISION)/inst
 	MAS_TORCHVISION_PYTHON="$(or $(MAS_TORCHVISION_PYTHON),$(CURDIR)/$(TORCHVISION)/bin/python)" \
 		$(BIN)/python -m pytest -q -m "slow or not slow"
 
+extensions:
+	$(GPU_PYTHON) setup.py -q build_ext --inplace
+
+test-gpu: $(GPU_READY) ## Test every path on a GPU, beside the CPU, in a few minutes: make test-gpu [PYTHON=python3]
+	$(GPU_PYTHON) -m pytest -q -rs tests/gpu --device cuda $(ARGS)
+
 test-matrix: $(VENV)/installed ## Every supported Python on this machine, with the oldest and the newest allowed versions: make test-matrix [ARGS="--python 3.12 --extras inspect,dask"]
 	$(BIN)/python tests/run_matrix.py $(ARGS)
 
@@ -112,6 +123,9 @@ bench-flow-tool: $(VENV)/installed ## Compare `mas-labels flow` with a loop arou
 bench-train: $(VENV)/installed ## Measure reading and training: make bench-train SHARDS=labels RAW=labels_raw [ARGS="--width 1"]
 	@test -n "$(SHARDS)" -a -n "$(RAW)" || { echo "error: SHARDS or RAW is missing, folders of shards: make bench-train SHARDS=labels RAW=labels_raw, the second made with --frames raw" >&2; exit 2; }
 	$(BIN)/python benchmarks/bench_train.py --jpeg "$(SHARDS)" --raw "$(RAW)" $(ARGS)
+
+bench-gpu: $(GPU_READY) ## Measure training on a GPU, in a few minutes: make bench-gpu [PYTHON=python3] [ARGS="--workers 1,8"]
+	$(GPU_PYTHON) benchmarks/bench_gpu.py $(ARGS)
 
 bench-labels: $(VENV)/installed ## Measure labelling, and the time of each stage: make bench-labels VIDEOS=/data/UCF-101 [ARGS="--count 8"]
 	@test -n "$(VIDEOS)" || { echo "error: VIDEOS is missing, a folder of videos: make bench-labels VIDEOS=/data/videos" >&2; exit 2; }

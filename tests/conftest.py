@@ -11,6 +11,23 @@ from helpers.videos import FOLDER_MANIFEST, SHARED, moving_texture, write_video
 from mas_labels.shards.shard_set import ShardSet
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that names the device under test."""
+    parser.addoption("--device", default="cpu", choices=["cpu", "cuda"], help="device that tests/gpu tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Stop before any test if the device under test is not here."""
+    if config.getoption("--device") == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise pytest.UsageError(
+                f"--device cuda: expected a GPU, torch {torch.__version__} finds none: run this on a machine "
+                "that has one, with a torch built for it"
+            )
+
+
 def _shared(name: str) -> Path:
     folder = SHARED / name
     if not folder.is_dir():

@@ -16,7 +16,7 @@ import click
 
 from mas_labels.errors import MasError, explain_import_error, unavailable
 from mas_labels.system.options import Bounds, OptionField, option_fields
-from mas_labels.system.process import begin_process, print_error
+from mas_labels.system.process import begin_process, is_in_group, print_error
 from mas_labels.system.signals import EXIT_SIGNAL, Interrupted, raise_on_signals
 
 EXIT_ERROR: Final = 1
@@ -85,12 +85,12 @@ def _report_stop(number: int, after_interrupt: str) -> int:
 
 
 def _leave(status: int | None) -> NoReturn:
-    """Exit with a status; one process of several does so without finalising the interpreter.
+    """Exit with a status; a process of a group does so without finalising the interpreter.
 
     Threads of torch.distributed outlive its groups, and one that enters Python while the interpreter is
     finalised aborts the process, whose work is done, with SIGABRT.
     """
-    if os.environ.get("WORLD_SIZE", "1") != "1":
+    if is_in_group():
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()

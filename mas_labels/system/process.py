@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import multiprocessing
+import os
 import resource
 import sys
 import warnings
@@ -69,6 +70,11 @@ def print_error(error: object, after_others: bool = False) -> None:
     if str(error):
         start = "\n" if after_others else ""
         print(f"{start}error: {error}", file=sys.stderr, flush=True)
+
+
+def is_in_group() -> bool:
+    """Return whether `torchrun`, or the like, started this process in a group, perhaps of one."""
+    return os.environ.get("WORLD_SIZE", "1") != "1" or "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def require_semaphores(remedy: str) -> None:

@@ -25,7 +25,6 @@ from mas_train.inference.progress import show_progress
 from mas_train.inference.sources import ClipPlace, EndedVideo, FrameSource, SourceBatch
 from mas_train.model.similarity import normalise_rows
 from mas_train.model.video_means import RunningMean
-from mas_train.runtime.performance import oom_as_training_error
 from mas_train.weights.backbone_weights import Weights, weights_digest
 
 PROVENANCE_VERSION: Final = 1
@@ -214,7 +213,7 @@ def _compute(
     done = frozenset(rows.done)
     clips, began = 0, time.monotonic()
     batches = source.batches(batch_size, workers, device, done)
-    with closing(batches), oom_as_training_error(device):  # type: ignore[type-var]
+    with closing(batches):  # type: ignore[type-var]
         waited = Waited(batches)
         outputs = clip_outputs(weights.backbone, output, weights.pixel_mean, source.geometry, waited, device)
         for batch, features in show_progress(outputs, len(source.videos) - len(done), "features"):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mas_labels.geometry import Geometry
 from mas_train.data.views import centre_view, take_views
-from mas_train.runtime.performance import set_memory_format
+from mas_train.runtime.performance import oom_as_training_error, set_memory_format
 
 MIN_ROWS: Final = 2
 """Fewest clips that are computed together."""
@@ -67,26 +67,32 @@ def clip_outputs(
     ------
     batch, (n, D) float32
         Each batch with one row per clip; (0, 0) for a batch without clips.
+
+    Raises
+    ------
+    TrainingError
+        If the device has too little memory.
     """
-    model.to(device).eval()
-    set_memory_format(model, "channels_last_3d")  # that of the views
-    centre = torch.tensor(centre_view(geometry), device=device)
-    begun: deque[tuple[Batch, Tensor]] = deque()
-    for batch in batches:
-        with torch.inference_mode():
-            frames = batch.frames.to(device, non_blocking=True)
-            if 0 < len(frames) < MIN_ROWS:
-                frames = frames[[0] * MIN_ROWS]
-            views = centre.expand(len(frames), 3)
-            rows = (
-                output(take_views(frames, views, pixel_mean, geometry)).float()[: len(batch.frames)]
-                if len(frames)
-                else torch.empty(0, 0)
-            )
-        begun.append((batch, rows))
-        if device.type == "cpu" or len(begun) > 1:
-            yield _arrive(*begun.popleft())
-    yield from (_arrive(*pair) for pair in begun)
+    with oom_as_training_error():
+        model.to(device).eval()
+        set_memory_format(model, "channels_last_3d")  # that of the views
+        centre = torch.tensor(centre_view(geometry), device=device)
+        begun: deque[tuple[Batch, Tensor]] = deque()
+        for batch in batches:
+            with torch.inference_mode():
+                frames = batch.frames.to(device, non_blocking=True)
+                if 0 < len(frames) < MIN_ROWS:
+                    frames = frames[[0] * MIN_ROWS]
+                views = centre.expand(len(frames), 3)
+                rows = (
+                    output(take_views(frames, views, pixel_mean, geometry)).float()[: len(batch.frames)]
+                    if len(frames)
+                    else torch.empty(0, 0)
+                )
+            begun.append((batch, rows))
+            if device.type == "cpu" or len(begun) > 1:
+                yield _arrive(*begun.popleft())
+        yield from (_arrive(*pair) for pair in begun)
 
 
 def _arrive(batch: Batch, rows: Tensor) -> tuple[Batch, NDArray[np.float32]]:

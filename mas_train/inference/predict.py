@@ -19,7 +19,6 @@ from mas_train.inference.progress import show_progress
 from mas_train.inference.sources import ClipPlace, EndedVideo, FrameSource
 from mas_train.model.classifier import Classifier
 from mas_train.model.video_means import RunningMean
-from mas_train.runtime.performance import oom_as_training_error
 from mas_train.weights.backbone_weights import Weights
 
 
@@ -107,7 +106,7 @@ def score_source(
     """
     waiting: dict[str, list[tuple[ClipPlace, NDArray[np.float32]]]] = {}
     batches = source.batches(batch_size, workers, device)
-    with closing(batches), oom_as_training_error(device):  # type: ignore[type-var]
+    with closing(batches):  # type: ignore[type-var]
         outputs = clip_outputs(
             model, model.probabilities, weights.pixel_mean, source.geometry, batches, device
         )

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.backends import cudnn
 from torch.overrides import TorchFunctionMode
 
 from mas_labels.errors import ConfigError, TrainingError
@@ -25,6 +26,9 @@ HALF_PRECISIONS: Final[Mapping[str, torch.dtype]] = MappingProxyType(
 MEMORY_FORMATS: Final[Mapping[str, torch.memory_format]] = MappingProxyType(
     {name: getattr(torch, attribute) for name, attribute in MEMORY_FORMAT_NAMES.items()}
 )
+BROKEN_CUDNN: Final = range(90800, 91500)
+"""Versions of cuDNN that compute 3D convolutions of contiguous maps in half precision wrongly (pytorch issue
+163539). Torch 2.8 uses them all the same; from 2.9 on it takes slow ones with several times the memory."""
 TIMED_STEPS: Final = 3
 TIMED_CLIPS: Final = 8
 """Steps and clips that each memory format is timed with, after one warm-up step."""
@@ -75,14 +79,24 @@ def _is_small(maps: Tensor, kernel: Tensor) -> bool:
     return any(size < minimum for size, minimum in zip(maps.shape[-3:], kernel.shape[-3:], strict=True))
 
 
-def require_precision(precision: str, device: torch.device) -> None:
-    """Raise an error if the device does not support a precision.
+def _has_broken_cudnn(precision: str, device: torch.device) -> bool:
+    """Return whether steps in a precision would run into `BROKEN_CUDNN`."""
+    return device.type == "cuda" and precision in HALF_PRECISIONS and cudnn.version() in BROKEN_CUDNN
+
+
+def require_precision(precision: str, device: torch.device, memory_format: str | None = None) -> None:
+    """Raise an error if the device does not support a precision, or not in a memory format.
 
     Raises
     ------
     ConfigError
         If it does not.
     """
+    if memory_format == "contiguous" and _has_broken_cudnn(precision, device):
+        raise ConfigError(
+            f"cuDNN {cudnn.version()} computes contiguous {precision} convolutions wrongly or slowly: leave "
+            "--memory-format out, or install cuDNN 9.15 (91500) or later"
+        )
     if precision != "bf16" or device.type != "cuda":
         return
     if not torch.cuda.is_bf16_supported(including_emulation=False):
@@ -115,13 +129,15 @@ def choose_memory_format(
     -------
     name
         A key of `MEMORY_FORMATS`.
-    measured
-        One line with the time of each format; empty if nothing was measured.
+    reason
+        One line with the time of each format, or why nothing was measured; empty if there was no choice.
     """
     if name is None:
         name = "auto" if device.type == "cuda" else "channels_last_3d"
     if name != "auto":
         return name, ""
+    if _has_broken_cudnn(precision, device):
+        return "channels_last_3d", f"memory format channels_last_3d (cuDNN {cudnn.version()} has no other)"
     shape = (min(clips, TIMED_CLIPS), 3, geometry.clip_frames, geometry.view_size, geometry.view_size)
     seconds = {
         each: _step_seconds(copy.deepcopy(model), each, precision, device, shape) for each in MEMORY_FORMATS
@@ -188,9 +204,13 @@ def keep_pages() -> bool:
     return set_malloc_options({M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1, M_TOP_PAD: TOP_PAD_BYTES})
 
 
+OUT_OF_MEMORY: Final = ("CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+"""Texts of the same error where CUDA, cuBLAS or cuDNN allocate by themselves, without torch's allocator."""
+
+
 @contextlib.contextmanager
-def oom_as_training_error(device: torch.device) -> Iterator[None]:
-    """Turn an out-of-memory error of the device into one line with the remedies.
+def oom_as_training_error() -> Iterator[None]:
+    """Turn an out-of-memory error of a device into one line with the remedies.
 
     Raises
     ------
@@ -199,9 +219,11 @@ def oom_as_training_error(device: torch.device) -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and not any(t in str(error) for t in OUT_OF_MEMORY):
+            raise
         reason = str(error).splitlines()[0]
         raise TrainingError(
-            f"{device} has too little memory ({reason}): give a smaller --batch-size, --precision bf16, or "
+            f"the device has too little memory ({reason}): give a smaller --batch-size, --precision bf16, or "
             "mas-train --accumulate 4"
         ) from error

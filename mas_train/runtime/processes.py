@@ -21,7 +21,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mas_labels.errors import ConfigError, MasError, TrainingError
-from mas_labels.system.process import print_error
+from mas_labels.system.process import is_in_group, print_error
 
 Item = TypeVar("Item")
 
@@ -32,10 +32,12 @@ class ReportedError(TrainingError):
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of a run, from the view of one of them; with a single process all methods are trivial."""
+    """The processes of a run, from the view of one of them; outside of a launcher all methods are trivial."""
 
     rank: int = 0
     size: int = 1
+    is_joined: bool = False
+    """True in a group that torch knows: one process of `torchrun` takes the path that several take."""
 
     @property
     def is_first(self) -> bool:
@@ -44,7 +46,7 @@ class Group:
 
     def largest(self, value: int) -> int:
         """Return the largest of the values of all processes."""
-        if self.size == 1:
+        if not self.is_joined:
             return value
         with peer_loss_as_training_error():
             values = torch.tensor([value])
@@ -53,7 +55,7 @@ class Group:
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum of the values of all processes."""
-        if self.size == 1:
+        if not self.is_joined:
             return values
         with peer_loss_as_training_error():
             values = values.clone()
@@ -62,7 +64,7 @@ class Group:
 
     def gather(self, item: Item) -> list[Item]:
         """Return the items of all processes, by rank."""
-        if self.size == 1:
+        if not self.is_joined:
             return [item]
         with peer_loss_as_training_error():
             items: list[Item | None] = [None] * self.size
@@ -71,12 +73,12 @@ class Group:
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """Return the model, wrapped so that its gradients are averaged over the processes."""
-        return model if self.size == 1 else DistributedDataParallel(model)
+        return DistributedDataParallel(model) if self.is_joined else model
 
     @contextlib.contextmanager
     def averaging(self, network: nn.Module, is_last: bool) -> Iterator[None]:
         """Average gradients in a backward pass only if it is the last of a step."""
-        if self.size == 1:
+        if not self.is_joined:
             yield
             return
         assert isinstance(network, DistributedDataParallel)
@@ -100,7 +102,7 @@ class Group:
             yield
         except MasError as error:
             failed = error
-        if self.size == 1 and failed is not None:
+        if not self.is_joined and failed is not None:
             raise failed
         first_failed = self.size - self.largest(0 if failed is None else self.size - self.rank)
         if first_failed == self.size:
@@ -158,14 +160,14 @@ def local_device(device: torch.device) -> torch.device:
 
 @contextlib.contextmanager
 def join_group() -> Iterator[Group]:
-    """Join the processes that `torchrun` started; without it, yield a group of one.
+    """Join the processes that `torchrun` started; without it, yield a group of one, unknown to torch.
 
     Raises
     ------
     TrainingError
         If the other processes cannot be reached.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if not is_in_group():
         yield Group()
         return
     try:
@@ -175,7 +177,7 @@ def join_group() -> Iterator[Group]:
             f"WORLD_SIZE is set, but the other processes cannot be reached ({error}): start with torchrun"
         ) from error
     try:
-        yield Group(distributed.get_rank(), distributed.get_world_size())
+        yield Group(distributed.get_rank(), distributed.get_world_size(), is_joined=True)
     except ReportedError:
         raise  # in all processes
     except Exception as error:

@@ -23,7 +23,7 @@ from mas_train.model.heads import Predictions
 from mas_train.model.loss import Losses, pretext_loss
 from mas_train.recipe import Recipe
 from mas_train.runtime.generators import generator_states
-from mas_train.runtime.performance import MEMORY_FORMATS, autocast, oom_as_training_error
+from mas_train.runtime.performance import MEMORY_FORMATS, autocast
 from mas_train.runtime.processes import Group
 from mas_train.runtime.signals import Request
 from mas_train.training.measuring import Measuring
@@ -105,8 +105,7 @@ def take_step(
         Of the gradients, before they are clipped.
     """
     epoch = state.step // job.order.steps_per_epoch
-    with oom_as_training_error(job.device):
-        losses, gradients = compute_gradients(state, batch, views, epoch, job)
+    losses, gradients = compute_gradients(state, batch, views, epoch, job)
     with job.group.share_errors():
         is_scaled = state.scaler.get_scale() > 1
         clips = job.order.batch(state.step)

@@ -57,6 +57,7 @@ from mas_train.training.run_folder import note_resumption, write_config
 from mas_train.weights.backbone_weights import FINETUNED_FILE, Weights, weights_digest
 
 
+@oom_as_training_error()
 def finetune(
     job: FinetuneJob, weights: Weights, resume: bool = False, say: Callable[[str], None] = print
 ) -> tuple[Classifier, int | None]:
@@ -88,11 +89,11 @@ def finetune(
     CheckpointError
         If the run cannot be resumed with these options and shards.
     TrainingError
-        If the loss is not finite.
+        If the loss is not finite, or the device has too little memory.
     """
     path = job.out / FINETUNED_FILE
     _check_inputs(job, resume)
-    require_precision(job.recipe.precision, job.device)
+    require_precision(job.recipe.precision, job.device, job.memory_format)
     labelled = label_clips(job.shards, job.options.label_fraction, job.recipe.seed)
     order = RunOrder([len(labelled.clips)], job.recipe)
     initial_weights = weights_digest(weights.backbone)
@@ -202,8 +203,7 @@ class _Step:
         state = self.state
         numbers = [self.class_of[clip] for clip in batch.clip_indices.tolist()]
         classes = torch.tensor(numbers, device=self.job.device)  # (B,)
-        with oom_as_training_error(self.job.device):
-            loss, scores = self._differentiate(batch, classes, epoch)
+        loss, scores = self._differentiate(batch, classes, epoch)
         state.scaler.unscale_(state.optimizer)
         _require_finite(loss.item(), state.model, epoch, may_skip=state.scaler.get_scale() > 1)
         state.scaler.step(state.optimizer)

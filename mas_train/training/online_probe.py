@@ -40,7 +40,6 @@ from mas_train.model.backbone import Backbone
 from mas_train.model.similarity import normalise_rows
 from mas_train.model.video_means import VideoMeans
 from mas_train.recipe import Recipe
-from mas_train.runtime.performance import oom_as_training_error
 from mas_train.training.metrics import ProbeScore, TensorBoardEvents, read_metrics
 from mas_train.weights.checkpoint import TrainingState, checkpoint_path
 
@@ -132,7 +131,7 @@ class OnlineProbe:
         means = VideoMeans(self.videos.shards.clip_videos(), len(self.videos.classes))
         was_training = backbone.training
         backbone.eval()
-        with torch.inference_mode(), oom_as_training_error(device):
+        with torch.inference_mode():
             for clips, views in self._views(device):
                 means.add(clips, backbone(views).float().cpu().numpy())
         backbone.train(was_training)
@@ -148,7 +147,7 @@ class OnlineProbe:
                 module.reset_running_stats()
                 module.momentum = None  # the mean over all batches
                 module.train()
-        with torch.no_grad(), oom_as_training_error(device):
+        with torch.no_grad():
             for clips, views in self._views(device):
                 if len(clips) > 1:  # one clip may have a single position, and so no variance
                     copied(views)

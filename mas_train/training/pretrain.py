@@ -29,6 +29,7 @@ from mas_train.runtime.performance import (
     choose_memory_format,
     keep_pages,
     make_scaler,
+    oom_as_training_error,
     require_precision,
     set_memory_format,
 )
@@ -88,7 +89,7 @@ def pretrain(recipe: Recipe, options: TrainingOptions, say: Callable[[str], None
     TrainingError
         If training cannot continue.
     """
-    with join_group() as group:
+    with join_group() as group, oom_as_training_error():
         say = say if group.is_first else _say_nothing
         with group.share_errors():
             run = prepare(recipe, options, group)
@@ -126,7 +127,7 @@ class PreparedRun:
 def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedRun:
     """Open and check everything before the work starts; raises the errors of `pretrain`."""
     device = local_device(choose_device(options.device))
-    require_precision(recipe.precision, device)
+    require_precision(recipe.precision, device, options.memory_format)
     if device.type == "cpu":
         keep_pages()
     if options.threads is not None:
@@ -195,8 +196,9 @@ def _speed_up(run: PreparedRun, group: Group, say: Callable[[str], None]) -> tup
     )[0]
     if measured:
         say(measured)
-    if group.size > 1:
-        say(f"{group.size} processes, {run.recipe.batch_size} clips per step in all")
+    if group.is_joined:
+        processes = "1 process" if group.size == 1 else f"{group.size} processes"
+        say(f"{processes}, {run.recipe.batch_size} clips per step in all")
     set_memory_format(run.state.model, chosen, run.state.optimizer)
     network = group.wrap(run.state.model)
     if run.options.compile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,11 +13,16 @@ import pytest
 import torch
 
 from mas_labels.errors import ConfigError, TrainingError
-from mas_train.recipe import Recipe, make_recipe
-from mas_train.runtime.performance import oom_as_training_error
+from mas_labels.geometry import DEFAULT_GEOMETRY
+from mas_labels.shards import open_shards
+from mas_train.data.clips import ClipBatch, ClipDataset, RunOrder
+from mas_train.model.targets import TargetCode
+from mas_train.recipe import ORIENTATION_CODES, Recipe, make_recipe
+from mas_train.runtime.performance import choose_memory_format, oom_as_training_error, require_precision
 from mas_train.runtime.processes import local_device
+from mas_train.training.engine import PretrainJob, compute_gradients
 from mas_train.training.options import TrainingOptions
-from mas_train.training.pretrain import pretrain
+from mas_train.training.pretrain import make_training_state, pretrain
 from mas_train.weights.checkpoint import list_checkpoints, load_checkpoint
 
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)
@@ -38,14 +44,6 @@ def assert_close(actual: dict[str, torch.Tensor], expected: dict[str, torch.Tens
         torch.testing.assert_close(actual[name], value, rtol=1e-3, atol=1e-5, msg=name)
 
 
-def test_fused_steps_that_fp16_skips_leave_no_trace(tiny_shards: list[Path], tmp_path: Path) -> None:
-    """The first steps overflow; torch's fused step would then start from uninitialised memory."""
-    recipe = replace(SMALL, precision="fp16", motion_weight=300.0)
-    plain = weights(recipe, tiny_shards, tmp_path / "plain", max_steps=5)
-    torch.empty(10_000_000).fill_(1e30)  # freed memory that is not zero
-    assert_close(weights(recipe, tiny_shards, tmp_path / "fused", max_steps=5, fused=True), plain)
-
-
 def test_a_run_resumes_in_another_memory_format(tiny_shards: list[Path], tmp_path: Path) -> None:
     weights(SMALL, tiny_shards, tmp_path / "plain", max_steps=2, memory_format="contiguous")
     shutil.copytree(tmp_path / "plain", tmp_path / "fused", symlinks=True)
@@ -62,12 +60,65 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
         local_device(torch.device("cuda"))
 
 
-def test_out_of_memory_is_reported_in_one_line() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("no room\nand much more"),
+        RuntimeError("CUDA error: out of memory\nand much more"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+)
+def test_out_of_memory_is_reported_in_one_line(error: RuntimeError) -> None:
+    reason = re.escape(str(error).splitlines()[0])
     with (
-        pytest.raises(TrainingError, match=r"cuda:1 has too little memory \(no room\): give a smaller"),
-        oom_as_training_error(torch.device("cuda:1")),
+        pytest.raises(TrainingError, match=rf"too little memory \({reason}\): give a smaller --batch-size"),
+        oom_as_training_error(),
     ):
-        raise torch.OutOfMemoryError("no room\nand much more")
+        raise error
+
+
+def test_other_errors_of_a_device_stay_as_they_are() -> None:
+    with pytest.raises(RuntimeError, match=r"^an illegal address$"), oom_as_training_error():
+        raise RuntimeError("an illegal address")
+
+
+@pytest.mark.parametrize("version", [90701, 90800, 91002, 91400, 91500])
+def test_versions_of_cudnn_with_wrong_convolutions_get_the_other_format(
+    version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the version alone: nothing here is computed on a GPU."""
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: version)
+    cuda, is_broken = torch.device("cuda"), 90800 <= version < 91500
+    for precision in ("float32", "fp16"):
+        if is_broken and precision == "fp16":
+            with pytest.raises(
+                ConfigError, match=f"cuDNN {version} computes contiguous fp16 .* leave --memory-"
+            ):
+                require_precision(precision, cuda, "contiguous")
+            chosen, reason = choose_memory_format(
+                None, torch.nn.Identity(), precision, cuda, 2, DEFAULT_GEOMETRY
+            )
+            assert chosen == "channels_last_3d" and str(version) in reason
+        else:
+            require_precision(precision, cuda, "contiguous")
+    require_precision("fp16", cuda)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATION_CODES)
+def test_a_step_mixes_no_devices_and_reads_no_value(orientation: str, tiny_shards: list[Path]) -> None:
+    """On torch's device `meta`, which like a GPU refuses tensors of a CPU, and has no values to wait for."""
+    meta, recipe = torch.device("meta"), replace(SMALL, orientation=orientation)
+    shards = open_shards(tiny_shards)
+    code, order = TargetCode(recipe).to(meta), RunOrder(shards.lengths, recipe)
+    state = make_training_state(recipe, meta, code)
+    job = PretrainJob(recipe, ClipDataset(shards), order, state.model, meta, 0, Path(), 1, accumulate=2)
+    clips = job.dataset.empty_batch(recipe.batch_size)
+    batch = ClipBatch(clips.frames.to(meta), clips.view_labels.to(meta), torch.arange(recipe.batch_size))
+    table = torch.from_numpy(shards.views.astype("int64"))
+    losses, gradients = compute_gradients(state, batch, table.to(meta), 0, job)
+    assert {each.device for each in (*losses, *gradients)} == {meta}
+    with pytest.raises(RuntimeError, match=r"on the same device|meta"):
+        compute_gradients(state, batch._replace(frames=clips.frames), table.to(meta), 0, job)
 
 
 @pytest.mark.parametrize(

@@ -146,21 +146,13 @@ for settings in ({}, {"input_stride": 2}):
 
 def test_fp16_gradients_that_overflow_skip_the_step(tiny_shards: list[Path], tmp_path: Path) -> None:
     """A scale of 65536 makes the gradients of these raw labels overflow: it is halved until they fit."""
-    recipe = replace(SMALL, precision="fp16", motion_weight=300.0)
+    recipe = replace(SMALL, precision="fp16", motion_weight=300.0, input_stride=2)
     losses(recipe, tiny_shards, tmp_path, max_steps=4)
     first, *_, last = (
         load_checkpoint(path) for path in (list_checkpoints(tmp_path)[0], list_checkpoints(tmp_path)[-1])
     )
     assert last["scaler"]["scale"] < first["scaler"]["scale"]
     assert all(torch.isfinite(weight).all() for weight in last["model"].values())
-
-
-def test_the_memory_format_is_measured_and_reported(tiny_shards: list[Path], tmp_path: Path) -> None:
-    lines: list[str] = []
-    options = TrainingOptions(tiny_shards, tmp_path, "cpu", workers=0, threads=1, max_steps=1, curves=False)
-    pretrain(SMALL, replace(options, memory_format="auto"), lines.append)
-    (line,) = (line for line in lines if line.startswith("memory format "))
-    assert "channels_last_3d" in line and "contiguous" in line and "ms per clip" in line
 
 
 def test_no_memory_format_is_measured_on_a_cpu_by_default() -> None:
