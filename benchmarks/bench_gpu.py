@@ -85,7 +85,7 @@ def synchronise(device: torch.device) -> None:
 def time_steps(
     shards: ShardSet, plain: Recipe, setting: Setting, device: torch.device, seconds: float
 ) -> tuple[float, float]:
-    """Return clips per second of steps on one batch on the device, and the peak of its memory in GiB."""
+    """Return clips per second of steps on one batch on the device, and the peak of a GPU's memory in GiB."""
     recipe = setting.recipe(plain)
     state = make_training_state(recipe, device, TargetCode(recipe).to(device), setting.fused)
     set_memory_format(state.model, setting.memory_format, state.optimizer)
@@ -111,7 +111,7 @@ def time_steps(
         steps += WARM_UP_STEPS
         synchronise(device)
     rate = steps * setting.batch_size / (time.perf_counter() - began)
-    peak = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else float("nan")
+    peak = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
     return rate, peak
 
 
@@ -136,7 +136,7 @@ def step_table(
             with cudnn_flags(setting):
                 rates[setting], peak = time_steps(shards, plain, setting, device, options.seconds)
             rate = rates[setting]
-            cells = [f"{1e3 * setting.batch_size / rate:.1f}", f"{rate:.0f}", f"{peak:.1f}"]
+            cells = [f"{1e3 * setting.batch_size / rate:.1f}", f"{rate:.0f}", f"{peak:.1f}" if peak else "-"]
         except torch.OutOfMemoryError:
             pass
         except ConfigError as error:
