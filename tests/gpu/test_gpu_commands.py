@@ -131,14 +131,19 @@ def test_one_process_of_torchrun_trains_as_a_process_alone(
     tiny_shards: list[Path], recipe: Recipe, device: str, on_cpu: list[list[float]], tmp_path: Path
 ) -> None:
     """Through torch's collectives, NCCL's on a GPU, and DistributedDataParallel; then it resumes."""
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "-m", "mas_train"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
+    environment = {**os.environ, "NVIDIA_TF32_OVERRIDE": "0", "OMP_NUM_THREADS": "4"}
+    runs: list[list[object]] = [["--max-steps", 2], ["--max-steps", 3, "--resume"]]
+    if device == "cpu":  # what torchrun tells its processes; tests/runtime runs it with two
+        launch, runs = [], [["--max-steps", 3]]
+        group = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "TORCHELASTIC_RUN_ID": "alone"}
+        environment |= {**group, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     options = [*on(device, device), "--batch-size", 5, "--workers", 0, "--log-steps", 1, "--no-curves"]
-    shards = ["--shards", *tiny_shards, "--out", tmp_path, *network_options(recipe)]
-    for more in [["--max-steps", 2], ["--max-steps", 3, "--resume"]] if device == "cuda" else [[]]:
-        command = [sys.executable, *launch, *shards, *options, *(more or ["--max-steps", 3])]
-        environment = {**os.environ, "NVIDIA_TF32_OVERRIDE": "0", "OMP_NUM_THREADS": "4"}
+    options += ["--shards", *tiny_shards, "--out", tmp_path, *network_options(recipe)]
+    for more in runs:
+        command = [sys.executable, *launch, "-m", "mas_train", *options, *more]
         done = subprocess.run([*map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "1 process, 5 clips per step in all" in done.stdout
     losses = [row["loss"] for row in read_metrics(tmp_path)]
-    assert losses == pytest.approx([loss for loss, _ in on_cpu], rel=1e-3 if device == "cuda" else 1e-6)
+    assert losses == pytest.approx([loss for loss, _ in on_cpu], rel=5e-4 if device == "cuda" else 1e-6)

@@ -22,12 +22,12 @@ from mas_train.training.pretrain import make_training_state
 from mas_train.weights.checkpoint import list_checkpoints, load_checkpoint
 
 RunSteps = Callable[..., list[list[float]]]
-ROUNDING = {"float32": 1e-3, "tf32": 4e-3, "fp16": 4e-3, "bf16": 0.03}
+ROUNDING = {"float32": 5e-4, "tf32": 1e-3, "fp16": 1e-3, "bf16": 5e-3}
 """Bounds of the relative difference of a loss from the CPU's, over three steps.
 
-float32: other libraries sum in another order; orders of summing differ by 1e-6 on a CPU, and a ReLU whose
-input is near 0 can turn that into more. bf16: the bound of the CPU's own bf16 (`tests/runtime`), with a
-mantissa of 8 bits. TF32 and fp16 have 11, and an eighth of its rounding errors.
+On a CPU, with the paper's convolutions and with tiny ones, another order of summing changes none of six
+digits, and bf16 up to 2.5e-4. Its bound is twenty times that: here every layer is in bf16. TF32 and fp16 have
+three bits more, an eighth of the error. float32 leaves room for algorithms of cuDNN that transform their input.
 """
 CASES = {
     "float32": ("float32", {}),
@@ -40,9 +40,9 @@ CASES = {
     "bf16": ("bf16", {}),
     "bf16, contiguous": ("bf16", {"memory_format": "contiguous"}),
     "bf16, fused, accumulate": ("bf16", {"fused": True, "accumulate": 2}),
-    "fp16": ("fp16", {"memory_format": "channels_last_3d"}),
+    "fp16": ("fp16", {"memory_format": "channels_last_3d", "max_steps": 1}),  # the next ones may be skipped
     "compile": ("float32", {"compile": True}),
-    "bf16, compile": ("bf16", {"compile": True}),
+    "bf16, compile": ("bf16", {"compile": True, "max_steps": 2}),
 }
 
 
@@ -63,7 +63,8 @@ def test_losses_are_the_cpus_up_to_rounding(
     if device == "cpu" and name not in CPU_CASES:
         pytest.skip("tests/runtime tests this on a CPU")
     found = run_steps(in_precision(recipe, precision), tmp_path, **options)
-    for (loss, norm), (expected, expected_norm) in zip(found, on_cpu, strict=True):
+    assert len(found) == options.get("max_steps", 3)
+    for (loss, norm), (expected, expected_norm) in zip(found, on_cpu, strict=False):
         assert loss == pytest.approx(expected, rel=ROUNDING[precision])
         if precision == "float32":
             assert norm == pytest.approx(expected_norm, rel=0.01)
@@ -75,9 +76,8 @@ def test_fused_steps_that_fp16_skips_leave_no_trace(
     recipe: Recipe, run_steps: RunSteps, device: str, tmp_path: Path
 ) -> None:
     """The first steps overflow; torch's fused step would then start from uninitialised memory."""
-    weight, steps = (300.0, 8) if device == "cuda" else (1.0, 3)
-    recipe = replace(recipe, precision="fp16", motion_weight=weight, clip_grad_norm=1.0)
-    options = {"max_steps": steps, "memory_format": "channels_last_3d"}
+    recipe = replace(recipe, precision="fp16", clip_grad_norm=1.0)
+    options = {"max_steps": 16 if device == "cuda" else 3, "memory_format": "channels_last_3d"}
     plain = run_steps(recipe, tmp_path / "plain", **options)
     torch.full((10_000_000,), 1e30, device=device)  # freed memory that is not zero
     fused = run_steps(recipe, tmp_path / "fused", fused=True, **options)
@@ -90,7 +90,6 @@ def test_fused_steps_that_fp16_skips_leave_no_trace(
 def test_a_resumed_run_goes_on_where_it_stopped(
     precision: str, recipe: Recipe, run_steps: RunSteps, device: str, tmp_path: Path
 ) -> None:
-    """Dropout draws from the device's generator: with another state the losses would differ by percents."""
     if (device, precision) == ("cpu", "fp16"):
         pytest.skip("fp16 is slow on a CPU")
     recipe = replace(recipe, dropout=0.5, precision=precision)
@@ -101,8 +100,6 @@ def test_a_resumed_run_goes_on_where_it_stopped(
     resumed = run_steps(recipe, tmp_path / "part", max_steps=4, resume=True, **options)
     rounding = ROUNDING[precision] if device == "cuda" else 0.0
     assert [loss for loss, _ in resumed] == pytest.approx([loss for loss, _ in whole], rel=rounding)
-    other = run_steps(replace(recipe, seed=1), tmp_path / "other", max_steps=1, **options)
-    assert abs(other[0][0] / whole[0][0] - 1) > 10 * max(rounding, 1e-6)
 
 
 def test_states_of_the_generators_are_restored(device: str) -> None:
