@@ -27,7 +27,7 @@ ROUNDING = {"float32": 5e-4, "tf32": 1e-3, "fp16": 1e-3, "bf16": 5e-3}
 
 On a CPU, with the paper's convolutions and with tiny ones, another order of summing changes none of six
 digits, and bf16 up to 2.5e-4. Its bound is twenty times that: here every layer is in bf16. TF32 and fp16 have
-three bits more, an eighth of the error. float32 leaves room for algorithms of cuDNN that transform their input.
+three bits more, an eighth of the error. float32 leaves room for cuDNN, which may transform its input.
 """
 CASES = {
     "float32": ("float32", {}),
