@@ -32,7 +32,6 @@ from mas_train.data.loader import load_batches
 from mas_train.model.targets import TargetCode
 from mas_train.recipe import Recipe, make_recipe
 from mas_train.runtime.performance import MEMORY_FORMATS, require_precision, set_memory_format
-from mas_train.runtime.processes import choose_device
 from mas_train.training.engine import PretrainJob, take_step
 from mas_train.training.metrics import read_metrics
 from mas_train.training.options import TrainingOptions
@@ -256,10 +255,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Parse the options, measure, print and write."""
     options = parse()
-    try:
-        device = choose_device(options.device)
-    except ConfigError as error:
-        raise SystemExit(f"error: {error}") from error
+    device = torch.device(options.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SystemExit(
+            f"error: expected a GPU, torch {torch.__version__} finds none: run this on a machine that has "
+            "one, with a torch built for it; --device cpu only tries the program"
+        )
     plain = make_recipe("ucf101", width=options.width)
     with tempfile.TemporaryDirectory() as scratch:
         kinds = make_shards(Path(scratch), options.limit)

@@ -22,7 +22,6 @@ from torch import Tensor
 from mas_labels.errors import InputError
 from mas_labels.geometry import Geometry
 from mas_labels.schema import LABELS
-from mas_train.runtime.performance import send
 
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX1: Final = np.uint64(0xBF58476D1CE4E5B9)
@@ -121,7 +120,7 @@ def take_views(frames: Tensor, views: Tensor, pixel_mean: Sequence[float], geome
     lines = frame_numbers[:, :, None] * n_rows + rows[:, None]  # (B, 16, 112)
     pixels = lines[:, :, :, None] * n_cols + cols[:, None, None]  # (B, 16, 112, 112)
     taken = frames.reshape(-1, 3).index_select(0, pixels.flatten()).reshape(*pixels.shape, 3)
-    mean = send(torch.tensor(pixel_mean, dtype=torch.float32), frames.device)
+    mean = torch.tensor(pixel_mean, dtype=torch.float32).to(frames.device, non_blocking=True)
     return taken.float().sub_(mean).permute(0, 4, 1, 2, 3)  # (B, 3, 16, 112, 112)
 
 

@@ -34,13 +34,6 @@ TIMED_CLIPS: Final = 8
 """Steps and clips that each memory format is timed with, after one warm-up step."""
 
 
-def send(values: Tensor, device: torch.device) -> Tensor:
-    """Copy a small tensor from the CPU to a device; a GPU is not waited for, unlike by `Tensor.to`."""
-    if device.type != "cuda":
-        return values.to(device)
-    return values.pin_memory().to(device, non_blocking=True)
-
-
 @contextlib.contextmanager
 def autocast(precision: str, device: torch.device) -> Iterator[None]:
     """Compute forward passes in `precision` while the block runs; weights stay in float32.

@@ -23,7 +23,7 @@ from mas_train.model.heads import Predictions
 from mas_train.model.loss import Losses, pretext_loss
 from mas_train.recipe import Recipe
 from mas_train.runtime.generators import generator_states
-from mas_train.runtime.performance import MEMORY_FORMATS, autocast, send
+from mas_train.runtime.performance import MEMORY_FORMATS, autocast
 from mas_train.runtime.processes import Group
 from mas_train.runtime.signals import Request
 from mas_train.training.measuring import Measuring
@@ -132,7 +132,8 @@ def compute_gradients(
     -----
     Batch norm computes its statistics over one part in one process, so with it the parts do matter.
     """
-    rows = send(draw_views(job.recipe.seed, epoch, batch.clip_indices, len(views)), job.device)  # (B,)
+    rows = draw_views(job.recipe.seed, epoch, batch.clip_indices, len(views))  # (B,)
+    rows = rows.to(job.device, non_blocking=True)
     labels = take_labels(batch.view_labels, rows)  # (B, 27)
     weight = job.order.part(state.step)[1] / len(rows)  # of one clip in the whole batch
     geometry = job.dataset.shards.geometry

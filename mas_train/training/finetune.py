@@ -39,7 +39,6 @@ from mas_train.runtime.performance import (
     choose_memory_format,
     oom_as_training_error,
     require_precision,
-    send,
     set_memory_format,
 )
 from mas_train.runtime.signals import Request, SignalRequests
@@ -203,7 +202,7 @@ class _Step:
         """
         state = self.state
         numbers = [self.class_of[clip] for clip in batch.clip_indices.tolist()]
-        classes = send(torch.tensor(numbers), self.job.device)  # (B,)
+        classes = torch.tensor(numbers).to(self.job.device, non_blocking=True)  # (B,)
         loss, scores = self._differentiate(batch, classes, epoch)
         state.scaler.unscale_(state.optimizer)
         _require_finite(loss.item(), state.model, epoch, may_skip=state.scaler.get_scale() > 1)
@@ -215,7 +214,8 @@ class _Step:
         """Compute the loss, the scores (B, C), and, in the model, the scaled gradients."""
         job, recipe, model = self.job, self.job.recipe, self.state.model
         geometry = job.shards.geometry
-        crops = send(draw_crops(recipe.seed, epoch, batch.clip_indices, geometry), job.device)
+        crops = draw_crops(recipe.seed, epoch, batch.clip_indices, geometry)
+        crops = crops.to(job.device, non_blocking=True)
         clips = take_views(batch.frames, crops, recipe.pixel_mean, geometry)
         with autocast(recipe.precision, job.device):
             scores = model(clips.contiguous(memory_format=MEMORY_FORMATS[self.memory_format]))
