@@ -77,7 +77,9 @@ label_option = partial(field_option, LabelConfig)
 @label_option("grid_block", unset="a quarter of the view")
 @label_option("ring_width", unset="an eighth of the view")
 @click.option(
-    "--videos-per-shard", type=click.IntRange(1), help="Videos per shard.  [default: as the manifest says]"
+    "--videos-per-shard",
+    type=click.IntRange(1),
+    help="Videos per shard.  [default: as the manifest says, else 2 to 16, by their number]",
 )
 @click.option(
     "--limit", type=click.IntRange(1), help="Number of videos to label, from the first on.  [default: all]"

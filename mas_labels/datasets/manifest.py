@@ -68,7 +68,7 @@ class Manifest:
     class_list
         Name of the file with the order of the classes, if the data set has one.
     videos_per_shard
-        Videos that share one shard.
+        Maximum number of videos of a shard; None: `mas_labels.plan.plan.shard_counts` chooses.
     store_boundaries
         Whether shards store Mu and Mv as well as the labels.
     expected_videos, expected_classes
@@ -82,7 +82,7 @@ class Manifest:
     splits: tuple[SplitRule, ...] = ()
     list_folders: tuple[str, ...] = (".",)
     class_list: str | None = None
-    videos_per_shard: int = 16
+    videos_per_shard: int | None = None
     store_boundaries: bool = True
     expected_videos: int | None = None
     expected_classes: int | None = None
@@ -138,14 +138,14 @@ def parse_manifest(data: object, where: str = "manifest") -> Manifest:
             check_path_inside(text, where, up=1) for text in keys.texts("list_folders", ["."])
         ),
         class_list=check_path_inside(name, where) if (name := keys.get("class_list", str, None)) else None,
-        videos_per_shard=keys.get("videos_per_shard", int, 16),
+        videos_per_shard=keys.get("videos_per_shard", int, None),
         store_boundaries=keys.get("store_boundaries", bool, True),
         expected_videos=expected.get("videos", int, None),
         expected_classes=expected.get("classes", int, None),
     )
     keys.finish()
     expected.finish()
-    if manifest.videos_per_shard < 1:
+    if manifest.videos_per_shard is not None and manifest.videos_per_shard < 1:
         raise ConfigError(f"{where}: videos_per_shard must be 1 or more, found {manifest.videos_per_shard}")
     names = check_pattern(manifest.path)
     for kind, group in ((GroupsRule, "group"), (PathRule, "split")):

@@ -21,7 +21,7 @@ from mas_labels.errors import ConfigError, OptionsDifferError
 from mas_labels.names import first_names, fold_name, match_names, printable
 from mas_labels.pipeline.resume import ShardResult, describe_difference, finished_shards
 from mas_labels.plan.file_names import PLAN_SUFFIX, SHARD_NAME, batch_name
-from mas_labels.plan.plan import Batch, Plan, hash_videos, renumber_class
+from mas_labels.plan.plan import MAX_SHARD_VIDEOS, Batch, Plan, hash_videos, renumber_class, shard_counts
 from mas_labels.plan.plan_file import plan_paths, read_plan_file, write_plan_file
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.tables import read_failures, read_videos
@@ -84,6 +84,8 @@ def resume_plan(
     if not out.is_dir():
         return plan, {}
     settled = plan.after(_known_batches(out, plan))
+    if not settled.known and plan.videos_per_shard is None:
+        settled = _as_begun(out, settled)
     for batch in settled.batches[: settled.known]:
         _check_same_batch(out, batch, settled)
     planned = sum(len(batch.videos) for batch in settled.batches[: settled.known])
@@ -139,6 +141,12 @@ def _known_batches(out: Path, plan: Plan) -> list[Batch]:
     for path in unread.values():
         _refuse_plan_file(out, path, read_plan_file(path), plan, name)
     return batches
+
+
+def _as_begun(out: Path, plan: Plan) -> Plan:
+    """Return the plan with the larger shards of older versions if the folder holds some of them."""
+    larger = replace(plan, videos_per_shard=MAX_SHARD_VIDEOS).after(())
+    return larger if {shard.name for shard in larger} & set(names_in(out)) else plan
 
 
 def _refuse_plan_file(out: Path, path: Path, planned: Batch, plan: Plan, expected: str) -> None:
@@ -201,9 +209,9 @@ def _records_of_shard(shard: Shard, plan: Plan, classes: Sequence[str]) -> list[
 def _check_same_batch(out: Path, batch: Batch, plan: Plan) -> None:
     """Raise if a batch would be planned differently now; name what differs."""
     differing = []
-    count = -(-len(batch.videos) // plan.videos_per_shard)
-    if count != batch.count:
-        differing.append(describe_difference("count", batch.count, count))
+    counts = shard_counts(len(batch.videos), plan.videos_per_shard)
+    if batch.count not in counts:
+        differing.append(describe_difference("count", batch.count, counts[0]))
     planned = sum(len(one.videos) for one in plan.batches[: batch.number + 1])
     if plan.limit != batch.limit and (batch.limit is not None or (plan.limit or planned) < planned):
         differing.append(describe_difference("limit", batch.limit, plan.limit))

@@ -9,12 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any, overload
+from typing import Any, Final, overload
 
 from mas_labels.config import json_hash
 from mas_labels.datasets.listing import Listing, VideoRecord, listing_notes
 from mas_labels.names import unite_classes
 from mas_labels.plan.file_names import batch_name, shard_name
+
+MIN_SHARD_VIDEOS: Final = 2
+MAX_SHARD_VIDEOS: Final = 16
+"""Least and most videos of a shard, unless the manifest or --videos-per-shard says otherwise."""
+MIN_SHARDS: Final = 128
+"""Number of shards from which these grow: few shards leave workers without work at the end of a run."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,7 @@ class Plan(Sequence[ShardPlan]):
 
     listing: Listing
     split: str
-    videos_per_shard: int
+    videos_per_shard: int | None
     limit: int | None
     batches: tuple[Batch, ...]
     known: int
@@ -190,7 +196,11 @@ class Plan(Sequence[ShardPlan]):
 
 
 def plan_shards(
-    listing: Listing, split: str, videos_per_shard: int, limit: int | None = None, known: Sequence[Batch] = ()
+    listing: Listing,
+    split: str,
+    videos_per_shard: int | None,
+    limit: int | None = None,
+    known: Sequence[Batch] = (),
 ) -> Plan:
     """Distribute the videos of a split over shards.
 
@@ -201,7 +211,7 @@ def plan_shards(
     split
         Name of the split.
     videos_per_shard
-        Maximum number of videos of a shard.
+        Maximum number of videos of a shard; None: `shard_counts` chooses.
     limit
         Take only this many videos of the split, the first ones; None: all.
     known
@@ -221,7 +231,7 @@ def plan_shards(
         classes, (_, places) = unite_classes((known_classes, listing.classes))
         numbers = places.tolist()
         batch = Batch(
-            *(listing.manifest_name, split, len(known), -(-len(videos) // videos_per_shard)),
+            *(listing.manifest_name, split, len(known), shard_counts(len(videos), videos_per_shard)[0]),
             tuple(renumber_class(video, classes, numbers) for video in videos),
             tuple(classes),
             limit if len(videos) < len(new) else None,
@@ -229,6 +239,17 @@ def plan_shards(
         )
         batches = (*batches, batch)
     return Plan(listing, split, videos_per_shard, limit, batches, len(known))
+
+
+def shard_counts(videos: int, videos_per_shard: int | None) -> tuple[int, ...]:
+    """Return the number of shards of so many videos, then that of older versions, if it was another.
+
+    It follows from the videos alone, not from workers, so that every machine makes the same shards.
+    """
+    if videos_per_shard is not None:
+        return (-(-videos // videos_per_shard),)
+    size = min(max(MIN_SHARD_VIDEOS, videos // MIN_SHARDS), MAX_SHARD_VIDEOS)
+    return tuple(dict.fromkeys(-(-videos // most) for most in (size, MAX_SHARD_VIDEOS)))
 
 
 def renumber_class(video: VideoRecord, classes: Sequence[str], numbers: Sequence[int]) -> VideoRecord:

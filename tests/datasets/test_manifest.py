@@ -44,7 +44,7 @@ MINIMAL = {"name": "mine", "description": "d", "path": ".+", "extensions": [".AV
 def test_a_minimal_manifest_has_the_defaults() -> None:
     manifest = parse_manifest(MINIMAL)
     assert manifest == Manifest("mine", "d", ".+", (".avi",))
-    assert (manifest.videos_per_shard, manifest.store_boundaries, manifest.splits) == (16, True, ())
+    assert (manifest.videos_per_shard, manifest.store_boundaries, manifest.splits) == (None, True, ())
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from helpers.added_videos import FIRST, add, label
 from helpers.processes import contents
 
 from mas_labels.errors import ConfigError, OptionsDifferError
+from mas_labels.plan.plan import shard_counts
 from mas_labels.plan.plan_file import read_plan_file
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.tables import read_failures
@@ -38,6 +39,30 @@ def test_a_plan_of_other_options_may_be_removed_only_if_no_shard_was_made(root, 
     with pytest.raises(OptionsDifferError, match=r"number of shards, .* was 2, is now 3") as refused:
         label(root, out, videos_per_shard=1)
     assert ("or remove" in str(refused.value)) is not made
+
+
+def test_small_data_sets_have_small_shards_and_large_ones_as_before():
+    counts = {videos: shard_counts(videos, None) for videos in (1, 16, 80, 400, 2048, 13320)}
+    assert counts == {1: (1,), 16: (8, 1), 80: (40, 5), 400: (134, 25), 2048: (128,), 13320: (833,)}
+    assert shard_counts(80, 16) == (5,)
+
+
+@pytest.mark.parametrize("has_plan_file", [True, False])
+def test_a_folder_of_an_older_version_is_finished_with_its_larger_shards(clips, tmp_path, has_plan_file):
+    root, out = tmp_path / "videos", tmp_path / "out"
+    for number in range(17):
+        add(root, f"{number:02d}.avi", clips[0])
+    label(root, out, videos_per_shard=16)  # as older versions did unless told otherwise
+    whole = contents(out)
+    first, last = sorted(out.glob("*.h5"))
+    last.unlink()
+    if not has_plan_file:
+        (out / "folder-all.plan.json").unlink()
+    made = first.stat().st_mtime_ns
+    assert [result.planned for result in label(root, out, videos_per_shard=None)] == [9, 8]
+    assert (contents(out), first.stat().st_mtime_ns) == (whole, made)
+    new = label(root, tmp_path / "new", videos_per_shard=None)
+    assert [result.planned for result in new] == [2] * 8 + [1]
 
 
 LISTS = """
