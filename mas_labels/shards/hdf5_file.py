@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +29,13 @@ from mas_labels.errors import (
     unavailable,
 )
 from mas_labels.plan.file_names import partial_path
-from mas_labels.shards.digests import FILE_DIGEST_BYTES, check_file_digest, write_file_digest
+from mas_labels.shards.digests import (
+    CHECKSUM_BYTES,
+    FILE_DIGEST_BYTES,
+    check_file_digest,
+    make_fletcher32,
+    write_file_digest,
+)
 from mas_labels.shards.validation import REGENERATE
 from mas_labels.system.files import lock_file, reserve, sync, sync_folder
 
@@ -37,6 +44,7 @@ UNREADABLE: Final = (
     ValueError,
 )
 """Exceptions that h5py raises on corrupt files."""
+GZIP_LEVEL: Final = 1
 
 
 def open_hdf5(path: Path) -> h5py.File:
@@ -95,12 +103,19 @@ def explain(path: Path, error: BaseException, damage: str) -> MasError:
 
 
 class GrowingColumn:
-    """Appends rows to a data set, buffered until a chunk is full: each chunk is compressed and written once.
+    """Appends rows to a data set, buffered until a chunk is full: each chunk is encoded and written once.
 
     Parameters
     ----------
     dataset
-        An empty data set with a resizable first axis, in chunks that span its whole rows.
+        An empty data set with a resizable first axis, in chunks that span its whole rows, with fletcher32
+        checksums, and either no other filter or shuffled and deflated.
+
+    Notes
+    -----
+    Chunks are encoded here, as HDF5's filters would: any HDF5 library decodes them. It would search all numbers for
+    repetitions, but the bytes of shuffled floats rarely repeat, except in runs (``Z_RLE``): finding these
+    only takes a third of the time, and no more space. Without the checksum extension, HDF5 encodes chunks.
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
@@ -109,6 +124,9 @@ class GrowingColumn:
         self._buffer: list[NDArray[Any]] = []
         self._buffered_rows = 0
         self.dtype: np.dtype[Any] = dataset.dtype
+        self._is_deflated = dataset.compression is not None
+        self._strategy = zlib.Z_RLE if self.dtype.kind == "f" else zlib.Z_DEFAULT_STRATEGY
+        self._fletcher32 = make_fletcher32()
 
     def append(self, rows: NDArray[Any]) -> None:
         """Add rows of the data set's type, which must not change afterwards."""
@@ -128,10 +146,26 @@ class GrowingColumn:
         rows = np.concatenate(self._buffer)
         before = self._dataset.shape[0]
         self._dataset.resize(before + count, axis=0)
-        self._dataset[before:] = rows[:count]
-        self._dataset.flush()  # or it is delayed while anything still holds a reference to the data set
+        for start in range(0, count, self._chunk_rows):
+            self._write_chunk(before + start, rows[start : min(start + self._chunk_rows, count)])
         self._buffer = [rows[count:].copy()] if count < len(rows) else []
         self._buffered_rows = len(rows) - count
+
+    def _write_chunk(self, first: int, rows: NDArray[Any]) -> None:
+        """Encode and write the rows of a chunk; the last one is filled up with zeros."""
+        if self._fletcher32 is None:
+            self._dataset[first : first + len(rows)] = rows
+            self._dataset.flush()  # or it is delayed while anything still holds a reference to the data set
+            return
+        missing = np.zeros((self._chunk_rows - len(rows), *rows.shape[1:]), rows.dtype)
+        data = (np.concatenate([rows, missing]) if len(missing) else rows).reshape(-1).view(np.uint8)
+        if self._is_deflated:
+            shuffled = np.ascontiguousarray(data.reshape(-1, self.dtype.itemsize).T)
+            deflate = zlib.compressobj(GZIP_LEVEL, strategy=self._strategy)
+            data = np.frombuffer(deflate.compress(shuffled) + deflate.flush(), np.uint8)
+        checksum = self._fletcher32(data).to_bytes(CHECKSUM_BYTES, "little")
+        place = (first, *[0] * (rows.ndim - 1))
+        self._dataset.id.write_direct_chunk(place, b"".join([data, checksum]))
 
 
 SLACK_BYTES: Final = 24 << 20

@@ -22,7 +22,7 @@ from mas_labels.errors import ShardError, VideoError
 from mas_labels.labels.compute import ClipStatistics
 from mas_labels.shards.digests import DataDigest, content_hash
 from mas_labels.shards.frames import encode_jpeg
-from mas_labels.shards.hdf5_file import GrowingColumn, PartialFile
+from mas_labels.shards.hdf5_file import GZIP_LEVEL, GrowingColumn, PartialFile
 from mas_labels.shards.reader import Shard
 from mas_labels.video.reader import VideoFacts
 from mas_labels.video.shot_cut import has_cut
@@ -119,7 +119,7 @@ class ShardWriter:
         shape = self.config.geometry.row_shape(column, len(self.views))
         row_bytes = int(np.dtype(column.dtype).itemsize * np.prod(shape, dtype=np.int64))
         rows = min(max(1, MAX_WRITTEN_CHUNK_BYTES // max(1, row_bytes)), MAX_CHUNK_ROWS[column.rows])
-        filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if column.compressed else {}
+        filters = {"compression": "gzip", "compression_opts": GZIP_LEVEL, "shuffle": True} if column.compressed else {}
         dataset = self._file.create_dataset(
             column.path,
             shape=(0, *shape),
