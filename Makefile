@@ -149,7 +149,7 @@ test-sanitize: $(VENV)/installed ## Test the extension modules under the address
 	export LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
 		ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1 PYTHONPATH="$$(echo "$$PWD"/build/sanitize/lib*)"; \
 		$(BIN)/python tests/native/check_sanitized.py && \
-		$(BIN)/pytest -q -s -p no:cacheprovider tests/flow/test_tvl1*.py tests/labels tests/native
+		$(BIN)/pytest -q -s -p no:cacheprovider tests/flow/test_tvl1*.py tests/labels tests/native tests/video/test_area_average.py
 
 test-avx512: $(VENV)/installed ## Compare AVX-512 with AVX2 on an emulated processor (Bochs): five minutes.
 	$(BIN)/python tests/native/avx512/run_emulated.py

@@ -44,6 +44,7 @@ Then: pip install --force-reinstall --no-deps . (or, in a checkout, python setup
 LOSSES = {
     "tvl1": "`tvl1` flow stops with a message",
     "labels": "labelling stops with a message; MAS_LABELS=numpy computes the same labels without it, slowly",
+    "resize": "OpenCV resizes frames, several times more slowly",
     "checksum": "raw frames are read through HDF5 alone, at less than half the speed",
 }
 

@@ -97,7 +97,7 @@ class DataDigest:
     def update(self, rows: NDArray[Any]) -> None:
         """Add rows."""
         self._kind = f"{rows.dtype.str}{list(rows.shape[1:])}"
-        self._sha.update(np.ascontiguousarray(rows).reshape(-1).view(np.uint8))
+        self._sha.update(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
 
     def result(self) -> str:
         """Return type, row shape and SHA-256 as one text."""

@@ -113,9 +113,9 @@ class GrowingColumn:
 
     Notes
     -----
-    Chunks are encoded here, as HDF5's filters would: any HDF5 library decodes them. It would search all numbers for
-    repetitions, but the bytes of shuffled floats rarely repeat, except in runs (``Z_RLE``): finding these
-    only takes a third of the time, and no more space. Without the checksum extension, HDF5 encodes chunks.
+    Chunks are encoded here, for the filters of any HDF5 library to decode. HDF5 would search all numbers for
+    repetitions, but the bytes of shuffled floats repeat in runs only (``Z_RLE``): finding these takes a third
+    of the time, and no more space. Without the checksum extension, HDF5 encodes the chunks.
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
@@ -162,10 +162,10 @@ class GrowingColumn:
         if self._is_deflated:
             shuffled = np.ascontiguousarray(data.reshape(-1, self.dtype.itemsize).T)
             deflate = zlib.compressobj(GZIP_LEVEL, strategy=self._strategy)
-            data = np.frombuffer(deflate.compress(shuffled) + deflate.flush(), np.uint8)
+            data = np.frombuffer(deflate.compress(shuffled.data) + deflate.flush(), np.uint8)
         checksum = self._fletcher32(data).to_bytes(CHECKSUM_BYTES, "little")
         place = (first, *[0] * (rows.ndim - 1))
-        self._dataset.id.write_direct_chunk(place, b"".join([data, checksum]))
+        self._dataset.id.write_direct_chunk(place, b"".join([data.data, checksum]))
 
 
 SLACK_BYTES: Final = 24 << 20

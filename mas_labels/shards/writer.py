@@ -119,7 +119,7 @@ class ShardWriter:
         shape = self.config.geometry.row_shape(column, len(self.views))
         row_bytes = int(np.dtype(column.dtype).itemsize * np.prod(shape, dtype=np.int64))
         rows = min(max(1, MAX_WRITTEN_CHUNK_BYTES // max(1, row_bytes)), MAX_CHUNK_ROWS[column.rows])
-        filters = {"compression": "gzip", "compression_opts": GZIP_LEVEL, "shuffle": True} if column.compressed else {}
+        deflated = {"compression": "gzip", "compression_opts": GZIP_LEVEL, "shuffle": True}
         dataset = self._file.create_dataset(
             column.path,
             shape=(0, *shape),
@@ -128,7 +128,7 @@ class ShardWriter:
             dtype=column.dtype,
             fletcher32=True,
             track_times=False,
-            **filters,
+            **(deflated if column.compressed else {}),
         )
         self._growing[column.path] = GrowingColumn(dataset)
         self._digests[column.path] = DataDigest()

@@ -9,7 +9,7 @@ from mas_labels.errors import MissingDependencyError
 
 
 def load_extension(kernel: str, alternative: str = "") -> ModuleType:
-    """Import a compiled extension: ``"tvl1"``, ``"labels"`` or ``"checksum"``.
+    """Import a compiled extension: ``"tvl1"``, ``"labels"``, ``"resize"`` or ``"checksum"``.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import InputError
 from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
+from mas_labels.video.area_average import make_area_average
 
 
 def check_frames(frames: NDArray[np.uint8]) -> None:
@@ -64,6 +65,8 @@ def resize_frame(
     -----
     The paper does not name the interpolation; see `resize`. The aspect ratio is not kept, as in the paper.
     """
+    if frame.shape[0] >= rows and frame.shape[1] >= cols:
+        return make_area_average()(frame, rows, cols)
     return cv2.cvtColor(resize(frame, rows, cols), cv2.COLOR_BGR2RGB)
 
 

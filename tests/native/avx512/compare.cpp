@@ -11,6 +11,7 @@
 
 #include "checksum.h"
 #include "labels.h"
+#include "resize.h"
 #include "tvl1.h"
 
 namespace {
@@ -133,6 +134,25 @@ void compare_labels(int rows, int cols, const Patterns& patterns, bool first_con
            same_bits(ours.numbers, other.numbers) && same_bits(ours.boundaries, other.boundaries));
 }
 
+// ------------------------------------------------------------------------------------- resize
+
+// Halves each side: cells of two pixels and a bit, with weights that are no powers of two.
+void compare_resize(int rows, int cols)
+{
+    const std::vector<uint8_t> frame = clip(1, rows, cols, CHANNELS);
+    std::vector<int32_t> starts;
+    std::vector<float> weights;
+    for (int cell = 0; 2 * cell + 2 < (rows < cols ? rows : cols); ++cell) {
+        starts.push_back(2 * cell);
+        weights.insert(weights.end(), {0.4f, 0.35f, 0.25f});
+    }
+    const Averages cells = {starts.data(), weights.data(), int(starts.size()), 3};
+    std::vector<uint8_t> ours(starts.size() * starts.size() * CHANNELS), other(ours.size());
+    resize_avx512.area_average({frame.data(), rows, cols, cells, cells, ours.data()});
+    resize_avx2.area_average({frame.data(), rows, cols, cells, cells, other.data()});
+    report("resize", rows, cols, ours[0], same_bits(ours, other));
+}
+
 // ------------------------------------------------------------------------------------- checksum
 
 void compare_checksum(int rows, int cols)
@@ -147,6 +167,7 @@ void compare_checksum(int rows, int cols)
 int main()
 {
     for (const auto& [rows, cols] : {std::pair{1, 1}, {3, 7}, {17, 31}, {128, 171}}) compare_checksum(rows, cols);
+    for (const auto& [rows, cols] : {std::pair{3, 7}, {17, 31}, {128, 171}}) compare_resize(rows, cols);
     for (const auto& [rows, cols] : {std::pair{16, 16}, {17, 31}, {16, 33}, {33, 48}, {40, 65}, {48, 171}}) {
         compare_tvl1(3, rows, cols, 5, false);
         compare_tvl1(3, rows, cols, 3, true);

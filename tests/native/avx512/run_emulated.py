@@ -74,7 +74,7 @@ def build_program(program: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         setup = runpy.run_path(str(ROOT / "setup.py"))
     objects = []
-    for kernel in ("tvl1", "labels", "checksum"):
+    for kernel in ("tvl1", "labels", "resize", "checksum"):
         for isa in ("avx2", "avx512"):
             objects.append(str(program.with_name(f"{kernel}_{isa}.o")))
             names = [f"-DMAS_KERNEL={kernel}_{isa}", f'-DMAS_ISA_NAME="{isa}"']
@@ -88,7 +88,7 @@ def build_program(program: Path) -> None:
             ]
             subprocess.run(["g++", *flags, "-c", source, "-o", objects[-1]], check=True)
     source = Path(__file__).with_name("compare.cpp")
-    folders = [f"-I{NATIVE / folder}" for folder in ("common", "tvl1", "labels", "checksum")]
+    folders = [f"-I{NATIVE / folder}" for folder in ("common", "tvl1", "labels", "resize", "checksum")]
     flags = ["-std=c++17", "-O1", "-static", "-s", *folders]
     subprocess.run(["g++", *flags, source, *objects, "-o", program], check=True)
 
