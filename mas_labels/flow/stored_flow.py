@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -192,6 +191,8 @@ def _open_array(files: FlowFiles) -> StoredFlow:
     path = files.path
     with _named_errors(path):
         if path.suffix.lower() == ".h5":
+            import h5py  # here: processes that decode seldom need it, and each would wait for it
+
             with h5py.File(path, "r") as file:
                 fields = _check(path, file["flow"], file["flow"].attrs.get("step", 1))
             return StoredFlow(files, fields, partial(_read_hdf5, path))
@@ -205,6 +206,8 @@ def _open_array(files: FlowFiles) -> StoredFlow:
 
 
 def _read_hdf5(path: Path, start: int, stop: int) -> Flow:
+    import h5py
+
     with _named_errors(path), h5py.File(path, "r") as file:
         fields: Flow = file["flow"][start:stop].astype(np.float32)
         return fields

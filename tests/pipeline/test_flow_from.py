@@ -124,7 +124,7 @@ def test_a_video_without_usable_flow_is_a_failure(videos, tmp_path):
         shutil.copy(videos / "pan/right.avi", root / f"pan/{name}.avi")
     write_array(flow / "pan/short.npz", flow_of(videos / "pan/right.avi")[1:])
     (flow / "pan/broken.npz").write_bytes(b"PK")
-    shown = make(root, tmp_path / "out", "--flow-from", flow)
+    shown = make(root, tmp_path / "out", "--flow-from", flow, "--videos-per-shard", 5)
     assert shown.exit_code == 3, shown.output
     shards = mas_labels.open_shards(tmp_path / "out")
     assert [video.path for video in shards.videos] == ["pan/down.avi", "pan/right.avi"]

@@ -23,7 +23,7 @@ from mas_labels.video.reader import VideoFacts
 
 VIDEOS = {"cuts.avi": (24, 56, 64, 100), "only.avi": (8, 24, 40), "plain.avi": (40,)}
 """Video -> frames that a shot ends before; the last one is its length."""
-OPTIONS = ("--frames-only", "--workers", "1", "--manifest", "folder")
+OPTIONS = ("--frames-only", "--workers", "1", "--manifest", "folder", "--videos-per-shard", "3")
 
 
 @pytest.fixture(scope="module")
