@@ -45,6 +45,13 @@ def test_one_scale_and_one_warp_agree(rows, cols, iterations, dtype):
     assert difference(ours(frames, **stage), opencv(frames, **stage)).max() < 1e-5
 
 
+@pytest.mark.parametrize("epsilon", [0.01, 0.0128])  # 0.0128: the end is amid iterations done together
+def test_a_level_larger_than_the_cache_agrees(epsilon):
+    frames = frames_of(160, 224, 0.3, 0.2)
+    stage = {"nscales": 1, "warps": 1, "epsilon": epsilon}
+    assert difference(ours(frames, **stage), opencv(frames, **stage)).max() < 1e-5
+
+
 @pytest.mark.parametrize("median", [0, 1, 3, 5])
 @pytest.mark.parametrize(("rows", "cols"), SIZES[:4])
 def test_the_median_between_iterations_agrees(median, rows, cols):

@@ -44,32 +44,32 @@ MAS_INLINE I8 max(I8 a, I8 b) { return {_mm256_max_epi32(a.v, b.v)}; }
 MAS_INLINE void fill(I8& out, int32_t s) { out.v = _mm256_set1_epi32(s); }
 MAS_INLINE I8 operator+(I8 a, I8 b) { return {_mm256_add_epi32(a.v, b.v)}; }
 MAS_INLINE I8 operator*(I8 a, I8 b) { return {_mm256_mullo_epi32(a.v, b.v)}; }
-MAS_INLINE I8 flip_if_negative(I8 a)  // converts between the bits of floats and integers of the same order
+
+// Floats to be sorted: integers of the same order, which is faster than floats, and has -0 before +0 in every build.
+using Ordered8 = I8;
+MAS_INLINE __m256i flip_if_negative(__m256i a)
 {
-    __m256i flip = _mm256_and_si256(_mm256_srai_epi32(a.v, 31), _mm256_set1_epi32(0x7fffffff));
-    return {_mm256_xor_si256(a.v, flip)};
+    return _mm256_xor_si256(a, _mm256_and_si256(_mm256_srai_epi32(a, 31), _mm256_set1_epi32(0x7fffffff)));
 }
-MAS_INLINE F8 fill_halves(float lower, float upper)
+MAS_INLINE Ordered8 to_ordered(F8 a) { return {flip_if_negative(_mm256_castps_si256(a.v))}; }
+MAS_INLINE F8 from_ordered(Ordered8 a) { return {_mm256_castsi256_ps(flip_if_negative(a.v))}; }
+
+// A quad is four adjacent lanes. `spread` copies lane K of each quad to the whole quad.
+template <int K> MAS_INLINE F8 spread(F8 a) { return {_mm256_permute_ps(a.v, K * 0x55)}; }
+MAS_INLINE void transpose_quads(F8* q)  // vector i, lane k of a quad becomes vector k, lane i of it
 {
-    return {_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_set1_ps(lower)), _mm_set1_ps(upper), 1)};
+    const __m256 low01 = _mm256_unpacklo_ps(q[0].v, q[1].v), low23 = _mm256_unpacklo_ps(q[2].v, q[3].v);
+    const __m256 high01 = _mm256_unpackhi_ps(q[0].v, q[1].v), high23 = _mm256_unpackhi_ps(q[2].v, q[3].v);
+    q[0].v = _mm256_shuffle_ps(low01, low23, 0x44);
+    q[1].v = _mm256_shuffle_ps(low01, low23, 0xee);
+    q[2].v = _mm256_shuffle_ps(high01, high23, 0x44);
+    q[3].v = _mm256_shuffle_ps(high01, high23, 0xee);
 }
-MAS_INLINE void store_sum_of_halves(float* p, F8 a)
+MAS_INLINE void exchange_halves(F8& a, F8& b)  // the lower halves to `a`, the upper halves to `b`
 {
-    _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1)));
-}
-MAS_INLINE void load_bits(I8& out, const float* p) { out.v = _mm256_castps_si256(_mm256_loadu_ps(p)); }
-MAS_INLINE void store_bits(float* p, I8 a) { _mm256_storeu_ps(p, _mm256_castsi256_ps(a.v)); }
-MAS_INLINE void load_quads(const float* p, F8* out)  // transposes 4 channels of 8 pixels to 4 vectors of 8 lanes
-{
-    __m256 q[4];
-    for (int k = 0; k < 4; ++k)
-        q[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + 4 * k)), _mm_loadu_ps(p + 4 * k + 16), 1);
-    const __m256 low01 = _mm256_unpacklo_ps(q[0], q[1]), low23 = _mm256_unpacklo_ps(q[2], q[3]);
-    const __m256 high01 = _mm256_unpackhi_ps(q[0], q[1]), high23 = _mm256_unpackhi_ps(q[2], q[3]);
-    out[0].v = _mm256_shuffle_ps(low01, low23, 0x44);
-    out[1].v = _mm256_shuffle_ps(low01, low23, 0xee);
-    out[2].v = _mm256_shuffle_ps(high01, high23, 0x44);
-    out[3].v = _mm256_shuffle_ps(high01, high23, 0xee);
+    const __m256 lower = _mm256_permute2f128_ps(a.v, b.v, 0x20);
+    b.v = _mm256_permute2f128_ps(a.v, b.v, 0x31);
+    a.v = lower;
 }
 
 #else  // portable: loops over a fixed number of lanes, which compilers turn into SSE2 or NEON
@@ -118,15 +118,28 @@ MAS_INLINE I8 max(const I8& a, const I8& b) { I8 out; MAS_EACH(a.v[k] > b.v[k] ?
 MAS_INLINE void fill(I8& out, int32_t s) { for (int k = 0; k < 8; ++k) out.v[k] = s; }
 MAS_INLINE I8 operator+(const I8& a, const I8& b) { I8 out; MAS_EACH(a.v[k] + b.v[k]); }
 MAS_INLINE I8 operator*(const I8& a, const I8& b) { I8 out; MAS_EACH(a.v[k] * b.v[k]); }
+using Ordered8 = I8;
 MAS_INLINE I8 flip_if_negative(const I8& a) { I8 out; MAS_EACH(a.v[k] ^ ((a.v[k] >> 31) & 0x7fffffff)); }
-MAS_INLINE F8 fill_halves(float lower, float upper) { F8 out; MAS_EACH(k < 4 ? lower : upper); }
-MAS_INLINE void store_sum_of_halves(float* p, const F8& a) { for (int k = 0; k < 4; ++k) p[k] = a.v[k] + a.v[k + 4]; }
-MAS_INLINE void load_bits(I8& out, const float* p) { std::memcpy(out.v, p, sizeof out.v); }
-MAS_INLINE void store_bits(float* p, const I8& a) { std::memcpy(p, a.v, sizeof a.v); }
-MAS_INLINE void load_quads(const float* p, F8* out)
+MAS_INLINE Ordered8 to_ordered(const F8& a)
 {
-    for (int k = 0; k < 32; ++k) out[k % 4].v[k / 4] = p[k];
+    I8 bits;
+    std::memcpy(bits.v, a.v, sizeof a.v);
+    return flip_if_negative(bits);
 }
+MAS_INLINE F8 from_ordered(const Ordered8& a)
+{
+    F8 out;
+    std::memcpy(out.v, flip_if_negative(a).v, sizeof out.v);
+    return out;
+}
+template <int K> MAS_INLINE F8 spread(const F8& a) { F8 out; MAS_EACH(a.v[k / 4 * 4 + K]); }
+MAS_INLINE void exchange(float& a, float& b) { const float swap = a; a = b; b = swap; }
+MAS_INLINE void transpose_quads(F8* q)
+{
+    for (int k = 0; k < 8; ++k)
+        for (int i = 0; i < k % 4; ++i) exchange(q[i].v[k], q[k % 4].v[k / 4 * 4 + i]);
+}
+MAS_INLINE void exchange_halves(F8& a, F8& b) { for (int k = 0; k < 4; ++k) exchange(a.v[k + 4], b.v[k]); }
 MAS_INLINE F8 keep(const F8& a, const F8& mask)
 {
     uint32_t bits[8], mask_bits[8];
@@ -160,45 +173,102 @@ MAS_INLINE F16 fma(F16 a, F16 b, F16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)
 MAS_INLINE F16 sqrt(F16 a) { return {_mm512_sqrt_ps(a.v)}; }
 MAS_INLINE F16 min(F16 a, F16 b) { return {_mm512_min_ps(a.v, b.v)}; }
 MAS_INLINE F16 max(F16 a, F16 b) { return {_mm512_max_ps(a.v, b.v)}; }
+MAS_INLINE F16 clamp(F16 a, F16 limit) { return {_mm512_range_ps(a.v, limit.v, 0x2)}; }  // sign of a, smaller size
 MAS_INLINE F16 keep(F16 a, F16 mask)
 {
     return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a.v), _mm512_castps_si512(mask.v)))};
 }
 MAS_INLINE I16 truncate(F16 a) { return {_mm512_cvttps_epi32(a.v)}; }
 MAS_INLINE F16 to_float(I16 a) { return {_mm512_cvtepi32_ps(a.v)}; }
-MAS_INLINE I16 min(I16 a, I16 b) { return {_mm512_min_epi32(a.v, b.v)}; }
-MAS_INLINE I16 max(I16 a, I16 b) { return {_mm512_max_epi32(a.v, b.v)}; }
 MAS_INLINE void fill(I16& out, int32_t s) { out.v = _mm512_set1_epi32(s); }
 MAS_INLINE I16 operator+(I16 a, I16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 MAS_INLINE I16 operator*(I16 a, I16 b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
-MAS_INLINE I16 flip_if_negative(I16 a)
+
+// Floats to be sorted: `range` has -0 before +0, and runs on both ports of a Xeon where minima of integers run on one.
+struct Ordered16 { __m512 v; static constexpr int LANES = 16; };
+MAS_INLINE Ordered16 to_ordered(F16 a) { return {a.v}; }
+MAS_INLINE F16 from_ordered(Ordered16 a) { return {a.v}; }
+MAS_INLINE void load(Ordered16& out, const int32_t* p) { out.v = _mm512_loadu_ps(p); }
+MAS_INLINE void store(int32_t* p, Ordered16 a) { _mm512_storeu_ps(p, a.v); }
+MAS_INLINE Ordered16 min(Ordered16 a, Ordered16 b) { return {_mm512_range_ps(a.v, b.v, 0x4)}; }
+MAS_INLINE Ordered16 max(Ordered16 a, Ordered16 b) { return {_mm512_range_ps(a.v, b.v, 0x5)}; }
+
+// 1 / a for a from 1 to 2^100 with the bits of a division, but without a Xeon's divider (iterations: -16 % of their time).
+// The seed is good to 2^-14, and a Newton step, rounded upwards, to one unit in the last place. Then the next step rounds
+// correctly (Markstein 1990), with one exception, a mantissa of ones, for which `close` has to be above 1 / a, as it is.
+MAS_INLINE F16 reciprocal(F16 a)
 {
-    __m512i flip = _mm512_and_si512(_mm512_srai_epi32(a.v, 31), _mm512_set1_epi32(0x7fffffff));
-    return {_mm512_xor_si512(a.v, flip)};
+    const __m512 one = _mm512_set1_ps(1), seed = _mm512_rcp14_ps(a.v);
+    const __m512 close = _mm512_fmadd_round_ps(seed, _mm512_fnmadd_ps(a.v, seed, one), seed,
+                                               _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+    return {_mm512_fmadd_ps(close, _mm512_fnmadd_ps(a.v, close, one), close)};
 }
-MAS_INLINE void load_bits(I16& out, const float* p) { out.v = _mm512_castps_si512(_mm512_loadu_ps(p)); }
-MAS_INLINE void store_bits(float* p, I16 a) { _mm512_storeu_ps(p, _mm512_castsi512_ps(a.v)); }
-MAS_INLINE void load_quads(const float* p, F16* out)
+template <int K> MAS_INLINE F16 spread(F16 a) { return {_mm512_permute_ps(a.v, K * 0x55)}; }
+MAS_INLINE void transpose_quads(F16* q)
 {
-    F8 low[4], high[4];
-    load_quads(p, low);
-    load_quads(p + 32, high);
-    for (int k = 0; k < 4; ++k) out[k].v = _mm512_insertf32x8(_mm512_castps256_ps512(low[k].v), high[k].v, 1);
+    const __m512 low01 = _mm512_unpacklo_ps(q[0].v, q[1].v), low23 = _mm512_unpacklo_ps(q[2].v, q[3].v);
+    const __m512 high01 = _mm512_unpackhi_ps(q[0].v, q[1].v), high23 = _mm512_unpackhi_ps(q[2].v, q[3].v);
+    q[0].v = _mm512_shuffle_ps(low01, low23, 0x44);
+    q[1].v = _mm512_shuffle_ps(low01, low23, 0xee);
+    q[2].v = _mm512_shuffle_ps(high01, high23, 0x44);
+    q[3].v = _mm512_shuffle_ps(high01, high23, 0xee);
 }
 
 using F = F16;
 using I = I16;
+using Ordered = Ordered16;
+
+// Sixteen adjacent floats: four quads.
+struct Quads { F16 v; };
+MAS_INLINE Quads times(const float* p, float weight)
+{
+    return {{_mm512_mul_ps(_mm512_loadu_ps(p), _mm512_set1_ps(weight))}};
+}
+MAS_INLINE Quads fma(const float* p, float weight, Quads c)
+{
+    return {{_mm512_fmadd_ps(_mm512_loadu_ps(p), _mm512_set1_ps(weight), c.v.v)}};
+}
+MAS_INLINE void gather_quads(const Quads* in, F16* out)  // quad i of in[k] becomes quad k of out[i]
+{
+    const __m512 a = in[0].v.v, b = in[1].v.v, c = in[2].v.v, d = in[3].v.v;
+    const __m512 left01 = _mm512_shuffle_f32x4(a, b, 0x44), right01 = _mm512_shuffle_f32x4(a, b, 0xee);
+    const __m512 left23 = _mm512_shuffle_f32x4(c, d, 0x44), right23 = _mm512_shuffle_f32x4(c, d, 0xee);
+    out[0].v = _mm512_shuffle_f32x4(left01, left23, 0x88);
+    out[1].v = _mm512_shuffle_f32x4(left01, left23, 0xdd);
+    out[2].v = _mm512_shuffle_f32x4(right01, right23, 0x88);
+    out[3].v = _mm512_shuffle_f32x4(right01, right23, 0xdd);
+}
 #else
 using F = F8;
 using I = I8;
+using Ordered = Ordered8;
+
+struct Quads { F8 left, right; };
+MAS_INLINE Quads times(const float* p, float weight)
+{
+    F8 w, left, right;
+    fill(w, weight); load(left, p); load(right, p + 8);
+    return {left * w, right * w};
+}
+MAS_INLINE Quads fma(const float* p, float weight, const Quads& c)
+{
+    F8 w, left, right;
+    fill(w, weight); load(left, p); load(right, p + 8);
+    return {fma(left, w, c.left), fma(right, w, c.right)};
+}
+MAS_INLINE void gather_quads(const Quads* in, F8* out)
+{
+    out[0] = in[0].left; out[1] = in[1].left; out[2] = in[0].right; out[3] = in[1].right;
+    exchange_halves(out[0], out[1]);
+    exchange_halves(out[2], out[3]);
+}
 #endif
 
+MAS_INLINE F8 clamp(F8 a, F8 limit) { F8 zero; fill(zero, 0); return max(min(a, limit), zero - limit); }  // limit > 0
+MAS_INLINE F8 reciprocal(F8 a) { F8 one; fill(one, 1); return one / a; }
 MAS_INLINE F load(const float* p) { F out; load(out, p); return out; }
-MAS_INLINE I load(const int32_t* p) { I out; load(out, p); return out; }
-MAS_INLINE I load_bits(const float* p) { I out; load_bits(out, p); return out; }
-MAS_INLINE F8 load8(const float* p) { F8 out; load(out, p); return out; }
+MAS_INLINE Ordered load_ordered(const int32_t* p) { Ordered out; load(out, p); return out; }
 MAS_INLINE I fill_int(int32_t s) { I out; fill(out, s); return out; }
 MAS_INLINE F fill(float s) { F out; fill(out, s); return out; }
-MAS_INLINE F8 fill8(float s) { F8 out; fill(out, s); return out; }
 
 }  // namespace

@@ -57,7 +57,7 @@ constexpr int BORDER = 4, TAP_CHANNELS = 4;
 
 struct TapImage {
     float* data;
-    int pitch;  // pixels per row, including the border
+    int rows, cols, pitch;  // pitch: pixels per row, including the border
     float* at(int row, int col) const { return data + ((size_t)(row + BORDER) * pitch + col + BORDER) * TAP_CHANNELS; }
 };
 
@@ -67,7 +67,7 @@ MAS_INLINE size_t tap_floats(int rows, int cols) { return (size_t)tap_pitch(rows
 // Derivatives are central differences, and half one-sided ones at the border, as in OpenCV.
 static TapImage build_tap_image(const float* image, int rows, int cols, float* data)
 {
-    const TapImage taps = {data, tap_pitch(cols)};
+    const TapImage taps = {data, rows, cols, tap_pitch(cols)};
     constexpr size_t PIXEL = TAP_CHANNELS * sizeof(float);
     std::memset(data, 0, taps.pitch * PIXEL * BORDER);
     std::memset(taps.at(rows, -BORDER), 0, taps.pitch * PIXEL * (BORDER + 1));
@@ -78,53 +78,41 @@ static TapImage build_tap_image(const float* image, int rows, int cols, float* d
         float* out = taps.at(row, 0);
         std::memset(taps.at(row, -BORDER), 0, PIXEL * BORDER);
         std::memset(taps.at(row, cols), 0, PIXEL * (BORDER + 1));
-        for (int col = 0; col < cols; ++col) {
-            const int left = col - (col > 0), right = col + (col < cols - 1);
+        const auto put = [=](int col, int left, int right) {
             out[col * TAP_CHANNELS] = here[col];
             out[col * TAP_CHANNELS + 1] = 0.5f * (here[right] - here[left]);
             out[col * TAP_CHANNELS + 2] = 0.5f * (below[col] - above[col]);
             out[col * TAP_CHANNELS + 3] = 0;
-        }
+        };
+        put(0, 0, 1);
+        for (int col = 1; col < cols - 1; ++col) put(col, col - 1, col + 1);
+        put(cols - 1, cols - 2, cols - 1);
     }
     return taps;
 }
 
 // Weights of the four taps around a position: cubic convolution with a = -0.75 (OpenCV's INTER_CUBIC).
-MAS_INLINE void cubic_weights(F t, float* out)
+MAS_INLINE void cubic_weights(F t, F* out)
 {
     const F one = fill(1), a = fill(-0.75f), a2 = fill(1.25f), a3 = fill(2.25f);  // a + 2, a + 3
     const F far0 = t + one, near1 = one - t;
     const F w0 = fma(fma(fma(a, far0, fill(3.75f)), far0, fill(-6.0f)), far0, fill(3.0f));  // -5a, 8a, -4a
     const F w1 = fma(fma(a2, t, fill(0) - a3) * t, t, one);
     const F w2 = fma(fma(a2, near1, fill(0) - a3) * near1, near1, one);
-    store(out, w0);
-    store(out + STRIPES, w1);
-    store(out + 2 * STRIPES, w2);
-    store(out + 3 * STRIPES, one - w0 - w1 - w2);
+    out[0] = w0;
+    out[1] = w1;
+    out[2] = w2;
+    out[3] = one - w0 - w1 - w2;
 }
 
 // Index of the first tap and the weights of the taps of a position, clamped so that all taps are in the padded image.
-MAS_INLINE I locate(F position, int length, float* weights)
+MAS_INLINE I locate(F position, int length, F* weights)
 {
     const F low = fill(-3), high = fill((float)(length + 2)), shift = fill(BORDER);
     const F inside = min(max(position, low), high) + shift;  // positive: truncation is floor
     const I index = truncate(inside);
     cubic_weights(inside - to_float(index), weights);
     return index;
-}
-
-// Bicubic sample of (I, Ix, Iy, 0): columns as two pairs, rows one at a time.
-MAS_INLINE void sample(const float* corner, size_t pitch, const float* wx, const float* wy, float* out)
-{
-    F8 left = load8(corner) * fill8(wy[0]), right = load8(corner + 8) * fill8(wy[0]);
-#pragma GCC unroll 3
-    for (int k = 1; k < 4; ++k) {
-        const F8 w = fill8(wy[k * STRIPES]);
-        left = fma(load8(corner + k * pitch), w, left);
-        right = fma(load8(corner + k * pitch + 8), w, right);
-    }
-    const F8 pair = left * fill_halves(wx[0], wx[STRIPES]);
-    store_sum_of_halves(out, fma(right, fill_halves(wx[2 * STRIPES], wx[3 * STRIPES]), pair));
 }
 
 }  // namespace

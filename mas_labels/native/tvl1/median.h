@@ -1,41 +1,39 @@
 // The median filter of a field, 3 x 3 or 5 x 5 pixels, with replicated border.
-//
-// Floats are compared as integers of the same order, which is faster, and orders -0 before +0 in every build.
 #pragma once
 
 #include "layout.h"
 
 namespace {
 
-MAS_INLINE void exchange(I& a, I& b)
+MAS_INLINE void exchange(Ordered& a, Ordered& b)
 {
-    const I low = min(a, b);
+    const Ordered low = min(a, b);
     b = max(a, b);
     a = low;
 }
 
-MAS_INLINE void sort3(I& a, I& b, I& c) { exchange(a, b); exchange(b, c); exchange(a, b); }
+MAS_INLINE void sort3(Ordered& a, Ordered& b, Ordered& c) { exchange(a, b); exchange(b, c); exchange(a, b); }
 
-MAS_INLINE void sort5(I* v)
+MAS_INLINE void sort5(Ordered* v)
 {
     exchange(v[0], v[1]); exchange(v[3], v[4]); exchange(v[2], v[4]); exchange(v[2], v[3]); exchange(v[1], v[4]);
     exchange(v[0], v[3]); exchange(v[0], v[2]); exchange(v[1], v[3]); exchange(v[1], v[2]);
 }
 
-MAS_INLINE I median3(I a, I b, I c) { return max(min(a, b), min(max(a, b), c)); }
+MAS_INLINE Ordered median3(Ordered a, Ordered b, Ordered c) { return max(min(a, b), min(max(a, b), c)); }
 
 // Of sorted columns: the median of nine is the median of (largest minimum, median of medians, smallest maximum).
-MAS_INLINE I median_of_columns3(const I (*column)[3])
+MAS_INLINE Ordered median_of_columns3(const Ordered (*column)[3])
 {
-    const I low = max(max(column[0][0], column[1][0]), column[2][0]);
-    const I high = min(min(column[0][2], column[1][2]), column[2][2]);
+    const Ordered low = max(max(column[0][0], column[1][0]), column[2][0]);
+    const Ordered high = min(min(column[0][2], column[1][2]), column[2][2]);
     return median3(low, median3(column[0][1], column[1][1], column[2][1]), high);
 }
 
 // Merges two sorted lists of five into one of ten: Batcher's odd-even merge.
-MAS_INLINE void merge_5_5(const I* a, const I* b, I* out)
+MAS_INLINE void merge_5_5(const Ordered* a, const Ordered* b, Ordered* out)
 {
-    I e[6] = {a[0], a[2], a[4], b[0], b[2], b[4]}, o[4] = {a[1], a[3], b[1], b[3]};
+    Ordered e[6] = {a[0], a[2], a[4], b[0], b[2], b[4]}, o[4] = {a[1], a[3], b[1], b[3]};
     exchange(o[0], o[2]); exchange(o[1], o[3]); exchange(o[1], o[2]);
     exchange(e[0], e[3]); exchange(e[2], e[5]); exchange(e[2], e[3]); exchange(e[1], e[4]);
     exchange(e[1], e[2]); exchange(e[3], e[4]);
@@ -46,12 +44,13 @@ MAS_INLINE void merge_5_5(const I* a, const I* b, I* out)
 }
 
 // The 8th to 13th smallest, sorted, of two sorted lists of ten. Only these can be the median of them and five more.
-MAS_INLINE void middle_six(const I* a, const I* b, I* out)
+MAS_INLINE void middle_six(const Ordered* a, const Ordered* b, Ordered* out)
 {
-    I low[10], high[10];  // the ten smallest, ascending then descending, and the ten largest, descending then ascending
+    // The ten smallest, ascending then descending, and the ten largest, descending then ascending.
+    Ordered low[10], high[10];
 #pragma GCC unroll 10
     for (int k = 0; k < 10; ++k) { low[k] = min(a[k], b[9 - k]); high[k] = max(a[k], b[9 - k]); }
-    I top[5], bottom[5];
+    Ordered top[5], bottom[5];
 #pragma GCC unroll 5
     for (int k = 0; k < 5; ++k) { top[k] = max(low[k], low[k + 5]); bottom[k] = min(high[k], high[k + 5]); }
     sort5(top);
@@ -62,9 +61,9 @@ MAS_INLINE void middle_six(const I* a, const I* b, I* out)
 
 // The sixth smallest of a sorted list of six and one of five: over all ways to take six from the starts of the two
 // lists, the minimum of the largest element taken.
-MAS_INLINE I sixth_of_6_5(const I* six, const I* five)
+MAS_INLINE Ordered sixth_of_6_5(const Ordered* six, const Ordered* five)
 {
-    I out = six[5];
+    Ordered out = six[5];
 #pragma GCC unroll 5
     for (int k = 0; k < 5; ++k) out = min(out, max(six[k], five[4 - k]));
     return out;
@@ -72,15 +71,15 @@ MAS_INLINE I sixth_of_6_5(const I* six, const I* five)
 
 constexpr int MARGIN = 2;  // blocks beyond each end of a row
 
-// Loads one row of a field as ordered integers, with the neighbours beyond the ends of stripes and beyond the border.
+// Loads one row of a field in a form to be sorted, with the neighbours beyond the ends of stripes and beyond the border.
 static void load_median_row(const Grid& grid, const float* row, Field field, int32_t* out)
 {
     int32_t* first = out + MARGIN * STRIPES;
     int32_t* last = first + (grid.blocks - 1) * STRIPES;
     for (int block = 0; block < grid.blocks; ++block)
-        for (int part = 0; part < STRIPES; part += I::LANES) {
+        for (int part = 0; part < STRIPES; part += Ordered::LANES) {
             const float* source = row + (size_t)block * BLOCK + field * STRIPES + part;
-            store(first + block * STRIPES + part, flip_if_negative(load_bits(source)));
+            store(first + block * STRIPES + part, to_ordered(load(source)));
         }
     const int32_t left = *first, right = first[grid.lane_offset(grid.cols - 1)];
     grid.each_padding_lane([&](size_t offset) { first[offset] = right; });
@@ -95,36 +94,36 @@ static void load_median_row(const Grid& grid, const float* row, Field field, int
 
 // Medians of a row of sorted columns; `out` is the field of its first block. Two adjacent windows of five columns
 // share four, which are merged once; the last two of these are the first two of the next two windows.
-static void medians5(const I (*column)[5], int blocks, float* out)
+static void medians5(const Ordered (*column)[5], int blocks, float* out)
 {
-    I merged[2][10], six[6];
+    Ordered merged[2][10], six[6];
     merge_5_5(column[1], column[2], merged[0]);
     for (int block = 0; block < blocks; block += 2, column += 2, out += 2 * BLOCK) {
-        const I* before = merged[block / 2 % 2];
-        I* after = merged[1 - block / 2 % 2];
+        const Ordered* before = merged[block / 2 % 2];
+        Ordered* after = merged[1 - block / 2 % 2];
         merge_5_5(column[3], column[4], after);
         middle_six(before, after, six);
-        store_bits(out, flip_if_negative(sixth_of_6_5(six, column[0])));
-        if (block + 1 < blocks) store_bits(out + BLOCK, flip_if_negative(sixth_of_6_5(six, column[5])));
+        store(out, from_ordered(sixth_of_6_5(six, column[0])));
+        if (block + 1 < blocks) store(out + BLOCK, from_ordered(sixth_of_6_5(six, column[5])));
     }
 }
 
-static void medians3(const I (*column)[3], int blocks, float* out)
+static void medians3(const Ordered (*column)[3], int blocks, float* out)
 {
     for (int block = 0; block < blocks; ++block, ++column, out += BLOCK)
-        store_bits(out, flip_if_negative(median_of_columns3(column)));
+        store(out, from_ordered(median_of_columns3(column)));
 }
 
 // Sorts the columns of WINDOW rows, then computes the medians of each block of the row.
 template <int WINDOW>
-static void median_row(const Grid& grid, int32_t* const* rows, I* columns, float* out)
+static void median_row(const Grid& grid, int32_t* const* rows, Ordered* columns, float* out)
 {
-    I (*sorted)[WINDOW] = (I (*)[WINDOW])columns;
-    for (int part = 0; part < STRIPES; part += I::LANES) {
+    Ordered (*sorted)[WINDOW] = (Ordered (*)[WINDOW])columns;
+    for (int part = 0; part < STRIPES; part += Ordered::LANES) {
         for (int block = 0; block < grid.blocks + 2 * MARGIN; ++block) {
-            I column[5];
+            Ordered column[5];
 #pragma GCC unroll 5
-            for (int k = 0; k < WINDOW; ++k) column[k] = load(rows[k] + block * STRIPES + part);
+            for (int k = 0; k < WINDOW; ++k) column[k] = load_ordered(rows[k] + block * STRIPES + part);
             if constexpr (WINDOW == 3) sort3(column[0], column[1], column[2]);
             else sort5(column);
 #pragma GCC unroll 5
@@ -137,7 +136,7 @@ static void median_row(const Grid& grid, int32_t* const* rows, I* columns, float
 
 // Scratch memory of `median_filter`: a ring buffer of rows for u1 and u2, and one row of sorted columns.
 constexpr int RING = 8;
-struct MedianScratch { int32_t* rings[2][RING]; I* columns; };
+struct MedianScratch { int32_t* rings[2][RING]; Ordered* columns; };
 
 // Replaces u1 and u2 by their medians; padding lanes are reset to zero, as `sweep_row` requires. `before` is called
 // with each row before it is read.

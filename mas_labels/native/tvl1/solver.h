@@ -18,7 +18,8 @@ struct Solver {
     float *state;           // the ten fields of the current level
     float *zero_row;        // the row above the first row
     float *lane_start;      // first column of each stripe
-    float *right_mask, *left_mask, *valid_mask;  // zero: last column and beyond; before column 0; padding
+    float *left_mask, *seam_mask, *last_mask, *valid_mask;  // zero: before column 0; last column; beyond it, at the
+                                                            // end of a stripe; padding
     float *picture0;        // I0 in the layout of the blocks
     float *taps;            // see TapImage
     float *plain[2], *coarse[2];  // u1 and u2 in row-major order, of the current level and of the coarser one
@@ -49,7 +50,8 @@ __attribute__((noinline)) static Solver make_solver(const Tvl1Problem& problem, 
     s.zero_row = arena.take<float>(full.row_size());
     s.lane_start = arena.take<float>(STRIPES);
     s.left_mask = arena.take<float>(STRIPES);
-    s.right_mask = arena.take<float>(full.blocks * STRIPES);
+    s.seam_mask = arena.take<float>(STRIPES);
+    s.last_mask = arena.take<float>(STRIPES);
     s.valid_mask = arena.take<float>(full.blocks * STRIPES);
     s.picture0 = arena.take<float>((size_t)full.rows * full.blocks * STRIPES);
     s.taps = arena.take<float>(tap_floats(full.rows, full.cols));
@@ -61,7 +63,7 @@ __attribute__((noinline)) static Solver make_solver(const Tvl1Problem& problem, 
     s.resize_scratch.taps = arena.take<Tap>(full.cols);
     for (auto& ring : s.median_scratch.rings)
         for (int32_t*& row : ring) row = arena.take<int32_t>((full.blocks + 2 * MARGIN) * STRIPES);
-    s.median_scratch.columns = arena.take<I>((full.blocks + 2 * MARGIN) * 5);
+    s.median_scratch.columns = arena.take<Ordered>((full.blocks + 2 * MARGIN) * 5);
     return s;
 }
 
