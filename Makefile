@@ -125,7 +125,7 @@ bench-train: $(VENV)/installed ## Measure reading and training: make bench-train
 	$(BIN)/python benchmarks/bench_train.py --jpeg "$(SHARDS)" --raw "$(RAW)" $(ARGS)
 
 bench-gpu: $(GPU_READY) ## Measure training on a GPU, in a few minutes: make bench-gpu [PYTHON=python3] [ARGS="--workers 1,8"]
-	$(GPU_PYTHON) benchmarks/bench_gpu.py $(ARGS)
+	PYTHONPATH="$(CURDIR)" $(GPU_PYTHON) benchmarks/bench_gpu.py $(ARGS)
 
 bench-labels: $(VENV)/installed ## Measure labelling, and the time of each stage: make bench-labels VIDEOS=/data/UCF-101 [ARGS="--count 8"]
 	@test -n "$(VIDEOS)" || { echo "error: VIDEOS is missing, a folder of videos: make bench-labels VIDEOS=/data/videos" >&2; exit 2; }

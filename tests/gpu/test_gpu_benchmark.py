@@ -21,6 +21,7 @@ def test_tables_have_a_row_for_each_setting(
 
     if device == "cpu":
         torch.set_num_threads(1)
+        monkeypatch.setattr(bench_gpu, "WARM_UP_STEPS", 1)
     line = "--batch-sizes 4 --precisions TF32 --extras fused --workers 0 --seconds 0.01 --steps 2"
     options = bench_gpu.parse(["--device", device, *line.split()])
     place, shards = torch.device(device), open_shards(tiny_shards)
