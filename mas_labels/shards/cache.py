@@ -104,7 +104,8 @@ def _index_path(paths: Sequence[Path]) -> Path:
 
 
 def _folder_digest(paths: Sequence[Path]) -> str:
-    folders = sorted({str(path.parent.resolve()) for path in paths})
+    parents = {path.parent for path in paths}  # thousands of shards, and few folders to resolve
+    folders = sorted({str(parent.resolve()) for parent in parents})
     return text_digest("\0".join(folders))[:24]
 
 

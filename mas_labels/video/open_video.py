@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,4 +34,7 @@ def stored_bytes(path: Path) -> int:
     OSError
         If it cannot be examined.
     """
+    status = path.stat()  # once: a run that is resumed asks for every video, perhaps over a network
+    if not stat.S_ISDIR(status.st_mode):
+        return status.st_size
     return sum(file.stat().st_size for file in video_files(path))

@@ -252,9 +252,9 @@ def label_blocks(shards: ShardSet) -> Iterator[NDArray[np.uint8]]:
     ------
     ndarray, shape (n, V, 27), uint8
     """
-    for number in range(len(shards.paths)):
+    for number, shard in shards.each_shard():
         rows = shards.rows(number)
         for start in range(0, len(rows), LABEL_BLOCK_CLIPS):
             block = rows[start : start + LABEL_BLOCK_CLIPS]
-            labels = shards.shard(number).read("clips/labels", slice(block[0], block[-1] + 1))
+            labels = shard.read("clips/labels", slice(block[0], block[-1] + 1))
             yield labels[block - block[0]].reshape(-1, len(shards.views), LABELS)

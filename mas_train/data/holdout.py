@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError
-from mas_labels.shards import ShardSet
+from mas_labels.shards import Shard, ShardSet
 
 
 def hold_out(shards: ShardSet, share: float, seed: int) -> tuple[ShardSet, ShardSet]:
@@ -31,7 +32,7 @@ def hold_out(shards: ShardSet, share: float, seed: int) -> tuple[ShardSet, Shard
     ConfigError
         If no video would be left to train on.
     """
-    keys = [_clip_keys(shards, number) for number in range(len(shards.paths))]
+    keys = [_clip_keys(shard, shards.rows(number)) for number, shard in shards.each_shard()]
     names = sorted({key for shard_keys in keys for key in shard_keys})
     count = max(1, round(share * len(names)))
     if count >= len(names):
@@ -45,9 +46,8 @@ def hold_out(shards: ShardSet, share: float, seed: int) -> tuple[ShardSet, Shard
     return shards.subset(np.flatnonzero(~of_clip)), shards.subset(np.flatnonzero(of_clip))
 
 
-def _clip_keys(shards: ShardSet, number: int) -> list[str]:
-    """Return for each clip of a shard the key of those that stay together: class and group, or the video."""
-    shard = shards.shard(number)
+def _clip_keys(shard: Shard, rows: NDArray[np.int64]) -> list[str]:
+    """Return for clips of a shard the key of those that stay together: class and group, or the video."""
     columns = (shard.read_texts("videos/path"), shard.read_class_indices(), shard.read_texts("videos/group"))
     of_video = [f"{label}/{group}" if group else path for path, label, group in zip(*columns, strict=True)]
-    return [of_video[video] for video in shard.read("clips/video")[shards.rows(number)].tolist()]
+    return [of_video[video] for video in shard.read("clips/video")[rows].tolist()]

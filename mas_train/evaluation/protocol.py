@@ -135,7 +135,7 @@ def dataset_and_split(shards: ShardSet) -> tuple[str, str]:
     DatasetError
         If the shards come from several.
     """
-    plans = (shards.shard(number).plan for number in range(len(shards.paths)))
+    plans = (shard.plan for _, shard in shards.each_shard())
     sources = {(str(plan.get("manifest")), str(plan.get("split"))) for plan in plans}
     if len(sources) != 1:
         names = ", ".join("/".join(source) for source in sorted(sources))

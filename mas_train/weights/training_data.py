@@ -56,7 +56,7 @@ def find_training_data(
             f"--shards: expected the {len(expected)} shards that {weights.source} was trained on, found "
             f"{len(opened.paths)}, {known} of them the same: name those, or leave the option out"
         )
-    plans = [opened.shard(number).plan for number in range(len(opened.paths))]
+    plans = [shard.plan for _, shard in opened.each_shard()]
     names = [(str(plan.get("manifest")), str(plan.get("split"))) for plan in plans]
     clips: Counter[tuple[str, str]] = Counter()
     for name, count in zip(names, opened.lengths, strict=True):
