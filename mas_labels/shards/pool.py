@@ -17,7 +17,7 @@ from mas_labels.shards.reader import Shard
 
 MAX_OPEN_SHARDS: Final = 800
 """Maximum number of shards that all sets of a process keep open: more than UCF101 has. An open shard takes
-0.4 MB; opening one again, with all checks, takes longer than decoding a clip."""
+1 MB; opening one again, with all checks, takes longer than decoding a clip."""
 OTHER_FILES: Final = 224
 """Files that a process may have open in addition to shards."""
 MIN_OPEN_SHARDS: Final = 4

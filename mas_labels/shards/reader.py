@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -227,8 +228,16 @@ class Shard:
             raise ShardError(f"{self.path}: its content does not match its content hash: {REGENERATE}")
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file.
+
+        Notes
+        -----
+        `h5py.File.close` searches all open objects of the process: 0.1 s if 800 other shards are open.
+        """
+        for dataset in self._datasets.values():
+            dataset.id.close()
+        if self._file.id.valid:
+            h5py.h5i.dec_ref(self._file.id)
 
     def __enter__(self) -> Shard:
         return self

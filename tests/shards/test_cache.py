@@ -48,6 +48,16 @@ def test_a_folder_is_opened_from_its_index(many: Path, monkeypatch: pytest.Monke
     assert again.failure_count == first.failure_count == len(first.failures) > 0
 
 
+def test_one_folder_of_many_shards_is_resolved_once(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved: list[Path] = []
+    resolve = Path.resolve
+    monkeypatch.setattr(Path, "resolve", lambda path: (resolved.append(path), resolve(path))[1])
+    shards = open_shards(many)
+    assert resolved == [many, many]  # for the index, and for the plan
+    shards.where(video="pan/*")
+    assert resolved == [many] * 3
+
+
 def test_columns_of_a_folder_are_read_once_and_cached(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = open_shards(many)
     expected = {name: column.tolist() for name, column in first.clips.columns(view=3).items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 
@@ -257,6 +258,20 @@ def test_more_shards_than_open_files(tmp_path, monkeypatch):
     shards = mas_labels.open_shards(tmp_path)
     assert [clip.start_frame for clip in shards] == [0] * 6
     assert len(shards._pool) == 4, "the minimum"
+
+
+def test_a_closed_shard_leaves_nothing_open(tmp_path):
+    """Closing takes one shard's objects, not a search through those of all; the others stay readable."""
+    with Shard(write_shard(tmp_path / "a.h5")) as other:
+        before = h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL), len(os.listdir("/proc/self/fd"))
+        shard = Shard(write_shard(tmp_path / "b.h5"))
+        shard.read_labels(0)
+        shard.close()
+        shard.close()
+        assert (h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL), len(os.listdir("/proc/self/fd"))) == before
+        with pytest.raises(ShardError):
+            shard.read("clips/video")
+        assert len(other.read("clips/video")) == 2
 
 
 def test_an_existing_shard_is_never_overwritten(tmp_path):

@@ -61,6 +61,16 @@ def test_videos_are_held_out_whole(share: float, videos: int, tiny_shards: list[
         np.testing.assert_array_equal(np.concatenate(list(label_blocks(part))), expected)
 
 
+def test_very_many_shards_are_not_kept_open_before_training(
+    tiny_shards: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mas_labels.shards.shard_set.KEPT_OPEN_SHARDS", 1)
+    shards = open_shards(tiny_shards)
+    training, _ = hold_out(shards, 0.3, seed=0)
+    assert sum(map(len, label_blocks(training))) == len(training)
+    assert len(shards._pool) == 0
+
+
 def test_the_held_out_videos_depend_on_the_seed_alone(tiny_shards: list[Path]) -> None:
     drawn = [places(hold_out(open_shards(tiny_shards), 0.3, seed)[1]) for seed in (0, 0, 1, 2, 3)]
     assert drawn[0] == drawn[1] and len(set(map(frozenset, drawn))) > 1
