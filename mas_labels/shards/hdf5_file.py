@@ -46,8 +46,8 @@ UNREADABLE: Final = (
 """Exceptions that h5py raises on corrupt files."""
 GZIP_LEVEL: Final = 1
 CHUNK_CACHE: Final = (521, 1 << 20, 0.75)
-"""Places, bytes and preference for evicting whole chunks, of each data set that is open: HDF5's until 2.0, whose
-8,191 places take 1.4 MB a shard."""
+"""Places, bytes and preference for evicting read chunks of an open data set: HDF5's before 2.0, whose 8,191
+places take 1 MB more a shard."""
 
 
 def open_hdf5(path: Path) -> h5py.File:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -260,15 +260,20 @@ def test_more_shards_than_open_files(tmp_path, monkeypatch):
     assert len(shards._pool) == 4, "the minimum"
 
 
+def _open_things() -> tuple[int, int]:
+    """Return the number of HDF5's open objects, and of open files."""
+    return h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL), len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_a_closed_shard_leaves_nothing_open(tmp_path):
     """Closing takes one shard's objects, not a search through those of all; the others stay readable."""
     with Shard(write_shard(tmp_path / "a.h5")) as other:
-        before = h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL), len(os.listdir("/proc/self/fd"))
+        before = _open_things()
         shard = Shard(write_shard(tmp_path / "b.h5"))
         shard.read_labels(0)
         shard.close()
         shard.close()
-        assert (h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL), len(os.listdir("/proc/self/fd"))) == before
+        assert _open_things() == before
         with pytest.raises(ShardError):
             shard.read("clips/video")
         assert len(other.read("clips/video")) == 2
