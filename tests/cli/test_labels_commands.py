@@ -36,7 +36,7 @@ def test_make_counts_failures_and_exits_with_status_3(tiny_videos, tmp_path):
         "dis",
     )
     assert shown.exit_code == 3, shown.output
-    assert "1 shards in" in shown.output
+    assert "5 shards in" in shown.output
     assert "12 clips of 6 videos" in shown.output
     assert "3 videos failed" in shown.output
     assert "'pan/short.avi': clips/too_short: 9 frames decoded, a clip needs 16" in shown.output
