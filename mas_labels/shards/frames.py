@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mas_labels.errors import InputError, ShardError, system_error, unavailable
 from mas_labels.geometry import Geometry
 from mas_labels.shards.digests import CHECKSUM_BYTES, make_fletcher32
-from mas_labels.shards.hdf5_file import UNREADABLE, explain
+from mas_labels.shards.hdf5_file import UNREADABLE, explain, read_rows
 from mas_labels.shards.validation import REGENERATE
 
 SLOW_WARNING: Final = (
@@ -40,19 +40,12 @@ class StoredFrames:
         Its data sets by path, checked.
     geometry
         Its geometry.
-    read
-        Function that reads rows of a data set through HDF5, which compares checksums.
     """
 
     def __init__(
-        self,
-        path: Path,
-        descriptor: int,
-        datasets: Mapping[str, h5py.Dataset],
-        geometry: Geometry,
-        read: Callable[..., Any],
+        self, path: Path, descriptor: int, datasets: Mapping[str, h5py.Dataset], geometry: Geometry
     ) -> None:
-        self._path, self._descriptor, self._datasets, self._read = path, descriptor, datasets, read
+        self._path, self._descriptor, self._datasets = path, descriptor, datasets
         self._geometry = geometry
         self._raw: Any = datasets.get("frames/raw")
         self._state = self._file_state()
@@ -86,7 +79,7 @@ class StoredFrames:
             )
         if not self._read_chunk(clip, out):
             # through HDF5, which raises an error that names the damage
-            out[...] = self._read("frames/raw", clip)
+            out[...] = read_rows(self._path, self._datasets, "frames/raw", clip)
 
     def _file_state(self) -> tuple[int, int]:
         """Return size and modification time of the open file: HDF5 reads zeros where a file was truncated."""
@@ -116,13 +109,13 @@ class StoredFrames:
         ends = self._ends[clip * frames :][: frames + 1]
         if ends[0] < 0 or (np.diff(ends) <= 0).any() or ends[-1] > len(self._datasets["frames/jpeg"]):
             raise ShardError(f"{self._path}: frames/offsets of clip {clip} are out of range: {REGENERATE}")
-        data = self._read("frames/jpeg", slice(ends[0], ends[-1]))
+        data = read_rows(self._path, self._datasets, "frames/jpeg", slice(ends[0], ends[-1]))
         return np.split(data, ends[1:-1] - ends[0])
 
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
         """(frames + 1,) int64: start of the first frame in frames/jpeg, then the end of each frame."""
-        return self._read("frames/offsets").astype(np.int64)
+        return read_rows(self._path, self._datasets, "frames/offsets").astype(np.int64)
 
     @cached_property
     def _chunk_offsets(self) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,6 +105,18 @@ def explain(path: Path, error: BaseException, damage: str) -> MasError:
     except ShardError:
         pass
     return ShardError(f"{path}: {damage} ({error}): {REGENERATE}")
+
+
+def read_rows(
+    file: Path, datasets: Mapping[str, h5py.Dataset], path: str, rows: slice | int = slice(None)
+) -> Any:
+    """Read rows of one of a file's data sets; see `mas_labels.shards.reader.Shard.read`."""
+    if path not in datasets:
+        raise ShardError(f"{file}: {path} is not stored: label again with the option that stores it")
+    try:
+        return datasets[path][rows]
+    except UNREADABLE as error:
+        raise explain(file, error, f"{path} is damaged") from error
 
 
 class GrowingColumn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,9 @@ TOO_MANY_OPEN: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class ShardPool:
-    """Opens the shards of a set, separately in each process, and closes the least recently used ones.
+    """Opens the shards of a set, separately in each process, and drops the least recently used ones.
+
+    Several threads may use it: a shard that one of them still reads is closed when that one lets go of it.
 
     Parameters
     ----------
@@ -42,7 +45,7 @@ class ShardPool:
     def __init__(self, paths: Sequence[Path], content_hashes: Sequence[str], classes: CommonClasses) -> None:
         self._paths, self._content_hashes, self._classes = paths, content_hashes, classes
         self._open: OrderedDict[int, Shard] = OrderedDict()
-        self._process = os.getpid()
+        self._process, self._lock = os.getpid(), threading.RLock()
         _pools.add(self)
 
     def __len__(self) -> int:
@@ -59,14 +62,15 @@ class ShardPool:
             If it cannot be read now.
         """
         if self._process != os.getpid():  # after a fork: file handles of the parent must not be used
-            self._open, self._process = OrderedDict(), os.getpid()
-        if number in self._open:
-            self._open.move_to_end(number)
-            return self._open[number]
-        while len(self._open) >= max_open_shards():
-            self._open.popitem(last=False)[1].close()
-        self._open[number] = shard = self.open_separately(number)
-        return shard
+            self._open, self._process, self._lock = OrderedDict(), os.getpid(), threading.RLock()
+        with self._lock:
+            if number in self._open:
+                self._open.move_to_end(number)
+                return self._open[number]
+            while len(self._open) >= max_open_shards():
+                self._open.popitem(last=False)
+            self._open[number] = shard = self.open_separately(number)
+            return shard
 
     def open_separately(self, number: int) -> Shard:
         """Open a shard outside of the pool, for the caller to close; raises as `get` does."""
@@ -75,7 +79,7 @@ class ShardPool:
         except UnavailableError as error:
             if not self._open or system_error(error.__cause__ or error) not in TOO_MANY_OPEN:
                 raise
-            self.close()  # other parts of the process hold more files than assumed
+            self._open.clear()  # other parts of the process hold more files than assumed
             shard = Shard(self._paths[number])
         if shard.content_hash != self._content_hashes[number]:
             shard.close()
@@ -89,10 +93,10 @@ class ShardPool:
             self._open.popitem()[1].close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": OrderedDict()}
+        return {**self.__dict__, "_open": OrderedDict(), "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        self.__dict__.update(state, _lock=threading.RLock())
         _pools.add(self)
 
 

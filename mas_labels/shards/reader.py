@@ -21,7 +21,7 @@ from mas_labels.config import LabelConfig
 from mas_labels.errors import ConfigError, ShardError
 from mas_labels.shards.digests import DataDigest, check_file_digest, content_hash
 from mas_labels.shards.frames import StoredFrames
-from mas_labels.shards.hdf5_file import UNREADABLE, explain, open_hdf5
+from mas_labels.shards.hdf5_file import UNREADABLE, explain, open_hdf5, read_rows
 from mas_labels.shards.header import parse_attributes
 from mas_labels.shards.validation import REGENERATE, UNTRUSTED, check_references, check_rows, checked_datasets
 
@@ -118,12 +118,7 @@ class Shard:
         UnavailableError
             If it cannot be read now. All methods that read raise these two.
         """
-        if path not in self._datasets:
-            raise ShardError(f"{self.path}: {path} is not stored: label again with the option that stores it")
-        try:
-            return self._datasets[path][rows]
-        except UNREADABLE as error:
-            raise explain(self.path, error, f"{path} is damaged") from error
+        return read_rows(self.path, self._datasets, path, rows)
 
     def read_texts(self, path: str) -> list[str]:
         """Read a column of texts."""
@@ -196,9 +191,7 @@ class Shard:
 
     @cached_property
     def _stored_frames(self) -> StoredFrames:
-        return StoredFrames(
-            self.path, self._file.id.get_vfd_handle(), self._datasets, self.geometry, self.read
-        )
+        return StoredFrames(self.path, self._file.id.get_vfd_handle(), self._datasets, self.geometry)
 
     def verify(self) -> None:
         """Compare the file with its digest, and its content with the content hash.

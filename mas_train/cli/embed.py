@@ -54,7 +54,7 @@ def command(
     weights: str,
     out: Path,
     device: str,
-    workers: int,
+    workers: int | None,
     threads: int | None,
     batch_size: int,
     pixel_mean: tuple[float, float, float] | None,

@@ -81,7 +81,7 @@ def _prepare(
     checkpoint: str,
     out: Path,
     device: str,
-    workers: int,
+    workers: int | None,
     threads: int | None,
     kind: str,
     baseline: bool,
@@ -241,7 +241,7 @@ def attention(
     clips: tuple[int, ...],
     out: Path,
     device: str,
-    workers: int,
+    workers: int | None,
     threads: int | None,
     pixel_mean: tuple[float, float, float] | None,
 ) -> None:

@@ -87,7 +87,7 @@ def command(
     out: Path,
     preset: str,
     device: str,
-    workers: int,
+    workers: int | None,
     threads: int | None,
     resume: bool,
     **values: Any,

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -24,6 +24,7 @@ from mas_train.training.options import TrainingOptions
 if TYPE_CHECKING:
     import torch
 
+AUTO: Final = "auto"
 training_option = partial(field_option, TrainingOptions)
 preset_option = field_option(Recipe, "preset", type=click.Choice(list(PRESETS)), default="ucf101")
 
@@ -55,10 +56,23 @@ where_option = field_option(
 )
 """Filters of clips, such as ``min_motion=0.02,cut=false``; given twice, they are joined to one text."""
 
+
+class Workers(click.ParamType):
+    """A number of workers, or ``auto``, which is None."""
+
+    name = "auto|number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Return the number."""
+        return None if value == AUTO else click.IntRange(0).convert(value, param, ctx)
+
+
 compute_options = add_options(
-    training_option("device"), training_option("workers"), training_option("threads", unset="torch's choice")
+    training_option("device"),
+    training_option("workers", type=Workers(), default=AUTO),
+    training_option("threads", unset="torch's choice"),
 )
-"""Device, processes and threads: options that change results by rounding alone."""
+"""Device, threads that read, and torch's: options that change results by rounding alone."""
 
 speed_options = add_options(
     recipe_option("precision"),

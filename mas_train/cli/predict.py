@@ -63,7 +63,7 @@ def command(
     out: Path | None,
     plot: Path | None,
     device: str,
-    workers: int,
+    workers: int | None,
     threads: int | None,
     **values: Any,
 ) -> int:

@@ -21,7 +21,7 @@ Copy = tuple[ClipBatch, Callable[[], None]]
 
 
 def copy_to_device(batches: Iterator[ClipBatch], device: torch.device) -> Iterator[Copy]:
-    """Start to copy frames and labels of each batch; on CUDA from pinned memory, while it computes.
+    """Start to copy frames and labels of each batch; on CUDA while it computes, if their memory is pinned.
 
     Parameters
     ----------
@@ -41,11 +41,10 @@ def copy_to_device(batches: Iterator[ClipBatch], device: torch.device) -> Iterat
             yield ClipBatch(frames, labels, clip_indices), lambda: None
             continue
         with torch.cuda.stream(stream):
-            frames, labels = (tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors)
-        yield (
-            ClipBatch(frames, labels, clip_indices),
-            _waiter([frames, labels], stream.record_event(), device),
-        )
+            frames, labels = (tensor.to(device, non_blocking=True) for tensor in tensors)
+        done = stream.record_event()
+        yield ClipBatch(frames, labels, clip_indices), _waiter([frames, labels], done, device)
+        done.synchronize()  # other clips are read into the batch's memory when the next one is taken
 
 
 def _waiter(copies: list[torch.Tensor], done: torch.cuda.Event, device: torch.device) -> Callable[[], None]:

@@ -94,7 +94,7 @@ class Extraction:
     device
         The device that the network runs on.
     workers
-        Number of processes that read clips.
+        Number of threads that read clips; None: as many as needed (`mas_train.data.loader.load_batches`).
     batch_size
         Number of clips per batch.
     cache
@@ -102,7 +102,7 @@ class Extraction:
     """
 
     device: torch.device
-    workers: int = 2
+    workers: int | None = None
     batch_size: int = 32
     cache: Path | None = None
 

@@ -92,7 +92,7 @@ def make_evaluation(
     source: str,
     out: Path,
     device: torch.device,
-    workers: int,
+    workers: int | None,
     command: str,
     kind: str,
     baseline: bool,

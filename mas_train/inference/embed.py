@@ -61,7 +61,7 @@ def embed(
     options: EmbedOptions,
     out: Path,
     device: torch.device,
-    workers: int,
+    workers: int | None,
     batch_size: int,
     look: Callable[[FeatureTable], None] | None = None,
 ) -> EmbedResult:
@@ -206,7 +206,7 @@ def _compute(
     source: FrameSource,
     rows: RowCollector,
     device: torch.device,
-    workers: int,
+    workers: int | None,
     batch_size: int,
 ) -> EmbedResult:
     """Compute the features of the videos that are not finished yet."""

@@ -79,7 +79,7 @@ def score_source(
     model: Classifier,
     source: FrameSource,
     batch_size: int,
-    workers: int,
+    workers: int | None,
     device: torch.device,
 ) -> Iterator[VideoScores]:
     """Yield the class scores of every video, in the order in which their clips end.

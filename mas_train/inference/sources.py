@@ -27,8 +27,9 @@ from mas_labels.stream import (
     clip_seconds,
     stream_clips,
 )
+from mas_train.data.auto_workers import AutoWorkers
 from mas_train.data.few_labels import failed_videos
-from mas_train.data.loader import load_frames
+from mas_train.data.loader import load_frames, print_note
 
 CPU: Final = torch.device("cpu")
 
@@ -106,7 +107,7 @@ class FrameSource(Protocol):
         """SHA-256 of names and classes of the videos, and of what tells that their content is the same."""
 
     def batches(
-        self, batch_size: int, workers: int, device: torch.device = CPU, done: Collection[str] = ()
+        self, batch_size: int, workers: int | None, device: torch.device = CPU, done: Collection[str] = ()
     ) -> Iterator[SourceBatch]:
         """Yield the clips in order, without those of the videos `done`; `workers` processes work ahead.
 
@@ -146,7 +147,7 @@ class ShardSource:
         return str(self.cut["shards"])
 
     def batches(
-        self, batch_size: int, workers: int, device: torch.device = CPU, done: Collection[str] = ()
+        self, batch_size: int, workers: int | None, device: torch.device = CPU, done: Collection[str] = ()
     ) -> Iterator[SourceBatch]:
         """Yield the clips (`FrameSource.batches`); errors are those of `load_batches`."""
         failures = {failure.video: failure for failure in self.shards.failures}
@@ -221,13 +222,16 @@ class VideoSource:
         return text_digest(*lines)
 
     def batches(
-        self, batch_size: int, workers: int, device: torch.device = CPU, done: Collection[str] = ()
+        self, batch_size: int, workers: int | None, device: torch.device = CPU, done: Collection[str] = ()
     ) -> Iterator[SourceBatch]:
         """Yield the clips (`FrameSource.batches`); at least one process decodes."""
         self.failures = []
         left = {name: path for name, path in self.inputs.videos.items() if name not in done}
         clips: list[StreamedClip] = []
         ended: list[EndedVideo] = []
+        if workers is None:
+            workers = AutoWorkers().workers
+            print_note(f"--workers auto: {workers} processes decode videos")
         stream = stream_clips(left, self.options, max(1, workers), self.timeout_seconds)
         with closing(stream):  # type: ignore[type-var]
             for item in chain(stream, (None,)):

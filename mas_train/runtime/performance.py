@@ -187,6 +187,15 @@ def _step_seconds(
     return shortest / shape[0]
 
 
+def queued_work(device: torch.device) -> Callable[[], bool]:
+    """Return a function that tells whether the device has done what is queued now; only CUDA has a queue."""
+    if device.type != "cuda":
+        return lambda: True
+    event = torch.cuda.Event()
+    event.record(torch.cuda.current_stream(device))
+    return event.query
+
+
 TOP_PAD_BYTES: Final = 200_000_000
 
 

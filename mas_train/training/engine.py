@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from mas_labels.errors import TrainingError
-from mas_labels.shards import ShardSet
+from mas_labels.errors import MasError
 from mas_labels.system.signals import SAVE_SIGNAL
 from mas_train.data.clips import ClipBatch, ClipDataset, RunOrder
 from mas_train.data.loader import load_batches
@@ -23,11 +20,12 @@ from mas_train.model.heads import Predictions
 from mas_train.model.loss import Losses, pretext_loss
 from mas_train.recipe import Recipe
 from mas_train.runtime.generators import generator_states
-from mas_train.runtime.performance import MEMORY_FORMATS, autocast
+from mas_train.runtime.performance import MEMORY_FORMATS, autocast, queued_work
 from mas_train.runtime.processes import Group
 from mas_train.runtime.signals import Request
 from mas_train.training.measuring import Measuring
-from mas_train.training.metrics import MetricsLog, StepRecord
+from mas_train.training.metrics import MetricsLog
+from mas_train.training.step_queue import StepQueue
 from mas_train.weights.checkpoint import TrainingState, checkpoint_path, mark_best, save_checkpoint
 
 
@@ -41,9 +39,10 @@ class PretrainJob:
     network: nn.Module
     """The state's model, compiled or wrapped for several processes."""
     device: torch.device
-    workers: int
+    workers: int | None
     run: Path
     checkpoint_steps: int
+    log_steps: int = 10
     measuring: Measuring = field(default_factory=Measuring)
     group: Group = field(default_factory=Group)
     accumulate: int = 1
@@ -69,7 +68,8 @@ def train(
     Raises
     ------
     TrainingError
-        If a loss or a gradient is not finite; the weights are those before the step.
+        If a loss or a gradient is not finite. Losses are read when a row of metrics is written, and before
+        the network is measured or saved, so that no checkpoint holds what came of such a step.
     ShardError
         If a shard is damaged.
     """
@@ -79,23 +79,35 @@ def train(
         if log is not None:
             job.measuring.measure_untrained(state, job.device, log)
         began = time.perf_counter()
-        batches = load_batches(job.dataset, job.order, job.workers, job.device)
-    for batch in job.group.iterate_together(batches):
-        arrived = time.perf_counter()
-        losses, norm = take_step(state, batch, views, job)
-        record = _record_step(job, state, losses, norm, began, arrived)
-        if _follow_step(job, state, record, log, take_request) == Request.STOP:
-            break
-        began = time.perf_counter()  # measuring and saving are neither training nor waiting for data
+        say = _say_nothing if log is None else log.note
+        batches = load_batches(job.dataset, job.order, job.workers, job.device, say)
+    steps, is_idle = StepQueue(job.order, job.dataset.shards), queued_work(job.device)
+    try:
+        for batch in job.group.iterate_together(batches):
+            # a device that still computes the last step does not wait
+            arrived = time.perf_counter() if is_idle() else began
+            losses, norm, may_skip = take_step(state, batch, views, job)
+            is_idle = queued_work(job.device)
+            steps.add(state.step, losses, norm, may_skip, time.perf_counter() - began, arrived - began)
+            if _follow_step(job, state, steps, log, take_request) == Request.STOP:
+                break
+            began = time.perf_counter()  # measuring and saving are neither training nor waiting for data
+    except MasError:  # such as a damaged shard: the steps until then are recorded
+        _log_steps(steps, log)
+        raise
     is_missing = log is not None and not checkpoint_path(job.run, state.step).exists()
     if job.group.largest(int(is_missing)):
-        _save_run(job, state, log)
+        _save_run(job, state, steps, log)
+
+
+def _say_nothing(line: str) -> None:
+    """Replace `say` in all processes but the first."""
 
 
 def take_step(
     state: TrainingState, batch: ClipBatch, views: Tensor, job: PretrainJob
-) -> tuple[Losses, Tensor]:
-    """Do one step: compute the gradients of a batch, check them, and update the weights.
+) -> tuple[Losses, Tensor, bool]:
+    """Do one step: compute the gradients of a batch, and update the weights. The device is not waited for.
 
     Returns
     -------
@@ -103,15 +115,19 @@ def take_step(
         Over all processes.
     norm : Tensor, scalar
         Of the gradients, before they are clipped.
+    may_skip : bool
+        Whether gradients that are not finite are no error: see `require_finite`.
+
+    Notes
+    -----
+    fp16 does wait: `torch.amp.GradScaler` reads whether the gradients overflowed before it updates weights.
     """
     epoch = state.step // job.order.steps_per_epoch
     losses, gradients = compute_gradients(state, batch, views, epoch, job)
-    with job.group.share_errors():
-        is_scaled = state.scaler.get_scale() > 1
-        clips = job.order.batch(state.step)
-        norm = require_finite(losses, gradients, state.step, clips, job.dataset.shards, is_scaled)
+    may_skip = state.scaler.get_scale() > 1
+    norm = get_total_norm(gradients)
     update_weights(state, gradients, norm, epoch, job.recipe)
-    return losses, norm
+    return losses, norm, may_skip
 
 
 def compute_gradients(
@@ -164,50 +180,6 @@ def _forward(state: TrainingState, job: PretrainJob, clips: Tensor, labels: Tens
     )
 
 
-def require_finite(
-    losses: Losses,
-    gradients: list[Tensor],
-    step: int,
-    clips: list[int],
-    shards: ShardSet,
-    may_skip: bool = False,
-) -> Tensor:
-    """Return the norm of the gradients; raise an error if it, or a loss, is not finite.
-
-    Parameters
-    ----------
-    losses, gradients
-        Results of the step.
-    step
-        Number of steps done before.
-    clips
-        Clips of the batch, over all processes.
-    shards
-        Set of shards of the clips, for the error message.
-    may_skip
-        Accept gradients that are not finite: fp16 gradients may overflow, and `torch.amp.GradScaler` then
-        skips the step and halves its scale.
-
-    Raises
-    ------
-    TrainingError
-        With the names of the batch's clips.
-    """
-    norm = get_total_norm(gradients)
-    values = {"motion loss": losses.motion, "appearance loss": losses.appearance}
-    values |= {} if may_skip else {"gradient norm": norm}
-    bad = [f"{name} {value.item()}" for name, value in values.items() if not math.isfinite(value.item())]
-    if bad:
-        names = ", ".join(
-            f"{clip.video!r} from frame {clip.start_frame}" for clip in (shards[index] for index in clips)
-        )
-        raise TrainingError(
-            f"step {step}: {', '.join(bad)} is not finite: give a lower --lr or --clip-grad-norm 10. "
-            f"Clips of the batch: {names}"
-        )
-    return norm
-
-
 def update_weights(
     state: TrainingState, gradients: list[Tensor], norm: Tensor, epoch: int, recipe: Recipe
 ) -> None:
@@ -250,40 +222,36 @@ def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> tor
     )
 
 
-def _record_step(
-    job: PretrainJob, state: TrainingState, losses: Losses, norm: Tensor, began: float, arrived: float
-) -> StepRecord:
-    """Describe the step just done; its batch was waited for from `began` to `arrived`, in seconds."""
-    epoch = (state.step - 1) // job.order.steps_per_epoch
-    return StepRecord(
-        step=state.step,
-        epoch=epoch,
-        learning_rate=job.recipe.epoch_learning_rate(epoch),
-        losses=tuple(loss.item() for loss in losses),
-        grad_norm=norm.item(),
-        clips=len(job.order.batch(state.step - 1)),
-        seconds=time.perf_counter() - began,
-        waiting_seconds=arrived - began,
-    )
+def _log_steps(steps: StepQueue, log: MetricsLog | None) -> None:
+    """Read the steps of a queue, which finds those that are not finite, and log them."""
+    for record in steps.read():
+        if log is not None:
+            log.add(record)
 
 
 def _follow_step(
     job: PretrainJob,
     state: TrainingState,
-    record: StepRecord,
+    steps: StepQueue,
     log: MetricsLog | None,
     take_request: Callable[[], Request],
 ) -> int:
     """Log, measure and save after a step what is due or requested; return the request of all processes."""
     end_step, is_best = job.order.end_step, False
     is_due = job.measuring.is_due(state.step, end_step)
-    with job.group.share_errors() if is_due else contextlib.nullcontext():
-        if log is not None:
-            is_best = job.measuring.follow_step(state, end_step, job.device, log, record)
+    if is_due or state.step % job.log_steps == 0:
+        with job.group.share_errors():
+            for record in steps.read():
+                if log is not None and record.step < state.step:
+                    log.add(record)
+                elif log is not None:
+                    is_best = job.measuring.follow_step(state, end_step, job.device, log, record)
+    if log is not None:
+        log.advance()
     is_best = bool(job.group.largest(int(is_best))) if is_due else False
     request = job.group.largest(take_request())
     if is_best or request == Request.SAVE or state.step % job.checkpoint_steps == 0:
-        _save_run(job, state, log)
+        _save_run(job, state, steps, log)
     if is_best and job.group.is_first:
         mark_best(job.run, state.step)
     if request == Request.SAVE and log is not None:
@@ -291,8 +259,10 @@ def _follow_step(
     return request
 
 
-def _save_run(job: PretrainJob, state: TrainingState, log: MetricsLog | None) -> None:
+def _save_run(job: PretrainJob, state: TrainingState, steps: StepQueue, log: MetricsLog | None) -> None:
     """Save a checkpoint, after the rows of `metrics.csv` up to it: a resumed run keeps exactly these."""
+    with job.group.share_errors():
+        _log_steps(steps, log)
     generators = job.group.gather(generator_states(job.device))
     with job.group.share_errors():
         if log is not None:

@@ -16,11 +16,12 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils import get_total_norm
 from torch.utils.data import Sampler
@@ -55,6 +56,9 @@ from mas_train.training.finetune_state import (
 )
 from mas_train.training.run_folder import note_resumption, write_config
 from mas_train.weights.backbone_weights import FINETUNED_FILE, Weights, weights_digest
+
+STEPS_PER_READING: Final = 10
+"""Steps whose results are read from the device together: it waits meanwhile."""
 
 
 @oom_as_training_error()
@@ -112,10 +116,8 @@ def finetune(
     order = RunOrder([len(labelled.clips)], job.recipe, state.epoch * order.steps_per_epoch)
     step = _Step(job, state, labelled, say)
     with SignalRequests() as signals:
-        # one loader for all epochs: its processes start once
-        batches = load_batches(
-            FrameDataset(job.shards), _ChosenOrder(order, labelled.clips), job.workers, job.device
-        )
+        chosen = _ChosenOrder(order, labelled.clips)
+        batches = load_batches(FrameDataset(job.shards), chosen, job.workers, job.device, say)
         for epoch in range(state.epoch, job.recipe.epochs):
             row = train_epoch(step, itertools.islice(batches, order.steps_per_epoch), epoch, signals.take)
             if row is None:
@@ -192,23 +194,27 @@ class _Step:
         if job.compile:
             state.model.compile()
 
-    def take(self, batch: ClipBatch, epoch: int) -> tuple[float, int]:
-        """Take a step; return the mean loss and the number of correctly classified clips before it.
+    def take(self, batch: ClipBatch, epoch: int) -> tuple[Tensor, bool]:
+        """Take a step, without waiting for the device.
 
-        Raises
-        ------
-        TrainingError
-            If the loss or a gradient is not finite; the weights are those before the step.
+        Returns
+        -------
+        results : Tensor, shape (3,), float64
+            Mean loss, number of correctly classified clips and norm of the gradients, before the step.
+        may_skip : bool
+            Whether gradients that are not finite are no error: the fp16 scaler skips their step.
         """
         state = self.state
         numbers = [self.class_of[clip] for clip in batch.clip_indices.tolist()]
         classes = torch.tensor(numbers).to(self.job.device, non_blocking=True)  # (B,)
         loss, scores = self._differentiate(batch, classes, epoch)
         state.scaler.unscale_(state.optimizer)
-        _require_finite(loss.item(), state.model, epoch, may_skip=state.scaler.get_scale() > 1)
+        norm = get_total_norm([weight.grad for weight in state.model.parameters() if weight.grad is not None])
+        may_skip = state.scaler.get_scale() > 1
         state.scaler.step(state.optimizer)
         state.scaler.update()
-        return loss.item(), int((scores.argmax(dim=1) == classes).sum())
+        n_correct = (scores.argmax(dim=1) == classes).sum()
+        return torch.stack([loss.detach().double(), n_correct.double(), norm.double()]), may_skip
 
     def _differentiate(self, batch: ClipBatch, classes: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """Compute the loss, the scores (B, C), and, in the model, the scaled gradients."""
@@ -225,13 +231,40 @@ class _Step:
         return loss, scores
 
 
-def _require_finite(loss: float, model: nn.Module, epoch: int, may_skip: bool) -> None:
-    """Raise an error if the loss or a gradient is not finite; the fp16 scaler may skip such gradients."""
-    norm = get_total_norm([weight.grad for weight in model.parameters() if weight.grad is not None]).item()
-    if not math.isfinite(loss):
-        raise TrainingError(f"epoch {epoch + 1}: the loss is {loss}: give a lower --lr")
-    if not may_skip and not math.isfinite(norm):
-        raise TrainingError(f"epoch {epoch + 1}: the gradient norm is {norm}: give a lower --lr")
+class _Sums:
+    """Sums over the steps of an epoch, whose results are read from the device several at a time."""
+
+    def __init__(self, epoch: int) -> None:
+        self.loss, self.correct, self.clips = 0.0, 0, 0
+        self._epoch = epoch
+        self._unread: list[tuple[Tensor, bool, int]] = []
+
+    def add(self, results: Tensor, may_skip: bool, clips: int) -> None:
+        """Add a step; raises as `read` does."""
+        self._unread.append((results, may_skip, clips))
+        if len(self._unread) == STEPS_PER_READING:
+            self.read()
+
+    def read(self) -> None:
+        """Read the results of the last steps.
+
+        Raises
+        ------
+        TrainingError
+            If a loss or a gradient is not finite.
+        """
+        steps, self._unread = self._unread, []
+        values = torch.stack([results for results, _, _ in steps]).tolist() if steps else []
+        for (loss, correct, norm), (_, may_skip, clips) in zip(values, steps, strict=True):
+            if not math.isfinite(loss):
+                raise TrainingError(f"epoch {self._epoch + 1}: the loss is {loss}: give a lower --lr")
+            if not may_skip and not math.isfinite(norm):
+                raise TrainingError(
+                    f"epoch {self._epoch + 1}: the gradient norm is {norm}: give a lower --lr"
+                )
+            self.loss += loss * clips
+            self.correct += int(correct)
+            self.clips += clips
 
 
 def train_epoch(
@@ -254,13 +287,12 @@ def train_epoch(
     for group in step.state.optimizer.param_groups:
         group["lr"] = recipe.epoch_learning_rate(epoch) * group["lr_scale"]
     step.state.model.train()
-    total_loss, n_correct, n_clips = 0.0, 0, 0
+    sums = _Sums(epoch)
     for batch in batches:
-        loss, correct = step.take(batch, epoch)
-        total_loss += loss * len(batch.frames)
-        n_correct += correct
-        n_clips += len(batch.frames)
+        sums.add(*step.take(batch, epoch), len(batch.frames))
         if take_request() == Request.STOP:
             return None
-    values = (epoch + 1, recipe.epoch_learning_rate(epoch), total_loss / n_clips, n_correct / n_clips)
+    sums.read()
+    means = sums.loss / sums.clips, sums.correct / sums.clips
+    values = (epoch + 1, recipe.epoch_learning_rate(epoch), *means)
     return dict(zip(FINETUNE_COLUMNS, (*values, time.perf_counter() - began), strict=True))

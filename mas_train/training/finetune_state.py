@@ -52,7 +52,7 @@ class FinetuneJob:
     shards: ShardSet
     out: Path
     device: torch.device
-    workers: int
+    workers: int | None
     pretraining: dict[str, Any] = field(default_factory=dict)
     """Recipe of the self-supervised pre-training; empty if there was none."""
     memory_format: str | None = None

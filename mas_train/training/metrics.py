@@ -54,7 +54,7 @@ class ProbeScore(NamedTuple):
 
 
 class MetricsLog:
-    """Collects steps into rows of `metrics.csv` and shows the latest step in a progress bar.
+    """Collects steps into rows of `metrics.csv` and shows the latest of them in a progress bar.
 
     Parameters
     ----------
@@ -107,9 +107,12 @@ class MetricsLog:
             f"waiting {record.waiting_seconds / record.seconds:.0%}",
             refresh=False,
         )
-        self._bar.update()
         if record.step % self._log_steps == 0 or probe is not None:
             self.flush(probe)
+
+    def advance(self) -> None:
+        """Move the progress bar by a step; its losses are added later."""
+        self._bar.update()
 
     def flush(self, probe: ProbeScore | None = None) -> None:
         """Write the steps since the last row, if any, as one row; its last step may have a probe's score."""

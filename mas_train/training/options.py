@@ -28,7 +28,9 @@ class TrainingOptions:
 
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     workers
-        Processes that read clips; 0: the main process reads them.
+        Threads that read clips, or processes that decode videos; 0: no thread but the main one.
+
+        None: as many as the steps turn out to need and the cores allow.
     threads
         CPU threads of torch.
 
@@ -83,7 +85,7 @@ class TrainingOptions:
     shards: Sequence[str | Path]
     out: Path
     device: str = field(default="auto", metadata=choices(DEVICES))
-    workers: int = field(default=2, metadata=bounds(at_least=0))
+    workers: int | None = field(default=None, metadata=bounds(at_least=0))
     threads: int | None = field(default=None, metadata=bounds(at_least=1))
     max_steps: int | None = field(default=None, metadata=bounds(at_least=1))
     checkpoint_steps: int = field(default=250, metadata=bounds(at_least=1))

@@ -14,7 +14,6 @@ from mas_labels.errors import ConfigError, MissingDependencyError, TrainingError
 from mas_labels.shards import ShardSet
 from mas_labels.system.extras import load_extra
 from mas_labels.system.files import missing_services
-from mas_labels.system.process import require_semaphores
 from mas_train.data.clips import ClipDataset, RunOrder, label_blocks, shuffled_clips
 from mas_train.data.holdout import hold_out
 from mas_train.data.probe_clips import open_probe
@@ -100,7 +99,8 @@ def pretrain(recipe: Recipe, options: TrainingOptions, say: Callable[[str], None
         order = RunOrder(training.lengths, recipe, run.state.step, options.max_steps, group.rank, group.size)
         job = PretrainJob(
             *(recipe, run.dataset, order, network, run.device, options.workers, options.out),
-            *(options.checkpoint_steps, run.measuring, group, options.accumulate, memory_format),
+            *(options.checkpoint_steps, options.log_steps, run.measuring, group, options.accumulate),
+            memory_format,
         )
         result = _train(job, run, options)
         if group.is_first and options.curves:
@@ -134,8 +134,6 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
         torch.set_num_threads(options.threads)
     if options.tensorboard:
         load_extra("tensorboard", "--tensorboard needs", "tensorboard")
-    if options.workers:
-        require_semaphores("give --workers 0")
     checkpoint = find_checkpoint(options.out, options.resume)
     training, held_out, lines = open_run_data(recipe, options)
     sources = shuffled_clips(len(training), recipe.seed).tolist() if recipe.shuffle_labels else None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mas_labels.errors import ConfigError, ShardError
+from mas_labels.errors import ConfigError
 from mas_labels.shards.shard_set import ShardSet, open_shards
 from mas_train.data.clips import ClipBatch, ClipDataset, RunOrder, epoch_order, label_blocks
 from mas_train.data.loader import load_batches
@@ -46,11 +44,6 @@ def test_batches_hold_the_content_of_the_shards(shards: ShardSet) -> None:
         for row, clip in enumerate(batch.clip_indices.tolist()):
             np.testing.assert_array_equal(batch.frames[row].numpy(), shards[clip].frames)
             np.testing.assert_array_equal(batch.view_labels[row].numpy(), shards[clip].view_labels)
-
-
-def test_workers_do_not_change_the_batches(shards: ShardSet) -> None:
-    for alone, two in zip(read(shards, workers=0), read(shards, workers=2), strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(alone, two, strict=True))
 
 
 def test_reading_does_not_use_the_global_generator(shards: ShardSet) -> None:
@@ -135,34 +128,3 @@ def test_invalid_batch_sizes_are_refused() -> None:
         RunOrder([5, 7], recipe(13))
     with pytest.raises(ConfigError, match=r"batch of 3 is too small for 4 processes.*--batch-size 4"):
         RunOrder([5, 7], recipe(3), ranks=4)
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_corrupt_shard_is_named_in_one_line(tiny_shards: list[Path], tmp_path: Path, workers: int) -> None:
-    copy = tmp_path / "copy.h5"
-    copy.write_bytes(tiny_shards[0].read_bytes())
-    dataset = ClipDataset(open_shards(copy))
-    copy.write_bytes(b"no longer a shard" * 1000)
-    order = RunOrder(dataset.shards.lengths, recipe(2, epochs=1))
-    with pytest.raises(ShardError, match=r"copy\.h5") as caught:
-        list(load_batches(dataset, order, workers, CPU))
-    assert "\n" not in str(caught.value) and "Traceback" not in str(caught.value)
-
-
-def test_workers_left_at_exit_do_not_block_it(tiny_shards: list[Path]) -> None:
-    """An iterator, or an exception that holds one, may be kept until the interpreter exits."""
-    code = """if __name__ == "__main__":
-    import sys, torch
-    from mas_labels.shards.shard_set import open_shards
-    from mas_train.data.clips import ClipDataset
-    from mas_train.data.loader import load_batches
-    from mas_train.data.clips import RunOrder
-    from mas_train.recipe import make_recipe
-    dataset = ClipDataset(open_shards(sys.argv[1:]))
-    order = RunOrder(dataset.shards.lengths, make_recipe("ucf101", batch_size=2, epochs=50))
-    kept = load_batches(dataset, order, 1, torch.device("cpu"))
-    next(kept)
-    sys.kept = kept  # no garbage collection reaches it
-"""
-    command = [sys.executable, "-c", code, *map(str, tiny_shards)]
-    assert subprocess.run(command, cwd=Path(__file__).parents[2], timeout=60).returncode == 0

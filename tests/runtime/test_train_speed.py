@@ -1,14 +1,10 @@
-"""Speed and memory options change results by rounding alone; loading of batches by workers."""
+"""Speed and memory options change results by rounding alone."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from mas_labels.errors import ConfigError, ShardError, TrainingError
 from mas_labels.geometry import DEFAULT_GEOMETRY
-from mas_labels.shards import ShardSet, open_shards
-from mas_train.data import loader
-from mas_train.data.clips import ClipBatch, FrameDataset
-from mas_train.data.prefetch import AHEAD, arrivals, copy_to_device
 from mas_train.model.backbones import make_backbone
 from mas_train.model.heads import make_model
 from mas_train.model.targets import TargetCode
@@ -170,97 +161,6 @@ def test_a_compiled_network_learns_the_same(
 ) -> None:
     compiled = losses(replace(SMALL, precision=precision), tiny_shards, tmp_path, compile=True)
     assert compiled == pytest.approx(plain, rel=rounding)
-
-
-class LoggedReads(FrameDataset):
-    """Notes each clip that is read in a folder; reading the clips in `damaged` fails."""
-
-    def __init__(self, shards: ShardSet, folder: Path, damaged: tuple[int, ...] = ()) -> None:
-        super().__init__(shards)
-        self.folder, self.damaged = folder, damaged
-
-    def read_into(self, batch: ClipBatch, clips: Sequence[int]) -> None:
-        for clip in clips:
-            (self.folder / str(clip)).touch()
-            if clip in self.damaged:
-                raise ShardError("gone bad")
-        super().read_into(batch, clips)
-
-    @property
-    def read(self) -> list[int]:
-        return sorted(int(path.name) for path in self.folder.iterdir())
-
-
-def test_batches_are_read_ahead_of_their_use(tiny_shards: list[Path], tmp_path: Path) -> None:
-    dataset = LoggedReads(open_shards(tiny_shards), tmp_path)
-    ready = loader.load_batches(dataset, [[clip] for clip in range(6)], 1, CPU)
-    assert next(ready).clip_indices.tolist() == [0]
-    deadline = time.monotonic() + 60
-    ahead = 1 + AHEAD + loader.PREFETCHED_BATCHES  # in the thread, waiting there, at the worker
-    while len(dataset.read) < 1 + ahead:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    time.sleep(0.05)
-    assert dataset.read == [0, 1, 2, 3, 4]
-    assert [batch.clip_indices.tolist() for batch in ready] == [[1], [2], [3], [4], [5]]
-    assert dataset.read == [0, 1, 2, 3, 4, 5]
-
-
-def test_an_error_comes_where_its_batch_would_and_no_process_or_thread_stays(
-    tiny_shards: list[Path], tmp_path: Path
-) -> None:
-    def alive() -> set[object]:
-        return {*threading.enumerate(), *multiprocessing.active_children()}
-
-    before = alive()
-    dataset = LoggedReads(open_shards(tiny_shards), tmp_path, damaged=(1,))
-    ready = loader.load_batches(dataset, [[0], [1]], 1, CPU)
-    assert next(ready).clip_indices.tolist() == [0]
-    with pytest.raises(ShardError, match=r"^gone bad$"):
-        next(ready)
-    abandoned = loader.load_batches(dataset, [[clip] for clip in (0, 2, 3, 4)], 1, CPU)
-    next(abandoned)
-    abandoned.close()
-    deadline = time.monotonic() + 10
-    while alive() - before and time.monotonic() < deadline:  # a queue's own thread ends on its own time
-        time.sleep(0.01)
-    assert alive() - before == set()
-
-
-@pytest.mark.parametrize("error", [EOFError(), ConnectionResetError("reset")])
-def test_a_broken_pipe_is_a_dead_worker_only_if_one_is_dead(error: Exception) -> None:
-    def filled() -> Iterator[tuple[int, int]]:
-        yield 0, 1
-        raise error
-
-    worker = multiprocessing.get_context("spawn").Process(target=abs, args=(1,))
-    worker.start()
-    worker.join()
-    with pytest.raises(TrainingError, match=r"^a process that reads clips died \(its pipe broke\)"):
-        list(loader._one_line_errors(filled(), [worker]))
-    with pytest.raises(type(error)):
-        list(loader._one_line_errors(filled(), []))
-
-
-def test_a_batch_on_its_device_is_not_copied(tiny_shards: list[Path]) -> None:
-    clip = FrameDataset(open_shards(tiny_shards))[0]
-    (batch,) = arrivals(copy_to_device(iter([clip]), CPU))
-    assert batch.frames.data_ptr() == clip.frames.data_ptr()
-
-
-def test_too_little_shared_memory_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_shards
-) -> None:
-    class NoRoom:
-        f_bavail, f_frsize = 3, 1 << 20
-
-    monkeypatch.setattr(loader.os, "statvfs", lambda path: NoRoom)
-    with pytest.raises(ConfigError, match=r"need \d+ MB of shared memory, .* has 3 MB: give fewer --workers"):
-        losses(SMALL, tiny_shards, tmp_path, workers=1)
-    NoRoom.f_bavail = 1000
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "100")  # all processes of a machine share it
-    with pytest.raises(ConfigError, match="has 1000 MB"):
-        losses(SMALL, tiny_shards, tmp_path / "many", workers=1)
 
 
 def test_freed_memory_is_kept() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mas_labels.errors import ConfigError, TrainingError
 from mas_labels.schema import METRICS_COLUMNS
@@ -20,20 +23,18 @@ from mas_train.model.loss import Losses
 from mas_train.recipe import PRESETS, Recipe, make_recipe
 from mas_train.runtime.processes import choose_device
 from mas_train.runtime.signals import Request, SignalRequests
-from mas_train.training.engine import require_finite
 from mas_train.training.metrics import MetricsLog, StepRecord, read_metrics
 from mas_train.training.options import TrainingOptions
 from mas_train.training.pretrain import pretrain
+from mas_train.training.step_queue import require_finite
 from mas_train.weights.checkpoint import list_checkpoints, load_checkpoint
 
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=4)
 
 
 def run(recipe: Recipe, shards: list[Path], out: Path, **options: object) -> list[dict[str, float]]:
-    pretrain(
-        recipe,
-        TrainingOptions(shards, out, "cpu", workers=0, threads=1, log_steps=1, curves=False, **options),
-    )
+    how = {"workers": 0, "threads": 1, "log_steps": 1, "curves": False, **options}
+    pretrain(recipe, TrainingOptions(shards, out, "cpu", **how))
     return read_metrics(out)
 
 
@@ -123,12 +124,52 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_clips(
     assert all(torch.isfinite(weight).all() for weight in weights.values())
 
 
+def test_steps_between_rows_that_are_not_finite_reach_no_checkpoint_and_no_row(
+    tiny_shards: list[Path], tmp_path: Path
+) -> None:
+    """Losses are read when a row is written: the error is the same, and so are the steps of the rows."""
+    bad, errors = replace(SMALL, learning_rate=1e6), []
+    late = {"log_steps": 50}
+    for name, options in (("each", {}), ("rows", late), ("saved", {**late, "checkpoint_steps": 1})):
+        with pytest.raises(TrainingError, match="is not finite") as caught:
+            run(bad, tiny_shards, tmp_path / name, max_steps=20, **options)
+        errors.append(str(caught.value))
+        for path in list_checkpoints(tmp_path / name):
+            content = load_checkpoint(path)
+            assert content["step"] <= int(errors[0].split()[1].rstrip(":"))
+            assert all(torch.isfinite(weight).all() for weight in content["model"].values())
+    assert errors[0] == errors[1] == errors[2]
+    each, one = (read_metrics(tmp_path / name) for name in ("each", "rows"))
+    assert [row["step"] for row in one] == [each[-1]["step"]]
+    assert one[0]["grad_norm"] == pytest.approx(np.mean([row["grad_norm"] for row in each]), rel=1e-5)
+
+
+class CountedReads(TorchDispatchMode):
+    """Counts the numbers that are read from tensors, for which a device has to finish its work."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.numbers += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_step_waits_for_the_device(tiny_shards: list[Path], tmp_path: Path) -> None:
+    """Losses, norms and checks are read with each row, so more steps in a row read no more numbers."""
+    counts = []
+    for steps in (2, 6):
+        with CountedReads() as reads:
+            run(SMALL, tiny_shards, tmp_path / str(steps), max_steps=steps, log_steps=50)
+        counts.append(reads.numbers)
+    assert counts[0] == counts[1] > 0
+
+
 def test_a_gradient_is_guarded_though_the_loss_is_finite(tiny_shards: list[Path]) -> None:
-    fine = Losses(torch.tensor(1.0), torch.tensor(2.0), torch.tensor(3.0))
-    shards, clips = open_shards(tiny_shards), [0]
-    assert require_finite(fine, [torch.tensor([3.0, 4.0])], 7, clips, shards).item() == 5.0
+    shards = open_shards(tiny_shards)
+    require_finite((1.0, 2.0, 3.0), 5.0, 7, [0], shards)
+    require_finite((1.0, 2.0, 3.0), math.nan, 7, [0], shards, may_skip=True)
     with pytest.raises(TrainingError, match="step 7: gradient norm nan"):
-        require_finite(fine, [torch.tensor([float("nan")])], 7, clips, shards)
+        require_finite((1.0, 2.0, 3.0), math.nan, 7, [0], shards)
 
 
 def record(step: int, loss: float, seconds: float = 2.0) -> StepRecord:

@@ -61,8 +61,11 @@ def test_a_stopped_run_resumes_bit_for_bit(
     assert_same_run(tmp_path, uninterrupted)
 
 
-def test_workers_change_no_bit(tiny_shards: list[Path], tmp_path: Path, uninterrupted: Path) -> None:
-    pretrain(RECIPE, options(tiny_shards, tmp_path, workers=1))
+@pytest.mark.parametrize("workers", [1, 2, None])
+def test_workers_change_no_bit(
+    workers: int | None, tiny_shards: list[Path], tmp_path: Path, uninterrupted: Path
+) -> None:
+    pretrain(RECIPE, options(tiny_shards, tmp_path, workers=workers))
     assert_same_run(tmp_path, uninterrupted)
 
 
