@@ -1,20 +1,18 @@
 """Compares flow estimators on real clips: time, distance from OpenCV's TV-L1, agreement of the labels.
 
-    python benchmarks/bench_flow.py --videos DIR [--clips 20] [--size 128x171] [--out benchmarks]
+    python benchmarks/bench_flow.py --videos DIR [--size 128x171 240x320] [--clips 10 3] [--out benchmarks]
 
-prints a table and writes it to ``OUT/flow_ROWSxCOLS.md``. Every estimator sees the same clips in the same
-process, one after another, on one thread. Times are CPU seconds of that thread: they do not include other
-processes on the core, which may still slow it down through shared caches and execution units.
+prints a table of each size and writes it to ``OUT/flow_ROWSxCOLS.md``. Every estimator, and every instruction
+set of the processor, sees the same clips in the same process, one after another, on one thread. Times are CPU
+seconds of that thread: they do not include other processes on the core, which may still slow it down through
+shared caches and execution units.
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +27,6 @@ from mas_labels.flow import tvl1
 from mas_labels.flow.estimators import ESTIMATORS
 from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.schema import LABEL_NAMES, MOTION_NAMES, PATTERNS
-from mas_labels.system.extensions import available_isas
 
 REFERENCE = "tvl1-opencv"
 FLOOR = "tvl1-opencv, input + 1e-4"
@@ -50,24 +47,11 @@ class Scores:
     clear: list[NDArray[np.bool_]] = field(default_factory=list)
 
 
-@contextmanager
-def forced_isa(isa: str) -> Iterator[None]:
-    """Make `mas_labels.flow.tvl1` use one instruction set."""
-    before = os.environ.get(tvl1.ISA_VARIABLE)
-    os.environ[tvl1.ISA_VARIABLE] = isa
-    try:
-        yield
-    finally:
-        del os.environ[tvl1.ISA_VARIABLE]
-        if before is not None:
-            os.environ[tvl1.ISA_VARIABLE] = before
-
-
 def on_isa(isa: str) -> Callable[[Clip], Flow]:
     """Return TV-L1 of a clip on one instruction set."""
 
     def estimate(grey: Clip) -> Flow:
-        with forced_isa(isa):
+        with iterations.forced_isa(isa):
             return tvl1.tvl1_flow(grey)
 
     return estimate
@@ -82,8 +66,7 @@ def opencv_brighter(grey: Clip) -> Flow:
 
 def make_methods() -> dict[str, Callable[[Clip], Flow]]:
     """Return the estimators by the names of the table's rows, the reference first."""
-    fast = [isa for isa in available_isas("tvl1") if isa != "portable"]
-    ours = {f"tvl1, {isa}": on_isa(isa) for isa in fast or ["portable"]}
+    ours = {f"tvl1, {isa}": on_isa(isa) for isa in iterations.fast_isas()}
     others = {name: ESTIMATORS[name] for name in ESTIMATORS if name not in ("tvl1", REFERENCE)}
     return {REFERENCE: ESTIMATORS[REFERENCE], **ours, FLOOR: opencv_brighter, **others}
 
@@ -197,32 +180,37 @@ def table(scores: dict[str, Scores], portable: tuple[float, bool], gain: float) 
     return "\n".join([*lines, "", note, parallel])
 
 
-def description(options: argparse.Namespace, clips: int) -> str:
-    """Describe the clips, the machine and the command."""
-    command = f"--videos {options.videos.name} --clips {options.clips} --size {options.size}"
-    return (
-        f"{clips} clips of {DEFAULT_GEOMETRY.clip_frames} frames at {options.size} from "
-        f"`{options.videos.name}`; one thread of {machine()}.\n\n`python benchmarks/bench_flow.py {command}`"
+def write_page(videos: Path, size: str, count: int, folder: Path) -> None:
+    """Measure `count` clips of one size, print and write the page."""
+    rows, cols = (int(side) for side in size.split("x"))
+    clips = choose_clips(videos, count, rows, cols)
+    description = (
+        f"{len(clips)} clips of {DEFAULT_GEOMETRY.clip_frames} frames at {size} from `{videos.name}`; one "
+        f"thread of {machine()}.\n\n`python benchmarks/bench_flow.py --videos {videos.name} --size {size} "
+        f"--clips {count}`"
     )
-
-
-def main() -> None:
-    """Parse the options, measure, print and write."""
-    parser = table_parser(__doc__)
-    parser.add_argument("--videos", type=Path, required=True, help="folder of videos, searched recursively")
-    parser.add_argument(
-        "--clips", type=int, default=20, help="number of clips, one per video, spread evenly over the folder"
-    )
-    parser.add_argument("--size", default="128x171", help="rows x columns to which frames are resized")
-    options = parser.parse_args()
-    rows, cols = (int(side) for side in options.size.split("x"))
-    cv2.setNumThreads(1)
-    clips = choose_clips(options.videos, options.clips, rows, cols)
     scores = run(clips)
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clips[0][1]])
     estimators = table(scores, portable_row(grey), two_processes(grey))
-    text = f"{description(options, len(clips))}\n\n{estimators}\n\n{iterations.section(clips)}\n"
-    write_table(options.out / f"flow_{rows}x{cols}.md", text)
+    text = f"{description}\n\n{estimators}\n\n{iterations.section(clips)}\n"
+    write_table(folder / f"flow_{rows}x{cols}.md", text)
+
+
+def main() -> None:
+    """Parse the options, and measure each size."""
+    parser = table_parser(__doc__)
+    parser.add_argument("--videos", type=Path, required=True, help="folder of videos, searched recursively")
+    parser.add_argument(
+        "--size", nargs="+", default=["128x171", "240x320"], help="rows x columns to which frames are resized"
+    )
+    parser.add_argument(
+        "--clips", nargs="+", type=int, default=[10, 3],
+        help="number of clips of each size, one per video, spread evenly over the folder",
+    )  # fmt: skip
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    for size, count in zip(options.size, options.clips, strict=True):
+        write_page(options.videos, size, count, options.out)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import os
 import platform
 from pathlib import Path
@@ -53,9 +54,10 @@ def processor() -> str:
 
 
 def machine() -> str:
-    """Describe the processor, its load and the libraries."""
+    """Describe the processor, the date of measuring, the load and the libraries."""
+    today = datetime.datetime.now(datetime.UTC).date()
     load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    return f"{processor()}; {load}; OpenCV {cv2.__version__}, NumPy {np.__version__}"
+    return f"{processor()}; {today}; {load}; OpenCV {cv2.__version__}, NumPy {np.__version__}"
 
 
 def table_parser(description: str | None) -> argparse.ArgumentParser:

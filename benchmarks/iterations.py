@@ -8,8 +8,10 @@ it compares implementations whose published times are for other settings.
 from __future__ import annotations
 
 import itertools
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -17,6 +19,7 @@ from common import Clip
 
 from mas_labels.flow import tvl1
 from mas_labels.flow.tvl1 import Tvl1Options
+from mas_labels.system.extensions import available_isas
 
 FEW, MANY = 10, 40  # iterations per warp
 FRAMES = 3
@@ -24,9 +27,33 @@ ROUNDS = 5
 MIN_LEVEL_SIDE = 16  # pixels, see Tvl1Options.nscales
 
 
-def ours(grey: Clip, inner: int) -> None:
-    """Run our TV-L1 with `inner` iterations per warp."""
-    tvl1.tvl1_flow(grey, epsilon=0, inner_iterations=inner, outer_iterations=1)
+@contextmanager
+def forced_isa(isa: str) -> Iterator[None]:
+    """Make `mas_labels.flow.tvl1` use one instruction set."""
+    before = os.environ.get(tvl1.ISA_VARIABLE)
+    os.environ[tvl1.ISA_VARIABLE] = isa
+    try:
+        yield
+    finally:
+        del os.environ[tvl1.ISA_VARIABLE]
+        if before is not None:
+            os.environ[tvl1.ISA_VARIABLE] = before
+
+
+def fast_isas() -> list[str]:
+    """Return the instruction sets of this machine, the best first, without plain C++ if there is another."""
+    available = available_isas("tvl1")
+    return [isa for isa in available if isa != "portable"] or list(available)
+
+
+def ours(isa: str) -> Callable[[Clip, int], None]:
+    """Return our TV-L1 on one instruction set, with a number of iterations per warp."""
+
+    def run(grey: Clip, inner: int) -> None:
+        with forced_isa(isa):
+            tvl1.tvl1_flow(grey, epsilon=0, inner_iterations=inner, outer_iterations=1)
+
+    return run
 
 
 def opencv(grey: Clip, inner: int) -> None:
@@ -57,7 +84,7 @@ def seconds_per_pair(run: Callable[[Clip, int], None], grey: Clip, inner: int) -
 
 def section(clips: list[tuple[str, Clip]]) -> str:
     """Measure on the first frames of the clips, in turn, and return a section of Markdown."""
-    runs = {f"ours (`tvl1`, {tvl1.isa()})": ours, "OpenCV's (`tvl1-opencv`)": opencv}
+    runs = {f"ours (`tvl1`, {isa})": ours(isa) for isa in fast_isas()} | {"OpenCV's (`tvl1-opencv`)": opencv}
     seconds: dict[tuple[str, int], list[float]] = {(name, n): [] for name in runs for n in (FEW, MANY)}
     for round_ in range(ROUNDS):
         frames = clips[round_ % len(clips)][1][:FRAMES]

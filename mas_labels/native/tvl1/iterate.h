@@ -74,6 +74,7 @@ static void sweep_row(const Solver& s, const Grid& grid, float* row, float* abov
         Flow below = PRIMAL ? primal(c, b, a, left11, left21, sum) : load_flow(b);
         const float* const seam = a + (grid.cols - 1) % grid.blocks * BLOCK;
         for (const float* end = b + last; b < end; b += BLOCK, a += BLOCK) {
+            if constexpr (PRIMAL) prefetch(b + PREFETCHED * BLOCK);
             const Flow next = PRIMAL ? primal(c, b + BLOCK, a + BLOCK, left11, left21, sum) : load_flow(b + BLOCK);
             if constexpr (DUAL) {
                 const Flow right = load_flow(a + BLOCK);
