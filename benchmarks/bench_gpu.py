@@ -182,7 +182,8 @@ def worker_table(
             rows = rows[len(rows) // 3 :]  # without the start of workers and libraries
             rate = len(rows) / sum(1 / row["clips_per_second"] for row in rows)
             waiting = sum(row["waiting_share"] / row["clips_per_second"] for row in rows) * rate / len(rows)
-            lines.append(f"| {kind} | {workers} | {rate:.0f} | {rate / alone:.0%} | {waiting:.1%} |")
+            named = "auto" if workers is None else workers
+            lines.append(f"| {kind} | {named} | {rate:.0f} | {rate / alone:.0%} | {waiting:.1%} |")
             print(lines[-1], file=sys.stderr, flush=True)
     return "\n".join(lines)
 
@@ -228,6 +229,11 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
+def counts(text: str) -> list[int | None]:
+    """Return numbers of workers; None, for ``auto``, has `mas-train` choose one."""
+    return [None if part == "auto" else int(part) for part in text.split(",")]
+
+
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = table_parser(__doc__)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
@@ -241,14 +247,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default=["fused", "benchmark", "fused+compile"],
         help="what is tried with the fastest setting: fused, compile, benchmark, joined by +",
     )
-    parser.add_argument("--workers", type=numbers, help="default: 1,4,8,14, as far as there are cores")
+    parser.add_argument(
+        "--workers", type=counts, help="default: 1,4,8,14, as far as there are cores, and auto"
+    )
     parser.add_argument("--seconds", type=float, default=1.5, help="to time a setting")
     parser.add_argument("--steps", type=int, default=120, help="steps with each number of workers")
     parser.add_argument("--limit", type=int, help="videos of the demo; default: all 40, 840 clips")
     parser.add_argument("--width", type=float, default=1.0, help="width of the C3D; 1 is the paper's")
     options = parser.parse_args(arguments)
     if options.workers is None:
-        options.workers = [count for count in (1, 4, 8, 14) if count <= (os.cpu_count() or 1)]
+        options.workers = [*(count for count in (1, 4, 8, 14) if count <= (os.cpu_count() or 1)), None]
     return options
 
 

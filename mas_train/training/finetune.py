@@ -199,7 +199,7 @@ class _Step:
 
         Returns
         -------
-        results : Tensor, shape (3,), float64
+        results : Tensor, shape (3,), float32
             Mean loss, number of correctly classified clips and norm of the gradients, before the step.
         may_skip : bool
             Whether gradients that are not finite are no error: the fp16 scaler skips their step.
@@ -214,7 +214,7 @@ class _Step:
         state.scaler.step(state.optimizer)
         state.scaler.update()
         n_correct = (scores.argmax(dim=1) == classes).sum()
-        return torch.stack([loss.detach().double(), n_correct.double(), norm.double()]), may_skip
+        return torch.stack([loss.detach(), n_correct.float(), norm]), may_skip
 
     def _differentiate(self, batch: ClipBatch, classes: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """Compute the loss, the scores (B, C), and, in the model, the scaled gradients."""

@@ -14,15 +14,19 @@ import torch
 
 from mas_labels.errors import ConfigError, TrainingError
 from mas_labels.geometry import DEFAULT_GEOMETRY
-from mas_labels.shards import open_shards
-from mas_train.data.clips import ClipBatch, ClipDataset, RunOrder
+from mas_labels.shards import ShardSet, open_shards
+from mas_train.data.clips import ClipBatch, ClipDataset, FrameDataset, RunOrder
+from mas_train.data.few_labels import label_clips
 from mas_train.model.targets import TargetCode
-from mas_train.recipe import ORIENTATION_CODES, Recipe, make_recipe
+from mas_train.recipe import ORIENTATION_CODES, SCRATCH, Recipe, make_recipe
 from mas_train.runtime.performance import choose_memory_format, oom_as_training_error, require_precision
 from mas_train.runtime.processes import local_device
 from mas_train.training.engine import PretrainJob, compute_gradients
-from mas_train.training.options import TrainingOptions
+from mas_train.training.finetune import _Step
+from mas_train.training.finetune_state import FinetuneJob, make_finetune_state
+from mas_train.training.options import FinetuneOptions, TrainingOptions
 from mas_train.training.pretrain import make_training_state, pretrain
+from mas_train.weights.backbone_weights import load_weights
 from mas_train.weights.checkpoint import list_checkpoints, load_checkpoint
 
 SMALL = make_recipe("ucf101", width=1 / 32, fc_width=16, batch_size=5)
@@ -119,6 +123,18 @@ def test_a_step_mixes_no_devices_and_reads_no_value(orientation: str, tiny_shard
     assert {each.device for each in (*losses, *gradients)} == {meta}
     with pytest.raises(RuntimeError, match=r"on the same device|meta"):
         compute_gradients(state, batch._replace(frames=clips.frames), table.to(meta), 0, job)
+
+
+def test_a_step_of_fine_tuning_reads_no_value_and_needs_no_float64(train: ShardSet) -> None:
+    """MPS has no float64."""
+    meta, recipe = torch.device("meta"), replace(SMALL, batch_size=4)
+    job = FinetuneJob(recipe, FinetuneOptions(), train, Path(), meta, 0)
+    state = make_finetune_state(load_weights(SCRATCH, SMALL.width), job)
+    step = _Step(job, state, label_clips(train, 1.0, 0), print)
+    clips = FrameDataset(train).empty_batch(4)
+    batch = ClipBatch(clips.frames.to(meta), clips.view_labels.to(meta), torch.arange(4))
+    results, may_skip = step.take(batch, 0)
+    assert (results.device, results.dtype, results.shape, may_skip) == (meta, torch.float32, (3,), False)
 
 
 @pytest.mark.parametrize(
