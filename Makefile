@@ -26,7 +26,7 @@ GPU_READY := $(if $(filter file,$(origin PYTHON)),$(VENV)/installed,extensions)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-gpu bench-gpu extensions test-matrix fuzz kill-loop lint format labels bench-flow bench-flow-tool bench-labels bench-train bench-storage \
-	bench-stored-flow bench-shot-cuts test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless \
+	bench-stored-flow bench-shot-cuts bench-scale test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless \
 	reproduce-small reproduce-pilots reproduce-ucf101 reproduce-kinetics clean
 
 help: ## List the targets.
@@ -138,6 +138,9 @@ bench-stored-flow: $(VENV)/installed ## Measure what storing flow does to the la
 bench-shot-cuts: $(VENV)/installed ## Measure the errors of the rule for shot cuts: make bench-shot-cuts VIDEOS="/data/UCF-101 /data/hmdb51"
 	@test -n "$(VIDEOS)" || { echo "error: VIDEOS is missing, folders of videos: make bench-shot-cuts VIDEOS=/data/videos" >&2; exit 2; }
 	$(BIN)/python benchmarks/shot_cuts.py --videos $(VIDEOS) $(ARGS)
+
+bench-scale: $(VENV)/installed ## Measure planning, status, resuming and opening of very many shards, and a dask cluster: make bench-scale [ARGS="--videos 300000 --keep DIR"]
+	$(BIN)/python benchmarks/bench_scale.py $(ARGS)
 
 bench-storage: $(VENV)/installed ## Measure bytes and time of JPEG qualities, types and compression: make bench-storage VIDEOS=/data/UCF-101
 	@test -n "$(VIDEOS)" || { echo "error: VIDEOS is missing, a folder of videos: make bench-storage VIDEOS=/data/videos" >&2; exit 2; }
