@@ -112,7 +112,7 @@ format: $(VENV)/installed ## Format the code and apply ruff's automatic fixes.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench-flow: $(VENV)/installed ## Compare our TV-L1 with OpenCV's and other estimators: make bench-flow VIDEOS=/data/UCF-101 [ARGS="--clips 4 --size 240x320"]
+bench-flow: $(VENV)/installed ## Compare our TV-L1 with OpenCV's and other estimators: make bench-flow VIDEOS=/data/UCF-101 [ARGS="--size 240x320 --clips 4"]
 	@test -n "$(VIDEOS)" || { echo "error: VIDEOS is missing, a folder of videos: make bench-flow VIDEOS=/data/videos" >&2; exit 2; }
 	$(BIN)/python benchmarks/bench_flow.py --videos "$(VIDEOS)" $(ARGS)
 

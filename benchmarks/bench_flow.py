@@ -1,6 +1,6 @@
 """Compares flow estimators on real clips: time, distance from OpenCV's TV-L1, agreement of the labels.
 
-    python benchmarks/bench_flow.py --videos DIR [--size 128x171 240x320] [--clips 10 3] [--out benchmarks]
+    python benchmarks/bench_flow.py --videos DIR [--size 128x171 240x320] [--clips 10 4] [--out benchmarks]
 
 prints a table of each size and writes it to ``OUT/flow_ROWSxCOLS.md``. Every estimator, and every instruction
 set of the processor, sees the same clips in the same process, one after another, on one thread. Times are CPU
@@ -204,7 +204,7 @@ def main() -> None:
         "--size", nargs="+", default=["128x171", "240x320"], help="rows x columns to which frames are resized"
     )
     parser.add_argument(
-        "--clips", nargs="+", type=int, default=[10, 3],
+        "--clips", nargs="+", type=int, default=[10, 4],
         help="number of clips of each size, one per video, spread evenly over the folder",
     )  # fmt: skip
     options = parser.parse_args()
