@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -272,7 +271,7 @@ def main() -> None:
             ]
             lines += measure_cluster(Path(temporary), arguments.cluster_videos)
     command = f'make bench-scale ARGS="{" ".join(sys.argv[1:])}"'
-    head = f"# Very many videos\n\n{machine()}; {date.today()}\n\n    {command}\n\n"
+    head = f"# Very many videos\n\n{machine()}\n\n    {command}\n\n"
     write_table(arguments.out / "scale.md", head + "\n".join(lines) + "\n")
 
 
