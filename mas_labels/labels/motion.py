@@ -31,7 +31,8 @@ def octants(d_col: NDArray[np.float32], d_row: NDArray[np.float32]) -> NDArray[n
     first, second, third = (right > 0) & (up >= 0), (right <= 0) & (up > 0), (right < 0) & (up <= 0)
     quadrant = np.uint8(3) - np.uint8(3) * first - np.uint8(2) * second - np.uint8(1) * third
     steep, flat = np.abs(up) >= np.abs(right), np.abs(up) <= np.abs(right)
-    return np.uint8(2) * quadrant + np.where(first | third, steep, flat)
+    odd = first | third
+    return np.uint8(2) * quadrant + (odd & steep | ~odd & flat)
 
 
 def angle_positions(

@@ -69,19 +69,20 @@ public:
     {
     }
 
-    // One pass over the pixels; `add(histogram, col, begin, end)` counts rows begin..end-1 of a column.
+    // One pass over the pixels; `add(histogram, col, begin, end)` counts rows begin..end-1 of a column. All bands are counted
+    // before they are summed: a number that was just counted takes a while before it can be read as a part of a vector.
     template <class Add>
     void sweep(const Add& add)
     {
-        for (int band = 0; band + 1 < bands_.count; ++band) {
-            const int begin = top_ + bands_.positions[band], end = top_ + bands_.positions[band + 1];
-            T run[BINS] = {};
-            for (int line = 1; line < lines_.count; ++line) {
-                for (int col = lines_.positions[line - 1]; col < lines_.positions[line]; ++col) add(run, col, begin, end);
-                const T* __restrict above = crossings_.data() + (size_t(band) * lines_.count + line) * BINS;
-                T* __restrict here = crossings_.data() + (size_t(band + 1) * lines_.count + line) * BINS;
-                for (int n = 0; n < BINS; ++n) here[n] = T(above[n] + run[n]);
-            }
+        const int bands = bands_.count - 1;
+        Array<T> left(size_t(bands) * BINS);  // of each band: the pixels to the left of the line
+        for (int line = 1; line < lines_.count; ++line) {
+            for (int col = lines_.positions[line - 1]; col < lines_.positions[line]; ++col)
+                for (int band = 0; band < bands; ++band)
+                    add(left.data() + band * BINS, col, top_ + bands_.positions[band], top_ + bands_.positions[band + 1]);
+            T* __restrict sums = crossings_.data() + size_t(line) * bands_.count * BINS;
+            const T* __restrict counts = left.data();
+            for (int n = 0; n < bands * BINS; ++n) sums[n + BINS] = T(sums[n] + counts[n]);
         }
     }
 
@@ -111,7 +112,7 @@ private:
     const T* crossing(int row, int col) const
     {
         const int band = bands_.line_at[row], line = lines_.line_at[left_ + col];
-        return crossings_.data() + (size_t(band) * lines_.count + line) * BINS;
+        return crossings_.data() + (size_t(line) * bands_.count + band) * BINS;
     }
 
     // The histogram of the pixels of the crop between four of its lines.
@@ -185,7 +186,7 @@ private:
     const int top_;
     const bool shared_;
     Lines bands_, lines_;  // of the rows of a view; of the columns of the frame
-    Array<T> crossings_;   // (bands, lines, BINS)
+    Array<T> crossings_;   // (lines, bands, BINS)
     int left_ = 0;         // of the current crop
 };
 

@@ -35,31 +35,31 @@ int64_t largest_block(const Patterns& p)
     return larger > triangle ? larger : triangle;
 }
 
-// Counts the levels of one channel of a frame, stored column by column: (cols, rows).
+// Counts the levels of one channel of a frame: (rows, cols).
 struct CountLevels {
     const uint8_t* plane;
-    int rows;
+    int cols;
 
     template <class T>
     void operator()(T* histogram, int col, int begin, int end) const
     {
-        const uint8_t* pixels = plane + size_t(col) * rows;
+        const uint8_t* pixel = plane + size_t(begin) * cols + col;
 #pragma GCC unroll 7  // half of the rows between two lines, by default
-        for (int row = begin; row < end; ++row) ++histogram[pixels[row]];
+        for (int row = begin; row < end; ++row, pixel += cols) ++histogram[*pixel];
     }
 };
 
-// Counts the octants of a clip: (cols, rows, OCTANTS), the number of frames in which a pixel is in each.
+// Counts the octants of up to 255 frames: (rows, cols, OCTANTS), the number of frames in which a pixel is in each.
 struct CountOctants {
-    const uint16_t* counts;
-    int rows;
+    const uint8_t* counts;
+    int cols;
 
     void operator()(uint32_t* __restrict histogram, int col, int begin, int end) const
     {
-        const uint16_t* pixels = counts + size_t(col) * rows * OCTANTS;
+        const uint8_t* pixel = counts + (size_t(begin) * cols + col) * OCTANTS;
 #pragma GCC unroll 7
-        for (int row = begin; row < end; ++row)
-            for (int n = 0; n < OCTANTS; ++n) histogram[n] += pixels[row * OCTANTS + n];
+        for (int row = begin; row < end; ++row, pixel += size_t(cols) * OCTANTS)
+            for (int n = 0; n < OCTANTS; ++n) histogram[n] += pixel[n];
     }
 };
 
@@ -112,7 +112,7 @@ void level_sums(const ColoursProblem& p, const uint8_t* planes, const Row& crops
     Array<typename Counts::Unsigned> counts(numbers);
     for (int channel = 0; channel < CHANNELS; ++channel) {
         for (int frame = 0; frame < p.count; ++frame) {
-            const CountLevels count = {planes + (size_t(channel) * p.count + frame) * plane, p.rows};
+            const CountLevels count = {planes + (size_t(channel) * p.count + frame) * plane, p.cols};
             histograms.sweep(count);
             for (int crop = 0; crop < crops.count; ++crop) {
                 histograms.blocks(crops.left(crop), count, counts.data());
@@ -126,40 +126,60 @@ void level_sums(const ColoursProblem& p, const uint8_t* planes, const Row& crops
     }
 }
 
-void octant_sums(const ColoursProblem& p, const uint16_t* counts, const Row& crops, int first)
+// Adds to the sums of octants.
+void octant_sums(const ColoursProblem& p, const uint8_t* counts, const Row& crops, int first)
 {
     BlockHistograms<uint32_t, OCTANTS> histograms(p.patterns, p.cols, crops, p.shared_diagonals);
-    const CountOctants count = {counts, p.rows};
+    const CountOctants count = {counts, p.cols};
     histograms.sweep(count);
     const size_t numbers = size_t(p.patterns.blocks()) * OCTANTS;
     Array<uint32_t> blocks(numbers);
     for (int crop = 0; crop < crops.count; ++crop) {
         histograms.blocks(crops.left(crop), count, blocks.data());
         int64_t* out = p.octants + (first + crop) * numbers;
-        for (size_t n = 0; n < numbers; ++n) out[n] = blocks[n];
+        for (size_t n = 0; n < numbers; ++n) out[n] += blocks[n];
+    }
+}
+
+// Splits the pixels of a clip into planes. Not inlined: the compiler would forget that they do not overlap.
+__attribute__((noinline)) void split_channels(size_t pixels, const uint8_t* __restrict rgb, uint8_t* __restrict red,
+                                              uint8_t* __restrict green, uint8_t* __restrict blue)
+{
+    for (size_t n = 0; n < pixels; ++n) {
+        red[n] = rgb[n * CHANNELS];
+        green[n] = rgb[n * CHANNELS + 1];
+        blue[n] = rgb[n * CHANNELS + 2];
+    }
+}
+
+// Counts the octant of each pixel of a frame in one byte of eight.
+__attribute__((noinline)) void count_octants(size_t pixels, const uint8_t* __restrict red, const uint8_t* __restrict green,
+                                             const uint8_t* __restrict blue, uint64_t* __restrict counts)
+{
+    static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "expected a little-endian processor");
+    for (size_t n = 0; n < pixels; ++n) {
+        const uint64_t octant = (red[n] >> 7 << 2) | (green[n] >> 7 << 1) | blue[n] >> 7;
+        counts[n] += uint64_t(1) << (octant * 8);
     }
 }
 
 void colour_sums(const ColoursProblem& p)
 {
+    constexpr int MAX_COUNT = 255;  // frames
     const size_t plane = size_t(p.rows) * p.cols, pixels = p.count * plane;
     Array<uint8_t> planes(CHANNELS * pixels);
-    Array<uint16_t> octants(plane * OCTANTS);
-    for (int frame = 0; frame < p.count; ++frame)
-        for (int col = 0; col < p.cols; ++col) {
-            const uint8_t* rgb = p.frames + (frame * plane + col) * CHANNELS;
-            size_t at = size_t(col) * p.rows;
-            for (int row = 0; row < p.rows; ++row, ++at, rgb += p.cols * CHANNELS) {
-                for (int channel = 0; channel < CHANNELS; ++channel)
-                    planes[channel * pixels + frame * plane + at] = rgb[channel];
-                ++octants[at * OCTANTS + (rgb[0] >> 7 << 2 | rgb[1] >> 7 << 1 | rgb[2] >> 7)];
-            }
-        }
+    uint8_t *red = planes.data(), *green = red + pixels, *blue = green + pixels;
+    split_channels(pixels, p.frames, red, green, blue);
     const auto level_sums_of_row = largest_block(p.patterns) <= Counts16::LARGEST ? level_sums<Counts16> : level_sums<Counts32>;
-    each_row(p.crops, [&](const Row& crops, int first) {
-        level_sums_of_row(p, planes.data(), crops, first);
-        octant_sums(p, octants.data(), crops, first);
-    });
+    each_row(p.crops, [&](const Row& crops, int first) { level_sums_of_row(p, planes.data(), crops, first); });
+    std::memset(p.octants, 0, sizeof *p.octants * p.crops.count * p.patterns.blocks() * OCTANTS);
+    for (int begin = 0; begin < p.count; begin += MAX_COUNT) {
+        Array<uint64_t> octants(plane);
+        for (int frame = begin; frame < p.count && frame < begin + MAX_COUNT; ++frame)
+            count_octants(plane, red + frame * plane, green + frame * plane, blue + frame * plane, octants.data());
+        const auto* counts = reinterpret_cast<const uint8_t*>(octants.data());
+        each_row(p.crops, [&](const Row& crops, int first) { octant_sums(p, counts, crops, first); });
+    }
 }
 
 }  // namespace
