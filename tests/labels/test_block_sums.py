@@ -122,6 +122,16 @@ def test_sums_in_any_geometry_equal_the_reference(sizes, kind):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("isa", ISAS)
+def test_octants_of_the_longest_clip_are_counted(isa):
+    """A pixel is in one octant for 256 frames: more than a byte holds."""
+    geometry, crops = Geometry(view_size=8, grid_block=4, ring_width=2), np.zeros((1, 2), np.int32)
+    frames = random_frames(np.random.default_rng(0), "still", 256, 9, 11)
+    arguments = frames, crops, "shared", geometry
+    found, expected = (each.colour_sums(*arguments).octants for each in (native_backend(isa), NUMPY_BACKEND))
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_sums_of_a_thousand_random_clips_equal_the_reference(seed):
     rng = np.random.default_rng(seed)
