@@ -65,13 +65,7 @@ def test_compressed_raw_frames_are_read_through_hdf5(tmp_path):
     pictures = np.stack([made_up_clip(index)[0] for index in range(2)])
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("frames/raw", data=pictures, chunks=(1, *pictures.shape[1:]), compression="gzip")
-        reader = StoredFrames(
-            tmp_path / "a.h5",
-            file.id.get_vfd_handle(),
-            file,
-            DEFAULT_GEOMETRY,
-            lambda path, clip: file[path][clip],
-        )
+        reader = StoredFrames(tmp_path / "a.h5", file.id.get_vfd_handle(), file, DEFAULT_GEOMETRY)
         out = np.zeros_like(pictures[0])
         reader.read_into(1, out)
     np.testing.assert_array_equal(out, pictures[1])
