@@ -54,3 +54,12 @@ def test_no_two_files_of_tests_share_a_name() -> None:
     """Folders of tests are no packages, so that pytest refuses two files of one name in one run."""
     names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("kernel", ["tvl1", "labels", "resize", "checksum", "common"])
+def test_kernels_use_no_templates_of_the_standard_library(kernel: str) -> None:
+    """Of these the linker keeps one copy, perhaps for instructions that the processor lacks; see array.h."""
+    folder = ROOT / "mas_labels" / "native" / kernel
+    files = [file for file in folder.iterdir() if "binding" not in file.name]
+    used = {name for file in files for name in re.findall(r"std::(\w+)", file.read_text())}
+    assert files and used <= {"memcpy", "memset", "memmove", "calloc", "free", "bad_alloc", "sqrt"}

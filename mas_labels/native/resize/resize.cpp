@@ -53,7 +53,10 @@ void area_average(const ResizeProblem& p)
 {
     const int numbers = p.cols * CHANNELS, averages = p.across.count * CHANNELS;
     const int taps = p.across.taps;
-    const auto average = taps == 2 ? average_columns<2> : taps == 3 ? average_columns<3> : taps == 4 ? average_columns<4> : average_columns<0>;
+    const auto average = taps == 2   ? average_columns<2>
+                         : taps == 3 ? average_columns<3>
+                         : taps == 4 ? average_columns<4>
+                                     : average_columns<0>;
     Array<float> row(numbers + (taps + 1) * CHANNELS), averaged(averages + 1), sums(averages);
     Array<uint8_t> bytes(averages);
     int averaged_row = -1;  // the row that `averaged` holds: the last of an output row is often the first of the next

@@ -8,8 +8,6 @@
 //     P   = (P + tau grad U) / (1 + |grad U|)
 #pragma once
 
-#include <algorithm>
-
 #include "warp.h"
 
 namespace {
@@ -123,7 +121,7 @@ static bool iterate_until(const Solver& s, const Grid& grid, float threshold, in
     constexpr float MARGIN = 1.5f;  // 6 % of the scales of 240 x 320 start again; with 1.2 it would be 28 %
     float trend = 0;
     for (int done = 0; error > threshold && done < s.options.inner_iterations;) {
-        const int most = std::min(max_together, s.options.inner_iterations - done);
+        const int left = s.options.inner_iterations - done, most = left < max_together ? left : max_together;
         int count = 1;
         for (float next = error * trend; count < most && next > MARGIN * threshold; next *= trend) ++count;
         float errors[MAX_TOGETHER + 1] = {error};

@@ -3,8 +3,6 @@
 // C. Zach, T. Pock, H. Bischof: A duality based approach for realtime TV-L1 optical flow, DAGM 2007.
 // J. Sanchez Perez, E. Meinhardt-Llopis, G. Facciolo: TV-L1 optical flow estimation, IPOL 2013.
 // Defaults, borders and stopping rule are those of OpenCV's DualTVL1OpticalFlow.
-#include <utility>
-
 #include "fp_state.h"
 #include "iterate.h"
 
@@ -105,10 +103,13 @@ static void solve_pair(const Solver& s, int first, float* flow, bool with_initia
     for (int n = s.levels - 1; n >= 0; --n) {
         const Grid& grid = s.level[n].grid;
         const TapImage image = build_tap_image(s.level[n].pictures[1 - first], grid.rows, grid.cols, s.taps);
-        int together = grid.rows * grid.row_size() > MAX_CACHED ? MAX_TOGETHER : 1;
+        const int together = grid.rows * grid.row_size() > MAX_CACHED ? MAX_TOGETHER : 1;
         float* const* plain = n < s.levels - 1 || with_initial_flow ? s.plain : nullptr;
-        do start_scale(s, grid, s.level[n].pictures[first], plain);
-        while (!solve_scale(s, grid, image, std::exchange(together, 1)));
+        start_scale(s, grid, s.level[n].pictures[first], plain);
+        if (!solve_scale(s, grid, image, together)) {
+            start_scale(s, grid, s.level[n].pictures[first], plain);
+            solve_scale(s, grid, image, 1);
+        }
         if (n == 0) break;
         const Grid& finer = s.level[n - 1].grid;
         read_flow(s, grid, 1, s.coarse[0], s.coarse[1], 1);
