@@ -15,7 +15,7 @@ r"""A manifest: how a data set is stored on disk, read from a small YAML file.
       - {by: marked_lists, files: "{class}_test_split{number}.txt", marks: {train: 1, test: 2}}
       - {by: csv, files: {train: "*train*.csv"}, name: "{youtube_id}_{time_start:06d}", class: label}
     expected: {videos: 13320, classes: 101}                  # of the whole data set; else a note
-    videos_per_shard: 16
+    videos_per_shard: 16                                     # at most; else by their number
     store_boundaries: true
 
 `path` is a regular expression for the whole relative path, with `/` between folders. Its named groups

@@ -132,7 +132,8 @@ class GrowingColumn:
     -----
     Chunks are encoded here, for the filters of any HDF5 library to decode. HDF5 would search all numbers for
     repetitions, but the bytes of shuffled floats repeat in runs only (``Z_RLE``): finding these takes a third
-    of the time, and no more space. Without the checksum extension, HDF5 encodes the chunks.
+    of the time; Mu and Mv take no more space, TV-L1 flow 2.5 % more (52 clips). Without the
+    checksum extension, HDF5 encodes the chunks.
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
