@@ -15,14 +15,14 @@ def test_few_open_files_suffice_or_are_one_line(tiny_shards, tmp_path):
         shutil.copy(tiny_shards[0], tmp_path / f"{name}.h5")
     words = ["--shards", tmp_path, "--out", tmp_path / "run", "--no-curves", *SMALL, "--width", WIDTH]
     words += ["--fc-width", 16, "--batch-size", 4, "--max-steps", 1]
-    for limit, workers, status in ((24, 0, 0), (32, 2, 1)):
+    for limit, workers, status in ((24, 0, 0), (24, 2, 0), (7, 2, 1)):  # 3 streams, and 4 shards at least
         train = [sys.executable, "-m", "mas_train", *map(str, words), "--workers", str(workers)]
         limited = ["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", *train]
         shown = subprocess.run(limited, capture_output=True, text=True, check=False, timeout=120)
         assert shown.returncode == status, shown
         assert "Traceback" not in shown.stderr and "remove" not in shown.stderr
-        shutil.rmtree(tmp_path / "run")
-    assert "Too many open files" in shown.stderr and "ulimit -n" in shown.stderr
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    assert "Too many open files" in shown.stderr and shown.stderr.startswith("error: ")
 
 
 def test_the_limit_of_open_files_is_raised_at_start(tiny_shards):
