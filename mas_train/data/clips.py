@@ -2,7 +2,7 @@
 
 The order is a function of seed and epoch alone, however many workers or processes read the clips, so that a
 run that was interrupted reads the rest of what one run would have read.
-`mas_train.data.loader.load_batches` reads the batches of an order with worker processes.
+`mas_train.data.loader.load_batches` reads the batches of an order with threads.
 """
 
 from __future__ import annotations
@@ -208,16 +208,19 @@ class RunOrder(Sampler[list[int]]):
         self.steps_per_epoch = -(-clips // recipe.batch_size)
         whole_run = recipe.epochs * self.steps_per_epoch
         self.end_step = max(start_step, whole_run if max_steps is None else min(max_steps, whole_run))
-        self._drawn: tuple[int, NDArray[np.int64]] | None = None
+        self._drawn: dict[int, NDArray[np.int64]] = {}
 
     def batch(self, step: int) -> list[int]:
         """Return the clips of a step, over all processes."""
         epoch, number = divmod(step, self.steps_per_epoch)
-        if self._drawn is None or self._drawn[0] != epoch:
+        drawn = self._drawn.get(epoch)
+        if drawn is None:
             window = self.recipe.shuffle_window if self.recipe.shuffle == "window" else None
-            self._drawn = epoch, epoch_order(self.recipe.seed, epoch, self.lengths, window)
-        size = self.recipe.batch_size
-        return self._drawn[1][number * size : (number + 1) * size].tolist()
+            drawn = epoch_order(self.recipe.seed, epoch, self.lengths, window)
+            # with its neighbours: the next is read, perhaps by a thread, while steps of this one are taken
+            near = {other: clips for other, clips in self._drawn.items() if abs(other - epoch) == 1}
+            self._drawn = {**near, epoch: drawn}
+        return drawn[number * self.recipe.batch_size :][: self.recipe.batch_size].tolist()
 
     def part(self, step: int) -> tuple[list[int], float]:
         """Return this process's part of the clips of a step.

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mas_labels.errors import ConfigError
 from mas_labels.shards.shard_set import ShardSet, open_shards
+from mas_train.data import clips
 from mas_train.data.clips import ClipBatch, ClipDataset, RunOrder, epoch_order, label_blocks
 from mas_train.data.loader import load_batches
 from mas_train.recipe import Recipe, make_recipe
@@ -80,6 +81,15 @@ def test_a_resumed_order_is_the_rest_of_the_whole_order(
     flat = [clip for batch in whole for clip in batch]
     for epoch in range(epochs):
         assert sorted(flat[epoch * clips : (epoch + 1) * clips]) == list(range(clips))
+
+
+def test_an_epoch_is_drawn_once_while_batches_of_the_next_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    draw = clips.epoch_order
+    monkeypatch.setattr(clips, "epoch_order", lambda *args: drawn.append(args[1]) or draw(*args))
+    order = RunOrder([6], recipe(2, epochs=3))
+    taken = [(order.batch(step + 3), order.batch(step))[1] for step in range(6)]
+    assert drawn == [1, 0, 2] and taken == list(RunOrder([6], recipe(2, epochs=2)))
 
 
 @settings(max_examples=60, deadline=None)
