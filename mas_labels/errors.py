@@ -118,6 +118,7 @@ class TrainingError(MasError):
 
 CHECK_DISK: Final = "it may be sound: check the disk or the network, then try again"
 REMEDIES: Final = {
+    errno.EAGAIN: "end other programs, or give this one less to do at a time",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "the whole machine has too many open files: end some programs",
     errno.EACCES: "check the permissions of the file and of its folders",

@@ -8,6 +8,7 @@ memory for each batch would cost more than reading raw clips does; for CUDA it i
 
 from __future__ import annotations
 
+import errno
 import itertools
 import sys
 import time
@@ -20,6 +21,7 @@ import torch
 from torch.utils.data import Sampler
 from tqdm import tqdm
 
+from mas_labels.errors import unavailable
 from mas_labels.shards import ShardSet
 from mas_train.data.auto_workers import AutoWorkers
 from mas_train.data.clips import ClipBatch, FrameDataset
@@ -72,7 +74,7 @@ def load_batches(
     ShardError
         If a shard is damaged; the message names it.
     UnavailableError
-        If a shard cannot be read now.
+        If a shard cannot be read now, or no thread can be started.
     """
     is_pinned = device.type == "cuda"
     if workers == 0:
@@ -169,12 +171,14 @@ def _submit(
     pool: ThreadPoolExecutor, dataset: FrameDataset, slot: ClipBatch, clips: Sequence[int]
 ) -> list[Future[float]]:
     """Have the clips of a batch read into its first rows, part by part."""
-    starts = range(0, len(clips), PART_CLIPS)
-    ends = (min(start + PART_CLIPS, len(clips)) for start in starts)
-    return [
-        pool.submit(_read_part, dataset, _rows(slot, start, end), clips[start:end])
-        for start, end in zip(starts, ends, strict=True)
-    ]
+    parts = [(start, clips[start : start + PART_CLIPS]) for start in range(0, len(clips), PART_CLIPS)]
+    try:
+        return [
+            pool.submit(_read_part, dataset, _rows(slot, start, start + len(part)), part)
+            for start, part in parts
+        ]
+    except RuntimeError as error:  # no more threads can be started
+        raise unavailable(None, BlockingIOError(errno.EAGAIN, str(error))) from error
 
 
 def _read_part(dataset: FrameDataset, rows: ClipBatch, clips: Sequence[int]) -> float:

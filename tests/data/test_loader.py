@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from mas_labels.errors import ShardError
+from mas_labels.errors import ShardError, UnavailableError
 from mas_labels.shards import ShardSet, open_shards
 from mas_labels.shards import pool as shard_pool
 from mas_train.data import auto_workers, loader
@@ -120,6 +120,15 @@ def test_an_error_comes_where_its_batch_would_and_no_thread_stays(shards: ShardS
     next(abandoned)
     abandoned.close()
     assert {*threading.enumerate()} == before
+
+
+def test_a_thread_that_cannot_be_started_is_one_line(shards: ShardSet) -> None:
+    before = threading.stack_size(1 << 46)  # bytes, more than there are addresses
+    try:
+        with pytest.raises(UnavailableError, match=r"^the machine refused .*: end other programs"):
+            next(load_batches(FrameDataset(shards), [[0]], 1, CPU))
+    finally:
+        threading.stack_size(before)
 
 
 def test_a_thread_copies_ahead_and_ends_with_its_consumer(shards: ShardSet) -> None:
