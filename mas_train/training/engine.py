@@ -21,7 +21,7 @@ from mas_train.model.loss import Losses, pretext_loss
 from mas_train.recipe import Recipe
 from mas_train.runtime.generators import generator_states
 from mas_train.runtime.performance import MEMORY_FORMATS, autocast, queued_work
-from mas_train.runtime.processes import Group
+from mas_train.runtime.processes import Group, ReportedError
 from mas_train.runtime.signals import Request
 from mas_train.training.measuring import Measuring
 from mas_train.training.metrics import MetricsLog
@@ -79,7 +79,7 @@ def train(
         if log is not None:
             job.measuring.measure_untrained(state, job.device, log)
         began = time.perf_counter()
-        say = _say_nothing if log is None else log.note
+        say = say_nothing if log is None else log.note
         batches = load_batches(job.dataset, job.order, job.workers, job.device, say)
     steps, is_idle = StepQueue(job.order, job.dataset.shards), queued_work(job.device)
     try:
@@ -92,15 +92,18 @@ def train(
             if _follow_step(job, state, steps, log, take_request) == Request.STOP:
                 break
             began = time.perf_counter()  # measuring and saving are neither training nor waiting for data
-    except MasError:  # such as a damaged shard: the steps until then are recorded
-        _log_steps(steps, log)
+    except MasError as error:  # such as a damaged shard: the steps until then are recorded
+        if not job.group.is_joined or isinstance(
+            error, ReportedError
+        ):  # else the device may wait for a lost one
+            _log_steps(steps, log)
         raise
     is_missing = log is not None and not checkpoint_path(job.run, state.step).exists()
     if job.group.largest(int(is_missing)):
         _save_run(job, state, steps, log)
 
 
-def _say_nothing(line: str) -> None:
+def say_nothing(line: str) -> None:
     """Replace `say` in all processes but the first."""
 
 

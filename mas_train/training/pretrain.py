@@ -35,7 +35,7 @@ from mas_train.runtime.performance import (
 from mas_train.runtime.processes import Group, choose_device, join_group, local_device
 from mas_train.runtime.signals import SignalRequests
 from mas_train.training.curves import draw_curves
-from mas_train.training.engine import PretrainJob, make_optimizer, train
+from mas_train.training.engine import PretrainJob, make_optimizer, say_nothing, train
 from mas_train.training.heldout import HeldOutMonitor, choose_heldout_clips, require_comparable
 from mas_train.training.measuring import Measuring
 from mas_train.training.metrics import MetricsLog, TensorBoardEvents
@@ -89,7 +89,7 @@ def pretrain(recipe: Recipe, options: TrainingOptions, say: Callable[[str], None
         If training cannot continue.
     """
     with join_group() as group, oom_as_training_error():
-        say = say if group.is_first else _say_nothing
+        say = say if group.is_first else say_nothing
         with group.share_errors():
             run = prepare(recipe, options, group)
         say(run.description)
@@ -202,10 +202,6 @@ def _speed_up(run: PreparedRun, group: Group, say: Callable[[str], None]) -> tup
     if run.options.compile:
         network.compile()
     return network, chosen
-
-
-def _say_nothing(line: str) -> None:
-    """Replace `say` in all processes but the first."""
 
 
 def open_run_data(recipe: Recipe, options: TrainingOptions) -> tuple[ShardSet, list[ShardSet], list[str]]:
