@@ -25,13 +25,18 @@ from typing import NamedTuple
 import torch
 from common import processor, table_parser, write_table
 
-from mas_labels.errors import ConfigError
+from mas_labels.errors import ConfigError, TrainingError
 from mas_labels.shards.shard_set import ShardSet, open_shards
 from mas_train.data.clips import ClipDataset, RunOrder
 from mas_train.data.loader import load_batches
 from mas_train.model.targets import TargetCode
 from mas_train.recipe import Recipe, make_recipe
-from mas_train.runtime.performance import MEMORY_FORMATS, require_precision, set_memory_format
+from mas_train.runtime.performance import (
+    MEMORY_FORMATS,
+    oom_as_training_error,
+    require_precision,
+    set_memory_format,
+)
 from mas_train.training.engine import PretrainJob, take_step
 from mas_train.training.metrics import read_metrics
 from mas_train.training.options import TrainingOptions
@@ -132,11 +137,11 @@ def step_table(
         cells = ["out of memory", "-", "-"]
         try:
             require_precision(setting.recipe(plain).precision, device, setting.memory_format)
-            with cudnn_flags(setting):
+            with cudnn_flags(setting), oom_as_training_error():
                 rates[setting], peak = time_steps(shards, plain, setting, device, options.seconds)
             rate = rates[setting]
             cells = [f"{1e3 * setting.batch_size / rate:.1f}", f"{rate:.0f}", f"{peak:.1f}" if peak else "-"]
-        except torch.OutOfMemoryError:
+        except TrainingError:
             pass
         except ConfigError as error:
             cells = [f"refused: {error}", "-", "-"]
