@@ -79,7 +79,8 @@ class ShardPool:
         except UnavailableError as error:
             if not self._open or system_error(error.__cause__ or error) not in TOO_MANY_OPEN:
                 raise
-            self._open.clear()  # other parts of the process hold more files than assumed
+            with self._lock:
+                self._open.clear()  # other parts of the process hold more files than assumed
             shard = Shard(self._paths[number])
         if shard.content_hash != self._content_hashes[number]:
             shard.close()

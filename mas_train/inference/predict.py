@@ -84,7 +84,7 @@ def score_source(
 ) -> Iterator[VideoScores]:
     """Yield the class scores of every video, in the order in which their clips end.
 
-    Closing the iterator ends the processes that read clips.
+    Closing the iterator ends the threads that read clips, or the processes that decode them.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def score_source(
     source
         The videos.
     batch_size, workers
-        Number of clips per batch, and of processes that read clips.
+        Number of clips per batch, and of those threads or processes; None: chosen.
     device
         Where the network runs.
 
