@@ -75,6 +75,7 @@ def test_without_the_extension_opencv_resizes_with_a_warning(not_built):
         (4, [0, 4], [[1], [1]]),
         (4, [0, 3], [[1, 0], [0.5, 0.5]]),
         (4, [-1, 3], [[1], [1]]),
+        (2**31 - 1, [0, 3], [[1], [1]]),
     ],
 )
 def test_pixels_out_of_range_are_refused(rows, starts, weights):

@@ -21,6 +21,8 @@ PyObject* available(PyObject*, PyObject*) { return builds().names(); }
 // The averages of `count` rows or columns of `size`; false if a pixel with a weight is out of range.
 bool get_averages(const Buffer& starts, const Buffer& weights, int size, int count, Averages& out)
 {
+    constexpr int MAX_SIDE = 1 << 24;  // products of sides and channels do not overflow
+    if (size < 1 || size > MAX_SIDE || count > MAX_SIDE) return false;
     const Py_ssize_t taps = count > 0 ? weights.view.len / (count * (Py_ssize_t)sizeof(float)) : 0;
     if (taps < 1 || taps > size + 1 || weights.view.len != taps * count * (Py_ssize_t)sizeof(float)
         || starts.view.len != count * (Py_ssize_t)sizeof(int32_t))
@@ -49,9 +51,9 @@ PyObject* area_average(PyObject*, PyObject* args)
     if (!kernel || !bgr.get(in[0], 0) || !starts[0].get(in[1], 0) || !weights[0].get(in[2], 0)
         || !starts[1].get(in[3], 0) || !weights[1].get(in[4], 0) || !rgb.get(in[5], PyBUF_WRITABLE))
         return nullptr;
-    if (p.rows < 1 || p.cols < 1 || bgr.view.len != 3LL * p.rows * p.cols || rgb.view.len != 3LL * rows * cols
-        || !get_averages(starts[0], weights[0], p.rows, rows, p.down)
-        || !get_averages(starts[1], weights[1], p.cols, cols, p.across)) {
+    if (!get_averages(starts[0], weights[0], p.rows, rows, p.down)
+        || !get_averages(starts[1], weights[1], p.cols, cols, p.across) || bgr.view.len != 3LL * p.rows * p.cols
+        || rgb.view.len != 3LL * rows * cols) {
         PyErr_SetString(PyExc_ValueError, "the sizes of the buffers do not fit, or a pixel is out of range");
         return nullptr;
     }
