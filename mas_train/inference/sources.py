@@ -109,9 +109,10 @@ class FrameSource(Protocol):
     def batches(
         self, batch_size: int, workers: int | None, device: torch.device = CPU, done: Collection[str] = ()
     ) -> Iterator[SourceBatch]:
-        """Yield the clips in order, without those of the videos `done`; `workers` processes work ahead.
+        """Yield the clips in order, without those of the videos `done`; `workers` work ahead.
 
-        Frames are on `device`, or on the CPU to be copied there. Closing the iterator ends the processes.
+        They are threads that read shards, or processes that decode videos; None has their number chosen.
+        Frames are on `device`, or on the CPU to be copied there. Closing the iterator ends the workers.
         """
 
 
