@@ -141,7 +141,8 @@ def test_a_run_stops_as_soon_as_the_rate_cannot_be_met(with_broken, tmp_path):
 def test_the_last_line_of_a_run_reports_failures(with_broken, tmp_path):
     lines = make(with_broken, tmp_path / "out").output.strip().splitlines()
     assert lines[-1] == "2 videos failed, of 3; once they are fixed, --retry-failed tries them again"
-    assert lines[-2].strip().startswith("'c.avi': open/cannot_open")
+    reasons = [line.strip().split(":")[:2] for line in lines[-3:-1]]
+    assert sorted(reasons) == [["'b.avi'", " clips/too_short"], ["'c.avi'", " open/cannot_open"]]
 
 
 @pytest.mark.parametrize(
