@@ -9,7 +9,7 @@ from typing import Final
 import joblib
 
 MAX_AUTO_WORKERS: Final = 16
-"""Maximum number of threads that is chosen: more would wait for Python's lock (`benchmarks/train.md`)."""
+"""Maximum number of threads that is chosen: more would wait for Python's lock (an estimate)."""
 SKIPPED_BATCHES: Final = 2
 """First batches, whose steps are slower than others."""
 MEASURED_BATCHES: Final = 4
