@@ -1,10 +1,10 @@
 """Loading of batches: threads read clips ahead of their use.
 
 Threads, not processes: reading a file, comparing its checksum and decoding a JPEG release Python's lock, and
-nothing has to be passed between processes. On two cores two threads read a fifth (JPEG) to a tenth (raw) fewer
-clips per second than two processes did (`benchmarks/README.md`). Each reads a few clips at a time, straight
-into the memory of their batch. That is allocated once and used again, since new memory for each batch would
-cost more than reading raw clips does; for CUDA it is pinned.
+nothing has to be passed between processes. On two cores two threads read a fifth (JPEG) to a tenth (raw)
+fewer clips per second than two processes did (`benchmarks/README.md`). Each reads a few clips at a time,
+straight into the memory of their batch. That is allocated once and used again, since new memory for each
+batch would cost more than reading raw clips does; for CUDA it is pinned.
 """
 
 from __future__ import annotations
