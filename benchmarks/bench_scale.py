@@ -57,7 +57,7 @@ OPTIONS: Final = (
 
 
 class Row(NamedTuple):
-    """Time and memory of one process, and its calls that name a file below the folders of videos and shards."""
+    """Time and memory of a process, and its calls that name a file of the videos or shards."""
 
     name: str
     seconds: float
