@@ -72,6 +72,6 @@ def test_a_changed_byte_is_found(tmp_path):
 
 
 def test_runs_of_zeros_take_no_space(tmp_path):
-    """Where nothing moves, boundaries are 0."""
+    """Append boundaries of zeros, as where nothing moves, and look at their space."""
     stored = append(tmp_path / "shard.h5", np.zeros((8, 128, 171, 2), np.float16), 2, GZIP)
     assert stored.id.get_storage_size() < 8 * 128 * 171 * 2 * 2 / 100
