@@ -21,6 +21,9 @@ from mas_labels.schema import LABELS
 from mas_labels.shards import ShardSet
 from mas_train.recipe import Recipe
 
+BOUNDARIES: Final = ("clips/mu", "clips/mv")
+"""Data sets of a shard that hold Mu and Mv."""
+
 
 class ClipBatch(NamedTuple):
     """Clips as they are stored; a view of each is drawn later, on the device (`mas_train.data.views`).
@@ -34,6 +37,8 @@ class ClipBatch(NamedTuple):
     """Shape (B, V, 27), uint8: the labels of all views."""
     clip_indices: Tensor
     """Shape (B,), int64: number of each clip in the set of shards."""
+    boundaries: Tensor
+    """Shape (B, 2, rows, cols, 2), float16: Mu and Mv; (B, 0, rows, cols, 2) where they are not needed."""
 
 
 class FrameDataset(Dataset[ClipBatch]):
@@ -47,6 +52,8 @@ class FrameDataset(Dataset[ClipBatch]):
 
     views = 0
     """Number of views whose labels are read."""
+    boundaries: tuple[str, ...] = ()
+    """Motion boundaries that are read, as data sets of a shard."""
 
     def __init__(self, shards: ShardSet) -> None:
         if len(shards) == 0:
@@ -66,10 +73,13 @@ class FrameDataset(Dataset[ClipBatch]):
 
     def empty_batch(self, clips: int) -> ClipBatch:
         """Allocate memory for a batch of that many clips."""
+        geometry = self.shards.geometry
+        maps = (clips, len(self.boundaries), geometry.frame_rows, geometry.frame_cols, 2)
         return ClipBatch(
-            torch.from_numpy(np.empty((clips, *self.shards.geometry.clip_shape), np.uint8)),
+            torch.from_numpy(np.empty((clips, *geometry.clip_shape), np.uint8)),
             torch.empty((clips, self.views, LABELS), dtype=torch.uint8),
             torch.empty(clips, dtype=torch.int64),
+            torch.empty(maps, dtype=torch.float16),
         )
 
     def read_into(self, batch: ClipBatch, clips: Sequence[int]) -> None:
@@ -80,9 +90,12 @@ class FrameDataset(Dataset[ClipBatch]):
         ShardError
             If a shard is damaged.
         """
-        frames, labels, clip_indices = (tensor.numpy() for tensor in batch)
+        frames, labels, clip_indices, boundaries = (tensor.numpy() for tensor in batch)
         for row, clip in enumerate(clips):  # before the frames, which leave nothing else in the cache
             labels[row] = self._read_labels(clip)
+            for number, path in enumerate(self.boundaries):
+                shard, place = self.shards.locate(clip)
+                boundaries[row, number] = shard.read(path, place)
         for row, clip in enumerate(clips):
             self.shards.read_frames_into(clip, frames[row])
         clip_indices[: len(clips)] = clips
@@ -100,14 +113,18 @@ class ClipDataset(FrameDataset):
         Labelled clips.
     label_sources : sequence of int, optional
         For each clip the number of the clip whose labels it gets; by default its own.
+    with_boundaries
+        Whether Mu and Mv are read as well.
 
     Raises
     ------
     DatasetError
-        If the shards hold no clips, or no labels.
+        If the shards hold no clips, no labels, or no boundaries although these are to be read.
     """
 
-    def __init__(self, shards: ShardSet, label_sources: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, shards: ShardSet, label_sources: Sequence[int] | None = None, with_boundaries: bool = False
+    ) -> None:
         super().__init__(shards)
         self.label_sources, self.views = label_sources, len(shards.views)
         if not shards.has_labels:
@@ -115,9 +132,21 @@ class ClipDataset(FrameDataset):
                 f"{shards.paths[0]} holds frames without labels: pre-train on shards that "
                 f"`mas-labels make` made without --frames-only"
             )
+        if with_boundaries:
+            require_boundaries(shards)
+            self.boundaries = BOUNDARIES
 
     def _read_labels(self, clip: int) -> NDArray[np.uint8]:
         return self.shards.read_labels(clip if self.label_sources is None else self.label_sources[clip])
+
+
+def require_boundaries(shards: ShardSet) -> None:
+    """Raise `DatasetError` unless the shards hold Mu and Mv of their clips."""
+    if not shards.config["store_boundaries"]:
+        raise DatasetError(
+            f"{shards.paths[0]} holds no motion boundaries, from which dense targets are computed: label the "
+            "videos with --store-boundaries, or choose another --coding"
+        )
 
 
 def shuffled_clips(clips: int, seed: int) -> NDArray[np.int64]:

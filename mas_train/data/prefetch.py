@@ -21,29 +21,28 @@ Copy = tuple[ClipBatch, Callable[[], None]]
 
 
 def copy_to_device(batches: Iterator[ClipBatch], device: torch.device) -> Iterator[Copy]:
-    """Start to copy frames and labels of each batch; on CUDA while it computes, if their memory is pinned.
+    """Start to copy each batch but its numbers; on CUDA while it computes, if their memory is pinned.
 
     Parameters
     ----------
     batches
         On the CPU. On another device nothing refers to their memory once the next one is taken.
     device
-        Device of frames and labels. Tensors that are there already are not copied.
+        Device of all but the clips' numbers. Tensors that are there already are not copied.
     """
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)  # of this thread; otherwise each process would open GPU 0 as well
     stream = torch.cuda.Stream(device) if device.type == "cuda" else None
     for batch in batches:
-        tensors = batch.frames, batch.view_labels
         clip_indices = batch.clip_indices.clone()
         if stream is None:
-            frames, labels = (tensor.to(device) for tensor in tensors)
-            yield ClipBatch(frames, labels, clip_indices), lambda: None
+            copies = [tensor.to(device) for tensor in batch]
+            yield ClipBatch(*copies)._replace(clip_indices=clip_indices), lambda: None
             continue
         with torch.cuda.stream(stream):
-            frames, labels = (tensor.to(device, non_blocking=True) for tensor in tensors)
+            copies = [tensor.to(device, non_blocking=True) for tensor in batch]
         done = stream.record_event()
-        yield ClipBatch(frames, labels, clip_indices), _waiter([frames, labels], done, device)
+        yield ClipBatch(*copies)._replace(clip_indices=clip_indices), _waiter(copies, done, device)
         done.synchronize()  # other clips are read into the batch's memory when the next one is taken
 
 

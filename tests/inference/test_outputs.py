@@ -36,7 +36,7 @@ def rows_of(
 ) -> np.ndarray:
     """Compute the outputs of clips in batches of a size."""
     batches = (
-        ClipBatch(part, torch.empty(len(part), 0, 27), torch.arange(len(part))) for part in frames.split(size)
+        ClipBatch(part, part[:, :0], torch.arange(len(part)), part[:, :0]) for part in frames.split(size)
     )
     pairs = list(clip_outputs(model, output, (100.0, 99.0, 98.0), GEOMETRY, batches, CPU))
     assert all(len(rows) == len(batch.frames) and rows.dtype == np.float32 for batch, rows in pairs)

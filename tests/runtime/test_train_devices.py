@@ -117,7 +117,9 @@ def test_a_step_mixes_no_devices_and_reads_no_value(orientation: str, tiny_shard
     state = make_training_state(recipe, meta, code)
     job = PretrainJob(recipe, ClipDataset(shards), order, state.model, meta, 0, Path(), 1, accumulate=2)
     clips = job.dataset.empty_batch(recipe.batch_size)
-    batch = ClipBatch(clips.frames.to(meta), clips.view_labels.to(meta), torch.arange(recipe.batch_size))
+    batch = ClipBatch(*(part.to(meta) for part in clips))._replace(
+        clip_indices=torch.arange(len(clips.frames))
+    )
     table = torch.from_numpy(shards.views.astype("int64"))
     losses, gradients = compute_gradients(state, batch, table.to(meta), 0, job)
     assert {each.device for each in (*losses, *gradients)} == {meta}
@@ -132,7 +134,7 @@ def test_a_step_of_fine_tuning_reads_no_value_and_needs_no_float64(train: ShardS
     state = make_finetune_state(load_weights(SCRATCH, SMALL.width), job)
     step = _Step(job, state, label_clips(train, 1.0, 0), print)
     clips = FrameDataset(train).empty_batch(4)
-    batch = ClipBatch(clips.frames.to(meta), clips.view_labels.to(meta), torch.arange(4))
+    batch = ClipBatch(*(part.to(meta) for part in clips))._replace(clip_indices=torch.arange(4))
     results, may_skip = step.take(batch, 0)
     assert (results.device, results.dtype, results.shape, may_skip) == (meta, torch.float32, (3,), False)
 
