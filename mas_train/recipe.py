@@ -109,12 +109,14 @@ class Recipe:
         Clips per step, over all processes.
     epochs
         Passes over all clips.
+    optimizer
+        Optimiser: the paper's SGD, or AdamW (Loshchilov and Hutter, ICLR 2019).
     momentum
-        Momentum of SGD; the paper states none.
+        Momentum of SGD, first beta of AdamW; the paper states none.
 
         0.9 is the authors' code's.
     weight_decay
-        Weight decay of SGD.
+        Weight decay.
     weight_decay_on
         Weights that decay: all weights and biases, or the weights of fully connected layers.
     bias_rate
@@ -176,10 +178,18 @@ class Recipe:
         Learning-rate schedule: the paper's steps, or a cosine.
 
         The cosine falls epoch by epoch towards 0 at the end (Loshchilov and Hutter, ICLR 2017).
+    warmup_epochs
+        Epochs in which the learning rate rises linearly to its initial value, before the schedule.
     seed
         Seed of everything drawn at random.
 
         Initial weights, the order of clips, views, the videos held out, shuffled labels, and dropout.
+    label_smoothing
+        In fine-tuning, the share of each target that is spread over all classes (Szegedy et al., CVPR 2016).
+    colour_jitter
+        In fine-tuning, the strength of random changes of colour, such as 0.4; 0 for none.
+
+        See `mas_train.data.colours`.
 
     Raises
     ------
@@ -218,6 +228,10 @@ class Recipe:
     shuffle_labels: bool = False
     input_stride: int = field(default=1, metadata=bounds(at_least=1, at_most=2))
     where: str = ""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    warmup_epochs: int = field(default=0, metadata=bounds(at_least=0))
+    label_smoothing: float = field(default=0.0, metadata=bounds(at_least=0, below=1))
+    colour_jitter: float = field(default=0.0, metadata=bounds(at_least=0, at_most=1))
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -226,8 +240,13 @@ class Recipe:
 
     def epoch_learning_rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, from 0 (paper: divided by 10 every 5, or 7, epochs)."""
+        warmup = self.warmup_epochs
+        if epoch < warmup:
+            return self.learning_rate * (epoch + 1) / (warmup + 1)
         if self.schedule == "cosine":
-            return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+            return (
+                self.learning_rate * (1 + math.cos(math.pi * (epoch - warmup) / (self.epochs - warmup))) / 2
+            )
         return self.learning_rate * self.lr_decay ** (epoch // self.lr_step_epochs)
 
 
@@ -255,18 +274,16 @@ PRESETS: Final[Mapping[str, Recipe]] = MappingProxyType(
 )
 """The paper's two pre-training runs, on UCF101 train split 1 and Kinetics-400 train; its authors' code."""
 
-FINETUNE_CHANGES: Final[Mapping[str, float]] = MappingProxyType({"learning_rate": 0.001, "dropout": 0.5})
-"""Fields in which fine-tuning differs from its preset: the paper's rate (section 4.1), and C3D's dropout of
-the fully connected layers, since the paper states none."""
 
-
-def make_recipe(preset: str, **changes: Any) -> Recipe:
+def make_recipe(preset: str, presets: Mapping[str, Recipe] = PRESETS, **changes: Any) -> Recipe:
     """Return a preset with some fields changed.
 
     Parameters
     ----------
     preset
-        A key of `PRESETS`.
+        A key of `presets`.
+    presets
+        `PRESETS`, or those of fine-tuning (`mas_train.training.options.FINETUNE_PRESETS`).
     **changes
         Fields of `Recipe`; those that are None keep the preset's value.
 
@@ -275,9 +292,9 @@ def make_recipe(preset: str, **changes: Any) -> Recipe:
     ConfigError
         If there is no such preset or field, or a value is out of its range.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    if preset not in presets:
+        raise ConfigError(f"no preset {preset!r}: choose one of {', '.join(presets)}")
     unknown = changes.keys() - {option.name for option in fields(Recipe)}
     if unknown:
         raise ConfigError(f"a recipe has no {', '.join(sorted(unknown))}: see the fields of Recipe")
-    return replace(PRESETS[preset], **{name: value for name, value in changes.items() if value is not None})
+    return replace(presets[preset], **{name: value for name, value in changes.items() if value is not None})

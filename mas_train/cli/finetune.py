@@ -40,15 +40,16 @@ from mas_train.cli.options import (
     training_option,
     where_option,
 )
-from mas_train.recipe import FINETUNE_CHANGES, SCRATCH, Recipe, make_recipe
+from mas_train.recipe import SCRATCH, Recipe, make_recipe
 from mas_train.training.config_file import FINETUNE_COMMAND
-from mas_train.training.options import FinetuneOptions
+from mas_train.training.options import FINETUNE_PRESETS, FinetuneOptions
 
 if TYPE_CHECKING:
     from mas_labels.shards import ShardSet
     from mas_train.weights.backbone_weights import Weights
 
 finetune_option = partial(field_option, FinetuneOptions)
+tuning_option = partial(recipe_option, presets=FINETUNE_PRESETS)
 
 
 @click.command(cls=PathsCommand, context_settings=SETTINGS)
@@ -61,15 +62,22 @@ finetune_option = partial(field_option, FinetuneOptions)
 @out_option("runs/finetune")
 @finetune_option("init", required=True)
 @pixel_mean_option
-@preset_option
+@preset_option(
+    FINETUNE_PRESETS, help="Recipe to start from: the paper's, its authors' code's, or one of today."
+)
 @finetune_option("frozen", "--freeze")
 @finetune_option("label_fraction", "--labels")
-@recipe_option("epochs")
-@recipe_option("batch_size")
-@field_option(Recipe, "learning_rate", "--lr", default=FINETUNE_CHANGES["learning_rate"])
-@recipe_option("schedule")
-@field_option(Recipe, "dropout", default=FINETUNE_CHANGES["dropout"])
-@recipe_option("fc_width")
+@tuning_option("epochs")
+@tuning_option("batch_size")
+@tuning_option("learning_rate", "--lr")
+@tuning_option("schedule")
+@tuning_option("warmup_epochs")
+@tuning_option("optimizer")
+@tuning_option("weight_decay")
+@tuning_option("dropout")
+@tuning_option("label_smoothing")
+@tuning_option("colour_jitter")
+@tuning_option("fc_width")
 @recipe_option("width", help="Multiplier of the backbone's channels, with --init scratch.")
 @recipe_option("backbone", help="Network to train, with --init scratch.")
 @field_option(Recipe, "seed")
@@ -174,7 +182,7 @@ def load_start(init: str, preset: str, changes: dict[str, Any]) -> tuple[Weights
     mean = changes.pop("pixel_mean", None)
     random_network = {name: changes.pop(name) for name in ("width", "backbone") if name in changes}
     weights = load_weights(init, seed=changes["seed"], pixel_mean=mean, **random_network)
-    schedule = make_recipe(preset, **changes)
+    schedule = make_recipe(preset, FINETUNE_PRESETS, **changes)
     return weights, known_recipe({**vars(schedule), **backbone_entries(weights.recipe)})
 
 

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,15 +26,21 @@ if TYPE_CHECKING:
 
 AUTO: Final = "auto"
 training_option = partial(field_option, TrainingOptions)
-preset_option = field_option(Recipe, "preset", type=click.Choice(list(PRESETS)), default="ucf101")
 
 
-def recipe_option(name: str, *flags: str, **changes: Any) -> Callable[[Function], Function]:
+def preset_option(presets: Mapping[str, Recipe], **changes: Any) -> Callable[[Function], Function]:
+    """Make the option of the preset, one of `presets`."""
+    return field_option(Recipe, "preset", type=click.Choice(list(presets)), default="ucf101", **changes)
+
+
+def recipe_option(
+    name: str, *flags: str, presets: Mapping[str, Recipe] = PRESETS, **changes: Any
+) -> Callable[[Function], Function]:
     """Make the option of a field of `Recipe`; without it the field keeps the preset's value."""
     field = option_fields(Recipe)[name]
     if field.kind is bool:  # a flag shows no default
         return field_option(Recipe, name, *flags, default=None, **changes)
-    values = {getattr(preset, name) for preset in PRESETS.values()}
+    values = {getattr(preset, name) for preset in presets.values()}
     unset = show_value(field, values.pop()) if len(values) == 1 else "the preset's"
     return field_option(Recipe, name, *flags, unset=unset, **changes)
 

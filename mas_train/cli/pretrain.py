@@ -27,7 +27,7 @@ from mas_train.cli.options import (
     training_option,
     where_option,
 )
-from mas_train.recipe import Recipe, make_recipe
+from mas_train.recipe import PRESETS, Recipe, make_recipe
 from mas_train.training.config_file import PRETRAIN_COMMAND
 from mas_train.training.options import TrainingOptions
 
@@ -36,6 +36,8 @@ optimisation_options = add_options(
     recipe_option("batch_size"),
     recipe_option("learning_rate", "--lr"),
     recipe_option("schedule"),
+    recipe_option("warmup_epochs"),
+    recipe_option("optimizer"),
     recipe_option("momentum"),
     recipe_option("weight_decay"),
     recipe_option("weight_decay_on"),
@@ -83,7 +85,7 @@ order_options = add_options(
 @where_option
 @training_option("out", default=Path("runs/pretrain"))
 @training_option("resume")
-@preset_option
+@preset_option(PRESETS)
 @training_option("max_steps", unset="the recipe's epochs")
 @training_option("checkpoint_steps")
 @optimisation_options

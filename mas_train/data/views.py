@@ -63,9 +63,34 @@ def draw_views(seed: int, epoch: int, clip_indices: Tensor, views: int) -> Tenso
     Tensor, shape (B,), int64
         Row of the table for each clip.
     """
-    state = _mix(_mix(np.array([seed], np.uint64) + _GOLDEN) + np.array([epoch], np.uint64) * _GOLDEN)
-    drawn = _mix(state + (clip_indices.numpy().astype(np.uint64) + np.uint64(1)) * _GOLDEN)
+    drawn = _draw(seed, epoch, clip_indices)
     return torch.from_numpy((drawn % np.uint64(views)).astype(np.int64))
+
+
+def draw_shares(seed: int, epoch: int, clip_indices: Tensor, count: int) -> Tensor:
+    """Draw numbers for each clip, uniformly from 0 to 1, apart from its view.
+
+    Parameters
+    ----------
+    seed, epoch, clip_indices
+        As in `draw_views`.
+    count
+        Numbers per clip.
+
+    Returns
+    -------
+    Tensor, shape (B, count), float64
+        Each less than 1.
+    """
+    numbers = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
+    drawn = _mix(_draw(seed, epoch, clip_indices)[:, None] + numbers)  # (B, count)
+    return torch.from_numpy((drawn >> np.uint64(11)) * 2.0**-53)
+
+
+def _draw(seed: int, epoch: int, clip_indices: Tensor) -> NDArray[np.uint64]:
+    """Draw 64 random bits for each clip, (B,)."""
+    state = _mix(_mix(np.array([seed], np.uint64) + _GOLDEN) + np.array([epoch], np.uint64) * _GOLDEN)
+    return _mix(state + (clip_indices.numpy().astype(np.uint64) + np.uint64(1)) * _GOLDEN)
 
 
 def draw_crops(seed: int, epoch: int, clip_indices: Tensor, geometry: Geometry) -> Tensor:

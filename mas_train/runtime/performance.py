@@ -150,21 +150,21 @@ def choose_memory_format(
 def set_memory_format(model: nn.Module, name: str, optimizer: torch.optim.Optimizer | None = None) -> None:
     """Lay out the weights of convolutions in a format of `MEMORY_FORMATS`; their values do not change.
 
-    The optimiser's momentum gets the same layout, as torch's fused step requires. Weights without momentum
-    get zeros, which lead to the same first step; torch itself would leave uninitialised memory if the fp16
-    scaler skips that step.
+    The optimiser's state gets the same layout, as torch's fused step requires. Weights without momentum, of
+    SGD, get zeros, which lead to the same first step; torch itself would leave uninitialised memory if the
+    fp16 scaler skips that step.
     """
     model.to(memory_format=MEMORY_FORMATS[name])  # type: ignore[call-overload]
     if optimizer is None:
         return
     for group in optimizer.param_groups:
         for weight in group["params"]:
-            if group["momentum"] and weight.requires_grad:
-                momentum = torch.zeros_like(weight)
-                previous = optimizer.state[weight].get("momentum_buffer")
-                optimizer.state[weight]["momentum_buffer"] = (
-                    momentum if previous is None else momentum.copy_(previous)
-                )
+            if group.get("momentum") and weight.requires_grad:
+                optimizer.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))
+            state = optimizer.state.get(weight, {})
+            for name, value in state.items():
+                if value.shape == weight.shape:  # others are numbers of steps
+                    state[name] = torch.zeros_like(weight).copy_(value)
 
 
 def _step_seconds(

@@ -1,4 +1,4 @@
-"""The training loop: views of each batch, predictions, loss, gradients, one step of SGD; checkpoints."""
+"""The training loop: views of each batch, predictions, loss, gradients, an update of the weights; checkpoints."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -186,7 +187,7 @@ def _forward(state: TrainingState, job: PretrainJob, clips: Tensor, labels: Tens
 def update_weights(
     state: TrainingState, gradients: list[Tensor], norm: Tensor, epoch: int, recipe: Recipe
 ) -> None:
-    """Clip the gradients, if the recipe says so, and update the weights with one step of SGD."""
+    """Clip the gradients, if the recipe says so, and update the weights with one step."""
     if recipe.clip_grad_norm:
         clip_grads_with_norm_(list(state.model.parameters()), recipe.clip_grad_norm, norm)
     for group in state.optimizer.param_groups:
@@ -196,8 +197,8 @@ def update_weights(
     state.step += 1
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.SGD:
-    """Make the optimiser: SGD with one group of weights per learning rate and weight decay (section 4.1).
+def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.Optimizer:
+    """Make the optimiser, with one group of weights per learning rate and weight decay (section 4.1: SGD).
 
     The ``lr_scale`` of a group multiplies the recipe's learning rate: `Recipe.bias_rate` for biases, else 1.
     `fused` updates all weights in one pass, which rounds in another order.
@@ -209,20 +210,14 @@ def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> tor
             decays = recipe.weight_decay_on == "all" or (isinstance(module, nn.Linear) and name == "weight")
             decay = recipe.weight_decay if decays else 0.0
             groups.setdefault((lr_scale, decay), []).append(weight)
-    return torch.optim.SGD(
-        [
-            {
-                "params": weights,
-                "lr": recipe.learning_rate * lr_scale,
-                "lr_scale": lr_scale,
-                "weight_decay": decay,
-            }
-            for (lr_scale, decay), weights in groups.items()
-        ],
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        fused=fused or None,  # None: torch's default implementation
-    )
+    settings = [
+        {"params": weights, "lr": recipe.learning_rate * scale, "lr_scale": scale, "weight_decay": decay}
+        for (scale, decay), weights in groups.items()
+    ]
+    common: dict[str, Any] = {"lr": recipe.learning_rate, "fused": fused or None}  # None: torch's choice
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(settings, betas=(recipe.momentum, 0.999), **common)
+    return torch.optim.SGD(settings, momentum=recipe.momentum, **common)
 
 
 def _log_steps(steps: StepQueue, log: MetricsLog | None) -> None:

@@ -36,7 +36,7 @@ class FinetuneState:
     """Everything that training changes."""
 
     model: Classifier
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     epoch: int = 0
     """Number of epochs done."""
     scaler: torch.amp.GradScaler = field(default_factory=partial(torch.amp.GradScaler, "cpu", enabled=False))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 from mas_labels.errors import ConfigError
 from mas_labels.system.options import bounds, check_options, choices
-from mas_train.recipe import SCRATCH
+from mas_train.recipe import PRESETS, SCRATCH, Recipe
 from mas_train.runtime.names import DEVICES, MEMORY_FORMAT_NAMES
 
 
@@ -139,3 +140,26 @@ class FinetuneOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+
+FINETUNE_PRESETS: Final[Mapping[str, Recipe]] = MappingProxyType(
+    {
+        **{name: replace(preset, learning_rate=0.001, dropout=0.5) for name, preset in PRESETS.items()},
+        "strong": Recipe(
+            preset="strong",
+            learning_rate=0.0003,
+            lr_step_epochs=20,  # for --schedule steps
+            epochs=60,
+            schedule="cosine",
+            warmup_epochs=5,
+            optimizer="adamw",
+            weight_decay=0.05,
+            dropout=0.5,
+            label_smoothing=0.1,
+            colour_jitter=0.4,
+        ),
+    }
+)
+"""Recipes of fine-tuning. The presets of pre-training differ here in the paper's rate of fine-tuning (section
+4.1), and in C3D's dropout of the fully connected layers, since the paper states none. ``strong`` is none of
+the paper's: what has become usual since, so that networks from scratch are as good as they can be."""

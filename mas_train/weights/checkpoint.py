@@ -43,7 +43,7 @@ class TrainingState:
     """Everything that training changes: weights, optimiser, and the number of steps done."""
 
     model: PretextModel
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     code: TargetCode
     """The coding of the model's outputs."""
     step: int = 0

@@ -22,8 +22,8 @@ from mas_train.recipe import ORIENTATION_CODES, SCRATCH, Recipe, make_recipe
 from mas_train.runtime.performance import choose_memory_format, oom_as_training_error, require_precision
 from mas_train.runtime.processes import local_device
 from mas_train.training.engine import PretrainJob, compute_gradients
-from mas_train.training.finetune import _Step
 from mas_train.training.finetune_state import FinetuneJob, make_finetune_state
+from mas_train.training.finetune_steps import FinetuneStep
 from mas_train.training.options import FinetuneOptions, TrainingOptions
 from mas_train.training.pretrain import make_training_state, pretrain
 from mas_train.weights.backbone_weights import load_weights
@@ -132,7 +132,7 @@ def test_a_step_of_fine_tuning_reads_no_value_and_needs_no_float64(train: ShardS
     meta, recipe = torch.device("meta"), replace(SMALL, batch_size=4)
     job = FinetuneJob(recipe, FinetuneOptions(), train, Path(), meta, 0)
     state = make_finetune_state(load_weights(SCRATCH, SMALL.width), job)
-    step = _Step(job, state, label_clips(train, 1.0, 0), print)
+    step = FinetuneStep(job, state, label_clips(train, 1.0, 0), print)
     clips = FrameDataset(train).empty_batch(4)
     batch = ClipBatch(*(part.to(meta) for part in clips))._replace(clip_indices=torch.arange(4))
     results, may_skip = step.take(batch, 0)
