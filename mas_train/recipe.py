@@ -35,6 +35,7 @@ from typing import Any, Final, Literal
 from mas_labels.errors import ConfigError
 from mas_labels.schema import APPEARANCE_NAMES, LABEL_NAMES, MOTION_NAMES, PATTERNS
 from mas_labels.system.options import bounds, check_options, choices
+from mas_train.networks import BACKBONE_BUILDERS, INITIALISATIONS
 
 
 def _of_pattern(pattern: str) -> tuple[str, ...]:
@@ -69,26 +70,8 @@ ORIENTATION_CODES: Final = ("number", "sin-cos", "classes")
 """Codings of an orientation, a circular number: the bin's number, as in the paper; sine and
 cosine of the bin's middle; or eight classes, by cross-entropy."""
 
-
-BACKBONE_BUILDERS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "c3d": "mas_train.model.c3d:make_c3d",
-        "c3d-bn": "mas_train.model.c3d:make_c3d",
-        "c3d-large": "mas_train.model.c3d:make_c3d",
-        "c3d-large-bn": "mas_train.model.c3d:make_c3d",
-        "r3d-18": "mas_train.model.torchvision_backbones:make_torchvision",
-        "r2plus1d-18": "mas_train.model.torchvision_backbones:make_torchvision",
-        "s3d": "mas_train.model.torchvision_backbones:make_torchvision",
-    }
-)
-"""Module and function that build each backbone from name, width, initialisation and input stride (see
-`mas_train.model.backbones.make_backbone`); named here so that ``--help`` loads no torch. ``c3d`` is the
-paper's."""
 SCRATCH: Final = "scratch"
 """Stands for random weights where a run or a checkpoint is expected."""
-INITIALISATIONS: Final = ("authors", "he")
-"""``authors``: normal weights of fixed deviation, as in the authors' released code. ``he``: normal weights
-whose deviation keeps the signal's variance through ReLUs (He et al., ICCV 2015), biases 0."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +134,7 @@ class Recipe:
     backbone
         Network to train.
 
-        A key of `BACKBONE_BUILDERS`.
+        A key of `mas_train.networks.BACKBONE_BUILDERS`.
     width
         Multiplier of the backbone's channels; 1 is the paper's.
     input_stride
@@ -163,7 +146,7 @@ class Recipe:
     initialisation
         Distribution of the initial weights.
 
-        One of `INITIALISATIONS`; torchvision's backbones keep their own, their branches follow.
+        One of `mas_train.networks.INITIALISATIONS`; torchvision's backbones keep their own.
     pixel_mean
         Mean that is subtracted from R, G and B, on the scale of 0 to 255.
     shuffle

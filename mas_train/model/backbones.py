@@ -6,7 +6,7 @@ import pkgutil
 
 from mas_labels.errors import ConfigError
 from mas_train.model.backbone import Backbone
-from mas_train.recipe import BACKBONE_BUILDERS
+from mas_train.networks import BACKBONE_BUILDERS
 
 
 def make_backbone(
@@ -17,11 +17,11 @@ def make_backbone(
     Parameters
     ----------
     name
-        One of `mas_train.recipe.BACKBONE_BUILDERS`.
+        One of `mas_train.networks.BACKBONE_BUILDERS`.
     width
         Multiplies the channels of a C3D; torchvision's networks have one width.
     initialisation
-        Of a C3D, one of `mas_train.recipe.INITIALISATIONS`.
+        Of a C3D, one of `mas_train.networks.INITIALISATIONS`.
     input_stride
         Of a C3D: see `mas_train.recipe.Recipe`.
 

@@ -54,7 +54,7 @@ class C3D(Backbone):
     batch_norm
         Whether each convolution is followed by batch norm.
     initialisation
-        One of `mas_train.recipe.INITIALISATIONS`.
+        One of `mas_train.networks.INITIALISATIONS`.
     input_stride
         1 or 2: see `mas_train.recipe.Recipe`.
 

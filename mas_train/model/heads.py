@@ -71,7 +71,7 @@ class RegressionBranch(nn.Module):
     dropout
         Share of hidden activations dropped in training.
     initialisation
-        One of `mas_train.recipe.INITIALISATIONS`.
+        One of `mas_train.networks.INITIALISATIONS`.
     """
 
     def __init__(

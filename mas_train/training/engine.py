@@ -1,4 +1,4 @@
-"""The training loop: views of each batch, predictions, loss, gradients, an update of the weights; checkpoints."""
+"""The training loop: views of each batch, predictions, loss, gradients, an update; checkpoints."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class BackboneConfig:
     """A backbone's architecture, the input it expects, and its source."""
 
     backbone: str
-    """One of `mas_train.recipe.BACKBONE_BUILDERS`."""
+    """One of `mas_train.networks.BACKBONE_BUILDERS`."""
     width: float
     pixel_mean: tuple[float, float, float]
     """Subtracted from R, G and B of 0 to 255."""

@@ -72,13 +72,17 @@ def test_help_loads_nothing_heavy(name: str) -> None:
     assert shown.stdout.strip().splitlines()[-1] == "[]"
 
 
+IN_PRESETS = ("lr_step_epochs", "lr_decay", "pixel_mean")
+"""Fields in which presets differ; no option sets them."""
+
+
 @pytest.mark.parametrize(
     ("command", "options", "omitted"),
     [
         ("mas-labels make", LabelConfig, {"frame_cols"}),  # --size gives both sides
         ("mas-labels make", RunOptions, set()),
         ("mas-labels verify", Checks, set()),
-        ("mas-train", Recipe, {"lr_step_epochs", "lr_decay", "pixel_mean"}),  # presets differ in them
+        ("mas-train", Recipe, {*IN_PRESETS, "label_smoothing", "colour_jitter"}),  # of fine-tuning
         ("mas-train", TrainingOptions, set()),
         ("mas-finetune", FinetuneOptions, set()),
         ("mas-eval probe", ProbeOptions, set()),

@@ -17,7 +17,8 @@ from mas_train.model.backbones import make_backbone
 from mas_train.model.heads import make_model
 from mas_train.model.targets import TargetCode
 from mas_train.model.torchvision_backbones import TORCHVISION
-from mas_train.recipe import BACKBONE_BUILDERS, Recipe, make_recipe
+from mas_train.networks import BACKBONE_BUILDERS
+from mas_train.recipe import Recipe, make_recipe
 from mas_train.runtime.performance import autocast, choose_memory_format
 from mas_train.training.metrics import read_metrics
 from mas_train.training.options import TrainingOptions

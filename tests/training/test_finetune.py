@@ -17,7 +17,7 @@ from mas_train.data.views import draw_crops
 from mas_train.recipe import SCRATCH, make_recipe
 from mas_train.training.finetune import finetune
 from mas_train.training.finetune_state import FinetuneJob
-from mas_train.training.options import FinetuneOptions
+from mas_train.training.options import FINETUNE_PRESETS, FinetuneOptions
 from mas_train.weights.backbone_weights import load_weights, weights_digest
 from mas_train.weights.tensor_file import write_tensors
 
@@ -48,8 +48,9 @@ def test_a_share_of_the_labels_is_stratified_seeded_and_nested(train: ShardSet) 
             label_clips(train, share, 0)
 
 
-def job(train: ShardSet, out: Path, **options: object) -> FinetuneJob:
-    recipe = make_recipe("ucf101", width=WIDTH, fc_width=16, batch_size=5, epochs=2, dropout=0.5)
+def job(train: ShardSet, out: Path, preset: str = "ucf101", **options: object) -> FinetuneJob:
+    small = {"width": WIDTH, "fc_width": 16, "batch_size": 5, "epochs": 2, "dropout": 0.5}
+    recipe = make_recipe(preset, FINETUNE_PRESETS, **small)
     return FinetuneJob(recipe, FinetuneOptions(**options), train, out, CPU, 0)
 
 
@@ -57,11 +58,12 @@ def quiet(_: str) -> None:
     pass
 
 
-def test_a_resumed_run_ends_in_the_same_weights(train: ShardSet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("preset", ["ucf101", "strong"])
+def test_a_resumed_run_ends_in_the_same_weights(train: ShardSet, tmp_path: Path, preset: str) -> None:
     weights = [load_weights(SCRATCH, WIDTH) for _ in range(3)]
-    whole = job(train, tmp_path / "whole")
+    whole = job(train, tmp_path / "whole", preset)
     straight, _ = finetune(whole, weights[0], say=quiet)
-    part = job(train, tmp_path / "part")
+    part = job(train, tmp_path / "part", preset)
     finetune(replace(part, recipe=replace(part.recipe, epochs=1)), weights[1], say=quiet)
     with pytest.raises(CheckpointError, match=r"other options or shards \(recipe\)"):
         finetune(part, load_weights(SCRATCH, WIDTH), resume=True, say=quiet)
@@ -75,7 +77,9 @@ def test_a_resumed_run_ends_in_the_same_weights(train: ShardSet, tmp_path: Path)
     assert len(rows) == 3 and rows[0].startswith("epoch,learning_rate,loss")
 
 
-def test_speed_options_change_only_rounding(train: ShardSet, tmp_path: Path) -> None:
+def test_speed_options_change_only_rounding_and_those_of_the_recipe_more(
+    train: ShardSet, tmp_path: Path
+) -> None:
     def last_loss(name: str, **changes: object) -> float:
         work = replace(job(train, tmp_path / name), **changes)
         finetune(work, load_weights(SCRATCH, WIDTH), say=quiet)
@@ -85,6 +89,8 @@ def test_speed_options_change_only_rounding(train: ShardSet, tmp_path: Path) -> 
     for changes in ({"fused": True}, {"memory_format": "contiguous"}, {"workers": 1}):
         assert last_loss(str(changes), **changes) == pytest.approx(plain, rel=1e-4)
     recipe = job(train, tmp_path).recipe
+    for changes in ({"colour_jitter": 0.4}, {"label_smoothing": 0.1}):
+        assert last_loss(str(changes), recipe=replace(recipe, **changes)) != pytest.approx(plain, rel=1e-4)
     for precision in ("bf16", "fp16"):
         loss = last_loss(precision, recipe=replace(recipe, precision=precision))
         assert loss == pytest.approx(plain, rel=0.05) and loss != plain

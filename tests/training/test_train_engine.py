@@ -59,6 +59,13 @@ def test_presets_are_the_papers() -> None:
     assert kinetics.epoch_learning_rate(6) == 5e-4 and kinetics.epoch_learning_rate(7) == pytest.approx(5e-5)
 
 
+def test_warm_up_rises_evenly_then_the_schedule_begins() -> None:
+    recipe = make_recipe("ucf101", learning_rate=0.6, epochs=6, warmup_epochs=2, schedule="cosine")
+    rates = [recipe.epoch_learning_rate(epoch) for epoch in range(6)]
+    half = 0.5**0.5
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.3 * (1 + half), 0.3, 0.3 * (1 - half)])
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -102,6 +109,16 @@ def test_sgd_by_hand(tiny_shards: list[Path], tmp_path: Path) -> None:
         moved = torch.cat([(after[name] - before[name]).double().flatten() for name in before]).norm().item()
         assert row["grad_norm"] > 1  # clipping has an effect
         assert moved == pytest.approx(0.001 * (clip_norm or row["grad_norm"]), rel=1e-3)
+
+
+def test_adamw_by_hand(tiny_shards: list[Path], tmp_path: Path) -> None:
+    """The first step of each weight is the rate, whatever its gradient; the decay is apart from it."""
+    recipe = replace(SMALL, optimizer="adamw", weight_decay=2.0)
+    run(recipe, tiny_shards, tmp_path, max_steps=1)
+    before, after = (load_checkpoint(path)["model"] for path in list_checkpoints(tmp_path))
+    for name in ("backbone.convs.0.weight", "motion.output.weight"):
+        moved = after[name] - before[name] * (1 - 0.001 * 2)
+        torch.testing.assert_close(moved.abs(), torch.full_like(moved, 0.001), rtol=0.01, atol=0)
 
 
 def test_the_loss_falls_towards_that_of_the_mean_label(tiny_shards: list[Path], tmp_path: Path) -> None:
