@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
@@ -24,7 +24,9 @@ def display_matrix(frame: VideoFrame) -> NDArray[np.int32] | None:
 
     FFmpeg takes it from the bitstream, or else from the file.
     """
-    side_data: Any = frame.side_data.get("DISPLAYMATRIX")
+    # not `frame.side_data`: it would be stored in the frame that it refers to, and such a cycle lives until
+    # Python's collector of garbage runs, hundreds of frames later
+    side_data: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     return None if side_data is None else np.frombuffer(side_data, np.int32).reshape(3, 3)[:2, :2]
 
 

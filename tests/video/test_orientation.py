@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import struct
 import subprocess
@@ -9,6 +10,7 @@ import subprocess
 import cv2
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 from helpers.orientation import WAYS, corners, jpeg_with_exif, quarters
 from helpers.videos import write_video
 
@@ -85,3 +87,15 @@ def test_the_shared_cases_are_shown_as_players_do(shared_cases, name, red_row, r
     red = frame[..., 2] - frame[..., :2].max(axis=-1) > 100
     rows, cols = np.nonzero(red)
     assert (rows.mean() > 64, cols.mean() > 88) == (red_row, red_col)
+
+
+def test_decoded_frames_are_freed_without_a_collection_of_garbage(tmp_path):
+    """Collections come hundreds of frames later, which are 3 MB each in full HD."""
+    path = with_matrix(tmp_path / "a.mp4", *next(iter(WAYS)))
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(list(VideoReader(path))) == 3
+        assert not [kept for kept in gc.get_objects() if type(kept) is VideoFrame]
+    finally:
+        gc.enable()
