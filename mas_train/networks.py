@@ -19,6 +19,11 @@ BACKBONE_BUILDERS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Module and function that build each backbone from name, width, initialisation and input stride (see
 `mas_train.model.backbones.make_backbone`). ``c3d`` is the paper's."""
+NETWORK_FIELDS: Final = ("backbone", "width", "input_stride", "input_frames")
+"""Fields of a recipe that decide a backbone's layers and what they see of a view."""
+INPUT_FRAMES: Final = ("rgb", "residual")
+"""Input of a backbone's first layer: frames, or the differences of neighbouring ones (see
+`mas_train.model.backbone.residual_frames`)."""
 INITIALISATIONS: Final = ("authors", "he")
 """``authors``: normal weights of fixed deviation, as in the authors' released code. ``he``: normal weights
 whose deviation keeps the signal's variance through ReLUs (He et al., ICCV 2015), biases 0."""

@@ -35,7 +35,7 @@ from typing import Any, Final, Literal
 from mas_labels.errors import ConfigError
 from mas_labels.schema import APPEARANCE_NAMES, LABEL_NAMES, MOTION_NAMES, PATTERNS
 from mas_labels.system.options import bounds, check_options, choices
-from mas_train.networks import BACKBONE_BUILDERS, INITIALISATIONS
+from mas_train.networks import BACKBONE_BUILDERS, INITIALISATIONS, INPUT_FRAMES
 
 
 def _of_pattern(pattern: str) -> tuple[str, ...]:
@@ -139,6 +139,10 @@ class Recipe:
         Multiplier of the backbone's channels; 1 is the paper's.
     input_stride
         2: a C3D sees every 2nd frame and means of 2 x 2 pixels, for small machines; 1: all, as in the paper.
+    input_frames
+        Frames as they are, or their differences from the next: residual frames.
+
+        See `mas_train.model.backbone.residual_frames`.
     fc_width
         Outputs of each fully connected layer.
     dropout
@@ -214,6 +218,7 @@ class Recipe:
     optimizer: Literal["sgd", "adamw"] = "sgd"
     warmup_epochs: int = field(default=0, metadata=bounds(at_least=0))
     label_smoothing: float = field(default=0.0, metadata=bounds(at_least=0, below=1))
+    input_frames: str = field(default="rgb", metadata=choices(INPUT_FRAMES))
     colour_jitter: float = field(default=0.0, metadata=bounds(at_least=0, at_most=1))
 
     def __post_init__(self) -> None:

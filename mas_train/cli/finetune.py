@@ -40,6 +40,7 @@ from mas_train.cli.options import (
     training_option,
     where_option,
 )
+from mas_train.networks import NETWORK_FIELDS
 from mas_train.recipe import SCRATCH, Recipe, make_recipe
 from mas_train.training.config_file import FINETUNE_COMMAND
 from mas_train.training.options import FINETUNE_PRESETS, FinetuneOptions
@@ -80,6 +81,8 @@ tuning_option = partial(recipe_option, presets=FINETUNE_PRESETS)
 @tuning_option("fc_width")
 @recipe_option("width", help="Multiplier of the backbone's channels, with --init scratch.")
 @recipe_option("backbone", help="Network to train, with --init scratch.")
+@recipe_option("input_stride", help="1 or 2, as in mas-train, with --init scratch.")
+@recipe_option("input_frames", help="Frames or their differences, with --init scratch.")
 @field_option(Recipe, "seed")
 @training_option("resume")
 @compute_options
@@ -110,12 +113,12 @@ def command(
     options, changes = FinetuneOptions(**take_fields(FinetuneOptions, values)), take_fields(Recipe, values)
     changes = {**stated_recipe(context), **changes}
     if options.init != SCRATCH:
-        file, network = given_config(context), changes.keys() & {"width", "backbone"}
-        if any(is_typed(context, name) or file is None or not file.is_of_run for name in network):
-            raise ConfigError(
-                "--width and --backbone are for --init scratch: leave them out, the checkpoint has its own"
-            )
-        changes = {name: value for name, value in changes.items() if name not in network}
+        file = given_config(context)
+        by_hand = set() if file is None or file.is_of_run else file.recipe.keys() & {"width", "backbone"}
+        if by_hand or any(is_typed(context, name) for name in NETWORK_FIELDS):
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in NETWORK_FIELDS)
+            raise ConfigError(f"{flags} are for --init scratch: leave them out, the checkpoint has its own")
+        changes = {name: value for name, value in changes.items() if name not in NETWORK_FIELDS}
     if is_typed(context, "init") and not is_typed(context, "pixel_mean"):
         changes.pop("pixel_mean", None)  # a file's is that of its own --init
     from mas_train.evaluation.accuracy import evaluate_accuracy, load_scratch_run
@@ -180,7 +183,7 @@ def load_start(init: str, preset: str, changes: dict[str, Any]) -> tuple[Weights
     from mas_train.weights.backbone_weights import backbone_entries, known_recipe, load_weights
 
     mean = changes.pop("pixel_mean", None)
-    random_network = {name: changes.pop(name) for name in ("width", "backbone") if name in changes}
+    random_network = {name: changes.pop(name) for name in NETWORK_FIELDS if name in changes}
     weights = load_weights(init, seed=changes["seed"], pixel_mean=mean, **random_network)
     schedule = make_recipe(preset, FINETUNE_PRESETS, **changes)
     return weights, known_recipe({**vars(schedule), **backbone_entries(weights.recipe)})
@@ -191,7 +194,7 @@ def require_same_start(context: click.Context, weights: Weights) -> None:
     from mas_train.weights.backbone_weights import weights_digest
 
     file = given_config(context)
-    if file is None or any(is_typed(context, name) for name in ("init", "seed", "width", "backbone")):
+    if file is None or any(is_typed(context, name) for name in ("init", "seed", *NETWORK_FIELDS)):
         return
     expected = file.facts.get("initial_weights")
     if expected is not None and weights_digest(weights.backbone) != expected:

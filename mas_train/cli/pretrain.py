@@ -49,6 +49,7 @@ network_options = add_options(
     recipe_option("backbone"),
     recipe_option("width"),
     recipe_option("input_stride"),
+    recipe_option("input_frames"),
     recipe_option("fc_width"),
     recipe_option("dropout"),
     recipe_option("initialisation", "--init"),

@@ -17,6 +17,7 @@ from mas_train.data.views import describe_views
 from mas_train.evaluation.features import Extraction, VideoFeatures, extract
 from mas_train.evaluation.results import Result
 from mas_train.inference.layers import backbone_features
+from mas_train.networks import NETWORK_FIELDS
 from mas_train.recipe import SCRATCH
 from mas_train.weights.backbone_weights import Weights, load_weights
 
@@ -82,10 +83,8 @@ class Evaluation:
         if not self.baseline or self.weights.kind == SCRATCH:
             return {}
         recipe = self.weights.recipe
-        stride = int(recipe.get("input_stride", 1))
-        return measure(
-            load_weights(SCRATCH, float(recipe["width"]), backbone=recipe["backbone"], input_stride=stride)
-        )
+        network = {name: recipe[name] for name in NETWORK_FIELDS if name in recipe}
+        return measure(load_weights(SCRATCH, **network))
 
 
 def make_evaluation(

@@ -14,11 +14,36 @@ from mas_labels.geometry import Geometry
 from mas_train.data.views import describe_views
 
 
+def residual_frames(clips: Tensor) -> Tensor:
+    """Return the differences between each frame of views and the next (Tao et al., arXiv 2001.05661).
+
+    Parameters
+    ----------
+    clips : Tensor, shape (B, 3, frames, rows, cols), float
+
+    Returns
+    -------
+    Tensor, shape (B, 3, frames, rows, cols)
+
+    Notes
+    -----
+    The last frame has no next one here; its difference is that of the frame before it, so that a network gets
+    as many frames as without. The paper reads one frame more. Differences are not scaled, and no mean is left
+    in them.
+    """
+    differences = clips[:, :, 1:] - clips[:, :, :-1]
+    return torch.cat([differences, differences[:, :, -1:]], dim=2)
+
+
 class Backbone(nn.Module, ABC):
     """A network from views to feature maps and feature vectors.
 
     Attributes
     ----------
+    input_frames : str
+        One of `mas_train.networks.INPUT_FRAMES`, of those in `takes_frames`.
+    takes_frames : sequence of str
+        Those that this network can be given: all, if `features` and `layer` call `see` first.
     feature_channels : int
         Channels of the feature maps that `features` returns.
     layer_names : sequence of str
@@ -27,6 +52,12 @@ class Backbone(nn.Module, ABC):
 
     feature_channels: int
     layer_names: Sequence[str] = ()
+    input_frames: str = "rgb"
+    takes_frames: Sequence[str] = ("rgb",)
+
+    def see(self, clips: Tensor) -> Tensor:
+        """Return what the first layer sees of views, (B, 3, frames, view_size, view_size)."""
+        return residual_frames(clips) if self.input_frames == "residual" else clips
 
     @abstractmethod
     def features(self, clips: Tensor) -> Tensor:

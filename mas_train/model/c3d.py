@@ -30,6 +30,7 @@ from torch.nn import functional
 
 from mas_labels.errors import ConfigError
 from mas_train.model.backbone import Backbone
+from mas_train.networks import INPUT_FRAMES
 
 STAGES: Final = {
     "small": ((64,), (128,), (256,), (256,), (256,)),
@@ -65,6 +66,7 @@ class C3D(Backbone):
     """
 
     layer_names = ("conv1", "conv2", "conv3", "conv4", "conv5")
+    takes_frames = INPUT_FRAMES
 
     def __init__(
         self,
@@ -111,6 +113,7 @@ class C3D(Backbone):
 
     def layer(self, clips: Tensor, name: str) -> Tensor:
         """Compute the activations of the last convolution of a stage, after its ReLU (`Backbone.layer`)."""
+        clips = self.see(clips)
         if self.input_stride > 1:
             clips = functional.avg_pool3d(
                 clips[:, :, :: self.input_stride], (1, self.input_stride, self.input_stride)

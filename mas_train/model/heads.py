@@ -168,7 +168,9 @@ def make_model(recipe: Recipe, code: TargetCode) -> PretextModel:
     MissingDependencyError
         If the backbone needs torchvision and that does not import.
     """
-    backbone = make_backbone(recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
+    backbone = make_backbone(
+        *(recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride, recipe.input_frames)
+    )
     return PretextModel(
         backbone,
         recipe.fc_width,

@@ -18,6 +18,7 @@ from torch.nn import functional
 from mas_labels.errors import ConfigError, MissingDependencyError
 from mas_train.model.backbone import Backbone
 from mas_train.model.c3d import C3D_KINDS
+from mas_train.networks import INPUT_FRAMES
 
 
 class TorchvisionBackbone(Backbone):
@@ -33,6 +34,8 @@ class TorchvisionBackbone(Backbone):
         torchvision's name of each layer.
     """
 
+    takes_frames = INPUT_FRAMES
+
     def __init__(self, layers: nn.Sequential, channels: int, names: Sequence[str]) -> None:
         super().__init__()
         self.layers = layers
@@ -41,11 +44,11 @@ class TorchvisionBackbone(Backbone):
 
     def features(self, clips: Tensor) -> Tensor:
         """Compute the activations of the last convolution, after its ReLU (`Backbone.features`)."""
-        return self.layers(clips)
+        return self.layers(self.see(clips))
 
     def layer(self, clips: Tensor, name: str) -> Tensor:
         """Compute the output of one of torchvision's layers (`Backbone.layer`)."""
-        return self.layers[: self.layer_names.index(name) + 1](clips)
+        return self.layers[: self.layer_names.index(name) + 1](self.see(clips))
 
     def pool(self, maps: Tensor) -> Tensor:
         """Average over all positions: (B, channels, 1, 1, 1) (`Backbone.pool`)."""

@@ -23,7 +23,7 @@ from mas_train.runtime.performance import make_scaler
 from mas_train.training.config_file import FINETUNE_COMMAND, config_entries
 from mas_train.training.engine import make_optimizer
 from mas_train.training.options import FinetuneOptions
-from mas_train.weights.backbone_weights import FINETUNED, FINETUNED_VERSION, Weights
+from mas_train.weights.backbone_weights import FINETUNED, FINETUNED_VERSIONS, Weights
 from mas_train.weights.checkpoint import load_checkpoint, load_optimizer
 from mas_train.weights.tensor_file import write_tensors
 
@@ -112,7 +112,7 @@ def save_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> None:
     """
     content = {
         "format": FINETUNED,
-        "version": FINETUNED_VERSION,
+        "version": FINETUNED_VERSIONS[job.recipe.input_frames],
         **job.origin,
         "geometry": asdict(job.shards.geometry),
         "training_videos": sorted(job.video_names.paths),
@@ -143,7 +143,7 @@ def restore_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> No
     CheckpointError
         If it is damaged, or was made with other options or shards.
     """
-    content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSION})
+    content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSIONS})
     expected = job.origin
     differing = [name for name in expected if _comparable(content.get(name)) != _comparable(expected[name])]
     if differing:

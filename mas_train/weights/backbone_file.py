@@ -51,6 +51,8 @@ class BackboneConfig:
     """Geometry of the clips that it was trained on; the default if the file does not say."""
     preprocessing: str = ""
     """Origin of the pixel mean, where the file does not state it."""
+    input_frames: str = "rgb"
+    """See `mas_train.recipe.Recipe`."""
 
 
 def read_backbone(path: Path) -> tuple[Backbone, BackboneConfig]:
@@ -75,7 +77,8 @@ def read_backbone(path: Path) -> tuple[Backbone, BackboneConfig]:
         weights, config = _read_torch(path)
     if len(config.pixel_mean) != 3 or not all(map(_is_finite, config.pixel_mean)):
         raise CheckpointError(f"{path}: expected three numbers as pixel_mean, found {config.pixel_mean}")
-    build = partial(make_backbone, config.backbone, config.width, input_stride=config.input_stride)
+    seen = {"input_stride": config.input_stride, "input_frames": config.input_frames}
+    build = partial(make_backbone, config.backbone, config.width, **seen)  # type: ignore[arg-type]
     try:
         return fill_module(build, weights).eval(), config
     except (OverflowError, RuntimeError, TypeError) as error:
@@ -115,8 +118,8 @@ def _read_torch(path: Path) -> tuple[dict[str, Tensor], BackboneConfig]:
         weights = part_of(content["model"], "backbone")
         mean = tuple(recipe["pixel_mean"])
         known = (recipe["backbone"], recipe["width"], mean, path.name, content["step"])
-        stride, geometry = recipe.get("input_stride", 1), stored_geometry(content, path)
-        return weights, BackboneConfig(*known, input_stride=stride, geometry=geometry)
+        seen = {name: recipe[name] for name in ("input_stride", "input_frames") if name in recipe}
+        return weights, BackboneConfig(*known, geometry=stored_geometry(content, path), **seen)
     return _read_public(path, content)
 
 
@@ -176,7 +179,10 @@ def write_safetensors(
     if config.backbone in C3D_KINDS:
         weights = to_public(weights, C3D_KINDS[config.backbone].get("size", "small"))
     contiguous = {name: weight.contiguous() for name, weight in {**weights, **(others or {})}.items()}
-    header = {METADATA_KEY: json.dumps(asdict(config)), "format": "pt"}
+    stated = asdict(config)
+    if config.input_frames == "rgb":
+        del stated["input_frames"]  # programs from before residual frames refuse it
+    header = {METADATA_KEY: json.dumps(stated), "format": "pt"}
     with atomic_path(path) as hidden:
         hidden.write_bytes(_in_order(safetensors.torch.save(contiguous, header)))
 

@@ -17,6 +17,7 @@ from mas_labels.geometry import Geometry
 from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
 from mas_train.model.classifier import Classifier
+from mas_train.networks import NETWORK_FIELDS
 from mas_train.recipe import SCRATCH, Recipe, make_recipe
 from mas_train.weights.backbone_file import fill_module, part_of, read_backbone, stored_geometry
 from mas_train.weights.checkpoint import CHECKPOINT_FORMAT, CHECKPOINT_FORMATS, load_checkpoint
@@ -25,10 +26,11 @@ from mas_train.weights.weights_folder import read_weights_folder
 from mas_train.weights.weights_source import CONFIG_FILE, find_weights
 
 FINETUNED: Final = "mas-finetune-checkpoint"
-FINETUNED_VERSION: Final = 2
+FINETUNED_VERSIONS: Final = {"rgb": 2, "residual": 3}
+"""Version of a fine-tuned model by the input of its network, as of checkpoints."""
 FINETUNED_FILE: Final = "finetuned.pt"
 """Name of a fine-tuned model in its run's folder."""
-ALL_CHECKPOINT_FORMATS: Final = {**CHECKPOINT_FORMATS, FINETUNED: FINETUNED_VERSION}
+ALL_CHECKPOINT_FORMATS: Final = {**CHECKPOINT_FORMATS, FINETUNED: FINETUNED_VERSIONS}
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ FOLDER_ENTRIES: Final = (
 """Entries of a checkpoint that ``config.json`` of a weights folder keeps, where they are known."""
 MEAN_GIVEN: Final = "which was given in place of "
 """Words before the origin of the pixel mean of public weights, if another mean has replaced it."""
-BACKBONE_ENTRIES: Final = ("backbone", "width", "pixel_mean", "initialisation", "input_stride")
+BACKBONE_ENTRIES: Final = (*NETWORK_FIELDS, "pixel_mean", "initialisation")
 """Entries of a recipe that belong to the backbone rather than to a task."""
 
 
@@ -113,6 +115,7 @@ def load_weights(
     backbone: str = "c3d",
     input_stride: int = 1,
     pixel_mean: Sequence[float] | None = None,
+    input_frames: str = "rgb",
 ) -> Weights:
     """Load a backbone with its weights and their origin.
 
@@ -121,7 +124,7 @@ def load_weights(
     source
         `SCRATCH`, the folder of a run of `mas-train` or `mas-finetune`, a weights folder of `mas-export`, a
         checkpoint, or the weights of a C3D in a layout of `mas_train.weights.public_layouts`.
-    width, seed, backbone, input_stride
+    width, seed, backbone, input_stride, input_frames
         Of a backbone from scratch.
     pixel_mean
         Mean of R, G and B, 0 to 255, instead of the one that the weights state.
@@ -132,7 +135,10 @@ def load_weights(
         If there is no checkpoint, or it is corrupt or of another version.
     """
     if source == SCRATCH:
-        weights = _random_weights(width, seed, backbone, input_stride)
+        seen = {"input_stride": input_stride, "input_frames": input_frames}
+        weights = _random_weights(
+            make_recipe("ucf101", width=width, seed=seed, backbone=backbone, **seen)  # type: ignore[arg-type]
+        )
     else:
         weights = _stored_weights(source)
     if pixel_mean is None:
@@ -144,12 +150,16 @@ def load_weights(
     return replace(weights, recipe=recipe, content=content)
 
 
-def _random_weights(width: float, seed: int, backbone: str, input_stride: int) -> Weights:
-    """Draw the weights of a backbone."""
-    torch.manual_seed(seed)
-    recipe = make_recipe("ucf101", width=width, seed=seed, backbone=backbone, input_stride=input_stride)
-    network = make_backbone(recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
-    return Weights(network.eval(), asdict(recipe), SCRATCH, {})
+def _random_weights(recipe: Recipe) -> Weights:
+    """Draw the weights of a recipe's backbone."""
+    torch.manual_seed(recipe.seed)
+    return Weights(_build_backbone(recipe).eval(), asdict(recipe), SCRATCH, {})
+
+
+def _build_backbone(recipe: Recipe) -> Backbone:
+    """Build the backbone of a recipe, with random weights."""
+    built = (recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride, recipe.input_frames)
+    return make_backbone(*built)
 
 
 def _stored_weights(source: str | Path) -> Weights:
@@ -195,13 +205,12 @@ def _load_folder(folder: Path, source: str) -> Weights:
 
 def _fill_backbone(recipe: Recipe, weights: Mapping[str, Tensor]) -> Backbone:
     """Build the backbone of a recipe with stored weights."""
-    built = (recipe.backbone, recipe.width, recipe.initialisation, recipe.input_stride)
-    return fill_module(partial(make_backbone, *built), weights)
+    return fill_module(partial(_build_backbone, recipe), weights)
 
 
 def _load_finetuned(path: Path, source: str) -> Weights:
     """Load the backbone of a fine-tuned model."""
-    content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSION})
+    content = load_checkpoint(path, {FINETUNED: FINETUNED_VERSIONS})
     try:
         recipe = known_recipe(content["recipe"])
         network = _fill_backbone(recipe, part_of(content["model"], "backbone"))
@@ -251,8 +260,14 @@ def load_classifier(weights: Weights) -> Classifier:
 
 
 def weights_digest(model: torch.nn.Module) -> str:
-    """Return the SHA-256 of a model's weights and buffers, with their names and shapes, in hexadecimal."""
+    """Return the SHA-256 of a model's weights and buffers, with their names and shapes, in hexadecimal.
+
+    The input of a backbone that does not see plain frames counts as well.
+    """
     digest = hashlib.sha256()
+    for module in model.modules():
+        if isinstance(module, Backbone) and module.input_frames != "rgb":
+            digest.update(f"{module.input_frames};".encode())
     for name, value in model.state_dict().items():
         array = value.detach().cpu().contiguous().numpy()
         digest.update(f"{name} {array.dtype} {array.shape};".encode())

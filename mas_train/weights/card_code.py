@@ -8,6 +8,7 @@ from typing import Any, Final
 import yaml
 
 from mas_train.model.c3d import C3D_KINDS, STAGES
+from mas_train.networks import NETWORK_FIELDS
 from mas_train.recipe import SCRATCH
 from mas_train.weights.public_layouts import public_names
 
@@ -18,11 +19,15 @@ from torch.nn import functional
 
 weights = load_file("model.safetensors")
 maps = clips - torch.tensor({mean}).reshape(3, 1, 1, 1)
-{stride}for n, pool in zip({names}, {pools}):
+{residual}{stride}for n, pool in zip({names}, {pools}):
     maps = functional.conv3d(maps, weights[f"conv{{n}}.weight"], weights[f"conv{{n}}.bias"], padding=1)
 {norm}    maps = functional.max_pool3d(functional.relu(maps), pool)
 features = functional.max_pool3d(maps, 2, ceil_mode=True).flatten(1)
 {scores}"""
+RESIDUAL: Final = """\
+maps = maps[:, :, 1:] - maps[:, :, :-1]
+maps = torch.cat([maps, maps[:, :, -1:]], dim=2)
+"""
 STRIDE: Final = "maps = functional.avg_pool3d(maps[:, :, ::{0}], (1, {0}, {0}))\n"
 NORM: Final = """\
     norm = [weights[f"bn{n}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
@@ -78,6 +83,7 @@ def plain_code(config: Mapping[str, Any]) -> str:
     stride = config["input_stride"]
     return PLAIN.format(
         mean=list(config["pixel_mean"]),
+        residual=RESIDUAL if config["input_frames"] == "residual" else "",
         stride=STRIDE.format(stride) if stride > 1 else "",
         names=_show_names(public_names(size)),
         pools=pools,
@@ -100,7 +106,7 @@ def recipe_text(config: Mapping[str, Any]) -> str:
     if "classes" in config:
         recipe, init = dict(config["recipe"]), config.get("init")
         if init != SCRATCH:  # the network is that of --init
-            recipe = {name: value for name, value in recipe.items() if name not in ("backbone", "width")}
+            recipe = {name: value for name, value in recipe.items() if name not in NETWORK_FIELDS}
         options = {name: config[name] for name in ("frozen", "label_fraction") if name in config}
         start = "scratch" if init == SCRATCH else "runs/first" if pretraining else "WEIGHTS"
         last = f"--init {start} --out runs/tuned"

@@ -28,8 +28,9 @@ from mas_train.runtime.generators import set_generator_states
 from mas_train.weights.tensor_file import check_digest, read_tensors, write_tensors
 
 CHECKPOINT_FORMAT: Final = "mas-train-checkpoint"
-CHECKPOINT_VERSION: Final = 2
-CHECKPOINT_FORMATS: Final = {CHECKPOINT_FORMAT: CHECKPOINT_VERSION}
+CHECKPOINT_VERSIONS: Final = {"rgb": 2, "residual": 3}
+"""Version of a checkpoint by the input of its network: programs from before residual frames refuse 3."""
+CHECKPOINT_FORMATS: Final = {CHECKPOINT_FORMAT: CHECKPOINT_VERSIONS}
 CHECKPOINT_FOLDER: Final = "checkpoints"
 LAST_CHECKPOINT: Final = "last.pt"
 BEST_CHECKPOINT: Final = "best.pt"
@@ -107,7 +108,7 @@ def save_checkpoint(
     """
     content = {
         "format": CHECKPOINT_FORMAT,
-        "version": CHECKPOINT_VERSION,
+        "version": CHECKPOINT_VERSIONS[recipe.input_frames],
         "recipe": asdict(recipe),
         "geometry": asdict(state.code.geometry),
         "content_hashes": content_hashes,
@@ -176,7 +177,9 @@ def _link(path: Path, name: str) -> None:
     temporary.replace(path.with_name(name))
 
 
-def load_checkpoint(path: Path, formats: Mapping[str, int] = CHECKPOINT_FORMATS) -> dict[str, Any]:
+def load_checkpoint(
+    path: Path, formats: Mapping[str, Mapping[str, int]] = CHECKPOINT_FORMATS
+) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
 
     Parameters
@@ -184,7 +187,7 @@ def load_checkpoint(path: Path, formats: Mapping[str, int] = CHECKPOINT_FORMATS)
     path
         The file.
     formats
-        Accepted formats, each with the version that this program reads.
+        Accepted formats, each with the versions that this program reads.
 
     Raises
     ------
@@ -196,10 +199,11 @@ def load_checkpoint(path: Path, formats: Mapping[str, int] = CHECKPOINT_FORMATS)
     content = read_tensors(path, ": remove it to resume from the previous checkpoint")
     if not isinstance(content, dict) or content.get("format") not in formats:
         raise CheckpointError(f"{path} is not a checkpoint of mas-train")
-    version = formats[content["format"]]
-    if content.get("version") != version:
+    versions = formats[content["format"]].values()
+    if content.get("version") not in versions:
         raise CheckpointError(
-            f"{path} is a checkpoint of version {content.get('version')}, this mas-train reads {version}"
+            f"{path} is a checkpoint of version {content.get('version')}, this mas-train reads "
+            f"{' and '.join(map(str, versions))}"
         )
     check_digest(content, str(path))
     return content

@@ -156,6 +156,8 @@ def _summary(config: Mapping[str, Any], about: str) -> str:
         f"They are centres of frames resized to {geometry['frame_rows']} x {geometry['frame_cols']} pixels, "
         + ("each frame of the video." if step == 1 else f"one in {step} of the video.")
     )
+    if config["input_frames"] == "residual":
+        lines.append("The network itself takes the differences of neighbouring frames.")
     if config["input_stride"] > 1:
         lines.append("The network itself takes every second frame, and means of 2 x 2 pixels.")
     return "\n".join(lines)

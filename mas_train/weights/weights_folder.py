@@ -33,13 +33,14 @@ from mas_train.weights.tensor_file import read_bytes
 from mas_train.weights.weights_source import CONFIG_FILE, WEIGHTS_FILE
 
 FOLDER_FORMAT: Final = "mas-weights"
-FOLDER_VERSION: Final = 1
+FOLDER_VERSIONS: Final = {"rgb": 1, "residual": 2}
+"""Version of a folder by the input of its network: programs from before residual frames refuse 2."""
 VIDEOS_FILE: Final = "training_videos.txt"
 REQUIRED: Final = {"backbone", "width", "geometry", "pixel_mean", "kind", "model_sha256"}
 REQUIRED_WITH_CLASSES: Final = {"recipe", "pretraining", "init", "frozen"}
 """Entries of ``config.json`` that a network needs, and more that a classifier needs."""
 ENTRY_TYPES: Final[dict[Any, tuple[str, ...]]] = {
-    str: ("backbone", "kind", "model_sha256", "init", "preprocessing", "manifest", "split"),
+    str: ("backbone", "input_frames", "kind", "model_sha256", "init", "preprocessing", "manifest", "split"),
     int | float: ("width", "label_fraction", "step", "epoch", "input_stride", "videos", "clips"),
     bool: ("frozen",),
     dict: ("geometry", "recipe", "pretraining"),
@@ -118,10 +119,10 @@ def _read_config(path: Path) -> dict[str, Any]:
             f'{path}: expected "format": "{FOLDER_FORMAT}" of mas-export, found a file of another program: '
             "name the file of weights itself if it is a C3D"
         )
-    if config.get("version") != FOLDER_VERSION:
+    if config.get("version") not in FOLDER_VERSIONS.values():
         raise CheckpointError(
-            f"{path} is of version {config.get('version')}, this program reads {FOLDER_VERSION}: install a "
-            "later version of mas-video"
+            f"{path} is of version {config.get('version')}, this program reads "
+            f"{' and '.join(map(str, FOLDER_VERSIONS.values()))}: install a later version of mas-video"
         )
     missing = (REQUIRED | (REQUIRED_WITH_CLASSES if "classes" in config else set())) - config.keys()
     if missing:

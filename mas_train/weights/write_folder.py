@@ -21,7 +21,7 @@ from mas_train.data.leakage import name_digest
 from mas_train.recipe import SCRATCH, TARGETS
 from mas_train.weights.backbone_file import BackboneConfig, part_of, write_safetensors
 from mas_train.weights.backbone_weights import FOLDER_ENTRIES, Weights
-from mas_train.weights.weights_folder import FOLDER_FORMAT, FOLDER_VERSION, VIDEOS_FILE, public_head
+from mas_train.weights.weights_folder import FOLDER_FORMAT, FOLDER_VERSIONS, VIDEOS_FILE, public_head
 from mas_train.weights.weights_source import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 
 PROGRAM_FILES: Final = {"onnx": "model.onnx", "pt2": "model.pt2"}
@@ -35,8 +35,9 @@ def describe_config(weights: Weights) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``backbone``, ``width``, ``input_stride``, ``geometry``: the network. ``input_shape``: that of a view,
-        (3, 16, 112, 112) in the paper; ``channel_order``, ``pixel_range``, ``pixel_mean``: its pixels.
+        ``backbone``, ``width``, ``input_stride``, ``input_frames``, ``geometry``: the network.
+        ``input_shape``: that of a view, (3, 16, 112, 112) in the paper; ``channel_order``, ``pixel_range``,
+        ``pixel_mean``: its pixels.
         ``features``: length of the pooled vector. ``kind``: see `Weights.kind`. ``labels``: those that
         pre-training predicted. Then, where known, the entries `FOLDER_ENTRIES` of its checkpoint.
         ``versions``: the programs that wrote it.
@@ -44,11 +45,12 @@ def describe_config(weights: Weights) -> dict[str, Any]:
     geometry, content = weights.geometry, weights.content
     config = {
         "format": FOLDER_FORMAT,
-        "version": FOLDER_VERSION,
+        "version": FOLDER_VERSIONS[weights.backbone.input_frames],
         "kind": weights.kind,
         "backbone": weights.recipe["backbone"],
         "width": float(weights.recipe["width"]),
         "input_stride": int(weights.recipe.get("input_stride", 1)),
+        "input_frames": weights.backbone.input_frames,
         "input_shape": [3, geometry.clip_frames, geometry.view_size, geometry.view_size],
         "channel_order": "RGB",
         "pixel_range": [0, 255],
@@ -93,6 +95,7 @@ def write_weights_folder(
         source=config["source"],
         step=config.get("step"),
         input_stride=config["input_stride"],
+        input_frames=config["input_frames"],
         geometry=weights.geometry,
         preprocessing=config.get("preprocessing", ""),
     )

@@ -20,7 +20,7 @@ from mas_labels.shards.shard_set import ShardSet
 from mas_train.cli.finetune import main as finetune_main
 from mas_train.cli.pretrain import main as train_main
 from mas_train.training.options import FinetuneOptions, TrainingOptions
-from mas_train.weights.backbone_weights import FINETUNED, FINETUNED_VERSION
+from mas_train.weights.backbone_weights import FINETUNED, FINETUNED_VERSIONS
 from mas_train.weights.checkpoint import list_checkpoints, load_checkpoint
 
 NOT_RECORDED = {"resume", "shards", "val_shards", "probe_shards"}
@@ -245,7 +245,7 @@ def test_fine_tuning_again_from_its_file(
     capsys.readouterr()
     assert run(finetune_main, *again) == 0
     assert "does not state" not in capsys.readouterr().out
-    runs, formats = (first, tmp_path / "again"), {FINETUNED: FINETUNED_VERSION}
+    runs, formats = (first, tmp_path / "again"), {FINETUNED: FINETUNED_VERSIONS}
     assert_same(*(load_checkpoint(folder / "finetuned.pt", formats) for folder in runs))
     assert (tmp_path / "again" / "accuracy.json").is_file()
     assert run(finetune_main, "--config", first / "config.yaml") == 1
@@ -254,7 +254,7 @@ def test_fine_tuning_again_from_its_file(
     assert [entry["from_epoch"] for entry in config_of(first)["environments"]] == [0, 1]
     mine = write(tmp_path / "mine.yaml", {"recipe": {"width": 0.5}, "options": {"init": str(start)}})
     assert run(finetune_main, "--config", mine, "--shards", *train.paths, "--out", tmp_path / "mine") == 1
-    assert "--width and --backbone are for --init scratch" in capsys.readouterr().err
+    assert "--width, --input-stride, --input-frames are for --init scratch" in capsys.readouterr().err
     shutil.rmtree(start)
     assert run(train_main, "--config", pretrained / "config.yaml", "--out", start, "--seed", 9) == 0
     assert run(finetune_main, "--config", first / "config.yaml", "--out", tmp_path / "third") == 1

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 
 import pytest
 import torch
+from torch import nn
 
 from mas_labels.errors import ConfigError, MissingDependencyError
 from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
+from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
 from mas_train.model.c3d import C3D
 from mas_train.model.heads import PretextModel, make_model
 from mas_train.model.targets import TargetCode
+from mas_train.model.torchvision_backbones import TorchvisionBackbone
 from mas_train.recipe import make_recipe
 from mas_train.training.engine import make_optimizer
+from mas_train.weights.backbone_weights import weights_digest
 
 
 def test_full_width_is_the_papers() -> None:
@@ -105,6 +110,37 @@ def test_batch_norm_is_between_convolution_and_relu() -> None:
     maps = backbone.features(torch.rand(2, 3, 16, 112, 112) * 255)
     assert 0.3 < (maps > 0).float().mean().item() < 0.7
     assert backbone.norms[0].running_mean.abs().sum() > 0
+
+
+def some_torchvision_backbone() -> TorchvisionBackbone:
+    layers = nn.Sequential(nn.Conv3d(3, 4, 9, 9, bias=False), nn.ReLU())
+    return TorchvisionBackbone(layers, 4, ("conv1", "conv5"))
+
+
+@pytest.mark.parametrize(
+    "plain", [C3D(1 / 32), C3D(1 / 32, batch_norm=True, input_stride=2), some_torchvision_backbone()]
+)
+def test_residual_frames_are_what_every_layer_sees(plain: Backbone) -> None:
+    """The same as plain frames that are these differences; a still clip leaves nothing but biases, 0."""
+    torch.manual_seed(0)
+    residual = copy.deepcopy(plain.eval())
+    residual.input_frames = "residual"
+    clips = torch.rand(2, 3, 16, 112, 112) * 255
+    differences = torch.stack(
+        [clips[:, :, min(t, 14) + 1] - clips[:, :, min(t, 14)] for t in range(16)], dim=2
+    )
+    for layer in ("conv1", "conv5"):
+        assert torch.equal(residual.layer(clips, layer), plain.layer(differences, layer))
+    assert torch.equal(residual(clips), plain(differences)) and residual(clips).any()
+    assert torch.equal(residual.features(clips), plain.features(differences))
+    assert not residual.features(clips[:, :, :1].expand_as(clips)).any()
+    assert weights_digest(residual) != weights_digest(plain)  # by which features are cached
+
+
+def test_backbones_that_do_not_know_residual_frames_are_refused_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(C3D, "takes_frames", ("rgb",))
+    with pytest.raises(ConfigError, match=r"--input-frames residual: c3d takes rgb: leave the option out"):
+        make_backbone("c3d", input_frames="residual")
 
 
 def test_a_branch_without_labels_is_left_out() -> None:

@@ -181,8 +181,8 @@ def test_other_files_and_newer_checkpoints_are_distinguished(tmp_path: Path) -> 
     torch.save({"state_dict": {}}, path)
     with pytest.raises(CheckpointError, match="not a checkpoint of mas-train"):
         load_checkpoint(path)
-    torch.save({"format": "mas-train-checkpoint", "version": 3}, path)
-    with pytest.raises(CheckpointError, match="version 3, this mas-train reads 2"):
+    torch.save({"format": "mas-train-checkpoint", "version": 4}, path)
+    with pytest.raises(CheckpointError, match="version 4, this mas-train reads 2 and 3"):
         load_checkpoint(path)
 
 

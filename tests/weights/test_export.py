@@ -26,19 +26,20 @@ from mas_train.training.engine import make_optimizer
 from mas_train.weights import export
 from mas_train.weights.backbone_file import METADATA_KEY, BackboneConfig, read_backbone, write_safetensors
 from mas_train.weights.backbone_weights import load_weights
-from mas_train.weights.checkpoint import TrainingState, save_checkpoint
+from mas_train.weights.checkpoint import TrainingState, list_checkpoints, save_checkpoint
 from mas_train.weights.export import export_weights, make_program
 
 CLIPS = torch.rand(2, 3, 16, 112, 112, generator=torch.Generator().manual_seed(1)) * 255
 CPU = torch.device("cpu")
-BACKBONES = {"c3d": 1, "c3d-bn": 2, "c3d-large-bn": 1}
-"""Input stride of each backbone that is tested."""
+BACKBONES = {"c3d": (1, "rgb"), "c3d-bn": (2, "residual"), "c3d-large-bn": (1, "rgb")}
+"""Input stride and frames of each backbone that is tested."""
 
 
-def write_checkpoint(run_folder: Path, backbone: str, stride: int) -> Path:
+def write_checkpoint(run_folder: Path, backbone: str, stride: int, seen: str) -> Path:
     """Write a run's first checkpoint; return the run."""
     torch.manual_seed(0)
     changes = {"width": 1 / 32, "fc_width": 4, "initialisation": "he", "input_stride": stride}
+    changes["input_frames"] = seen
     recipe = make_recipe("ucf101", backbone=backbone, **changes)
     code = TargetCode(recipe)
     model = make_model(recipe, code)
@@ -53,7 +54,7 @@ def write_checkpoint(run_folder: Path, backbone: str, stride: int) -> Path:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A run of each backbone."""
     root = tmp_path_factory.mktemp("runs")
-    return {name: write_checkpoint(root / name, name, stride) for name, stride in BACKBONES.items()}
+    return {name: write_checkpoint(root / name, name, *seen) for name, seen in BACKBONES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,19 @@ def test_a_weights_folder_stands_for_the_run_that_it_was_written_of(
         export_weights(tmp_path / name, tmp_path / f"{name}-again")
         for found, expected in zip(outputs_of(tmp_path / f"{name}-again"), outputs_of(source), strict=True):
             assert torch.equal(found, expected)
+
+
+def test_files_of_networks_that_see_residual_frames_are_refused_by_programs_from_before_them(
+    runs: dict[str, Path], tuned: Path, tmp_path: Path
+) -> None:
+    """Versions, and a field of the header, that these do not know; other files have neither."""
+    for name, source, changed in (("c3d", runs["c3d"], 0), ("c3d-bn", runs["c3d-bn"], 1), ("t", tuned, 1)):
+        export_weights(source, tmp_path / name)
+        assert json.loads((tmp_path / name / "config.json").read_text())["version"] == 1 + changed
+        header = (tmp_path / name / "model.safetensors").read_bytes()[:4000]
+        assert (b"input_frames" in header) == bool(changed)
+        path = source / "finetuned.pt" if source == tuned else list_checkpoints(source)[0]
+        assert torch.load(path, weights_only=True)["version"] == 2 + changed
 
 
 def test_the_cards_code_needs_nothing_of_this_project(
@@ -189,7 +203,11 @@ def test_a_folder_appears_as_a_whole_or_not_at_all(
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("config.json", {"version": 2}, "is of version 2, this program reads 1: install a later version"),
+        (
+            "config.json",
+            {"version": 3},
+            "is of version 3, this program reads 1 and 2: install a later version",
+        ),
         ("config.json", {"format": "other"}, "found a file of another program"),
         ("config.json", {"kind": None}, "lacks kind: export the folder again"),
         ("config.json", {"width": 0.5}, r"does not fit its config.json \(size mismatch"),
