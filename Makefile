@@ -75,8 +75,8 @@ reproduce-kinetics: $(VENV)/installed ## Run the paper's experiments with pre-tr
 	@test -n "$(ROOT)" || { echo "error: ROOT is missing, the folder of Kinetics-400: make reproduce-kinetics ROOT=/data/k400 ARGS='--ucf101 ...'" >&2; exit 2; }
 	$(BIN)/mas-reproduce kinetics --root "$(ROOT)" $(ARGS)
 
-test: $(VENV)/installed ## Run the fast tests.
-	$(BIN)/python -m pytest -q
+test: $(VENV)/installed ## Run the fast tests, in two processes, each file in one of them.
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 # torchvision needs the build of torch that it was made for, so it gets a separate environment (5.5 GB).
 $(TORCHVISION)/installed:

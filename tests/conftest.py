@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import helpers.leftovers  # noqa: F401 - checks at exit what the tests left behind
 import pytest
+from helpers.leftovers import pytest_configure_node  # noqa: F401 - checks at exit what the tests left behind
 from helpers.videos import FOLDER_MANIFEST, SHARED, moving_texture, write_video
 
 from mas_labels.shards.shard_set import ShardSet

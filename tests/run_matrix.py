@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 UV = (sys.executable, "-m", "uv")
 RESOLUTIONS = {"oldest": "lowest-direct", "newest": "highest"}
 EXTRAS = "train,inspect,dask,eval,onnx,tensorboard,parquet,hub,webdataset,lightning"
-TOOLS = ("hypothesis", "ipykernel", "nbclient", "packaging", "pytest")
+TOOLS = ("hypothesis", "ipykernel", "nbclient", "packaging", "pytest", "pytest-xdist")
 CHECKOUT_ONLY = {
     "test_contributing.py",
     "test_docs.py",
@@ -163,7 +163,8 @@ def try_versions(python: Path, versions: str, folder: Path, extras: list[str], n
     with_torch = "train" in extras
     main_job(environment / "bin", folder / f"job-{versions}", with_torch)
     tests = choose_tests(source, with_torch, names)
-    run(environment / "bin" / "python", "-m", "pytest", "-q", *tests, cwd=source)
+    parallel = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")  # as `make test`
+    run(environment / "bin" / "python", "-m", "pytest", "-q", *parallel, *tests, cwd=source)
     freeze = (*UV, "pip", "freeze", "--python", environment)
     installed = subprocess.run(freeze, capture_output=True, text=True, check=True).stdout.splitlines()
     direct = {Requirement(line).name.lower() for line in required}

@@ -13,6 +13,18 @@ import socket
 import subprocess
 import sys
 from asyncio.selector_events import BaseSelectorEventLoop
+from typing import Any
+
+import pytest
+
+WORKERS: list[subprocess.Popen[bytes]] = []
+"""Processes that run the tests for this one (pytest-xdist)."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Remember the process of a worker: pytest-xdist does not look at its status."""
+    WORKERS.append(node.gateway._io.popen)
 
 
 def find_leftovers() -> list[str]:
@@ -40,9 +52,10 @@ def _is_a_font(file: io.FileIO) -> bool:
 
 @atexit.register
 def fail_if_any() -> None:
-    """List the leftovers and end with status 1."""
+    """List the leftovers and end with status 1; so too if a worker did."""
     leftovers = find_leftovers()
     if leftovers:
         print("left behind by the tests:", *leftovers, sep="\n  ", file=sys.stderr, flush=True)
+    if leftovers or any(worker.returncode for worker in WORKERS):
         sys.stdout.flush()
         os._exit(1)

@@ -33,6 +33,17 @@ def test_leftovers_of_tests_fail_the_run(line: str, named: str) -> None:
     assert "left behind by the tests:" in done.stderr and named in done.stderr
 
 
+@pytest.mark.parametrize("status", [0, 1])
+def test_leftovers_in_a_worker_fail_the_run(status: int, tmp_path: Path) -> None:
+    pytest.importorskip("xdist")
+    kept = "open(__file__)" if status else "None"
+    (tmp_path / "test_planted.py").write_text(f"import sys\ndef test():\n    sys.kept = {kept}\n")
+    options = ["-p", "no:cacheprovider", "-p", "helpers.leftovers", "-n", "1", "--rootdir", str(tmp_path)]
+    done = run("-m", "pytest", "-q", *options, str(tmp_path))
+    assert "1 passed" in done.stdout and done.returncode == status, done.stdout
+    assert ("test_planted.py" in done.stderr) == bool(status)
+
+
 def test_an_unclosed_file_fails_its_test(tmp_path: Path) -> None:
     test = tmp_path / "test_planted.py"
     test.write_text("def test():\n    open(__file__)\n")
