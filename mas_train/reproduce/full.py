@@ -6,8 +6,9 @@ networks: every step is really carried out, on whatever few videos the places ho
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mas_train.evaluation.published import TABLES
@@ -98,6 +99,36 @@ def kinetics_plan(places: Collection[str], scale: Scale = FULL_SCALE) -> list[St
         steps.append(_finetune_split1(HMDB51, "joint", scale))
     steps.append(_retrieval(scale))
     return [*steps, *_similarity_and_scenes({"joint": "runs/joint"}, places, scale)]
+
+
+def with_seeds(steps: Sequence[Step], seeds: int) -> list[Step]:
+    """Return a plan with each of its networks trained and measured for several seeds, seed 0 first.
+
+    Labels are made once. Random weights that are measured without training are those of seed 0 alone.
+    """
+    trained = [
+        step
+        for step in steps
+        if step.command[0] != "mas-labels" and not (step.command[0] == "mas-eval" and SCRATCH in step.command)
+    ]
+    names = [step.name for step in trained]
+    return [*steps, *(_with_seed(step, seed, names) for seed in range(1, seeds) for step in trained)]
+
+
+def _with_seed(step: Step, seed: int, trained: Collection[str]) -> Step:
+    """Return the step of a network for another seed, in folders of its own."""
+
+    def rename(path: str) -> str:
+        return re.sub(r"^((runs|finetuned|results)/[^/]+)", rf"\1-seed{seed}", path)
+
+    options = () if step.command[0] == "mas-eval" else ("--seed", str(seed))
+    return replace(
+        step,
+        name=f"{step.name}-seed{seed}",
+        command=(*map(rename, step.command), *options),
+        after=tuple(f"{name}-seed{seed}" if name in trained else name for name in step.after),
+        resumes_from=step.resumes_from and rename(step.resumes_from),
+    )
 
 
 def row_targets(preset: str) -> list[str]:

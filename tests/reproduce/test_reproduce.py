@@ -20,7 +20,7 @@ from mas_labels.datasets.demo import make_demo
 from mas_labels.errors import ConfigError
 from mas_train.model.backbones import make_backbone
 from mas_train.reproduce.estimate import FORWARD_FLOP, estimate_cost
-from mas_train.reproduce.full import REHEARSAL_SCALE, kinetics_plan, row_targets, ucf101_plan
+from mas_train.reproduce.full import REHEARSAL_SCALE, kinetics_plan, row_targets, ucf101_plan, with_seeds
 from mas_train.reproduce.measure import Cell, compare
 from mas_train.reproduce.page import BEGIN_MARK, END_MARK
 from mas_train.reproduce.pilots import PILOTS, pilot_plan, with_options, write_pilots
@@ -44,6 +44,7 @@ def version_step(name: str, *after: str) -> Step:
         pilot_plan(Experiment()),
         ucf101_plan(ALL),
         kinetics_plan(ALL),
+        with_seeds(ucf101_plan(ALL), 3),
         ucf101_plan(("$UCF101",), REHEARSAL_SCALE),
     ],
 )
@@ -108,6 +109,26 @@ def test_full_plans_fill_every_row_of_ours() -> None:
     assert {f"finetune-ucf101-{targets}" for targets in row_targets("ucf101")} <= steps
     assert {"finetune-hmdb51-scratch", "aslan-finetuned-ucf101-joint", "yupenn-runs-joint"} <= steps
     assert not [name for name in (s.name for s in ucf101_plan(("$UCF101",))) if "hmdb51" in name]
+
+
+def test_networks_of_other_seeds_have_their_own_folders_and_options() -> None:
+    plan = ucf101_plan(ALL)
+    assert with_seeds(plan, 1) == plan
+    steps = {step.name: step for step in with_seeds(plan, 2)}
+    tuned = steps["finetune-ucf101-joint-seed1"]
+    assert (
+        tuned.command[-2:] == ("--seed", "1")
+        and tuned.resumes_from == "finetuned/ucf101-joint-seed1/finetuned.pt"
+    )
+    assert {"runs/joint-seed1", "finetuned/ucf101-scratch-seed1", "labels/ucf101-train1"} < set(tuned.command)
+    assert {"label-ucf101-train1", "pretrain-joint-seed1", "finetune-ucf101-scratch-seed1"} <= set(
+        tuned.after
+    )
+    assert "aslan-runs-joint-seed1" in steps and "aslan-scratch-seed1" not in steps
+    hours = [
+        float(re.findall(r"networks: (\d+)", estimate_cost(with_seeds(plan, n), 2, 1)[1])[0]) for n in (1, 3)
+    ]
+    assert hours[1] == pytest.approx(3 * hours[0], rel=0.01)
 
 
 def test_estimate_by_hand() -> None:
