@@ -25,7 +25,7 @@ GPU_PYTHON := $(if $(filter file,$(origin PYTHON)),$(BIN)/python,$(PYTHON))
 GPU_READY := $(if $(filter file,$(origin PYTHON)),$(VENV)/installed,extensions)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu bench-gpu extensions test-matrix fuzz kill-loop lint format labels bench-flow bench-flow-tool bench-labels bench-train bench-storage \
+.PHONY: help demo test test-slow test-gpu bench-gpu extensions test-matrix fuzz kill-loop lint format labels bench-flow bench-flow-tool bench-labels bench-workers bench-train bench-storage \
 	bench-stored-flow bench-shot-cuts bench-scale test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless \
 	reproduce-small reproduce-pilots reproduce-ucf101 reproduce-kinetics clean
 
@@ -127,9 +127,13 @@ bench-train: $(VENV)/installed ## Measure reading and training: make bench-train
 bench-gpu: $(GPU_READY) ## Measure training on a GPU, in a few minutes: make bench-gpu [PYTHON=python3] [ARGS="--workers 1,8"]
 	PYTHONPATH="$(CURDIR)" $(GPU_PYTHON) benchmarks/bench_gpu.py $(ARGS)
 
-bench-labels: $(VENV)/installed ## Measure labelling, and the time of each stage: make bench-labels VIDEOS=/data/UCF-101 [ARGS="--count 8"]
+bench-labels: $(VENV)/installed ## Measure time and bytes of each stage of labelling: make bench-labels VIDEOS=/data/UCF-101 [ARGS="--count 8"]
 	@test -n "$(VIDEOS)" || { echo "error: VIDEOS is missing, a folder of videos: make bench-labels VIDEOS=/data/videos" >&2; exit 2; }
 	$(BIN)/python benchmarks/bench_labels.py --videos "$(VIDEOS)" $(ARGS)
+
+bench-workers: $(VENV)/installed ## Measure labelling by one worker and by two, in turns: make bench-workers VIDEOS=/data/UCF-101 [ARGS="--rounds 2"]
+	@test -n "$(VIDEOS)" || { echo "error: VIDEOS is missing, a folder of videos: make bench-workers VIDEOS=/data/videos" >&2; exit 2; }
+	$(BIN)/python benchmarks/bench_workers.py --videos "$(VIDEOS)" $(ARGS)
 
 bench-stored-flow: $(VENV)/installed ## Measure what storing flow does to the labels: make bench-stored-flow VIDEOS="/data/UCF-101" [ARGS="--count 120"]
 	@test -n "$(VIDEOS)" || { echo "error: VIDEOS is missing, folders of videos: make bench-stored-flow VIDEOS=/data/videos" >&2; exit 2; }

@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from common import choose_clips
-from process_watch import CHILD, COMMAND, OTHER, WORKER, ProcessWatch
+from process_watch import CHILD, COMMAND, OTHER, WORKER, ProcessWatch, Run
 
 from mas_labels.flow.estimators import compute_flow
 from mas_labels.geometry import DEFAULT_GEOMETRY
@@ -46,9 +46,9 @@ def seconds_by_cause(watch: ProcessWatch) -> dict[str, float]:
     return spent
 
 
-def loss_table(one: ProcessWatch, two: ProcessWatch) -> str:
-    """Format the seconds of one worker, of two workers together, and what these lose."""
-    single, both = seconds_by_cause(one), seconds_by_cause(two)
+def loss_table(one: list[ProcessWatch], two: list[ProcessWatch]) -> str:
+    """Format the seconds of one worker, of two workers together, and what these lose: means of the rounds."""
+    single, both = _mean_seconds(one), _mean_seconds(two)
     total = sum(both.values())
     lines = ["| seconds of the workers | one | two together | lost | of two |", "|---|---|---|---|---|"]
     for name in (*ROWS, "all"):
@@ -58,24 +58,32 @@ def loss_table(one: ProcessWatch, two: ProcessWatch) -> str:
     return "\n".join(lines)
 
 
-def cpu_table(one: ProcessWatch, two: ProcessWatch, clips: int) -> str:
-    """Format the CPU time of each kind of process."""
-    lines = ["| CPU ms per clip | one worker | two workers |", "|---|---|---|"]
+def _mean_seconds(watches: list[ProcessWatch]) -> dict[str, float]:
+    rounds = [seconds_by_cause(watch) for watch in watches]
+    return {name: sum(spent[name] for spent in rounds) / len(rounds) for name in ROWS}
+
+
+def cpu_table(runs: dict[str, list[Run]]) -> str:
+    """Format the CPU time per clip of each kind of process."""
+    lines = [f"| CPU ms per clip | {' | '.join(runs)} |", f"|---|{'---|' * len(runs)}"]
     kinds = {"video processes": (CHILD,), "all others: writers, the command": (COMMAND, WORKER, OTHER)}
     for name, roles in kinds.items():
-        spent = [1e3 * sum(one.cpu_seconds[-1] for one in run.of_role(*roles)) / clips for run in (one, two)]
-        lines.append(f"| {name} | {spent[0]:.1f} | {spent[1]:.1f} |")
+        spent = (
+            1e3 * sum(run.cpu_seconds(*roles) for run in those) / sum(run.clips for run in those)
+            for those in runs.values()
+        )
+        lines.append(f"| {name} | {' | '.join(f'{each:.1f}' for each in spent)} |")
     return "\n".join(lines)
 
 
-def flow_rates(videos: Path) -> tuple[float, float]:
+def flow_rates(videos: Path) -> list[float]:
     """Measure TV-L1 flow alone: clips per second of one process, and of two at once together."""
     rates = []
     for count in (1, 2):
         with ProcessPoolExecutor(count, get_context("spawn")) as executor:
             begin = time.monotonic() + READY_SECONDS
             rates.append(sum(executor.map(_flow_rate, [videos] * count, [begin] * count)))
-    return rates[0], rates[1]
+    return rates
 
 
 def _flow_rate(videos: Path, begin: float) -> float:

@@ -1,14 +1,19 @@
-"""Watches the processes of a running `mas-labels make`: memory, CPU time and waiting of each."""
+"""Runs `mas-labels make` and watches its processes: memory, CPU time and waiting of each."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import mas_labels
 
 PERIOD_SECONDS = 0.1
 """Time between two samples, which take 0.6 ms of CPU time."""
@@ -118,6 +123,63 @@ class ProcessWatch(threading.Thread):
     def peak_megabytes(self) -> list[float]:
         """Return the peak of each process but the command's own, largest first."""
         return sorted((max(one.megabytes) for one in self.of_role(WORKER, CHILD, OTHER)), reverse=True)
+
+
+@dataclass
+class Run:
+    """One run of `mas-labels make`, or several at once; `foreign` is the CPU time of all other processes."""
+
+    clips: int
+    seconds: float
+    watches: list[ProcessWatch]
+    foreign_seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Clips per second."""
+        return self.clips / self.seconds
+
+    def cpu_seconds(self, *roles: str) -> float:
+        """Return the CPU time of its processes with a role; without one, of all."""
+        watched = (one for watch in self.watches for one in watch.processes.values())
+        return sum(one.cpu_seconds[-1] for one in watched if not roles or one.role in roles)
+
+
+def make(*parts: list[Path], workers: int = 1, flow: str = "tvl1") -> Run:
+    """Label copies of videos in a temporary folder; those of several parts by commands that run at once."""
+    with tempfile.TemporaryDirectory() as folder:
+        roots = [Path(folder) / f"videos{number}" for number in range(len(parts))]
+        for root, videos in zip(roots, parts, strict=True):
+            root.mkdir()
+            for video in videos:
+                shutil.copy(video, root / video.name)
+        busy, begin = _busy_seconds(), time.perf_counter()
+        watches = [_start(root, workers, flow) for root in roots]
+        for watch in watches:
+            if status := watch.process.wait():
+                raise SystemExit(f"error: mas-labels make ended with status {status}")
+            watch.finish()
+        seconds, busy = time.perf_counter() - begin, _busy_seconds() - busy
+        clips = sum(len(mas_labels.open_shards(watch.out)) for watch in watches)
+    run = Run(clips, seconds, watches, 0.0)
+    run.foreign_seconds = max(0.0, busy - run.cpu_seconds())
+    return run
+
+
+def _start(root: Path, workers: int, flow: str) -> ProcessWatch:
+    out = root.with_name(f"{root.name}-labels")
+    command = [sys.executable, "-m", "mas_labels", "make", "--manifest", "folder", "--root", root]
+    command += ["--out", out, "--workers", str(workers), "--flow", flow]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    watch = ProcessWatch(process, out)
+    watch.start()
+    return watch
+
+
+def _busy_seconds() -> float:
+    """Return the CPU time of the whole machine since its start: all but idle time and waiting for disks."""
+    times = [int(word) for word in Path("/proc/stat").read_text().split()[1:9]]
+    return (sum(times) - times[3] - times[4]) / TICKS_PER_SECOND
 
 
 def boot_time() -> float:
