@@ -51,26 +51,25 @@ def times(rates: Sequence[float], others: Sequence[float]) -> str:
 
 
 def rate_table(runs: dict[str, list[Run]]) -> str:
-    """Format the seconds of each run, and the clips per second of the run in the middle."""
+    """Format the seconds of each run, what other programs took of a core, and the median clips per second."""
     rounds = [f"round {number + 1}" for number in range(len(runs[ONE]))]
     lines = [
         f"| seconds of | {' | '.join(rounds)} | clips/s, median | cores busy |",
         f"|---|{'---|' * len(rounds)}---|---|",
     ]
     for name, those in runs.items():
-        seconds = " | ".join(f"{run.seconds:.1f}" for run in those)
+        seconds = " | ".join(
+            f"{run.seconds:.1f} ({100 * run.foreign_seconds / run.seconds:.0f} %)" for run in those
+        )
         middle = np.median([run.rate for run in those])
         lines.append(f"| {name} | {seconds} | {middle:.2f} | {_cores(those):.2f} |")
+    lines.append("\nIn brackets: CPU time that all other programs took meanwhile, of one core.")
     return "\n".join(lines)
 
 
 def _cores(runs: list[Run]) -> float:
     """Return the number of cores that runs of one kind kept busy."""
-    return sum(run.cpu_seconds() for run in runs) / _seconds(runs)
-
-
-def _seconds(runs: list[Run]) -> float:
-    return sum(run.seconds for run in runs)
+    return sum(run.cpu_seconds() for run in runs) / sum(run.seconds for run in runs)
 
 
 def conclusions(runs: dict[str, list[Run]], flow: list[list[float]]) -> str:
@@ -79,7 +78,6 @@ def conclusions(runs: dict[str, list[Run]], flow: list[list[float]]) -> str:
     alone, together = zip(*flow, strict=True)
     cores, busy = os.cpu_count() or 1, _cores(runs[ONE])
     cpu = [sum(run.cpu_seconds() for run in those) for those in runs.values()]
-    foreign = [sum(run.foreign_seconds for run in those) / _seconds(those) for those in runs.values()]
     hours = UCF101_FRAMES / DEFAULT_GEOMETRY.clip_frames / np.median(two) / 3600
     return "\n".join(
         [
@@ -92,8 +90,6 @@ def conclusions(runs: dict[str, list[Run]], flow: list[list[float]]) -> str:
             f"cores have room for {cores / busy:.2f} times that. With two workers a clip takes "
             f"{cpu[1] / cpu[0]:.2f} times the CPU time, which leaves {cores / busy / (cpu[1] / cpu[0]):.2f} "
             "times.",
-            "- CPU time that all other programs took meanwhile, of one core: "
-            f"{', '.join(f'{100 * share:.0f} %' for share in foreign)}.",
             f"- All of UCF101, 2.5 million frames, at the rate of two workers: {hours:.1f} hours. This is "
             "extrapolated: not all of UCF101 was labelled.",
         ]
