@@ -27,8 +27,7 @@ from mas_train.cli.options import (
     scratch_run_option,
     shards_option,
 )
-from mas_train.evaluation.options import SVM_C, ProbeOptions
-from mas_train.evaluation.svm import require_sklearn
+from mas_train.evaluation.linear import ProbeOptions, require_sklearn
 from mas_train.inference.options import FEATURE_KINDS
 
 if TYPE_CHECKING:
@@ -55,13 +54,12 @@ checkpoint_option = add_options(
     pixel_mean_option,
 )
 baseline_option = click.option(
-    "--baseline/--no-baseline", default=True, help="Evaluate random weights as well."
+    "--baseline/--no-baseline", default=True, help="Evaluate the network before its first step as well."
 )
 svm_option = click.option(
     "--svm-c",
     type=click.FloatRange(0, min_open=True),
-    default=SVM_C,
-    help="Weight of errors against the margin in the SVM.",
+    help="Weight of errors against the margin in the SVM.  [default: chosen in folds of the training part]",
 )
 
 
@@ -154,7 +152,7 @@ def probe(
     train: tuple[str, ...],
     few: float,
     draws: int,
-    c: float,
+    c: float | None,
     out: Path,
     **compute: Any,
 ) -> None:
@@ -190,7 +188,7 @@ def aslan(
     shards: tuple[str, ...],
     view2: Path | None,
     view1: tuple[Path, Path] | None,
-    svm_c: float,
+    svm_c: float | None,
     out: Path,
     **compute: Any,
 ) -> None:
@@ -217,7 +215,7 @@ def aslan(
 @baseline_option
 @out_option("results/yupenn")
 @compute_options
-def yupenn(checkpoint: str, shards: tuple[str, ...], svm_c: float, out: Path, **compute: Any) -> None:
+def yupenn(checkpoint: str, shards: tuple[str, ...], svm_c: float | None, out: Path, **compute: Any) -> None:
     """Dynamic scene recognition on YUPENN: linear SVM, leave-one-video-out."""
     evaluation = _prepare(checkpoint, out, needs_sklearn=True, **compute)
     from mas_labels.shards import open_shards
@@ -283,7 +281,8 @@ def look(run: Path, shards: tuple[str, ...], queries: tuple[str, ...], clips: in
 @click.argument("folders", nargs=-1, required=True, type=PATH)
 def table(folders: tuple[Path, ...]) -> None:
     """Print the results in FOLDERS as the paper's tables 1 to 6, next to the published ones."""
-    from mas_train.evaluation.results import read_results, show_tables
+    from mas_train.evaluation.results import read_results
+    from mas_train.evaluation.tables import show_tables
 
     click.echo(show_tables(read_results(folders)))
 

@@ -229,7 +229,8 @@ def reproduce_tables(
     for line in [] if rehearsal else estimate_cost(steps, cores, gpu_tflops):
         click.echo(f"# {line}")
     if run_or_print(steps, work, places, jobs, dry_run):
-        from mas_train.evaluation.results import read_results, show_tables
+        from mas_train.evaluation.results import read_results
+        from mas_train.evaluation.tables import show_tables
 
         out.mkdir(parents=True, exist_ok=True)
         tables = show_tables(read_results([work / "finetuned", work / "results"]))

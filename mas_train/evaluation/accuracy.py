@@ -22,7 +22,7 @@ from mas_labels.system.files import write_text
 from mas_train.data.class_match import match_classes
 from mas_train.data.leakage import VideoNames, shared_names
 from mas_train.evaluation.features import VideoFeatures, extract
-from mas_train.evaluation.protocol import Evaluation, dataset_and_split, has_class, make_result
+from mas_train.evaluation.protocol import Evaluation, Measured, dataset_and_split, has_class, make_result
 from mas_train.evaluation.results import Result
 from mas_train.inference.predict import require_trained_geometry
 from mas_train.recipe import with_defaults
@@ -58,9 +58,9 @@ class Accuracy:
 
     Attributes
     ----------
-    top1, top5
-        Share of all videos, failed ones included, whose class has the highest score, or one of the five
-        highest.
+    right
+        Whether the class of each video has the highest score, ``"top-1"``, or one of the five highest,
+        ``"top-5"``: (V + F,) bool each, the failed ones last.
     per_class
         (C,) float64: share of each class's videos that were recognised; NaN for a class without videos.
     confusion
@@ -69,8 +69,7 @@ class Accuracy:
         Number of videos in all, and of failed ones among them.
     """
 
-    top1: float
-    top5: float
+    right: Mapping[str, NDArray[np.bool_]]
     per_class: NDArray[np.float64]
     confusion: NDArray[np.int64]
     videos: int
@@ -102,7 +101,7 @@ def video_accuracy(
     """
     scores, truth, failed_truth = np.asarray(scores), np.asarray(truth), np.asarray(failed_truth, np.int64)
     _check_scores(scores, truth, failed_truth)
-    n_classes, n_videos = scores.shape[1], len(truth) + len(failed_truth)
+    n_classes, failed = scores.shape[1], np.zeros(len(failed_truth), bool)
     best = np.argsort(-scores, axis=1, kind="stable")[:, :TOP_K]
     confusion = np.zeros((n_classes, n_classes + 1), np.int64)
     np.add.at(confusion, (truth, best[:, 0]), 1)
@@ -111,11 +110,13 @@ def video_accuracy(
     per_class = np.full(n_classes, np.nan)
     np.divide(confusion.diagonal(), class_sizes, out=per_class, where=class_sizes > 0)
     return Accuracy(
-        top1=float((best[:, 0] == truth).sum() / n_videos),
-        top5=float((best == truth[:, None]).any(axis=1).sum() / n_videos),
+        right={
+            "top-1": np.concatenate([best[:, 0] == truth, failed]),
+            f"top-{TOP_K}": np.concatenate([(best == truth[:, None]).any(axis=1), failed]),
+        },
         per_class=per_class,
         confusion=confusion,
-        videos=n_videos,
+        videos=len(truth) + len(failed_truth),
         failed=len(failed_truth),
     )
 
@@ -217,7 +218,7 @@ def evaluate_accuracy(
     dataset_and_split(shards)  # refuses mixed shards before any work
     scores = score_videos(evaluation, weights, shards)
     accuracy = _measure_scores(scores)
-    random = {} if scratch is None else _figures(_measure_scores(score_videos(evaluation, scratch, shards)))
+    random = {} if scratch is None else _measure_scores(score_videos(evaluation, scratch, shards)).right
     classes = [*weights.content["classes"]]
     draw_confusion(accuracy.confusion, classes, evaluation.out / "confusion.png")
     _write_classes(accuracy, classes, evaluation.out / CLASSES_FILE)
@@ -229,16 +230,13 @@ def evaluate_accuracy(
         "left_out": match_classes(classes, shards).left_out,
         "scratch_run": None if scratch is None else scratch.source,
     }
-    return make_result(evaluation, "accuracy", shards, scores, _figures(accuracy), random, details)
+    measured = Measured(accuracy.right), Measured(random)
+    return make_result(evaluation, "accuracy", shards, scores, *measured, details)
 
 
 def _measure_scores(scores: VideoFeatures) -> Accuracy:
     known = has_class(scores)
     return video_accuracy(scores.values[known], scores.classes[known], scores.failed_classes)
-
-
-def _figures(accuracy: Accuracy) -> dict[str, float]:
-    return {"top-1": accuracy.top1, "top-5": accuracy.top5}
 
 
 def _known_leaks(weights: Weights, shards: ShardSet) -> list[str]:

@@ -3,6 +3,12 @@
 The protocol is that of Kliper-Gross, Hassner and Wolf, TPAMI 34(3), 2012: the feature vectors of a pair of
 videos become 12 (dis)similarities (their table 3), each normalised over the training pairs, and a linear SVM
 decides; each of the ten splits of View 2 is tested with the other nine for training.
+
+Notes
+-----
+The SVM is scikit-learn's LinearSVC, which is LIBLINEAR, with the squared hinge loss: 5,400 pairs of 12
+numbers take milliseconds at any C, with LIBSVM seconds. How C is chosen, among the other splits:
+`mas_train.evaluation.linear`.
 """
 
 from __future__ import annotations
@@ -18,19 +24,16 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import DatasetError, InputError
 from mas_labels.shards import ShardSet
-from mas_train.evaluation.aslan_pairs import Pairs
+from mas_train.evaluation.aslan_pairs import N_SIMILARITIES, Pairs, similarities
 from mas_train.evaluation.features import VideoFeatures
-from mas_train.evaluation.options import SVM_C
-from mas_train.evaluation.protocol import Evaluation, dataset_and_split, make_result
+from mas_train.evaluation.linear import ChoiceOfC, require_sklearn, scale_rows
+from mas_train.evaluation.protocol import Evaluation, Measured, dataset_and_split, make_result
 from mas_train.evaluation.results import Result
-from mas_train.evaluation.svm import require_sklearn
 from mas_train.model.similarity import normalise_rows
 from mas_train.runtime.figures import make_figure, save_figure
 from mas_train.weights.backbone_weights import Weights
 
-N_SIMILARITIES: Final = 12
-MIN_PROBABILITY: Final = 1e-10
-"""Smaller values are replaced by it inside a logarithm."""
+MAX_ITERATIONS: Final = 10_000
 
 Samples = Mapping[int, NDArray[np.floating]]
 """Feature vector (D,) of each sample, by its number."""
@@ -60,70 +63,6 @@ def by_sample(features: VideoFeatures) -> dict[int, NDArray[np.floating]]:
     return samples
 
 
-def similarities(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Compute the 12 (dis)similarities of pairs of vectors, in the order of the reference's table 3.
-
-    Parameters
-    ----------
-    first, second
-        (P, D), non-negative: rows i of both are one pair.
-
-    Returns
-    -------
-    (P, 12) float64.
-
-    Raises
-    ------
-    InputError
-        If a shape is wrong, or a value is negative or not finite.
-
-    Notes
-    -----
-    Decided here, where the reference leaves it open:
-
-    - A term 0 / 0 counts as 0.
-    - For the last four the vectors are divided by their sums, because number 10 is a divergence of
-      distributions; the reference says only "normalised". A vector of zeros stays zero.
-    - In number 10, values below 1e-10 are replaced by 1e-10 inside the logarithm only, so that 0 log 0 is 0.
-    """
-    x1, x2 = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if x1.ndim != 2 or x1.shape != x2.shape:
-        raise InputError(f"expected two arrays (P, D), found {x1.shape} and {x2.shape}")
-    if not (
-        np.isfinite(x1).all() and np.isfinite(x2).all() and min(x1.min(initial=0), x2.min(initial=0)) >= 0
-    ):
-        raise InputError("expected finite, non-negative features, found others: take them after the ReLU")
-    p1, p2 = _to_sum_1(x1), _to_sum_1(x2)
-    dot = (x1 * x2).sum(axis=1)
-    log_ratio = np.log(np.maximum(p1, MIN_PROBABILITY) / np.maximum(p2, MIN_PROBABILITY))
-    columns = (
-        dot,
-        np.sqrt(dot),
-        np.sqrt(np.sqrt(x1 * x2).sum(axis=1)),
-        np.sqrt(_divide(x1 * x2, x1 + x2).sum(axis=1)),
-        _divide(dot, np.linalg.norm(x1, axis=1) * np.linalg.norm(x2, axis=1)),
-        np.sqrt(_divide((x1 - x2) ** 2, x1 + x2).sum(axis=1)),
-        np.abs(x1 - x2).sum(axis=1),
-        np.sqrt(((np.sqrt(x1) - np.sqrt(x2)) ** 2).sum(axis=1)),
-        np.sqrt(((p1 - p2) ** 2).sum(axis=1)),
-        ((p1 - p2) * log_ratio).sum(axis=1) / 2,
-        _divide(np.sqrt(np.maximum(p1, p2)), np.sqrt(p1 + p2)).sum(axis=1),
-        _divide(np.minimum(p1, p2).sum(axis=1), p1.sum(axis=1) * p2.sum(axis=1)),
-    )
-    return np.stack(columns, axis=1)
-
-
-def _divide(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide element by element; 0 / 0 gives 0."""
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
-
-
-def _to_sum_1(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide each row by its sum; a row of zeros stays zero."""
-    sums = vectors.sum(axis=1, keepdims=True)
-    return _divide(vectors, np.broadcast_to(sums, vectors.shape))
-
-
 @dataclass(frozen=True)
 class PairResult:
     """Accuracy of deciding which pairs show the same action.
@@ -138,8 +77,10 @@ class PairResult:
         Area under the ROC curve over all pairs of all splits; pairs without features are left out.
     roc
         (K, 2) float64: false and true positive rates.
-    pairs, failed_pairs
-        Number of pairs in all, and of those of which a video has no features.
+    right, split
+        (P,) bool and int64: whether each tested pair was decided correctly, and its split.
+    failed_pairs
+        Number of pairs of which a video has no features.
     """
 
     accuracies: tuple[float, ...]
@@ -147,12 +88,13 @@ class PairResult:
     standard_error: float
     auc: float
     roc: NDArray[np.float64]
-    pairs: int
+    right: NDArray[np.bool_]
+    split: NDArray[np.int64]
     failed_pairs: int
 
 
 def evaluate_pairs(
-    features: Samples, pairs: Pairs, tested: Sequence[int] | None = None, c: float = SVM_C
+    features: Samples, pairs: Pairs, tested: Sequence[int] | None = None, choice: ChoiceOfC | None = None
 ) -> PairResult:
     """Test each split with all others for training.
 
@@ -164,8 +106,8 @@ def evaluate_pairs(
         The pairs to decide, in two or more splits.
     tested
         Splits to test; None for each in turn (View 2), [1] for View 1.
-    c
-        Weight of errors in the SVM.
+    choice
+        Chooses the SVM's C among the other splits; None for a new one.
 
     Raises
     ------
@@ -190,7 +132,7 @@ def evaluate_pairs(
         raise InputError(
             f"expected pairs with features in 2 or more splits, found {has_features.sum()} such pairs"
         )
-    scores = _score_pairs(features, pairs, has_features, splits, c)
+    scores = _score_pairs(features, pairs, has_features, splits, choice or ChoiceOfC())
     is_scored = ~np.isnan(scores)
     is_correct = is_scored & ((scores > 0) == pairs.same)
     accuracies = [float(is_correct[pairs.split == split].mean()) for split in splits]
@@ -202,13 +144,18 @@ def evaluate_pairs(
         standard_error=float(error),
         auc=float(roc_auc_score(pairs.same[is_scored], scores[is_scored])),
         roc=np.stack([false_rate, true_rate], axis=1),
-        pairs=int(is_tested.sum()),
+        right=is_correct[is_tested],
+        split=pairs.split[is_tested],
         failed_pairs=int((~has_features)[is_tested].sum()),
     )
 
 
 def _score_pairs(
-    features: Samples, pairs: Pairs, has_features: NDArray[np.bool_], splits: NDArray[np.integer], c: float
+    features: Samples,
+    pairs: Pairs,
+    has_features: NDArray[np.bool_],
+    splits: NDArray[np.integer],
+    choice: ChoiceOfC,
 ) -> NDArray[np.float64]:
     """Return the SVM's score of each tested pair, (P,), more than 0 for the same action; NaN for others."""
     table = np.zeros((len(has_features), N_SIMILARITIES))
@@ -220,7 +167,8 @@ def _score_pairs(
         train = has_features & (pairs.split != split)
         test = has_features & (pairs.split == split)
         if test.any():
-            scores[test] = _fit_and_score(table[train], pairs.same[train], table[test], c)
+            groups = pairs.split[train]
+            scores[test] = _fit_and_score(table[train], pairs.same[train], groups, table[test], choice)
     return scores
 
 
@@ -230,13 +178,24 @@ def _rows(features: Samples, samples: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _fit_and_score(
-    train: NDArray[np.float64], same: NDArray[np.bool_], test: NDArray[np.float64], c: float
+    train: NDArray[np.float64],
+    same: NDArray[np.bool_],
+    splits: NDArray[np.integer],
+    test: NDArray[np.float64],
+    choice: ChoiceOfC,
 ) -> NDArray[np.float64]:
     """Standardise the 12 columns over the training pairs, fit the SVM, return the test pairs' scores."""
-    mean, std = train.mean(axis=0), train.std(axis=0)
-    scale = np.where(std > 0, std, 1.0)
-    machine = require_sklearn().SVC(kernel="linear", C=c).fit((train - mean) / scale, same)
-    return machine.decision_function((test - mean) / scale)
+    from sklearn.svm import LinearSVC
+
+    def fit(rows: NDArray[np.float64], truth: NDArray[np.bool_], c: float) -> Any:
+        return LinearSVC(C=c, dual=False, max_iter=MAX_ITERATIONS).fit(rows, truth)
+
+    scaled, tested = scale_rows(train, test, each_feature=True)
+    groups = splits if len(np.unique(splits)) > 1 else None  # View 1 has one split to train on
+    c = choice.choose(
+        lambda fitted, rest, c: fit(scaled[fitted], same[fitted], c).predict(scaled[rest]), same, groups
+    )
+    return fit(scaled, same, c).decision_function(tested)
 
 
 def draw_roc(curves: dict[str, NDArray[np.float64]], path: Path) -> None:
@@ -261,7 +220,9 @@ def draw_roc(curves: dict[str, NDArray[np.float64]], path: Path) -> None:
     save_figure(figure, path)
 
 
-def evaluate_aslan(evaluation: Evaluation, shards: ShardSet, pairs: Pairs, view: int, c: float) -> Result:
+def evaluate_aslan(
+    evaluation: Evaluation, shards: ShardSet, pairs: Pairs, view: int, svm_c: float | None = None
+) -> Result:
     """Measure action similarity: ten folds of View 2, or the one of View 1; draws `roc.png`.
 
     Parameters
@@ -272,8 +233,8 @@ def evaluate_aslan(evaluation: Evaluation, shards: ShardSet, pairs: Pairs, view:
         The samples.
     pairs, view
         The pairs to decide, and the number of their view, 1 or 2.
-    c
-        Weight of errors in the SVM.
+    svm_c
+        Weight of errors in the SVM; None to choose it.
 
     Raises
     ------
@@ -282,18 +243,24 @@ def evaluate_aslan(evaluation: Evaluation, shards: ShardSet, pairs: Pairs, view:
     """
     dataset_and_split(shards)  # refuses mixed shards before any work
     curves: dict[str, NDArray[np.float64]] = {}
-    details: dict[str, Any] = {"features": evaluation.feature_kind, "svm_c": c, "view": view}
+    details: dict[str, Any] = {"features": evaluation.feature_kind, "c": {}, "view": view}
+    splits: dict[str, NDArray[np.int64]] = {}
 
-    def measure(weights: Weights, features: VideoFeatures) -> dict[str, float]:
-        result = evaluate_pairs(by_sample(features), pairs, tested=[1] if view == 1 else None, c=c)
+    def measure(weights: Weights, features: VideoFeatures) -> Measured:
+        choice = ChoiceOfC(svm_c)
+        result = evaluate_pairs(by_sample(features), pairs, [1] if view == 1 else None, choice)
         curves[f"{weights.kind}, AUC {result.auc:.3f}"] = result.roc
+        details["c"][weights.kind] = choice.facts
         details[f"accuracies, {weights.kind}"] = list(result.accuracies)
-        details.update(pairs=result.pairs, pairs_without_features=result.failed_pairs)
-        figures = {"accuracy": result.accuracy, "standard error": result.standard_error, "AUC": result.auc}
-        return {name: value for name, value in figures.items() if not np.isnan(value)}
+        details.update(pairs=len(result.right), pairs_without_features=result.failed_pairs)
+        splits["of pairs"] = result.split
+        others = {"standard error": result.standard_error, "AUC": result.auc}
+        known = {name: value for name, value in others.items() if not np.isnan(value)}
+        return Measured({"accuracy": result.right}, known)
 
     features = evaluation.features(evaluation.weights, shards)
-    figures = measure(evaluation.weights, features)
-    random = evaluation.random_figures(lambda weights: measure(weights, evaluation.features(weights, shards)))
+    measured = measure(evaluation.weights, features)
+    random = evaluation.random_baseline(lambda w: measure(w, evaluation.features(w, shards)), shards)
     draw_roc(curves, evaluation.out / "roc.png")
-    return make_result(evaluation, "aslan", shards, features, figures, random, details)
+    groups = ("splits of pairs", splits["of pairs"].tolist())
+    return make_result(evaluation, "aslan", shards, features, measured, random, details, groups)

@@ -6,10 +6,14 @@ Notes
 -----
 The classifier is a logistic regression with an L2 penalty (scikit-learn's, lbfgs). Each feature is first
 standardised over the training videos to mean 0 and deviation 1, and divided by the square root of the number
-of features, so that one penalty suits vectors of any scale and length.
+of features, so that a penalty means the same for vectors of any scale and length. How C is chosen:
+`mas_train.evaluation.linear`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +24,18 @@ from mas_train.data.class_match import match_classes
 from mas_train.data.few_labels import choose_videos
 from mas_train.data.leakage import find_shard_leaks
 from mas_train.evaluation.features import VideoFeatures
-from mas_train.evaluation.options import ProbeOptions
+from mas_train.evaluation.linear import ChoiceOfC, ProbeOptions, require_sklearn, scale_rows
 from mas_train.evaluation.protocol import (
     Evaluation,
+    Measured,
     dataset_and_split,
+    group_names,
     has_class,
     make_result,
-    recognition_rate,
+    right_videos,
+    tested_groups,
 )
 from mas_train.evaluation.results import Result
-from mas_train.evaluation.svm import require_sklearn
 from mas_train.weights.backbone_weights import Weights
 
 MAX_ITERATIONS = 2000
@@ -39,7 +45,8 @@ def classify(
     train: NDArray[np.floating],
     classes: NDArray[np.integer],
     test: NDArray[np.floating],
-    c: float = ProbeOptions.c,
+    choice: ChoiceOfC | None = None,
+    groups: Sequence[str] | NDArray | None = None,
 ) -> NDArray[np.int64]:
     """Fit the classifier on training videos, predict the classes of test videos.
 
@@ -49,8 +56,10 @@ def classify(
         (V, D) and (W, D) features, one row per video.
     classes
         (V,), the classes of `train`.
-    c
-        Weight of errors against the penalty.
+    choice
+        Chooses C among the training videos; None for a new one.
+    groups
+        (V,), groups of training videos that are not divided while C is chosen; None for each video alone.
 
     Returns
     -------
@@ -72,21 +81,28 @@ def classify(
     require_sklearn()
     from sklearn.linear_model import LogisticRegression
 
-    mean, deviation = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
-    scale = np.where(deviation > 0, deviation, 1.0) * np.sqrt(train.shape[1])
-    machine = LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit((train - mean) / scale, classes)
-    return machine.predict((test - mean) / scale).astype(np.int64)
+    def fit(rows: NDArray[np.float64], truth: NDArray[np.integer], c: float) -> LogisticRegression:
+        return LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(rows, truth)
+
+    scaled, tested = scale_rows(train, test, each_feature=True)
+    c = (choice or ChoiceOfC()).choose(
+        lambda fitted, rest, c: fit(scaled[fitted], classes[fitted], c).predict(scaled[rest]), classes, groups
+    )
+    return fit(scaled, classes, c).predict(tested).astype(np.int64)
 
 
 def leave_group_out(
-    features: NDArray[np.floating], classes: NDArray[np.integer], groups: NDArray, c: float = ProbeOptions.c
+    features: NDArray[np.floating],
+    classes: NDArray[np.integer],
+    groups: NDArray,
+    choice: ChoiceOfC | None = None,
 ) -> NDArray[np.int64]:
     """Predict the classes of each group's videos by a classifier fitted on all other groups.
 
     Parameters
     ----------
-    features, classes
-        As in `classify`.
+    features, classes, choice
+        As in `classify`; C is chosen among the other groups alone.
     groups
         (V,), the group of each video, such as the person that is seen.
 
@@ -104,10 +120,11 @@ def leave_group_out(
         raise InputError(
             f"expected groups (V,), two or more different ones, found {groups.shape}, {len(names)} of them"
         )
-    predicted = np.empty(len(classes), np.int64)
+    predicted, choice = np.empty(len(classes), np.int64), choice or ChoiceOfC()
     for name in names:
         tested = groups == name
-        predicted[tested] = classify(features[~tested], classes[~tested], features[tested], c)
+        rest = features[~tested], classes[~tested], features[tested]
+        predicted[tested] = classify(*rest, choice, groups[~tested])
     return predicted
 
 
@@ -131,41 +148,52 @@ def evaluate_probe(evaluation: Evaluation, train: ShardSet, test: ShardSet, opti
     match = match_classes(train.classes, test)
     dataset_and_split(test)  # refuses mixed shards before any work
     evaluation.require_same_length(train, test)
-    leaks = find_shard_leaks(train, test)
-
-    def features_of(weights: Weights) -> tuple[VideoFeatures, VideoFeatures]:
-        return evaluation.features(weights, train), evaluation.features(weights, test).in_classes(match)
-
-    train_features, test_features = features_of(evaluation.weights)
-    figures = _measure_split(train_features, test_features, options)
-    random = evaluation.random_figures(lambda weights: _measure_split(*features_of(weights), options))
-    details = {
+    details: dict[str, Any] = {
         "features": evaluation.feature_kind,
-        "c": options.c,
+        "c": {},
         "few": options.few,
         "draws": options.draws,
         "train_clips": len(train),
-        "leaks": leaks,
+        "leaks": find_shard_leaks(train, test),
         "left_out": match.left_out,
         "incomplete": [str(folder) for folder in train.incomplete],
     }
-    return make_result(evaluation, "probe", test, test_features, figures, random, details)
+
+    def measure(weights: Weights, tested: VideoFeatures) -> Measured:
+        right, facts = _measure_split(evaluation.features(weights, train), tested, options)
+        details["c"] |= {f"{weights.kind}, {name}": fact for name, fact in facts.items()}
+        return Measured(right)
+
+    def test_features(weights: Weights) -> VideoFeatures:
+        return evaluation.features(weights, test).in_classes(match)
+
+    features = test_features(evaluation.weights)
+    measured = measure(evaluation.weights, features)
+    random = evaluation.random_baseline(lambda w: measure(w, test_features(w)), train)
+    return make_result(evaluation, "probe", test, features, measured, random, details)
 
 
-def _measure_split(train: VideoFeatures, test: VideoFeatures, options: ProbeOptions) -> dict[str, float]:
-    """Return accuracy on the test videos with all labels, and the mean over draws of a share of them."""
-    in_test, in_train = has_class(test), has_class(train)
-    truth = test.classes[in_test]
+def _measure_split(
+    train: VideoFeatures, test: VideoFeatures, options: ProbeOptions
+) -> tuple[dict[str, NDArray[np.bool_]], dict[str, Any]]:
+    """Return the test videos recognised with all labels, and with each draw of a share; and facts about C."""
+    in_test, groups = has_class(test), np.array(group_names(train))
 
-    def accuracy(chosen: NDArray[np.bool_]) -> float:
-        predicted = classify(train.values[chosen], train.classes[chosen], test.values[in_test], options.c)
-        return recognition_rate(predicted, truth, test)
+    def recognised(chosen: NDArray[np.bool_], choice: ChoiceOfC) -> NDArray[np.bool_]:
+        fitted = train.values[chosen], train.classes[chosen], test.values[in_test]
+        return right_videos(classify(*fitted, choice, groups[chosen]), test.classes[in_test], test)
 
-    few = [accuracy(choose_videos(train.classes, options.few, seed)) for seed in range(options.draws)]
-    return {"accuracy": accuracy(in_train), f"accuracy, {options.few:.0%} of labels": float(np.mean(few))}
+    names = "accuracy", f"accuracy, {options.few:.0%} of labels"
+    choices = {name: ChoiceOfC(options.c) for name in names}
+    draws = [choose_videos(train.classes, options.few, seed) for seed in range(options.draws)]
+    right = {
+        names[0]: recognised(has_class(train), choices[names[0]]),
+        names[1]: np.stack([recognised(chosen, choices[names[1]]) for chosen in draws]),
+    }
+    return right, {name: choice.facts for name, choice in choices.items()}
 
 
-def evaluate_groups(evaluation: Evaluation, shards: ShardSet, c: float) -> Result:
+def evaluate_groups(evaluation: Evaluation, shards: ShardSet, c: float | None = None) -> Result:
     """Measure a linear classifier on frozen features, fitted on all groups of videos but the tested one.
 
     Parameters
@@ -175,7 +203,7 @@ def evaluate_groups(evaluation: Evaluation, shards: ShardSet, c: float) -> Resul
     shards
         Videos with classes and groups, such as the persons that are seen.
     c
-        Weight of errors against the penalty.
+        Weight of errors against the penalty; None to choose it.
 
     Raises
     ------
@@ -189,14 +217,17 @@ def evaluate_groups(evaluation: Evaluation, shards: ShardSet, c: float) -> Resul
             "the training shards, or label with a manifest that names groups"
         )
 
-    def measure(features: VideoFeatures) -> dict[str, float]:
-        known = has_class(features)
+    details: dict[str, Any] = {"features": evaluation.feature_kind, "c": {}}
+
+    def measure(weights: Weights, features: VideoFeatures) -> Measured:
+        known, choice = has_class(features), ChoiceOfC(c)
         groups = np.array(features.groups)[known]
-        predicted = leave_group_out(features.values[known], features.classes[known], groups, c)
-        return {"accuracy": recognition_rate(predicted, features.classes[known], features)}
+        predicted = leave_group_out(features.values[known], features.classes[known], groups, choice)
+        details["c"][weights.kind] = choice.facts
+        return Measured({"accuracy": right_videos(predicted, features.classes[known], features)})
 
     features = evaluation.features(evaluation.weights, shards)
-    figures = measure(features)
-    random = evaluation.random_figures(lambda weights: measure(evaluation.features(weights, shards)))
-    details = {"features": evaluation.feature_kind, "c": c}
-    return make_result(evaluation, "groups", shards, features, figures, random, details)
+    measured = measure(evaluation.weights, features)
+    random = evaluation.random_baseline(lambda w: measure(w, evaluation.features(w, shards)), shards)
+    groups = tested_groups(features, crosses_classes=True)
+    return make_result(evaluation, "groups", shards, features, measured, random, details, groups)

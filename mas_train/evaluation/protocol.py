@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,10 +15,12 @@ from mas_labels.errors import ConfigError, DatasetError, reason_of
 from mas_labels.shards import ShardSet
 from mas_train.data.views import describe_views
 from mas_train.evaluation.features import Extraction, VideoFeatures, extract
+from mas_train.evaluation.intervals import Outcomes, encode_right
 from mas_train.evaluation.results import Result
 from mas_train.inference.layers import backbone_features
-from mas_train.networks import NETWORK_FIELDS
+from mas_train.inference.sources import text_digest
 from mas_train.recipe import SCRATCH
+from mas_train.training.untrained import untrained_weights
 from mas_train.weights.backbone_weights import Weights, load_weights
 
 FEATURE_FOLDER: Final = "features"
@@ -75,16 +77,23 @@ class Evaluation:
                 "set again"
             )
 
-    def random_figures(self, measure: Callable[[Weights], dict[str, float]]) -> dict[str, float]:
-        """Measure random weights of the same backbone; return {} without a baseline.
+    def random_baseline(self, measure: Callable[[Weights], Measured], train: ShardSet) -> Measured:
+        """Measure the network before its first step; nothing without a baseline.
 
         Random weights are their own baseline: they are not measured twice.
+
+        Parameters
+        ----------
+        measure
+            Measures weights.
+        train
+            Clips that a classifier is trained on in this protocol. Batch norm learns its statistics from the
+            run's own training clips if they are still where the run read them, else from these.
         """
         if not self.baseline or self.weights.kind == SCRATCH:
-            return {}
-        recipe = self.weights.recipe
-        network = {name: recipe[name] for name in NETWORK_FIELDS if name in recipe}
-        return measure(load_weights(SCRATCH, **network))
+            return Measured({})
+        device, workers = self.extraction.device, self.extraction.workers
+        return measure(untrained_weights(self.weights, train, device, workers))
 
 
 def make_evaluation(
@@ -158,11 +167,62 @@ def has_class(features: VideoFeatures) -> NDArray[np.bool_]:
     return known
 
 
-def recognition_rate(
+def right_videos(
     predicted: NDArray[np.integer], truth: NDArray[np.integer], features: VideoFeatures
-) -> float:
-    """Return the share of videos whose class was predicted correctly; failed videos count as wrong."""
-    return float((predicted == truth).sum() / (len(truth) + len(features.failed)))
+) -> NDArray[np.bool_]:
+    """Return which videos were recognised, (V,) bool: those with a class, then the failed ones as wrong."""
+    return np.concatenate([predicted == truth, np.zeros(len(features.failed), bool)])
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a protocol measured of some weights.
+
+    Attributes
+    ----------
+    right
+        Name of a figure -> whether each video was recognised, (V,) bool, or (tries, V) for several tries.
+        The figure is the mean.
+    others
+        Figures that are no such mean.
+    """
+
+    right: Mapping[str, NDArray[np.bool_]]
+    others: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """All figures, shares from 0 to 1."""
+        return {**{name: float(values.mean()) for name, values in self.right.items()}, **self.others}
+
+
+def group_names(features: VideoFeatures, crosses_classes: bool = False) -> list[str]:
+    """Return the name of each video's group, (V,); a video without one is a group of its own.
+
+    Parameters
+    ----------
+    features
+        The videos.
+    crosses_classes
+        Whether a group's name is one group in all classes, such as a person; otherwise names count within
+        a class, such as UCF101's numbers.
+    """
+    rows = zip(features.paths, features.classes, features.groups, strict=True)
+    return [
+        f"video {path}" if group is None else f"group {group}{'' if crosses_classes else f' of {number}'}"
+        for path, number, group in rows
+    ]
+
+
+def tested_groups(features: VideoFeatures, crosses_classes: bool = False) -> tuple[str, list[str]]:
+    """Return words for the groups of the tested videos, and the group of each, as `right_videos` has them.
+
+    A failed video is a group of its own. Parameters are those of `group_names`.
+    """
+    all_names, tested = group_names(features, crosses_classes), np.flatnonzero(has_class(features))
+    is_grouped = any(features.groups[row] is not None for row in tested)
+    names = [all_names[row] for row in tested] + [f"video {path}" for path in features.failed]
+    return ("groups of videos" if is_grouped else "videos"), names
 
 
 def make_result(
@@ -170,40 +230,52 @@ def make_result(
     protocol: str,
     shards: ShardSet,
     features: VideoFeatures,
-    figures: dict[str, float],
-    random: dict[str, float],
+    measured: Measured,
+    random: Measured,
     details: dict[str, Any],
+    groups: tuple[str, Sequence[Any]] | None = None,
 ) -> Result:
     """Combine figures with the weights, the test set and the command that they belong to.
 
     Parameters
     ----------
-    evaluation
-        The options of the measurement.
-    protocol
-        Name of the protocol.
+    evaluation, protocol
+        The options of the measurement, and the protocol's name.
     shards, features
         The test videos.
-    figures, random
-        The figures of the weights, and those of random ones.
+    measured, random
+        What was measured of the weights, and of random ones.
     details
         Anything else that the protocol reports; ``"incomplete"`` is extended by the test shards.
+    groups
+        Words for the groups that intervals are over, and the group of each video (or pair) of
+        `Measured.right`; None for `tested_groups`.
     """
     dataset, split = dataset_and_split(shards)
     videos = int((features.classes >= 0).sum()) or len(features.paths)  # ASLAN's videos have no classes
     incomplete = [*details.get("incomplete", []), *map(str, shards.incomplete)]
+    unit, names = groups or tested_groups(features)
+    outcomes = Outcomes(
+        text_digest(*features.paths, *features.failed),
+        unit,
+        np.unique(np.asarray(names), return_inverse=True)[1].tolist(),
+        {name: encode_right(values) for name, values in measured.right.items()},
+        {name: encode_right(values) for name, values in random.right.items()},
+    )
     return Result(
         protocol=protocol,
         dataset=dataset,
         split=split,
-        figures=figures,
+        figures=measured.figures,
         weights=describe_weights(evaluation.weights),
         videos=videos + len(features.failed),
         clips=features.clips,
         failed=list(features.failed),
         command=evaluation.command,
-        random_initialisation=random,
+        random_initialisation=random.figures,
         details=details | {"incomplete": list(dict.fromkeys(incomplete))},
+        outcomes=asdict(outcomes),
+        intervals=outcomes.bounds,
     )
 
 

@@ -6,17 +6,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError, DatasetError, reason_of, unavailable
 from mas_labels.schema import RESULT_FORMAT
 from mas_labels.system.files import write_text
 from mas_train.data.class_match import describe_left_out
-from mas_train.evaluation.published import TABLES, TEST_VIDEOS, Row, Table, published_rows
-from mas_train.runtime.markdown import markdown_table
+from mas_train.evaluation.intervals import LEVEL, MIN_GROUPS, Outcomes, decode_right
+from mas_train.evaluation.linear import describe_c
+from mas_train.evaluation.published import TEST_VIDEOS, published_rows
 
 MAX_SHOWN_CLASSES = 10
 """Number of the best classes, and of the worst, that are shown where there are more than twice as many."""
+NO_OUTCOMES: Final = "made by a version that kept no outcomes of single videos (evaluate again to have them)"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,11 @@ class Result:
         if they were not measured.
     details
         Anything else that the protocol reports.
+    outcomes
+        Outcome of each test video: the entries of `mas_train.evaluation.intervals.Outcomes`. Empty in results
+        of versions that kept none; such figures have no intervals.
+    intervals
+        Their intervals: `Outcomes.bounds`.
     """
 
     protocol: str
@@ -57,6 +67,13 @@ class Result:
     command: str
     random_initialisation: dict[str, float] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    outcomes: dict[str, Any] = field(default_factory=dict)
+    intervals: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    @property
+    def tested(self) -> Outcomes | None:
+        """The outcomes; None if the result has none."""
+        return Outcomes(**self.outcomes) if self.outcomes else None
 
 
 def row_key(result: Result) -> str:
@@ -137,8 +154,13 @@ def show_result(result: Result) -> str:
     width = max(map(len, result.figures))
     random = result.random_initialisation
     for name, value in result.figures.items():
-        line = f"  {name:<{width}}  {value:7.4f}"
-        lines.append(line + (f"   random initialisation {random[name]:7.4f}" if name in random else ""))
+        line = f"  {name:<{width}}  {value:7.4f}{_show_bounds(result, 'figures', name)}"
+        if name in random:
+            of_random = _show_bounds(result, "random_initialisation", name)
+            gained = _show_bounds(result, "difference", name)
+            line += f"   random initialisation {random[name]:7.4f}{of_random}{gained}"
+        lines.append(line)
+    lines += _notes(result)
     published = published_rows(result.protocol, result.dataset)
     lines += [f"  published, {method}: {figure / 100:.4f}" for method, figure in published]
     if "per_class" in result.details:
@@ -158,6 +180,49 @@ def show_result(result: Result) -> str:
     return "\n".join(lines)
 
 
+def _show_bounds(result: Result, kind: str, name: str) -> str:
+    """Return an interval of `Outcomes.bounds` as text; empty without one."""
+    numbers = result.intervals.get(kind, {}).get(name)
+    if numbers is None:
+        return ""
+    *estimate, low, high = numbers
+    if estimate:
+        return f", difference {estimate[0]:+.4f} [{low:+.4f}, {high:+.4f}]"
+    return f" [{low:.4f}, {high:.4f}]"
+
+
+def _notes(result: Result) -> list[str]:
+    """Return lines that say what the intervals are over, how C was chosen, and which ranks are left out."""
+    lines, tested = [], result.tested
+    if tested is None:
+        lines.append(f"  without intervals: {NO_OUTCOMES}")
+    else:
+        number = len(set(tested.groups))
+        few = "" if result.intervals.get("figures") else f", too few for intervals: {MIN_GROUPS} or more"
+        lines.append(
+            f"  in brackets: {LEVEL:.0%} intervals over {number} {tested.unit}, of this network{few}"
+        )
+    for name, facts in result.details.get("c", {}).items() if "c" in result.details else ():
+        lines.append(f"  {name}: {describe_c(facts)}")
+    ranks = result.details.get("left_out_ranks")
+    if ranks:
+        videos = result.details["gallery_videos"]
+        lines.append(f"  left out: top-{', top-'.join(map(str, ranks))}; the gallery has {videos} videos")
+    return lines
+
+
+def right_of(results: Sequence[Result], figure: str) -> NDArray[np.float64] | None:
+    """Return which videos the networks of some results recognised, (N, V), in which share of tries.
+
+    None if a result keeps no outcomes, or they are of different videos.
+    """
+    tested = [result.tested for result in results]
+    kept = [outcomes for outcomes in tested if outcomes is not None]
+    if not kept or len(kept) < len(results) or len({outcomes.videos for outcomes in kept}) > 1:
+        return None
+    return np.stack([decode_right(outcomes.right[figure]) for outcomes in kept])
+
+
 def _class_lines(details: Mapping[str, Any]) -> list[str]:
     """Return one line per class, the best first; of many classes only the best and the worst."""
     rows = [
@@ -174,49 +239,3 @@ def _class_lines(details: Mapping[str, Any]) -> list[str]:
         left_out = len(lines) - 2 * MAX_SHOWN_CLASSES
         lines[MAX_SHOWN_CLASSES:-MAX_SHOWN_CLASSES] = [f"    ... {left_out} more in classes.csv"]
     return ["  by class, top-1:", *lines]
-
-
-def show_tables(results: Sequence[Result]) -> str:
-    """Return the paper's tables 1 to 6 with our figures next to the published ones, as Markdown."""
-    return "\n\n".join(_show_table(number, table, results) for number, table in TABLES.items())
-
-
-def _show_table(number: int, table: Table, results: Sequence[Result]) -> str:
-    """Return one table, and below it the commands that produced our figures."""
-    headers = [f"{column}, {origin}" for column in table.columns for origin in ("published", "ours")]
-    rows = []
-    commands: dict[str, str] = {}  # command -> method
-    for row in table.rows:
-        cells = []
-        for column, figure in zip(table.columns, row.figures, strict=True):
-            ours = [result for result in results if _belongs(result, row, table, column)]
-            commands.update({result.command: row.method for result in ours})
-            cells += ["-" if figure is None else f"{figure:g}", ", ".join(map(_percent, ours)) or "-"]
-        rows.append([row.method, *cells])
-    lines = [f"### Table {number}. {table.title}", "", markdown_table(["method", *headers], rows)]
-    lines += ["", *(f"    {command}  # {method}" for command, method in commands.items())] if commands else []
-    return "\n".join(lines)
-
-
-def _belongs(result: Result, row: Row, table: Table, dataset: str) -> bool:
-    """Return whether a result belongs in a row and column.
-
-    Accuracies must be of networks fine-tuned as a whole with all labels; all must be of split 1, and of
-    networks trained on all clips.
-    """
-    weights: Mapping[str, Any] = result.weights
-    is_whole = weights.get("label_fraction", 1.0) == 1.0 and not weights.get("frozen", False)
-    return (
-        (result.protocol, result.dataset) == (table.protocol, dataset)
-        and row_key(result) == row.ours
-        and (is_whole or table.protocol != "accuracy")
-        and result.split in ("test1", "all")
-        and not weights.get("filters")
-    )
-
-
-def _percent(result: Result) -> str:
-    """Return the first figure in percent; in brackets if videos of the test set are missing."""
-    text = f"{100 * next(iter(result.figures.values())):.1f}"
-    expected = TEST_VIDEOS.get((result.dataset, result.split), result.videos)
-    return text if result.videos == expected else f"({text}: {result.videos} of {expected} videos)"

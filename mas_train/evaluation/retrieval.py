@@ -19,7 +19,7 @@ from mas_labels.shards import ShardSet, match_names, spread_evenly
 from mas_train.data.class_match import match_classes
 from mas_train.data.leakage import find_shard_leaks
 from mas_train.evaluation.features import VideoFeatures
-from mas_train.evaluation.protocol import Evaluation, dataset_and_split, has_class, make_result
+from mas_train.evaluation.protocol import Evaluation, Measured, dataset_and_split, has_class, make_result
 from mas_train.evaluation.results import Result
 from mas_train.inference.neighbours import DRAWN_QUERIES, PicturedVideos, draw_neighbours, read_middle_frames
 from mas_train.model.similarity import nearest_rows, normalise_rows
@@ -30,14 +30,13 @@ QUERY_BLOCK: Final = 512
 """Number of test videos that are compared at a time."""
 
 
-def retrieval_accuracy(
+def retrieved_classes(
     gallery: NDArray[np.floating],
     gallery_classes: NDArray[np.integer],
     queries: NDArray[np.floating],
     query_classes: NDArray[np.integer],
-    failed_queries: int = 0,
-) -> dict[int, float]:
-    """Return the share of test videos with a training video of their class among their k nearest by cosine.
+) -> dict[int, NDArray[np.bool_]]:
+    """Find the test videos with a training video of their class among their k nearest by cosine.
 
     Parameters
     ----------
@@ -45,12 +44,11 @@ def retrieval_accuracy(
         (G, D) features and (G,) classes of the training videos.
     queries, query_classes
         (Q, D) features and (Q,) classes of the test videos.
-    failed_queries
-        Number of test videos without features; they count as misses.
 
     Returns
     -------
-    Share for each k of `NEIGHBOURS`; where there are fewer than k training videos, all count.
+    For each k of `NEIGHBOURS` that is less than G, (Q,) bool; for 1 in any case. The G nearest are all
+    videos, and say nothing.
 
     Raises
     ------
@@ -64,15 +62,16 @@ def retrieval_accuracy(
     gallery, queries = np.asarray(gallery), np.asarray(queries)
     _check_retrieval(gallery, gallery_classes, queries, query_classes)
     gallery = normalise_rows(gallery)
-    hits = dict.fromkeys(NEIGHBOURS, 0)
+    ks = [k for k in NEIGHBOURS if k == 1 or k < len(gallery)]
+    hits: dict[int, list[NDArray[np.bool_]]] = {k: [] for k in ks}
     for start in range(0, len(queries), QUERY_BLOCK):
         block = slice(start, start + QUERY_BLOCK)
         similarity = normalise_rows(queries[block]) @ gallery.T
-        nearest = nearest_rows(similarity, max(NEIGHBOURS))
+        nearest = nearest_rows(similarity, max(ks))
         same_class = gallery_classes[nearest] == query_classes[block, None]
-        for k in NEIGHBOURS:
-            hits[k] += int(same_class[:, :k].any(axis=1).sum())
-    return {k: count / (len(queries) + failed_queries) for k, count in hits.items()}
+        for k in ks:
+            hits[k].append(same_class[:, :k].any(axis=1))
+    return {k: np.concatenate(found) for k, found in hits.items()}
 
 
 def _check_retrieval(
@@ -149,31 +148,31 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
     train = evaluation.features(evaluation.weights, gallery)
     test = evaluation.features(evaluation.weights, queries)
     tested = test.in_classes(match)
-    figures = _measure_retrieval(train, tested)
+    measured = _measure_retrieval(train, tested)
     draw_retrieved(train, gallery, test, queries, evaluation.out / "neighbours.png")
-    random = evaluation.random_figures(
+    random = evaluation.random_baseline(
         lambda weights: _measure_retrieval(
             evaluation.features(weights, gallery), evaluation.features(weights, queries).in_classes(match)
-        )
+        ),
+        gallery,
     )
     details = {
         "features": evaluation.feature_kind,
         "gallery_clips": len(gallery),
+        "gallery_videos": int(has_class(train).sum()),
+        "left_out_ranks": [k for k in NEIGHBOURS if f"top-{k}" not in measured.right],
         "leaks": leaks,
         "left_out": match.left_out,
         "incomplete": [str(folder) for folder in gallery.incomplete],
     }
-    return make_result(evaluation, "retrieval", queries, tested, figures, random, details)
+    return make_result(evaluation, "retrieval", queries, tested, measured, random, details)
 
 
-def _measure_retrieval(train: VideoFeatures, test: VideoFeatures) -> dict[str, float]:
-    """Return top-k retrieval accuracy of videos whose classes have the same numbers."""
+def _measure_retrieval(train: VideoFeatures, test: VideoFeatures) -> Measured:
+    """Measure top-k retrieval of videos whose classes have the same numbers."""
     in_gallery, in_test = has_class(train), has_class(test)
-    shares = retrieval_accuracy(
-        train.values[in_gallery],
-        train.classes[in_gallery],
-        test.values[in_test],
-        test.classes[in_test],
-        len(test.failed),
+    found = retrieved_classes(
+        train.values[in_gallery], train.classes[in_gallery], test.values[in_test], test.classes[in_test]
     )
-    return {f"top-{k}": share for k, share in shares.items()}
+    is_failed = np.zeros(len(test.failed), bool)
+    return Measured({f"top-{k}": np.concatenate([hits, is_failed]) for k, hits in found.items()})

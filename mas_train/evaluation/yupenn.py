@@ -1,9 +1,17 @@
 """Dynamic scene recognition on YUPENN (paper, section 4.5; Derpanis et al., CVPR 2012).
 
 Features of each video, a linear SVM trained on all other videos, and the share that it recognises.
+
+Notes
+-----
+The SVM is scikit-learn's SVC, which is LIBSVM; it separates several classes one against one. How its C is
+chosen: `mas_train.evaluation.linear`.
 """
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +19,22 @@ from numpy.typing import NDArray
 from mas_labels.errors import InputError
 from mas_labels.shards import ShardSet
 from mas_train.evaluation.features import VideoFeatures
-from mas_train.evaluation.options import SVM_C
+from mas_train.evaluation.linear import ChoiceOfC, require_sklearn
 from mas_train.evaluation.protocol import (
     Evaluation,
+    Measured,
     dataset_and_split,
     has_class,
     make_result,
-    recognition_rate,
+    right_videos,
 )
 from mas_train.evaluation.results import Result
-from mas_train.evaluation.svm import require_sklearn
 from mas_train.model.similarity import normalise_rows
+from mas_train.weights.backbone_weights import Weights
 
 
 def leave_one_out(
-    features: NDArray[np.floating], classes: NDArray[np.integer], c: float = SVM_C
+    features: NDArray[np.floating], classes: NDArray[np.integer], choice: ChoiceOfC | None = None
 ) -> NDArray[np.int64]:
     """Predict the class of each video by a linear SVM trained on all others.
 
@@ -35,8 +44,8 @@ def leave_one_out(
         (V, D), the mean over each video's clips; normalised here to length 1 (L2).
     classes
         (V,), the videos' classes.
-    c
-        Weight of errors in the SVM.
+    choice
+        Chooses the SVM's C for each video among all others; None for a new one.
 
     Returns
     -------
@@ -51,15 +60,37 @@ def leave_one_out(
     """
     features, classes = np.asarray(features), np.asarray(classes)
     _check_recognition(features, classes)
-    svm = require_sklearn()
-    rows = normalise_rows(features)
+    require_sklearn()
+    choice, rows = choice or ChoiceOfC(), normalise_rows(features).astype(np.float64)
+    rows -= rows.mean(axis=0)  # an SVM is the same wherever the origin lies; near it products are exact
     kernel = rows @ rows.T  # (V, V): computed once, each fit uses a part of it
     predicted = np.empty(len(classes), np.int64)
     for video in range(len(classes)):
         others = np.delete(np.arange(len(classes)), video)
-        machine = svm.SVC(kernel="precomputed", C=c).fit(kernel[np.ix_(others, others)], classes[others])
-        predicted[video] = machine.predict(kernel[video, others][None])[0]
+        train = kernel[np.ix_(others, others)]
+        spread = np.trace(train) / len(others) - train.mean()  # mean squared distance from the mean
+        scaled = (kernel / spread if spread > 0 else kernel)[:, others]
+        c = choice.choose(partial(_predict, scaled[others], classes[others]), classes[others])
+        predicted[video] = _fit(scaled[others], classes[others], c).predict(scaled[[video]])[0]
     return predicted
+
+
+def _fit(kernel: NDArray[np.float64], classes: NDArray[np.integer], c: float) -> Any:
+    """Fit an SVM on the products (n, n) of its training rows."""
+    from sklearn.svm import SVC
+
+    return SVC(kernel="precomputed", C=c).fit(kernel, classes)
+
+
+def _predict(
+    kernel: NDArray[np.float64],
+    classes: NDArray[np.integer],
+    fitted: NDArray[np.int64],
+    tested: NDArray[np.int64],
+    c: float,
+) -> NDArray[np.integer]:
+    """Fit on some rows and predict others (`mas_train.evaluation.linear.Predict`)."""
+    return _fit(kernel[np.ix_(fitted, fitted)], classes[fitted], c).predict(kernel[np.ix_(tested, fitted)])
 
 
 def _check_recognition(features: NDArray[np.floating], classes: NDArray[np.integer]) -> None:
@@ -77,7 +108,7 @@ def _check_recognition(features: NDArray[np.floating], classes: NDArray[np.integ
         )
 
 
-def evaluate_yupenn(evaluation: Evaluation, shards: ShardSet, c: float) -> Result:
+def evaluate_yupenn(evaluation: Evaluation, shards: ShardSet, svm_c: float | None = None) -> Result:
     """Measure leave-one-out recognition by a linear SVM.
 
     Parameters
@@ -86,8 +117,8 @@ def evaluate_yupenn(evaluation: Evaluation, shards: ShardSet, c: float) -> Resul
         The weights, and where to write.
     shards
         The videos of YUPENN.
-    c
-        Weight of errors in the SVM.
+    svm_c
+        Weight of errors in the SVM; None to choose it.
 
     Raises
     ------
@@ -95,17 +126,15 @@ def evaluate_yupenn(evaluation: Evaluation, shards: ShardSet, c: float) -> Resul
         If the videos have no classes.
     """
     dataset_and_split(shards)  # refuses mixed shards before any work
+    details: dict[str, Any] = {"features": evaluation.feature_kind, "c": {}}
+
+    def measure(weights: Weights, features: VideoFeatures) -> Measured:
+        known, choice = has_class(features), ChoiceOfC(svm_c)
+        predicted = leave_one_out(features.values[known], features.classes[known], choice)
+        details["c"][weights.kind] = choice.facts
+        return Measured({"accuracy": right_videos(predicted, features.classes[known], features)})
+
     features = evaluation.features(evaluation.weights, shards)
-    figures = _measure_leave_one_out(features, c)
-    random = evaluation.random_figures(
-        lambda weights: _measure_leave_one_out(evaluation.features(weights, shards), c)
-    )
-    details = {"features": evaluation.feature_kind, "svm_c": c}
-    return make_result(evaluation, "yupenn", shards, features, figures, random, details)
-
-
-def _measure_leave_one_out(features: VideoFeatures, c: float) -> dict[str, float]:
-    """Return the accuracy of leave-one-out recognition."""
-    known = has_class(features)
-    predicted = leave_one_out(features.values[known], features.classes[known], c)
-    return {"accuracy": recognition_rate(predicted, features.classes[known], features)}
+    measured = measure(evaluation.weights, features)
+    random = evaluation.random_baseline(lambda w: measure(w, evaluation.features(w, shards)), shards)
+    return make_result(evaluation, "yupenn", shards, features, measured, random, details)

@@ -136,7 +136,7 @@ def load_weights(
     """
     if source == SCRATCH:
         seen = {"input_stride": input_stride, "input_frames": input_frames}
-        weights = _random_weights(
+        weights = random_weights(
             make_recipe("ucf101", width=width, seed=seed, backbone=backbone, **seen)  # type: ignore[arg-type]
         )
     else:
@@ -150,8 +150,8 @@ def load_weights(
     return replace(weights, recipe=recipe, content=content)
 
 
-def _random_weights(recipe: Recipe) -> Weights:
-    """Draw the weights of a recipe's backbone."""
+def random_weights(recipe: Recipe) -> Weights:
+    """Draw the weights of a recipe's backbone, those that its training begins with."""
     torch.manual_seed(recipe.seed)
     return Weights(_build_backbone(recipe).eval(), asdict(recipe), SCRATCH, {})
 

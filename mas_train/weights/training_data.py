@@ -44,7 +44,7 @@ def find_training_data(
         If `shards` are not those that the weights were trained on.
     """
     expected = set(weights.content.get("content_hashes", ()))
-    paths = list(shards) or _shards_of_run(Path(source))
+    paths = list(shards) or shards_of_run(Path(source))
     if not paths:
         return list(weights.content.get("data", ()))
     opened = open_shards(paths)
@@ -75,7 +75,7 @@ def _describe_videos(shards: ShardSet) -> dict[str, Any]:
     return {"videos": len(videos), **({"classes": classes} if is_part else {})}
 
 
-def _shards_of_run(run: Path) -> list[str]:
+def shards_of_run(run: Path) -> list[str]:
     """Return the paths of a run's shards; none if it is no run's folder, or one of them is gone."""
     path = run / RUN_CONFIG_FILE
     try:

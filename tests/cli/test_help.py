@@ -16,7 +16,7 @@ from mas_labels.config import LabelConfig, RunOptions
 from mas_labels.system.command_line import SETTINGS
 from mas_labels.system.options import option_fields
 from mas_labels.verify.options import Checks
-from mas_train.evaluation.options import ProbeOptions
+from mas_train.evaluation.linear import ProbeOptions
 from mas_train.recipe import Recipe
 from mas_train.training.options import FinetuneOptions, TrainingOptions
 

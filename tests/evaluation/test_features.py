@@ -20,7 +20,7 @@ from mas_train.data.views import centre_view, take_views
 from mas_train.evaluation.aslan import evaluate_aslan
 from mas_train.evaluation.aslan_pairs import Pairs
 from mas_train.evaluation.features import Extraction, extract
-from mas_train.evaluation.options import ProbeOptions
+from mas_train.evaluation.linear import ProbeOptions
 from mas_train.evaluation.probe import evaluate_groups, evaluate_probe
 from mas_train.evaluation.protocol import Evaluation
 from mas_train.evaluation.retrieval import evaluate_retrieval

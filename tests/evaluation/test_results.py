@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import re
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from mas_labels.errors import DatasetError
+from mas_train.evaluation.intervals import Outcomes
 from mas_train.evaluation.published import TABLES
-from mas_train.evaluation.results import Result, read_results, save_result, show_result, show_tables
+from mas_train.evaluation.results import Result, read_results, save_result, show_result
+from mas_train.evaluation.tables import show_tables
 
 
 def result(**changes: object) -> Result:
@@ -42,6 +45,32 @@ def test_tables_show_our_figures_next_to_the_published(tmp_path: Path) -> None:
     assert "\n    mas-finetune scratch  # From scratch\n" in text
     assert not any(figure in text for figure in ("99.0", "98.0", "97.0"))
     assert [f"### Table {number}." in text for number in TABLES] == [True] * 6
+
+
+def outcomes(right: str, videos: str = "same") -> dict[str, object]:
+    """Return outcomes of 3783 videos, in groups of four."""
+    groups = [number // 4 for number in range(3783)]
+    return asdict(Outcomes(videos, "groups of videos", groups, {"top-1": [right]}, {}))
+
+
+def test_tables_show_intervals_and_differences_of_rows_of_the_same_videos() -> None:
+    half, less = "1100" * 945 + "110", "1000" * 945 + "100"
+    joint = {**result().weights, "seed": 0}
+    scratch = {"kind": "supervised", "source": "runs/s"}
+    runs = [
+        result(outcomes=outcomes(half), weights=joint),
+        result(outcomes=outcomes("0" + half[1:]), weights={**joint, "seed": 1}),
+        result(outcomes=outcomes(less), weights={**scratch, "seed": 0}, command="mas-finetune a"),
+        result(dataset="hmdb51", videos=1530),
+    ]
+    text = show_tables(runs)
+    assert "Without intervals, made by a version" in text and text.count("mas-finetune x.") == 1
+    assert "| Joint | 58.8 | 50.0 [" in text and "] of 2 networks | 32.6 | 50.0 |" in text
+    assert re.search(r"- Joint less random weights, ucf101: \+25\.\d \[\+2\d\.\d, \+2\d\.\d\]", text)
+    others = show_tables([runs[0], result(outcomes=outcomes(less, "other"), weights={**scratch, "seed": 0})])
+    assert "- Joint less random weights, ucf101: no interval: it needs outcomes of the same" in others
+    again = show_tables([runs[0], runs[0]])  # the same network twice is not two networks
+    assert "of 2 networks" not in again
 
 
 def test_results_of_incomplete_test_sets_are_not_comparable() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from helpers.coloured import SMALL, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,16 +15,16 @@ from hypothesis import strategies as st
 from mas_labels.shards.shard_set import ShardSet
 from mas_train.cli.evaluate import main as eval_main
 from mas_train.evaluation.results import read_results
-from mas_train.evaluation.retrieval import NEIGHBOURS, retrieval_accuracy
+from mas_train.evaluation.retrieval import NEIGHBOURS, retrieved_classes
 
 
 def test_retrieval_of_planted_directions() -> None:
     """Each class is one direction, so lengths do not matter; a third class is not in the gallery."""
     gallery = np.array([[9.0, 0.1], [1, 0], [0, 3], [0.1, 8]])
-    shares = retrieval_accuracy(
-        gallery, np.array([0, 0, 1, 1]), np.array([[0.01, 0], [0, 100.0], [1, 0]]), np.array([0, 1, 2]), 1
+    found = retrieved_classes(
+        gallery, np.array([0, 0, 1, 1]), np.array([[0.01, 0], [0, 100.0], [1, 0]]), np.array([0, 1, 2])
     )
-    assert shares == dict.fromkeys(NEIGHBOURS, 0.5)
+    assert {k: hits.tolist() for k, hits in found.items()} == {1: [True, True, False]}
 
 
 @settings(max_examples=30, deadline=None)
@@ -32,23 +33,24 @@ def test_retrieval_equals_a_naive_loop(seed: int, gallery: int, queries: int, cl
     rng = np.random.default_rng(seed)
     g, q = rng.uniform(0, 1, (gallery, 5)), rng.uniform(0, 1, (queries, 5))
     gc, qc = rng.integers(0, classes, gallery), rng.integers(0, classes, queries)
-    hits = dict.fromkeys(NEIGHBOURS, 0)
+    hits: dict[int, list[bool]] = {k: [] for k in NEIGHBOURS if k == 1 or k < gallery}
     for vector, query_class in zip(q, qc, strict=True):
         cosines = [float(v @ vector / math.sqrt((v @ v) * (vector @ vector))) for v in g]
         order = sorted(range(gallery), key=lambda i: -cosines[i])
-        for k in NEIGHBOURS:
-            hits[k] += any(gc[i] == query_class for i in order[:k])
-    assert retrieval_accuracy(g, gc, q, qc) == {k: n / queries for k, n in hits.items()}
+        for k, found in hits.items():
+            found.append(any(gc[i] == query_class for i in order[:k]))
+    assert {k: found.tolist() for k, found in retrieved_classes(g, gc, q, qc).items()} == hits
 
 
 def test_retrieval_command_finds_videos_of_the_same_colour(
-    pretrained: Path, train: ShardSet, test: ShardSet, tmp_path: Path
+    pretrained: Path, train: ShardSet, test: ShardSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     args = ["--checkpoint", pretrained, "--shards", *test.paths, "--gallery", *train.paths]
     out = tmp_path / "results"
     assert run(eval_main, "retrieval", *args, "--out", out, *SMALL) == 0
     (result,) = read_results([out])
-    assert result.figures == dict.fromkeys(("top-1", "top-5", "top-10", "top-20", "top-50"), 4 / 5)
+    assert result.figures == dict.fromkeys(("top-1", "top-5"), 4 / 5)  # of 9 videos
+    assert "left out: top-10, top-20, top-50; the gallery has 8 videos" in capsys.readouterr().out
     assert result.random_initialisation.keys() == result.figures.keys()
     cached = sorted((tmp_path / "features").iterdir())
     assert len(cached) == 4  # two sets of shards, two sets of weights

@@ -1,0 +1,116 @@
+"""The paper's tables 1 to 6 with our figures, their intervals, and differences to random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mas_train.evaluation.intervals import difference, format_interval, interval
+from mas_train.evaluation.published import TABLES, TEST_VIDEOS, Table
+from mas_train.evaluation.results import NO_OUTCOMES, Result, right_of, row_key
+from mas_train.runtime.markdown import markdown_table
+
+BRACKETS = """\
+In percent. In brackets: 95 % intervals over groups of test videos (UCF101), single videos, or splits of pairs
+(ASLAN), and over networks where there are several; of one network, for this network alone. Differences are
+paired over the test videos."""
+
+
+def show_tables(results: Sequence[Result]) -> str:
+    """Return the paper's tables 1 to 6 with our figures next to the published ones, as Markdown."""
+    shown = [_show_table(number, table, results) for number, table in TABLES.items()]
+    old = [result.command for result in results if not result.outcomes]
+    note = [f"Without intervals, {NO_OUTCOMES}: {', '.join(dict.fromkeys(old))}."] if old else []
+    return "\n\n".join([BRACKETS, *note, *shown])
+
+
+def _show_table(number: int, table: Table, results: Sequence[Result]) -> str:
+    """Return one table, and below it the differences to random weights and our commands."""
+    headers = [f"{column}, {origin}" for column in table.columns for origin in ("published", "ours")]
+    rows, compared = [], []
+    commands: dict[str, str] = {}  # command -> method
+    for row in table.rows:
+        cells = []
+        for column, figure in zip(table.columns, row.figures, strict=True):
+            ours = [result for result in results if _belongs(result, row.ours, table, column)]
+            random = [result for result in results if _belongs(result, _random(table), table, column)]
+            commands.update({result.command: row.method for result in ours})
+            cells += ["-" if figure is None else f"{figure:g}", _cell(ours)]
+            if ours and random and row.ours != _random(table):
+                compared.append(f"- {row.method} less random weights, {column}: {_compare(ours, random)}")
+        rows.append([row.method, *cells])
+    lines = [f"### Table {number}. {table.title}", "", markdown_table(["method", *headers], rows)]
+    lines += ["", *compared] if compared else []
+    lines += ["", *(f"    {command}  # {method}" for command, method in commands.items())] if commands else []
+    return "\n".join(lines)
+
+
+def _random(table: Table) -> str:
+    """Return the key of the results of random weights."""
+    return f"{table.protocol}/scratch"
+
+
+def _belongs(result: Result, key: str | None, table: Table, dataset: str) -> bool:
+    """Return whether a result belongs in a column, and in the row of a key.
+
+    Accuracies must be of networks fine-tuned as a whole with all labels; all must be of split 1, and of
+    networks trained on all clips.
+    """
+    weights: Mapping[str, Any] = result.weights
+    is_whole = weights.get("label_fraction", 1.0) == 1.0 and not weights.get("frozen", False)
+    return (
+        (result.protocol, result.dataset) == (table.protocol, dataset)
+        and row_key(result) == key
+        and (is_whole or table.protocol != "accuracy")
+        and result.split in ("test1", "all")
+        and not weights.get("filters")
+    )
+
+
+def _cell(results: Sequence[Result]) -> str:
+    """Return the first figure with its interval; networks of several seeds are joined."""
+    right = _right(results)
+    if right is None or len(right) < 2:
+        return ", ".join(map(_percent, results)) or "-"
+    shown = f"{format_interval(interval(right, _groups(results)))} of {len(right)} networks"
+    return _mark_incomplete(shown, results[0])
+
+
+def _percent(result: Result) -> str:
+    """Return the first figure of one result in percent, with its interval if it keeps outcomes."""
+    right = _right([result])
+    if right is None:
+        return _mark_incomplete(f"{100 * next(iter(result.figures.values())):.1f}", result)
+    return _mark_incomplete(format_interval(interval(right, _groups([result]))), result)
+
+
+def _mark_incomplete(text: str, result: Result) -> str:
+    """Put a figure in brackets if videos of the test set are missing."""
+    expected = TEST_VIDEOS.get((result.dataset, result.split), result.videos)
+    return text if result.videos == expected else f"({text}: {result.videos} of {expected} videos)"
+
+
+def _right(results: Sequence[Result]) -> NDArray[np.float64] | None:
+    """Return the outcomes of the first figure, (N, V); None if networks cannot be joined, or have none."""
+    seeds = {result.weights.get("seed") for result in results}
+    if not results or len(seeds) < len(results):
+        return None  # the same network twice is not two networks
+    return right_of(results, next(iter(results[0].figures)))
+
+
+def _groups(results: Sequence[Result]) -> Sequence[int]:
+    """Return the groups of the videos of results with outcomes."""
+    return results[0].outcomes["groups"]
+
+
+def _compare(ours: Sequence[Result], random: Sequence[Result]) -> str:
+    """Return the difference of two rows with its interval, or why there is none."""
+    first, second = _right(ours), _right(random)
+    if first is None or second is None or ours[0].outcomes["videos"] != random[0].outcomes["videos"]:
+        return "no interval: it needs outcomes of the same single videos, of one network a seed"
+    seeds = [[result.weights.get("seed") for result in row] for row in (ours, random)]
+    is_paired = seeds[0] == seeds[1] and len(ours) > 1
+    return format_interval(difference(first, second, _groups(ours), is_paired), is_difference=True)
