@@ -245,7 +245,10 @@ TOTAL_LABEL: Final = "total"
 RESULT_FORMAT: Final = "mas-eval-result"
 """Value of ``"format"`` in the JSON file of an evaluation's result. Its other keys that the report reads:
 ``"protocol"``, ``"dataset"`` and ``"split"`` (texts), ``"figures"`` and ``"random_initialisation"`` (name ->
-number; the second one, with random weights, may be missing or empty)."""
+number; the second one, with random weights, may be missing or empty), and ``"intervals"`` (a key of
+`RESULT_INTERVALS` -> name -> bounds; missing in results of older versions)."""
+RESULT_INTERVALS: Final = ("figures", "random_initialisation", "difference")
+"""Figures that have intervals: low, high; of the difference of the two: estimate, low, high."""
 RESULT_PICTURES: Final = {
     "attention": "Attention: where the last convolution is active, next to |Mu| and |Mv| (figure 6)",
     "map": "Map: features of videos in two dimensions",

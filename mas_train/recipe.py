@@ -92,6 +92,9 @@ class Recipe:
         Clips per step, over all processes.
     epochs
         Passes over all clips.
+
+        0 pre-trains nothing: weights stay random, and batch norm learns its statistics
+        (`mas_train.training.untrained`).
     optimizer
         Optimiser: the paper's SGD, or AdamW (Loshchilov and Hutter, ICLR 2019).
     momentum
@@ -189,7 +192,7 @@ class Recipe:
     lr_step_epochs: int = field(metadata=bounds(at_least=1))
     lr_decay: float = field(default=0.1, metadata=bounds(above=0, at_most=1))
     batch_size: int = field(default=30, metadata=bounds(at_least=1))
-    epochs: int = field(default=20, metadata=bounds(at_least=1))
+    epochs: int = field(default=20, metadata=bounds(at_least=0))
     momentum: float = field(default=0.9, metadata=bounds(at_least=0, below=1))
     weight_decay: float = field(default=0.0, metadata=bounds(at_least=0))
     weight_decay_on: Literal["all", "fc"] = "all"

@@ -30,12 +30,17 @@ from mas_labels.schema import (
     METRICS_FILE,
     PICTURE_DESCRIPTION,
     RESULT_FORMAT,
+    RESULT_INTERVALS,
     RESULT_PICTURES,
     RUN_CONFIG_FILE,
     TOTAL_LABEL,
 )
 from mas_labels.system.yaml_text import YAML_ERRORS
 
+RESULTS_NOTE: Final = (
+    "<p>In brackets: 95 % intervals over groups of test videos, each of one network alone. A result without "
+    "any was made by an older version, or has too few groups.</p>"
+)
 MAX_PICTURES: Final = 15
 PICTURES_OF_RUN: Final = ("attention", "map", "neighbours")
 """Kinds of pictures that `mas-eval look` draws."""
@@ -188,12 +193,23 @@ def _results(folders: Sequence[Path]) -> str:
     rows = []
     for path, content in _read_results(folders):
         random = content.get("random_initialisation") or {}
+        bounds = content.get("intervals") or {}
         tested = [printable(str(content.get(key))) for key in ("protocol", "dataset", "split")]
         for name, figure in content["figures"].items():
             of_random = f"{random[name]:.4f}" if name in random else "-"
-            rows.append((*tested, printable(str(name)), f"{figure:.4f}", of_random, printable(path.name)))
-    heads = ("protocol", "data set", "split", "figure", "ours", "random weights", "file")
-    return f"<h2>Results</h2>{html_table(heads, rows)}" if rows else ""
+            shown = [_interval(bounds.get(kind, {}).get(name)) for kind in RESULT_INTERVALS]
+            cells = (f"{figure:.4f}{shown[0]}", of_random + shown[1], shown[2] or "-", printable(path.name))
+            rows.append((*tested, printable(str(name)), *cells))
+    heads = ("protocol", "data set", "split", "figure", "ours", "random weights", "difference", "file")
+    return f"<h2>Results</h2>{RESULTS_NOTE}{html_table(heads, rows)}" if rows else ""
+
+
+def _interval(numbers: Sequence[float] | None) -> str:
+    """Return a stored interval as text; a difference has its estimate, too. Empty without one."""
+    if not numbers:
+        return ""
+    *estimate, low, high = map(float, numbers)
+    return f"{estimate[0]:+.4f} [{low:+.4f}, {high:+.4f}]" if estimate else f" [{low:.4f}, {high:.4f}]"
 
 
 def _read_results(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mas_labels.errors import InputError
+from mas_labels.schema import RESULT_INTERVALS
 
 LEVEL: Final = 0.95
 """Share of such intervals that hold the true value."""
@@ -67,7 +68,7 @@ class Interval:
 
     @property
     def excludes_0(self) -> bool:
-        """Whether 0 lies outside of the bounds."""
+        """True if 0 lies outside of the bounds."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
@@ -251,8 +252,7 @@ class Outcomes:
         ``"figures"`` and ``"random_initialisation"``: name -> low, high; ``"difference"``, of these two: name
         -> estimate, low, high.
         """
-        kinds = ("figures", "random_initialisation", "difference")
-        found: dict[str, dict[str, list[float]]] = {kind: {} for kind in kinds}
+        found: dict[str, dict[str, list[float]]] = {kind: {} for kind in RESULT_INTERVALS}
         for name, texts in self.right.items():
             ours = decode_right(texts)
             shown = {"figures": interval(ours, self.groups)}

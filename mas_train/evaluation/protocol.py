@@ -176,7 +176,7 @@ def right_videos(
 
 @dataclass(frozen=True)
 class Measured:
-    """What a protocol measured of some weights.
+    """Outcomes and figures that a protocol measured of some weights.
 
     Attributes
     ----------

@@ -1,16 +1,20 @@
-"""Reads the results of the small experiment: figures of each network, their mean and spread over seeds."""
+"""Reads the results of the small experiment: figures of each network, their mean and its interval."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mas_labels.schema import HELDOUT_FILE, LABEL_KINDS, LABEL_NAMES
-from mas_train.evaluation.results import Result, read_results
+from mas_train.evaluation.intervals import Interval, difference, interval
+from mas_train.evaluation.results import Result, read_results, right_of
 from mas_train.reproduce.plan import Step
 from mas_train.reproduce.run import done_steps
 from mas_train.reproduce.small import PIXELS, Experiment, Split, network_name
@@ -56,6 +60,11 @@ class Cell:
         Number of values once all seeds are done.
     videos
         Number of test videos.
+    right
+        (N, V): which videos each of these networks recognised, or in which share of several tries; None if a
+        result keeps no outcomes.
+    groups
+        (V,), the group of each video.
     """
 
     split: str
@@ -64,6 +73,8 @@ class Cell:
     values: tuple[float, ...]
     expected: int
     videos: int
+    right: NDArray[np.float64] | None = field(default=None, compare=False)
+    groups: tuple[int, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -76,9 +87,20 @@ class Cell:
         return statistics.stdev(self.values) if len(self.values) > 1 else math.nan
 
     @property
-    def standard_error(self) -> float:
-        """Standard error of one accuracy, from the number of test videos (binomial)."""
-        return math.sqrt(self.mean * (1 - self.mean) / self.videos) if self.videos else math.nan
+    def interval(self) -> Interval:
+        """The mean with its interval; without bounds if there are no outcomes."""
+        if self.right is None:
+            return Interval(self.mean, None, None, len(self.values), 0)
+        return interval(self.right, self.groups)
+
+    @property
+    def entries(self) -> dict[str, Any]:
+        """Entries of ``results.json``: all but the outcomes, with mean, spread and bounds of the interval."""
+        names = ("split", "condition", "measure", "values", "expected", "videos")
+        numbers = {"mean": self.mean, "spread": self.spread}
+        known = {name: None if math.isnan(value) else value for name, value in numbers.items()}
+        bounds = {"low": self.interval.low, "high": self.interval.high}
+        return {**{name: getattr(self, name) for name in names}, **known, **bounds}
 
 
 def read_cells(experiment: Experiment, steps: Sequence[Step], work: Path) -> list[Cell]:
@@ -114,7 +136,10 @@ def read_cells(experiment: Experiment, steps: Sequence[Step], work: Path) -> lis
                 ]
                 values = tuple(result.figures[measure.figure] for result in results)
                 videos = results[0].videos if results else 0
-                cells.append(Cell(split.name, condition, measure.title, values, len(names), videos))
+                right = right_of(results, measure.figure)
+                groups = () if right is None else tuple(results[0].outcomes["groups"])
+                found = (split.name, condition, measure.title, values, len(names), videos)
+                cells.append(Cell(*found, right, groups))
     return [cell for cell in cells if cell.expected]
 
 
@@ -173,10 +198,11 @@ def last_scores(run: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def compare(cells: Sequence[Cell], condition: str, baseline: str) -> list[tuple[Cell, Cell, float]]:
-    """Pair the cells of two conditions, with the difference of their means in units of their spread.
+def compare(cells: Sequence[Cell], condition: str, baseline: str) -> list[tuple[Cell, Cell, Interval | None]]:
+    """Pair the cells of two conditions, with the interval of the difference of their means.
 
-    The spread is the square root of the mean of both variances; the ratio is NaN where a spread is unknown.
+    Networks of one seed began with the same weights, so they are paired where all of both rows are done. None
+    where a row has no outcomes.
     """
     done = [cell for cell in cells if cell.values]
     baselines = {(cell.split, cell.measure): cell for cell in done if cell.condition == baseline}
@@ -185,10 +211,12 @@ def compare(cells: Sequence[Cell], condition: str, baseline: str) -> list[tuple[
         for cell in done
         if cell.condition == condition and (cell.split, cell.measure) in baselines
     ]
-    return [(cell, other, _ratio(cell, other)) for cell, other in pairs]
+    return [(cell, other, _difference(cell, other)) for cell, other in pairs]
 
 
-def _ratio(cell: Cell, other: Cell) -> float:
-    """Return the difference of the means of two cells over their spread; NaN if the spread is unknown."""
-    spread = math.sqrt((cell.spread**2 + other.spread**2) / 2)
-    return (cell.mean - other.mean) / spread if spread > 0 else math.nan
+def _difference(cell: Cell, other: Cell) -> Interval | None:
+    """Return the difference of the means of two cells; None without outcomes of the same videos."""
+    if cell.right is None or other.right is None or cell.groups != other.groups:
+        return None
+    counts = {len(cell.values), cell.expected, len(other.values), other.expected}
+    return difference(cell.right, other.right, cell.groups, is_paired=len(counts) == 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import Any, Final
 from mas_labels.errors import ConfigError, reason_of
 from mas_labels.system.extras import package_versions
 from mas_labels.system.files import write_text
+from mas_train.evaluation.intervals import format_interval
 from mas_train.evaluation.published import TABLES
 from mas_train.reproduce.measure import MEASURES, Cell, LabelFit, compare, read_cells, read_label_fits
 from mas_train.reproduce.plan import Step, show_command
@@ -81,7 +81,7 @@ def write_page(
         content = {
             **facts,
             "steps": {"done": len(done), "planned": len(steps)},
-            "cells": [{**asdict(c), "mean": _number(c.mean), "spread": _number(c.spread)} for c in cells],
+            "cells": [cell.entries for cell in cells],
             "labels": [asdict(fit) for fit in fits],
         }
         write_text(out / "results.json", json.dumps(content, indent=1) + "\n")
@@ -109,11 +109,6 @@ def describe_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **package_versions(*PACKAGES)}
 
 
-def _number(value: float) -> float | None:
-    """Return a number as JSON can hold it: None for NaN."""
-    return None if math.isnan(value) else value
-
-
 def _page(
     experiment: Experiment,
     steps: Sequence[Step],
@@ -132,6 +127,8 @@ def _page(
             options="\n".join(f"- {c.title}: `{' '.join(c.options)}`" for c in CONDITIONS.values()),
         ),
     ]
+    if any(cell.values and cell.right is None for cell in cells):
+        parts.append(NO_OUTCOMES)
     missing = [step.name for step in steps if step not in done]
     if missing:
         parts.append(
@@ -166,16 +163,22 @@ training videos: `{network}`, and per row
 
 {options}
 
-(the first row's rate changes nothing: weights stay random, batch norm learns its statistics). Frozen
-features are the last convolution, pooled, averaged over a video's clips; the probe is a logistic
-regression. *Averaged 4 x 4 pixels* uses no network: it shows how far colour and scene alone go.
-*Labels of other clips* is the same training with nothing to learn. Weizmann: 10 actions of 9 persons
-in front of one wall, each person tested with the other eight as training. The recipe was chosen on split 1,
-with its test videos in view, from a few trial runs; it was fixed before split 2 was evaluated. The effect
-of each of its choices is measured in [pilots.md](pilots.md), by `make reproduce-pilots`.
+(the first row takes no step: weights stay random, batch norm learns its statistics). Frozen features
+are the last convolution, pooled, averaged over a video's clips; the probe is a logistic regression, its C
+chosen within the training videos. *Averaged 4 x 4 pixels* uses no network: it shows how far colour and scene
+alone go. *Labels of other clips* is the same training with nothing to learn. *Raw targets* differ from
+*joint* in coding, rate and clipping of gradients, too. Weizmann: 10 actions of 9 persons in front of one
+wall, each person tested with the other eight as training. The recipe was chosen on split 1, with its test
+videos in view, from a few trial runs; it was fixed before split 2 was evaluated. The effect of each of its
+choices is measured in [pilots.md](pilots.md), by `make reproduce-pilots`.
 
-Mean ± standard deviation over networks, in percent; the number of networks in brackets where some are
-missing."""
+In percent; in square brackets the 95 % interval of the mean, by a bootstrap over networks and over groups of
+test videos: those of one UCF101 group are cut from one recording, those of one person of Weizmann are alike.
+The number of networks is in round brackets where some are missing. Intervals take each comparison by itself:
+of 20 comparisons without any difference one is expected to exclude 0."""
+NO_OUTCOMES: Final = """\
+**Some results kept no outcomes of single videos**, since an older version measured them: their rows have no
+intervals, but ± the standard deviation over networks."""
 
 COMMANDS: Final = """\
     make reproduce-small ROOT=... WEIZMANN=...
@@ -201,29 +204,31 @@ def _main_table(cells: Sequence[Cell], split: str) -> str:
 
 
 def format_cell(cell: Cell) -> str:
-    """Return mean and spread in percent, and the number of networks if some are missing."""
+    """Return the mean in percent with its interval, and the number of networks if some are missing."""
     if not cell.values:
         return "not done"
     count = "" if len(cell.values) == cell.expected else f" ({len(cell.values)})"
-    return show_percent(cell.values) + count
+    return (show_percent(cell.values) if cell.right is None else format_interval(cell.interval)) + count
 
 
 def _comparisons(cells: Sequence[Cell]) -> str:
     """Return the table that compares pre-training with random weights and with the controls."""
     lines = [
-        "Difference of means in points, and that difference over the spread of the two rows (below 1 the "
-        "networks overlap; with so few networks 2 is a hint, not a proof). In brackets the standard error "
-        "of one accuracy that follows from the number of test videos.",
+        "Difference of means in points with its 95 % interval, paired over test videos and over networks of "
+        "the same seed; whether the interval holds 0, which is no difference.",
         "",
     ]
     rows = []
     for condition, baseline in COMPARED:
-        for cell, other, ratio in compare(cells, condition, baseline):
-            points = f"{100 * (cell.mean - other.mean):+.1f} ({100 * cell.standard_error:.1f})"
-            shown = "" if math.isnan(ratio) else f"{ratio:+.1f}"
+        for cell, other, shown in compare(cells, condition, baseline):
+            points = (
+                f"{100 * (cell.mean - other.mean):+.1f}" if shown is None else format_interval(shown, True)
+            )
+            holds_0 = "no interval" if shown is None or shown.low is None else "excludes 0"
+            holds_0 = "includes 0" if holds_0 == "excludes 0" and shown and not shown.excludes_0 else holds_0
             compared = f"{TITLES[condition]} - {TITLES[baseline]}"
-            rows.append([compared, cell.split, cell.measure, points, shown])
-    lines.append(markdown_table(["rows", "split", "measure", "points", "over spread"], rows))
+            rows.append([compared, cell.split, cell.measure, points, holds_0])
+    lines.append(markdown_table(["rows", "split", "measure", "points", "interval"], rows))
     return "\n".join(lines)
 
 

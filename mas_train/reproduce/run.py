@@ -58,8 +58,9 @@ def read_mark(work: Path, step: Step) -> dict[str, Any] | None:
     mark: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if mark["command"] != list(step.command):
         raise ConfigError(
-            f"{path} was left by another plan ({' '.join(mark['command'])}): give another --work, or the "
-            "same options as before"
+            f"{path} was left by another plan, or version ({' '.join(mark['command'])}; now "
+            f"{' '.join(step.command)}): give another --work, or the same options as before; or remove the "
+            "marks and files of this step and of those that use its files: they are then carried out anew"
         )
     return mark
 

@@ -33,9 +33,7 @@ class Condition:
 
 CONDITIONS: Final[Mapping[str, Condition]] = {
     "random": Condition(
-        "random initialisation",
-        ("--target-scale", "standard", "--orientation", "sin-cos", "--lr", "1e-12"),
-        epochs=1,
+        "random initialisation", ("--target-scale", "standard", "--orientation", "sin-cos"), epochs=0
     ),
     "motion": Condition("motion", (*STANDARD, "--targets", "motion")),
     "appearance": Condition("appearance", (*STANDARD, "--targets", "appearance")),
@@ -48,7 +46,7 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
         ("--target-scale", "raw", "--orientation", "number", "--lr", "0.001", "--clip-grad-norm", "10"),
     ),
 }
-"""`random` trains one epoch at a rate of almost 0: weights stay random, batch norm learns its statistics."""
+"""`random` has no epochs: weights stay random, batch norm learns its statistics (`training.untrained`)."""
 PIXELS: Final = "pixels"
 """The control without a network."""
 
@@ -182,7 +180,12 @@ def _shards(experiment: Experiment, split: str) -> str:
 def _condition_steps(experiment: Experiment, split: Split, condition: str, seed: int) -> list[Step]:
     """Return the steps that pre-train a condition's network, and measure its frozen features."""
     chosen = CONDITIONS[condition]
-    options = (*experiment.network, *chosen.options, "--epochs", str(chosen.epochs or experiment.epochs))
+    options = (
+        *experiment.network,
+        *chosen.options,
+        "--epochs",
+        str(experiment.epochs if chosen.epochs is None else chosen.epochs),
+    )
     return network_steps(experiment, split, network_name(split, condition, seed), options, seed)
 
 

@@ -174,8 +174,8 @@ TRAINED_AGAIN: Final = """\
 seed of the first of them, on another machine (here: {here}; there: {there}). Other weights came
 out, with other figures."""
 RANDOM: Final = """\
-Its weights are random: one epoch of pre-training at a rate of almost 0 changed nothing but the statistics
-of batch norm. It is the baseline of the others."""
+Its weights are random, those that training begins with; batch norm learnt its statistics. It is the
+baseline of the others."""
 
 
 def describe_networks(networks: Sequence[GivenNetwork], machine: str) -> str:

@@ -131,13 +131,15 @@ def _record(job: FinetuneJob, initial_weights: str, epoch: int, say: Callable[[s
 
 
 def _check_inputs(job: FinetuneJob, resume: bool) -> None:
-    """Raise an error if the folder holds a run and is not resumed, or the reverse, or there are no clips."""
+    """Raise an error if the folder holds a run and is not resumed, or the reverse; or without clips."""
     if (job.out / FINETUNED_FILE).exists() != resume:
         raise ConfigError(
             f"nothing to resume in {job.out}: leave --resume out"
             if resume
             else f"{job.out} already holds a run: add --resume to continue it, or give another --out"
         )
+    if job.recipe.epochs == 0:
+        raise ConfigError("expected one epoch or more of fine-tuning, found 0: give --epochs")
     if len(job.shards) == 0:
         raise DatasetError(
             f"no clips in the {len(job.shards.paths)} shards: see the output of `mas-labels make`"

@@ -42,6 +42,7 @@ from mas_train.training.metrics import MetricsLog, TensorBoardEvents
 from mas_train.training.online_probe import OnlineProbe
 from mas_train.training.options import TrainingOptions
 from mas_train.training.run_folder import begin_run, find_checkpoint, note_resumption, pretraining_entries
+from mas_train.training.untrained import learn_statistics
 from mas_train.weights.checkpoint import CHECKPOINT_FOLDER, TrainingState, restore_training
 
 
@@ -157,6 +158,8 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
         torch.manual_seed(recipe.seed + group.rank)  # own dropout in each process
     if checkpoint is not None:
         restore_training(checkpoint, state, recipe, training.content_hashes, device, group.rank)
+    elif recipe.epochs == 0:
+        learn_statistics(state.model.backbone, recipe, training, device, options.workers)
     lines = [*incomplete_warnings([training, *held_out]), *lines]
     description = "\n".join([*lines, _describe_run(state, training, order, device, baseline)])
     return PreparedRun(recipe, options, device, checkpoint, dataset, state, baseline, measuring, description)

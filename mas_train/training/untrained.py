@@ -94,11 +94,17 @@ def untrained_weights(
     """
     recipe = known_recipe({**weights.recipe, **weights.pretraining, "pixel_mean": weights.pixel_mean})
     fresh = random_weights(recipe)
-    paths = shards_of_run(Path(weights.source))
-    shards = open_training_shards(paths, True) if paths else others
-    is_of_run = bool(paths) and shards.content_hashes == list(weights.content.get("content_hashes", ()))
+    hashes = list(weights.content.get("content_hashes", ()))
+    shards = others
+    if others.content_hashes != hashes and (paths := shards_of_run(Path(weights.source))):
+        shards = open_training_shards(paths, True)
+    is_of_run = shards.content_hashes == hashes
     shards = choose_clips(shards, recipe.where)[0] if is_of_run else others
     if clips := learn_statistics(fresh.backbone, recipe, shards, device, workers):
-        whose = "the run's training clips" if is_of_run else "clips of this protocol, the run's are not there"
-        print_note(f"random weights: batch norm's statistics from {clips} of {whose}")
+        whose = (
+            "of the run's training set"
+            if is_of_run
+            else "at hand: those of the run are not where it read them"
+        )
+        print_note(f"random weights: batch norm's statistics from {clips} clips {whose}")
     return fresh

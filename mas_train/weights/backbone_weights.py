@@ -222,7 +222,7 @@ def _load_finetuned(path: Path, source: str) -> Weights:
 
 def describe_unfinished(weights: Weights) -> list[str]:
     """Return a line if training has not begun, or fine-tuning has stopped before its last epoch."""
-    if weights.content.get("step") == 0:
+    if weights.content.get("step") == 0 and weights.recipe.get("epochs") != 0:
         return [f"note: {weights.source} has not taken a step, its weights are random: mas-train --resume"]
     done, planned = weights.content.get("epoch"), weights.recipe.get("epochs")
     if done is None or planned is None or done >= planned:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import shutil
@@ -11,18 +10,21 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from mas_labels.datasets.demo import make_demo
 from mas_labels.errors import ConfigError
+from mas_train.evaluation.intervals import Interval
 from mas_train.model.backbones import make_backbone
 from mas_train.reproduce.estimate import FORWARD_FLOP, estimate_cost
 from mas_train.reproduce.full import REHEARSAL_SCALE, kinetics_plan, row_targets, ucf101_plan, with_seeds
 from mas_train.reproduce.measure import Cell, compare
-from mas_train.reproduce.page import BEGIN_MARK, END_MARK
+from mas_train.reproduce.page import BEGIN_MARK, END_MARK, format_cell
 from mas_train.reproduce.pilots import PILOTS, pilot_plan, with_options, write_pilots
 from mas_train.reproduce.plan import Step, check_plan, resolve_command
 from mas_train.reproduce.run import StepError, read_mark, run_plan, write_mark
@@ -196,16 +198,23 @@ def cell(condition: str, *values: float, split: str = "1") -> Cell:
     return Cell(split, condition, "probe", values, 3, 50)
 
 
-def test_spread_and_differences_by_hand() -> None:
+def test_rows_have_intervals_where_outcomes_of_videos_were_kept() -> None:
     joint, random = cell("joint", 0.7, 0.8, 0.9), cell("random", 0.6, 0.6, 0.9)
-    assert joint.mean == pytest.approx(0.8)
-    assert joint.spread == pytest.approx(0.1)
-    assert joint.standard_error == pytest.approx(math.sqrt(0.8 * 0.2 / 50))
-    ((ours, theirs, ratio),) = compare([joint, random, cell("random", 0.1, split="2")], "joint", "random")
-    assert (ours, theirs) == (joint, random)
-    assert ratio == pytest.approx((0.8 - 0.7) / math.sqrt((0.01 + 0.03) / 2))
-    ((_, _, unknown),) = compare([cell("joint", 0.5), cell("random", 0.4)], "joint", "random")
-    assert math.isnan(unknown)
+    assert joint.mean == pytest.approx(0.8) and joint.spread == pytest.approx(0.1)
+    ((ours, theirs, unknown),) = compare([joint, random, cell("random", 0.1, split="2")], "joint", "random")
+    assert (ours, theirs, unknown) == (joint, random, None)
+    assert format_cell(joint) == "80.0 ± 10.0" and joint.entries["low"] is None
+    groups = tuple(np.arange(50) // 2)
+    right = np.arange(50) < np.array([[35], [40], [45]])
+    joint, random = (replace(row, right=right[: len(row.values)], groups=groups) for row in (joint, random))
+    ((_, _, shown),) = compare([joint, replace(random, right=right - 0.0)], "joint", "random")
+    assert shown == Interval(0, 0, 0, 3, 25)  # paired: network by network the same
+    ((_, _, shown),) = compare(
+        [joint, replace(random, right=right[:2], values=(0.6, 0.6))], "joint", "random"
+    )
+    assert shown is not None and shown.networks == 2 and shown.low < 0.05 < shown.high
+    assert re.fullmatch(r"80\.0 \[\d+\.\d, \d+\.\d\]", format_cell(joint))
+    assert joint.entries["low"] < 0.8 < joint.entries["high"] and "right" not in joint.entries
 
 
 def start_command(*args: object) -> subprocess.Popen[str]:
