@@ -15,13 +15,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final
 
 from mas_labels.system.extras import load_extra
 from mas_labels.system.options import bounds, check_options
+
+if TYPE_CHECKING:  # the command line takes options from here, and its --help loads no numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Predict = Callable[[NDArray[np.int64], NDArray[np.int64], float], NDArray]
+    """Fits on some training rows with a C, and predicts the classes of other training rows."""
 
 C_GRID: Final = (0.1, 1.0, 10.0, 100.0, 1000.0)
 """Weights of errors against the margin, for rows whose mean squared distance from their mean is 1."""
@@ -66,10 +70,6 @@ def require_sklearn() -> None:
     load_extra("sklearn.svm", "this protocol needs", "eval")
 
 
-Predict = Callable[[NDArray[np.int64], NDArray[np.int64], float], NDArray]
-"""Fits on some training rows with a C, and predicts the classes of other training rows."""
-
-
 @dataclass
 class ChoiceOfC:
     """Chooses C in each fold, and remembers what it chose.
@@ -96,7 +96,7 @@ class ChoiceOfC:
         Parameters
         ----------
         predict
-            See `Predict`; rows are numbers in `classes`.
+            Fits on some rows with a C, and predicts the classes of others; rows are numbers in `classes`.
         classes
             (V,), classes of the training part, numbers or bool.
         groups
@@ -106,7 +106,7 @@ class ChoiceOfC:
         if best is None:
             folds = inner_folds(classes, groups)
             right = [sum(int((predict(*f, c) == classes[f[1]]).sum()) for f in folds) for c in C_GRID]
-            best = C_GRID[int(np.argmax(right))] if folds else TOO_FEW_C
+            best = C_GRID[right.index(max(right))] if folds else TOO_FEW_C
             self.fits += len(folds) * len(C_GRID)
         self.chosen.append(best)
         return best
@@ -138,6 +138,7 @@ def inner_folds(
     Rows to fit on and rows to predict, of each fold whose fitted rows have two classes or more; none if there
     are too few videos or groups.
     """
+    import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     largest = np.unique(classes, return_counts=True)[1].max()
@@ -165,6 +166,8 @@ def scale_rows(
     each_feature
         Divide each feature by its own deviation, so that all weigh the same; otherwise all by one number.
     """
+    import numpy as np
+
     mean, deviation = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
     if each_feature:
         scale = np.where(deviation > 0, deviation, 1.0) * np.sqrt(train.shape[1])
