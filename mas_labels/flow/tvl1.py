@@ -23,6 +23,12 @@ ISA_VARIABLE: Final = "MAS_TVL1_ISA"
 MIN_SIDE: Final = 3
 MAX_GREY: Final = 1e6  # far beyond any picture; no sum of products overflows
 MAX_SCALES: Final = 32
+MIN_PARAMETER: Final = 1e-4
+MAX_PARAMETER: Final = 1e3
+"""Bounds of tau, lambda and theta; the largest is also that of epsilon. They are far from useful values, and
+such that no square of the flow's gradient overflows, whatever the frames: instruction sets divide in
+different ways, which agree for finite numbers only."""
+MAX_ITERATIONS: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,12 @@ class Tvl1Options:
     def __post_init__(self) -> None:
         """Raise `ConfigError` if a value is invalid."""
         for name in ("tau", "lambda_", "theta"):
-            self._expect(name, "a number above 0", 0 < getattr(self, name) < np.inf)
-        self._expect("epsilon", "a number of at least 0", 0 <= self.epsilon < np.inf)
+            within = MIN_PARAMETER <= getattr(self, name) <= MAX_PARAMETER
+            self._expect(name, f"a number from {MIN_PARAMETER:g} to {MAX_PARAMETER:g}", within)
+        self._expect("epsilon", f"a number from 0 to {MAX_PARAMETER:g}", 0 <= self.epsilon <= MAX_PARAMETER)
         self._expect("nscales", f"1 to {MAX_SCALES}", 1 <= self.nscales <= MAX_SCALES)
         for name in ("warps", "inner_iterations", "outer_iterations"):
-            self._expect(name, "at least 1", 1 <= getattr(self, name) < 2**31)
+            self._expect(name, f"1 to {MAX_ITERATIONS}", 1 <= getattr(self, name) <= MAX_ITERATIONS)
         self._expect("scale_step", "a number between 0 and 1", 0 < self.scale_step < 1)
         self._expect("gamma", "0 (the illumination term is not implemented)", self.gamma == 0)
         self._expect("median_filtering", "0, 1, 3 or 5", self.median_filtering in (0, 1, 3, 5))

@@ -110,7 +110,8 @@ class MotionSums:
         mirrored = fields.boundaries * MIRROR_SIGNS[:, None, None, :]
         lengths = magnitudes(fields.boundaries)
         check_sums(lengths, geometry.view_size**2)
-        one_bin = np.zeros((1, *lengths.shape[1:]), np.uint8)
+        components = np.zeros(lengths.shape, np.uint8)  # each in a bin of its own
+        components[1] = 1
 
         def sums(bins: NDArray[np.uint8], votes: NDArray[np.int64]) -> NDArray[np.int64]:
             return backend.vote_sums(bins, votes, crops, convention.diagonals, geometry)
@@ -119,9 +120,9 @@ class MotionSums:
             [sums(*orientation_votes(*one, convention)) for one in zip(pair, lengths, strict=True)]
             for pair in (fields.boundaries, mirrored)
         ]
-        magnitude = [sums(one_bin, length[None])[..., 0] for length in lengths]
+        magnitude = np.moveaxis(sums(components, lengths)[..., :2], -1, 1)
         by_mirroring = np.stack([np.stack(pair, axis=1) for pair in votes])
-        return cls(geometry, fields, np.stack(magnitude, axis=1), by_mirroring)
+        return cls(geometry, fields, magnitude, by_mirroring)
 
     def labels(
         self, crop: NDArray[np.intp], mirrored: NDArray[np.intp], convention: Convention

@@ -6,6 +6,7 @@ import builtins
 import ctypes
 import ctypes.util
 import importlib
+import itertools
 import resource
 import sys
 import threading
@@ -111,6 +112,22 @@ def test_every_instruction_set_converges_to_the_same_bits(isa, monkeypatch):
     np.testing.assert_array_equal(tvl1.tvl1_flow(frames), expected)
 
 
+@pytest.mark.parametrize("largest", [1.0, tvl1.MAX_GREY])
+def test_every_instruction_set_gives_the_same_bits_with_extreme_parameters(largest, monkeypatch):
+    frames = np.random.default_rng(0).uniform(-largest, largest, (2, 33, 50)).astype(np.float32)
+    frames[1, :16] = np.where(np.indices((16, 50)).sum(axis=0) % 2, largest, -largest)
+    bounds = tvl1.MIN_PARAMETER, tvl1.MAX_PARAMETER
+    for tau, lambda_, theta in itertools.product(bounds, repeat=3):
+        options = {**SHORT, "inner_iterations": 60, "epsilon": 0}
+        options |= {"tau": tau, "lambda_": lambda_, "theta": theta}
+        flows = []
+        for isa in ISAS:
+            monkeypatch.setenv(tvl1.ISA_VARIABLE, isa)
+            flows.append(tvl1.tvl1_flow(frames, **options))
+        assert np.isfinite(flows[0]).all(), options
+        assert all(flow.tobytes() == flows[0].tobytes() for flow in flows), options
+
+
 def test_a_clip_equals_its_pairs_and_calls_are_independent():
     frames = grey(4, 48, 61)
     clip = tvl1.tvl1_flow(frames)
@@ -203,9 +220,10 @@ def test_wrong_frames_are_refused(frames, message):
 @pytest.mark.parametrize(
     "option",
     [
-        {"tau": 0}, {"tau": np.nan}, {"lambda_": -1}, {"theta": np.inf}, {"nscales": 0}, {"warps": 0},
-        {"epsilon": -1}, {"inner_iterations": 0}, {"outer_iterations": 0}, {"scale_step": 1.0},
-        {"scale_step": 0}, {"gamma": 0.1}, {"median_filtering": 4}, {"median_filtering": 7},
+        {"tau": 0}, {"tau": np.nan}, {"tau": 1e15}, {"lambda_": -1}, {"theta": np.inf}, {"nscales": 0},
+        {"warps": 0}, {"warps": 10**5}, {"epsilon": -1}, {"epsilon": 1e4}, {"inner_iterations": 0},
+        {"outer_iterations": 0}, {"scale_step": 1.0}, {"scale_step": 0}, {"gamma": 0.1},
+        {"median_filtering": 4}, {"median_filtering": 7},
     ],
 )  # fmt: skip
 def test_invalid_options_are_refused(option):
