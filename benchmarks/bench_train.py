@@ -93,7 +93,7 @@ def loader_rates(shards: ShardSet, clips: list[int], counts: list[int]) -> dict[
     rates: dict[int, list[float]] = {workers: [] for workers in counts}
     for workers in counts * ROUNDS:
         ready = load_batches(ClipDataset(shards), batches * 4, workers, CPU)
-        for _ in batches:  # the threads start, and touch their memory
+        for _ in batches:  # the workers start, and touch their memory
             next(ready)
         began = time.perf_counter()
         sizes = [len(loaded.frames) for loaded in ready]

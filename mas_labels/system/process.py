@@ -77,6 +77,22 @@ def is_in_group() -> bool:
     return os.environ.get("WORLD_SIZE", "1") != "1" or "TORCHELASTIC_RUN_ID" in os.environ
 
 
+def group_number(name: str, default: int) -> int:
+    """Return a number that `torchrun`, or the like, puts into the environment, such as ``WORLD_SIZE``.
+
+    Raises
+    ------
+    ConfigError
+        If the variable holds something else.
+    """
+    text = os.environ.get(name, str(default))
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigError(
+            f"{name} is {text!r} in the environment, expected a number: start with torchrun, or unset {name}"
+        )
+    return int(text)
+
+
 def require_semaphores(remedy: str) -> None:
     """Raise if processes on this machine cannot synchronise.
 

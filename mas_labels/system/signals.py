@@ -79,8 +79,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Block `SIGNALS` in processes started in the block: only the parent reacts to a signal to the group."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    """Block signals in processes started in the block: only the parent reacts to one to the group."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*SIGNALS, SAVE_SIGNAL))
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from mas_labels.errors import ConfigError
 from mas_labels.system.command_line import PATH, Function
 from mas_labels.system.options import option_fields
+from mas_labels.system.process import group_number
 from mas_train.recipe import Recipe
 from mas_train.training.config_file import ConfigFile, read_config_file
 
@@ -120,7 +121,7 @@ def report_config(context: click.Context) -> None:
     overridden = [text for text in described if text]
     parts = [f"{file.path}: {len(stated) - len(overridden)} entries taken"]
     parts += [f"the line has {', '.join(overridden)}"] if overridden else []
-    if (processes := file.processes) != (here := int(os.environ.get("WORLD_SIZE", "1"))):
+    if (processes := file.processes) != (here := group_number("WORLD_SIZE", 1)):
         parts.append(f"its run had {processes} processes, this has {here}: weights will differ")
     if "out" in stated and not is_typed(context, "out"):
         parts.append(f"--out is the file's, {stated['out']}")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import torch
 
 AUTO: Final = "auto"
+MAX_WORKERS_PER_CORE: Final = 16
+"""Most workers that may be asked for: each takes some 100 MB."""
 training_option = partial(field_option, TrainingOptions)
 
 
@@ -69,8 +71,22 @@ class Workers(click.ParamType):
     name = "auto|number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        """Return the number."""
-        return None if value == AUTO else click.IntRange(0).convert(value, param, ctx)
+        """Return the number; refuse one that would take more processes than the machine can bear."""
+        if value == AUTO:
+            return None
+        number: int = click.IntRange(0).convert(value, param, ctx)
+        if number > MAX_WORKERS_PER_CORE:
+            from mas_train.data.auto_workers import usable_cores
+
+            most = MAX_WORKERS_PER_CORE * usable_cores()
+            if number > most:
+                self.fail(
+                    f"{number}: expected at most {most}, {MAX_WORKERS_PER_CORE} for each core here; give "
+                    f"fewer, or {AUTO}",
+                    param,
+                    ctx,
+                )
+        return number
 
 
 compute_options = add_options(
@@ -78,7 +94,7 @@ compute_options = add_options(
     training_option("workers", type=Workers(), default=AUTO),
     training_option("threads", unset="torch's choice"),
 )
-"""Device, threads that read, and torch's: options that change results by rounding alone."""
+"""Device, workers that read, and threads of torch: options that change results by rounding alone."""
 
 speed_options = add_options(
     recipe_option("precision"),

@@ -2,7 +2,7 @@
 
 The order is a function of seed and epoch alone, however many workers or processes read the clips, so that a
 run that was interrupted reads the rest of what one run would have read.
-`mas_train.data.loader.load_batches` reads the batches of an order with threads.
+`mas_train.data.loader.load_batches` reads the batches of an order with worker processes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch.utils.data import Dataset, Sampler
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.schema import LABELS
 from mas_labels.shards import ShardSet
+from mas_train.data.read_ahead import ClipArrays, ClipReader
 from mas_train.recipe import Recipe
 
 BOUNDARIES: Final = ("clips/mu", "clips/mv")
@@ -50,17 +51,13 @@ class FrameDataset(Dataset[ClipBatch]):
         If the shards hold no clips.
     """
 
-    views = 0
-    """Number of views whose labels are read."""
-    boundaries: tuple[str, ...] = ()
-    """Motion boundaries that are read, as data sets of a shard."""
-
     def __init__(self, shards: ShardSet) -> None:
         if len(shards) == 0:
             raise DatasetError(
                 f"no clips in the {len(shards.paths)} shards: see the output of `mas-labels make`"
             )
         self.shards = shards
+        self.reader = ClipReader(shards)
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -73,35 +70,13 @@ class FrameDataset(Dataset[ClipBatch]):
 
     def empty_batch(self, clips: int) -> ClipBatch:
         """Allocate memory for a batch of that many clips."""
-        geometry = self.shards.geometry
-        maps = (clips, len(self.boundaries), geometry.frame_rows, geometry.frame_cols, 2)
-        return ClipBatch(
-            torch.from_numpy(np.empty((clips, *geometry.clip_shape), np.uint8)),
-            torch.empty((clips, self.views, LABELS), dtype=torch.uint8),
-            torch.empty(clips, dtype=torch.int64),
-            torch.empty(maps, dtype=torch.float16),
-        )
+        return as_batch(self.reader.map_clips(clips), torch.empty(clips, dtype=torch.int64))
 
     def read_into(self, batch: ClipBatch, clips: Sequence[int]) -> None:
-        """Read clips into the first rows of a batch on the CPU, which has room for them or more.
-
-        Raises
-        ------
-        ShardError
-            If a shard is damaged.
-        """
-        frames, labels, clip_indices, boundaries = (tensor.numpy() for tensor in batch)
-        for row, clip in enumerate(clips):  # before the frames, which leave nothing else in the cache
-            labels[row] = self._read_labels(clip)
-            for number, path in enumerate(self.boundaries):
-                shard, place = self.shards.locate(clip)
-                boundaries[row, number] = shard.read(path, place)
-        for row, clip in enumerate(clips):
-            self.shards.read_frames_into(clip, frames[row])
-        clip_indices[: len(clips)] = clips
-
-    def _read_labels(self, clip: int) -> NDArray[np.uint8]:
-        return np.empty((0, LABELS), np.uint8)
+        """Read clips into the first rows of a batch on the CPU; raises as `ClipReader.read_into` does."""
+        arrays = (tensor.numpy() for tensor in (batch.frames, batch.view_labels, batch.boundaries))
+        self.reader.read_into(ClipArrays(*arrays), clips)
+        batch.clip_indices[: len(clips)] = torch.tensor(clips)
 
 
 class ClipDataset(FrameDataset):
@@ -126,7 +101,6 @@ class ClipDataset(FrameDataset):
         self, shards: ShardSet, label_sources: Sequence[int] | None = None, with_boundaries: bool = False
     ) -> None:
         super().__init__(shards)
-        self.label_sources, self.views = label_sources, len(shards.views)
         if not shards.has_labels:
             raise DatasetError(
                 f"{shards.paths[0]} holds frames without labels: pre-train on shards that "
@@ -134,10 +108,14 @@ class ClipDataset(FrameDataset):
             )
         if with_boundaries:
             require_boundaries(shards)
-            self.boundaries = BOUNDARIES
+        boundaries = BOUNDARIES if with_boundaries else ()
+        self.reader = ClipReader(shards, len(shards.views), label_sources, boundaries)
 
-    def _read_labels(self, clip: int) -> NDArray[np.uint8]:
-        return self.shards.read_labels(clip if self.label_sources is None else self.label_sources[clip])
+
+def as_batch(arrays: ClipArrays, clip_indices: Tensor) -> ClipBatch:
+    """Return the batch whose memory is that of the arrays."""
+    frames, view_labels, boundaries = map(torch.from_numpy, arrays)
+    return ClipBatch(frames, view_labels, clip_indices, boundaries)
 
 
 def require_boundaries(shards: ShardSet) -> None:

@@ -1,37 +1,33 @@
-"""Loading of batches: threads read clips ahead of their use.
+"""Loading of batches: worker processes read clips ahead of their use.
 
-Threads, not processes: reading a file, comparing its checksum and decoding a JPEG release Python's lock, and
-nothing has to be passed between processes. On two cores two threads read a fifth (JPEG) to a tenth (raw)
-fewer clips per second than two processes did (`benchmarks/README.md`). Each reads a few clips at a time,
-straight into the memory of their batch. That is allocated once and used again, since new memory for each
-batch would cost more than reading raw clips does; for CUDA it is pinned.
+A batch is read in parts of a few clips, straight into the memory that the step takes it from; that memory is
+allocated once and used again, since new memory for each batch would cost more than reading raw clips does.
 """
 
 from __future__ import annotations
 
-import errno
 import itertools
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, NamedTuple
+from contextlib import closing
+from typing import Final
 
 import torch
 from torch.utils.data import Sampler
 from tqdm import tqdm
 
-from mas_labels.errors import unavailable
 from mas_labels.shards import ShardSet
 from mas_train.data.auto_workers import AutoWorkers
-from mas_train.data.clips import ClipBatch, FrameDataset
+from mas_train.data.clips import ClipBatch, FrameDataset, as_batch
 from mas_train.data.prefetch import arrivals, copy_to_device, prefetch
+from mas_train.data.read_ahead import ReadingProcesses
 
-PART_CLIPS: Final = 4
-"""Clips that a thread reads at a time."""
+MIN_PART_CLIPS: Final = 4
+"""Fewest clips that a worker reads at a time; each reads its share of a batch, if that is more."""
 SPARE_BATCHES: Final = 2
-"""Batches that are read ahead, in addition to as many as all threads read at a time."""
+"""Batches that are read ahead, in addition to as many as all workers read at a time."""
 
 Order = Sampler[list[int]] | Sequence[Sequence[int]]
 """Batches in the order of their use, each the numbers of its clips."""
@@ -49,21 +45,21 @@ def load_batches(
     device: torch.device,
     say: Callable[[str], None] = print_note,
 ) -> Iterator[ClipBatch]:
-    """Load the batches of an order onto a device; threads read them ahead.
+    """Load the batches of an order onto a device; worker processes read them ahead.
 
-    Batches and their order do not depend on the number of threads.
+    Batches and their order do not depend on the number of workers.
 
     Parameters
     ----------
     dataset, order
         The clips, and the batches in which they are read.
     workers
-        Number of threads that read; 0 reads each batch in this thread when it is needed. None: one a core,
-        then as many of these as the first steps turn out to need (`AutoWorkers`).
+        Number of processes that read; 0 reads each batch in this process when it is needed. None: this
+        process reads the first batches, then as many processes as these turn out to need (`AutoWorkers`).
     device
         Device of frames and labels; the clips' numbers stay on the CPU.
     say
-        Called with a line about the number of threads that was chosen.
+        Called with a line about the number of processes that was chosen.
 
     Yields
     ------
@@ -75,16 +71,25 @@ def load_batches(
     ShardError
         If a shard is damaged; the message names it.
     UnavailableError
-        If a shard cannot be read now, or no thread can be started.
+        If a shard cannot be read now, or the machine gives no more processes, files or memory.
+    TrainingError
+        If a worker process died.
     """
-    is_pinned = device.type == "cuda"
-    if workers == 0:
-        batches = _read_in_turn(dataset, order, is_pinned)
+    largest, numbers = _largest_batch(order), iter(order)
+    if workers is None:
+        auto = AutoWorkers(len(order))  # type: ignore[arg-type]
+        first = _read_measured(dataset, numbers, largest, device, auto)
+        yield from arrivals(copy_to_device(first, device))
+        workers = auto.workers
+        if auto.line:
+            say(auto.line)
+    if workers:
+        copies = copy_to_device(_read_ahead(dataset, numbers, largest, workers), device)
+        # copies overlap with computation on CUDA; MPS does not allow that from another thread
+        copies = prefetch(copies) if device.type == "cuda" else copies
     else:
-        batches = _read_ahead(dataset, order, workers or AutoWorkers(), is_pinned, say)
-    copies = copy_to_device(batches, device)
-    # copies overlap with computation on CUDA; MPS does not allow that from another thread
-    return arrivals(prefetch(copies) if is_pinned and workers != 0 else copies)
+        copies = copy_to_device(_read_in_turn(dataset, numbers, largest), device)
+    yield from arrivals(copies)
 
 
 def load_frames(
@@ -106,84 +111,67 @@ def _largest_batch(order: Order) -> int:
     return max(map(len, batches), default=0)
 
 
-def _make_slot(dataset: FrameDataset, clips: int, is_pinned: bool) -> ClipBatch:
-    """Allocate the memory of a batch."""
-    slot = dataset.empty_batch(clips)
-    return ClipBatch(*(tensor.pin_memory() for tensor in slot)) if is_pinned else slot
+def _rows(memory: ClipBatch, start: int, stop: int) -> ClipBatch:
+    return ClipBatch(*(tensor[start:stop] for tensor in memory))
 
 
-def _rows(slot: ClipBatch, start: int, stop: int) -> ClipBatch:
-    return ClipBatch(*(tensor[start:stop] for tensor in slot))
-
-
-def _read_in_turn(dataset: FrameDataset, order: Order, is_pinned: bool) -> Iterator[ClipBatch]:
+def _read_in_turn(
+    dataset: FrameDataset, numbers: Iterator[Sequence[int]], largest: int
+) -> Iterator[ClipBatch]:
     """Read each batch when it is asked for."""
-    slot = _make_slot(dataset, _largest_batch(order), is_pinned)
-    for clips in order:
-        dataset.read_into(slot, clips)
-        yield _rows(slot, 0, len(clips))
+    memory = dataset.empty_batch(largest)
+    for clips in numbers:
+        dataset.read_into(memory, clips)
+        yield _rows(memory, 0, len(clips))
 
 
-class _Reading(NamedTuple):
-    """A batch that threads read: its memory, its number of clips, and the seconds of each of its parts."""
-
-    slot: ClipBatch
-    clips: int
-    parts: list[Future[float]]
+def _read_measured(
+    dataset: FrameDataset,
+    numbers: Iterator[Sequence[int]],
+    largest: int,
+    device: torch.device,
+    auto: AutoWorkers,
+) -> Iterator[ClipBatch]:
+    """Read batches when they are asked for, until the number of workers is chosen from their times."""
+    batches = _read_in_turn(dataset, numbers, largest)
+    while not auto.is_chosen:
+        began = time.perf_counter()
+        batch = next(batches, None)
+        if batch is None:
+            return
+        read = time.perf_counter()
+        yield batch
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)  # the step has been queued, perhaps not computed
+        auto.add(len(batch.frames), read - began, time.perf_counter() - read)
 
 
 def _read_ahead(
-    dataset: FrameDataset,
-    order: Order,
-    workers: int | AutoWorkers,
-    is_pinned: bool,
-    say: Callable[[str], None],
+    dataset: FrameDataset, numbers: Iterator[Sequence[int]], largest: int, workers: int
 ) -> Iterator[ClipBatch]:
-    """Read batches with threads; the memory of one is read into again when the next one is asked for."""
-    auto = None if isinstance(workers, int) else workers
-    threads = workers if isinstance(workers, int) else workers.workers
-    largest, numbers = _largest_batch(order), iter(order)
-    slots = 1 + SPARE_BATCHES + -(-threads * PART_CLIPS // max(1, largest))
-    free = [_make_slot(dataset, largest, is_pinned) for _ in range(slots)]
-    pool, begun = ThreadPoolExecutor(threads, "reader"), deque[_Reading]()
-    try:
+    """Read batches with processes; the memory of one is read into again when the next one is asked for."""
+    part = max(MIN_PART_CLIPS, -(-largest // workers))
+    slots = 1 + SPARE_BATCHES + -(-workers * part // max(1, largest))
+    free = deque(range(0, slots * largest, largest))  # by their first rows
+    begun, unread = deque[tuple[int, Sequence[int]]](), Counter[int]()
+    errors: dict[int, Exception] = {}
+    with closing(ReadingProcesses(dataset.reader, slots * largest, workers)) as processes:
         while True:
             for clips in itertools.islice(numbers, len(free)):
-                slot = free.pop()
-                begun.append(_Reading(slot, len(clips), _submit(pool, dataset, slot, clips)))
+                first = free.popleft()
+                for start in range(0, len(clips), part):
+                    processes.begin(first + start, clips[start : start + part])
+                    unread[first] += 1
+                begun.append((first, clips))
             if not begun:
                 return
-            batch = begun.popleft()
-            asked = time.perf_counter()
-            seconds = sum(part.result() for part in batch.parts)
-            ready = time.perf_counter()
-            yield _rows(batch.slot, 0, batch.clips)
-            free.append(batch.slot)
-            step = time.perf_counter() - ready
-            if auto is not None and (line := auto.add(batch.clips, seconds, ready - asked, step)):
-                pool.shutdown(wait=False)  # its threads end when they have read what they were given
-                pool, auto = ThreadPoolExecutor(auto.workers, "reader"), None
-                say(line)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _submit(
-    pool: ThreadPoolExecutor, dataset: FrameDataset, slot: ClipBatch, clips: Sequence[int]
-) -> list[Future[float]]:
-    """Have the clips of a batch read into its first rows, part by part."""
-    parts = [(start, clips[start : start + PART_CLIPS]) for start in range(0, len(clips), PART_CLIPS)]
-    try:
-        return [
-            pool.submit(_read_part, dataset, _rows(slot, start, start + len(part)), part)
-            for start, part in parts
-        ]
-    except RuntimeError as error:  # no more threads can be started
-        raise unavailable(None, BlockingIOError(errno.EAGAIN, str(error))) from error
-
-
-def _read_part(dataset: FrameDataset, rows: ClipBatch, clips: Sequence[int]) -> float:
-    """Read clips into some rows of a batch; return the seconds that it took."""
-    began = time.perf_counter()
-    dataset.read_into(rows, clips)
-    return time.perf_counter() - began
+            first, clips = begun.popleft()
+            while unread[first]:
+                for row, error in processes.wait():
+                    unread[row - row % largest] -= 1
+                    if error is not None:
+                        errors[row - row % largest] = error
+            if first in errors:
+                raise errors[first]
+            yield as_batch(processes.memory.rows(first, first + len(clips)), torch.tensor(clips))
+            free.append(first)

@@ -21,7 +21,7 @@ Copy = tuple[ClipBatch, Callable[[], None]]
 
 
 def copy_to_device(batches: Iterator[ClipBatch], device: torch.device) -> Iterator[Copy]:
-    """Start to copy each batch but its numbers; on CUDA while it computes, if their memory is pinned.
+    """Start to copy each batch but its numbers; on CUDA from pinned memory, while it computes.
 
     Parameters
     ----------
@@ -40,10 +40,9 @@ def copy_to_device(batches: Iterator[ClipBatch], device: torch.device) -> Iterat
             yield ClipBatch(*copies)._replace(clip_indices=clip_indices), lambda: None
             continue
         with torch.cuda.stream(stream):
-            copies = [tensor.to(device, non_blocking=True) for tensor in batch]
-        done = stream.record_event()
-        yield ClipBatch(*copies)._replace(clip_indices=clip_indices), _waiter(copies, done, device)
-        done.synchronize()  # other clips are read into the batch's memory when the next one is taken
+            copies = [tensor.pin_memory().to(device, non_blocking=True) for tensor in batch]
+        arrived = _waiter(copies, stream.record_event(), device)
+        yield ClipBatch(*copies)._replace(clip_indices=clip_indices), arrived
 
 
 def _waiter(copies: list[torch.Tensor], done: torch.cuda.Event, device: torch.device) -> Callable[[], None]:

@@ -94,7 +94,7 @@ class Extraction:
     device
         The device that the network runs on.
     workers
-        Number of threads that read clips; None: as many as needed (`mas_train.data.loader.load_batches`).
+        Number of processes that read clips; None: as many as needed (`mas_train.data.loader.load_batches`).
     batch_size
         Number of clips per batch.
     cache

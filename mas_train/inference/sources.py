@@ -27,7 +27,7 @@ from mas_labels.stream import (
     clip_seconds,
     stream_clips,
 )
-from mas_train.data.auto_workers import AutoWorkers
+from mas_train.data.auto_workers import usable_cores
 from mas_train.data.few_labels import failed_videos
 from mas_train.data.loader import load_frames, print_note
 
@@ -111,7 +111,7 @@ class FrameSource(Protocol):
     ) -> Iterator[SourceBatch]:
         """Yield the clips in order, without those of the videos `done`; `workers` work ahead.
 
-        They are threads that read shards, or processes that decode videos; None has their number chosen.
+        They are processes that read shards or decode videos; None has their number chosen.
         Frames are on `device`, or on the CPU to be copied there. Closing the iterator ends the workers.
         """
 
@@ -231,7 +231,7 @@ class VideoSource:
         clips: list[StreamedClip] = []
         ended: list[EndedVideo] = []
         if workers is None:
-            workers = AutoWorkers().workers
+            workers = usable_cores()
             print_note(f"--workers auto: {workers} processes decode videos")
         stream = stream_clips(left, self.options, max(1, workers), self.timeout_seconds)
         with closing(stream):  # type: ignore[type-var]

@@ -21,7 +21,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mas_labels.errors import ConfigError, MasError, TrainingError
-from mas_labels.system.process import is_in_group, print_error
+from mas_labels.system.process import group_number, is_in_group, print_error
 
 Item = TypeVar("Item")
 
@@ -147,7 +147,7 @@ def local_device(device: torch.device) -> torch.device:
     """
     if device.type != "cuda" or "LOCAL_RANK" not in os.environ:
         return device
-    rank, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    rank, gpus = group_number("LOCAL_RANK", 0), torch.cuda.device_count()
     if rank >= gpus:
         raise ConfigError(
             f"more processes than GPUs: this one is number {rank + 1} of its machine, which has {gpus}. "
@@ -164,12 +164,16 @@ def join_group() -> Iterator[Group]:
 
     Raises
     ------
+    ConfigError
+        If the environment holds something else than a launcher's numbers.
     TrainingError
         If the other processes cannot be reached.
     """
     if not is_in_group():
         yield Group()
         return
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"):
+        group_number(name, 0)
     try:
         distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     except (RuntimeError, ValueError) as error:

@@ -29,7 +29,7 @@ class TrainingOptions:
 
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     workers
-        Threads that read clips, or processes that decode videos; 0: no thread but the main one.
+        Processes that read clips, or decode videos; 0: the main process reads, one other decodes.
 
         None: as many as the steps turn out to need and the cores allow.
     threads

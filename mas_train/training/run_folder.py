@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from mas_labels.schema import RUN_CONFIG_FILE
 from mas_labels.shards import ShardSet
 from mas_labels.system.files import write_text
 from mas_labels.system.options import option_fields
+from mas_labels.system.process import group_number
 from mas_labels.system.yaml_text import YAML_ERRORS
 from mas_train.data.training_shards import open_training_shards
 from mas_train.recipe import TARGETS, Recipe
@@ -157,7 +157,7 @@ def _environment(device: torch.device) -> dict[str, Any]:
     """Return the environment, on which the last bits of the weights depend."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "processes": group_number("WORLD_SIZE", 1),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,

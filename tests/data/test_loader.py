@@ -1,19 +1,22 @@
-"""Batches that threads read ahead: their content, order and number of threads; errors, and the end."""
+"""Batches that processes read ahead: their content, order and number of processes; errors, and the end."""
 
 from __future__ import annotations
 
+import os
+import resource
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.damaged_reader import DamagedReader
 
-from mas_labels.errors import ShardError, UnavailableError
+from mas_labels.errors import ConfigError, ShardError, TrainingError, UnavailableError
 from mas_labels.shards import ShardSet, open_shards
 from mas_labels.shards import pool as shard_pool
 from mas_train.data import auto_workers, loader
@@ -37,40 +40,53 @@ def read(shards: ShardSet, workers: int | None, say: list[str]) -> list[ClipBatc
     return [ClipBatch(*(tensor.clone() for tensor in batch)) for batch in batches]
 
 
-@pytest.mark.parametrize("workers", [1, 2, 9, None])
-def test_threads_do_not_change_the_batches(
+@pytest.mark.parametrize("workers", [2, None])
+def test_workers_do_not_change_the_batches(
     shards: ShardSet, workers: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auto_workers, "MEASURED_SECONDS", 0.0)
-    monkeypatch.setattr(auto_workers, "MEASURED_BATCHES", 1)
+    for name, value in (("MEASURED_SECONDS", 0.0), ("MEASURED_BATCHES", 1), ("START_SECONDS", 0.0)):
+        monkeypatch.setattr(auto_workers, name, value)
     said: list[str] = []
     for alone, ahead in zip(read(shards, 0, []), read(shards, workers, said), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(alone, ahead, strict=True))
-    assert len(said) == (workers is None)  # their number changed while batches were read
+    assert len(said) == (workers is None)
+    assert all("no processes" not in line for line in said)  # half of the batches came from others
 
 
-def choose(cores: int, reading: float, step: float, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+def choose(
+    cores: int, reading: float, step: float, monkeypatch: pytest.MonkeyPatch, batches: int = 10_000
+) -> tuple[int, str]:
     monkeypatch.setattr(auto_workers, "usable_cores", lambda: cores)
-    auto = AutoWorkers()
-    assert auto.workers == min(cores, 16)
-    lines = [auto.add(30, 9.0, 9.0, 9.0) for _ in range(2)]  # the first ones do not count
-    while not lines[-1]:
-        lines.append(auto.add(30, reading, 0.0, step))
-    assert not any(lines[:-1]) and not auto.add(30, 99.0, 0.0, 1.0)
-    return auto.workers, lines[-1]
+    auto = AutoWorkers(batches)
+    for _ in range(auto_workers.SKIPPED_BATCHES):
+        auto.add(30, 9.0, 9.0)
+    while not auto.is_chosen:
+        assert not auto.line
+        auto.add(30, reading, step)
+    return auto.workers, auto.line
 
 
-def test_as_many_threads_are_chosen_as_the_steps_need_and_the_cores_allow(
+def test_as_many_processes_are_chosen_as_the_steps_need_and_the_cores_allow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert choose(8, 0.06, 0.9, monkeypatch)[0] == 1
     assert choose(8, 0.06, 0.03, monkeypatch) == (  # half as many again as would just do
         3,
-        "--workers auto: 3 threads read clips, on 8 cores (a clip takes a thread 2 ms, a step of 30 clips "
-        "takes 30 ms)",
+        "--workers auto: 3 processes read clips ahead, on 8 cores (reading a clip takes 2 ms, a step of 30 "
+        "clips 30 ms)",
     )
     workers, line = choose(2, 0.06, 0.012, monkeypatch)
     assert workers == 2 and "on 2 cores, 8 would keep up with the steps (" in line
+
+
+def test_no_process_is_started_where_none_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose(8, 0.01, 0.9, monkeypatch)[0] == 0
+    workers, line = choose(8, 0.06, 0.03, monkeypatch, batches=50)
+    assert workers == 0 and "no processes read clips ahead, on 8 cores: 25 batches are left (" in line
+    few = AutoWorkers(5)
+    for _ in range(5):
+        few.add(30, 0.06, 0.03)
+    assert (few.is_chosen, few.workers, few.line) == (False, 0, "")
 
 
 def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,56 +95,61 @@ def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch: pytest.Monk
     assert auto_workers.usable_cores() == 1
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(2 * alone))
     assert auto_workers.usable_cores() == 1
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "two")
+    with pytest.raises(ConfigError, match=r"^LOCAL_WORLD_SIZE is 'two' .* expected a number: start with tor"):
+        auto_workers.usable_cores()
 
 
-class LoggedReads(FrameDataset):
-    """Notes each clip that is read; reading the clips in `damaged` fails."""
-
-    def __init__(self, shards: ShardSet, damaged: tuple[int, ...] = ()) -> None:
-        super().__init__(shards)
-        self.read: list[int] = []
-        self.damaged = damaged
-
-    def read_into(self, batch: ClipBatch, clips: Sequence[int]) -> None:
-        self.read += clips
-        if {*clips} & {*self.damaged}:
-            raise ShardError("gone bad")
-        super().read_into(batch, clips)
+def children() -> set[int]:
+    """Return the processes that this one has started."""
+    return {
+        int(child) for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    }
 
 
-def test_batches_are_read_ahead_into_memory_that_is_used_again(shards: ShardSet) -> None:
-    dataset = LoggedReads(shards)
-    ready = load_batches(dataset, [[clip] for clip in range(12)], 1, CPU)
-    ahead = loader.SPARE_BATCHES + loader.PART_CLIPS
-    places = set()
-    for clip, batch in enumerate(ready):
+def test_batches_are_read_ahead_into_memory_that_is_used_again_and_an_error_comes_in_its_place(
+    shards: ShardSet,
+) -> None:
+    before, dataset = children(), FrameDataset(shards)
+    damaged = 11
+    dataset.reader = DamagedReader(shards, damaged=damaged)
+    ready, places = load_batches(dataset, [[clip] for clip in range(12)], 1, CPU), set()
+    for clip in range(damaged):
+        batch = next(ready)
         assert batch.clip_indices.tolist() == [clip]
         np.testing.assert_array_equal(batch.frames[0].numpy(), shards[clip].frames)
-        assert max(dataset.read) <= clip + ahead
         places.add(batch.frames.data_ptr())
-    assert dataset.read == list(range(12)) and len(places) == 1 + ahead
-
-
-def test_an_error_comes_where_its_batch_would_and_no_thread_stays(shards: ShardSet) -> None:
-    before = {*threading.enumerate()}
-    ready = load_batches(LoggedReads(shards, damaged=(1,)), [[0], [1]], 2, CPU)
-    assert next(ready).clip_indices.tolist() == [0]
+    assert len(children() - before) == 1
+    assert len(places) == 1 + loader.SPARE_BATCHES + loader.MIN_PART_CLIPS
     with pytest.raises(ShardError, match=r"^gone bad$"):
         next(ready)
-    assert {*threading.enumerate()} == before
-    abandoned = load_batches(LoggedReads(shards), [[clip] for clip in (0, 2, 3, 4)], 2, CPU)
-    next(abandoned)
-    abandoned.close()
-    assert {*threading.enumerate()} == before
+    assert children() == before
 
 
-def test_a_thread_that_cannot_be_started_is_one_line(shards: ShardSet) -> None:
-    before = threading.stack_size(1 << 46)  # bytes, more than there are addresses
+def test_a_killed_worker_is_one_line_and_no_process_stays(shards: ShardSet) -> None:
+    before = children()
+    ready = load_batches(FrameDataset(shards), [[clip % 12] for clip in range(99)], 1, CPU)
+    next(ready)
+    (worker,) = children() - before
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        os.kill(worker, number)  # as to the group: its parent decides
+    next(ready)
+    os.kill(worker, signal.SIGKILL)  # what the system does to whoever takes too much memory
+    with pytest.raises(TrainingError, match=r"^a process that reads clips died \(status -9\).*--workers"):
+        list(ready)
+    assert children() == before
+
+
+def test_a_machine_that_gives_no_more_files_is_one_line(shards: ShardSet) -> None:
+    list(load_batches(FrameDataset(shards), [[0]], 0, CPU))
+    before, limits = children(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len([*Path("/proc/self/fd").iterdir()]) + 6, limits[1]))
     try:
-        with pytest.raises(UnavailableError, match=r"^the machine refused .*: end other programs"):
-            next(load_batches(FrameDataset(shards), [[0]], 1, CPU))
+        with pytest.raises(UnavailableError, match=r"^the machine refused \(Too many open files\): .*ulimit"):
+            next(load_batches(FrameDataset(shards), [[0]], 9, CPU))
     finally:
-        threading.stack_size(before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert children() == before
 
 
 def test_a_thread_copies_ahead_and_ends_with_its_consumer(shards: ShardSet) -> None:
@@ -167,23 +188,20 @@ def test_a_corrupt_shard_is_named_in_one_line(tiny_shards: list[Path], tmp_path:
     assert "\n" not in str(caught.value) and "Traceback" not in str(caught.value)
 
 
-def test_workers_left_at_exit_do_not_block_it(tiny_shards: list[Path]) -> None:
-    """An iterator, or an exception that holds one, may be kept until the interpreter exits."""
-    code = """if __name__ == "__main__":
-    import sys, torch
-    from mas_labels.shards.shard_set import open_shards
-    from mas_train.data.clips import ClipDataset
-    from mas_train.data.loader import load_batches
-    from mas_train.data.clips import RunOrder
-    from mas_train.recipe import make_recipe
-    dataset = ClipDataset(open_shards(sys.argv[1:]))
-    order = RunOrder(dataset.shards.lengths, make_recipe("ucf101", batch_size=2, epochs=50))
-    kept = load_batches(dataset, order, 1, torch.device("cpu"))
-    next(kept)
-    sys.kept = kept  # no garbage collection reaches it
+def test_no_worker_outlives_a_killed_parent(tiny_shards: list[Path]) -> None:
+    code = """import os, signal, sys
+from mas_labels.shards import open_shards
+from mas_train.data.read_ahead import ClipReader, ReadingProcesses
+processes = ReadingProcesses(ClipReader(open_shards(sys.argv[1:])), 1, 1)
+processes.begin(0, [0])
+print(*processes.wait(), "torch" in sys.modules, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
 """
     command = [sys.executable, "-c", code, *map(str, tiny_shards)]
-    assert subprocess.run(command, cwd=Path(__file__).parents[2], timeout=60).returncode == 0
+    shown = subprocess.run(  # which ends when the last process that could write has ended
+        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (shown.returncode, shown.stdout, shown.stderr) == (-signal.SIGKILL, "(0, None) False\n", "")
 
 
 def test_a_batch_on_its_device_is_not_copied(tiny_shards: list[Path]) -> None:
