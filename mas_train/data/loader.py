@@ -75,9 +75,12 @@ def load_batches(
     TrainingError
         If a worker process died.
     """
+    batches = len(order)  # type: ignore[arg-type]
+    if not batches:
+        return
     largest, numbers = _largest_batch(order), iter(order)
     if workers is None:
-        auto = AutoWorkers(len(order))  # type: ignore[arg-type]
+        auto = AutoWorkers(batches)
         first = _read_measured(dataset, numbers, largest, device, auto)
         yield from arrivals(copy_to_device(first, device))
         workers = auto.workers
@@ -151,7 +154,7 @@ def _read_ahead(
 ) -> Iterator[ClipBatch]:
     """Read batches with processes; the memory of one is read into again when the next one is asked for."""
     part = max(MIN_PART_CLIPS, -(-largest // workers))
-    slots = 1 + SPARE_BATCHES + -(-workers * part // max(1, largest))
+    slots = 1 + SPARE_BATCHES + -(-workers * part // largest)
     free = deque(range(0, slots * largest, largest))  # by their first rows
     begun, unread = deque[tuple[int, Sequence[int]]](), Counter[int]()
     errors: dict[int, Exception] = {}

@@ -89,7 +89,6 @@ class ClipReader:
         ]
         sizes = [math.prod(shape) * np.dtype(kind).itemsize for shape, kind in kinds]
         *starts, end = (0, *itertools.accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes))
-        end = max(end, ALIGNMENT)  # no file of no bytes can be mapped
         if descriptor >= 0:
             os.ftruncate(descriptor, end)
         memory = mmap.mmap(descriptor, end)
