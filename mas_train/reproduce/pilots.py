@@ -18,6 +18,8 @@ from typing import Final
 from mas_labels.errors import ConfigError, reason_of
 from mas_labels.schema import LABEL_NAMES, ORIENTATION_NAMES
 from mas_labels.system.files import write_text
+from mas_train.evaluation.intervals import Interval, format_interval, interval
+from mas_train.evaluation.results import right_of
 from mas_train.reproduce.measure import MEASURES, last_scores, read_measure
 from mas_train.reproduce.plan import Step
 from mas_train.reproduce.run import done_steps
@@ -162,8 +164,11 @@ def _row_cells(network: str, work: Path, done: set[str]) -> list[str]:
     cells = [f"{fmean(scores[label]['r2'] for label in labels):.2f}" for labels in LABEL_GROUPS.values()]
     for measure in PROBES:
         if f"{measure.step}{network}" in done:
-            accuracy = read_measure(work, measure, network).figures[measure.figure]
-            cells.append(f"{100 * accuracy:.1f}")
+            result = read_measure(work, measure, network)
+            right = right_of([result], measure.figure)
+            alone = Interval(result.figures[measure.figure], None, None, 1, 0)
+            known = alone if right is None else interval(right, result.outcomes["groups"])
+            cells.append(format_interval(known))
         else:
             cells.append("not done")
     return cells
@@ -172,13 +177,16 @@ def _row_cells(network: str, work: Path, done: set[str]) -> list[str]:
 INTRODUCTION: Final = """\
 # Choices that make it learn at this scale
 
-The recipe of the [small experiment](README.md), with one choice changed at a time: one network each, so only
-large differences mean something. R^2 on held-out clips (1 - loss / loss of the best constant, centre views of
-split 1's test videos; 0 is learning nothing), means over labels of a kind; the probe's accuracies in percent.
-The table was made after the recipe had been fixed.
+The recipe of the [small experiment](README.md), with one choice changed at a time, or a few that are told
+below: one network each, so only large differences mean something. R^2 on held-out clips (1 - loss / loss of
+the best constant, centre views of split 1's test videos; 0 is learning nothing), means over labels of a kind;
+the probe's accuracies in percent; in brackets 95 % intervals over groups of test videos, which say nothing
+about other networks. The table was made after the recipe had been fixed.
 
-Networks without batch norm start from the released code's initialisation, and their gradients are clipped at
-norm 10: from He's initialisation and unclipped, training at the recipe's rate ended at step 1 with a gradient
+Raw targets come with another rate and coding, and clipped: the row *rate 0.001* is the one to compare them
+with. Networks without batch norm start from the released code's initialisation, and their gradients are
+clipped at norm 10, so their rows are not the effect of batch norm alone: from He's initialisation and
+unclipped, training at the recipe's rate ended at step 1 with a gradient
 that was not finite. The recipe's networks see every second frame, and means of 2 x 2 pixels; the last one,
 which sees all of the input, costs eight times the work of the one above it.
 

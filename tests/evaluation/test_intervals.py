@@ -21,7 +21,7 @@ from mas_train.evaluation.intervals import (
     interval,
 )
 
-TRIALS = 250
+TRIALS = 120
 
 
 def plant(
@@ -66,9 +66,9 @@ def test_to_count_videos_of_a_group_as_independent_holds_it_too_rarely() -> None
     rng = np.random.default_rng(1)
     held = 0
     for _ in range(TRIALS):
-        right, _, true = plant(rng, (1, 35, 4), 0.0, 1.0, 0.4)
+        right, _, true = plant(rng, (1, 15, 6), 0.0, 1.0, 0.4)
         held += covers(interval(right), true)
-    assert held / TRIALS < 0.85
+    assert held / TRIALS < 0.8
 
 
 @pytest.mark.parametrize("is_paired", [False, True])
