@@ -64,11 +64,12 @@ def test_intervals_hold_the_planted_share_as_often_as_they_say(
 
 def test_to_count_videos_of_a_group_as_independent_holds_it_too_rarely() -> None:
     rng = np.random.default_rng(1)
-    held = 0
-    for _ in range(TRIALS):
-        right, _, true = plant(rng, (1, 15, 6), 0.0, 1.0, 0.4)
-        held += covers(interval(right), true)
-    assert held / TRIALS < 0.8
+    held = np.zeros(2)
+    for _ in range(TRIALS // 2):
+        right, numbers, true = plant(rng, (1, 20, 6), 0.0, 2.0, 0.4)
+        held += covers(interval(right), true), covers(interval(right, numbers), true)
+    alone, grouped = held / (TRIALS // 2)
+    assert alone < 0.8 < grouped
 
 
 @pytest.mark.parametrize("is_paired", [False, True])
