@@ -232,12 +232,17 @@ HELDOUT_COLUMNS: Final = (
     "mode_accuracy",
     "clips",
 )
-"""Columns of `HELDOUT_FILE`. Each measurement has one row per label, then the rows of `LABEL_KINDS` (means
+"""Columns of `HELDOUT_FILE`. Each measurement has one row per target (a label, or a dense target
+such as ``grid_um``: `mas_train.codings`), then the rows of `LABEL_KINDS` (means
 over their labels) and `TOTAL_LABEL` (weighted as in training). `loss` is in the units of training;
 `mean_label_loss` is that of predicting the training clips' mean; `r2` is 1 - loss / the loss of the best
 constant for the held-out clips (of a regressed number: the coefficient of determination); `accuracy` is the
 share of clips whose label is the nearest to the prediction; `mode_accuracy` that of always naming the
 training clips' most frequent label. R^2 and accuracies of the last three rows are means over labels."""
+NOISE_COLUMNS: Final = ("moved_r2", "moved_accuracy", "moved_pixels")
+"""Further columns of `HELDOUT_FILE`, the noise ceilings: the `r2` and `accuracy` that the target of the same
+clip's view moved by `moved_pixels` has as a prediction; empty in rows of earlier versions, and not defined
+where shards hold no such view. Accuracies of dense targets are not defined."""
 LABEL_KINDS: Final = ("motion", "appearance")
 """The two kinds of labels, one branch of the network each."""
 TOTAL_LABEL: Final = "total"

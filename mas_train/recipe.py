@@ -35,6 +35,7 @@ from typing import Any, Final, Literal
 from mas_labels.errors import ConfigError
 from mas_labels.schema import APPEARANCE_NAMES, LABEL_NAMES, MOTION_NAMES, PATTERNS
 from mas_labels.system.options import bounds, check_options, choices
+from mas_train.codings import CODINGS, DENSE_CODINGS, check_dense
 from mas_train.networks import BACKBONE_BUILDERS, INITIALISATIONS, INPUT_FRAMES
 
 
@@ -65,10 +66,6 @@ table 3: appearance                              ``appearance``
 table 3: joint; all of table 4                   ``joint``
 ===============================================  =======================================================
 """
-
-ORIENTATION_CODES: Final = ("number", "sin-cos", "classes")
-"""Codings of an orientation, a circular number: the bin's number, as in the paper; sine and
-cosine of the bin's middle; or eight classes, by cross-entropy."""
 
 SCRATCH: Final = "scratch"
 """Stands for random weights where a run or a checkpoint is expected."""
@@ -118,10 +115,11 @@ class Recipe:
 
         ``"raw"``: the label's number, as in the paper. ``"standard"``: less the training labels' mean,
         divided by their standard deviation, so that each label weighs the same.
-    orientation
-        Coding of predicted orientations: their number, sine and cosine, or eight classes.
+    coding
+        Numbers that stand for the targets: of each label its number, as in the paper; the same but sine and
+        cosine, axis or classes of orientations; all recoded; or dense, statistics of every block.
 
-        One of `ORIENTATION_CODES`.
+        One of `mas_train.codings.CODINGS`. Earlier versions called it `orientation`.
     motion_weight
         Weight of the motion loss in the sum of the two.
     appearance_weight
@@ -200,7 +198,7 @@ class Recipe:
     clip_grad_norm: float = field(default=0.0, metadata=bounds(at_least=0))
     targets: str = field(default="joint", metadata=choices(TARGETS))
     target_scale: Literal["raw", "standard"] = "raw"
-    orientation: str = field(default="number", metadata=choices(ORIENTATION_CODES))
+    coding: str = field(default="number", metadata=choices(CODINGS))
     motion_weight: float = field(default=1.0, metadata=bounds(at_least=0))
     appearance_weight: float = field(default=1.0, metadata=bounds(at_least=0))
     holdout: float = field(default=0.0, metadata=bounds(at_least=0, below=1, is_share=True))
@@ -228,6 +226,8 @@ class Recipe:
         check_options(self)
         if len(self.pixel_mean) != 3 or not all(map(math.isfinite, self.pixel_mean)):
             raise ConfigError(f"pixel_mean: expected three numbers, R, G and B, found {self.pixel_mean}")
+        if self.coding in DENSE_CODINGS:
+            check_dense(self.coding, TARGETS[self.targets], self.target_scale, self.shuffle_labels)
 
     def epoch_learning_rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, from 0 (paper: divided by 10 every 5, or 7, epochs)."""
@@ -241,10 +241,19 @@ class Recipe:
         return self.learning_rate * self.lr_decay ** (epoch // self.lr_step_epochs)
 
 
+RENAMED: Final[Mapping[str, str]] = MappingProxyType({"orientation": "coding"})
+"""Present names of fields that recipes of earlier versions name otherwise."""
+
+
+def with_present_names(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a recipe, each under the present name of its field."""
+    return {RENAMED.get(name, name): value for name, value in entries.items()}
+
+
 def with_defaults(entries: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of a stored recipe, with the defaults of fields that did not exist yet."""
     defaults = {option.name: option.default for option in fields(Recipe) if option.default is not MISSING}
-    return {**defaults, **entries}
+    return {**defaults, **with_present_names(entries)}
 
 
 PRESETS: Final[Mapping[str, Recipe]] = MappingProxyType(
@@ -285,6 +294,7 @@ def make_recipe(preset: str, presets: Mapping[str, Recipe] = PRESETS, **changes:
     """
     if preset not in presets:
         raise ConfigError(f"no preset {preset!r}: choose one of {', '.join(presets)}")
+    changes = with_present_names(changes)
     unknown = changes.keys() - {option.name for option in fields(Recipe)}
     if unknown:
         raise ConfigError(f"a recipe has no {', '.join(sorted(unknown))}: see the fields of Recipe")

@@ -57,7 +57,7 @@ network_options = add_options(
 target_options = add_options(
     recipe_option("targets"),
     recipe_option("target_scale"),
-    recipe_option("orientation"),
+    recipe_option("coding", "--coding", "--orientation"),
     recipe_option("motion_weight"),
     recipe_option("appearance_weight"),
     recipe_option("shuffle_labels"),

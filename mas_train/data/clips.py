@@ -94,7 +94,7 @@ class ClipDataset(FrameDataset):
     Raises
     ------
     DatasetError
-        If the shards hold no clips, no labels, or no boundaries although these are to be read.
+        If the shards hold no clips, or no labels.
     """
 
     def __init__(
@@ -106,8 +106,6 @@ class ClipDataset(FrameDataset):
                 f"{shards.paths[0]} holds frames without labels: pre-train on shards that "
                 f"`mas-labels make` made without --frames-only"
             )
-        if with_boundaries:
-            require_boundaries(shards)
         boundaries = BOUNDARIES if with_boundaries else ()
         self.reader = ClipReader(shards, len(shards.views), label_sources, boundaries)
 
@@ -116,15 +114,6 @@ def as_batch(arrays: ClipArrays, clip_indices: Tensor) -> ClipBatch:
     """Return the batch whose memory is that of the arrays."""
     frames, view_labels, boundaries = map(torch.from_numpy, arrays)
     return ClipBatch(frames, view_labels, clip_indices, boundaries)
-
-
-def require_boundaries(shards: ShardSet) -> None:
-    """Raise `DatasetError` unless the shards hold Mu and Mv of their clips."""
-    if not shards.config["store_boundaries"]:
-        raise DatasetError(
-            f"{shards.paths[0]} holds no motion boundaries, from which dense targets are computed: label the "
-            "videos with --store-boundaries, or choose another --coding"
-        )
 
 
 def shuffled_clips(clips: int, seed: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Opening of training shards: complete folders, unless --incomplete allows others; choice of their clips."""
+"""Opening of training shards, complete unless --incomplete allows others; choice and check of their clips."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mas_labels.errors import DatasetError, IncompleteWarning
+from mas_labels.errors import ConfigError, DatasetError, IncompleteWarning
 from mas_labels.shards import ShardSet, open_shards, parse_filters
+from mas_train.codings import DENSE_CODINGS, LABEL_CODINGS
 
 
 def open_training_shards(paths: Sequence[str | Path], is_incomplete_allowed: bool) -> ShardSet:
@@ -62,6 +63,28 @@ def choose_clips(shards: ShardSet, where: str) -> tuple[ShardSet, list[str]]:
     if not len(chosen):
         raise DatasetError(f"--where chose {chosen!r} in {shards.paths[0].parent}: give wider filters")
     return shards.subset(chosen.indices), [f"--where chose {chosen!r}"]
+
+
+def require_coded(shards: ShardSet, coding: str) -> None:
+    """Check that targets of a coding (`mas_train.codings.CODINGS`) can be computed from what shards hold.
+
+    Raises
+    ------
+    ConfigError
+        If their colours are numbered otherwise than the coding takes them.
+    DatasetError
+        If they lack Mu and Mv, from which dense targets are computed.
+    """
+    if coding in DENSE_CODINGS and not shards.config["store_boundaries"]:
+        raise DatasetError(
+            f"{shards.paths[0]}: expected Mu and Mv for --coding {coding}, found none: label the videos with "
+            "--store-boundaries, or take another coding"
+        )
+    if LABEL_CODINGS.get(coding, {}).get("colour") == "channels" and shards.config["convention"] != "paper":
+        raise ConfigError(
+            f"{shards.paths[0]}: expected labels of the convention paper for --coding {coding}, found "
+            f"{shards.config['convention']}, whose colour numbers it does not know: take another coding"
+        )
 
 
 def incomplete_warnings(sets: Iterable[ShardSet]) -> list[str]:

@@ -136,17 +136,45 @@ def take_views(frames: Tensor, views: Tensor, pixel_mean: Sequence[float], geome
             f"expected frames (B, {', '.join(map(str, geometry.clip_shape))}) and views (B, 3), "
             f"found {tuple(frames.shape)} and {tuple(views.shape)}"
         )
-    n_frames, n_rows, n_cols, _ = geometry.clip_shape
-    top, left, mirrored = views.long().unbind(dim=1)  # (B,) each
-    offsets = torch.arange(geometry.view_size, device=frames.device)
-    rows = top[:, None] + offsets  # (B, 112)
-    cols = left[:, None] + torch.where(mirrored[:, None] != 0, offsets.flip(0), offsets)  # (B, 112)
-    frame_numbers = torch.arange(len(frames) * n_frames, device=frames.device).reshape(-1, n_frames)
-    lines = frame_numbers[:, :, None] * n_rows + rows[:, None]  # (B, 16, 112)
-    pixels = lines[:, :, :, None] * n_cols + cols[:, None, None]  # (B, 16, 112, 112)
-    taken = frames.reshape(-1, 3).index_select(0, pixels.flatten()).reshape(*pixels.shape, 3)
+    taken = _take_pixels(frames, views, geometry)  # (B, 16, 112, 112, 3)
     mean = torch.tensor(pixel_mean, dtype=torch.float32).to(frames.device, non_blocking=True)
     return taken.float().sub_(mean).permute(0, 4, 1, 2, 3)  # (B, 3, 16, 112, 112)
+
+
+def _take_pixels(maps: Tensor, views: Tensor, geometry: Geometry) -> Tensor:
+    """Crop and mirror maps (B, n, rows, cols, C) to views (B, 3): (B, n, view_size, view_size, C)."""
+    _, n_maps, n_rows, n_cols, channels = maps.shape
+    top, left, mirrored = views.long().unbind(dim=1)  # (B,) each
+    offsets = torch.arange(geometry.view_size, device=maps.device)
+    rows = top[:, None] + offsets  # (B, 112)
+    cols = left[:, None] + torch.where(mirrored[:, None] != 0, offsets.flip(0), offsets)  # (B, 112)
+    numbers = torch.arange(len(maps) * n_maps, device=maps.device).reshape(-1, n_maps)
+    lines = numbers[:, :, None] * n_rows + rows[:, None]  # (B, 16, 112)
+    pixels = lines[:, :, :, None] * n_cols + cols[:, None, None]  # (B, 16, 112, 112)
+    return maps.reshape(-1, channels).index_select(0, pixels.flatten()).reshape(*pixels.shape, channels)
+
+
+def take_boundaries(boundaries: Tensor, views: Tensor, geometry: Geometry) -> Tensor:
+    """Crop and mirror motion boundaries to the views drawn, as if flow had been mirrored and u negated.
+
+    Parameters
+    ----------
+    boundaries : Tensor, shape (B, 2, rows, cols, 2), float16
+        Mu and Mv, each the summed derivatives along columns and rows.
+    views : Tensor, shape (B, 3), integer, on the same device
+        Top, left, mirrored: crop first, then mirror.
+    geometry
+        That of the clips.
+
+    Returns
+    -------
+    Tensor, shape (B, 2, view_size, view_size, 2), float32
+    """
+    taken = _take_pixels(boundaries, views, geometry).float()
+    signs = (1 - 2 * (views[:, 2] != 0).float())[:, None, None]  # (B, 1, 1): -1 if mirrored
+    taken[:, 0, ..., 1] *= signs
+    taken[:, 1, ..., 0] *= signs
+    return taken
 
 
 def cut_view(frames: Tensor, view: Tensor, geometry: Geometry) -> Tensor:

@@ -1,9 +1,9 @@
 """The loss of both branches (paper, section 3.4), and its baseline: always predicting the mean label.
 
-The loss is the mean over clips and labels of what `BranchCode.losses` gives for each: by default, as in the
+The loss is the mean over clips and targets of what `BranchCode.losses` gives for each: by default, as in the
 paper, the squared error of the raw label. A label then counts with the square of its range: block numbers of
-the grid (1 to 16) weigh more than those of the rings (1 to 4). `mas_train.model.targets` has alternatives:
-standardised numbers, and sine and cosine or classes for orientations.
+the grid (1 to 16) weigh more than those of the rings (1 to 4). Alternatives are standardised numbers, and the
+other codings (`mas_train.codings`).
 
 `PretextLoss` is all of it as one module, for training loops and networks of one's own.
 """
@@ -16,13 +16,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mas_labels.errors import InputError
+from mas_labels.errors import ConfigError, InputError
 from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
 from mas_labels.schema import LABELS
+from mas_train.codings import DENSE_CODINGS, LABEL_CODINGS
 from mas_train.data.clips import ClipDataset, label_blocks
+from mas_train.data.training_shards import require_coded
 from mas_train.data.view_dataset import ClipsOfShards, open_clips
+from mas_train.model.branch_code import BranchCode
 from mas_train.model.heads import Predictions
-from mas_train.model.targets import BranchCode, TargetCode, count_label_values
+from mas_train.model.label_codes import LabelCode
+from mas_train.model.targets import TargetCode, count_label_values
 from mas_train.recipe import Recipe, make_recipe
 
 
@@ -40,7 +44,7 @@ class Losses(NamedTuple):
 
 def pretext_loss(
     predictions: Predictions,
-    labels: Tensor,
+    targets: Tensor,
     code: TargetCode,
     motion_weight: float = 1.0,
     appearance_weight: float = 1.0,
@@ -51,11 +55,12 @@ def pretext_loss(
     ----------
     predictions
         Shapes (B, 14) and (B, 13), or as many outputs as the branches of `code` have.
-    labels : Tensor, shape (B, 27), any real dtype
-        Labels of the views drawn. Appearance labels of 0, which no shard holds, do not count: those of
-        frames whose colours were changed.
+    targets : Tensor
+        Targets of the views drawn (`TargetCode.targets`): labels, shape (B, 27), any real dtype; or dense
+        ones. Appearance labels of 0, which no shard holds, do not count: those of frames whose colours were
+        changed.
     code
-        The trained labels and their coding.
+        The targets and their coding.
     motion_weight, appearance_weight
         Weights in the total.
 
@@ -63,9 +68,9 @@ def pretext_loss(
     -------
     Losses
     """
-    motion = _mean(code.motion.losses(predictions.motion, labels))
-    appearance_losses = code.appearance.losses(predictions.appearance, labels)  # (B, n)
-    is_known = labels[:, code.appearance.columns] != 0
+    motion = _mean(code.motion.losses(predictions.motion, targets))
+    appearance_losses = code.appearance.losses(predictions.appearance, targets)  # (B, n)
+    is_known = code.appearance.are_known(targets)  # (B, n)
     appearance = torch.where(is_known, appearance_losses, 0.0).sum() / is_known.sum().clamp(min=1)
     return Losses(motion, appearance, motion_weight * motion + appearance_weight * appearance)
 
@@ -84,7 +89,7 @@ class PretextLoss(nn.Module):
     Parameters
     ----------
     recipe
-        Its `targets`, `target_scale`, `orientation`, `motion_weight` and `appearance_weight`.
+        Its `targets`, `target_scale`, `coding`, `motion_weight` and `appearance_weight`.
     counts : Tensor, shape (values, 27), int64
         Label counts of the training clips (`mas_train.model.targets.count_label_values`); may be left out
         if targets are raw, or a checkpoint is loaded later.
@@ -100,12 +105,22 @@ class PretextLoss(nn.Module):
     mean_label : Losses
         The losses of always predicting the mean label, below which a network is that has learnt anything;
         NaN without counts.
+
+    Raises
+    ------
+    ConfigError
+        If the coding is dense: its targets are no labels.
     """
 
     def __init__(
         self, recipe: Recipe, counts: Tensor | None = None, geometry: Geometry = DEFAULT_GEOMETRY
     ) -> None:
         super().__init__()
+        if recipe.coding in DENSE_CODINGS:
+            raise ConfigError(
+                f"expected a coding of labels, found {recipe.coding}, whose targets only mas-train computes: "
+                f"take one of {', '.join(LABEL_CODINGS)}"
+            )
         self.code = TargetCode(recipe, counts, geometry)
         self.outputs = sum(branch.outputs for branch in self.code.branches)
         self.weights = recipe.motion_weight, recipe.appearance_weight
@@ -126,14 +141,17 @@ class PretextLoss(nn.Module):
 
         Raises
         ------
+        ConfigError
+            If the coding is dense, or not one of these shards' labels.
         DatasetError
             If there are no shards, or they hold no clips or no labels.
         ShardError
             If a shard is damaged.
         """
         shards = ClipDataset(open_clips(clips)).shards
-        counts = count_label_values(label_blocks(shards), shards.geometry)
-        return cls(recipe or make_recipe("ucf101"), counts, shards.geometry)
+        recipe = recipe or make_recipe("ucf101")
+        require_coded(shards, recipe.coding)
+        return cls(recipe, count_label_values(label_blocks(shards), shards.geometry), shards.geometry)
 
     def forward(self, predictions: Tensor | Predictions, labels: Tensor) -> Losses:
         """Compute the losses of a batch.
@@ -165,6 +183,8 @@ class PretextLoss(nn.Module):
     def decode(self, predictions: Tensor | Predictions) -> Tensor:
         """Return the labels that predictions are nearest to; 0 for labels that are not trained.
 
+        Of labels with the same code, opposite orientations on one axis, it is the lowest.
+
         Parameters
         ----------
         predictions : Tensor, shape (B, outputs)
@@ -177,6 +197,7 @@ class PretextLoss(nn.Module):
         predictions = self._branches(predictions)
         labels = predictions.motion.new_zeros((len(predictions.motion), LABELS), dtype=torch.int64)
         for branch, outputs in zip(self.code.branches, predictions, strict=True):
+            assert isinstance(branch, LabelCode)
             labels[:, branch.columns] = branch.decode(outputs)
         return labels
 
@@ -190,42 +211,43 @@ class PretextLoss(nn.Module):
         return Predictions(predictions[:, :motion], predictions[:, motion:])
 
 
-def constant_losses(branch: BranchCode, constant: Tensor, counts: Tensor) -> Tensor:
-    """Compute the loss of each label for a constant prediction.
+def constant_losses(branch: BranchCode, constant: Tensor, statistics: Tensor) -> Tensor:
+    """Compute the loss of each target for a constant prediction.
 
     Parameters
     ----------
     branch
-        Code of the labels.
+        Code of the targets.
     constant : Tensor, shape (outputs,)
-        The prediction, such as `BranchCode.best_constant` of the training labels.
-    counts : Tensor, shape (values, 27), int64
-        Counts of the labels it is compared with (`mas_train.model.targets.count_label_values`).
+        The prediction, such as `BranchCode.best_constant` of the training targets.
+    statistics : Tensor
+        Statistics of the targets it is compared with, such as counts of labels
+        (`mas_train.model.targets.count_label_values`).
 
     Returns
     -------
     Tensor, shape (n,), float64, on the CPU
     """
-    values = torch.arange(len(counts), device=constant.device)[:, None].expand(-1, LABELS)
-    table = branch.losses(constant.expand(len(counts), -1), values).double().cpu()  # (values, n)
-    shares = counts.double() / counts.sum(dim=0)
-    return (shares[:, branch.columns.cpu()] * table).sum(dim=0)
+    targets, shares = branch.weigh(statistics)
+    losses = branch.losses(constant.expand(len(targets), -1), targets).double().cpu()  # (m, n)
+    return (shares.cpu() * losses).sum(dim=0)
 
 
 def mean_label_losses(
-    code: TargetCode, counts: Tensor, motion_weight: float = 1.0, appearance_weight: float = 1.0
+    code: TargetCode, statistics: Tensor, motion_weight: float = 1.0, appearance_weight: float = 1.0
 ) -> Losses:
     """Compute the losses of the best constant prediction, the baseline of pre-training.
 
-    For raw targets it is the mean of each label over all clips and views. A network that has learnt anything
+    For raw labels it is the mean of each label over all clips and views. A network that has learnt anything
     from its input is below these losses.
 
     Parameters
     ----------
     code
-        The trained labels and their coding.
-    counts : Tensor, shape (values, 27), int64
-        Label counts of the training clips (`mas_train.model.targets.count_label_values`).
+        The targets and their coding.
+    statistics : Tensor
+        Statistics of the training targets, such as counts of labels
+        (`mas_train.model.targets.count_label_values`).
     motion_weight, appearance_weight
         As in `pretext_loss`.
 
@@ -235,7 +257,7 @@ def mean_label_losses(
         Of float64. For raw numbers: the labels' variances, averaged over labels.
     """
     motion, appearance = (
-        _mean(constant_losses(branch, branch.best_constant(counts), counts))
+        _mean(constant_losses(branch, branch.best_constant(statistics), statistics))
         for branch in (code.motion, code.appearance)
     )
     return Losses(motion, appearance, motion_weight * motion + appearance_weight * appearance)

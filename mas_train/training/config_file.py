@@ -20,7 +20,7 @@ from mas_labels.errors import ConfigError, DatasetError, unavailable
 from mas_labels.schema import RUN_CONFIG_FILE
 from mas_labels.system.options import OptionField, option_fields
 from mas_labels.system.yaml_text import YAML_ERRORS, UniqueKeyLoader
-from mas_train.recipe import Recipe
+from mas_train.recipe import Recipe, with_present_names
 
 if TYPE_CHECKING:
     from mas_labels.shards import ShardSet
@@ -181,6 +181,7 @@ def read_config_file(
         If it cannot be read now.
     """
     content = _read_yaml(path)
+    content["recipe"] = with_present_names(content.get("recipe") or {})
     is_of_run = "environments" in content
     written_by = content.get("command") or (PRETRAIN_COMMAND if is_of_run else command)
     if written_by != command:
@@ -195,7 +196,7 @@ def read_config_file(
     return ConfigFile(
         path,
         is_of_run,
-        dict(content.get("recipe") or {}),
+        content["recipe"],
         dict(content.get("options") or {}),
         {name: [_path_of(path, name, entry) for entry in rows] for name, rows in entries.items()},
         {name: texts for name, texts in hashes.items() if len(texts) == len(entries[name])},

@@ -16,7 +16,7 @@ from mas_labels.errors import MasError
 from mas_labels.system.signals import SAVE_SIGNAL
 from mas_train.data.clips import ClipBatch, ClipDataset, RunOrder
 from mas_train.data.loader import load_batches
-from mas_train.data.views import draw_views, take_labels, take_views
+from mas_train.data.views import draw_views, take_views
 from mas_train.model.heads import Predictions
 from mas_train.model.loss import Losses, pretext_loss
 from mas_train.recipe import Recipe
@@ -137,7 +137,7 @@ def take_step(
 def compute_gradients(
     state: TrainingState, batch: ClipBatch, views: Tensor, epoch: int, job: PretrainJob
 ) -> tuple[Losses, list[Tensor]]:
-    """Draw a view of each clip, predict its labels, and differentiate the loss.
+    """Draw a view of each clip, predict its targets, and differentiate the loss.
 
     The batch is computed in `PretrainJob.accumulate` parts, weighted by their numbers of clips, so that
     losses and gradients are those of the whole batch over all processes.
@@ -154,17 +154,19 @@ def compute_gradients(
     """
     rows = draw_views(job.recipe.seed, epoch, batch.clip_indices, len(views))  # (B,)
     rows = rows.to(job.device, non_blocking=True)
-    labels = take_labels(batch.view_labels, rows)  # (B, 27)
     weight = job.order.part(state.step)[1] / len(rows)  # of one clip in the whole batch
     geometry = job.dataset.shards.geometry
-    parts = list(zip(*(tensor.chunk(job.accumulate) for tensor in (batch.frames, rows, labels)), strict=True))
+    parts = list(
+        zip(rows.chunk(job.accumulate), *(tensor.chunk(job.accumulate) for tensor in batch), strict=True)
+    )
     sums = torch.zeros(len(Losses._fields), device=job.device)
     state.optimizer.zero_grad()
-    for number, (frames, part_rows, part_labels) in enumerate(parts, 1):
-        share = weight * len(frames)
+    for number, (part_rows, *tensors) in enumerate(parts, 1):
+        part, drawn = ClipBatch(*tensors), views[part_rows]
+        share = weight * len(part_rows)
         with job.group.averaging(job.network, number == len(parts)):
-            clips = take_views(frames, views[part_rows], job.recipe.pixel_mean, geometry)
-            losses = _forward(state, job, clips, part_labels)
+            clips = take_views(part.frames, drawn, job.recipe.pixel_mean, geometry)
+            losses = _forward(state, job, clips, state.code.targets(part, part_rows, drawn, clips))
             # gradients are averaged over processes: times their number, the average is the sum
             state.scaler.scale(losses.total * (share * job.group.size)).backward()
         sums += share * torch.stack([loss.detach() for loss in losses])
@@ -173,14 +175,14 @@ def compute_gradients(
     return Losses(*job.group.sum(sums)), [weight.grad for weight in weights if weight.grad is not None]
 
 
-def _forward(state: TrainingState, job: PretrainJob, clips: Tensor, labels: Tensor) -> Losses:
-    """Compute the losses of views (n, 3, T, S, S) with labels (n, 27) in the recipe's precision."""
+def _forward(state: TrainingState, job: PretrainJob, clips: Tensor, targets: Tensor) -> Losses:
+    """Compute the losses of views (n, 3, T, S, S) with their targets in the recipe's precision."""
     clips = clips.contiguous(memory_format=MEMORY_FORMATS[job.memory_format])
     with autocast(job.recipe.precision, job.device):
         predictions = job.network(clips)
     predictions = Predictions(*(outputs.float() for outputs in predictions))
     return pretext_loss(
-        predictions, labels, state.code, job.recipe.motion_weight, job.recipe.appearance_weight
+        predictions, targets, state.code, job.recipe.motion_weight, job.recipe.appearance_weight
     )
 
 

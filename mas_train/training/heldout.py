@@ -1,4 +1,4 @@
-"""Measurement of a network on held-out clips: loss and R^2 of each label, next to the mean label's.
+"""Measurement of a network on held-out clips: loss and R^2 of each target, next to the mean's and its noise.
 
 Notes
 -----
@@ -15,23 +15,24 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mas_labels.errors import ConfigError, DatasetError
-from mas_labels.schema import HELDOUT_COLUMNS, HELDOUT_FILE, LABEL_KINDS, LABEL_NAMES, TOTAL_LABEL
+from mas_labels.schema import HELDOUT_COLUMNS, HELDOUT_FILE, LABEL_KINDS, NOISE_COLUMNS, TOTAL_LABEL
 from mas_labels.shards import Clip, ShardSet, spread_evenly
 from mas_train.data.views import take_views
+from mas_train.model.branch_code import BranchCode
 from mas_train.model.loss import constant_losses
-from mas_train.model.targets import BranchCode, TargetCode, count_label_values
+from mas_train.model.targets import TargetCode
 from mas_train.recipe import Recipe
 from mas_train.runtime.csv_table import CsvTable
 from mas_train.training.metrics import TensorBoardEvents
+from mas_train.training.target_statistics import HeldOutTargets, heldout_targets
 from mas_train.weights.checkpoint import TrainingState, checkpoint_path
 
 
 class LabelScore(NamedTuple):
-    """Scores of one label, or of a kind of labels; see `mas_labels.schema.HELDOUT_COLUMNS`."""
+    """Scores of one target, or of a kind: `mas_labels.schema.HELDOUT_COLUMNS` and `NOISE_COLUMNS`."""
 
     label: str
     loss: float
@@ -39,6 +40,8 @@ class LabelScore(NamedTuple):
     r2: float
     accuracy: float
     mode_accuracy: float
+    moved_r2: float
+    moved_accuracy: float
 
 
 class HeldOutMonitor:
@@ -52,24 +55,22 @@ class HeldOutMonitor:
         Its batch size, pixel mean and weights of the losses.
     code
         The trained labels and their coding; on the CPU.
-    training_counts : Tensor, shape (values, 27), int64
-        Label counts of the training clips.
+    training : Tensor
+        Statistics of the training targets.
     every_steps
         Steps between two measurements.
     """
 
     def __init__(
-        self,
-        clips: Sequence[Clip],
-        recipe: Recipe,
-        code: TargetCode,
-        training_counts: Tensor,
-        every_steps: int,
+        self, clips: Sequence[Clip], recipe: Recipe, code: TargetCode, training: Tensor, every_steps: int
     ) -> None:
         self.clips = clips
         self.recipe = recipe
-        counts = count_label_values((clip.view_labels[:1] for clip in clips), code.geometry)
-        self._constants = [_constant_scores(branch, counts, training_counts) for branch in code.branches]
+        self._targets = heldout_targets(clips, code, recipe)
+        statistics = code.statistics(self._targets.centre)
+        self._constants = [
+            _constant_scores(branch, statistics, training, self._targets) for branch in code.branches
+        ]
         self.every_steps = every_steps
         self.best_loss, self.best_step = math.inf, 0
         self._table: CsvTable | None = None
@@ -77,7 +78,7 @@ class HeldOutMonitor:
 
     def begin(self, run: Path, start_step: int, events: TensorBoardEvents | None = None) -> None:
         """Start the run's table, or resume it after `start_step` steps; the best has a checkpoint."""
-        self._table, self._events = CsvTable(run / HELDOUT_FILE, HELDOUT_COLUMNS), events
+        self._table, self._events = CsvTable(run / HELDOUT_FILE, HELDOUT_COLUMNS + NOISE_COLUMNS), events
         self._table.cut_back(start_step)
         totals = [
             (float(row["loss"]), int(row["step"]))
@@ -100,12 +101,10 @@ class HeldOutMonitor:
         is_best : bool
             Whether the total loss is the lowest of the run.
         """
-        measured = measure_labels(state, self.clips, self.recipe, device)
+        measured = measure_targets(state, self.clips, self._targets.centre, self.recipe, device)
         scores = _combine_scores(state.code, measured, self._constants, self.recipe)
         if self._table is not None:
-            clips = str(len(self.clips))
-            rows = [[str(state.step), s.label, *(f"{v:.6g}" for v in s[1:]), clips] for s in scores]
-            self._table.append(rows)
+            self._table.append([self._row(state.step, score) for score in scores])
         if self._events is not None:
             for name in ("loss", "r2", "accuracy"):
                 values = {f"heldout_{name}/{score.label}": getattr(score, name) for score in scores}
@@ -115,9 +114,15 @@ class HeldOutMonitor:
             self.best_loss, self.best_step = scores[-1].loss, state.step
         return scores, is_best
 
+    def _row(self, step: int, score: LabelScore) -> list[str]:
+        """Return a row of the table."""
+        *figures, moved_r2, moved_accuracy = (f"{value:.6g}" for value in score[1:])
+        noise = [moved_r2, moved_accuracy, str(self._targets.moved_pixels)]
+        return [str(step), score.label, *figures, str(len(self.clips)), *noise]
+
 
 def read_heldout(run: Path) -> list[dict[str, float | str]]:
-    """Read a run's ``heldout.csv``, one dictionary per row.
+    """Read a run's ``heldout.csv``, one dictionary per row; empty cells are NaN.
 
     Raises
     ------
@@ -125,7 +130,10 @@ def read_heldout(run: Path) -> list[dict[str, float | str]]:
         If it is missing, or has other columns.
     """
     rows = CsvTable(run / HELDOUT_FILE, HELDOUT_COLUMNS).read()
-    return [{name: text if name == "label" else float(text) for name, text in row.items()} for row in rows]
+    return [
+        {name: text if name == "label" else float(text or "nan") for name, text in row.items()}
+        for row in rows
+    ]
 
 
 def choose_heldout_clips(sources: Sequence[ShardSet], max_clips: int) -> list[Clip]:
@@ -171,17 +179,17 @@ def require_comparable(held_out: ShardSet, training: ShardSet) -> None:
         raise ConfigError(f"{path} is in --shards and in --val-shards: leave it out of one")
 
 
-def measure_labels(
-    state: TrainingState, clips: Sequence[Clip], recipe: Recipe, device: torch.device
+def measure_targets(
+    state: TrainingState, clips: Sequence[Clip], targets: Tensor, recipe: Recipe, device: torch.device
 ) -> list[Tensor]:
-    """Compute loss and accuracy of each label on the centre views of some clips.
+    """Compute loss and accuracy of each target on the centre views of some clips.
 
     Parameters
     ----------
     state
         The network and the coding of its targets; its training mode is restored.
-    clips
-        Clips to measure on.
+    clips, targets
+        Clips to measure on, and the targets of their centre views.
     recipe
         Its batch size and pixel mean.
     device
@@ -190,48 +198,57 @@ def measure_labels(
     Returns
     -------
     list of two Tensors, shape (n, 2), float64
-        Loss and accuracy of each label of the motion and of the appearance branch.
+        Loss and accuracy of each target of the motion and of the appearance branch.
     """
     sums = [torch.zeros(len(branch.names), 2, dtype=torch.float64) for branch in state.code.branches]
     was_training = state.model.training
     state.model.eval()
+    parts = targets.split(recipe.batch_size)
     with torch.inference_mode():
-        for frames, labels, views in _batches(clips, recipe.batch_size, device):
+        for (frames, views), part in zip(_batches(clips, recipe.batch_size, device), parts, strict=True):
             predictions = state.model(take_views(frames, views, recipe.pixel_mean, state.code.geometry))
+            there = part.to(device)
             for branch, outputs, of_branch in zip(state.code.branches, predictions, sums, strict=True):
-                hits = branch.decode(outputs) == labels[:, branch.columns]  # (B, n)
-                both = torch.stack([branch.losses(outputs, labels), hits.float()], dim=2)  # (B, n, 2)
-                of_branch += both.cpu().double().sum(dim=0)
+                both = torch.stack([branch.losses(outputs, there), branch.hits(outputs, there)], dim=2)
+                of_branch += both.cpu().double().sum(dim=0)  # of (B, n, 2)
     state.model.train(was_training)
     return [of_branch / len(clips) for of_branch in sums]
 
 
-def _batches(
-    clips: Sequence[Clip], batch_size: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield frames (B, T, rows, cols, 3), labels (B, 27) and views (B, 3) of the centre views of clips."""
+def _batches(clips: Sequence[Clip], batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield frames (B, T, rows, cols, 3) and views (B, 3) of the centre views of clips."""
     for start in range(0, len(clips), batch_size):
         batch = clips[start : start + batch_size]
-        arrays: list[NDArray[np.generic]] = [
-            np.stack([clip.frames for clip in batch]),
-            np.stack([clip.view_labels[0] for clip in batch]),
-            np.stack([clip.views[0] for clip in batch]).astype(np.int64),
-        ]
-        frames, labels, views = (torch.from_numpy(array).to(device) for array in arrays)
-        yield frames, labels, views
+        frames = torch.from_numpy(np.stack([clip.frames for clip in batch]))
+        views = torch.from_numpy(np.stack([clip.views[0] for clip in batch]).astype(np.int64))
+        yield frames.to(device), views.to(device)
 
 
-def _constant_scores(branch: BranchCode, counts: Tensor, training_counts: Tensor) -> Tensor:
-    """Score constant predictions on held-out labels with these counts, (n, 3), float64.
+def _constant_scores(
+    branch: BranchCode, statistics: Tensor, training: Tensor, targets: HeldOutTargets
+) -> Tensor:
+    """Score predictions that need no network on held-out targets with these statistics, (n, 5), float64.
 
     Columns: loss of the best constant of the training clips, loss of the best constant of the held-out clips,
-    accuracy of the most frequent label of the training clips.
+    accuracy of the most frequent label of the training clips; R^2 and accuracy of the moved view's target.
     """
-    of_training = constant_losses(branch, branch.best_constant(training_counts), counts)
-    of_heldout = constant_losses(branch, branch.best_constant(counts), counts)
-    mode = training_counts[:, branch.columns].argmax(dim=0)  # (n,)
-    mode_accuracy = counts[mode, branch.columns] / counts.sum(dim=0)[branch.columns]
-    return torch.stack([of_training, of_heldout, mode_accuracy.double()], dim=1)
+    of_training = constant_losses(branch, branch.best_constant(training), statistics)
+    of_heldout = constant_losses(branch, branch.best_constant(statistics), statistics)
+    if len(targets.moved):
+        centre, moved = targets.centre, targets.moved
+        distances = branch.distances(centre, moved).double().mean(dim=0)
+        agreement = branch.agree(centre, moved).double().mean(dim=0)
+    else:
+        distances = agreement = torch.full_like(of_heldout, math.nan)
+    accuracy = branch.commonest(training, statistics)
+    return torch.stack(
+        [of_training, of_heldout, accuracy, _r_squared(distances, of_heldout), agreement], dim=1
+    )
+
+
+def _r_squared(losses: Tensor, of_constant: Tensor) -> Tensor:
+    """Return 1 - loss / the best constant's; NaN where a target is constant."""
+    return torch.where(of_constant > 0, 1 - losses / of_constant, math.nan)
 
 
 def _combine_scores(
@@ -243,9 +260,9 @@ def _combine_scores(
     kinds: list[LabelScore] = []
     branches = zip(weights, code.branches, measured, constants, strict=True)
     for kind, branch, of_labels, of_constants in branches:
-        (loss, accuracy), (of_training, of_heldout, mode_accuracy) = of_labels.T, of_constants.T
-        r2 = torch.where(of_heldout > 0, 1 - loss / of_heldout, math.nan)  # undefined if a label is constant
-        table = torch.stack([loss, of_training, r2, accuracy, mode_accuracy], dim=1).tolist()
+        (loss, accuracy), (of_training, of_heldout, *others) = of_labels.T, of_constants.T
+        r2 = _r_squared(loss, of_heldout)
+        table = torch.stack([loss, of_training, r2, accuracy, *others], dim=1).tolist()
         of_branch = [LabelScore(name, *row) for name, row in zip(branch.names, table, strict=True)]
         if of_branch:
             kinds.append(_mean_score(kind, of_branch))
@@ -265,7 +282,7 @@ def _mean_score(label: str, scores: Sequence[LabelScore]) -> LabelScore:
 
 def describe_scores(scores: Sequence[LabelScore]) -> str:
     """Describe the scores of the total and of each kind of labels in one line."""
-    kinds = [score for score in scores if score.label not in LABEL_NAMES]
+    kinds = [score for score in scores if score.label in (*LABEL_KINDS, TOTAL_LABEL)]
     texts = [
         f"{s.label} {s.loss:.3f} (mean label {s.mean_label_loss:.3f}), R^2 {s.r2:.3f}" for s in kinds[::-1]
     ]

@@ -14,14 +14,20 @@ from mas_labels.errors import ConfigError, MissingDependencyError, TrainingError
 from mas_labels.shards import ShardSet
 from mas_labels.system.extras import load_extra
 from mas_labels.system.files import missing_services
-from mas_train.data.clips import ClipDataset, RunOrder, label_blocks, shuffled_clips
+from mas_train.codings import DENSE_CODINGS
+from mas_train.data.clips import ClipDataset, RunOrder, shuffled_clips
 from mas_train.data.holdout import hold_out
 from mas_train.data.probe_clips import open_probe
-from mas_train.data.training_shards import choose_clips, incomplete_warnings, open_training_shards
+from mas_train.data.training_shards import (
+    choose_clips,
+    incomplete_warnings,
+    open_training_shards,
+    require_coded,
+)
 from mas_train.data.views import describe_views
 from mas_train.model.heads import make_model
 from mas_train.model.loss import Losses, mean_label_losses
-from mas_train.model.targets import TargetCode, count_label_values
+from mas_train.model.targets import TargetCode
 from mas_train.recipe import Recipe
 from mas_train.runtime.generators import generator_states
 from mas_train.runtime.performance import (
@@ -43,6 +49,7 @@ from mas_train.training.online_probe import OnlineProbe
 from mas_train.training.options import TrainingOptions
 from mas_train.training.run_folder import begin_run, find_checkpoint, note_resumption, pretraining_entries
 from mas_train.training.untrained import learn_statistics
+from mas_train.training.target_statistics import training_statistics
 from mas_train.weights.checkpoint import CHECKPOINT_FOLDER, TrainingState, restore_training
 
 
@@ -138,15 +145,17 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
     checkpoint = find_checkpoint(options.out, options.resume)
     training, held_out, lines = open_run_data(recipe, options)
     sources = shuffled_clips(len(training), recipe.seed).tolist() if recipe.shuffle_labels else None
-    dataset = ClipDataset(training, sources)
+    for shards in (training, *held_out):
+        require_coded(shards, recipe.coding)
+    dataset = ClipDataset(training, sources, recipe.coding in DENSE_CODINGS)
     order = RunOrder(training.lengths, recipe, ranks=group.size)  # checks the batch size before any work
     code = TargetCode(recipe, geometry=training.geometry)
     state = make_training_state(recipe, device, code, options.fused)  # checks the backbone
-    counts = count_label_values(label_blocks(training), training.geometry)
-    code.standardise(counts)
-    baseline = mean_label_losses(code, counts, recipe.motion_weight, recipe.appearance_weight)
+    statistics = training_statistics(code, dataset, recipe)
+    code.standardise(statistics)
+    baseline = mean_label_losses(code, statistics, recipe.motion_weight, recipe.appearance_weight)
     clips = choose_heldout_clips(held_out, options.val_clips) if held_out else []
-    heldout = HeldOutMonitor(clips, recipe, code, counts, options.val_steps) if clips else None
+    heldout = HeldOutMonitor(clips, recipe, code, statistics, options.val_steps) if clips else None
     probe = None
     if options.probe_shards:
         videos, more = open_probe(options.probe_shards, training, options.probe_clips, options.incomplete)

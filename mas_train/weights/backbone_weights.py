@@ -18,7 +18,7 @@ from mas_train.model.backbone import Backbone
 from mas_train.model.backbones import make_backbone
 from mas_train.model.classifier import Classifier
 from mas_train.networks import NETWORK_FIELDS
-from mas_train.recipe import SCRATCH, Recipe, make_recipe
+from mas_train.recipe import SCRATCH, Recipe, make_recipe, with_present_names
 from mas_train.weights.backbone_file import fill_module, part_of, read_backbone, stored_geometry
 from mas_train.weights.checkpoint import CHECKPOINT_FORMAT, CHECKPOINT_FORMATS, load_checkpoint
 from mas_train.weights.tensor_file import read_tensors
@@ -284,5 +284,6 @@ def known_recipe(entries: Mapping[str, Any], **changes: Any) -> Recipe:
         If a value is out of its range.
     """
     names = Recipe.__dataclass_fields__
-    kept = {name: tuple(v) if isinstance(v, list) else v for name, v in entries.items() if name in names}
+    stated = with_present_names(entries).items()
+    kept = {name: tuple(v) if isinstance(v, list) else v for name, v in stated if name in names}
     return Recipe(**{**kept, **{name: value for name, value in changes.items() if value is not None}})

@@ -15,10 +15,11 @@ import torch
 from mas_labels.errors import ConfigError, TrainingError
 from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.shards import ShardSet, open_shards
+from mas_train.codings import LABEL_CODINGS
 from mas_train.data.clips import ClipBatch, ClipDataset, FrameDataset, RunOrder
 from mas_train.data.few_labels import label_clips
 from mas_train.model.targets import TargetCode
-from mas_train.recipe import ORIENTATION_CODES, SCRATCH, Recipe, make_recipe
+from mas_train.recipe import SCRATCH, Recipe, make_recipe
 from mas_train.runtime.performance import choose_memory_format, oom_as_training_error, require_precision
 from mas_train.runtime.processes import local_device
 from mas_train.training.engine import PretrainJob, compute_gradients
@@ -108,10 +109,10 @@ def test_versions_of_cudnn_with_wrong_convolutions_get_the_other_format(
     require_precision("fp16", cuda)
 
 
-@pytest.mark.parametrize("orientation", ORIENTATION_CODES)
-def test_a_step_mixes_no_devices_and_reads_no_value(orientation: str, tiny_shards: list[Path]) -> None:
+@pytest.mark.parametrize("coding", tuple(LABEL_CODINGS))
+def test_a_step_mixes_no_devices_and_reads_no_value(coding: str, tiny_shards: list[Path]) -> None:
     """On torch's device `meta`, which like a GPU refuses tensors of a CPU, and has no values to wait for."""
-    meta, recipe = torch.device("meta"), replace(SMALL, orientation=orientation)
+    meta, recipe = torch.device("meta"), replace(SMALL, coding=coding)
     shards = open_shards(tiny_shards)
     code, order = TargetCode(recipe).to(meta), RunOrder(shards.lengths, recipe)
     state = make_training_state(recipe, meta, code)

@@ -15,6 +15,7 @@ import torch
 from mas_labels.errors import ConfigError, MissingDependencyError
 from mas_labels.schema import LABEL_NAMES
 from mas_labels.shards.shard_set import ShardSet, open_shards
+from mas_train.codings import LABEL_CODINGS
 from mas_train.data.clips import ClipDataset, RunOrder, label_blocks
 from mas_train.data.holdout import hold_out
 from mas_train.data.loader import load_batches
@@ -169,19 +170,16 @@ def test_scores_by_hand(tiny_shards: list[Path]) -> None:
     assert scores["motion"].loss == pytest.approx(errors[:14].mean(), rel=1e-4)
 
 
-@pytest.mark.parametrize("orientation", ["number", "sin-cos", "classes"])
-def test_scores_of_a_perfect_prediction_and_of_the_mean_label(
-    orientation: str, tiny_shards: list[Path]
-) -> None:
-    recipe = make_recipe("ucf101", target_scale="standard", orientation=orientation, batch_size=4)
+@pytest.mark.parametrize("coding", tuple(LABEL_CODINGS))
+def test_scores_of_a_perfect_prediction_and_of_the_mean_label(coding: str, tiny_shards: list[Path]) -> None:
+    recipe = make_recipe("ucf101", target_scale="standard", coding=coding, batch_size=4)
     training, held_out = hold_out(open_shards(tiny_shards), 0.5, seed=0)
     counts = count_label_values(label_blocks(training))
     code = TargetCode(recipe, counts)
     rows = torch.from_numpy(np.array([clip.view_labels[0] for clip in held_out]))
     exact = []
     for branch in code.branches:
-        special = [place for place, name in enumerate(branch.names) if branch.classified and name[-1] == "o"]
-        bins = rows[:, branch.columns[special]].long() - 1
+        bins = rows[:, branch.columns[branch.classified]].long() - 1
         scores = 50.0 * torch.nn.functional.one_hot(bins, 8).flatten(1)
         exact.append(torch.cat([branch.encode(rows), scores], dim=1))
     perfect = measure(Predictions(*exact), recipe, tiny_shards)
@@ -228,7 +226,7 @@ def test_measuring_changes_no_weight(tiny_shards: list[Path], tmp_path: Path) ->
 def test_a_resumed_run_continues_its_table_and_best_checkpoint(
     tiny_shards: list[Path], tmp_path: Path
 ) -> None:
-    recipe = replace(SMALL, target_scale="standard", orientation="sin-cos", backbone="c3d-bn")
+    recipe = replace(SMALL, target_scale="standard", coding="sin-cos", backbone="c3d-bn")
     pretrain(recipe, options(tiny_shards, tmp_path / "whole", max_steps=4), str)
     link = tmp_path / "parts" / CHECKPOINT_FOLDER / BEST_CHECKPOINT
     for steps, resume in ((3, False), (3, True), (4, True)):
