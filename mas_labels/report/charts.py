@@ -113,13 +113,19 @@ def histogram_chart(counts: Sequence[int], edges: Sequence[float], name: str) ->
     return "".join(parts) + "</svg>"
 
 
-def score_chart(scores: Sequence[tuple[str, float]], name: str) -> str:
-    """Draw one horizontal bar per score, from -0.15 to 1, with its name and number; NaN is "not defined"."""
+def score_chart(scores: Sequence[tuple[str, float]], name: str, ceilings: Sequence[float] = ()) -> str:
+    """Draw one horizontal bar per score, from -0.15 to 1, with its name and number; NaN is "not defined".
+
+    A ceiling for each score, if there are any, is drawn as a dashed line across its bar.
+    """
     row, left, zero, one = 20, 118, 165, 470
     height = row * len(scores) + 8
     parts = [f'<svg viewBox="0 0 520 {height}" role="img" aria-label="{html.escape(name)}">']
     for place, (label, score) in enumerate(scores):
         y = row * place + 4
+        if place < len(ceilings) and math.isfinite(ceilings[place]):
+            x = zero + (one - zero) * max(-0.15, ceilings[place])
+            parts.append(f'<line class="even" x1="{x:.1f}" x2="{x:.1f}" y1="{y}" y2="{y + row}"/>')
         parts.append(f'<text x="{left - 6}" y="{y + 14}" text-anchor="end">{html.escape(label)}</text>')
         if math.isfinite(score):
             end = zero + (one - zero) * min(1.0, max(-0.15, score))

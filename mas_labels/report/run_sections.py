@@ -26,7 +26,6 @@ from mas_labels.report.probe_section import probe_section
 from mas_labels.schema import (
     HELDOUT_FILE,
     LABEL_KINDS,
-    LABEL_NAMES,
     METRICS_FILE,
     PICTURE_DESCRIPTION,
     RESULT_FORMAT,
@@ -174,17 +173,39 @@ def _curves(metrics: Rows, heldout: Rows) -> str:
 
 
 def _heldout_scores(heldout: Rows) -> str:
-    """Return R^2 of each label at the last measurement."""
+    """Return R^2 of each target at the last measurement, and its noise ceiling where that was measured."""
     if not heldout:
         return "<p>No clips were held out: <code>mas-train --holdout 5%</code> measures each label.</p>"
     step = heldout[-1]["step"]
-    r2 = {row["label"]: row["r2"] for row in heldout if row["step"] == step}
-    chart = score_chart([(name, r2[name]) for name in LABEL_NAMES if name in r2], "R^2 of each label")
-    means = ", ".join(f"{name} {r2[name]:.3f}" for name in (*LABEL_KINDS, TOTAL_LABEL) if name in r2)
+    last = {row["label"]: row for row in heldout if row["step"] == step}
+    means = [name for name in (*LABEL_KINDS, TOTAL_LABEL) if name in last]
+    noise = {name: row.get("moved_r2", math.nan) for name, row in last.items()}
+    texts = [
+        f"{name} {last[name]['r2']:.3f}"
+        + (f" (ceiling {noise[name]:.3f})" if math.isfinite(noise[name]) else "")
+        for name in means
+    ]
+    targets = [name for name in last if name not in means]
+    chart = score_chart(
+        [(name, last[name]["r2"]) for name in targets],
+        "R^2 of each target",
+        [noise[name] for name in targets],
+    )
     return (
-        f"<h2>Held-out clips</h2><p>R<sup>2</sup> of each label on held-out clips at step {step:g}: 1 is "
-        f"perfect, 0 is no better than a constant. Means: {means}.</p>"
+        f"<h2>Held-out clips</h2><p>R<sup>2</sup> of each target on held-out clips at step {step:g}: 1 is "
+        f"perfect, 0 is no better than a constant. Means: {', '.join(texts)}.{_ceiling_text(heldout[-1])}</p>"
         f'<figure class="card narrow">{chart}</figure>'
+    )
+
+
+def _ceiling_text(row: dict[str, Any]) -> str:
+    """Explain the noise ceilings; empty where none were measured."""
+    pixels = row.get("moved_pixels", 0)
+    if not pixels:
+        return ""
+    return (
+        f" Dashed, the noise ceiling: R<sup>2</sup> of the target of the view moved by {pixels:g} pixels, "
+        "taken as the prediction. What so small a shift changes can hardly be predicted."
     )
 
 

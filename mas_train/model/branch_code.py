@@ -72,12 +72,16 @@ class BranchCode(nn.Module):
         """Return the regressed numbers of a batch of targets before scaling, (B, regressed), float32."""
         raise NotImplementedError
 
+    def scale(self, variance: Tensor) -> Tensor:
+        """Return the variance by which each regressed number is standardised, given its own, (regressed,)."""
+        return variance
+
     def weigh(self, statistics: Tensor) -> tuple[Tensor, Tensor]:
         """Return targets that stand for all, a batch of m, and their shares, (m, n), float64."""
         raise NotImplementedError
 
     def are_known(self, targets: Tensor) -> Tensor:
-        """Return whether each target of a batch is known, (B, n) or (1, n), bool."""
+        """Return whether each target of a batch is known, (B, n), bool."""
         raise NotImplementedError
 
     def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -101,7 +105,7 @@ class BranchCode(nn.Module):
         shares = shares[:, self.owner]  # (m, regressed)
         numbers = self.raw_numbers(targets).double()
         mean = (shares * numbers).sum(dim=0)
-        variance = (shares * (numbers - mean).square()).sum(dim=0)
+        variance = self.scale((shares * (numbers - mean).square()).sum(dim=0))
         self.mean.copy_(mean)
         self.deviation.copy_(torch.where(variance > 0, variance.sqrt(), 1.0))
 

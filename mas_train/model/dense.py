@@ -14,6 +14,7 @@ Notes
   has no axis to speak of.
 - *Diversity* (``di``): 1 less the score of equation 2, with one histogram of the eight colours instead of
   three of 256 values.
+- All numbers of a target are standardised by one deviation, each by its own mean.
 - *Colours* (``co``): the share of each of the eight colours in the block over all frames, its square root.
 """
 
@@ -150,6 +151,11 @@ class DenseCode(BranchCode):
         """Select the branch's numbers."""
         return targets[:, self.source]
 
+    def scale(self, variance: Tensor) -> Tensor:
+        """Return the mean variance of a target's numbers: a colour hardly ever seen weighs little."""
+        sums = variance.new_zeros(len(self.names)).index_add_(0, self.owner, variance)
+        return (sums / torch.bincount(self.owner, minlength=len(self.names)))[self.owner]
+
     def weigh(self, statistics: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sample, of equal shares."""
         shares = statistics.new_full((1, 1), 1 / len(statistics), dtype=torch.float64)
@@ -157,7 +163,7 @@ class DenseCode(BranchCode):
 
     def are_known(self, targets: Tensor) -> Tensor:
         """All are."""
-        return targets.new_ones((1, len(self.names)), dtype=torch.bool)
+        return targets.new_ones((len(targets), len(self.names)), dtype=torch.bool)
 
     def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """NaN."""

@@ -62,6 +62,12 @@ def _sin_cos(angles: Tensor) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=1)
 
 
+def _lowest_values(table: Tensor) -> Tensor:
+    """Return for each value the lowest one from 1 on with the same numbers; 0 for a 0 with its own."""
+    is_same = (table[:, None] == table).all(dim=2)[:, 1:]
+    return torch.where(is_same.any(dim=1), is_same.int().argmax(dim=1) + 1, 0)
+
+
 class LabelCode(BranchCode):
     """Coding of the labels of one branch.
 
@@ -89,7 +95,7 @@ class LabelCode(BranchCode):
         values = torch.arange(max(geometry.label_max) + 1)
         layout = zip(self.owner.tolist(), self.part.tolist(), strict=True)
         numbers = [tables[owner][:, part] for owner, part in layout]
-        lowest = [(table[:, None] == table).all(dim=2).int().argmax(dim=1) for table in tables]
+        lowest = [_lowest_values(table) for table in tables]
         empty = values[:, None][:, :0]
         self.table: Tensor
         self.lowest: Tensor

@@ -64,7 +64,7 @@ class HeldOutTargets(NamedTuple):
     moved: Tensor
     """Of the moved views; of no clips where shards hold no other views."""
     moved_pixels: int
-    """How far these are moved, along rows or columns."""
+    """Their distance from these, along rows or columns."""
 
 
 def heldout_targets(clips: Sequence[Clip], code: TargetCode, recipe: Recipe) -> HeldOutTargets:

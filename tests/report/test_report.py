@@ -287,7 +287,7 @@ def test_a_page_about_a_run_alone(tmp_path: Path) -> None:
     checker.feed(text)
     assert checker.open == [] and len(checker.loads) == 1
     assert "&lt;b&gt;run" in text and "<b>run" not in text and "&lt;i&gt;" in text
-    assert "R2 of each label on held-out clips at step 30" in checker.text and ">0.400<" in text
+    assert "R2 of each target on held-out clips at step 30" in checker.text and ">0.400<" in text
     assert "7.5 on held-out clips (dots)" in text and "0.2500" in text and "0.1250" in text
     assert "mas-eval look --run " in text  # there are no neighbours yet
     (run / "neighbours.png").write_bytes(PNG + b"...")

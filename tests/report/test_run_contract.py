@@ -13,6 +13,7 @@ from mas_labels.schema import (
     HELDOUT_FILE,
     METRICS_COLUMNS,
     METRICS_FILE,
+    NOISE_COLUMNS,
     PROBE_COLUMNS,
     RUN_CONFIG_FILE,
 )
@@ -29,7 +30,8 @@ def test_the_report_asks_for_columns_of_the_contract() -> None:
 
 
 def test_tables_and_results_of_the_trainer_are_read(tmp_path: Path) -> None:
-    for name, columns in ((METRICS_FILE, METRICS_COLUMNS + PROBE_COLUMNS), (HELDOUT_FILE, HELDOUT_COLUMNS)):
+    heldout = HELDOUT_COLUMNS + NOISE_COLUMNS
+    for name, columns in ((METRICS_FILE, METRICS_COLUMNS + PROBE_COLUMNS), (HELDOUT_FILE, heldout)):
         table = CsvTable(tmp_path / name, columns)
         table.cut_back(0)
         table.append([["grid_ul" if column == "label" else "7" for column in columns]])
@@ -42,6 +44,7 @@ def test_tables_and_results_of_the_trainer_are_read(tmp_path: Path) -> None:
         "The last row: 7 clips per second",
         "mean label gives 7",
         "at step 7",
+        "the view moved by 7 pixels",
         "0.2500",
         "chance gives",
     ):
