@@ -241,13 +241,9 @@ class Recipe:
         return self.learning_rate * self.lr_decay ** (epoch // self.lr_step_epochs)
 
 
-RENAMED: Final[Mapping[str, str]] = MappingProxyType({"orientation": "coding"})
-"""Present names of fields that recipes of earlier versions name otherwise."""
-
-
 def with_present_names(entries: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of a recipe, each under the present name of its field."""
-    return {RENAMED.get(name, name): value for name, value in entries.items()}
+    """Return the entries of a recipe, each under the present name of its field: `coding` was `orientation`."""
+    return {"coding" if name == "orientation" else name: value for name, value in entries.items()}
 
 
 def with_defaults(entries: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ Notes
   has no axis to speak of.
 - *Diversity* (``di``): 1 less the score of equation 2, with one histogram of the eight colours instead of
   three of 256 values.
-- All numbers of a target are standardised by one deviation, each by its own mean.
 - *Colours* (``co``): the share of each of the eight colours in the block over all frames, its square root.
+- All numbers of a target are divided by one deviation, each less its own mean.
 """
 
 from __future__ import annotations

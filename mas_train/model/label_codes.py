@@ -170,7 +170,8 @@ class LabelCode(BranchCode):
 
     def _class_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the cross-entropies of classes, (B, classified)."""
-        bins = targets[:, self.columns[self.classified]].long().clamp(1, ORIENTATIONS) - 1
+        columns = self.columns[self.order[len(self.names) - len(self.classified) :]]
+        bins = targets[:, columns].long().clamp(1, ORIENTATIONS) - 1
         return functional.cross_entropy(self._scores(outputs), bins, reduction="none")
 
     def best_constant(self, statistics: Tensor) -> Tensor:

@@ -48,8 +48,8 @@ from mas_train.training.metrics import MetricsLog, TensorBoardEvents
 from mas_train.training.online_probe import OnlineProbe
 from mas_train.training.options import TrainingOptions
 from mas_train.training.run_folder import begin_run, find_checkpoint, note_resumption, pretraining_entries
-from mas_train.training.untrained import learn_statistics
 from mas_train.training.target_statistics import training_statistics
+from mas_train.training.untrained import learn_statistics
 from mas_train.weights.checkpoint import CHECKPOINT_FOLDER, TrainingState, restore_training
 
 

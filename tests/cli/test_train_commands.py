@@ -60,15 +60,7 @@ def test_options_reach_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     args += ["--backbone", "c3d-bn", "--holdout", "5%", "--motion-weight", "2", "--weight-decay-on", "fc"]
     _, out, _ = run(capsys, "--preset", "authors", "--print-config", *args)
     recipe = json.loads(out)
-    chosen = (
-        "targets",
-        "orientation",
-        "target_scale",
-        "initialisation",
-        "backbone",
-        "holdout",
-        "motion_weight",
-    )
+    chosen = ("targets", "coding", "target_scale", "initialisation", "backbone", "holdout", "motion_weight")
     assert [recipe[name] for name in chosen] == [
         "motion-rings",
         "sin-cos",

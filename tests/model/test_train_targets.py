@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from mas_labels.errors import DatasetError
 from mas_labels.geometry import DEFAULT_GEOMETRY, Geometry
+from mas_labels.labels.patterns import block_maps
 from mas_labels.schema import APPEARANCE_NAMES, LABEL_NAMES, MOTION_NAMES, ORIENTATION_NAMES
 from mas_train.codings import LABEL_CODINGS
 from mas_train.model.heads import Predictions
@@ -68,6 +69,47 @@ def test_target_codings_by_hand() -> None:
     assert at_zero == pytest.approx([256, 0.5, 49])  # (sin^2 + cos^2) / 2, in the order of the names
     even = classes.losses(torch.zeros(1, 10), labels)[0].tolist()
     assert even == pytest.approx([256, np.log(8), 49])
+
+
+def test_recoded_labels_by_hand() -> None:
+    names = ("grid_ul", "rings_ul", "triangles_ul", "grid_uo", "ui", "C")
+    labels = torch.ones(2, 27, dtype=torch.uint8)
+    for name, values in zip(names, [(7, 4), (3, 1), (1, 7), (3, 7), (15, 2), (7, 2)], strict=True):
+        labels[:, LABEL_NAMES.index(name)] = torch.tensor(values, dtype=torch.uint8)
+    code = LabelCode(names, "recoded")
+    # triangle 1 is the left one above the centre, at 157.5 degrees, 7 the right one of the two at the bottom
+    left, bottom, bin_3 = np.deg2rad([157.5, 292.5, 2 * 112.5])
+    firsts, seconds = (1, np.sin(left), np.sin(bin_3)), (2, np.cos(left), np.cos(bin_3))
+    row, other = code.encode(labels).tolist()
+    assert row == pytest.approx([3, 15, *firsts, *seconds, 1, 1, 0], abs=1e-6)  # yellow is R and G
+    # block 4 is the last of the first row; 7 is the direction opposite to 3, on the same axis; blue
+    firsts, seconds = (0, np.sin(bottom), np.sin(bin_3)), (3, np.cos(bottom), np.cos(bin_3))
+    assert other == pytest.approx([1, 2, *firsts, *seconds, 0, 0, 1], abs=1e-6)
+    assert code.losses(torch.zeros(1, 11), labels[:1])[0].tolist() == pytest.approx(
+        [(1 + 4) / 2, 9, 0.5, 0.5, 225, 2 / 3]
+    )
+    assert code.decode(code.encode(labels)).tolist() == [[7, 3, 1, 3, 15, 7], [4, 1, 7, 3, 2, 2]]
+
+
+@pytest.mark.parametrize(("width", "block"), [(112, 28), (64, 8)])
+def test_blocks_of_the_grid_and_triangles_are_coded_by_where_they_are(width: int, block: int) -> None:
+    """Numbers of two blocks differ as the blocks' middles do."""
+    geometry = Geometry(view_size=width, grid_block=block, ring_width=4)
+    maps = block_maps(geometry)
+    row, col = np.indices((width, width))
+    for pattern in ("grid", "triangles"):
+        numbers = range(1, geometry.blocks[pattern] + 1)
+        middles = [(row[maps[pattern] == n].mean(), col[maps[pattern] == n].mean()) for n in numbers]
+        labels = torch.ones(len(numbers), 27, dtype=torch.int64)
+        labels[:, LABEL_NAMES.index(f"{pattern}_ul")] = torch.tensor(numbers)
+        coded = LabelCode([f"{pattern}_ul"], "recoded", geometry).encode(labels).numpy()
+        if pattern == "grid":
+            np.testing.assert_allclose(coded * block + (block - 1) / 2, middles)
+        else:  # counter-clockwise on the screen, from the right
+            centre = (width - 1) / 2
+            angles = [np.arctan2(centre - y, x - centre) for y, x in middles]
+            turned = np.arctan2(coded[:, 0], coded[:, 1]) - angles
+            assert np.abs(np.exp(1j * turned) - 1).max() < 0.1
 
 
 def test_only_sine_and_cosine_keep_neighbouring_orientations_close() -> None:

@@ -75,7 +75,7 @@ def test_a_network_learns_a_few_clips_with_every_coding(
         losses.append(pretext_loss(Predictions(*network(inputs).split(outputs, dim=1)), targets, code).total)
         losses[-1].backward()
         optimizer.step()
-    assert losses[-1] < 0.3 * losses[0]
+    assert losses[-1] < 0.5 * losses[0]
 
 
 def test_a_run_with_dense_targets_resumes_and_measures_them(tiny_shards: list[Path], tmp_path: Path) -> None:
