@@ -242,7 +242,7 @@ class Recipe:
 
 
 def with_present_names(entries: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of a recipe, each under the present name of its field: `coding` was `orientation`."""
+    """Return the entries of a recipe under the present names of its fields: `coding` was `orientation`."""
     return {"coding" if name == "orientation" else name: value for name, value in entries.items()}
 
 
