@@ -27,6 +27,9 @@ YIQ: Final = torch.tensor(
 )
 """From R, G and B to the grey value Y and two components of colour (the NTSC standard of 1953)."""
 
+GROUP_PIXELS: Final = 16
+"""Pixels that are multiplied together, by a matrix with as many blocks: one by one takes CPUs longer."""
+
 
 def draw_colour_changes(seed: int, epoch: int, clip_indices: Tensor, strength: float) -> Tensor:
     """Draw the changes of each clip, uniformly; they depend on the arguments alone.
@@ -65,14 +68,17 @@ def change_colours(clips: Tensor, changes: Tensor, pixel_mean: Sequence[float]) 
     Tensor, shape (B, 3, frames, rows, cols), float32
         Channels-last in memory.
     """
-    mean = torch.tensor(pixel_mean, device=clips.device)
     pixels = clips.permute(0, 2, 3, 4, 1)  # (B, frames, rows, cols, 3)
-    flat = pixels.reshape(len(clips), -1, 3) + mean
-    brightness, contrast, _, _ = changes.to(clips.device, torch.float32).unbind(dim=1)  # (B,) each
-    grey = flat.mean(dim=1) @ YIQ[0].to(mean) * brightness  # (B,)
+    mean = torch.tensor(pixel_mean, device=clips.device)
     matrices = _matrices(changes).to(mean)  # (B, 3, 3)
-    offsets = ((1 - contrast) * grey)[:, None, None]  # a grey value: saturation and hue leave it as it is
-    changed = torch.baddbmm(offsets, flat, matrices.transpose(1, 2)).clamp_(0, 255).sub_(mean)
+    grey = (pixels.flatten(1, 3).mean(dim=1) + mean) @ YIQ[0].to(mean)  # (B,)
+    brightness, contrast, _, _ = changes.to(mean).unbind(dim=1)  # (B,) each
+    offsets = matrices @ mean + ((1 - contrast) * brightness * grey)[:, None]  # saturation, hue: grey stays
+    group = math.gcd(pixels[0, ..., 0].numel(), GROUP_PIXELS)
+    flat = pixels.reshape(len(clips), -1, 3 * group)
+    blocks = torch.kron(torch.eye(group).to(mean), matrices.mT.contiguous())  # (B, 3 group, 3 group)
+    changed = torch.baddbmm(offsets.repeat(1, group)[:, None], flat, blocks)
+    changed.clamp_(0, 255).sub_(mean.repeat(group))
     return changed.reshape(pixels.shape).permute(0, 4, 1, 2, 3)
 
 
