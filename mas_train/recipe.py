@@ -51,6 +51,7 @@ TARGETS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         **{f"motion-{pattern}": _of_pattern(pattern) for pattern in PATTERNS},
         "motion-local": tuple(name for pattern in PATTERNS for name in _of_pattern(pattern)),
         "motion-global": ("ui", "vi"),
+        "pace": ("pace",),
     }
 )
 """Labels trained under each name, in the order of `mas_labels.schema.LABEL_NAMES`.
@@ -64,6 +65,7 @@ table 2: motion pattern all                      ``motion-local``
 table 2: motion pattern all + global; 3: motion  ``motion``
 table 3: appearance                              ``appearance``
 table 3: joint; all of table 4                   ``joint``
+none: another pretext (`mas_train.model.pace`)   ``pace``
 ===============================================  =======================================================
 """
 

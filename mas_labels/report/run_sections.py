@@ -74,6 +74,7 @@ def run_sections(run: Path, results: Sequence[Path] = ()) -> list[str]:
         _run_summary(run, metrics),
         _curves(metrics, heldout),
         _heldout_scores(heldout),
+        _pace(heldout),
         probe_section(metrics),
         _results(folders),
         _pictures(folders),
@@ -207,6 +208,15 @@ def _ceiling_text(row: dict[str, Any]) -> str:
         f" Dashed, the noise ceiling: R<sup>2</sup> of the target of the view moved by {pixels:g} pixels, "
         "taken as the prediction. What so small a shift changes can hardly be predicted."
     )
+
+
+def _pace(heldout: Rows) -> str:
+    """Return the share of held-out clips whose pace the network told last, if that was its target."""
+    told = [row for row in heldout if row["label"] == "pace" and "accuracy" in row]
+    if not told:
+        return ""
+    share, chance = told[-1]["accuracy"], told[-1]["mode_accuracy"]
+    return f"<p>Pace told on {share:.1%} of the held-out clips; chance {chance:.1%}.</p>"
 
 
 def _results(folders: Sequence[Path]) -> str:

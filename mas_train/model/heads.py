@@ -178,5 +178,5 @@ def make_model(recipe: Recipe, code: TargetCode) -> PretextModel:
         code.motion.outputs,
         code.appearance.outputs,
         recipe.initialisation,
-        code.geometry,
+        code.input_geometry,
     )

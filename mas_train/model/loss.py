@@ -116,6 +116,10 @@ class PretextLoss(nn.Module):
         self, recipe: Recipe, counts: Tensor | None = None, geometry: Geometry = DEFAULT_GEOMETRY
     ) -> None:
         super().__init__()
+        if recipe.targets == "pace":
+            raise ConfigError(
+                "expected labels as targets, found pace, which mas-train alone reads: take others"
+            )
         if recipe.coding in DENSE_CODINGS:
             raise ConfigError(
                 f"expected a coding of labels, found {recipe.coding}, whose targets only mas-train computes: "

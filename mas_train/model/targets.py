@@ -6,7 +6,7 @@ number may be standardised.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from mas_train.data.views import take_boundaries, take_labels
 from mas_train.model.branch_code import BranchCode
 from mas_train.model.dense import BlockStatistics, DenseCode
 from mas_train.model.label_codes import LabelCode
+from mas_train.model.pace import PaceCode, PaceReader
 from mas_train.recipe import TARGETS, Recipe
 
 
@@ -77,6 +78,8 @@ class TargetCode(nn.Module):
     Attributes
     ----------
     motion, appearance : BranchCode
+    pace : PaceReader or None
+        Reads clips at a pace, if that is the target; its branch is in the place of motion's.
     is_dense : bool
         Whether targets are computed from Mu, Mv and pixels, rather than labels.
     """
@@ -93,7 +96,10 @@ class TargetCode(nn.Module):
         parts = motion, [name for name in names if name not in motion]
         self.motion: BranchCode
         self.appearance: BranchCode
-        if self.is_dense:
+        self.pace = PaceReader(recipe, geometry) if recipe.targets == "pace" else None
+        if self.pace is not None:
+            self.motion, self.appearance = PaceCode(labels, self.pace.paces), PaceCode((), 0)
+        elif self.is_dense:
             self.blocks = BlockStatistics(names, geometry, recipe.pixel_mean)
             self.motion, self.appearance = (DenseCode(part, self.blocks) for part in parts)
         else:
@@ -107,8 +113,17 @@ class TargetCode(nn.Module):
         for branch in self.branches if self.is_standard else ():
             branch.standardise(statistics)
 
+    @property
+    def input_geometry(self) -> Geometry:
+        """That of the clips that the network sees."""
+        return self.geometry if self.pace is None else self.pace.geometry
+
+    def read(self, batch: ClipBatch, epoch: int, label_sources: Sequence[int] | None) -> ClipBatch:
+        """Return the batch as the network is to see it in an epoch: as it is, or read at drawn paces."""
+        return batch if self.pace is None else self.pace.draw(batch, epoch, label_sources)
+
     def targets(self, batch: ClipBatch, rows: Tensor, views: Tensor, clips: Tensor) -> Tensor:
-        """Return the targets of the views drawn: labels (B, 27), or dense targets (B, numbers).
+        """Return the targets of the views drawn: labels (B, 27), dense targets (B, numbers), or paces (B, 1).
 
         Parameters
         ----------
@@ -121,13 +136,17 @@ class TargetCode(nn.Module):
         clips : Tensor, shape (B, 3, frames, view_size, view_size), float32
             Their pixels, less the recipe's mean.
         """
+        if self.pace is not None:
+            return batch.view_labels[:, 0]
         if not self.is_dense:
             return take_labels(batch.view_labels, rows)
         return self.blocks(take_boundaries(batch.boundaries, views, self.geometry), clips)
 
     def statistics(self, targets: Tensor) -> Tensor:
         """Return the statistics of a batch of targets on the CPU."""
-        return targets if self.is_dense else count_label_values([targets.numpy()], self.geometry)
+        if self.is_dense or self.pace is not None:
+            return targets
+        return count_label_values([targets.numpy()], self.geometry)
 
     @property
     def branches(self) -> tuple[BranchCode, BranchCode]:

@@ -152,10 +152,11 @@ def compute_gradients(
     -----
     Batch norm computes its statistics over one part in one process, so with it the parts do matter.
     """
+    batch = state.code.read(batch, epoch, job.dataset.label_sources)
     rows = draw_views(job.recipe.seed, epoch, batch.clip_indices, len(views))  # (B,)
     rows = rows.to(job.device, non_blocking=True)
     weight = job.order.part(state.step)[1] / len(rows)  # of one clip in the whole batch
-    geometry = job.dataset.shards.geometry
+    geometry = state.code.input_geometry
     parts = list(
         zip(rows.chunk(job.accumulate), *(tensor.chunk(job.accumulate) for tensor in batch), strict=True)
     )

@@ -206,7 +206,10 @@ def measure_targets(
     parts = targets.split(recipe.batch_size)
     with torch.inference_mode():
         for (frames, views), part in zip(_batches(clips, recipe.batch_size, device), parts, strict=True):
-            predictions = state.model(take_views(frames, views, recipe.pixel_mean, state.code.geometry))
+            if state.code.pace is not None:
+                frames = state.code.pace.read_middle(frames, part)
+            seen = take_views(frames, views, recipe.pixel_mean, state.code.input_geometry)
+            predictions = state.model(seen)
             there = part.to(device)
             for branch, outputs, of_branch in zip(state.code.branches, predictions, sums, strict=True):
                 both = torch.stack([branch.losses(outputs, there), branch.hits(outputs, there)], dim=2)
@@ -285,5 +288,10 @@ def describe_scores(scores: Sequence[LabelScore]) -> str:
     kinds = [score for score in scores if score.label in (*LABEL_KINDS, TOTAL_LABEL)]
     texts = [
         f"{s.label} {s.loss:.3f} (mean label {s.mean_label_loss:.3f}), R^2 {s.r2:.3f}" for s in kinds[::-1]
+    ]
+    texts += [
+        f"{s.label} told in {s.accuracy:.1%} (chance {s.mode_accuracy:.1%})"
+        for s in scores
+        if s.label == "pace"
     ]
     return f"held-out clips: {'; '.join(texts)}"

@@ -170,6 +170,7 @@ def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedR
     elif recipe.epochs == 0:
         learn_statistics(state.model.backbone, recipe, training, device, options.workers)
     lines = [*incomplete_warnings([training, *held_out]), *lines]
+    lines += [] if code.pace is None else [str(code.pace)]
     description = "\n".join([*lines, _describe_run(state, training, order, device, baseline)])
     return PreparedRun(recipe, options, device, checkpoint, dataset, state, baseline, measuring, description)
 
@@ -201,7 +202,7 @@ def _speed_up(run: PreparedRun, group: Group, say: Callable[[str], None]) -> tup
     chosen, measured = group.gather(
         choose_memory_format(
             *(run.options.memory_format, run.state.model, run.recipe.precision, run.device, clips),
-            run.state.code.geometry,
+            run.state.code.input_geometry,
         )
     )[0]
     if measured:
@@ -281,7 +282,7 @@ def _describe_run(
     motion, appearance, total = (loss.item() for loss in baseline)
     return (
         f"{weights / 1e6:.1f} million weights, {len(shards)} clips in {len(shards.paths)} shards, "
-        f"{len(shards.views)} views per clip of {describe_views(shards.geometry)}, "
+        f"{len(shards.views)} views per clip of {describe_views(state.code.input_geometry)}, "
         f"{order.steps_per_epoch} steps per epoch, on {device}\n"
         f"predicting the mean label: loss {total:.3f} (motion {motion:.3f}, appearance {appearance:.3f})"
     )

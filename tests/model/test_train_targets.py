@@ -39,7 +39,8 @@ def test_targets_are_the_rows_of_the_papers_tables() -> None:
     assert sizes == by_hand | {"motion-grid": 4, "motion-rings": 4, "motion-triangles": 4}
     assert TARGETS["motion-rings"] == ("rings_ul", "rings_uo", "rings_vl", "rings_vo")
     assert set(TARGETS["motion-local"]) | set(TARGETS["motion-global"]) == set(MOTION_NAMES)
-    assert all(list(labels) == sorted(labels, key=LABEL_NAMES.index) for labels in TARGETS.values())
+    named = [labels for name, labels in TARGETS.items() if name != "pace"]
+    assert all(list(labels) == sorted(labels, key=LABEL_NAMES.index) for labels in named)
     assert sum(name in ORIENTATION_NAMES for name in LABEL_NAMES) == 6
 
 
