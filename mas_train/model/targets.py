@@ -115,7 +115,7 @@ class TargetCode(nn.Module):
 
     @property
     def input_geometry(self) -> Geometry:
-        """That of the clips that the network sees."""
+        """Geometry of the clips that the network sees."""
         return self.geometry if self.pace is None else self.pace.geometry
 
     def read(self, batch: ClipBatch, epoch: int, label_sources: Sequence[int] | None) -> ClipBatch:

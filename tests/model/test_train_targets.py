@@ -34,7 +34,7 @@ def make_code(
 
 
 def test_targets_are_the_rows_of_the_papers_tables() -> None:
-    sizes = {name: len(labels) for name, labels in TARGETS.items()}
+    sizes = {name: len(labels) for name, labels in TARGETS.items() if name != "pace"}
     by_hand = {"joint": 27, "motion": 14, "appearance": 13, "motion-local": 12, "motion-global": 2}
     assert sizes == by_hand | {"motion-grid": 4, "motion-rings": 4, "motion-triangles": 4}
     assert TARGETS["motion-rings"] == ("rings_ul", "rings_uo", "rings_vl", "rings_vo")
