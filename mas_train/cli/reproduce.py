@@ -10,6 +10,7 @@ import click
 
 from mas_labels.system.command_line import SETTINGS, Function, add_options, run_command, version_option
 from mas_labels.system.files import write_text
+from mas_train.codings import CODINGS
 from mas_train.reproduce.plan import Step, check_plan, show_command
 
 EXISTING_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True)
@@ -155,6 +156,12 @@ def pilots(
 full_options = add_options(
     plan_options(jobs=1),
     click.option(
+        "--coding",
+        type=click.Choice(CODINGS),
+        default="",
+        help="Further rows: all targets in this coding, standardised.  [default: none]",
+    ),
+    click.option(
         "--seeds",
         type=click.IntRange(1),
         default=1,
@@ -210,6 +217,7 @@ def reproduce_tables(
     jobs: int,
     dry_run: bool,
     rehearsal: bool,
+    coding: str,
     seeds: int,
     cores: int,
     gpu_tflops: float,
@@ -225,7 +233,8 @@ def reproduce_tables(
     given = [name for name, path in places.items() if path is not None]
     if ("$ASLAN" in given) != ("$VIEW2" in given):
         raise click.UsageError("table 5 needs both --aslan and --view2")
-    steps = with_seeds(make_plan(given, REHEARSAL_SCALE if rehearsal else FULL_SCALE), seeds)
+    scale = REHEARSAL_SCALE if rehearsal else FULL_SCALE
+    steps = with_seeds(make_plan(given, scale, coding), seeds)
     for line in [] if rehearsal else estimate_cost(steps, cores, gpu_tflops):
         click.echo(f"# {line}")
     if run_or_print(steps, work, places, jobs, dry_run):

@@ -289,6 +289,7 @@ def describe_weights(weights: Weights) -> dict[str, Any]:
         "kind": weights.kind,
         "preset": pretraining.get("preset"),
         "targets": pretraining.get("targets", "joint") if pretraining else None,
+        "coding": pretraining.get("coding"),
         "backbone": weights.recipe["backbone"],
         "width": float(weights.recipe["width"]),
         "seed": int(weights.recipe["seed"]),

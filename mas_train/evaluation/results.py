@@ -79,7 +79,8 @@ class Result:
 def row_key(result: Result) -> str:
     """Return the key of the row of the published tables that a result belongs to, see `Row.ours`.
 
-    ``accuracy/scratch`` or ``accuracy/<preset of pre-training>/<targets>``; ``aslan/<kind>``,
+    ``accuracy/scratch`` or ``accuracy/<preset of pre-training>/<targets>``, with ``/<coding>`` unless labels
+    were predicted as their numbers, or these with coded orientations; ``aslan/<kind>``,
     ``yupenn/<kind>`` with the kinds of `mas_train.weights.backbone_weights.Weights.kind`.
     """
     weights = result.weights
@@ -87,7 +88,9 @@ def row_key(result: Result) -> str:
         return f"{result.protocol}/{weights['kind']}"
     if weights["kind"] == "supervised":
         return "accuracy/scratch"
-    return f"accuracy/{weights.get('preset')}/{weights.get('targets')}"
+    coding = weights.get("coding") or "number"
+    others = "" if coding in ("number", "sin-cos", "classes") else f"/{coding}"
+    return f"accuracy/{weights.get('preset')}/{weights.get('targets')}{others}"
 
 
 def save_result(result: Result, path: Path) -> None:

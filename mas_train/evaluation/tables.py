@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mas_train.evaluation.intervals import difference, format_interval, interval
-from mas_train.evaluation.published import TABLES, TEST_VIDEOS, Table
+from mas_train.evaluation.published import TABLES, TEST_VIDEOS, Row, Table
 from mas_train.evaluation.results import NO_OUTCOMES, Result, right_of, row_key
 from mas_train.runtime.markdown import markdown_table
 
@@ -32,7 +32,7 @@ def _show_table(number: int, table: Table, results: Sequence[Result]) -> str:
     headers = [f"{column}, {origin}" for column in table.columns for origin in ("published", "ours")]
     rows, compared = [], []
     commands: dict[str, str] = {}  # command -> method
-    for row in table.rows:
+    for row in _with_codings(table, results):
         cells = []
         for column, figure in zip(table.columns, row.figures, strict=True):
             ours = [result for result in results if _belongs(result, row.ours, table, column)]
@@ -46,6 +46,17 @@ def _show_table(number: int, table: Table, results: Sequence[Result]) -> str:
     lines += ["", *compared] if compared else []
     lines += ["", *(f"    {command}  # {method}" for command, method in commands.items())] if commands else []
     return "\n".join(lines)
+
+
+def _with_codings(table: Table, results: Sequence[Result]) -> Iterator[Row]:
+    """Yield the rows of a table, each followed by those of our networks with other codings of its targets."""
+    keys = sorted({row_key(result) for result in results})
+    for row in table.rows:
+        yield row
+        for key in keys:
+            base, _, coding = key.rpartition("/")
+            if row.ours is not None and row.ours == base:
+                yield Row(f"{row.method}, {coding}", (None,) * len(table.columns), key)
 
 
 def _random(table: Table) -> str:

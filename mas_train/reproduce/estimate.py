@@ -27,7 +27,8 @@ FRAMES_ONLY_PER_SECOND: Final = 28.0
 """Clips per second and core, with labels and with ``--frames-only``."""
 LABELLED_BYTES: Final = 118_000
 FRAMES_ONLY_BYTES: Final = 131_000
-"""Bytes per clip, with labels and with ``--frames-only``."""
+BOUNDARY_BYTES: Final = 150_000
+"""Bytes per clip, with labels and with ``--frames-only``, and of Mu and Mv."""
 FORWARD_FLOP: Final = 38.4e9
 """Operations of the paper's C3D for one clip: two per multiplication, 19.2e9 of them in its convolutions."""
 EPOCHS: Final = 20
@@ -52,7 +53,10 @@ def estimate_cost(steps: Sequence[Step], cores: int, gpu_tflops: float) -> list[
         if command[0] == "mas-labels":
             frames_only = "--frames-only" in command
             core_hours += clips / (FRAMES_ONLY_PER_SECOND if frames_only else LABELLED_PER_SECOND) / 3600
-            gigabytes += clips * (FRAMES_ONLY_BYTES if frames_only else LABELLED_BYTES) / 1e9
+            stored = FRAMES_ONLY_BYTES if frames_only else LABELLED_BYTES
+            if not frames_only and "--no-store-boundaries" not in command:
+                stored += BOUNDARY_BYTES
+            gigabytes += clips * stored / 1e9
         elif command[0] == "mas-eval":
             gpu_hours += clips * FORWARD_FLOP / (gpu_tflops * 1e12) / 3600
         else:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from mas_train.codings import DENSE_CODINGS
 from mas_train.evaluation.published import TABLES
 from mas_train.recipe import SCRATCH, TARGETS
 from mas_train.reproduce.plan import Step, label_step
@@ -54,7 +55,7 @@ REHEARSAL_SCALE: Final = Scale(
 )
 
 
-def ucf101_plan(places: Collection[str], scale: Scale = FULL_SCALE) -> list[Step]:
+def ucf101_plan(places: Collection[str], scale: Scale = FULL_SCALE, coding: str = "") -> list[Step]:
     """Return the steps of all the paper's experiments except pre-training on Kinetics.
 
     Parameters
@@ -63,8 +64,12 @@ def ucf101_plan(places: Collection[str], scale: Scale = FULL_SCALE) -> list[Step
         The given places: ``$UCF101`` (required), ``$HMDB51``, ``$ASLAN`` with ``$VIEW2``, ``$YUPENN``.
     scale
         `FULL_SCALE` or `REHEARSAL_SCALE`.
+    coding
+        One of `mas_train.codings.CODINGS` for another network with all targets, a further row; empty: none.
     """
-    pretrained = list(dict.fromkeys(row_targets(UCF101)))
+    further = [_coded(coding)] if coding else []
+    pretrained = [*dict.fromkeys(row_targets(UCF101)), *further]
+    scale = _storing_boundaries(scale, coding)
     steps = [_labels(UCF101, "train1", scale), _labels(UCF101, "test1", scale, FRAMES_ONLY)]
     steps += _other_labels(places, scale)
     steps += [_pretrain(UCF101, targets, "train1", scale) for targets in pretrained]
@@ -72,7 +77,7 @@ def ucf101_plan(places: Collection[str], scale: Scale = FULL_SCALE) -> list[Step
     steps += [_finetune_split1(UCF101, source, scale, with_baseline=True) for source in pretrained]
     if "$HMDB51" in places:
         steps.append(_finetune_split1(HMDB51, SCRATCH, scale))
-        sources = ("appearance", "motion", "joint")
+        sources = ("appearance", "motion", "joint", *further)
         steps += [_finetune_split1(HMDB51, source, scale, with_baseline=True) for source in sources]
     steps.append(_retrieval(scale))
     weights = {"random": SCRATCH, "supervised": "finetuned/ucf101-scratch", "joint": "runs/joint"}
@@ -80,23 +85,24 @@ def ucf101_plan(places: Collection[str], scale: Scale = FULL_SCALE) -> list[Step
     return [*steps, *_similarity_and_scenes(weights, places, scale)]
 
 
-def kinetics_plan(places: Collection[str], scale: Scale = FULL_SCALE) -> list[Step]:
+def kinetics_plan(places: Collection[str], scale: Scale = FULL_SCALE, coding: str = "") -> list[Step]:
     """Return the steps of pre-training on Kinetics-400, and of all tests of this network (table 4, last row).
 
     Parameters
     ----------
     places
         The given places: ``$KINETICS400`` and ``$UCF101`` (required); the others as in `ucf101_plan`.
-    scale
-        `FULL_SCALE` or `REHEARSAL_SCALE`.
+    scale, coding
+        As in `ucf101_plan`.
     """
+    pretrained = ["joint", *([_coded(coding)] if coding else [])]
+    scale = _storing_boundaries(scale, coding)
     steps = [_labels(KINETICS, "train", scale)]
     steps += [_labels(UCF101, part, scale, FRAMES_ONLY) for part in ("train1", "test1")]
     steps += _other_labels(places, scale)
-    steps.append(_pretrain(KINETICS, "joint", "train", scale))
-    steps.append(_finetune_split1(UCF101, "joint", scale))
-    if "$HMDB51" in places:
-        steps.append(_finetune_split1(HMDB51, "joint", scale))
+    steps += [_pretrain(KINETICS, targets, "train", scale) for targets in pretrained]
+    for dataset in (UCF101, *([HMDB51] if "$HMDB51" in places else [])):
+        steps += [_finetune_split1(dataset, source, scale) for source in pretrained]
     steps.append(_retrieval(scale))
     return [*steps, *_similarity_and_scenes({"joint": "runs/joint"}, places, scale)]
 
@@ -137,6 +143,18 @@ def row_targets(preset: str) -> list[str]:
     return [key[2] for key in keys if len(key) == 3 and key[1] == preset and key[2] in TARGETS]
 
 
+def _coded(coding: str) -> str:
+    """Return the name of the network with all targets in a coding."""
+    return f"joint-{coding}"
+
+
+def _storing_boundaries(scale: Scale, coding: str) -> Scale:
+    """Return a scale whose shards hold Mu and Mv, if a coding is computed from them."""
+    if coding not in DENSE_CODINGS:
+        return scale
+    return replace(scale, label=tuple(word for word in scale.label if word != "--no-store-boundaries"))
+
+
 def _labels(dataset: str, split: str, scale: Scale, options: tuple[str, ...] = ()) -> Step:
     """Return the step that makes the shards of one split."""
     out = f"labels/{dataset}-{split}"
@@ -157,8 +175,18 @@ def _other_labels(places: Collection[str], scale: Scale) -> list[Step]:
 def _pretrain(dataset: str, targets: str, split: str, scale: Scale) -> Step:
     """Return the step that pre-trains a network with some targets, by the data set's preset."""
     shards, out = f"labels/{dataset}-{split}", f"runs/{targets}"
+    options: tuple[str, ...] = ("--targets", targets)
+    if targets not in TARGETS:
+        options = (
+            "--targets",
+            "joint",
+            "--coding",
+            targets.removeprefix("joint-"),
+            "--target-scale",
+            "standard",
+        )
     command = (
-        *("mas-train", "--preset", dataset, "--shards", shards, "--out", out, "--targets", targets),
+        *("mas-train", "--preset", dataset, "--shards", shards, "--out", out, *options),
         *(*scale.train, *scale.compute),
     )
     return Step(f"pretrain-{targets}", command, (f"label-{dataset}-{split}",), f"{out}/checkpoints/*.pt")

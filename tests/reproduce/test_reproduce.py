@@ -46,7 +46,8 @@ def version_step(name: str, *after: str) -> Step:
         pilot_plan(Experiment()),
         ucf101_plan(ALL),
         kinetics_plan(ALL),
-        with_seeds(ucf101_plan(ALL), 3),
+        with_seeds(ucf101_plan(ALL, coding="recoded"), 3),
+        kinetics_plan(ALL, coding="dense"),
         ucf101_plan(("$UCF101",), REHEARSAL_SCALE),
     ],
 )
@@ -131,6 +132,22 @@ def test_networks_of_other_seeds_have_their_own_folders_and_options() -> None:
         float(re.findall(r"networks: (\d+)", estimate_cost(with_seeds(plan, n), 2, 1)[1])[0]) for n in (1, 3)
     ]
     assert hours[1] == pytest.approx(3 * hours[0], rel=0.01)
+
+
+def test_a_coding_is_a_further_row_and_has_what_it_needs() -> None:
+    plans = {
+        name: {step.name: step for step in ucf101_plan(ALL, coding=name)} for name in ("recoded", "dense")
+    }
+    for name, steps in plans.items():
+        trained = steps[f"pretrain-joint-{name}"].command
+        assert (
+            trained[trained.index("--coding") + 1] == name
+            and trained[trained.index("--targets") + 1] == "joint"
+        )
+        assert {f"finetune-ucf101-joint-{name}", f"finetune-hmdb51-joint-{name}"} <= steps.keys()
+        assert ("--no-store-boundaries" in steps["label-ucf101-train1"].command) == (name == "recoded")
+    plain, dense = (estimate_cost([plan["label-ucf101-train1"]], 1, 1)[0] for plan in plans.values())
+    assert "13 GB" in plain and "28 GB" in dense
 
 
 def test_estimate_by_hand() -> None:
