@@ -152,7 +152,7 @@ def compute_gradients(
     -----
     Batch norm computes its statistics over one part in one process, so with it the parts do matter.
     """
-    batch = state.code.read(batch, epoch, job.dataset.label_sources)
+    batch = state.code.read(batch, epoch, job.dataset.reader.label_sources)
     rows = draw_views(job.recipe.seed, epoch, batch.clip_indices, len(views))  # (B,)
     rows = rows.to(job.device, non_blocking=True)
     weight = job.order.part(state.step)[1] / len(rows)  # of one clip in the whole batch
