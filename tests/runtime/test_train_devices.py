@@ -15,7 +15,7 @@ import torch
 from mas_labels.errors import ConfigError, TrainingError
 from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.shards import ShardSet, open_shards
-from mas_train.codings import LABEL_CODINGS
+from mas_train.codings import CODINGS
 from mas_train.data.clips import ClipBatch, ClipDataset, FrameDataset, RunOrder
 from mas_train.data.few_labels import label_clips
 from mas_train.model.targets import TargetCode
@@ -109,14 +109,15 @@ def test_versions_of_cudnn_with_wrong_convolutions_get_the_other_format(
     require_precision("fp16", cuda)
 
 
-@pytest.mark.parametrize("coding", tuple(LABEL_CODINGS))
+@pytest.mark.parametrize("coding", CODINGS)
 def test_a_step_mixes_no_devices_and_reads_no_value(coding: str, tiny_shards: list[Path]) -> None:
     """On torch's device `meta`, which like a GPU refuses tensors of a CPU, and has no values to wait for."""
-    meta, recipe = torch.device("meta"), replace(SMALL, coding=coding)
+    meta, recipe = torch.device("meta"), replace(SMALL, coding=coding, target_scale="standard")
     shards = open_shards(tiny_shards)
     code, order = TargetCode(recipe).to(meta), RunOrder(shards.lengths, recipe)
     state = make_training_state(recipe, meta, code)
-    job = PretrainJob(recipe, ClipDataset(shards), order, state.model, meta, 0, Path(), 1, accumulate=2)
+    dataset = ClipDataset(shards, with_boundaries=code.is_dense)
+    job = PretrainJob(recipe, dataset, order, state.model, meta, 0, Path(), 1, accumulate=2)
     clips = job.dataset.empty_batch(recipe.batch_size)
     batch = ClipBatch(*(part.to(meta) for part in clips))._replace(
         clip_indices=torch.arange(len(clips.frames))
