@@ -119,7 +119,7 @@ class BlockStatistics(nn.Module):
         is_bright = clips.permute(0, 2, 3, 4, 1).flatten(3) >= self.middle  # (B, T, S, 3 S): as in memory
         red, green, blue = is_bright.view(torch.uint8).unflatten(3, (-1, 3)).unbind(dim=4)
         colours = (4 * red + 2 * green + blue).flatten(2)  # (B, T, pixels)
-        places = self.cells * COLOURS + colours
+        places = self.cells * COLOURS + colours.long()
         counts = places.new_zeros((n_clips, frames, len(self.members) * COLOURS), dtype=torch.float32)
         counts.scatter_add_(2, places, torch.ones_like(places, dtype=torch.float32))
         of_cells = counts.unflatten(2, (-1, COLOURS))  # (B, T, cells, 8)
