@@ -124,6 +124,8 @@ def describe_c(facts: dict[str, Any]) -> str:
     text = f"C = {low:g}" if low == high else f"C = {low:g} to {high:g}"
     if facts["grid"] is None:
         return f"{text}, given"
+    if not facts["fits"]:
+        return f"{text}: too few videos or groups to choose it"
     grid = ", ".join(f"{c:g}" for c in facts["grid"])
     return f"{text}, chosen of {grid} in folds of the training part ({facts['fits']} fits)"
 

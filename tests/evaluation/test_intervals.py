@@ -21,7 +21,7 @@ from mas_train.evaluation.intervals import (
     interval,
 )
 
-TRIALS = 120
+TRIALS = 80
 
 
 def plant(

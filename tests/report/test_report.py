@@ -280,6 +280,7 @@ def test_a_page_about_a_run_alone(tmp_path: Path) -> None:
     (run / "attention.png").write_bytes(PNG + b"...")
     result = {"format": "mas-eval-result", "protocol": "retrieval", "dataset": "<i>", "split": "test1"}
     result |= {"figures": {"top-1": 0.25}, "random_initialisation": {"top-1": 0.125}}
+    result["intervals"] = {"figures": {"top-1": [0.2, 0.3]}, "difference": {"top-1": [0.125, -0.01, 0.26]}}
     (run / "retrieval" / "retrieval.json").write_text(json.dumps(result))
     write_report(None, tmp_path / "run.html", run)
     text = (tmp_path / "run.html").read_text()
@@ -288,7 +289,8 @@ def test_a_page_about_a_run_alone(tmp_path: Path) -> None:
     assert checker.open == [] and len(checker.loads) == 1
     assert "&lt;b&gt;run" in text and "<b>run" not in text and "&lt;i&gt;" in text
     assert "R2 of each target on held-out clips at step 30" in checker.text and ">0.400<" in text
-    assert "7.5 on held-out clips (dots)" in text and "0.2500" in text and "0.1250" in text
+    assert "7.5 on held-out clips (dots)" in text and "0.2500 [0.2000, 0.3000]" in text
+    assert "<td>0.1250</td>" in text and "+0.1250 [-0.0100, +0.2600]" in text
     assert "mas-eval look --run " in text  # there are no neighbours yet
     (run / "neighbours.png").write_bytes(PNG + b"...")
     sentence = b"tEXtDescription\0" + b"a <b>\n"

@@ -9,6 +9,7 @@ import torch
 from helpers.coloured import CPU, SMALL, run
 
 from mas_labels.shards.shard_set import ShardSet, open_shards
+from mas_train.cli.finetune import main as finetune_main
 from mas_train.cli.pretrain import main as train_main
 from mas_train.data.views import centre_view, take_views
 from mas_train.training.untrained import learn_statistics, untrained_weights
@@ -50,6 +51,14 @@ def test_epochs_0_writes_that_network(begun: Path, tiny_shards: list[Path], tmp_
     written = load_weights(run_0).backbone.state_dict()
     before = untrained_weights(load_weights(begun), open_shards(tiny_shards), CPU, 0).backbone.state_dict()
     assert all(torch.equal(written[name], before[name]) for name in written)
+
+
+def test_fine_tuning_takes_an_epoch_or_more(
+    begun: Path, tiny_shards: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["--init", begun, "--shards", *tiny_shards, "--out", tmp_path / "tuned", "--epochs", 0, *SMALL]
+    assert run(finetune_main, *args, "--batch-size", 4) == 1
+    assert "expected one epoch or more" in capsys.readouterr().err
 
 
 def test_statistics_are_the_mean_over_batches(begun: Path, tiny_shards: list[Path]) -> None:
