@@ -97,7 +97,7 @@ def checked_datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
         if name not in columns or not isinstance(item, h5py.h5d.DatasetID):
             raise ShardError(f"{path}: holds {name!r}, which is not in the schema: {UNTRUSTED}")
         stored += _check_dataset(columns[name], item, path)
-        datasets[name] = h5py.Dataset(item)
+        datasets[name] = h5py.Dataset(item, readonly=True)  # so that it keeps its shape and its reader
     if stored > file.id.get_filesize():
         raise ShardError(f"{path}: claims {stored} bytes of chunks, more than the file has: {UNTRUSTED}")
     return datasets

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Final, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -244,6 +245,7 @@ def _death(worker: _Worker) -> TrainingError:
 def main(pipe_descriptor: int, descriptor: int) -> None:
     """Read clips, as a process of its own, until the parent closes its end of the pipe."""
     guard_streams()
+    cv2.setNumThreads(1)  # other workers need the other cores
     # keep the memory of one clip for the next
     set_malloc_options({M_MMAP_THRESHOLD: MAX_KEPT_BYTES, M_TRIM_THRESHOLD: MAX_KEPT_BYTES})
     pipe = Connection(pipe_descriptor)
