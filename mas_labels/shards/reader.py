@@ -229,6 +229,7 @@ class Shard:
         """
         for dataset in self._datasets.values():
             dataset.id.close()
+        self._datasets.clear()  # what a data set keeps is open as well
         if self._file.id.valid:
             h5py.h5i.dec_ref(self._file.id)
 

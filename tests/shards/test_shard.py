@@ -274,7 +274,7 @@ def test_a_closed_shard_leaves_nothing_open(tmp_path):
         shard.close()
         shard.close()
         assert _open_things() == before
-        with pytest.raises(ShardError):
+        with pytest.raises(ShardError, match="is closed: open it again"):
             shard.read("clips/video")
         assert len(other.read("clips/video")) == 2
 
