@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from mas_labels.system.command_line import SETTINGS, Function, add_options, run_
 from mas_labels.system.files import write_text
 from mas_train.codings import CODINGS
 from mas_train.reproduce.plan import Step, check_plan, show_command
+
+if TYPE_CHECKING:
+    from mas_train.reproduce.small import Experiment
 
 EXISTING_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True)
 
@@ -27,17 +30,19 @@ def command() -> None:
     """
 
 
-splits_option = click.option(
-    "--splits",
+root_option = click.option("--root", type=EXISTING_FOLDER, required=True, help="Folder of the videos.")
+roots_option = click.option(
+    *("--root", "roots"),
     type=EXISTING_FOLDER,
-    help="Folder of the official split lists, unless they are in or next to --root.",
+    required=True,
+    multiple=True,
+    help="Folder of the videos; given again, another.",
 )
 
 
 def plan_options(jobs: int) -> Callable[[Function], Function]:
     """Return the options that all plans share; `jobs` is the default of --jobs."""
     return add_options(
-        click.option("--root", type=EXISTING_FOLDER, required=True, help="Folder of the videos."),
         click.option("--jobs", type=click.IntRange(1), default=jobs, help="Steps that run at the same time."),
         click.option("--dry-run", is_flag=True, help="Print the commands without running them."),
         click.option(
@@ -53,9 +58,14 @@ def folder_option(name: str, default: str, help_text: str) -> Callable[[Function
 
 
 def run_or_print(
-    steps: list[Step], work: Path, folders: dict[str, Path | None], jobs: int, dry_run: bool
+    steps: list[Step],
+    work: Path,
+    folders: dict[str, Path | None],
+    jobs: int,
+    dry_run: bool,
+    prepare: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Run a plan or, if `dry_run`, print it; return whether it was run."""
+    """Run a plan, after `prepare`, or, if `dry_run`, print it; return whether it was run."""
     check_plan(steps)
     if dry_run:
         for step in steps:
@@ -65,18 +75,42 @@ def run_or_print(
 
     from mas_train.reproduce.run import run_plan
 
+    prepare()
     places = {name: path for name, path in folders.items() if path is not None}
     run_plan(steps, work, places, jobs, click.echo)
     return True
 
 
+def run_small(
+    experiment: Experiment,
+    steps: list[Step],
+    work: Path,
+    roots: tuple[Path, ...],
+    weizmann: Path | None,
+    jobs: int,
+    dry_run: bool,
+) -> bool:
+    """Link the videos and run a plan of the small experiment, or print it; return whether it was run."""
+    from mas_train.reproduce.estimate import estimate_small
+    from mas_train.reproduce.footage import link_videos
+    from mas_train.reproduce.small import REHEARSAL_EXPERIMENT, refuse_earlier
+
+    def prepare() -> None:
+        refuse_earlier(work)
+        click.echo(link_videos(experiment.footage, roots, work))
+
+    if dry_run and experiment is not REHEARSAL_EXPERIMENT:
+        click.echo(f"# {estimate_small(steps, jobs)}")
+    return run_or_print(steps, work, {"$WEIZMANN": weizmann}, jobs, dry_run, prepare)
+
+
 @command.command()
+@roots_option
 @plan_options(jobs=2)
-@splits_option
 @click.option(
     "--weizmann", type=EXISTING_FOLDER, help="Folder of the Weizmann actions, to test features on as well."
 )
-@folder_option("--work", "reproduce/small", "Folder of shards, networks and logs: 3.5 GB.")
+@folder_option("--work", "reproduce/small", "Folder of shards, networks and logs: 5 GB.")
 @folder_option("--out", "results/small", "Folder of the page, its pictures and its numbers.")
 @click.option(
     "--page-only", is_flag=True, help="Run no step; write the page and the weights of the finished steps."
@@ -89,11 +123,10 @@ def run_or_print(
 @click.option(
     "--readme",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Insert the table into this file, between its two marks.",
+    help="Insert the short table into this file, between its two marks.",
 )
 def small(
-    root: Path,
-    splits: Path | None,
+    roots: tuple[Path, ...],
     jobs: int,
     dry_run: bool,
     rehearsal: bool,
@@ -104,20 +137,17 @@ def small(
     weights_only: bool,
     readme: Path | None,
 ) -> None:
-    """Test whether pre-training helps: random, motion, appearance, joint and controls on two CPU cores.
+    """Test whether pre-training helps, on two CPU cores, by the protocol in results/small/protocol.md.
 
-    --root is a folder of some or all of UCF101's classes; with --rehearsal one that `mas-labels demo` made.
-    The first network of each row is written into --out/weights, with its figures next to those of the row.
+    --root is a folder of UCF101, all or some of it; with --rehearsal one that `mas-labels demo` made. The
+    first network of some rows is written into --out/weights, with its figures next to those of the row.
     """
     from mas_train.reproduce.small import REHEARSAL_EXPERIMENT, Experiment, small_plan
 
-    if rehearsal:
-        experiment = REHEARSAL_EXPERIMENT
-    else:
-        experiment = Experiment(weizmann=weizmann is not None, has_lists=splits is not None)
+    experiment = REHEARSAL_EXPERIMENT if rehearsal else Experiment(weizmann=weizmann is not None)
     steps = small_plan(experiment)
-    folders = {"$ROOT": root, "$SPLITS": splits, "$WEIZMANN": weizmann}
-    if weights_only or page_only or run_or_print(steps, work, folders, jobs, dry_run):
+    is_done = weights_only or page_only
+    if is_done or run_small(experiment, steps, work, roots, weizmann, jobs, dry_run):
         from mas_train.reproduce.page import write_page
         from mas_train.reproduce.small_weights import write_small_weights
 
@@ -128,32 +158,26 @@ def small(
 
 
 @command.command()
+@roots_option
 @plan_options(jobs=2)
-@splits_option
-@folder_option("--work", "reproduce/small", "Folder of `small`, whose labels and networks are used.")
+@folder_option("--work", "reproduce/small", "Folder of `small`, whose labels are used.")
 @folder_option("--out", "results/small", "Folder of the table.")
 @click.option("--page-only", is_flag=True, help="Run no step; write the table of the finished steps.")
 def pilots(
-    root: Path,
-    splits: Path | None,
-    jobs: int,
-    dry_run: bool,
-    rehearsal: bool,
-    work: Path,
-    out: Path,
-    page_only: bool,
+    roots: tuple[Path, ...], jobs: int, dry_run: bool, rehearsal: bool, work: Path, out: Path, page_only: bool
 ) -> None:
-    """Test which choices make the pretext task learn: the recipe of `small`, one choice changed at a time."""
+    """Make the choices that the protocol of `small` leaves open, by trying them on split 1."""
     from mas_train.reproduce.pilots import pilot_plan, write_pilots
     from mas_train.reproduce.small import REHEARSAL_EXPERIMENT, Experiment
 
-    experiment = REHEARSAL_EXPERIMENT if rehearsal else Experiment(has_lists=splits is not None)
+    experiment = REHEARSAL_EXPERIMENT if rehearsal else Experiment()
     steps = pilot_plan(experiment)
-    if page_only or run_or_print(steps, work, {"$ROOT": root, "$SPLITS": splits}, jobs, dry_run):
+    if page_only or run_small(experiment, steps, work, roots, None, jobs, dry_run):
         click.echo(f"wrote {write_pilots(experiment, steps, work, out)}")
 
 
 full_options = add_options(
+    root_option,
     plan_options(jobs=1),
     click.option(
         "--coding",

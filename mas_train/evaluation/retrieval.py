@@ -28,6 +28,8 @@ NEIGHBOURS: Final = (1, 5, 10, 20, 50)
 """The values of k."""
 QUERY_BLOCK: Final = 512
 """Number of test videos that are compared at a time."""
+PRECISION_AT: Final = 10
+"""Number of neighbours whose share with the class of the test video is the precision."""
 
 
 def retrieved_classes(
@@ -35,8 +37,8 @@ def retrieved_classes(
     gallery_classes: NDArray[np.integer],
     queries: NDArray[np.floating],
     query_classes: NDArray[np.integer],
-) -> dict[int, NDArray[np.bool_]]:
-    """Find the test videos with a training video of their class among their k nearest by cosine.
+) -> dict[str, NDArray[np.bool_]]:
+    """Find which test videos have training videos of their class among their nearest by cosine.
 
     Parameters
     ----------
@@ -47,8 +49,9 @@ def retrieved_classes(
 
     Returns
     -------
-    For each k of `NEIGHBOURS` that is less than G, (Q,) bool; for 1 in any case. The G nearest are all
-    videos, and say nothing.
+    For each k of `NEIGHBOURS` that is less than G, and for 1 in any case: ``"top-<k>"``, (Q,) bool, whether
+    one of the k nearest has the class. The G nearest are all videos, and say nothing. If 10 is less than G:
+    ``"precision at 10"``, (10, Q) bool, whether each of the ten nearest has it.
 
     Raises
     ------
@@ -63,15 +66,17 @@ def retrieved_classes(
     _check_retrieval(gallery, gallery_classes, queries, query_classes)
     gallery = normalise_rows(gallery)
     ks = [k for k in NEIGHBOURS if k == 1 or k < len(gallery)]
-    hits: dict[int, list[NDArray[np.bool_]]] = {k: [] for k in ks}
+    blocks = []
     for start in range(0, len(queries), QUERY_BLOCK):
         block = slice(start, start + QUERY_BLOCK)
         similarity = normalise_rows(queries[block]) @ gallery.T
         nearest = nearest_rows(similarity, max(ks))
-        same_class = gallery_classes[nearest] == query_classes[block, None]
-        for k in ks:
-            hits[k].append(same_class[:, :k].any(axis=1))
-    return {k: np.concatenate(found) for k, found in hits.items()}
+        blocks.append(gallery_classes[nearest] == query_classes[block, None])
+    has_class_of_query = np.concatenate(blocks)  # (Q, largest k), the nearest first
+    right: dict[str, NDArray[np.bool_]] = {f"top-{k}": np.any(has_class_of_query[:, :k], axis=1) for k in ks}
+    if PRECISION_AT in ks:
+        right[f"precision at {PRECISION_AT}"] = has_class_of_query[:, :PRECISION_AT].T
+    return right
 
 
 def _check_retrieval(
@@ -169,10 +174,12 @@ def evaluate_retrieval(evaluation: Evaluation, gallery: ShardSet, queries: Shard
 
 
 def _measure_retrieval(train: VideoFeatures, test: VideoFeatures) -> Measured:
-    """Measure top-k retrieval of videos whose classes have the same numbers."""
+    """Measure retrieval of videos whose classes have the same numbers."""
     in_gallery, in_test = has_class(train), has_class(test)
     found = retrieved_classes(
         train.values[in_gallery], train.classes[in_gallery], test.values[in_test], test.classes[in_test]
     )
-    is_failed = np.zeros(len(test.failed), bool)
-    return Measured({f"top-{k}": np.concatenate([hits, is_failed]) for k, hits in found.items()})
+    failed = len(test.failed)
+    return Measured(
+        {name: np.pad(hits, [(0, 0)] * (hits.ndim - 1) + [(0, failed)]) for name, hits in found.items()}
+    )

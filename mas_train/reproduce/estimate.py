@@ -1,8 +1,8 @@
-"""Cost of a full plan in hours and bytes.
+"""Cost of a plan: hours and bytes of a full one, minutes of the small one.
 
-Measured (docs/datasets/README.md): clips per video, clips labelled per second, bytes per clip; ASLAN and
-YUPENN were not available. Counted: the multiplications of the paper's network. Assumed, because no GPU was
-available: the floating-point operations that a GPU sustains per second.
+Of the full one, measured (docs/datasets/README.md): clips per video, clips labelled per second, bytes per
+clip; ASLAN and YUPENN were not available. Counted: the multiplications of the paper's network. Assumed,
+because no GPU was available: the floating-point operations that a GPU sustains per second.
 """
 
 from __future__ import annotations
@@ -74,3 +74,64 @@ def estimate_cost(steps: Sequence[Step], cores: int, gpu_tflops: float) -> list[
 def _clips_in(word: str) -> int:
     """Return the number of clips of the set of shards that a command's word names; 0 if it names none."""
     return CLIPS.get(word.removeprefix("labels/"), 0)
+
+
+SMALL_CLIPS: Final[Mapping[str, int]] = {
+    "labels/test1": 680,
+    "labels/test2": 775,
+    "labels/test3": 761,
+    "labels/rest": 427,
+    "labels/others": 626,
+    "labels/weizmann": 324,
+}
+"""Number of clips of each set of shards of the small experiment."""
+TRAIN_SECONDS, FORWARD_SECONDS, DENSE_SECONDS = 0.0140, 0.0045, 0.0020
+"""Seconds of one core for a clip: a training step, features, and what dense targets add to a step; and"""
+START_SECONDS, MEASURE_SECONDS, LABEL_SECONDS = 4.5, 6.5, 0.25
+"""to start a training, to measure features that are cached; and for a clip's labels. Measured with the small
+experiment's network on one core of a Xeon with AVX-512."""
+
+
+def estimate_small(steps: Sequence[Step], jobs: int) -> str:
+    """Return a line of text: the minutes of the small experiment or its pilots, and of what they consist.
+
+    Parameters
+    ----------
+    steps
+        A plan of `mas_train.reproduce.small` or `mas_train.reproduce.pilots`.
+    jobs
+        Number of steps that run at the same time, each on a core of its own.
+    """
+    seconds: dict[str, float] = {}
+    for step in steps:
+        kind = step.command[0] if step.command[0] != "mas-eval" else f"mas-eval {step.command[1]}"
+        seconds[kind] = seconds.get(kind, 0.0) + _small_seconds(step)
+    parts = ", ".join(f"{kind} {value / 60:.0f}" for kind, value in seconds.items())
+    total = sum(seconds.values()) / 60
+    return f"about {total / jobs:.0f} minutes, {jobs} steps at a time; minutes of one core: {parts}"
+
+
+def _small_seconds(step: Step) -> float:
+    """Return the seconds that a step of the small experiment takes on one core."""
+    words, clips = step.command, SMALL_CLIPS
+
+    def value(option: str, default: float) -> float:
+        return float(words[words.index(option) + 1].rstrip("%")) if option in words else default
+
+    read = sum(clips.get(word, 0) for word in words)
+    if words[0] == "mas-labels":
+        is_frames = "--frames-only" in words
+        return START_SECONDS + clips[words[words.index("--out") + 1]] * (0.03 if is_frames else LABEL_SECONDS)
+    if words[0] == "mas-eval":
+        is_first = words[1] == "retrieval" or "labels/weizmann" in words
+        return MEASURE_SECONDS + (read * FORWARD_SECONDS if is_first and "scratch" not in words else 0)
+    tested = next(
+        (clips[words[i + 1]] for i, w in enumerate(words) if w in ("--val-shards", "--test-shards")), 0
+    )
+    batch = value("--batch-size", 30)
+    per_epoch = (read - tested) * value("--labels", 100) / 100
+    steps = value("--epochs", EPOCHS) * per_epoch / batch
+    is_dense = bool({"dense", "magnitudes"} & set(words))
+    return (
+        START_SECONDS + steps * batch * (TRAIN_SECONDS + is_dense * DENSE_SECONDS) + tested * FORWARD_SECONDS
+    )

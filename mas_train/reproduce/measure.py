@@ -1,23 +1,24 @@
-"""Reads the results of the small experiment: figures of each network, their mean and its interval."""
+"""Reads the results of the small experiment: outcomes of test videos by network, and scores of labels."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.schema import HELDOUT_FILE, LABEL_KINDS, LABEL_NAMES
-from mas_train.evaluation.intervals import Interval, difference, interval
-from mas_train.evaluation.results import Result, read_results, right_of
+from mas_labels.errors import DatasetError
+from mas_labels.schema import HELDOUT_FILE
+from mas_train.evaluation.intervals import Interval, Outcomes, decode_right, difference, interval
+from mas_train.evaluation.results import Result, read_results
 from mas_train.reproduce.plan import Step
 from mas_train.reproduce.run import done_steps
-from mas_train.reproduce.small import PIXELS, Experiment, Split, network_name
+from mas_train.reproduce.small import PIXELS, TUNINGS, Experiment, Split, Tuning, network_name
 from mas_train.training.heldout import read_heldout
 
 
@@ -32,28 +33,43 @@ class Measure:
     figure: str
     step: str
     """Name of the step without the network's name at its end."""
+    is_shared: bool = False
+    """True if networks of all splits are tested on the same videos."""
 
 
-MEASURES: Final = (
-    Measure("probe, all labels", "results/{name}", "probe", "accuracy", "probe-"),
-    Measure("probe, 10 % of labels", "results/{name}", "probe", "accuracy, 10% of labels", "probe-"),
-    Measure("retrieval, top-1", "results/{name}", "retrieval", "top-1", "retrieval-"),
-    Measure("retrieval, top-5", "results/{name}", "retrieval", "top-5", "retrieval-"),
-    Measure("Weizmann, probe", "results/weizmann-{name}", "groups", "accuracy", "weizmann-"),
-    Measure("fine-tuned, all labels", "finetuned/all-{name}", "accuracy", "top-1", "finetune-all-"),
-    Measure("fine-tuned, 10 % of labels", "finetuned/few-{name}", "accuracy", "top-1", "finetune-few-"),
+def tuning_measure(name: str, tuning: Tuning) -> Measure:
+    """Return the column of a way of fine-tuning."""
+    return Measure(tuning.title, f"finetuned/{name}-{{name}}", "accuracy", "top-1", f"finetune-{name}-")
+
+
+FEW_LABELS: Final = Measure(
+    "probe, 10 % of labels", "results/{name}", "probe", "accuracy, 10% of labels", "probe-"
 )
-"""Those of frozen features first."""
+NEAREST: Final = Measure("retrieval, top-1", "results/{name}", "retrieval", "top-1", "retrieval-")
+FROZEN: Final = (
+    FEW_LABELS,
+    NEAREST,
+    Measure("probe, all labels", "results/{name}", "probe", "accuracy", "probe-"),
+    Measure("precision at 10", "results/{name}", "retrieval", "precision at 10", "retrieval-"),
+)
+"""Of frozen features, in the order of the protocol."""
+MEASURES: Final = (
+    *FROZEN,
+    Measure("Weizmann, probe", "results/weizmann-{name}", "groups", "accuracy", "weizmann-", is_shared=True),
+    *(tuning_measure(name, tuning) for name, tuning in TUNINGS.items()),
+)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Results of one condition and measure on one split.
+    """Results of one row and measure on one split, or on several together.
 
     Attributes
     ----------
-    split, condition, measure
-        Names of the split, condition and measure.
+    split
+        Name of the split, or of several, joined by " + ".
+    row, measure
+        Key of the row, and title of the measure.
     values
         One accuracy from 0 to 1 per seed that is done, in the order of seeds.
     expected
@@ -61,20 +77,19 @@ class Cell:
     videos
         Number of test videos.
     right
-        (N, V): which videos each of these networks recognised, or in which share of several tries; None if a
-        result keeps no outcomes.
+        (N, V): the share of tries in which each network recognised each video.
     groups
-        (V,), the group of each video.
+        (V,), name of each video's group.
     """
 
     split: str
-    condition: str
+    row: str
     measure: str
     values: tuple[float, ...]
     expected: int
     videos: int
-    right: NDArray[np.float64] | None = field(default=None, compare=False)
-    groups: tuple[int, ...] = ()
+    right: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)), repr=False, compare=False)
+    groups: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def mean(self) -> float:
@@ -82,29 +97,13 @@ class Cell:
         return statistics.fmean(self.values) if self.values else math.nan
 
     @property
-    def spread(self) -> float:
-        """Standard deviation over seeds; NaN for fewer than two."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else math.nan
-
-    @property
     def interval(self) -> Interval:
-        """The mean with its interval; without bounds if there are no outcomes."""
-        if self.right is None:
-            return Interval(self.mean, None, None, len(self.values), 0)
+        """The mean with its interval over groups and networks."""
         return interval(self.right, self.groups)
-
-    @property
-    def entries(self) -> dict[str, Any]:
-        """Entries of ``results.json``: all but the outcomes, with mean, spread and bounds of the interval."""
-        names = ("split", "condition", "measure", "values", "expected", "videos")
-        numbers = {"mean": self.mean, "spread": self.spread}
-        known = {name: None if math.isnan(value) else value for name, value in numbers.items()}
-        bounds = {"low": self.interval.low, "high": self.interval.high}
-        return {**{name: getattr(self, name) for name in names}, **known, **bounds}
 
 
 def read_cells(experiment: Experiment, steps: Sequence[Step], work: Path) -> list[Cell]:
-    """Read the results so far: one cell per split, condition and measure of the plan.
+    """Read the results so far: one cell per split, row and measure of the plan; last those of all splits.
 
     Parameters
     ----------
@@ -120,34 +119,84 @@ def read_cells(experiment: Experiment, steps: Sequence[Step], work: Path) -> lis
     DatasetError
         If a result is corrupt.
     """
-    done = done_steps(steps, work)
-    planned = {step.name for step in steps}
+    done, planned = done_steps(steps, work), {step.name for step in steps}
+    splits = [{split.name: split} for split in experiment.splits]
+    if len(splits) > 1:
+        splits.append({split.name: split for split in experiment.splits})
     cells = []
-    for split in experiment.splits:
-        for condition in (PIXELS, *split.conditions):
-            for measure in MEASURES:
-                names = [
-                    name
-                    for name in network_names(experiment, split, condition)
-                    if f"{measure.step}{name}" in planned
-                ]
-                results = [
-                    read_measure(work, measure, name) for name in names if f"{measure.step}{name}" in done
-                ]
-                values = tuple(result.figures[measure.figure] for result in results)
-                videos = results[0].videos if results else 0
-                right = right_of(results, measure.figure)
-                groups = () if right is None else tuple(results[0].outcomes["groups"])
-                found = (split.name, condition, measure.title, values, len(names), videos)
-                cells.append(Cell(*found, right, groups))
+    for chosen in splits:
+        for row in (PIXELS, *experiment.rows):
+            names = {name: network_names(experiment, split, row) for name, split in chosen.items()}
+            cells += [read_cell(work, done, planned, names, row, measure) for measure in MEASURES]
     return [cell for cell in cells if cell.expected]
 
 
-def network_names(experiment: Experiment, split: Split, condition: str) -> list[str]:
-    """Return the names of a condition's networks, one per seed; averaged pixels have a single name."""
-    if condition == PIXELS:
+def read_cell(
+    work: Path,
+    done: Collection[str],
+    planned: Collection[str],
+    names: Mapping[str, Sequence[str]],
+    row: str,
+    measure: Measure,
+) -> Cell:
+    """Read the results of a row's networks by one measure; only seeds that are done on all splits count.
+
+    Parameters
+    ----------
+    work
+        The work folder.
+    done, planned
+        Names of the steps that are done, and of all.
+    names
+        Name of each split -> names of the row's networks, by seed.
+    row, measure
+        The row, and the measure.
+
+    Raises
+    ------
+    DatasetError
+        If a result is corrupt, has no outcomes, or is of other videos than that of another network.
+    """
+    steps = [[f"{measure.step}{name}" for name in of_split] for of_split in names.values()]
+    seeds = [seed for seed, of_seed in enumerate(zip(*steps, strict=True)) if set(of_seed) <= set(done)]
+    rights: list[NDArray[np.float64]] = []
+    groups: list[str] = []
+    for split, of_split in names.items() if seeds else ():
+        outcomes = [_outcomes(read_measure(work, measure, of_split[seed]), measure) for seed in seeds]
+        if len({outcome.videos for outcome in outcomes}) > 1:
+            raise DatasetError(f"results of {row}, {measure.title}, are of different videos: evaluate again")
+        rights.append(np.stack([decode_right(outcome.right[measure.figure]) for outcome in outcomes]))
+        prefix = "" if measure.is_shared else f"{split}/"
+        groups += [f"{prefix}{group}" for group in outcomes[0].groups]
+    right = np.concatenate(rights, axis=1) if seeds else np.empty((0, 0))
+    expected = min(len(set(of_split) & set(planned)) for of_split in steps)
+    values = tuple(right.mean(axis=1).tolist()) if seeds else ()
+    return Cell(" + ".join(names), row, measure.title, values, expected, right.shape[1], right, tuple(groups))
+
+
+def _outcomes(result: Result, measure: Measure) -> Outcomes:
+    """Return a result's outcomes of each video.
+
+    Raises
+    ------
+    DatasetError
+        If it has none.
+    """
+    try:
+        outcomes = Outcomes(**result.outcomes)
+        outcomes.right[measure.figure]
+        return outcomes
+    except (KeyError, TypeError) as error:
+        raise DatasetError(
+            f"the result of {result.command!r} has no outcomes of {measure.figure}: evaluate again"
+        ) from error
+
+
+def network_names(experiment: Experiment, split: Split, row: str) -> list[str]:
+    """Return the names of a row's networks, one per seed; averaged pixels have a single name."""
+    if row == PIXELS:
         return [f"split{split.name}-{PIXELS}"]
-    return [network_name(split, condition, seed) for seed in experiment.seeds]
+    return [network_name(split, row, seed) for seed in experiment.seeds]
 
 
 def read_measure(work: Path, measure: Measure, name: str) -> Result:
@@ -156,11 +205,27 @@ def read_measure(work: Path, measure: Measure, name: str) -> Result:
     return next(result for result in read_results([folder]) if result.protocol == measure.protocol)
 
 
+def compare(cells: Sequence[Cell], row: str, baseline: str) -> list[tuple[Cell, Interval]]:
+    """Return the differences of two rows, row less baseline, in each split and measure that both have.
+
+    Networks of one seed began with the same weights; they are paired where both rows are complete.
+    """
+    done = [cell for cell in cells if cell.values]
+    baselines = {(cell.split, cell.measure): cell for cell in done if cell.row == baseline}
+    found = []
+    for cell in done:
+        other = baselines.get((cell.split, cell.measure))
+        if cell.row == row and other is not None:
+            is_paired = len({len(cell.values), cell.expected, len(other.values), other.expected}) == 1
+            found.append((cell, difference(cell.right, other.right, cell.groups, is_paired)))
+    return found
+
+
 @dataclass(frozen=True)
 class LabelFit:
     """Scores of one label on held-out clips, by seed."""
 
-    condition: str
+    row: str
     label: str
     r2: tuple[float, ...]
     accuracy: tuple[float, ...]
@@ -173,50 +238,29 @@ def read_label_fits(experiment: Experiment, steps: Sequence[Step], work: Path) -
     split = experiment.splits[0]
     done = done_steps(steps, work)
     fits = []
-    for condition in split.conditions:
-        names = [n for n in network_names(experiment, split, condition) if f"pretrain-{n}" in done]
+    for row in experiment.rows:
+        names = [n for n in network_names(experiment, split, row) if f"pretrain-{n}" in done]
         runs = [last_scores(work / "runs" / name) for name in names]
-        for label in (*LABEL_NAMES, *LABEL_KINDS):
+        for label in dict.fromkeys(label for run in runs for label in run):
             scores = [run[label] for run in runs if label in run]
-            if scores:
-                r2 = tuple(score["r2"] for score in scores)
-                accuracy = tuple(score["accuracy"] for score in scores)
-                fits.append(LabelFit(condition, label, r2, accuracy, scores[0]["mode_accuracy"]))
+            r2 = tuple(score["r2"] for score in scores)
+            accuracy = tuple(score["accuracy"] for score in scores)
+            fits.append(LabelFit(row, label, r2, accuracy, scores[0]["mode_accuracy"]))
     return fits
 
 
 def last_scores(run: Path) -> dict[str, dict[str, float]]:
-    """Return the scores of a run's last measurement by label; none if no clips were held out."""
+    """Return the scores of a run's last measurement by label; none if nothing was measured.
+
+    ``moved_r2`` is the noise ceiling (`mas_labels.schema.NOISE_COLUMNS`).
+    """
     if not (run / HELDOUT_FILE).exists():
         return {}
     rows = read_heldout(run)
-    last = max(float(row["step"]) for row in rows)
+    last = max((float(row["step"]) for row in rows), default=0.0)
+    keys = ("r2", "accuracy", "mode_accuracy", "moved_r2")
     return {
-        str(row["label"]): {key: float(row[key]) for key in ("r2", "accuracy", "mode_accuracy")}
+        str(row["label"]): {key: float(row.get(key, math.nan)) for key in keys}
         for row in rows
         if row["step"] == last
     }
-
-
-def compare(cells: Sequence[Cell], condition: str, baseline: str) -> list[tuple[Cell, Cell, Interval | None]]:
-    """Pair the cells of two conditions, with the interval of the difference of their means.
-
-    Networks of one seed began with the same weights, so they are paired where all of both rows are done. None
-    where a row has no outcomes.
-    """
-    done = [cell for cell in cells if cell.values]
-    baselines = {(cell.split, cell.measure): cell for cell in done if cell.condition == baseline}
-    pairs = [
-        (cell, baselines[cell.split, cell.measure])
-        for cell in done
-        if cell.condition == condition and (cell.split, cell.measure) in baselines
-    ]
-    return [(cell, other, _difference(cell, other)) for cell, other in pairs]
-
-
-def _difference(cell: Cell, other: Cell) -> Interval | None:
-    """Return the difference of the means of two cells; None without outcomes of the same videos."""
-    if cell.right is None or other.right is None or cell.groups != other.groups:
-        return None
-    counts = {len(cell.values), cell.expected, len(other.values), other.expected}
-    return difference(cell.right, other.right, cell.groups, is_paired=len(counts) == 1)

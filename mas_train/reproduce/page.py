@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -15,30 +16,28 @@ from mas_labels.errors import ConfigError, reason_of
 from mas_labels.system.extras import package_versions
 from mas_labels.system.files import write_text
 from mas_train.evaluation.intervals import format_interval
-from mas_train.evaluation.published import TABLES
+from mas_train.reproduce.claims import headline, state_claims
+from mas_train.reproduce.footage import describe_footage
 from mas_train.reproduce.measure import MEASURES, Cell, LabelFit, compare, read_cells, read_label_fits
 from mas_train.reproduce.plan import Step, show_command
 from mas_train.reproduce.plots import draw_accuracies, draw_labels
 from mas_train.reproduce.run import read_mark
-from mas_train.reproduce.small import CONDITIONS, PIXELS, Experiment
-from mas_train.runtime.markdown import markdown_table, show_percent
+from mas_train.reproduce.small import PIXELS, ROWS, Experiment
+from mas_train.runtime.markdown import markdown_table
 
 PACKAGES: Final = ("torch", "numpy", "opencv-contrib-python", "h5py", "scikit-learn")
 BEGIN_MARK: Final = "<!-- results/small: begin -->"
 END_MARK: Final = "<!-- results/small: end -->"
-TITLES: Final = {PIXELS: "averaged 4 x 4 pixels", **{name: c.title for name, c in CONDITIONS.items()}}
+TITLES: Final = {PIXELS: "averaged 4 x 4 pixels", **{name: row.title for name, row in ROWS.items()}}
+SHORT_MEASURES: Final = tuple(MEASURES[number].title for number in (0, 1, 4, 5))
+"""Columns of the short table."""
 COMPARED: Final = (
-    *((name, "random") for name in ("joint", "motion", "appearance", "raw")),
-    *(("joint", name) for name in ("shuffled", PIXELS)),
+    *((row, "random") for row in ROWS if row != "random"),
+    *(("best", row) for row in ("joint", "pace", "shuffled")),
+    ("joint", "shuffled"),
+    *((row, PIXELS) for row in ("best", "joint")),
 )
-"""Rows that are compared, the second being the baseline."""
-PAPER_ROWS: Final = {
-    "random": "From scratch",
-    "motion": "Motion",
-    "appearance": "Appearance",
-    "joint": "Joint",
-}
-"""Rows of the paper's table 3, by condition."""
+"""Rows whose differences are listed, the second being the baseline."""
 
 
 def write_page(
@@ -55,7 +54,7 @@ def write_page(
     out
         Folder of the page: README.md, results.json, commands.txt and pictures.
     readme
-        A file in which the main table replaces the lines between `BEGIN_MARK` and `END_MARK`.
+        A file in which the short table replaces the lines between `BEGIN_MARK` and `END_MARK`.
 
     Returns
     -------
@@ -72,7 +71,12 @@ def write_page(
     marks = {step.name: read_mark(work, step) for step in steps}
     done = [step for step in steps if marks[step.name] is not None]
     minutes = sum(mark["seconds"] for mark in marks.values() if mark is not None) / 60
-    facts = {"machine": describe_machine(), "versions": describe_versions(), "minutes": round(minutes)}
+    facts = {
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+        "minutes": round(minutes),
+        "footage": describe_footage(experiment.footage, work),
+    }
     try:
         out.mkdir(parents=True, exist_ok=True)
         draw_accuracies(cells, TITLES, out / "accuracies.png")
@@ -81,14 +85,14 @@ def write_page(
         content = {
             **facts,
             "steps": {"done": len(done), "planned": len(steps)},
-            "cells": [cell.entries for cell in cells],
+            "cells": [describe_cell(cell) for cell in cells],
             "labels": [asdict(fit) for fit in fits],
         }
         write_text(out / "results.json", json.dumps(content, indent=1) + "\n")
         page = out / "README.md"
         write_text(page, _page(experiment, steps, done, cells, fits, facts))
         if readme is not None:
-            write_text(readme, _between_marks(readme, _main_table(cells, cells[0].split)))
+            write_text(readme, _between_marks(readme, _short_table(cells)))
     except OSError as error:
         raise ConfigError(f"cannot write the page ({reason_of(error)}): give another --out") from error
     return page
@@ -109,6 +113,14 @@ def describe_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **package_versions(*PACKAGES)}
 
 
+def describe_cell(cell: Cell) -> dict[str, Any]:
+    """Return a cell as JSON holds it: without the outcomes of single videos."""
+    shown = cell.interval if cell.right.size else None
+    bounds = {} if shown is None else {"mean": cell.mean, "low": shown.low, "high": shown.high}
+    names = ("split", "row", "measure", "values", "expected", "videos")
+    return {**{name: getattr(cell, name) for name in names}, "groups": len(set(cell.groups)), **bounds}
+
+
 def _page(
     experiment: Experiment,
     steps: Sequence[Step],
@@ -118,68 +130,74 @@ def _page(
     facts: dict[str, Any],
 ) -> str:
     """Return the page as Markdown."""
-    parts = [
-        "# Does it learn? A small reproduction",
-        INTRODUCTION.format(
-            seeds=len(experiment.seeds),
-            epochs=experiment.epochs,
-            network=" ".join(experiment.network),
-            options="\n".join(f"- {c.title}: `{' '.join(c.options)}`" for c in CONDITIONS.values()),
-        ),
-    ]
-    if any(cell.values and cell.right is None for cell in cells):
-        parts.append(NO_OUTCOMES)
+    together = cells[-1].split
+    first = [headline(cells, together, TITLES), _table(cells, together)]
+    parts = ["# Does it learn? A small reproduction", *first]
     missing = [step.name for step in steps if step not in done]
     if missing:
         parts.append(
             f"**Not complete:** {len(done)} of {len(steps)} steps are done; the same command runs the "
             f"rest. Missing: {', '.join(missing)}."
         )
-    for split in experiment.splits:
-        of_split = [cell for cell in cells if cell.split == split.name]
-        videos = max((cell.videos for cell in of_split if cell.measure == MEASURES[0].title), default=0)
-        parts += [
-            f"## Split {split.name}: trained on `{split.train}`, {videos} test videos of `{split.test}`",
-            _main_table(cells, split.name),
-        ]
-    parts += ["![accuracies](accuracies.png)", "## Comparisons", _comparisons(cells)]
+    parts.append(_introduction(experiment, together, facts))
+    claims = state_claims(cells, together, TITLES)
+    parts += ["## What is shown", CLAIMS, "\n".join(f"{n}. {text}" for n, text in enumerate(claims, 1))]
+    for split in experiment.splits if len(experiment.splits) > 1 else ():
+        parts += [f"## Split {split.name} alone", _table(cells, split.name)]
+    parts += ["![accuracies](accuracies.png)", "## Differences", _differences(cells)]
     parts += ["## The pretext task, on held-out clips", _labels_table(fits), "![R^2 by label](labels.png)"]
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     parts += ["## Made by", COMMANDS, f"Machine: {facts['machine']}. Versions: {versions}."]
     parts += [
         f"The steps took {facts['minutes']} minutes in total (of interrupted steps the last part only)."
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _introduction(experiment: Experiment, splits: str, facts: dict[str, Any]) -> str:
+    """Return the paragraphs on data, recipe and rows."""
+    rows = "\n".join(f"- {ROWS[row].title}: `{' '.join(ROWS[row].options)}`" for row in experiment.rows)
+    return INTRODUCTION.format(
+        splits=splits,
+        seeds=len(experiment.seeds),
+        epochs=experiment.epochs,
+        network=" ".join(experiment.network),
+        footage=facts["footage"],
+        rows=rows,
+        tunings="\n".join(f"- {t.title}: `{' '.join(t.options)}`" for t in experiment.tunings.values()),
+    )
 
 
 INTRODUCTION: Final = """\
-The claim: a network that learnt to predict the statistics of motion and appearance, without human
-labels, has features that help to recognise actions. Here the claim is tested at a scale that two CPU
-cores can afford, so only the comparison of rows is meaningful; **no figure here can be compared with the
-paper's**, whose networks are larger, whose data are 101 classes, and whose training is longer.
+Accuracy in percent on the test videos of split {splits}; in brackets the 95 % interval, by a bootstrap over
+groups of test videos (Weizmann: persons) and over networks; the number of networks where some are missing.
+{seeds} networks a row, one per seed, on each split. What is compared, and what counts as shown, was written
+down before any network saw these splits: [the protocol](protocol.md). The choices were made on split 1, by
+[pilots](pilots.md).
 
-{seeds} networks per row, one per seed. Pre-training takes {epochs} epochs over every second clip of the
-training videos: `{network}`, and per row
+The claim: a network that learnt to predict the statistics of motion and appearance, without human labels, has
+features that help to recognise actions. Here it is tested at a scale that two CPU cores can afford, so only
+the comparison of rows is meaningful; **no figure here can be compared with the paper's**, whose networks are
+larger, whose data are 101 classes, and whose training is longer.
 
-{options}
+Videos: {footage}
 
-(the first row takes no step: weights stay random, batch norm learns its statistics). Frozen features
-are the last convolution, pooled, averaged over a video's clips; the probe is a logistic regression, its C
-chosen within the training videos. *Averaged 4 x 4 pixels* uses no network: it shows how far colour and scene
-alone go. *Labels of other clips* is the same training with nothing to learn. *Raw targets* differ from
-*joint* in coding, rate and clipping of gradients, too. Weizmann: 10 actions of 9 persons in front of one
-wall, each person tested with the other eight as training. The recipe was chosen on split 1, with its test
-videos in view, from a few trial runs; it was fixed before split 2 was evaluated. The effect of each of its
-choices is measured in [pilots.md](pilots.md), by `make reproduce-pilots`.
+Pre-training takes {epochs} epochs over the training videos and those of other classes, without classes:
+`{network}`, and per row
 
-In percent; in square brackets the 95 % interval of the mean, by a bootstrap over networks and over groups of
-test videos: those of one UCF101 group are cut from one recording, those of one person of Weizmann are alike.
-The number of networks is in round brackets where some are missing. Intervals take each comparison by itself:
-of 20 comparisons without any difference one is expected to exclude 0."""
-NO_OUTCOMES: Final = """\
-**Some results kept no outcomes of single videos**, since an older version measured them: their rows have no
-intervals, but ± the standard deviation over networks."""
+{rows}
 
+(the first row takes no step: weights stay random, batch norm learns its statistics). Frozen features are the
+last convolution, pooled, averaged over a video's clips; the probe is a logistic regression, its C chosen
+within the training videos. *Averaged 4 x 4 pixels* uses no network: it shows how far colour and scene alone
+go. *Labels of other clips* is the same training with nothing to learn; *playback pace* is another pretext
+task with the same budget. Weizmann: 10 actions of 9 persons in front of one wall, each person tested with
+the other eight as training. Fine-tuning, of random networks with the same options and the same budget:
+
+{tunings}"""
+CLAIMS: Final = """\
+The comparisons in the order of the protocol, on the splits together: points and their 95 % interval. The
+first that is not shown ends the claims."""
 COMMANDS: Final = """\
     make reproduce-small ROOT=... WEIZMANN=...
 
@@ -188,70 +206,78 @@ and resumes where it was stopped. The figures of each network are in [results.js
 Networks with the first seed come along in [weights](weights/README.md)."""
 
 
-def _main_table(cells: Sequence[Cell], split: str) -> str:
-    """Return the table of all accuracies on one split, with one row per condition."""
+def _short_table(cells: Sequence[Cell]) -> str:
+    """Return what another page shows: the sentence on pre-training and random networks, and a short table."""
+    together = cells[-1].split
+    short = [cell for cell in cells if cell.measure in SHORT_MEASURES]
+    return "\n\n".join(filter(None, [headline(cells, together, TITLES), _table(short, together)]))
+
+
+def _table(cells: Sequence[Cell], split: str) -> str:
+    """Return the table of all accuracies on one split, or several together, with one line per row."""
     of_split = [cell for cell in cells if cell.split == split]
     measures = [m.title for m in MEASURES if any(cell.measure == m.title for cell in of_split)]
-    rows = []
-    published = {row.method: row.figures[0] for row in TABLES[3].rows}
-    for condition, title in TITLES.items():
-        row = {cell.measure: cell for cell in of_split if cell.condition == condition}
-        if row:
-            paper = published.get(PAPER_ROWS.get(condition, ""))
-            shown = [format_cell(row[name]) if name in row else "" for name in measures]
-            rows.append([title, *shown, "" if paper is None else f"{paper:g}"])
-    return markdown_table(["pre-training", *measures, "the paper, UCF101"], rows)
+    lines = []
+    for row, title in TITLES.items():
+        found = {cell.measure: cell for cell in of_split if cell.row == row}
+        if found:
+            lines.append([title, *(format_cell(found[m]) if m in found else "" for m in measures)])
+    return markdown_table(["pre-training", *measures], lines)
 
 
 def format_cell(cell: Cell) -> str:
-    """Return the mean in percent with its interval, and the number of networks if some are missing."""
+    """Return a cell in percent with its interval, and the number of networks if some are missing."""
     if not cell.values:
         return "not done"
     count = "" if len(cell.values) == cell.expected else f" ({len(cell.values)})"
-    return (show_percent(cell.values) if cell.right is None else format_interval(cell.interval)) + count
+    return format_interval(cell.interval) + count
 
 
-def _comparisons(cells: Sequence[Cell]) -> str:
+def _differences(cells: Sequence[Cell]) -> str:
     """Return the table that compares pre-training with random weights and with the controls."""
     lines = [
-        "Difference of means in points with its 95 % interval, paired over test videos and over networks of "
-        "the same seed; whether the interval holds 0, which is no difference.",
+        "Points, and the 95 % interval of each by itself. Networks of the same seed are paired. Only the "
+        "comparisons above are claims; these are for the reader.",
         "",
     ]
+    splits = list(dict.fromkeys(cell.split for cell in cells))
+    measures = [m.title for m in MEASURES if any(cell.measure == m.title for cell in cells)]
     rows = []
-    for condition, baseline in COMPARED:
-        for cell, other, shown in compare(cells, condition, baseline):
-            points = (
-                f"{100 * (cell.mean - other.mean):+.1f}" if shown is None else format_interval(shown, True)
-            )
-            holds_0 = "no interval" if shown is None or shown.low is None else "excludes 0"
-            holds_0 = "includes 0" if holds_0 == "excludes 0" and shown and not shown.excludes_0 else holds_0
-            compared = f"{TITLES[condition]} - {TITLES[baseline]}"
-            rows.append([compared, cell.split, cell.measure, points, holds_0])
-    lines.append(markdown_table(["rows", "split", "measure", "points", "interval"], rows))
+    for row, baseline in COMPARED:
+        found = {(c.split, c.measure): d for c, d in compare(cells, row, baseline)}
+        for split in splits:
+            shown = [found.get((split, measure)) for measure in measures]
+            if any(shown):
+                cells_shown = ["" if d is None else format_interval(d, is_difference=True) for d in shown]
+                rows.append([f"{TITLES[row]} - {TITLES[baseline]}", split, *cells_shown])
+    lines.append(markdown_table(["rows", "split", *measures], rows))
     return "\n".join(lines)
 
 
 def _labels_table(fits: Sequence[LabelFit]) -> str:
     """Return the table of R^2 and accuracy by label, means over seeds."""
-    conditions = [name for name in TITLES if any(fit.condition == name for fit in fits)]
+    rows = [name for name in TITLES if any(fit.row == name for fit in fits)]
     lines = [
         "R^2 (1 - loss / loss of the best constant; 0 is learning nothing), then the share of clips whose "
-        "label is the nearest to the prediction; mean over networks, centre views of split 1's test videos. "
-        "R^2 of an orientation is that of its sine and cosine, except for raw targets.",
+        "label is the nearest to the prediction; mean over networks, centre views of the test videos of the "
+        "first split above.",
         "",
     ]
-    rows = []
+    shown = []
     for label in dict.fromkeys(fit.label for fit in fits):
-        row = {fit.condition: fit for fit in fits if fit.label == label}
-        shown = [
-            f"{fmean(row[name].r2):.2f}, {fmean(row[name].accuracy):.2f}" if name in row else ""
-            for name in conditions
+        found = {fit.row: fit for fit in fits if fit.label == label}
+        scores = [
+            _numbers(fmean(found[name].r2), fmean(found[name].accuracy)) if name in found else ""
+            for name in rows
         ]
-        frequent = next(iter(row.values())).mode_accuracy
-        rows.append([f"`{label}`", f"{frequent:.2f}", *shown])
-    lines.append(markdown_table(["label", "most frequent", *(TITLES[name] for name in conditions)], rows))
+        shown.append([f"`{label}`", _numbers(next(iter(found.values())).mode_accuracy), *scores])
+    lines.append(markdown_table(["label", "most frequent", *(TITLES[name] for name in rows)], shown))
     return "\n".join(lines)
+
+
+def _numbers(*values: float) -> str:
+    """Return numbers with two decimals, without those that are not defined."""
+    return ", ".join(f"{value:.2f}" for value in values if not math.isnan(value))
 
 
 def _between_marks(path: Path, table: str) -> str:

@@ -1,10 +1,7 @@
-"""Ablations of the small experiment: its recipe for the pretext task with one choice changed at a time.
+"""Pilots of the small experiment, on split 1 alone: its recipe with one choice changed, or said if more.
 
-Notes
------
-One network per choice, on split 1, so only large differences mean something. They are judged by R^2 on
-held-out clips, which needs no classes, with the probe next to it. The table was made after the recipe of
-`mas_train.reproduce.small` had been fixed: the recipe was not chosen by it.
+They make the two choices that the protocol leaves to them, by its rule: the coding of the targets, and the
+optimiser of fine-tuning.
 """
 
 from __future__ import annotations
@@ -12,26 +9,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Final
 
 from mas_labels.errors import ConfigError, reason_of
-from mas_labels.schema import LABEL_NAMES, ORIENTATION_NAMES
 from mas_labels.system.files import write_text
-from mas_train.evaluation.intervals import Interval, format_interval, interval
-from mas_train.evaluation.results import right_of
-from mas_train.reproduce.measure import MEASURES, last_scores, read_measure
+from mas_train.evaluation.intervals import format_interval
+from mas_train.reproduce.measure import FROZEN, Cell, compare, last_scores, read_cell, tuning_measure
+from mas_train.reproduce.page import format_cell
 from mas_train.reproduce.plan import Step
 from mas_train.reproduce.run import done_steps
-from mas_train.reproduce.small import CONDITIONS, Experiment, Split, label_steps, network_name, network_steps
+from mas_train.reproduce.small import (
+    FEW,
+    LEARNING,
+    ROWS,
+    TODAY,
+    Experiment,
+    Tuning,
+    finetune_step,
+    label_steps,
+    network_steps,
+)
 from mas_train.runtime.markdown import markdown_table
 
-SEED: Final = 0
+SEEDS: Final = (0, 1)
 PAGE_FILE: Final = "pilots.md"
-BASE_CONDITION: Final = "joint"
-"""The condition whose recipe is changed."""
-SHARED_CONDITIONS: Final[Mapping[str, str]] = {"recipe": BASE_CONDITION, "raw": "raw"}
-"""Pilots that are conditions of the small experiment, whose networks they share."""
+BASELINE: Final = "random"
 
 
 @dataclass(frozen=True)
@@ -40,85 +42,122 @@ class Pilot:
 
     Attributes
     ----------
-    choice
-        Name of the choice.
-    value
-        The value that it is changed to.
-    changes
-        The changed options of `mas-train`, with their values.
+    title
+        What it changes, and what else.
+    options
+        Its options of `mas-train`.
+    is_candidate
+        True if it may become the row of the best coding.
     """
 
-    choice: str
-    value: str
-    changes: Mapping[str, str]
+    title: str
+    options: tuple[str, ...]
+    is_candidate: bool = True
 
 
-RAW: Final = {"--target-scale": "raw", "--orientation": "number", "--lr": "0.001", "--clip-grad-norm": "10"}
-NO_BATCH_NORM: Final = {"--backbone": "c3d", "--init": "authors", "--clip-grad-norm": "10"}
-"""The paper's network; with He's initialisation and without clipping it diverged at the recipe's rate."""
+def _coded(coding: str, targets: str = "joint") -> tuple[str, ...]:
+    return (*LEARNING, "--targets", targets, "--coding", coding)
+
+
+NO_BATCH_NORM: Final = ("--backbone", "c3d", "--init", "authors", "--clip-grad-norm", "10")
 PILOTS: Final[Mapping[str, Pilot]] = {
-    "recipe": Pilot("", "the recipe", {}),
-    "raw": Pilot("targets", "raw, clipped, rate 0.001", {}),
-    "number": Pilot("targets", "orientations as numbers", {"--orientation": "number"}),
-    "classes": Pilot("targets", "orientations as classes", {"--orientation": "classes"}),
-    "no-bn": Pilot("batch norm", "none", NO_BATCH_NORM),
-    "no-bn-slow": Pilot("batch norm", "none, rate 0.001", {**NO_BATCH_NORM, "--lr": "0.001"}),
-    "no-bn-raw": Pilot("batch norm", "none, raw targets, rate 0.001", {**NO_BATCH_NORM, **RAW}),
-    "lr-0.001": Pilot("rate", "0.001", {"--lr": "0.001"}),
-    "lr-0.003": Pilot("rate", "0.003", {"--lr": "0.003"}),
-    "lr-0.03": Pilot("rate", "0.03", {"--lr": "0.03"}),
-    "appearance-0.25": Pilot("appearance weight", "0.25", {"--appearance-weight": "0.25"}),
-    "appearance-4": Pilot("appearance weight", "4", {"--appearance-weight": "4"}),
-    "epochs-2": Pilot("length", "2 epochs", {"--epochs": "2"}),
-    "epochs-15": Pilot("length", "15 epochs", {"--epochs": "15"}),
-    "whole-input": Pilot(
-        "input", "every frame and pixel, 15 epochs", {"--input-stride": "1", "--epochs": "15"}
+    BASELINE: Pilot("random", ROWS["random"].options, is_candidate=False),
+    "number": Pilot("joint, the paper's numbers", _coded("number")),
+    "axis": Pilot("orientations as axes", _coded("axis")),
+    "recoded": Pilot("recoded: blocks as row and column, axes, colours", _coded("recoded")),
+    "recoded-motion": Pilot("recoded; also no appearance", _coded("recoded", "motion")),
+    "magnitudes": Pilot("dense magnitudes", _coded("magnitudes")),
+    "magnitudes-motion": Pilot("dense magnitudes; also no appearance", _coded("magnitudes", "motion")),
+    "dense": Pilot("dense magnitudes and axes", _coded("dense")),
+    "dense-motion": Pilot("dense magnitudes and axes; also no appearance", _coded("dense", "motion")),
+    "pace": Pilot("playback pace", ROWS["pace"].options, is_candidate=False),
+    "no-bn": Pilot(
+        "no batch norm; also another initialisation, clipped gradients",
+        (*_coded("number"), *NO_BATCH_NORM),
+        is_candidate=False,
     ),
 }
-LABEL_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "motion locations": tuple(name for name in LABEL_NAMES if name.endswith(("_ul", "_vl"))),
-    "orientations": ORIENTATION_NAMES,
-    "fields (ui, vi)": ("ui", "vi"),
-    "diversity locations": tuple(name for name in LABEL_NAMES if name.endswith(("_pd", "_ps"))),
-    "colours": (*(name for name in LABEL_NAMES if name.endswith(("_cd", "_cs"))), "C"),
+TUNED: Final = ("random", "recoded")
+"""Pilots whose networks are fine-tuned."""
+OPTIMISERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "adamw": ("--optimizer", "adamw", "--lr", "0.0003"),
+    "sgd": ("--optimizer", "sgd", "--lr", "0.01", "--weight-decay", "0.0005"),
 }
-"""Columns of R^2, each the mean over some labels."""
-PROBES: Final = MEASURES[:2]
+"""Optimisers of fine-tuning that are compared, each with a rate and a decay that suit it."""
 
 
-def with_options(options: Sequence[str], changes: Mapping[str, str]) -> tuple[str, ...]:
-    """Return options, each a name and a value, with some values changed and new options added."""
-    values = dict(zip(options[::2], options[1::2], strict=True))
-    return tuple(word for option in {**values, **changes}.items() for word in option)
+def pilot_experiment(experiment: Experiment) -> Experiment:
+    """Return the experiment of the pilots: split 1, without Weizmann, fine-tuned with each optimiser."""
+    tunings = {
+        name: Tuning(f"fine-tuned by {name}, 10 % of labels", (*TODAY, *optimiser, *FEW))
+        for name, optimiser in OPTIMISERS.items()
+    }
+    return replace(experiment, splits=(experiment.pilot_split,), weizmann=False, tunings=tunings)
 
 
-def pilot_split(experiment: Experiment) -> Split:
-    """Return the split that pilots are trained and measured on."""
-    return experiment.splits[0]
-
-
-def pilot_name(experiment: Experiment, pilot: str) -> str:
+def pilot_name(pilot: str, seed: int) -> str:
     """Return the name of a pilot's network."""
-    if pilot in SHARED_CONDITIONS:
-        return network_name(pilot_split(experiment), SHARED_CONDITIONS[pilot], SEED)
-    return f"pilot-{pilot}"
+    return f"pilot-{pilot}-seed{seed}"
 
 
 def pilot_plan(experiment: Experiment) -> list[Step]:
-    """Return the steps: the labels of split 1, then each network with its frozen measures."""
-    split = pilot_split(experiment)
-    one_split = replace(experiment, splits=(split,), weizmann=False)
-    steps = label_steps(one_split)
-    for name, pilot in PILOTS.items():
-        condition = CONDITIONS[SHARED_CONDITIONS.get(name, BASE_CONDITION)]
-        options = (*experiment.network, *condition.options, "--epochs", str(experiment.epochs))
-        options = with_options(options, pilot.changes)
-        steps += network_steps(one_split, split, pilot_name(experiment, name), options, SEED)
+    """Return the steps: the labels of all parts, each network with its frozen measures, fine-tuning."""
+    pilots = pilot_experiment(experiment)
+    (split,) = pilots.splits
+    steps = label_steps(pilots)
+    for seed in SEEDS:
+        for name, pilot in PILOTS.items():
+            options = with_options(pilots.network, pilot.options)
+            steps += network_steps(pilots, split, pilot_name(name, seed), options, seed)
+    for seed in SEEDS:
+        for tuning in pilots.tunings:
+            steps += [finetune_step(pilots, split, pilot_name(name, seed), tuning, seed) for name in TUNED]
     return steps
 
 
+def with_options(options: Sequence[str], changes: Sequence[str]) -> tuple[str, ...]:
+    """Return options, each a name and a value, with some values changed and new options added."""
+    words = (*options, *changes)
+    values = dict(zip(words[::2], words[1::2], strict=True))
+    return tuple(word for option in values.items() for word in option)
+
+
+def read_pilots(experiment: Experiment, steps: Sequence[Step], work: Path) -> list[Cell]:
+    """Read the results of the pilots so far; see `mas_train.reproduce.measure.read_cell`."""
+    done, planned = done_steps(steps, work), {step.name for step in steps}
+    pilots = pilot_experiment(experiment)
+    measures = [*FROZEN, *(tuning_measure(name, tuning) for name, tuning in pilots.tunings.items())]
+    cells = []
+    for name in PILOTS:
+        names = {pilots.pilot_split.name: [pilot_name(name, seed) for seed in SEEDS]}
+        cells += [read_cell(work, done, planned, names, name, measure) for measure in measures]
+    return [cell for cell in cells if cell.expected]
+
+
+def choose(cells: Sequence[Cell]) -> dict[str, str]:
+    """Return the choices by the rule of the protocol, of what is done.
+
+    The coding is that of the candidate with the highest mean of the first two endpoints; the optimiser that
+    with the highest mean accuracy of the networks that were fine-tuned by it, random ones included.
+    """
+    means = {(cell.row, cell.measure): cell.mean for cell in cells if len(cell.values) == cell.expected}
+    codings = {
+        name: sum(means[name, measure.title] for measure in FROZEN[:2])
+        for name, pilot in PILOTS.items()
+        if pilot.is_candidate and all((name, measure.title) in means for measure in FROZEN[:2])
+    }
+    titles = {name: f"fine-tuned by {name}, 10 % of labels" for name in OPTIMISERS}
+    optimisers = {
+        name: sum(means[row, title] for row in TUNED)
+        for name, title in titles.items()
+        if all((row, title) in means for row in TUNED)
+    }
+    found = {"coding": codings, "optimiser": optimisers}
+    return {what: max(scores, key=scores.__getitem__) for what, scores in found.items() if scores}
+
+
 def write_pilots(experiment: Experiment, steps: Sequence[Step], work: Path, out: Path) -> Path:
-    """Write the table of the pilots that are done.
+    """Write the tables of the pilots that are done, and what they choose.
 
     Parameters
     ----------
@@ -140,57 +179,71 @@ def write_pilots(experiment: Experiment, steps: Sequence[Step], work: Path, out:
     DatasetError
         If a result is corrupt.
     """
-    done = done_steps(steps, work)
-    columns = [f"R^2, {group}" for group in LABEL_GROUPS] + [measure.title for measure in PROBES]
-    rows = []
-    for name, pilot in PILOTS.items():
-        cells = _row_cells(pilot_name(experiment, name), work, done)
-        rows.append([pilot.choice, pilot.value, *cells])
-    table = markdown_table(["choice", "value", *columns], rows)
+    cells = read_pilots(experiment, steps, work)
+    chosen = choose(cells)
+    lines = [f"- {what}: `{name}`" for what, name in chosen.items()] or ["- nothing yet: pilots are missing"]
     commands = "\n".join(f"    {' '.join(s.command)}" for s in steps if s.name.startswith("pretrain-"))
+    text = PAGE.format(
+        seeds=len(SEEDS),
+        table=_table(cells, work),
+        differences=_differences(cells),
+        chosen="\n".join(lines),
+        commands=commands,
+    )
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_text(out / PAGE_FILE, INTRODUCTION.format(table=table, commands=commands))
+        write_text(out / PAGE_FILE, text)
     except OSError as error:
         raise ConfigError(f"cannot write the page ({reason_of(error)}): give another --out") from error
     return out / PAGE_FILE
 
 
-def _row_cells(network: str, work: Path, done: set[str]) -> list[str]:
-    """Return the cells of one network's row."""
-    if f"pretrain-{network}" not in done:
-        return ["not done"] * (len(LABEL_GROUPS) + len(PROBES))
-    scores = last_scores(work / "runs" / network)
-    cells = [f"{fmean(scores[label]['r2'] for label in labels):.2f}" for labels in LABEL_GROUPS.values()]
-    for measure in PROBES:
-        if f"{measure.step}{network}" in done:
-            result = read_measure(work, measure, network)
-            right = right_of([result], measure.figure)
-            alone = Interval(result.figures[measure.figure], None, None, 1, 0)
-            known = alone if right is None else interval(right, result.outcomes["groups"])
-            cells.append(format_interval(known))
-        else:
-            cells.append("not done")
-    return cells
+def _table(cells: Sequence[Cell], work: Path) -> str:
+    """Return the table of accuracies with intervals, and R^2 of the last measurement."""
+    measures = list(dict.fromkeys(cell.measure for cell in cells))
+    rows = []
+    for name, pilot in PILOTS.items():
+        found = {cell.measure: cell for cell in cells if cell.row == name}
+        scores = [last_scores(work / "runs" / pilot_name(name, seed)) for seed in SEEDS]
+        r2 = [
+            ", ".join(f"{s[kind]['r2']:.2f} ({s[kind]['moved_r2']:.2f})" for s in scores if kind in s)
+            for kind in ("motion", "appearance")
+        ]
+        rows.append([pilot.title, *(format_cell(found[m]) if m in found else "" for m in measures), *r2])
+    return markdown_table(["pilot", *measures, "R^2, motion", "R^2, appearance"], rows)
 
 
-INTRODUCTION: Final = """\
-# Choices that make it learn at this scale
+def _differences(cells: Sequence[Cell]) -> str:
+    """Return the table of differences to random networks."""
+    measures = list(dict.fromkeys(cell.measure for cell in cells))
+    rows = []
+    for name, pilot in PILOTS.items():
+        found = {cell.measure: difference for cell, difference in compare(cells, name, BASELINE)}
+        if found and name != BASELINE:
+            shown = [format_interval(found[m], is_difference=True) if m in found else "" for m in measures]
+            rows.append([pilot.title, *shown])
+    return markdown_table(["pilot - random", *measures], rows)
 
-The recipe of the [small experiment](README.md), with one choice changed at a time, or a few that are told
-below: one network each, so only large differences mean something. R^2 on held-out clips (1 - loss / loss of
-the best constant, centre views of split 1's test videos; 0 is learning nothing), means over labels of a kind;
-the probe's accuracies in percent; in brackets 95 % intervals over groups of test videos, which say nothing
-about other networks. The table was made after the recipe had been fixed.
 
-Raw targets come with another rate and coding, and clipped: the row *rate 0.001* is the one to compare them
-with. Networks without batch norm start from the released code's initialisation, and their gradients are
-clipped at norm 10, so their rows are not the effect of batch norm alone: from He's initialisation and
-unclipped, training at the recipe's rate ended at step 1 with a gradient
-that was not finite. The recipe's networks see every second frame, and means of 2 x 2 pixels; the last one,
-which sees all of the input, costs eight times the work of the one above it.
+PAGE: Final = """\
+# Pilots on split 1
+
+The recipe of the [small experiment](README.md) with one choice changed at a time, or the row says what else
+changed. {seeds} networks each, on split 1 alone. Accuracy in percent with its 95 % interval, by a bootstrap
+over groups of test videos and over networks. R^2 on held-out clips (1 - loss / loss of the best constant) of
+each network, in brackets that of the targets of a moved view, the noise ceiling: codings predict different
+numbers, so R^2 is not compared across them.
 
 {table}
+
+Differences to random networks in points, each with the 95 % interval of that comparison alone; with so many
+of them some leave 0 out by chance. They choose, they show nothing: that is for splits 2 and 3.
+
+{differences}
+
+By the rule of [the protocol](protocol.md) they choose
+
+{chosen}
 
 Made by `make reproduce-pilots ROOT=...`, which runs
 

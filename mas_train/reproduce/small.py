@@ -1,50 +1,52 @@
-"""The experiment for two CPU cores: the paper's table 3 in small.
+"""The experiment for two CPU cores: it tests pre-training on the statistics of motion and appearance.
+
+`results/small/protocol.md` says what is compared, in which order, and what counts as shown, before any
+network sees splits 2 and 3. `mas_train.reproduce.pilots` makes the choices, on split 1.
 
 Notes
 -----
 Departures from the paper, to save time: a quarter of the channels, fully connected layers of 256; every
 second frame and means of 2 x 2 pixels; batch norm and the initialisation of He et al.; targets of mean 0 and
-deviation 1, orientations as sine and cosine; a cosine schedule from ten times the rate, weight decay, half
-the batch, 5 epochs; every second clip of a video. The recipe was chosen on split 1; split 2 confirms it or
-does not. `mas_train.reproduce.pilots` measures the effect of each of these choices.
+deviation 1; a cosine schedule from ten times the rate, weight decay, half the batch, 3 epochs; every third
+clip of a video.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
+from mas_labels.errors import ConfigError
+from mas_train.reproduce.footage import OTHERS, VIDEO_FOLDER, Footage, Part
 from mas_train.reproduce.plan import Step, label_step
 
 CPU: Final = ("--device", "cpu", "--workers", "0", "--threads", "1")
-STANDARD: Final = ("--target-scale", "standard", "--orientation", "sin-cos", "--lr", "0.01")
+LEARNING: Final = ("--target-scale", "standard", "--lr", "0.01")
 
 
 @dataclass(frozen=True)
-class Condition:
+class Pretraining:
     """One row of the tables: a way of pre-training a network."""
 
     title: str
     options: tuple[str, ...]
-    epochs: int | None = None
-    """Number of epochs; None for that of the experiment."""
 
 
-CONDITIONS: Final[Mapping[str, Condition]] = {
-    "random": Condition(
-        "random initialisation", ("--target-scale", "standard", "--orientation", "sin-cos"), epochs=0
+BEST: Final = Pretraining("joint, recoded", (*LEARNING, "--targets", "joint", "--coding", "recoded"))
+BEST_OPTIMISER: Final = ("--optimizer", "adamw", "--lr", "0.0003")
+"""Coding of the targets, and optimiser of fine-tuning, that the pilots chose by the rule of the protocol."""
+ROWS: Final[Mapping[str, Pretraining]] = {
+    "random": Pretraining("random", ("--target-scale", "standard", "--epochs", "0")),
+    "motion": Pretraining("motion", (*LEARNING, "--targets", "motion")),
+    "appearance": Pretraining("appearance", (*LEARNING, "--targets", "appearance")),
+    "joint": Pretraining("joint", (*LEARNING, "--targets", "joint")),
+    "best": BEST,
+    "shuffled": Pretraining(
+        "joint, labels of other clips", (*LEARNING, "--targets", "joint", "--shuffle-labels")
     ),
-    "motion": Condition("motion", (*STANDARD, "--targets", "motion")),
-    "appearance": Condition("appearance", (*STANDARD, "--targets", "appearance")),
-    "joint": Condition("joint", (*STANDARD, "--targets", "joint")),
-    "shuffled": Condition(
-        "joint, labels of other clips", (*STANDARD, "--targets", "joint", "--shuffle-labels")
-    ),
-    "raw": Condition(
-        "joint, raw targets (the paper's)",
-        ("--target-scale", "raw", "--orientation", "number", "--lr", "0.001", "--clip-grad-norm", "10"),
-    ),
+    "pace": Pretraining("playback pace", (*LEARNING, "--targets", "pace")),
 }
 """`random` has no epochs: weights stay random, batch norm learns its statistics (`training.untrained`)."""
 PIXELS: Final = "pixels"
@@ -52,14 +54,43 @@ PIXELS: Final = "pixels"
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """A way of fine-tuning.
+
+    Attributes
+    ----------
+    title
+        Its column in the tables.
+    options
+        Options of ``mas-finetune``.
+    """
+
+    title: str
+    options: tuple[str, ...]
+
+
+TODAY: Final = ("--preset", "strong", "--batch-size", "16", "--fc-width", "256")
+FEW: Final = ("--labels", "10%", "--epochs", "30", "--warmup-epochs", "3")
+TUNINGS: Final[Mapping[str, Tuning]] = {
+    "few": Tuning("fine-tuned, 10 % of labels", (*TODAY, *BEST_OPTIMISER, *FEW)),
+    "few-paper": Tuning("fine-tuned the paper's way, 10 %", ("--fc-width", "256", "--labels", "10%")),
+    "all": Tuning(
+        "fine-tuned, all labels", (*TODAY, *BEST_OPTIMISER, "--epochs", "3", "--warmup-epochs", "1")
+    ),
+}
+"""The most important first. The paper's way with all labels would take as long as the rest together."""
+
+
+@dataclass(frozen=True)
 class Split:
-    """A train and a test split, the conditions compared on it, and those among them that are fine-tuned."""
+    """A split: its name, and the part that is tested; all others are for training."""
 
     name: str
-    train: str
     test: str
-    conditions: tuple[str, ...]
-    finetuned: tuple[str, ...] = ()
+
+
+PILOT_SPLIT: Final = Split("1", "test1")
+"""The split on which choices are made."""
 
 
 @dataclass(frozen=True)
@@ -68,68 +99,76 @@ class Experiment:
 
     Attributes
     ----------
-    manifest
-        Name of the data set's manifest.
+    footage
+        The videos.
     splits
-        The splits; held-out scores and the tables of labels are those of the first.
+        The splits that are evaluated; held-out scores are those of the first.
+    pilot_split
+        The split of the pilots.
     seeds
-        One network is trained per seed, split and condition.
+        One network is trained per seed, split and row.
+    rows
+        Keys of `ROWS`.
+    finetuned
+        Rows that are fine-tuned.
     epochs
         Number of epochs of pre-training.
-    network, labels, finetune
-        Options of ``mas-train``, ``mas-labels make`` and ``mas-finetune`` for all conditions.
-    shares
-        Further options of ``mas-finetune``, by the name of the share of the labels.
+    network, labels
+        Options of ``mas-train`` and ``mas-labels make`` for all rows.
+    tunings
+        Ways of fine-tuning.
     weizmann
         True to test frozen features on the Weizmann actions, too.
-    has_lists
-        True if the place ``$SPLITS`` is given.
     """
 
-    manifest: str = "ucf101"
-    splits: tuple[Split, ...] = (
-        Split("1", "train1", "test1", tuple(CONDITIONS), ("random", "joint", "motion", "appearance")),
-        Split("2", "train2", "test2", ("random", "joint")),
-    )
-    seeds: tuple[int, ...] = (0, 1, 2)
-    epochs: int = 5
+    footage: Footage = field(default_factory=Footage)
+    splits: tuple[Split, ...] = (Split("2", "test2"), Split("3", "test3"))
+    pilot_split: Split = PILOT_SPLIT
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    rows: tuple[str, ...] = tuple(ROWS)
+    finetuned: tuple[str, ...] = ("random", "best")
+    epochs: int = 3
     network: tuple[str, ...] = (
         *("--backbone", "c3d-bn", "--width", "0.25", "--fc-width", "256"),
         *("--input-stride", "2", "--init", "he"),
         *("--batch-size", "16", "--weight-decay", "0.0005", "--schedule", "cosine"),
     )
-    labels: tuple[str, ...] = ("--clip-stride", "32", "--frames", "raw", "--no-store-boundaries")
-    finetune: tuple[str, ...] = (
-        *("--fc-width", "256", "--batch-size", "16"),
-        *("--lr", "0.01", "--schedule", "cosine", "--dropout", "0.5"),
-    )
-    shares: Mapping[str, tuple[str, ...]] = field(
-        default_factory=lambda: {"all": ("--epochs", "3"), "few": ("--labels", "10%", "--epochs", "8")}
-    )
+    labels: tuple[str, ...] = ("--clip-stride", "48", "--frames", "raw", "--store-boundaries")
+    tunings: Mapping[str, Tuning] = field(default_factory=lambda: TUNINGS)
     weizmann: bool = True
-    has_lists: bool = False
 
     @property
     def networks(self) -> list[tuple[Split, str, int]]:
-        """Split, condition and seed of every network."""
-        return [(s, c, seed) for s in self.splits for seed in self.seeds for c in s.conditions]
+        """Split, row and seed of every network."""
+        return [(split, row, seed) for seed in self.seeds for split in self.splits for row in self.rows]
 
 
+SHORT: Final = ("--epochs", "1", "--warmup-epochs", "0")
 REHEARSAL_EXPERIMENT: Final = Experiment(
-    manifest="demo",
-    splits=(Split("1", "train", "test", ("joint",), ("joint",)),),
+    footage=Footage(
+        manifest="folder",
+        classes=("grow", "move_left", "shrink", "turn_left"),
+        parts=(Part("test1", range(1), "all"), Part("rest", range(1, 4), "all")),
+        max_others=2,
+    ),
+    splits=(Split("1", "test1"),),
     seeds=(0,),
+    rows=("random", "best", "pace"),
+    finetuned=("best",),
     epochs=1,
     network=(
         *("--backbone", "c3d-bn", "--width", "0.0625", "--fc-width", "16"),
         *("--input-stride", "2", "--init", "he", "--batch-size", "8", "--schedule", "cosine"),
     ),
-    labels=("--flow", "dis", "--view-stride", "29", "--no-store-boundaries"),
-    finetune=("--fc-width", "16", "--batch-size", "8"),
-    shares={"few": ("--labels", "25%", "--epochs", "1")},
+    labels=("--flow", "dis", "--view-stride", "29", "--store-boundaries"),
+    tunings={
+        "all": Tuning(
+            TUNINGS["all"].title, ("--preset", "strong", *SHORT, "--batch-size", "4", "--fc-width", "16")
+        )
+    },
     weizmann=False,
 )
-"""A tiny version of the experiment: the videos of `mas-labels demo`, one network, a few steps."""
+"""A tiny version of the experiment: the videos of `mas-labels demo`, three networks, a few steps."""
 
 
 def small_plan(experiment: Experiment) -> list[Step]:
@@ -137,71 +176,61 @@ def small_plan(experiment: Experiment) -> list[Step]:
     steps = label_steps(experiment)
     for split in experiment.splits:
         steps += _frozen_measures(experiment, split, PIXELS, ())
-    blocks: list[tuple[int, list[Step]]] = []
-    for split, condition, seed in experiment.networks:
-        priority = 2 if condition == "raw" else 0
-        blocks.append((priority, _condition_steps(experiment, split, condition, seed)))
-        if condition in split.finetuned:
-            priority = 1 if condition in ("random", "joint") else 3
-            tuned = [
-                _finetune_network(experiment, split, condition, seed, share) for share in experiment.shares
-            ]
-            blocks.append((priority, tuned))
-    for _, block in sorted(blocks, key=lambda prioritised: prioritised[0]):
-        steps += block
+    for split, row, seed in experiment.networks:
+        options = (*experiment.network, *ROWS[row].options)
+        steps += network_steps(experiment, split, network_name(split, row, seed), options, seed)
+    for tuning in experiment.tunings:
+        for split, row, seed in experiment.networks:
+            if row in experiment.finetuned:
+                steps.append(finetune_step(experiment, split, network_name(split, row, seed), tuning, seed))
     return steps
 
 
-def network_name(split: Split, condition: str, seed: int) -> str:
+def network_name(split: Split, row: str, seed: int) -> str:
     """Return the name of a network, which is that of its run's folder and of its results' folders."""
-    return f"split{split.name}-{condition}-seed{seed}"
+    return f"split{split.name}-{row}-seed{seed}"
 
 
 def label_steps(experiment: Experiment) -> list[Step]:
-    """Return the steps that make the shards of all splits."""
-    lists = "$SPLITS" if experiment.has_lists else None
-    steps = []
-    for number, split in enumerate(experiment.splits):
-        for part in (split.train, split.test):
-            frames_only = ("--frames-only",) if number and part == split.test else ()
-            out = _shards(experiment, part)
-            options = (*experiment.labels, *frames_only, "--workers", "1")
-            steps.append(label_step(experiment.manifest, part, "$ROOT", out, *options, splits=lists))
+    """Return the steps that make the shards of all parts; each video is labelled once for all splits."""
+    footage = experiment.footage
+    parts = [(part.name, part.split) for part in footage.parts] + [(OTHERS, "all")]
+    options = (*experiment.labels, "--follow-links", "--workers", "1")
+    steps = [
+        label_step(footage.manifest, split, f"{VIDEO_FOLDER}/{name}", f"labels/{name}", *options)
+        for name, split in parts
+    ]
     if experiment.weizmann:
-        options = ("--frames-only", "--frames", "raw", "--workers", "1")
-        steps.append(label_step("weizmann", "all", "$WEIZMANN", "labels/weizmann", *options))
+        frames = ("--frames-only", "--frames", "raw", "--workers", "1")
+        steps.append(label_step("weizmann", "all", "$WEIZMANN", "labels/weizmann", *frames))
     return steps
 
 
-def _shards(experiment: Experiment, split: str) -> str:
-    return f"labels/{experiment.manifest}-{split}"
-
-
-def _condition_steps(experiment: Experiment, split: Split, condition: str, seed: int) -> list[Step]:
-    """Return the steps that pre-train a condition's network, and measure its frozen features."""
-    chosen = CONDITIONS[condition]
-    options = (
-        *experiment.network,
-        *chosen.options,
-        "--epochs",
-        str(experiment.epochs if chosen.epochs is None else chosen.epochs),
-    )
-    return network_steps(experiment, split, network_name(split, condition, seed), options, seed)
+def train_parts(experiment: Experiment, split: Split) -> tuple[str, ...]:
+    """Return the folders of shards with the training videos of a split."""
+    return tuple(f"labels/{part.name}" for part in experiment.footage.parts if part.name != split.test)
 
 
 def network_steps(
     experiment: Experiment, split: Split, name: str, options: tuple[str, ...], seed: int
 ) -> list[Step]:
     """Return the steps that pre-train one network with some options, and measure its frozen features."""
-    out = f"runs/{name}"
-    val = ("--val-shards", _shards(experiment, split.test), "--val-steps", "1000000")  # at the end only
+    out, test = f"runs/{name}", f"labels/{split.test}"
+    val = ("--val-shards", test, "--val-steps", "1000000")  # at the end only
+    is_held_out = split in (experiment.splits[0], experiment.pilot_split)
+    length = () if "--epochs" in options else ("--epochs", str(experiment.epochs))
+    shards = (*train_parts(experiment, split), f"labels/{OTHERS}")
     command = (
-        *("mas-train", "--shards", _shards(experiment, split.train), "--out", out, *options),
-        *("--seed", str(seed), *(val if split is experiment.splits[0] else ()), "--no-curves", *CPU),
+        *("mas-train", "--shards", *shards, "--out", out, *options),
+        *(*length, "--seed", str(seed), *(val if is_held_out else ()), "--no-curves", *CPU),
     )
-    after = [f"label-{experiment.manifest}-{part}" for part in (split.train, split.test)]
-    train = Step(f"pretrain-{name}", command, tuple(after), f"{out}/checkpoints/*.pt")
+    train = Step(f"pretrain-{name}", command, _after_labels(experiment), f"{out}/checkpoints/*.pt")
     return [train, *_frozen_measures(experiment, split, name, (train.name,))]
+
+
+def _after_labels(experiment: Experiment) -> tuple[str, ...]:
+    """Return the steps that label the parts."""
+    return (*(f"label-{part.name}" for part in experiment.footage.parts), f"label-{OTHERS}")
 
 
 def _frozen_measures(experiment: Experiment, split: Split, name: str, after: tuple[str, ...]) -> list[Step]:
@@ -211,17 +240,17 @@ def _frozen_measures(experiment: Experiment, split: Split, name: str, after: tup
     else:
         source, kind = f"runs/{name}", "pooled"
     common = ("--checkpoint", source, "--features", kind, "--no-baseline", *CPU)
-    train, test = (_shards(experiment, part) for part in (split.train, split.test))
-    after += tuple(f"label-{experiment.manifest}-{part}" for part in (split.train, split.test))
+    train, test = train_parts(experiment, split), f"labels/{split.test}"
+    after = (*after, *_after_labels(experiment))
     out = ("--out", f"results/{name}")
     retrieval = Step(
         f"retrieval-{name}",
-        ("mas-eval", "retrieval", "--gallery", train, "--shards", test, *out, *common),
+        ("mas-eval", "retrieval", "--gallery", *train, "--shards", test, *out, *common),
         after,
     )
     probe = Step(
         f"probe-{name}",
-        ("mas-eval", "probe", "--train", train, "--shards", test, *out, *common),
+        ("mas-eval", "probe", "--train", *train, "--shards", test, *out, *common),
         (*after, retrieval.name),  # which caches the features
     )
     transfer = Step(
@@ -232,13 +261,18 @@ def _frozen_measures(experiment: Experiment, split: Split, name: str, after: tup
     return [retrieval, probe, *([transfer] if experiment.weizmann else [])]
 
 
-def _finetune_network(experiment: Experiment, split: Split, condition: str, seed: int, share: str) -> Step:
-    """Return the step that fine-tunes a network with a share of the labels, and tests it."""
-    name = network_name(split, condition, seed)
-    out = f"finetuned/{share}-{name}"
+def finetune_step(experiment: Experiment, split: Split, name: str, tuning: str, seed: int) -> Step:
+    """Return the step that fine-tunes a network in one way, and tests it."""
+    out = f"finetuned/{tuning}-{name}"
     command = (
-        *("mas-finetune", "--init", f"runs/{name}", "--shards", _shards(experiment, split.train)),
-        *("--test-shards", _shards(experiment, split.test), "--out", out, *experiment.finetune),
-        *(*experiment.shares[share], "--seed", str(seed), *CPU),
+        *("mas-finetune", "--init", f"runs/{name}", "--shards", *train_parts(experiment, split)),
+        *("--test-shards", f"labels/{split.test}", "--out", out, *experiment.tunings[tuning].options),
+        *("--seed", str(seed), *CPU),
     )
-    return Step(f"finetune-{share}-{name}", command, (f"pretrain-{name}",), f"{out}/finetuned.pt")
+    return Step(f"finetune-{tuning}-{name}", command, (f"pretrain-{name}",), f"{out}/finetuned.pt")
+
+
+def refuse_earlier(work: Path) -> None:
+    """Raise `ConfigError` if a work folder is that of the earlier experiment, with labels split by split."""
+    if (work / "done" / "label-ucf101-train1.json").exists():
+        raise ConfigError(f"{work} holds an earlier version of this experiment: give another --work")

@@ -10,19 +10,28 @@ from typing import Any, Final, NamedTuple
 
 from mas_labels.errors import ConfigError, DatasetError, reason_of, unavailable
 from mas_labels.system.files import write_text
+from mas_train.reproduce.footage import OTHERS
 from mas_train.reproduce.measure import MEASURES, Cell, read_measure
 from mas_train.reproduce.page import describe_machine
 from mas_train.reproduce.plan import Step, show_command
 from mas_train.reproduce.run import done_steps
-from mas_train.reproduce.small import CONDITIONS, Experiment, network_name
+from mas_train.reproduce.small import ROWS, TUNINGS, Experiment, network_name, train_parts
 from mas_train.runtime.markdown import markdown_table
 from mas_train.weights.export import export_weights
 from mas_train.weights.model_card import CardFacts, CardFigure
 
 WEIGHTS_FOLDER: Final = "weights"
 RESULTS_FILE: Final = "results.json"
-FINETUNED_CONDITION: Final = "joint"
-"""The row whose fine-tuned network comes along as well."""
+GIVEN_ROWS: Final = {
+    "random": "random",
+    "motion": "motion",
+    "appearance": "appearance",
+    "joint": "joint",
+    "best": "joint-best",
+}
+"""Rows of which a network is given away, and the name of its folder."""
+FINETUNED: Final = ("best", "all", "joint-finetuned")
+"""The row and the way of fine-tuning of the fine-tuned network that comes along, and its folder."""
 DIGITS: Final = 9
 """Decimal places to which two figures are equal."""
 LICENCE: Final = "mit"
@@ -86,7 +95,7 @@ def write_small_weights(experiment: Experiment, steps: Sequence[Step], work: Pat
     """
     table, folder = read_table(out / RESULTS_FILE), out / WEIGHTS_FOLDER
     commands = {step.name: show_command(step) for step in steps}
-    shards = [str(work / "labels" / f"{experiment.manifest}-{experiment.splits[0].train}")]
+    labelled = [str(work / part) for part in train_parts(experiment, experiment.splits[0])]
     written = []
     networks = find_networks(experiment, steps, work, table)
     for network in networks:
@@ -95,13 +104,15 @@ def write_small_weights(experiment: Experiment, steps: Sequence[Step], work: Pat
         trained_by = "\n".join(f"    {commands[step]}" for step in network.steps)
         notes = f"{describe_origin(network, table.machine)}\n\nTrained by\n\n{trained_by}"
         about = RANDOM if network.name == "random" else ""
+        is_tuned = len(network.steps) > 1  # without the videos of other classes
+        shards = [*labelled, *([] if is_tuned else [str(work / "labels" / OTHERS)])]
         facts = CardFacts("", figures, measured_by, LICENCE, notes, about)
         written += export_weights(network.source, folder / network.name, facts=facts, shards=shards)
     if not networks:
         return []
     page = folder / "README.md"
     try:
-        write_text(page, describe_networks(networks, table.machine))
+        write_text(page, describe_networks(networks, table.machine, experiment.splits[0].name))
     except OSError as error:
         raise ConfigError(f"cannot write {page} ({reason_of(error)}): give another --out") from error
     return [*(folder / network.name for network in networks), page]
@@ -114,24 +125,28 @@ def find_networks(
 
     Those of their rows come from `table`; for the rest see `write_small_weights`.
     """
-    split, share = experiment.splits[0], next(iter(experiment.shares))
+    split = experiment.splits[0]
     done = done_steps(steps, work)
     untrained = _read_figures(work, network_name(split, "random", experiment.seeds[0]), done, {}, {})
     random = {figure.protocol: figure.values for figure in chain.from_iterable(untrained.values())}
     networks = []
-    for condition in split.finetuned:
-        name, title = network_name(split, condition, experiment.seeds[0]), CONDITIONS[condition].title
-        rows = {c.measure: c.values for c in table.cells if (c.split, c.condition) == (split.name, condition)}
-        measured = _read_figures(work, name, done, rows, {} if condition == "random" else random)
+    for row, folder in GIVEN_ROWS.items():
+        if row not in experiment.rows:
+            continue
+        name, title = network_name(split, row, experiment.seeds[0]), ROWS[row].title
+        values = {c.measure: c.values for c in table.cells if (c.split, c.row) == (split.name, row)}
+        measured = _read_figures(work, name, done, values, {} if row == "random" else random)
         is_of_row = all(map(_is_first_of_row, chain.from_iterable(measured.values())))
-        train, tune = f"pretrain-{name}", f"finetune-{share}-{name}"
+        train = f"pretrain-{name}"
         if train in done:
             source = work / "runs" / name
-            networks.append(GivenNetwork(condition, title, source, (train,), measured, is_of_row))
-        if condition == FINETUNED_CONDITION and tune in done:
-            source, own = work / "finetuned" / f"{share}-{name}", {tune: measured[tune]}
-            tuned = (f"{condition}-finetuned", f"{title}, fine-tuned")
-            networks.append(GivenNetwork(*tuned, source, (train, tune), own, is_of_row))
+            networks.append(GivenNetwork(folder, title, source, (train,), measured, is_of_row))
+        tuned_row, tuning, tuned_folder = FINETUNED
+        tuned = f"finetune-{tuning}-{name}"
+        if row == tuned_row and tuned in done:
+            source, own = work / "finetuned" / f"{tuning}-{name}", {tuned: measured[tuned]}
+            tuned_title = f"{title}, {TUNINGS[tuning].title}"
+            networks.append(GivenNetwork(tuned_folder, tuned_title, source, (train, tuned), own, is_of_row))
     return networks
 
 
@@ -178,8 +193,8 @@ Its weights are random, those that training begins with; batch norm learnt its s
 baseline of the others."""
 
 
-def describe_networks(networks: Sequence[GivenNetwork], machine: str) -> str:
-    """Return the page about all networks, as Markdown."""
+def describe_networks(networks: Sequence[GivenNetwork], machine: str, split: str) -> str:
+    """Return the page about all networks, of a split of some name, as Markdown."""
     figures = [chain.from_iterable(network.figures.values()) for network in networks]
     shown = [{figure.protocol: 100 * figure.values[0] for figure in found} for found in figures]
     measures = [m.title for m in MEASURES if any(m.title in found for found in shown)]
@@ -188,15 +203,18 @@ def describe_networks(networks: Sequence[GivenNetwork], machine: str) -> str:
         cells = [f"{found[title]:.1f}" if title in found else "" for title in measures]
         rows.append([f"[{network.name}]({network.name}/README.md)", network.title, *cells])
     origins = dict.fromkeys(describe_origin(network, machine) for network in networks)
-    return PAGE.format(table=markdown_table(["folder", "row", *measures], rows), origin="\n\n".join(origins))
+    return PAGE.format(
+        split=split, table=markdown_table(["folder", "row", *measures], rows), origin="\n\n".join(origins)
+    )
 
 
 PAGE: Final = """\
 # Weights that come along
 
 One network for each of some rows of the [small experiment](../README.md), to try the commands with: a quarter
-of the paper's channels, a small input, a few classes. The table has the figures of these very networks
-(accuracy in percent). One network says little about its row: the tables of the experiment compare the rows.
+of the paper's channels, a small input, a few classes. They are those of the first seed, trained on the
+training videos of split {split}. The table has the figures of these very networks on its test videos, in
+percent. One network says little about its row: the tables of the experiment compare the rows.
 
 {table}
 
@@ -210,7 +228,7 @@ figures next to those of the row, and what the network is not for.
 
 Made by `make reproduce-small`; from a work folder that is done, by
 
-    mas-reproduce small --root ... --splits ... --weizmann ... --work ... --weights-only
+    mas-reproduce small --root ... --weizmann ... --work ... --weights-only
 
 The weights are a part of this project, under its licence. They were trained on videos of UCF101, which come
 from YouTube and are no part of it; the terms of these are those of
@@ -228,7 +246,7 @@ def read_table(path: Path) -> PublishedTable:
     UnavailableError
         If it cannot be read now.
     """
-    names = ("split", "condition", "measure", "expected", "videos")
+    names = ("split", "row", "measure", "expected", "videos")
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         cells = [Cell(values=tuple(c["values"]), **{n: c[n] for n in names}) for c in content["cells"]]

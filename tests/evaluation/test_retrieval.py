@@ -24,7 +24,7 @@ def test_retrieval_of_planted_directions() -> None:
     found = retrieved_classes(
         gallery, np.array([0, 0, 1, 1]), np.array([[0.01, 0], [0, 100.0], [1, 0]]), np.array([0, 1, 2])
     )
-    assert {k: hits.tolist() for k, hits in found.items()} == {1: [True, True, False]}
+    assert {k: hits.tolist() for k, hits in found.items()} == {"top-1": [True, True, False]}
 
 
 @settings(max_examples=30, deadline=None)
@@ -34,12 +34,20 @@ def test_retrieval_equals_a_naive_loop(seed: int, gallery: int, queries: int, cl
     g, q = rng.uniform(0, 1, (gallery, 5)), rng.uniform(0, 1, (queries, 5))
     gc, qc = rng.integers(0, classes, gallery), rng.integers(0, classes, queries)
     hits: dict[int, list[bool]] = {k: [] for k in NEIGHBOURS if k == 1 or k < gallery}
+    of_ten = []
     for vector, query_class in zip(q, qc, strict=True):
         cosines = [float(v @ vector / math.sqrt((v @ v) * (vector @ vector))) for v in g]
         order = sorted(range(gallery), key=lambda i: -cosines[i])
         for k, found in hits.items():
             found.append(any(gc[i] == query_class for i in order[:k]))
-    assert {k: found.tolist() for k, found in retrieved_classes(g, gc, q, qc).items()} == hits
+        of_ten.append(np.mean([gc[i] == query_class for i in order[:10]]))
+    retrieved = retrieved_classes(g, gc, q, qc)
+    precision = retrieved.pop("precision at 10", None)
+    assert {name: found.tolist() for name, found in retrieved.items()} == {
+        f"top-{k}": h for k, h in hits.items()
+    }
+    assert (precision is None) == (gallery <= 10)
+    assert precision is None or precision.mean(axis=0) == pytest.approx(of_ten)
 
 
 def test_retrieval_command_finds_videos_of_the_same_colour(

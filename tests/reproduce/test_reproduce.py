@@ -10,22 +10,19 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mas_labels.datasets.demo import make_demo
 from mas_labels.errors import ConfigError
-from mas_train.evaluation.intervals import Interval
+from mas_train.reproduce.estimate import estimate_small
 from mas_train.reproduce.full import REHEARSAL_SCALE, kinetics_plan, ucf101_plan, with_seeds
-from mas_train.reproduce.measure import Cell, compare
-from mas_train.reproduce.page import BEGIN_MARK, END_MARK, format_cell
+from mas_train.reproduce.page import BEGIN_MARK, END_MARK
 from mas_train.reproduce.pilots import PILOTS, pilot_plan, with_options, write_pilots
 from mas_train.reproduce.plan import Step, check_plan, resolve_command
 from mas_train.reproduce.run import StepError, read_mark, run_plan, write_mark
-from mas_train.reproduce.small import CONDITIONS, Experiment, small_plan
+from mas_train.reproduce.small import ROWS, Experiment, refuse_earlier, small_plan
 from mas_train.weights.backbone_weights import load_classifier, load_weights
 
 ROOT = Path(__file__).parents[2]
@@ -58,40 +55,58 @@ def test_plans_can_be_run(steps: list[Step]) -> None:
         assert read <= written
 
 
-def test_the_small_plan_has_every_condition_and_seed() -> None:
-    names = {step.name for step in small_plan(Experiment())}
-    for condition in CONDITIONS:
-        for seed in (0, 1, 2):
-            assert {
-                f"pretrain-split1-{condition}-seed{seed}",
-                f"probe-split1-{condition}-seed{seed}",
-            } <= names
-    assert "finetune-few-split1-motion-seed2" in names
-    assert "probe-split2-joint-seed2" in names
-    assert "probe-split1-pixels" in names
+def test_the_small_plan_has_every_row_and_seed_and_labels_each_video_once() -> None:
+    steps = {step.name: step for step in small_plan(Experiment())}
+    for row in ROWS:
+        for split in (2, 3):
+            names = {
+                f"{step}-split{split}-{row}-seed{seed}" for step in ("pretrain", "probe") for seed in range(6)
+            }
+            assert names <= steps.keys()
+    assert {
+        "finetune-few-split3-best-seed5",
+        "probe-split2-pixels",
+        "weizmann-split3-pace-seed0",
+    } <= steps.keys()
+    roots = [
+        step.command[step.command.index("--root") + 1] for step in steps.values() if "--root" in step.command
+    ]
+    assert roots == [
+        *(f"videos/{part}" for part in ("test1", "test2", "test3", "rest", "others")),
+        "$WEIZMANN",
+    ]
+    train = steps["pretrain-split2-joint-seed0"].command
+    read = train[train.index("--shards") + 1 : train.index("--out")]
+    assert read == ("labels/test1", "labels/test3", "labels/rest", "labels/others")
+    tuned = steps["finetune-few-split2-best-seed0"].command
+    assert "labels/others" not in tuned and tuned.count("labels/test2") == 1
 
 
-def test_pilots_change_one_choice_of_the_recipe_and_share_its_networks() -> None:
-    plain = ("--lr", "0.01", "--epochs", "5")
-    assert with_options(plain, {"--epochs": "2", "--dropout": "0.5"}) == (
-        *("--lr", "0.01", "--epochs", "2"),
-        *("--dropout", "0.5"),
+def test_pilots_see_one_split_and_share_the_labels_of_the_experiment() -> None:
+    assert with_options(("--lr", "1", "--epochs", "5"), ("--epochs", "2", "--width", "3")) == (
+        *("--lr", "1", "--epochs", "2"),
+        *("--width", "3"),
     )
     small = {step.name: step for step in small_plan(Experiment())}
     pilots = {step.name: step for step in pilot_plan(Experiment())}
-    for name in ("label-ucf101-train1", "pretrain-split1-joint-seed0", "probe-split1-raw-seed0"):
+    for name in ("label-test1", "label-others"):
         assert pilots[name] == small[name]  # so that its results in the work folder are used
-    recipe, faster = (pilots[f"pretrain-{name}"].command for name in ("split1-joint-seed0", "pilot-lr-0.03"))
-    assert [(a, b) for a, b in zip(recipe, faster, strict=True) if a != b] == [
-        ("runs/split1-joint-seed0", "runs/pilot-lr-0.03"),
-        ("0.01", "0.03"),
-    ]
+    tested = {
+        step.command[i + 1]
+        for step in pilots.values()
+        for i, word in enumerate(step.command)
+        if word in ("--val-shards", "--test-shards") or (word == "--shards" and step.command[0] == "mas-eval")
+    }
+    assert tested == {"labels/test1"}
+    number, axis = (pilots[f"pretrain-pilot-{name}-seed0"].command for name in ("number", "axis"))
+    assert [b for a, b in zip(number, axis, strict=True) if a != b] == ["runs/pilot-axis-seed0", "axis"]
 
 
 def test_pilots_that_are_not_done_are_listed(tmp_path: Path) -> None:
     page = write_pilots(Experiment(), pilot_plan(Experiment()), tmp_path / "work", tmp_path / "page")
-    rows = [line for line in page.read_text().splitlines() if "not done" in line]
-    assert len(rows) == len(PILOTS)
+    text = page.read_text()
+    assert len([line for line in text.splitlines() if "not done" in line]) == len(PILOTS)
+    assert "nothing yet" in text
 
 
 @pytest.mark.slow
@@ -100,7 +115,7 @@ def test_rehearsal_of_the_pilots(tmp_path: Path) -> None:
     args = ("--root", tmp_path / "videos", "--work", tmp_path / "work", "--out", tmp_path)
     run_to_end("pilots", "--rehearsal", *args)
     page = (tmp_path / "pilots.md").read_text()
-    assert page.count("| length |") == 2 and "not done" not in page
+    assert "not done" not in page and "- coding: `" in page and "- optimiser: `" in page
 
 
 def test_bad_plans_are_refused() -> None:
@@ -143,27 +158,24 @@ def test_marks_of_another_plan_are_refused(tmp_path: Path) -> None:
         run_plan([Step("a", ("mas-labels", "--version"))], tmp_path, {})
 
 
-def cell(condition: str, *values: float, split: str = "1") -> Cell:
-    return Cell(split, condition, "probe", values, 3, 50)
+def test_a_folder_of_the_earlier_experiment_is_refused(tmp_path: Path) -> None:
+    write_mark(tmp_path, version_step("label-ucf101-train1"), 1.0, 0)
+    with pytest.raises(ConfigError, match="holds an earlier version of this experiment: give another --work"):
+        refuse_earlier(tmp_path)
 
 
-def test_rows_have_intervals_where_outcomes_of_videos_were_kept() -> None:
-    joint, random = cell("joint", 0.7, 0.8, 0.9), cell("random", 0.6, 0.6, 0.9)
-    assert joint.mean == pytest.approx(0.8) and joint.spread == pytest.approx(0.1)
-    ((ours, theirs, unknown),) = compare([joint, random, cell("random", 0.1, split="2")], "joint", "random")
-    assert (ours, theirs, unknown) == (joint, random, None)
-    assert format_cell(joint) == "80.0 ± 10.0" and joint.entries["low"] is None
-    groups = tuple(np.arange(50) // 2)
-    right = np.arange(50) < np.array([[35], [40], [45]])
-    joint, random = (replace(row, right=right[: len(row.values)], groups=groups) for row in (joint, random))
-    ((_, _, shown),) = compare([joint, replace(random, right=right - 0.0)], "joint", "random")
-    assert shown == Interval(0, 0, 0, 3, 25)  # paired: network by network the same
-    ((_, _, shown),) = compare(
-        [joint, replace(random, right=right[:2], values=(0.6, 0.6))], "joint", "random"
-    )
-    assert shown is not None and shown.networks == 2 and shown.low < 0.05 < shown.high
-    assert re.fullmatch(r"80\.0 \[\d+\.\d, \d+\.\d\]", format_cell(joint))
-    assert joint.entries["low"] < 0.8 < joint.entries["high"] and "right" not in joint.entries
+def test_minutes_of_the_small_experiment_by_hand() -> None:
+    steps = {step.name: step for step in small_plan(Experiment())}
+    train = steps["pretrain-split2-joint-seed0"]
+    clips, tested = 680 + 761 + 427 + 626, 775
+    minutes = (4.5 + 3 * clips * 0.014 + tested * 0.0045) / 60
+    assert estimate_small([train] * 60, 2).startswith(f"about {30 * minutes:.0f} minutes, 2 steps at a time")
+    random = steps["pretrain-split2-random-seed0"]
+    assert f"mas-train {4.5 + tested * 0.0045:.0f}" in estimate_small([random] * 60, 1)
+    few = steps["finetune-few-split2-best-seed0"]
+    seconds = 4.5 + 30 * 0.1 * (680 + 761 + 427) * 0.014 + tested * 0.0045
+    assert f"mas-finetune {seconds:.0f}" in estimate_small([few] * 60, 1)
+    assert float(estimate_small(list(steps.values()), 2).split()[1]) < 150
 
 
 def start_command(*args: object) -> subprocess.Popen[str]:
@@ -204,17 +216,17 @@ def test_small_reproduction_stops_and_resumes(tmp_path: Path) -> None:
     assert marks == {path: path.stat().st_mtime_ns for path in marks}
     results = json.loads((tmp_path / "page" / "results.json").read_text())
     assert results["steps"]["done"] == results["steps"]["planned"]
-    values = {(c["condition"], c["measure"]): c["values"] for c in results["cells"]}
+    values = {(c["row"], c["measure"]): c["values"] for c in results["cells"]}
     assert all(0 <= value <= 1 for cells in values.values() for value in cells)
-    assert len(values["joint", "probe, all labels"]) == 1
+    assert len(values["best", "probe, all labels"]) == 1
     assert {fit["label"] for fit in results["labels"]} >= {"grid_ul", "C", "motion"}
     text = readme.read_text()
     assert (
-        text.startswith("before\n") and text.endswith("after\n") and "| joint |" in text and "old" not in text
+        text.startswith("before\n") and text.endswith("after\n") and "| joint, " in text and "old" not in text
     )
     texts = [path for path in (tmp_path / "page").rglob("*") if path.suffix in (".md", ".json", ".txt")]
     assert str(tmp_path) not in "".join(path.read_text() for path in texts)
-    joint, tuned = (tmp_path / "page" / "weights" / name for name in ("joint", "joint-finetuned"))
+    joint, tuned = (tmp_path / "page" / "weights" / name for name in ("joint-best", "joint-finetuned"))
     assert load_weights(joint).kind == "self-supervised"
     assert load_classifier(load_weights(tuned)).eval()
     card = (joint / "README.md").read_text()
