@@ -19,10 +19,8 @@ from mas_train.reproduce.page import format_cell
 from mas_train.reproduce.plan import Step
 from mas_train.reproduce.run import done_steps
 from mas_train.reproduce.small import (
-    FEW,
     LEARNING,
     ROWS,
-    TODAY,
     Experiment,
     Tuning,
     finetune_step,
@@ -89,7 +87,7 @@ OPTIMISERS: Final[Mapping[str, tuple[str, ...]]] = {
 def pilot_experiment(experiment: Experiment) -> Experiment:
     """Return the experiment of the pilots: split 1, without Weizmann, fine-tuned with each optimiser."""
     tunings = {
-        name: Tuning(f"fine-tuned by {name}, 10 % of labels", (*TODAY, *optimiser, *FEW))
+        name: Tuning(f"fine-tuned by {name}, 10 % of labels", (*experiment.few_labels, *optimiser))
         for name, optimiser in OPTIMISERS.items()
     }
     return replace(experiment, splits=(experiment.pilot_split,), weizmann=False, tunings=tunings)

@@ -117,6 +117,8 @@ class Experiment:
         Options of ``mas-train`` and ``mas-labels make`` for all rows.
     tunings
         Ways of fine-tuning.
+    few_labels
+        Options of fine-tuning with few labels, without the optimiser.
     weizmann
         True to test frozen features on the Weizmann actions, too.
     """
@@ -135,6 +137,7 @@ class Experiment:
     )
     labels: tuple[str, ...] = ("--clip-stride", "48", "--frames", "raw", "--store-boundaries")
     tunings: Mapping[str, Tuning] = field(default_factory=lambda: TUNINGS)
+    few_labels: tuple[str, ...] = (*TODAY, *FEW)
     weizmann: bool = True
 
     @property
@@ -143,7 +146,10 @@ class Experiment:
         return [(split, row, seed) for seed in self.seeds for split in self.splits for row in self.rows]
 
 
-SHORT: Final = ("--epochs", "1", "--warmup-epochs", "0")
+SHORT: Final = (
+    *("--preset", "strong", "--epochs", "1", "--warmup-epochs", "0"),
+    *("--batch-size", "4", "--fc-width", "16"),
+)
 REHEARSAL_EXPERIMENT: Final = Experiment(
     footage=Footage(
         manifest="folder",
@@ -161,11 +167,8 @@ REHEARSAL_EXPERIMENT: Final = Experiment(
         *("--input-stride", "2", "--init", "he", "--batch-size", "8", "--schedule", "cosine"),
     ),
     labels=("--flow", "dis", "--view-stride", "29", "--store-boundaries"),
-    tunings={
-        "all": Tuning(
-            TUNINGS["all"].title, ("--preset", "strong", *SHORT, "--batch-size", "4", "--fc-width", "16")
-        )
-    },
+    tunings={"all": Tuning(TUNINGS["all"].title, SHORT)},
+    few_labels=SHORT,
     weizmann=False,
 )
 """A tiny version of the experiment: the videos of `mas-labels demo`, three networks, a few steps."""
