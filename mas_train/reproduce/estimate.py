@@ -85,11 +85,12 @@ SMALL_CLIPS: Final[Mapping[str, int]] = {
     "labels/weizmann": 324,
 }
 """Number of clips of each set of shards of the small experiment."""
-TRAIN_SECONDS, FORWARD_SECONDS, DENSE_SECONDS = 0.0140, 0.0045, 0.0055
-"""Seconds of one core for a clip: a training step, features, and what dense targets add to a step; and"""
-START_SECONDS, MEASURE_SECONDS, LABEL_SECONDS = 4.5, 6.5, 0.25
-"""to start a training, to measure features that are cached; and for a clip's labels. Measured with the small
-experiment's network on one core of a Xeon with AVX-512."""
+TRAIN_SECONDS, DENSE_SECONDS, MEASURE_SECONDS = 0.0140, 0.0055, 6.5
+"""Seconds of one core for a clip in a training step, for what dense targets add to it, and to measure features
+that are cached: measured with the small experiment's network on a Xeon with AVX-512."""
+FORWARD_SECONDS, START_SECONDS, LABEL_SECONDS, FRAMES_SECONDS = 0.0045, 4.5, 0.25, 0.03
+"""Seconds of one core for a clip's features, to start a training, for a clip's labels, and for its frames
+alone: assumed."""
 
 
 def estimate_small(steps: Sequence[Step], jobs: int) -> str:
@@ -121,7 +122,9 @@ def _small_seconds(step: Step) -> float:
     read = sum(clips.get(word, 0) for word in words)
     if words[0] == "mas-labels":
         is_frames = "--frames-only" in words
-        return START_SECONDS + clips[words[words.index("--out") + 1]] * (0.03 if is_frames else LABEL_SECONDS)
+        return START_SECONDS + clips[words[words.index("--out") + 1]] * (
+            FRAMES_SECONDS if is_frames else LABEL_SECONDS
+        )
     if words[0] == "mas-eval":
         is_first = words[1] == "retrieval" or "labels/weizmann" in words
         return MEASURE_SECONDS + (read * FORWARD_SECONDS if is_first and "scratch" not in words else 0)

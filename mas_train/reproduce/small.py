@@ -159,7 +159,7 @@ REHEARSAL_EXPERIMENT: Final = Experiment(
     ),
     splits=(Split("1", "test1"),),
     seeds=(0,),
-    rows=("random", "best", "pace"),
+    rows=("random", "best"),
     finetuned=("best",),
     epochs=1,
     network=(
@@ -171,7 +171,7 @@ REHEARSAL_EXPERIMENT: Final = Experiment(
     few_labels=SHORT,
     weizmann=False,
 )
-"""A tiny version of the experiment: the videos of `mas-labels demo`, three networks, a few steps."""
+"""A tiny version of the experiment: the videos of `mas-labels demo`, two networks, a few steps."""
 
 
 def small_plan(experiment: Experiment) -> list[Step]:

@@ -49,7 +49,7 @@ def test_every_protocol_on_the_demo(tmp_path: Path) -> None:
     assert result(out / "accuracy").figures == finetuned.figures
     gallery = ["--gallery", labels, "--shards", tests]
     run(EVALUATE, "retrieval", "--checkpoint", pre, *gallery, "--out", out / "retrieval", *COMPUTE)
-    assert result(out / "retrieval").figures["top-50"] == 1.0  # only 32 videos: each class is among 50
+    assert "top-50" not in result(out / "retrieval").figures  # the gallery has 32 videos
     run(EVALUATE, "yupenn", "--checkpoint", pre, "--shards", scenes, "--out", out / "yupenn", *COMPUTE)
     assert result(out / "yupenn").videos == 32 and result(out / "yupenn").random_initialisation
     view2 = ["--view2", tmp_path / "View2.mat"]
