@@ -111,8 +111,6 @@ def read_rows(
     file: Path, datasets: Mapping[str, h5py.Dataset], path: str, rows: slice | int = slice(None)
 ) -> Any:
     """Read rows of one of a file's data sets; see `mas_labels.shards.reader.Shard.read`."""
-    if not datasets:
-        raise ShardError(f"{file} is closed: open it again")
     if path not in datasets:
         raise ShardError(f"{file}: {path} is not stored: label again with the option that stores it")
     try:

@@ -64,7 +64,7 @@ class Shard:
             raise explain(self.path, error, "not a readable HDF5 file") from error
         try:
             self._read_header()
-            self._datasets = checked_datasets(self._file, self.path)
+            self._open_datasets = checked_datasets(self._file, self.path)
             self.clips = check_rows(self._datasets, self.geometry, self.path)
             check_references(self._datasets, self.geometry, self.path)
             self.views: NDArray[np.int16] = self.read("views")
@@ -94,6 +94,13 @@ class Shard:
         self._label_min = self.geometry.label_min(self.options.convention)
         self._label_max = self.geometry.label_max
         self._class_numbers: NDArray[np.int32] | None = None
+
+    @property
+    def _datasets(self) -> dict[str, h5py.Dataset]:
+        """The data sets by path; a closed shard has none, which must not look like damage."""
+        if not self._open_datasets:
+            raise ShardError(f"{self.path} is closed: open it again")
+        return self._open_datasets
 
     def __len__(self) -> int:
         return self.clips
@@ -191,7 +198,8 @@ class Shard:
 
     @cached_property
     def _stored_frames(self) -> StoredFrames:
-        return StoredFrames(self.path, self._file.id.get_vfd_handle(), self._datasets, self.geometry)
+        datasets = self._datasets
+        return StoredFrames(self.path, self._file.id.get_vfd_handle(), datasets, self.geometry)
 
     def verify(self) -> None:
         """Compare the file with its digest, and its content with the content hash.
@@ -227,9 +235,11 @@ class Shard:
         -----
         `h5py.File.close` searches all open objects of the process: 0.1 s if 800 other shards are open.
         """
-        for dataset in self._datasets.values():
+        for dataset in self._open_datasets.values():
             dataset.id.close()
-        self._datasets.clear()  # what a data set keeps is open as well
+        self._open_datasets.clear()  # what a data set keeps is open as well
+        for name in ("_cached_labels", "_stored_frames"):  # the latter has the number of the file
+            vars(self).pop(name, None)
         if self._file.id.valid:
             h5py.h5i.dec_ref(self._file.id)
 

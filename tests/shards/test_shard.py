@@ -271,11 +271,13 @@ def test_a_closed_shard_leaves_nothing_open(tmp_path):
         before = _open_things()
         shard = Shard(write_shard(tmp_path / "b.h5"))
         shard.read_labels(0)
+        shard.read_frames(0)
         shard.close()
         shard.close()
         assert _open_things() == before
-        with pytest.raises(ShardError, match="is closed: open it again"):
-            shard.read("clips/video")
+        for read in ("read_frames", "read_jpegs", "read_labels", "stored_bytes", "verify_content"):
+            with pytest.raises(ShardError, match="is closed: open it again"):
+                getattr(shard, read)(*[0] * read.startswith("read"))
         assert len(other.read("clips/video")) == 2
 
 
