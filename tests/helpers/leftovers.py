@@ -19,12 +19,15 @@ import pytest
 
 WORKERS: list[subprocess.Popen[bytes]] = []
 """Processes that run the tests for this one (pytest-xdist)."""
+EXIT_SECONDS = 300
+"""Longest wait for a worker, which looks for leftovers at its end, however busy the machine is."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Remember the process of a worker: pytest-xdist does not look at its status."""
+    """Remember the process of a worker: pytest-xdist does not look at its status, and kills it after 10 s."""
     WORKERS.append(node.gateway._io.popen)
+    node.nodemanager.EXIT_TIMEOUT = EXIT_SECONDS
 
 
 def find_leftovers() -> list[str]:
@@ -56,6 +59,9 @@ def fail_if_any() -> None:
     leftovers = find_leftovers()
     if leftovers:
         print("left behind by the tests:", *leftovers, sep="\n  ", file=sys.stderr, flush=True)
-    if leftovers or any(worker.returncode for worker in WORKERS):
+    statuses = [worker.returncode for worker in WORKERS if worker.returncode]
+    if statuses:
+        print("processes that ran the tests ended with status", *statuses, file=sys.stderr, flush=True)
+    if leftovers or statuses:
         sys.stdout.flush()
         os._exit(1)
