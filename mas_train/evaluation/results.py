@@ -205,8 +205,9 @@ def _notes(result: Result) -> list[str]:
         lines.append(
             f"  in brackets: {LEVEL:.0%} intervals over {number} {tested.unit}, of this network{few}"
         )
-    for name, facts in result.details.get("c", {}).items() if "c" in result.details else ():
-        lines.append(f"  {name}: {describe_c(facts)}")
+    chosen = result.details.get("c")
+    if isinstance(chosen, Mapping):  # older versions kept the C that was given
+        lines += [f"  {name}: {describe_c(facts)}" for name, facts in chosen.items()]
     ranks = result.details.get("left_out_ranks")
     if ranks:
         videos = result.details["gallery_videos"]

@@ -17,14 +17,30 @@ BRACKETS = """\
 In percent. In brackets: 95 % intervals over groups of test videos (UCF101), single videos, or splits of pairs
 (ASLAN), and over networks where there are several; of one network, for this network alone. Differences are
 paired over the test videos."""
+IN_NO_TABLE = """\
+In none of the tables, which are of the paper's protocols, data sets and targets, split 1, and networks
+trained on all clips and fine-tuned as a whole"""
 
 
 def show_tables(results: Sequence[Result]) -> str:
     """Return the paper's tables 1 to 6 with our figures next to the published ones, as Markdown."""
     shown = [_show_table(number, table, results) for number, table in TABLES.items()]
     old = [result.command for result in results if not result.outcomes]
-    note = [f"Without intervals, {NO_OUTCOMES}: {', '.join(dict.fromkeys(old))}."] if old else []
-    return "\n\n".join([BRACKETS, *note, *shown])
+    notes = [f"Without intervals, {NO_OUTCOMES}: {', '.join(dict.fromkeys(old))}."] if old else []
+    others = [result.command for result in results if not _has_place(result)]
+    if others:
+        notes.append(f"{IN_NO_TABLE}: {', '.join(dict.fromkeys(others))}.")
+    return "\n\n".join([BRACKETS, *notes, *shown])
+
+
+def _has_place(result: Result) -> bool:
+    """Return whether a result belongs in one of the tables."""
+    return any(
+        _belongs(result, row.ours, table, column)
+        for table in TABLES.values()
+        for row in _with_codings(table, [result])
+        for column in table.columns
+    )
 
 
 def _show_table(number: int, table: Table, results: Sequence[Result]) -> str:
@@ -124,4 +140,7 @@ def _compare(ours: Sequence[Result], random: Sequence[Result]) -> str:
         return "no interval: it needs outcomes of the same single videos, of one network a seed"
     seeds = [[result.weights.get("seed") for result in row] for row in (ours, random)]
     is_paired = seeds[0] == seeds[1] and len(ours) > 1
-    return format_interval(difference(first, second, _groups(ours), is_paired), is_difference=True)
+    text = format_interval(difference(first, second, _groups(ours), is_paired), is_difference=True)
+    if 1 not in (len(first), len(second)) or len(first) == len(second):
+        return text
+    return f"{text}, of {len(first)} networks less {len(second)}: the one stands for itself, not for its row"

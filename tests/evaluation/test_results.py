@@ -25,15 +25,15 @@ def result(**changes: object) -> Result:
 
 
 def test_tables_show_our_figures_next_to_the_published(tmp_path: Path) -> None:
-    scratch = {"kind": "supervised", "source": "runs/s"}
+    scratch, joint = {"kind": "supervised", "source": "runs/s"}, result().weights
     results = [
         result(),
         result(weights=scratch, figures={"top-1": 0.401}, command="mas-finetune scratch"),
         result(weights={**result().weights, "coding": "sin-cos"}, dataset="hmdb51", videos=100),
         result(weights={**result().weights, "coding": "recoded"}, figures={"top-1": 0.612}),
-        result(split="test2", figures={"top-1": 0.99}),
-        result(weights={**result().weights, "frozen": True}, figures={"top-1": 0.98}),
-        result(weights={**result().weights, "filters": ["cut=false"]}, figures={"top-1": 0.97}),
+        result(split="test2", figures={"top-1": 0.99}, command="mas-eval x"),
+        result(weights={**joint, "frozen": True}, figures={"top-1": 0.98}, command="mas-eval x"),
+        result(weights={**joint, "filters": ["cut=false"]}, figures={"top-1": 0.97}, command="mas-eval x"),
         result(protocol="aslan", dataset="aslan", split="all", videos=3697, figures={"accuracy": 0.6}),
     ]
     for number, entry in enumerate(results):
@@ -46,6 +46,7 @@ def test_tables_show_our_figures_next_to_the_published(tmp_path: Path) -> None:
     assert "| C3D, fine-tuned after self-supervision | 62.3 | 60.0 |" in text
     assert "\n    mas-finetune scratch  # From scratch\n" in text
     assert not any(figure in text for figure in ("99.0", "98.0", "97.0"))
+    assert "fine-tuned as a whole: mas-eval x." in text
     assert [f"### Table {number}." in text for number in TABLES] == [True] * 6
 
 
@@ -69,6 +70,8 @@ def test_tables_show_intervals_and_differences_of_rows_of_the_same_videos() -> N
     assert "Without intervals, made by a version" in text and text.count("mas-finetune x.") == 1
     assert "| Joint | 58.8 | 50.0 [" in text and "] of 2 networks | 32.6 | 50.0 |" in text
     assert re.search(r"- Joint less random weights, ucf101: \+25\.\d \[\+2\d\.\d, \+2\d\.\d\]", text)
+    mixed = show_tables([*runs[:2], result(outcomes=outcomes(less), weights=scratch)])
+    assert "], of 2 networks less 1: the one stands for itself" in mixed
     others = show_tables([runs[0], result(outcomes=outcomes(less, "other"), weights={**scratch, "seed": 0})])
     assert "- Joint less random weights, ucf101: no interval: it needs outcomes of the same" in others
     again = show_tables([runs[0], runs[0]])  # the same network twice is not two networks
@@ -99,6 +102,11 @@ def test_of_many_classes_the_best_and_the_worst_are_shown() -> None:
     shown = [line.split()[0] for line in lines if line.endswith("of 2 videos")]
     assert shown == [*names[:19:-1], *names[9::-1]]
     assert "    ... 10 more in classes.csv" in lines
+
+
+def test_results_of_the_first_version_are_shown() -> None:
+    old = result(protocol="probe", figures={"accuracy": 0.5}, details={"c": 10.0, "few": 0.1})
+    assert "accuracy   0.5000\n  without intervals" in show_result(old)
 
 
 def test_leaks_and_a_missing_baseline_are_reported() -> None:
