@@ -104,7 +104,7 @@ def untrained_weights(
         whose = (
             "of the run's training set"
             if is_of_run
-            else "at hand: those of the run are not where it read them"
+            else "at hand: those of the run are not known, or not where it read them"
         )
         print_note(f"random weights: batch norm's statistics from {clips} clips {whose}")
     return fresh

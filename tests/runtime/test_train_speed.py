@@ -55,8 +55,8 @@ def test_accumulation_and_formats_change_only_rounding(
 def test_lower_precision_stays_close(
     precision: str, plain: list[float], tiny_shards: list[Path], tmp_path: Path
 ) -> None:
-    lowered = losses(replace(SMALL, precision=precision), tiny_shards, tmp_path)
-    assert lowered == pytest.approx(plain, rel=0.03) and lowered != plain
+    lowered = losses(replace(SMALL, precision=precision), tiny_shards, tmp_path, max_steps=2)
+    assert lowered == pytest.approx(plain[:2], rel=0.03) and lowered != plain[:2]
     content = load_checkpoint(list_checkpoints(tmp_path)[-1])
     assert all(weight.dtype == torch.float32 for weight in content["model"].values())
     assert ("scale" in content["scaler"]) == (precision == "fp16")

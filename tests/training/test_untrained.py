@@ -83,4 +83,4 @@ def test_other_clips_are_taken_and_told_where_the_runs_are_gone(
     weights = load_weights(begun)
     weights.content["content_hashes"][:] = ["other"]
     untrained_weights(weights, test, CPU, 0)
-    assert "clips at hand: those of the run are not where it read them" in capsys.readouterr().err
+    assert "clips at hand: those of the run are not known" in capsys.readouterr().err
