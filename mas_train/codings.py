@@ -75,8 +75,14 @@ def dense_names(coding: str, labels: Collection[str]) -> tuple[str, ...]:
     )
 
 
-def check_dense(coding: str, labels: Collection[str], target_scale: str, shuffle_labels: bool) -> None:
-    """Raise `ConfigError` if a recipe's other choices do not go with its dense coding."""
+def check_coding(coding: str, labels: Collection[str], target_scale: str, shuffle_labels: bool) -> None:
+    """Raise `ConfigError` if a recipe's other choices do not go with its coding."""
+    if "pace" in labels and coding in LABEL_CODINGS and coding != "number":
+        raise ConfigError(
+            f"coding {coding}: expected labels as targets, found pace, which are classes: leave --coding out"
+        )
+    if coding not in DENSE_CODINGS:
+        return
     if not dense_names(coding, labels):
         raise ConfigError(
             f"coding {coding}: expected targets in blocks, found {', '.join(labels)}: take others"

@@ -35,7 +35,7 @@ from typing import Any, Final, Literal
 from mas_labels.errors import ConfigError
 from mas_labels.schema import APPEARANCE_NAMES, LABEL_NAMES, MOTION_NAMES, PATTERNS
 from mas_labels.system.options import bounds, check_options, choices
-from mas_train.codings import CODINGS, DENSE_CODINGS, check_dense
+from mas_train.codings import CODINGS, check_coding
 from mas_train.networks import BACKBONE_BUILDERS, INITIALISATIONS, INPUT_FRAMES
 
 
@@ -228,8 +228,7 @@ class Recipe:
         check_options(self)
         if len(self.pixel_mean) != 3 or not all(map(math.isfinite, self.pixel_mean)):
             raise ConfigError(f"pixel_mean: expected three numbers, R, G and B, found {self.pixel_mean}")
-        if self.coding in DENSE_CODINGS:
-            check_dense(self.coding, TARGETS[self.targets], self.target_scale, self.shuffle_labels)
+        check_coding(self.coding, TARGETS[self.targets], self.target_scale, self.shuffle_labels)
 
     def epoch_learning_rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, from 0 (paper: divided by 10 every 5, or 7, epochs)."""

@@ -114,7 +114,9 @@ def command(
     changes = {**stated_recipe(context), **changes}
     if options.init != SCRATCH:
         file = given_config(context)
-        by_hand = set() if file is None or file.is_of_run else file.recipe.keys() & {"width", "backbone"}
+        # not input_stride, which the file on an earlier version's model card states
+        refused = {"width", "backbone", "input_frames"}
+        by_hand = set() if file is None or file.is_of_run else file.recipe.keys() & refused
         if by_hand or any(is_typed(context, name) for name in NETWORK_FIELDS):
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in NETWORK_FIELDS)
             raise ConfigError(f"{flags} are for --init scratch: leave them out, the checkpoint has its own")

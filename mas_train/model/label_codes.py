@@ -179,4 +179,5 @@ class LabelCode(BranchCode):
         counts = statistics[:, self.columns[self.classified].cpu()].double()  # (values, classified)
         bins = torch.cat([counts[:2].sum(dim=0, keepdim=True), counts[2 : ORIENTATIONS + 1]])  # 0 counts as 1
         scores = (bins / bins.sum(dim=0)).clamp(min=1e-12).log()  # (8, classified)
-        return torch.cat([super().best_constant(statistics), scores.T.flatten().float()])
+        means = super().best_constant(statistics)
+        return torch.cat([means, scores.T.flatten().to(means)])

@@ -11,7 +11,8 @@ Notes
   32 or more: paces 1 to 4, those of Wang et al., whose clips of 16 frames come from the whole video and begin
   anew where it ends. There are no slow paces: frames that are repeated or interpolated are told by that.
 - *Frames* for a network with an `input_stride` of 2, which leaves every second one out, are given at half
-  steps of the pace, rounded up: it sees as many, and computes as much, as with the other targets.
+  steps of the pace, rounded up: it sees as many, and computes as much, as with the other targets. Residual
+  frames are differences of these, taken before every second one is left out: over one frame at paces 1 and 2.
 - *Colours* are not changed. Wang et al. change those of each frame anew, against a network that tells the
   pace by how similar neighbouring frames are.
 - The pace and the first frame of a clip are a function of (seed, epoch, clip), like its view. On held-out

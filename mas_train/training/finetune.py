@@ -39,6 +39,7 @@ from mas_train.training.finetune_state import (
     save_finetuning,
 )
 from mas_train.training.finetune_steps import FinetuneStep, train_epoch
+from mas_train.training.options import FINETUNE_PRESETS, PRETRAINING_FIELDS, require_preset
 from mas_train.training.run_folder import note_resumption, write_config
 from mas_train.weights.backbone_weights import FINETUNED_FILE, Weights, weights_digest
 
@@ -140,6 +141,8 @@ def _check_inputs(job: FinetuneJob, resume: bool) -> None:
         )
     if job.recipe.epochs == 0:
         raise ConfigError("expected one epoch or more of fine-tuning, found 0: give --epochs")
+    if not resume:  # earlier versions took them in silence
+        require_preset(job.recipe, PRETRAINING_FIELDS, FINETUNE_PRESETS, "fine-tuning")
     if len(job.shards) == 0:
         raise DatasetError(
             f"no clips in the {len(job.shards.paths)} shards: see the output of `mas-labels make`"

@@ -163,3 +163,22 @@ FINETUNE_PRESETS: Final[Mapping[str, Recipe]] = MappingProxyType(
 """Recipes of fine-tuning. The presets of pre-training differ here in the paper's rate of fine-tuning (section
 4.1), and in C3D's dropout of the fully connected layers, since the paper states none. ``strong`` is none of
 the paper's: what has become usual since, so that networks from scratch are as good as they can be."""
+
+PRETRAINING_FIELDS: Final = (
+    *("targets", "target_scale", "coding", "motion_weight", "appearance_weight", "shuffle_labels", "holdout"),
+    "clip_grad_norm",
+)
+FINETUNING_FIELDS: Final = ("label_smoothing", "colour_jitter")
+"""Fields of a recipe that pre-training alone, and fine-tuning alone, uses."""
+
+
+def require_preset(recipe: Recipe, names: Sequence[str], presets: Mapping[str, Recipe], work: str) -> None:
+    """Raise `ConfigError` if fields that some work does not use differ from those of the recipe's preset."""
+    preset = presets.get(recipe.preset, recipe)
+    for name in names:
+        found, expected = getattr(recipe, name), getattr(preset, name)
+        if found != expected:
+            raise ConfigError(
+                f"{name}: {work} does not use it, expected the preset's {expected}, found {found}: leave "
+                "it out"
+            )

@@ -28,7 +28,7 @@ from mas_train.data.views import describe_views
 from mas_train.model.heads import make_model
 from mas_train.model.loss import Losses, mean_label_losses
 from mas_train.model.targets import TargetCode
-from mas_train.recipe import Recipe
+from mas_train.recipe import PRESETS, Recipe
 from mas_train.runtime.generators import generator_states
 from mas_train.runtime.performance import (
     choose_memory_format,
@@ -46,7 +46,7 @@ from mas_train.training.heldout import HeldOutMonitor, choose_heldout_clips, req
 from mas_train.training.measuring import Measuring
 from mas_train.training.metrics import MetricsLog, TensorBoardEvents
 from mas_train.training.online_probe import OnlineProbe
-from mas_train.training.options import TrainingOptions
+from mas_train.training.options import FINETUNING_FIELDS, TrainingOptions, require_preset
 from mas_train.training.run_folder import begin_run, find_checkpoint, note_resumption, pretraining_entries
 from mas_train.training.target_statistics import training_statistics
 from mas_train.training.untrained import learn_statistics
@@ -134,6 +134,7 @@ class PreparedRun:
 
 def prepare(recipe: Recipe, options: TrainingOptions, group: Group) -> PreparedRun:
     """Open and check everything before the work starts; raises the errors of `pretrain`."""
+    require_preset(recipe, FINETUNING_FIELDS, PRESETS, "pre-training")
     device = local_device(choose_device(options.device))
     require_precision(recipe.precision, device, options.memory_format)
     if device.type == "cpu":

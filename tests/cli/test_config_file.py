@@ -259,3 +259,22 @@ def test_fine_tuning_again_from_its_file(
     assert run(train_main, "--config", pretrained / "config.yaml", "--out", start, "--seed", 9) == 0
     assert run(finetune_main, "--config", first / "config.yaml", "--out", tmp_path / "third") == 1
     assert "are not those that the run of" in capsys.readouterr().err
+
+
+def test_a_file_by_hand_with_entries_that_a_command_does_not_use_is_refused(
+    first: Path, small: ShardSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = tmp_path / "by_hand.yaml", tmp_path / "out"
+    given = ["--config", file, "--shards", *small.paths, "--out", out, "--device", "cpu"]
+    tuning = (finetune_main, *given, "--init", first)
+    cases: list[tuple[Any, dict[str, Any], str]] = [
+        ((train_main, *given), {"label_smoothing": 0.1}, "label_smoothing: pre-training does not use it"),
+        ((train_main, *given), {"targets": "pace", "coding": "recoded"}, "found pace, which are classes"),
+        (tuning, {"clip_grad_norm": 1}, "clip_grad_norm: fine-tuning does not use it"),
+        (tuning, {"input_frames": "residual"}, "--input-frames are for --init scratch"),
+    ]
+    for command, recipe, expected in cases:
+        write(file, {"recipe": recipe})
+        assert run(*command) == 1
+        assert expected in capsys.readouterr().err.splitlines()[-1]
+        assert not out.exists()
