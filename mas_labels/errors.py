@@ -120,6 +120,7 @@ CHECK_DISK: Final = "it may be sound: check the disk or the network, then try ag
 REMEDIES: Final = {
     errno.EAGAIN: "end other programs, or give this one less to do at a time",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
     errno.ENFILE: "the whole machine has too many open files: end some programs",
     errno.EACCES: "check the permissions of the file and of its folders",
     errno.EPERM: "check the permissions of the file and of its folders",

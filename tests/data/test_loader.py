@@ -123,7 +123,7 @@ def test_batches_are_read_ahead_into_memory_that_is_used_again_and_an_error_come
     assert len(places) == 1 + loader.SPARE_BATCHES + loader.MIN_PART_CLIPS
     with pytest.raises(ShardError, match=r"^gone bad$"):
         next(ready)
-    assert children() == before
+    assert children() <= before
 
 
 def test_a_killed_worker_is_one_line_and_no_process_stays(shards: ShardSet) -> None:
@@ -137,19 +137,27 @@ def test_a_killed_worker_is_one_line_and_no_process_stays(shards: ShardSet) -> N
     os.kill(worker, signal.SIGKILL)  # what the system does to whoever takes too much memory
     with pytest.raises(TrainingError, match=r"^a process that reads clips died \(status -9\).*--workers"):
         list(ready)
-    assert children() == before
+    assert children() <= before
 
 
-def test_a_machine_that_gives_no_more_files_is_one_line(shards: ShardSet) -> None:
+@pytest.mark.parametrize(
+    ("limit", "problem"),
+    [("NOFILE", r"Too many open files\): .*ulimit -n"), ("FSIZE", r"File too large\): .*ulimit -f")],
+)
+def test_a_machine_that_gives_no_more_files_or_memory_is_one_line(
+    shards: ShardSet, limit: str, problem: str
+) -> None:
     list(load_batches(FrameDataset(shards), [[0]], 0, CPU))
-    before, limits = children(), resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len([*Path("/proc/self/fd").iterdir()]) + 6, limits[1]))
+    before, kind = children(), getattr(resource, f"RLIMIT_{limit}")
+    soft, hard = resource.getrlimit(kind)
+    few = len([*Path("/proc/self/fd").iterdir()]) + 6
+    resource.setrlimit(kind, (few, hard))
     try:
-        with pytest.raises(UnavailableError, match=r"^the machine refused \(Too many open files\): .*ulimit"):
-            next(load_batches(FrameDataset(shards), [[0]], 9, CPU))
+        with pytest.raises(UnavailableError, match=rf"^the machine refused \({problem}"):
+            next(load_batches(FrameDataset(shards), [[0]], 32, CPU))
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert children() == before
+        resource.setrlimit(kind, (soft, hard))
+    assert children() <= before
 
 
 def test_a_thread_copies_ahead_and_ends_with_its_consumer(shards: ShardSet) -> None:
