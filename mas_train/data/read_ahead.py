@@ -259,7 +259,7 @@ def main(pipe_descriptor: int, descriptor: int) -> None:
 
 
 def _read(reader: ClipReader, memory: ClipArrays, clips: Sequence[int]) -> Exception | None:
-    """Read clips; return the error, if there is one, with its traceback unless it is one of ours."""
+    """Read clips; return the error, if there is one, with its traceback unless it is a `MasError`."""
     try:
         reader.read_into(memory, clips)
     except Exception as error:
