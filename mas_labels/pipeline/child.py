@@ -26,14 +26,13 @@ from mas_labels.errors import MasError
 from mas_labels.pipeline import flow_video, label_video  # noqa: F401 - jobs; no deadline runs yet
 from mas_labels.pipeline.job import Job
 from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
-from mas_labels.system.process import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, set_malloc_options
+from mas_labels.system.process import keep_freed_memory
 from mas_labels.system.streams import guard_streams
 from mas_labels.version import versions
 
 ALIVE_SECONDS: Final = 0.1
 """Time between two `Alive` messages."""
 PR_SET_PDEATHSIG: Final = 1
-MAX_KEPT_BYTES: Final = 32 << 20
 OOM_SCORE: Final = "500"
 """Makes the kernel kill this process first when memory runs out: a run recovers from that."""
 
@@ -71,8 +70,7 @@ def main(descriptor: int, parent: int) -> None:
     guard_streams()
     pipe = MessagePipe(socket.socket(fileno=descriptor))
     cv2.setNumThreads(1)  # other workers need the other cores
-    # keep the memory of one frame for the next: converting a frame of 240 x 320 takes a third of the time
-    set_malloc_options({M_MMAP_THRESHOLD: MAX_KEPT_BYTES, M_TRIM_THRESHOLD: MAX_KEPT_BYTES})
+    keep_freed_memory()
     with threadpool_limits(1), contextlib.suppress(PeerGoneError):
         pipe.send(Ready(versions()))
         while True:

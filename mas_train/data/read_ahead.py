@@ -27,11 +27,10 @@ from numpy.typing import NDArray
 from mas_labels.errors import MasError, TrainingError, unavailable
 from mas_labels.schema import LABELS
 from mas_labels.shards import ShardSet
-from mas_labels.system.process import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, set_malloc_options
+from mas_labels.system.process import keep_freed_memory
 from mas_labels.system.signals import signals_blocked
 from mas_labels.system.streams import guard_streams
 
-MAX_KEPT_BYTES: Final = 32 << 20
 ALIGNMENT: Final = 64
 """Bytes, of which the start of each array in shared memory is a multiple."""
 END_SECONDS: Final = 2.0
@@ -246,8 +245,7 @@ def main(pipe_descriptor: int, descriptor: int) -> None:
     """Read clips, as a process of its own, until the parent closes its end of the pipe."""
     guard_streams()
     cv2.setNumThreads(1)  # other workers need the other cores
-    # keep the memory of one clip for the next
-    set_malloc_options({M_MMAP_THRESHOLD: MAX_KEPT_BYTES, M_TRIM_THRESHOLD: MAX_KEPT_BYTES})
+    keep_freed_memory()
     pipe = Connection(pipe_descriptor)
     with contextlib.suppress(EOFError, ConnectionError):
         reader, clips = pipe.recv()
