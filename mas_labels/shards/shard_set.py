@@ -25,7 +25,7 @@ from mas_labels.shards.opening import find_shards, open_compatible
 from mas_labels.shards.pool import ShardPool
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.selection import ClipSelection, ClipSequence, spread_evenly
-from mas_labels.shards.tables import Failure, Video, read_failures, read_videos
+from mas_labels.shards.tables import Failure, ShardTables, Video, read_tables
 
 KEPT_OPEN_SHARDS: Final = 32
 """A set of at most this many shards keeps them open while they are read in turn."""
@@ -36,8 +36,7 @@ MAX_SHARDS_COUNTED: Final = 200
 class ShardSet(ClipSequence):
     """Shards read as one sequence of clips, or a subset of the clips of such a sequence (see `subset`).
 
-    Files are opened when they are needed, separately in each process. Only the list of paths, and for
-    a subset the numbers of its clips, are pickled for another process.
+    Files are opened when needed, in each process separately; what was read is not pickled for another.
 
     Attributes
     ----------
@@ -69,12 +68,13 @@ class ShardSet(ClipSequence):
         self._file_starts = self._starts = _starts(self.lengths)
         self._kept: NDArray[np.int64] | None = None
         self._columns: dict[int, ClipColumns] = {}
+        self._shard_tables: dict[int, ShardTables] = {}
 
     def subset(self, kept: ArrayLike) -> ShardSet:
         """Return some of the clips as another set, in which they are numbered from 0.
 
         Its videos are those of its clips, and count these clips only; its failures are those of its videos.
-        It shares the open files with this set.
+        It shares the open files, and what was read of them, with this set.
 
         Parameters
         ----------
@@ -94,14 +94,14 @@ class ShardSet(ClipSequence):
                 ": numpy.unique sorts them and drops repetitions"
             )
         part = copy(self)
-        part._columns = self._columns  # of the whole set, so they serve both
+        part._columns, part._shard_tables = self._columns, self._shard_tables  # of the whole set
         part._kept = chosen if self._kept is None else self._kept[chosen]
         part._starts = np.searchsorted(part._kept, self._file_starts)
         part.lengths = np.diff(part._starts).tolist()
         return part
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**vars(self), "_columns": {}}
+        state = {**vars(self), "_columns": {}, "_shard_tables": {}}
         state.pop("label_counts", None)
         return state
 
@@ -131,10 +131,6 @@ class ShardSet(ClipSequence):
             return np.arange(self.lengths[number])
         return self._kept[self._starts[number] : self._starts[number + 1]] - self._file_starts[number]
 
-    def _part(self, number: int) -> NDArray[np.int64] | None:
-        """Return `rows(number)`, or None if this is not a subset."""
-        return None if self._kept is None else self.rows(number)
-
     def locate(self, index: int) -> tuple[Shard, int]:
         """Return the shard that holds clip `index`, and the clip's row there."""
         in_files = index if self._kept is None else int(self._kept[index])
@@ -143,8 +139,8 @@ class ShardSet(ClipSequence):
 
     def read_frames(self, index: int) -> NDArray[np.uint8]:
         """Read a clip's frames: (frames, rows, cols, 3) uint8 RGB."""
-        shard, clip = self.locate(index)
-        return shard.read_frames(clip)
+        shard, row = self.locate(index)
+        return shard.read_frames(row)
 
     def read_frames_into(self, index: int, out: NDArray[np.uint8]) -> None:
         """Read a clip's frames into `out`; see `mas_labels.shards.reader.Shard.read_frames_into`."""
@@ -159,12 +155,12 @@ class ShardSet(ClipSequence):
     @property
     def videos(self) -> list[Video]:
         """Every video with clips, shard by shard."""
-        return [video for n, shard in self.each_shard() for video in read_videos(shard, self._part(n))]
+        return [video for tables in self._tables() for video in tables.videos]
 
     @property
     def failures(self) -> list[Failure]:
         """Every video that could not be used, or not to its end, shard by shard."""
-        return [failure for n, shard in self.each_shard() for failure in read_failures(shard, self._part(n))]
+        return [failure for tables in self._tables() for failure in tables.failures]
 
     @property
     def failure_count(self) -> int:
@@ -174,14 +170,18 @@ class ShardSet(ClipSequence):
     def clip_videos(self) -> NDArray[np.int64]:
         """Return for each clip the number of its video in `videos`: (N,) int64."""
         numbers, before = [np.empty(0, np.int64)], 0
-        for number, shard in self.each_shard():
-            of_clips, videos = shard.read("clips/video").astype(np.int64), len(shard.read("videos/path"))
-            if self._kept is not None:
-                used, of_clips = np.unique(of_clips[self.rows(number)], return_inverse=True)
-                videos = len(used)
-            numbers.append(of_clips + before)
-            before += videos
+        for tables in self._tables():
+            numbers.append(tables.clip_videos + before)
+            before += len(tables.videos)
         return np.concatenate(numbers)
+
+    def _tables(self) -> Iterator[ShardTables]:
+        """Yield the tables of each shard, of a subset those of its clips; each shard is read once."""
+        kept = self._shard_tables
+        for number, shard in self._open_each(n for n in self._used_shards() if n not in kept):
+            kept[number] = read_tables(shard)
+        for number in self._used_shards():
+            yield kept[number] if self._kept is None else kept[number].of_clips(self.rows(number))
 
     @property
     def clips(self) -> ClipSelection:
@@ -210,9 +210,8 @@ class ShardSet(ClipSequence):
             If a shard is damaged, holds no labels, or a label out of range.
         """
         counted = LabelCounts(self.geometry, of_clips=len(self))
-        numbers = [n for n, clips in enumerate(self.lengths) if clips or self._kept is None]
-        chosen = (numbers[place] for place in spread_evenly(len(numbers), max_shards))
-        for number, shard in self.each_shard(chosen):
+        used = self._used_shards()
+        for number, shard in self.each_shard(used[n] for n in spread_evenly(len(used), max_shards)):
             counted.add(shard.read("clips/labels")[self.rows(number)], shard.path)
         return counted
 
@@ -225,16 +224,20 @@ class ShardSet(ClipSequence):
         -----
         Use this to read all shards in turn: `shard` keeps them open, and HDF5 gets slow with many open files.
         """
+        return self._open_each(self._used_shards(numbers))
+
+    def _used_shards(self, numbers: Iterable[int] | None = None) -> list[int]:
+        """Return all or the given numbers of shards, of a subset those with clips of it."""
         chosen = range(len(self.paths)) if numbers is None else numbers
-        return self._open_each(n for n in chosen if self._kept is None or self.lengths[n])
+        return [n for n in chosen if self._kept is None or self.lengths[n]]
 
     def _open_each(self, numbers: Iterable[int]) -> Iterator[tuple[int, Shard]]:
         for number in numbers:
             if len(self.paths) <= KEPT_OPEN_SHARDS:
                 yield number, self.shard(number)
-            else:
-                with self._pool.open_separately(number) as shard:
-                    yield number, shard
+                continue
+            with self._pool.open_separately(number) as shard:
+                yield number, shard
 
     def __len__(self) -> int:
         return int(self._starts[-1])

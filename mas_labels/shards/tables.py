@@ -37,21 +37,38 @@ class Failure(NamedTuple):
     message: str
 
 
-def read_videos(shard: Shard, clips: NDArray[np.int64] | None = None) -> list[Video]:
-    """Read a shard's table of videos.
+class ShardTables(NamedTuple):
+    """The videos of a shard, and the video of each of its clips."""
 
-    Parameters
-    ----------
-    shard
-        The shard.
-    clips : ndarray of int64, optional
-        Rows of some clips of the shard: only their videos are returned, and `Video.clips` counts only these.
-    """
-    videos = _read_rows(shard, slice(None))  # column by column: row by row takes many times as long
-    if clips is None:
-        return videos
-    counts = np.bincount(shard.read("clips/video")[clips], minlength=len(videos)).tolist()
-    return [video._replace(clips=count) for video, count in zip(videos, counts, strict=True) if count]
+    videos: list[Video]
+    failures: list[Failure]
+    clip_videos: NDArray[np.int64]
+    """(N,) for each clip the row of its video in `videos`."""
+
+    def of_clips(self, rows: NDArray[np.int64]) -> ShardTables:
+        """Return the tables of some clips: their videos, which count only these, and failures of these.
+
+        Parameters
+        ----------
+        rows
+            Rows of the clips.
+        """
+        used, clip_videos, counts = np.unique(self.clip_videos[rows], return_inverse=True, return_counts=True)
+        pairs = zip(used.tolist(), counts.tolist(), strict=True)
+        videos = [self.videos[row]._replace(clips=count) for row, count in pairs]
+        paths = {video.path for video in videos}
+        failures = [failure for failure in self.failures if failure.video in paths]
+        return ShardTables(videos, failures, clip_videos)
+
+
+def read_tables(shard: Shard) -> ShardTables:
+    """Read the tables of a shard."""
+    return ShardTables(read_videos(shard), read_failures(shard), shard.read("clips/video").astype(np.int64))
+
+
+def read_videos(shard: Shard) -> list[Video]:
+    """Read a shard's table of videos."""
+    return _read_rows(shard, slice(None))  # column by column: row by row takes many times as long
 
 
 def read_video(shard: Shard, row: int) -> Video:
@@ -83,14 +100,7 @@ def _read_rows(shard: Shard, rows: slice) -> list[Video]:
     ]
 
 
-def read_failures(shard: Shard, clips: NDArray[np.int64] | None = None) -> list[Failure]:
-    """Read the videos of a shard that could not be used, or only in part.
-
-    Parameters are those of `read_videos`: with `clips`, only videos of these clips are returned.
-    """
+def read_failures(shard: Shard) -> list[Failure]:
+    """Read the videos of a shard that could not be used, or only in part."""
     columns = (shard.read_texts(f"failures/{name}") for name in ("path", "stage", "code", "message"))
-    failures = [Failure(*row) for row in zip(*columns, strict=True)]
-    if clips is None:
-        return failures
-    used = {video.path for video in read_videos(shard, clips)}
-    return [failure for failure in failures if failure.video in used]
+    return [Failure(*row) for row in zip(*columns, strict=True)]
