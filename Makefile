@@ -6,6 +6,7 @@ TORCHVISION := .venv-torchvision
 MAS_TORCHVISION_PYTHON ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+EXTRAS := train,inspect,dask,eval,onnx,tensorboard,parquet,hub,webdataset,lightning,docs,dev
 
 DATASET ?= folder
 ROOT ?=
@@ -34,17 +35,14 @@ help: ## List the targets.
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard mas_labels/native/*/*)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,onnx,tensorboard,parquet,hub,webdataset,lightning,docs,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 install: $(VENV)/installed ## Set up .venv with everything.
 
-install-headless: ## Set up .venv with an OpenCV that needs neither a display nor libGL.
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e '.[train,inspect,dask,eval,onnx,tensorboard,parquet,hub,webdataset,lightning,docs,dev]'
+install-headless: $(VENV)/installed ## Set up .venv with an OpenCV that needs neither a display nor libGL.
 	$(PIP) uninstall --quiet --yes opencv-contrib-python
 	$(PIP) install --quiet -c constraints.txt --force-reinstall --no-deps opencv-contrib-python-headless
-	@touch $(VENV)/installed
 
 demo: $(VENV)/installed ## Run the main job on the built-in demo: videos, shards, a short training run, a report.
 	$(BIN)/mas-labels demo --out $(DEMO)/videos
