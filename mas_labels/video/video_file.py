@@ -159,6 +159,7 @@ class VideoReader(FrameReader):
         try:
             bgr = reformatter.reformat(frame, format="bgr24", interpolation=CHROMA, threads=1).to_ndarray()
         except DECODER_ERRORS as error:
+            _check_machine("decode", None, error)
             raise VideoError(
                 "decode",
                 "not_converted",
@@ -194,7 +195,7 @@ def _check_machine(stage: str, file: WatchedFile | None, error: Exception | None
     """Raise `VideoError` if the machine failed to read `file`, or the decoder got no memory (`error`)."""
     if file is not None:
         file.check(stage)
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         raise VideoError(
             stage,
             NO_MEMORY,

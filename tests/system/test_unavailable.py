@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from helpers.commands import mas
 from helpers.faults import with_fault
 from helpers.processes import make_command
 from helpers.shards import write_shard
+from helpers.videos import moving_texture, write_video
 
 from mas_labels import config
 from mas_labels.errors import ShardError, UnavailableError, VideoError, system_error, unavailable
@@ -257,6 +259,34 @@ def test_lack_of_memory_is_not_a_fault_of_the_video(tiny_videos, monkeypatch):
     with pytest.raises(VideoError) as caught:
         list(label_video.label_video(right, config.LabelConfig(flow="dis")))
     assert caught.value.code == "no_memory"
+
+
+SHORT_OF_MEMORY = """
+import os, resource, sys
+from pathlib import Path
+from mas_labels.errors import VideoError
+from mas_labels.video.video_file import VideoReader
+
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+for megabytes in range(6):
+    if os.fork() == 0:
+        resource.setrlimit(resource.RLIMIT_AS, (used + (megabytes << 20),) * 2)
+        try:
+            list(VideoReader(Path(sys.argv[1])))
+        except VideoError as error:
+            os.write(1, error.code.encode() + b" ")
+        except MemoryError:
+            os.write(1, b"no_memory ")
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_a_decoder_without_memory_is_not_a_fault_of_the_video(tmp_path):
+    """At whatever moment it runs out: the limits leave more and more of it."""
+    path = write_video(tmp_path / "a.avi", moving_texture(20, 240, 320, 1, 0))
+    done = subprocess.run([sys.executable, "-c", SHORT_OF_MEMORY, path], capture_output=True, check=True)
+    assert {"no_memory"} <= {*done.stdout.decode().split()} <= {"no_memory", "unreadable"}, done.stdout
 
 
 def test_a_shard_of_machine_errors_alone_is_not_kept():
