@@ -15,9 +15,12 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
+from mas_labels.version import __version__  # noqa: E402
+
 project = "mas-video"
 author = "the authors of mas-video"
-html_title = "mas-video"
+release = __version__
+html_title = f"mas-video {release}"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3

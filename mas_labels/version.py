@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-__version__: Final = "0.1.0"
+__version__: Final = "0.2.0"
+RESUMABLE: Final = ("0.1.0",)
+"""Earlier versions whose unfinished work is resumed: their frames, flow, labels and features go with ours."""
 
 
 def versions() -> dict[str, str]:
@@ -20,3 +23,12 @@ def versions() -> dict[str, str]:
         "pyav": av.__version__,
         "ffmpeg": av.ffmpeg_version_info,
     }
+
+
+def resumable(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stored versions of a run that is to be resumed, as they are compared with those of now.
+
+    An earlier version of this package counts as this one if it is `RESUMABLE`.
+    """
+    own = [name for name in ("mas_labels", "mas-video") if stored.get(name) in RESUMABLE]
+    return {**stored, **dict.fromkeys(own, __version__)}

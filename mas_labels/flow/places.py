@@ -14,7 +14,7 @@ from mas_labels.flow.formats import FORMATS
 from mas_labels.flow.options import FlowOptions
 from mas_labels.names import printable
 from mas_labels.system.files import write_once
-from mas_labels.version import versions
+from mas_labels.version import resumable, versions
 from mas_labels.video.frame_names import FLOW_RECORD
 
 
@@ -164,6 +164,7 @@ def check_folder(out: Path, targets: Mapping[str, FlowTarget], options: FlowOpti
                 "choose another --out"
             )
         return found is not None and check_folder(out, targets, options)
+    found = resumable(found)
     if found != asked:
         names = [name for name in {**asked, **found} if asked.get(name) != found.get(name)]
         differences = "; ".join(f"{name} {found.get(name)!r}, not {asked.get(name)!r}" for name in names)

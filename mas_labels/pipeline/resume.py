@@ -14,7 +14,7 @@ from mas_labels.errors import OptionsDifferError
 from mas_labels.names import first_names
 from mas_labels.plan.plan import ShardPlan
 from mas_labels.shards.header import ShardHeader, read_header
-from mas_labels.version import versions
+from mas_labels.version import resumable, versions
 from mas_labels.video.open_video import stored_bytes
 
 OPTION_MEANINGS: Final = {
@@ -115,7 +115,7 @@ def check_same_run(shard: ShardHeader, plan: ShardPlan, config: LabelConfig) -> 
         With each option before and now.
     """
     current: Mapping[str, Any] = {**config.as_dict(), **plan.as_dict(), **versions()}
-    stored: Mapping[str, Any] = {**shard.config, **shard.plan, **shard.versions}
+    stored: Mapping[str, Any] = {**shard.config, **shard.plan, **resumable(shard.versions)}
     differing = [name for name in {**current, **stored} if current.get(name) != stored.get(name)]
     if not {"count", "split", "manifest", "limit", "batch"}.isdisjoint(
         differing

@@ -18,6 +18,7 @@ from mas_labels.errors import MasError, explain_import_error, unavailable
 from mas_labels.system.options import Bounds, OptionField, option_fields
 from mas_labels.system.process import begin_process, is_in_group, print_error
 from mas_labels.system.signals import EXIT_SIGNAL, Interrupted, raise_on_signals
+from mas_labels.version import __version__
 
 EXIT_ERROR: Final = 1
 EXIT_FAILURES: Final = 3
@@ -31,7 +32,7 @@ EXIT_UNAVAILABLE: Final = 6
 
 SETTINGS: Final = {"help_option_names": ["-h", "--help"], "show_default": True}
 """`context_settings` of every program."""
-version_option = click.version_option(package_name="mas-video")
+version_option = click.version_option(__version__)
 PATH: Final = click.Path(path_type=Path)
 FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 

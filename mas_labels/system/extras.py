@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
 from mas_labels.errors import MissingDependencyError
+from mas_labels.version import __version__
 
 
 def load_extra(module: str, beginning: str, extra: str, more: str = "") -> ModuleType:
@@ -39,11 +40,11 @@ def load_extra(module: str, beginning: str, extra: str, more: str = "") -> Modul
 
 
 def package_versions(*packages: str) -> dict[str, str]:
-    """Return the version of each package by its name, ``"not installed"`` if it is not under this name."""
-    versions = {}
+    """Return the versions of this project and of packages, ``"not installed"`` if not under this name."""
+    versions = {"mas-video": __version__}
     for package in packages:
         try:
             versions[package] = version(package)
-        except PackageNotFoundError:  # such as this project, run from a checkout
+        except PackageNotFoundError:
             versions[package] = "not installed"
     return versions

@@ -28,8 +28,8 @@ from mas_train.model.video_means import RunningMean
 from mas_train.weights.backbone_weights import Weights, weights_digest
 
 PROVENANCE_VERSION: Final = 1
-PACKAGES: Final = ("mas-video", "torch", "numpy", "av")
-"""Packages whose versions decide the bits of features."""
+PACKAGES: Final = ("torch", "numpy", "av")
+"""Packages whose versions, beside this project's, decide the bits of features."""
 
 
 @dataclass(frozen=True)

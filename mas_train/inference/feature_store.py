@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mas_labels.errors import ConfigError, reason_of, storage_error
 from mas_labels.shards import as_unicode
 from mas_labels.system.files import atomic_path, lock_file, write_text
+from mas_labels.version import resumable
 from mas_train.inference.feature_files import FeatureTable, to_json
 
 RUN_FILE: Final = "run.json"
@@ -81,7 +82,7 @@ class FeatureStore:
         if not path.exists():
             write_text(path, to_json(run))
             return
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(path.read_text(encoding="utf-8"), object_hook=resumable)
         names = sorted(name for name in {*stored, *expected} if stored.get(name) != expected.get(name))
         if names:
             raise ConfigError(

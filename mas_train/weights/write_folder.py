@@ -66,7 +66,7 @@ def describe_config(weights: Weights) -> dict[str, Any]:
         known["recipe"] = {**known["recipe"], "pixel_mean": config["pixel_mean"]}
     if "init" in known:  # a path of the machine that trained it
         known["init"] = known["init"] if known["init"] == SCRATCH else Path(known["init"]).name
-    return {**config, **json.loads(json.dumps(known)), "versions": package_versions("mas-video", "torch")}
+    return {**config, **json.loads(json.dumps(known)), "versions": package_versions("torch")}
 
 
 def write_weights_folder(

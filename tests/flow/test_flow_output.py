@@ -18,7 +18,7 @@ from mas_labels.errors import ConfigError, OptionsDifferError, StorageError
 from mas_labels.flow import video_flow
 from mas_labels.flow.options import FlowOptions
 from mas_labels.flow.output import FlowOutput, frame_pairs, locked_target
-from mas_labels.flow.places import claim_folder, flow_target, flow_targets, single_target
+from mas_labels.flow.places import check_folder, claim_folder, flow_target, flow_targets, single_target
 from mas_labels.flow.video_flow import flow_parts
 from mas_labels.system import files
 from mas_labels.video.open_video import open_video
@@ -240,6 +240,12 @@ def test_two_videos_in_one_place_are_refused(tmp_path, videos, options):
         flow_targets(tmp_path, videos, dis(**options))
 
 
+def write_record_of(out, version):
+    """Let the record in a folder of flow state another version of this program."""
+    record = json.loads((out / "flow.json").read_text())
+    (out / "flow.json").write_text(json.dumps({**record, "mas_labels": version}))
+
+
 def test_a_folder_has_one_set_of_options(tmp_path, monkeypatch):
     out = tmp_path / "new/out"
     targets = flow_targets(out, ["a.avi"], dis())
@@ -253,6 +259,11 @@ def test_a_folder_has_one_set_of_options(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(OptionsDifferError, match=r"opencv .*, not '1'"):
         patch.setattr("cv2.__version__", "1")
         claim_folder(out, targets, dis(size=(64, 80)))
+    write_record_of(out, "0.1.0")
+    assert check_folder(out, targets, dis(size=(64, 80)))
+    write_record_of(out, "0.0.1")
+    with pytest.raises(OptionsDifferError, match=r"other options \(mas_labels '0.0.1', not"):
+        check_folder(out, targets, dis(size=(64, 80)))
     (out / "flow.json").write_text("nothing")
     with pytest.raises(ConfigError, match="expected the options of a run as JSON"):
         claim_folder(out, targets, dis())

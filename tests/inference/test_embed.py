@@ -13,6 +13,7 @@ from helpers.coloured import CPU, SMALL, run
 
 from mas_labels.errors import StorageError
 from mas_labels.shards import ShardSet
+from mas_labels.version import __version__
 from mas_train.cli.embed import main
 from mas_train.evaluation.features import Extraction, extract
 from mas_train.inference.feature_store import FEATURES_FILE, VIDEOS_FILE, FeatureStore
@@ -147,6 +148,13 @@ def test_leftovers_that_a_disk_has_damaged_are_computed_again(raw_shards: ShardS
     file.write_bytes(content)
     with FeatureStore(tmp_path / "f.npz", {"layer": "mean"}, 4) as store:
         assert store.done == {"a": True} and file.stat().st_size == 16
+
+
+def test_features_that_an_earlier_version_began_are_completed(tmp_path: Path) -> None:
+    with FeatureStore(tmp_path / "f.npz", {"versions": {"mas-video": "0.1.0", "av": "1"}}, 4) as store:
+        store.finish("a", [{"video": "a"}], False)
+    with FeatureStore(tmp_path / "f.npz", {"versions": {"mas-video": __version__, "av": "1"}}, 4) as store:
+        assert store.done == {"a": False}
 
 
 def test_videos_that_the_machine_could_not_read_are_tried_again(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from mas_labels.config import LabelConfig
 from mas_labels.datasets.find_videos import find_videos
 from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import ConfigError, OptionsDifferError
+from mas_labels.pipeline.resume import check_same_run
 from mas_labels.pipeline.run import run
 from mas_labels.plan.plan import plan_shards
+from mas_labels.shards.header import read_header
 from mas_labels.system.files import lock_file
 from mas_labels.video.clips import cut_clips
 from mas_labels.video.video_file import VideoReader
@@ -89,6 +91,14 @@ def test_a_second_run_keeps_finished_shards(plan, tiny_videos, tiny_shards, tmp_
 def test_other_options_are_refused_by_name(plan, tiny_videos, tiny_shards):
     with pytest.raises(OptionsDifferError, match=r"jpeg_quality was 90, is now 80\. Use the same options"):
         run(plan, LabelConfig(flow="dis", jpeg_quality=80), tiny_videos, tiny_shards[0].parent)
+
+
+def test_shards_of_an_earlier_version_are_resumed(plan, tiny_shards):
+    shard = read_header(tiny_shards[0])
+    check_same_run(replace(shard, versions={**shard.versions, "mas_labels": "0.1.0"}), plan[0], DIS)
+    other = replace(shard, versions={**shard.versions, "mas_labels": "0.0.1"})
+    with pytest.raises(OptionsDifferError, match=r"mas_labels was '0\.0\.1', is now"):
+        check_same_run(other, plan[0], DIS)
 
 
 def test_another_plan_in_the_folder_is_refused(tiny_videos, tiny_shards):

@@ -8,8 +8,13 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from packaging.requirements import Requirement
 from run_matrix import choose_tests, supported_pythons
+
+from mas_labels.cli.main import main
+from mas_labels.system.extras import package_versions
+from mas_labels.version import RESUMABLE, __version__
 
 ROOT = Path(__file__).parents[2]
 SETUP = ConfigParser()
@@ -25,6 +30,19 @@ PINS = dict(
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     if not line.startswith("#")
 )
+
+
+def test_the_changelog_ends_in_this_version_and_dates_all():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^## (\d+\.\d+\.\d+) - 20\d\d-[01]\d-[0-3]\d$", changelog, re.M)
+    assert len(versions) == changelog.count("\n## ")
+    assert versions[0] == __version__ and set(RESUMABLE) <= set(versions[1:])
+
+
+def test_commands_and_files_state_the_version_of_the_code():
+    """Not that of the installed package, which a checkout may have left behind."""
+    assert CliRunner().invoke(main, ["--version"]).output.endswith(f"version {__version__}\n")
+    assert package_versions("click")["mas-video"] == __version__
 
 
 def test_the_classifiers_name_the_supported_pythons():
