@@ -1,11 +1,14 @@
-# Every target sets up what it needs: the virtual environment in .venv is created on first use.
+# Every target sets up what it needs: the virtual environment in .venv is created on first use, by venv and pip,
+# or by uv where UV names it, as in `make demo UV=uv`.
 
 PYTHON ?= python3
+UV ?=
 VENV := .venv
 TORCHVISION := .venv-torchvision
 MAS_TORCHVISION_PYTHON ?=
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+CREATE := $(if $(UV),$(UV) venv --quiet --allow-existing --python $(PYTHON),$(PYTHON) -m venv)
+PIP := $(if $(UV),UV_PYTHON=$(BIN)/python $(UV) pip,$(BIN)/python -m pip --disable-pip-version-check)
 EXTRAS := train,inspect,dask,eval,onnx,tensorboard,parquet,hub,webdataset,lightning,docs,dev
 
 DATASET ?= folder
@@ -27,14 +30,14 @@ GPU_READY := $(if $(filter file,$(origin PYTHON)),$(VENV)/installed,extensions)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-gpu bench-gpu extensions test-matrix fuzz kill-loop lint format labels bench-flow bench-flow-tool bench-labels bench-workers bench-train bench-storage \
-	bench-stored-flow bench-shot-cuts bench-scale test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless \
+	bench-stored-flow bench-shot-cuts bench-scale test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless lock \
 	reproduce-small reproduce-pilots reproduce-ucf101 reproduce-kinetics clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard mas_labels/native/*/*)
-	$(PYTHON) -m venv $(VENV)
+	$(CREATE) $(VENV)
 	$(PIP) install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
@@ -43,6 +46,13 @@ install: $(VENV)/installed ## Set up .venv with everything.
 install-headless: $(VENV)/installed ## Set up .venv with an OpenCV that needs neither a display nor libGL.
 	$(PIP) uninstall --quiet --yes opencv-contrib-python
 	$(PIP) install --quiet -c constraints.txt --force-reinstall --no-deps opencv-contrib-python-headless
+
+# torch names the CUDA packages of each of its builds itself; torchvision has an environment of its own.
+lock: $(VENV)/installed ## Write constraints.txt: versions for all of setup.cfg, those it has where they still fit; ARGS=--upgrade: the newest.
+	echo opencv-contrib-python-headless | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras \
+		--no-annotate --no-header --no-emit-package torchvision --output-file constraints.txt setup.cfg - $(ARGS)
+	sed -i -e '1i # The versions this project is tested with, written by `make lock`: pip install -c constraints.txt ...' \
+		-e '/^\(cuda-\|nvidia-\|triton=\)/d' constraints.txt
 
 demo: $(VENV)/installed ## Run the main job on the built-in demo: videos, shards, a short training run, a report.
 	$(BIN)/mas-labels demo --out $(DEMO)/videos
@@ -78,8 +88,8 @@ test: $(VENV)/installed ## Run the fast tests, in two processes, each file in on
 
 # torchvision needs the build of torch that it was made for, so it gets a separate environment (5.5 GB).
 $(TORCHVISION)/installed:
-	$(PYTHON) -m venv $(TORCHVISION)
-	$(TORCHVISION)/bin/python -m pip --disable-pip-version-check install --quiet torch==2.14.1 torchvision==0.29.1
+	$(CREATE) $(TORCHVISION)
+	$(subst $(VENV),$(TORCHVISION),$(PIP)) install --quiet torch==2.14.1 torchvision==0.29.1
 	@touch $@
 
 test-slow: $(VENV)/installed $(if $(MAS_TORCHVISION_PYTHON),,$(TORCHVISION)/installed) ## Run the fast and the slow tests; MAS_TORCHVISION_PYTHON=... names a Python with torchvision, or one is created.

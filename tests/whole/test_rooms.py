@@ -17,6 +17,7 @@ CONTRACT = {
     "mas_labels.geometry",
     "mas_labels.errors",
     "mas_labels.lazy",
+    "mas_labels.version",
     "mas_labels.labels.patterns",
     "mas_labels.shards",
     "mas_labels.stream",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
 from configparser import ConfigParser
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 from run_matrix import choose_tests, supported_pythons
 
 from mas_labels.cli.main import main
@@ -25,11 +29,14 @@ REQUIREMENTS = [
     for text in (SETUP["options"]["install_requires"], *SETUP["options.extras_require"].values())
     for line in text.strip().splitlines()
 ]
-PINS = dict(
-    line.split("==")
-    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    if not line.startswith("#")
-)
+LOCK = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()[1:]
+PINS = {
+    pin.name: str(pin.specifier).removeprefix("==")
+    for pin in map(Requirement, LOCK)
+    if pin.marker is None or pin.marker.evaluate()
+}
+UNLOCKED = re.compile(r"cuda-|nvidia-|triton$|torchvision$")
+"""What `make lock` leaves out."""
 
 
 def test_the_changelog_ends_in_this_version_and_dates_all():
@@ -50,7 +57,8 @@ def test_the_classifiers_name_the_supported_pythons():
     assert named == SUPPORTED
 
 
-def test_ruff_and_mypy_check_for_the_oldest_python():
+def test_ruff_mypy_and_the_lock_are_for_the_oldest_python():
+    assert f"--python-version {SUPPORTED[0]} " in (ROOT / "Makefile").read_text(encoding="utf-8")
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
     assert tools["ruff"]["target-version"] == f"py{SUPPORTED[0].replace('.', '')}"
     assert tools["mypy"]["python_version"] == SUPPORTED[0]
@@ -64,9 +72,37 @@ def test_the_pages_state_the_same_range(page):
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
 def test_pinned_versions_are_allowed(requirement):
-    pins = {name.lower(): version for name, version in PINS.items()}
-    if requirement.name != "torchvision":  # in a separate environment
-        assert pins[requirement.name.lower()] in requirement.specifier
+    name = canonicalize_name(requirement.name)
+    assert UNLOCKED.match(name) or PINS[name] in requirement.specifier
+
+
+def test_pip_and_uv_understand_the_lock_and_no_index_is_named():
+    assert all(re.fullmatch(r"[a-z0-9-]+==[\w.]+( ; .+)?", line) for line in LOCK)
+
+
+def test_the_lock_names_all_that_the_requirements_bring():
+    """As far as the pinned versions are installed: others may bring other packages."""
+    left, seen = [(canonicalize_name(requirement.name), "") for requirement in REQUIREMENTS], set()
+    while left:
+        name, extra = left.pop()
+        if UNLOCKED.match(name) or (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        assert name in PINS, f"{name} is not pinned: make lock"
+        with contextlib.suppress(PackageNotFoundError):
+            if Version(PINS[name]) == Version(version(name).partition("+")[0]):
+                left += brought(name, extra)
+    assert len(seen) > len(REQUIREMENTS)
+
+
+def brought(name: str, extra: str) -> list[tuple[str, str]]:
+    """Return the packages, each with each of its extras, that one installed package requires here."""
+    needed = [
+        needed
+        for needed in map(Requirement, requires(name) or [])
+        if needed.marker is None or needed.marker.evaluate({"extra": extra})
+    ]
+    return [(canonicalize_name(one.name), extra) for one in needed for extra in ("", *one.extras)]
 
 
 def test_continuous_integration_names_tests_that_exist():
