@@ -87,14 +87,21 @@ def test_tree_and_source_install_the_same_modules_and_manifests(source, tmp_path
     )
 
 
+@pytest.mark.parametrize("target", ["install-headless", "notebooks"])
+def test_uv_needs_neither_venv_nor_pip(target):
+    commands = run("make", "--dry-run", "--always-make", target, "UV=uv", cwd=ROOT)
+    assert "uv venv " in commands and "uv pip install --quiet -c constraints.txt " in commands
+    assert "-m venv" not in commands and "-m pip" not in commands
+
+
 @pytest.mark.slow
 def test_the_wheel_of_the_source_works_from_any_folder(source, tmp_path):
     """`make test-matrix` does the same with other versions of the requirements."""
     run(sys.executable, "setup.py", "-q", "bdist_wheel", "-d", tmp_path, cwd=source, MAS_REQUIRE_NATIVE="1")
     venv.create(tmp_path / "venv", symlinks=True)
     commands = tmp_path / "venv" / "bin"
-    pip = (sys.executable, "-m", "pip", "--python", commands / "python", "install", "--quiet")
-    run(*pip, "--no-deps", "--no-index", *tmp_path.glob("*.whl"), cwd=tmp_path)
+    install = ("-m", "uv", "pip", "install", "--quiet", "--python", commands / "python")
+    run(sys.executable, *install, "--no-deps", "--no-index", *tmp_path.glob("*.whl"), cwd=tmp_path)
     (packages,) = tmp_path.glob("venv/lib/python3*/site-packages")
     requirements = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "requirements.pth").write_text("\n".join(requirements) + "\n")
