@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -76,6 +77,8 @@ def read_tensors(path: Path, remedy: str = "") -> Any:
         if isinstance(error, MemoryError) or "allocate memory" in str(error):
             raise unavailable(path, MemoryError()) from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # torch advises to load such a file with its code
+            reason = "it is damaged, or holds more than tensors and plain values"
         raise CheckpointError(f"{path} is not a readable checkpoint ({reason}){remedy}") from error
 
 

@@ -33,6 +33,9 @@ def test_files_without_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "some.pt").write_bytes(b"PK\x03\x04 nonsense")
     with pytest.raises(CheckpointError, match="not a readable checkpoint"):
         load_weights(tmp_path / "some.pt")
+    torch.save({"weights": Path()}, tmp_path / "some.pt")
+    with pytest.raises(CheckpointError, match="damaged, or holds more than tensors and plain"):
+        load_weights(tmp_path / "some.pt")
     torch.save({"weights": torch.zeros(1)}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="C3D"):
         load_weights(tmp_path / "other.pt")
