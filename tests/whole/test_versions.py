@@ -64,7 +64,7 @@ def test_ruff_mypy_and_the_lock_are_for_the_oldest_python():
     assert tools["mypy"]["python_version"] == SUPPORTED[0]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/start.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/install.md"])
 def test_the_pages_state_the_same_range(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     assert re.findall(r"Python (3\.\d+.*?)(?=, a C)", text) == [f"{SUPPORTED[0]} to {SUPPORTED[-1]}"]
