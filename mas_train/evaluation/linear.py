@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from threadpoolctl import threadpool_limits
+
 from mas_labels.system.extras import load_extra
 from mas_labels.system.options import bounds, check_options
 
@@ -60,14 +62,17 @@ class ProbeOptions:
 
 
 def require_sklearn() -> None:
-    """Import scikit-learn.
+    """Import scikit-learn, and let its fits use as many threads as torch may (`--threads`).
 
     Raises
     ------
     MissingDependencyError
         If it is not installed.
     """
+    import torch
+
     load_extra("sklearn.svm", "this protocol needs", "eval")
+    threadpool_limits(torch.get_num_threads())  # of BLAS; more than the cores at hand slow each other
 
 
 @dataclass

@@ -33,7 +33,9 @@ COMPARISONS: Final = tuple(
 
 
 def state_claims(cells: Sequence[Cell], split: str, titles: Mapping[str, str]) -> list[str]:
-    """Return one sentence per comparison that is done: whether it is shown on some splits.
+    """Return one sentence per comparison that is planned: whether it is shown on some splits.
+
+    Nothing is said of a comparison, and of those after it, before all its networks are done.
 
     Parameters
     ----------
@@ -46,10 +48,16 @@ def state_claims(cells: Sequence[Cell], split: str, titles: Mapping[str, str]) -
     """
     sentences, is_open = [], True
     for comparison in COMPARISONS:
-        found = _difference(cells, split, comparison)
-        if found is None:
+        planned = _compared_cells(cells, split, comparison)
+        if len(planned) < 2:
             continue
         rows = f"{titles[comparison.row]} - {titles[comparison.baseline]}, {comparison.measure.title}"
+        found = _difference(cells, split, comparison)
+        if found is None:
+            counts = ", ".join(f"{len(cell.values)} of {cell.expected} networks" for cell in planned)
+            sentences.append(f"{rows}: not done ({counts})")
+            is_open = False
+            continue
         is_shown = found.excludes_0 and found.estimate > 0
         verdict = describe_difference(found) if is_open else f"{describe_difference(found)}; {NOT_TESTED}"
         sentences.append(f"{rows}: {format_interval(found, is_difference=True)}: {verdict}")
@@ -57,7 +65,7 @@ def state_claims(cells: Sequence[Cell], split: str, titles: Mapping[str, str]) -
     return sentences
 
 
-NOT_TESTED: Final = "no claim, since a comparison before it was not shown"
+NOT_TESTED: Final = "no claim, since a comparison before it was not shown, or is not done"
 
 
 def describe_difference(found: Interval) -> str:
@@ -92,12 +100,16 @@ def _beats(found: Interval) -> str:
     return "beats random networks" if found.estimate > 0 else "is worse than random networks"
 
 
+def _compared_cells(cells: Sequence[Cell], split: str, comparison: Comparison) -> list[Cell]:
+    """Return the two cells that are compared, as far as they are planned."""
+    rows, measure = (comparison.row, comparison.baseline), comparison.measure.title
+    return [c for row in rows for c in cells if (c.split, c.row, c.measure) == (split, row, measure)]
+
+
 def _difference(cells: Sequence[Cell], split: str, comparison: Comparison) -> Interval | None:
-    """Return the difference of two rows by one measure on some splits; None if it is not done."""
-    pairs = compare(cells, comparison.row, comparison.baseline)
-    found = [
-        difference
-        for cell, difference in pairs
-        if (cell.split, cell.measure) == (split, comparison.measure.title)
-    ]
-    return found[0] if found else None
+    """Return the difference of two rows by one measure on some splits; None until all networks are done."""
+    compared = _compared_cells(cells, split, comparison)
+    if len(compared) < 2 or any(len(cell.values) < cell.expected for cell in compared):
+        return None
+    ((_, found),) = compare(compared, comparison.row, comparison.baseline)
+    return found

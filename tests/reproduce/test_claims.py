@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,17 @@ def test_claims_end_at_the_first_comparison_that_is_not_shown() -> None:
     ]
     assert ["no claim" in text for text in claims] == [False] * 3 + [True] * 5
     assert state_claims(rows(random=0.5), "2 + 3", TITLES) == []
+
+
+def test_nothing_is_claimed_before_all_networks_are_done() -> None:
+    cells = rows(random=0.3, joint=0.55, best=0.8, pace=0.4)
+    (waiting,) = [cell for cell in cells if (cell.row, cell.measure) == ("joint", NEAREST.title)]
+    cells[cells.index(waiting)] = replace(waiting, values=waiting.values[:4], right=waiting.right[:4])
+    claims = state_claims(cells, "2 + 3", TITLES)
+    assert [text.endswith(": shown") for text in claims] == [True] * 3 + [False] * 5
+    assert claims[3].endswith("retrieval, top-1: not done (4 of 6 networks, 6 of 6 networks)")
+    assert ["no claim" in text for text in claims] == [False] * 4 + [True, False, True, True]
+    assert headline(cells, "2 + 3", TITLES).count("beats random networks (") == 3
 
 
 def test_differences_are_paired_where_the_seeds_are() -> None:
