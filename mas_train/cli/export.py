@@ -124,7 +124,7 @@ def read_figures(folders: tuple[Path, ...], weights: Weights) -> tuple[list[Card
     DatasetError
         If there are none, or one is of another network, width or set of labels than `weights`.
     """
-    from mas_train.evaluation.results import read_results
+    from mas_train.evaluation.results import figure_bounds, read_results
     from mas_train.weights.model_card import CLASSIFICATION, CardFigure
 
     groups: dict[tuple[str, ...], list[Result]] = {}
@@ -154,6 +154,7 @@ def read_figures(folders: tuple[Path, ...], weights: Weights) -> tuple[list[Card
                 tuple(result.figures[name] for result in results),
                 tuple(values[name] for values in random if name in values),
                 TASKS.get(protocol, CLASSIFICATION),
+                bounds=figure_bounds(results, name),
             )
         )
     return figures, list(dict.fromkeys(result.command for result in found))

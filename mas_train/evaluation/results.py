@@ -15,7 +15,7 @@ from mas_labels.errors import ConfigError, DatasetError, reason_of, unavailable
 from mas_labels.schema import RESULT_FORMAT
 from mas_labels.system.files import write_text
 from mas_train.data.class_match import describe_left_out
-from mas_train.evaluation.intervals import LEVEL, MIN_GROUPS, Outcomes, decode_right
+from mas_train.evaluation.intervals import LEVEL, MIN_GROUPS, Outcomes, decode_right, interval
 from mas_train.evaluation.linear import describe_c
 from mas_train.evaluation.published import TEST_VIDEOS, published_rows
 
@@ -225,6 +225,15 @@ def right_of(results: Sequence[Result], figure: str) -> NDArray[np.float64] | No
     if not kept or len(kept) < len(results) or len({outcomes.videos for outcomes in kept}) > 1:
         return None
     return np.stack([decode_right(outcomes.right[figure]) for outcomes in kept])
+
+
+def figure_bounds(results: Sequence[Result], figure: str) -> tuple[float, float] | None:
+    """Return the 95 % interval of a figure's mean over some networks; None if it cannot be computed."""
+    tested = results[0].tested
+    if tested is None or figure not in tested.right or (right := right_of(results, figure)) is None:
+        return None
+    found = interval(right, tested.groups)
+    return None if found.low is None or found.high is None else (found.low, found.high)
 
 
 def _class_lines(details: Mapping[str, Any]) -> list[str]:

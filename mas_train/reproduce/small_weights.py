@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from mas_labels.errors import ConfigError, DatasetError, reason_of, unavailable
 from mas_labels.system.files import write_text
+from mas_train.evaluation.results import figure_bounds
 from mas_train.reproduce.footage import OTHERS
 from mas_train.reproduce.measure import MEASURES, Cell, read_measure
 from mas_train.reproduce.page import describe_machine
@@ -163,7 +164,10 @@ def _read_figures(work: Path, name: str, done: set[str], rows: Values, random: V
             result = read_measure(work, measure, name)
             value = (result.figures[measure.figure],)
             tested = (result.dataset, result.split, measure.figure, result.videos)
-            figure = CardFigure(title, *tested, value, random.get(title, ()), row=rows.get(title, ()))
+            bounds = figure_bounds([result], measure.figure)
+            figure = CardFigure(
+                title, *tested, value, random.get(title, ()), row=rows.get(title, ()), bounds=bounds
+            )
             found.setdefault(step, []).append(figure)
     return found
 
@@ -196,11 +200,11 @@ baseline of the others."""
 def describe_networks(networks: Sequence[GivenNetwork], machine: str, split: str) -> str:
     """Return the page about all networks, of a split of some name, as Markdown."""
     figures = [chain.from_iterable(network.figures.values()) for network in networks]
-    shown = [{figure.protocol: 100 * figure.values[0] for figure in found} for found in figures]
+    shown = [{figure.protocol: figure.show() for figure in found} for found in figures]
     measures = [m.title for m in MEASURES if any(m.title in found for found in shown)]
     rows = []
     for network, found in zip(networks, shown, strict=True):
-        cells = [f"{found[title]:.1f}" if title in found else "" for title in measures]
+        cells = [found.get(title, "") for title in measures]
         rows.append([f"[{network.name}]({network.name}/README.md)", network.title, *cells])
     origins = dict.fromkeys(describe_origin(network, machine) for network in networks)
     return PAGE.format(
@@ -214,7 +218,8 @@ PAGE: Final = """\
 One network for each of some rows of the [small experiment](../README.md), to try the commands with: a quarter
 of the paper's channels, a small input, a few classes. They are those of the first seed, trained on the
 training videos of split {split}. The table has the figures of these very networks on its test videos, in
-percent. One network says little about its row: the tables of the experiment compare the rows.
+percent, with 95 % intervals over groups of test videos. One network says little about its row: the tables of
+the experiment compare the rows.
 
 {table}
 

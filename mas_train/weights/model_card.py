@@ -56,6 +56,15 @@ class CardFigure:
     """The Hub's name of the task."""
     row: tuple[float, ...] = ()
     """The same for all networks of a table's row, to stand next to this one's."""
+    bounds: tuple[float, float] | None = None
+    """95 % interval of the mean of `values`, over groups of test videos and networks; None if not known."""
+
+    def show(self) -> str:
+        """Return the mean of `values` in percent, with its interval, or without one the spread."""
+        if self.bounds is None:
+            return show_percent(self.values)
+        low, high = (100 * bound for bound in self.bounds)
+        return f"{show_percent([fmean(self.values)])} [{low:.1f}, {high:.1f}]"
 
 
 @dataclass(frozen=True)
@@ -218,13 +227,15 @@ def _figures_text(facts: CardFacts) -> str:
     rows = []
     for figure in facts.figures:
         tested = f"{figure.videos:,} of {figure.dataset}, {figure.split}"
-        cells = [figure.protocol, tested, figure.name, show_percent(figure.values)]
+        cells = [figure.protocol, tested, figure.name, figure.show()]
         cells += [str(len(figure.values)), show_percent(figure.random) if figure.random else "not measured"]
         cells += [show_percent(figure.row) if figure.row else "not measured"] if has_rows else []
         rows.append(cells)
     lines = [markdown_table(header, rows)]
+    if any(figure.bounds for figure in facts.figures):
+        lines.append("\nIn brackets 95 % intervals over groups of test videos, and over networks if several.")
     if has_rows or any(len(figure.values) > 1 for figure in facts.figures):
-        lines.append("\nMean ± standard deviation over networks of this recipe.")
+        lines.append("\n± is the standard deviation over networks of this recipe.")
     lines += ["\nMeasured by\n", *(f"    {command}" for command in facts.measured_by)]
     return "\n".join([*lines, *(["", facts.notes] if facts.notes else [])])
 

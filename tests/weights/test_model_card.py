@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -15,6 +16,7 @@ from mas_labels.shards.shard_set import ShardSet
 from mas_train.cli.export import main
 from mas_train.cli.finetune import main as finetune_main
 from mas_train.cli.pretrain import main as train_main
+from mas_train.evaluation.intervals import encode_right, format_interval, interval
 from mas_train.model.backbones import make_backbone
 from mas_train.weights.backbone_weights import load_weights, weights_digest
 from mas_train.weights.public_layouts import to_public
@@ -98,20 +100,24 @@ def test_the_recipe_on_a_card_is_a_file_that_trains_the_same_again(
         options = []
 
 
-def test_results_of_several_networks_are_joined_with_their_spread(tuned: Path, tmp_path: Path) -> None:
+def test_results_of_several_networks_are_joined_with_their_interval(tuned: Path, tmp_path: Path) -> None:
     result = json.loads((tuned / "accuracy.json").read_text())
-    for seed, value in enumerate((0.5, 0.75)):
-        other = {**result, "figures": {"top-1": value}, "command": f"command {seed}"}
+    rights = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]], np.float64)
+    for seed, right in enumerate(rights):
+        other = {**result, "figures": {"top-1": right.mean()}, "command": f"command {seed}"}
         other["random_initialisation"] = {"top-1": 0.5}
+        other["outcomes"] = {**result["outcomes"], "right": {"top-1": encode_right(right)}}
         (tmp_path / f"seed{seed}").mkdir()
         (tmp_path / f"seed{seed}" / "accuracy.json").write_text(json.dumps(other))
     folders = ("--results", tmp_path / "seed0", tmp_path / "seed1")
     metadata, text = export(tuned, tmp_path / "model", *folders)
     title = "accuracy after fine-tuning with 100% of the labels"
-    assert f"| {title} | 5 of folder, all | top-1 | 62.5 ± 17.7 | 2 | 50.0 ± 0.0 |" in text
+    shown = format_interval(interval(rights, result["outcomes"]["groups"]))
+    assert shown.startswith("70.0 [")
+    assert f"| {title} | 5 of folder, all | top-1 | {shown} | 2 | 50.0 ± 0.0 |" in text
     assert "    command 0\n    command 1\n" in text
     (index,) = metadata["model-index"]  # type: ignore[misc]
-    assert index["results"][0]["metrics"] == [{"type": "accuracy", "name": "top-1", "value": 0.625}]
+    assert index["results"][0]["metrics"] == [{"type": "accuracy", "name": "top-1", "value": 0.7}]
 
 
 def test_facts_of_other_networks_are_refused(
