@@ -11,8 +11,7 @@ Choices that the paper (sections 4.1 to 4.3) leaves open, and the decisions made
 - *Weight decay* and a higher rate for biases are not stated, and used in the preset ``authors`` only.
 - *Weights of the two losses* are not stated; both are 1, except in the preset ``authors``.
 - *Normalisation*: "the same pre-processing as C3D", which subtracts a mean and does not rescale. C3D's mean
-  is a volume computed from its own data set; we subtract one number per channel. Pixels keep the scale of 0
-  to 255.
+  is a volume of its own data set; here one number per channel is subtracted. Pixels stay 0 to 255.
 - *Gradient clipping* is not in the paper and is off: with the authors' initialisation the loss overshoots in
   the first ten steps, to less than its first value, and settles. It is an option for other data and widths.
 
@@ -229,6 +228,8 @@ class Recipe:
         if len(self.pixel_mean) != 3 or not all(map(math.isfinite, self.pixel_mean)):
             raise ConfigError(f"pixel_mean: expected three numbers, R, G and B, found {self.pixel_mean}")
         check_coding(self.coding, TARGETS[self.targets], self.target_scale, self.shuffle_labels)
+        if 0 < self.epochs <= self.warmup_epochs:
+            raise ConfigError(f"warmup_epochs: {self.warmup_epochs}, expected below epochs, {self.epochs}")
 
     def epoch_learning_rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, from 0 (paper: divided by 10 every 5, or 7, epochs)."""
@@ -236,14 +237,15 @@ class Recipe:
         if epoch < warmup:
             return self.learning_rate * (epoch + 1) / (warmup + 1)
         if self.schedule == "cosine":
-            return (
-                self.learning_rate * (1 + math.cos(math.pi * (epoch - warmup) / (self.epochs - warmup))) / 2
-            )
+            angle = math.pi * (epoch - warmup) / (self.epochs - warmup)
+            return self.learning_rate * (1 + math.cos(angle)) / 2
         return self.learning_rate * self.lr_decay ** (epoch // self.lr_step_epochs)
 
 
 def with_present_names(entries: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of a recipe under the present names of its fields: `coding` was `orientation`."""
+    """Return a recipe's entries under present names, `coding` for `orientation`; refuse both together."""
+    if {"coding", "orientation"} <= entries.keys():
+        raise ConfigError("expected coding, or orientation, its earlier name, found both: leave one out")
     return {"coding" if name == "orientation" else name: value for name, value in entries.items()}
 
 

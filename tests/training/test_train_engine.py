@@ -72,9 +72,10 @@ def test_warm_up_rises_evenly_then_the_schedule_begins() -> None:
         *({"learning_rate": -1.0}, {"learning_rate": float("nan")}, {"dropout": 1.0}, {"lr_decay": 2.0}),
         *({"targets": "motion-squares"}, {"holdout": 1.0}, {"backbone": "vgg"}, {"bias_rate": 0.0}),
         *({"batch_size": 0}, {"width": float("inf")}, {"momentum": 1.0}, {"seed": -1}, {"typo": 1}),
+        *({"warmup_epochs": 20}, {"coding": "number", "orientation": "axis"}),
     ],
 )
-def test_invalid_recipes_are_refused(changes: dict[str, float]) -> None:
+def test_invalid_recipes_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(changes))):
         make_recipe("ucf101", **changes)
     with pytest.raises(ConfigError, match="no preset"):
