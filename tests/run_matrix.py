@@ -37,6 +37,7 @@ CHECKOUT_ONLY = {
     "test_docs.py",
     "test_installed.py",
     "test_reliability_page.py",
+    "test_repository_files.py",
     "test_rooms.py",
     "test_style.py",
 }

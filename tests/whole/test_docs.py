@@ -18,6 +18,7 @@ DOCS = ROOT / "docs"
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     # not what a build of the pages left, perhaps of an earlier state
     *(page for page in DOCS.rglob("*.md") if not {"_build", "benchmarks"} & {*page.relative_to(DOCS).parts}),
 ]
@@ -54,7 +55,11 @@ PATHS = re.compile(
     r"|tests/[\w/]+\.py|docs/[\w/]+\.(?:py|md))"
 )
 """Paths of the project; those below ``tests/`` and ``results/`` may also be a user's folders."""
-NAMING_FILES = [*PAGES, *(ROOT / name for name in ("Makefile", "pyproject.toml", "benchmarks/README.md"))]
+NAMING_FILES = [
+    *PAGES,
+    *(ROOT / name for name in ("Makefile", "pyproject.toml", "benchmarks/README.md")),
+    *(ROOT / ".github").rglob("*.yml"),
+]
 
 
 @pytest.mark.parametrize("file", NAMING_FILES, ids=lambda file: str(file.relative_to(ROOT)))
