@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import runpy
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -41,12 +42,7 @@ Needed: a C++17 compiler, GCC or Clang (Debian: apt install g++; conda: conda in
 on x86-64 or 64-bit ARM.
 Then: pip install --force-reinstall --no-deps . (or, in a checkout, python setup.py build_ext --inplace)
 """
-LOSSES = {
-    "tvl1": "`tvl1` flow stops with a message",
-    "labels": "labelling stops with a message; MAS_LABELS=numpy computes the same labels without it, slowly",
-    "resize": "OpenCV resizes frames, several times more slowly",
-    "checksum": "raw frames are read through HDF5 alone, at less than half the speed",
-}
+LOSSES = runpy.run_path("mas_labels/system/kernels.py")["LOSSES"]
 
 
 class BuildKernels(build_ext):

@@ -28,6 +28,14 @@ def pytest_configure(config: pytest.Config) -> None:
             )
 
 
+def pytest_report_header() -> list[str]:
+    """State the packages and the instruction sets under test."""
+    from mas_labels.doctor.packages import find_packages
+    from mas_labels.doctor.self_test import find_extensions
+
+    return [f"{each.name}: {each.text}" for each in (*find_packages(), *find_extensions())]
+
+
 def _shared(name: str) -> Path:
     folder = SHARED / name
     if not folder.is_dir():

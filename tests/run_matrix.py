@@ -105,9 +105,10 @@ def requirements_of(wheel: Path, extras: list[str]) -> list[str]:
 
 
 def main_job(commands: Path, folder: Path, with_torch: bool) -> None:
-    """Run the main job in an empty folder: videos, shards, checks, a short training run, a page."""
+    """Run the main job in an empty folder: doctor, videos, shards, checks, a short training run, a page."""
     folder.mkdir()
     labels = commands / "mas-labels"
+    run(labels, "doctor", "--out", ".", cwd=folder)
     run(labels, "demo", "--out", "videos", cwd=folder)
     demo = ("--manifest", "demo", "--root", "videos", "--split", "train")
     run(labels, "make", *demo, "--out", "labels", cwd=folder)

@@ -14,7 +14,7 @@ from mas_labels.cli.export import export
 from mas_labels.cli.flow import flow
 from mas_labels.cli.make import make, status
 from mas_labels.errors import ConfigError
-from mas_labels.system.command_line import PATH, SETTINGS, run_command, version_option
+from mas_labels.system.command_line import EXIT_ERROR, PATH, SETTINGS, run_command, version_option
 
 
 class MasLabels(click.Group):
@@ -146,6 +146,22 @@ def inspect(shard: Path, clip: int, view: int, out: Path) -> None:
 
     save_clip_figure(open_shards(shard), clip, view, out)
     click.echo(f"wrote {out}")
+
+
+@main.command()
+@click.option("--out", type=PATH, help="Folder for labels or runs, whose disk is examined as well.")
+def doctor(out: Path | None) -> int:
+    """Examine this machine: versions, compiled code, limits, GPUs. Lines other than "ok" name the remedy.
+
+    Exit status: 0 no line says "error", 1 labelling with its defaults stops here.
+    """
+    from mas_labels.doctor.run import examine
+
+    verdicts = set()
+    for finding in examine(out):
+        verdicts.add(finding.verdict)
+        click.echo(finding)
+    return EXIT_ERROR if "error" in verdicts else 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from mas_labels.errors import VideoError, WorkerError, unavailable
 from mas_labels.pipeline.child import Done, Ready
 from mas_labels.pipeline.job import Job, Message
 from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
+from mas_labels.system.process import describe_end
 from mas_labels.system.signals import signals_blocked
 
 START_SECONDS: Final = 120.0
@@ -178,7 +178,7 @@ class VideoProcess:
         status = self._process.returncode
         if status is None:
             return "it does not end"
-        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        return describe_end(status)
 
     def close(self) -> None:
         """End the process."""

@@ -20,10 +20,10 @@ from mas_labels.geometry import Geometry
 from mas_labels.shards.digests import CHECKSUM_BYTES, make_fletcher32
 from mas_labels.shards.hdf5_file import UNREADABLE, explain, read_rows
 from mas_labels.shards.validation import REGENERATE
+from mas_labels.system.kernels import LOSSES
 
 SLOW_WARNING: Final = (
-    "mas_labels._checksum is not built: raw frames are read through HDF5, several times more slowly; "
-    "reinstall it where there is a C++ compiler"
+    f"mas_labels._checksum is not built: {LOSSES['checksum']}; reinstall it where there is a C++ compiler"
 )
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import importlib
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
+from typing import Final
 
 from mas_labels.errors import MissingDependencyError
 from mas_labels.version import __version__
+
+NOT_INSTALLED: Final = "not installed"
+"""Stands for the version of such a package."""
 
 
 def load_extra(module: str, beginning: str, extra: str, more: str = "") -> ModuleType:
@@ -40,11 +44,11 @@ def load_extra(module: str, beginning: str, extra: str, more: str = "") -> Modul
 
 
 def package_versions(*packages: str) -> dict[str, str]:
-    """Return the versions of this project and of packages, ``"not installed"`` if not under this name."""
+    """Return the versions of this project and of packages, `NOT_INSTALLED` if not under this name."""
     versions = {"mas-video": __version__}
     for package in packages:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
-            versions[package] = "not installed"
+            versions[package] = NOT_INSTALLED
     return versions

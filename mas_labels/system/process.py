@@ -7,6 +7,7 @@ import ctypes
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import warnings
 from collections.abc import Mapping
@@ -70,6 +71,11 @@ def print_error(error: object, after_others: bool = False) -> None:
     if str(error):
         start = "\n" if after_others else ""
         print(f"{start}error: {error}", file=sys.stderr, flush=True)
+
+
+def describe_end(status: int) -> str:
+    """Describe how a process ended, from its `subprocess.Popen.returncode`."""
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
 def is_in_group() -> bool:

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import MissingDependencyError
 from mas_labels.system.extensions import available_isas, load_extension
+from mas_labels.system.kernels import LOSSES
 
 LEAST_OVERLAP: Final = 1e-3
 """Pixels that overlap a cell by less do not count."""
 SLOW_WARNING: Final = (
-    "mas_labels._resize is not built: OpenCV resizes frames, several times more slowly; reinstall mas_labels "
-    "where there is a C++ compiler"
+    f"mas_labels._resize is not built: {LOSSES['resize']}; reinstall mas_labels where there is a C++ compiler"
 )
 
 AreaAverage: TypeAlias = Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]
