@@ -1,4 +1,4 @@
-"""What torch can do on this machine: asked of the trainer in a process of its own, which may crash."""
+"""Asks the trainer what torch can do on this machine, in a process of its own, which may crash."""
 
 from __future__ import annotations
 
