@@ -69,7 +69,8 @@ def find_project() -> Iterator[Finding]:
         )
         return
     if project["Version"] != __version__:
-        yield Finding("warning", PROJECT, f"installed as {project['Version']}: install it again")
+        text = f"installed as {project['Version']}, whose versions of packages are expected: install it again"
+        yield Finding("warning", PROJECT, text)
     specifier = project["Requires-Python"] or ""
     if is_supported(python, specifier):
         yield Finding("ok", "Python", python)

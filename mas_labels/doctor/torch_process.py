@@ -14,7 +14,8 @@ from mas_labels.system.process import describe_end
 
 REPORTER: Final = "mas_train.runtime.device_report"
 """Module that prints a JSON list of findings; named, not imported: labelling does not know the trainer."""
-MAX_SECONDS: Final = 120.0
+MAX_SECONDS: Final = 600.0
+"""Longest wait for it: packages may lie on a slow disk."""
 REMEDY: Final = (
     'pip install --force-reinstall "mas-video[train]", or the torch for this machine (pytorch.org)'
 )
@@ -28,7 +29,7 @@ def find_torch() -> Iterator[Finding]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=MAX_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        yield Finding("warning", "torch", f"does not answer within {MAX_SECONDS:g} s: {REMEDY}")
+        yield Finding("warning", "torch", f"does not load within {MAX_SECONDS:g} s: {REMEDY}")
         return
     if done.returncode == 0:
         yield from (Finding(*each) for each in json.loads(done.stdout.splitlines()[-1]))

@@ -86,7 +86,7 @@ def test_a_version_that_is_not_supported_is_a_warning_and_a_missing_package_an_e
     assert problems["no-such-package"] == Finding(
         "error", "no-such-package", 'not installed: pip install "no-such-package>=1"'
     )
-    assert problems["mas-video"].text == "installed as 9: install it again"
+    assert problems["mas-video"].text.startswith("installed as 9, ")
     assert ", expected >=3.99: " in problems["Python"].text
     assert problems["numpy"].text.endswith(', expected >=900: pip install "numpy>=900"')
     assert problems["click"].text.endswith(', expected <2: pip install "click<2"')
