@@ -117,12 +117,12 @@ def convolution_difference(precision: str, device: torch.device, memory_format: 
     kernels = torch.randn((CHANNELS, CHANNELS, 3, 3, 3), generator=generator) / 20
     results = []
     for used, place in (("float32", torch.device("cpu")), (precision, device)):
-        inputs = [
+        maps_there, kernels_there = inputs = [
             part.to(place).contiguous(memory_format=MEMORY_FORMATS[memory_format]).requires_grad_()
             for part in (maps.clone(), kernels.clone())
         ]
         with autocast(used, place):
-            outputs = functional.conv3d(*inputs, padding=1)
+            outputs = functional.conv3d(maps_there, kernels_there, padding=1)
         gradients = torch.autograd.grad(outputs.float().square().mean(), inputs)
         results.append([part.detach().float().cpu() for part in (outputs, *gradients)])
     expected, found = results
