@@ -31,7 +31,7 @@ GPU_READY := $(if $(filter file,$(origin PYTHON)),$(VENV)/installed,extensions)
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-gpu bench-gpu extensions test-matrix fuzz kill-loop lint format labels bench-flow bench-flow-tool bench-labels bench-workers bench-train bench-storage \
 	bench-stored-flow bench-shot-cuts bench-scale test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless lock \
-	reproduce-small reproduce-pilots reproduce-ucf101 reproduce-kinetics clean
+	reproduce-small reproduce-pilots reproduce-ucf101 reproduce-kinetics release clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -186,6 +186,11 @@ docs-pictures: $(VENV)/installed ## Regenerate the pictures of the documentation
 notebooks: $(VENV)/installed ## Install JupyterLab and open the notebooks; make demo first.
 	$(PIP) install --quiet -c constraints.txt -e '.[notebooks]'
 	$(BIN)/jupyter lab notebooks
+
+release: $(VENV)/installed ## Build what is to be uploaded into dist/, from a tree as committed, and check it: lint, docs, test, wheel; uploads nothing.
+	$(BIN)/python tests/check_release.py tree
+	$(MAKE) lint docs test wheel
+	$(BIN)/python tests/check_release.py dist
 
 clean: ## Remove the virtual environment and build outputs; labels and runs stay.
 	rm -rf $(VENV) build dist docs/_build docs/benchmarks *.egg-info .pytest_cache .mypy_cache .ruff_cache
