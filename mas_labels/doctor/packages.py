@@ -69,7 +69,7 @@ def find_project() -> Iterator[Finding]:
         )
         return
     if project["Version"] != __version__:
-        text = f"installed as {project['Version']}, whose versions of packages are expected: install it again"
+        text = f"installed as {project['Version']}, so packages are compared with its needs: install it again"
         yield Finding("warning", PROJECT, text)
     specifier = project["Requires-Python"] or ""
     if is_supported(python, specifier):
