@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
 import runpy
 import sys
+import sysconfig
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +15,11 @@ from setuptools.command.build_ext import build_ext
 NATIVE = Path("mas_labels") / "native"
 INCLUDES = [str(NATIVE / "common")]
 HEADERS = [str(path) for path in sorted(NATIVE.glob("*/*.h"))]
+
+# One build serves Python 3.11 and all later ones: it keeps to the limited API, which free-threaded Pythons lack.
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+LIMITED_API = [] if FREE_THREADED else [("Py_LIMITED_API", "0x030b0000")]
+WHEEL = {} if FREE_THREADED else {"py_limited_api": "cp311"}
 
 # Neither -ffast-math nor contraction: every build must give the same bits. Python's own flags have -fwrapv,
 # which makes labels slower; nothing relies on it: `make test-sanitize` finds signed integers that overflow.
@@ -62,7 +67,7 @@ class BuildKernels(build_ext):
             print(NOT_BUILT.format(name=ext.name, reason=error, loss=LOSSES[kernel]), file=sys.stderr)
 
     def _compile_kernels(self, kernel: str) -> list[str]:
-        on_x86 = platform.machine().lower() in ("x86_64", "amd64")
+        on_x86 = self.plat_name.endswith(("x86_64", "amd64"))
         objects: list[str] = []
         for isa, flags in INSTRUCTION_SETS.items():
             if isa == "portable" or on_x86:
@@ -76,12 +81,21 @@ class BuildKernels(build_ext):
                 )
         return objects
 
+    def copy_extensions_to_source(self) -> None:
+        """Put the extensions into the checkout, in place of builds for one Python, which imports prefer."""
+        super().copy_extensions_to_source()
+        for built in NATIVE.parent.glob("_*.abi3.so"):
+            for older in built.parent.glob(f"{built.name.split('.')[0]}.cpython-3[0-9][0-9]-*.so"):
+                older.unlink()
+
 
 extensions = [
     Extension(
         f"mas_labels._{kernel}",
         sources=[str(NATIVE / kernel / f"{kernel}_binding.cpp")],
         include_dirs=INCLUDES,
+        define_macros=LIMITED_API,
+        py_limited_api=not FREE_THREADED,
         depends=HEADERS,
         extra_compile_args=[*COMMON_FLAGS, *BuildKernels.sanitize],
         extra_link_args=BuildKernels.sanitize,
@@ -91,4 +105,4 @@ extensions = [
     for kernel in LOSSES
 ]
 
-setup(ext_modules=extensions, cmdclass={"build_ext": BuildKernels})
+setup(ext_modules=extensions, cmdclass={"build_ext": BuildKernels}, options={"bdist_wheel": WHEEL})

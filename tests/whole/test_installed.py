@@ -97,7 +97,12 @@ def test_uv_needs_neither_venv_nor_pip(target):
 @pytest.mark.slow
 def test_the_wheel_of_the_source_works_from_any_folder(source, tmp_path):
     """`make test-matrix` does the same with other versions of the requirements."""
-    run(sys.executable, "setup.py", "-q", "bdist_wheel", "-d", tmp_path, cwd=source, MAS_REQUIRE_NATIVE="1")
+    older = source / "mas_labels" / f"_tvl1.cpython-3{sys.version_info.minor}-x86_64-linux-gnu.so"
+    older.write_bytes(b"a build for one Python, which would be imported")
+    build = ("-q", "build_ext", "--inplace", "bdist_wheel", "-d", tmp_path)
+    run(sys.executable, "setup.py", *build, cwd=source, MAS_REQUIRE_NATIVE="1")
+    assert {path.name for path in source.glob("mas_labels/_tvl1.*")} == {"_tvl1.abi3.so"}
+    assert [path.name.split("-")[2:4] for path in tmp_path.glob("*.whl")] == [["cp311", "abi3"]]
     venv.create(tmp_path / "venv", symlinks=True)
     commands = tmp_path / "venv" / "bin"
     install = ("-m", "uv", "pip", "install", "--quiet", "--python", commands / "python")

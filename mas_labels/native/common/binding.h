@@ -34,7 +34,7 @@ struct Builds {
     PyObject* names() const
     {
         PyObject* all = PyTuple_New(count);
-        for (int i = 0; all && i < count; ++i) PyTuple_SET_ITEM(all, i, PyUnicode_FromString(usable[i]->isa));
+        for (int i = 0; all && i < count; ++i) PyTuple_SetItem(all, i, PyUnicode_FromString(usable[i]->isa));
         return all;
     }
 
