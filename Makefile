@@ -29,7 +29,7 @@ GPU_PYTHON := $(if $(filter file,$(origin PYTHON)),$(BIN)/python,$(PYTHON))
 GPU_READY := $(if $(filter file,$(origin PYTHON)),$(VENV)/installed,extensions)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu bench-gpu extensions test-matrix fuzz kill-loop lint format labels bench-flow bench-flow-tool bench-labels bench-workers bench-train bench-storage \
+.PHONY: help demo test test-slow test-gpu bench-gpu extensions test-matrix wheel fuzz kill-loop lint format labels bench-flow bench-flow-tool bench-labels bench-workers bench-train bench-storage \
 	bench-stored-flow bench-shot-cuts bench-scale test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless lock \
 	reproduce-small reproduce-pilots reproduce-ucf101 reproduce-kinetics release clean
 
@@ -104,6 +104,9 @@ test-gpu: $(GPU_READY) ## Test every path on a GPU, beside the CPU, in a few min
 
 test-matrix: $(VENV)/installed ## Every supported Python on this machine, with the oldest and the newest allowed versions: make test-matrix [ARGS="--python 3.12 --extras inspect,dask"]
 	$(BIN)/python tests/run_matrix.py $(ARGS)
+
+wheel: $(VENV)/installed ## Build dist/: the source distribution and one wheel for all supported Pythons; test it on each of them here.
+	$(BIN)/python tests/build_wheel.py $(ARGS)
 
 fuzz: $(VENV)/installed ## Read 5,000 corrupted videos, shards and checkpoints: half an hour or more.
 	$(BIN)/python -m pytest -q -m "slow or not slow" tests/video/test_fuzz_videos.py tests/shards/test_fuzz_readers.py

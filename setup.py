@@ -16,7 +16,7 @@ NATIVE = Path("mas_labels") / "native"
 INCLUDES = [str(NATIVE / "common")]
 HEADERS = [str(path) for path in sorted(NATIVE.glob("*/*.h"))]
 
-# One build serves Python 3.11 and all later ones: it keeps to the limited API, which free-threaded Pythons lack.
+# One build serves Python 3.11 and later: it keeps to the limited API, which free-threaded Pythons lack.
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 LIMITED_API = [] if FREE_THREADED else [("Py_LIMITED_API", "0x030b0000")]
 WHEEL = {} if FREE_THREADED else {"py_limited_api": "cp311"}

@@ -19,8 +19,8 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterable, Iterator
 from configparser import ConfigParser
-from functools import cache
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
@@ -72,13 +72,13 @@ def find_python(version: str) -> Path | None:
 def run(*command: object, cwd: Path) -> None:
     """Run a command that imports nothing from the checkout; raise `CalledProcessError` if it fails."""
     settings = {uv: os.environ[pip] for pip, uv in UV_NAMES.items() if pip in os.environ}
-    environment = {"MAS_SHARED": str(ROOT.parent / "shared"), **settings, **os.environ}
+    required = {"MAS_REQUIRE_NATIVE": "1"}  # no wheel without the extensions
+    environment = {"MAS_SHARED": str(ROOT.parent / "shared"), **settings, **os.environ, **required}
     environment.pop("PYTHONPATH", None)
     print("$", *command, flush=True)
     subprocess.run(list(map(str, command)), cwd=cwd, env=environment, check=True)
 
 
-@cache
 def build(python: Path, folder: Path) -> tuple[Path, Path]:
     """Build a wheel from the source distribution; return it and the unpacked source without the packages."""
     run(*UV, "build", "--quiet", "--python", python, "--out-dir", folder, ROOT, cwd=folder)
@@ -153,9 +153,11 @@ def choose_tests(source: Path, with_torch: bool, names: list[str]) -> list[str]:
     ]
 
 
-def try_versions(python: Path, versions: str, folder: Path, extras: list[str], names: list[str]) -> str:
+def try_versions(
+    python: Path, versions: str, folder: Path, extras: list[str], names: list[str], built: tuple[Path, Path]
+) -> str:
     """Run the main job and the tests in one environment; return a summary with its versions."""
-    wheel, source = build(python, folder)
+    wheel, source = built
     environment = folder / versions
     run(*UV, "venv", "--quiet", "--python", python, environment, cwd=source)
     install = (*UV, "pip", "install", "--quiet", "--python", environment, "--only-binary", ":all:")
@@ -175,6 +177,50 @@ def try_versions(python: Path, versions: str, folder: Path, extras: list[str], n
     return f"main job{'' if with_torch else ' without training'}, {len(tests)} test files: {packages}"
 
 
+def try_python(
+    version: str,
+    resolutions: Iterable[str],
+    extras: list[str],
+    names: list[str],
+    built: tuple[Path, Path] | None = None,
+) -> Iterator[str]:
+    """Run the main job and the tests with one Python.
+
+    Parameters
+    ----------
+    version
+        Such as 3.12.
+    resolutions
+        Keys of `RESOLUTIONS`.
+    extras, names
+        Extras of setup.cfg; folders and files below tests/, none: all.
+    built
+        Wheel and source, as `build` returns them; None builds them with this Python.
+
+    Yields
+    ------
+    A summary of each resolution.
+    """
+    python = find_python(version)
+    if python is None:
+        yield f"Python {version}: NOT RUN, not on this machine"
+        return
+    with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
+        for versions in resolutions:
+            try:
+                built = built or build(python, Path(folder))
+                ran = try_versions(python, versions, Path(folder), extras, names, built)
+            except subprocess.CalledProcessError as error:
+                ran = f"FAILED with status {error.returncode}: {' '.join(map(str, error.cmd))[:200]}"
+            yield f"Python {version} ({python}), {versions}: {ran}"
+
+
+def finish(summary: list[str]) -> None:
+    """Print a summary and exit; the status is 1 if something failed."""
+    print(*summary, sep="\n")
+    sys.exit(any("FAILED" in line for line in summary))
+
+
 def main() -> None:
     """Run the requested combinations and print a summary; the status is 1 if one failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -183,24 +229,13 @@ def main() -> None:
     parser.add_argument("--extras", default=EXTRAS, help="extras of setup.cfg to install [%(default)s]")
     parser.add_argument("tests", nargs="*", metavar="TEST", help="folders and files below tests/ [all]")
     options = parser.parse_args()
-    extras, summary = options.extras.split(","), []
+    extras = options.extras.split(",")
     pythons = options.python or supported_pythons()
     if pythons == ["latest"]:
         pythons = list(filter(find_python, supported_pythons()))[-1:]
-    for version in pythons:
-        python = find_python(version)
-        if python is None:
-            summary.append(f"Python {version}: NOT RUN, not on this machine")
-            continue
-        with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
-            for versions in [options.versions] if options.versions else RESOLUTIONS:
-                try:
-                    ran = try_versions(python, versions, Path(folder), extras, options.tests)
-                except subprocess.CalledProcessError as error:
-                    ran = f"FAILED with status {error.returncode}: {' '.join(map(str, error.cmd))[:200]}"
-                summary.append(f"Python {version} ({python}), {versions}: {ran}")
-    print(*summary, sep="\n")
-    sys.exit(any("FAILED" in line for line in summary))
+    resolutions = [options.versions] if options.versions else list(RESOLUTIONS)
+    tried = (try_python(version, resolutions, extras, options.tests) for version in pythons)
+    finish([line for lines in tried for line in lines])
 
 
 if __name__ == "__main__":
