@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.system.files import reserve
+from mas_labels.system.linux import reserve
 
 BLOCK_BYTES: Final = 1 << 20
 """Flow that is compressed between two calls of `on_progress`."""

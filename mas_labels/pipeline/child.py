@@ -8,15 +8,10 @@ other end of the pipe is `mas_labels.pipeline.supervisor`.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
-import signal
 import socket
-import sys
 import time
 import traceback
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import cv2
@@ -26,15 +21,12 @@ from mas_labels.errors import MasError
 from mas_labels.pipeline import flow_video, label_video  # noqa: F401 - jobs; no deadline runs yet
 from mas_labels.pipeline.job import Job
 from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
-from mas_labels.system.process import keep_freed_memory
+from mas_labels.system.linux import die_with_parent, keep_freed_memory
 from mas_labels.system.streams import guard_streams
 from mas_labels.version import versions
 
 ALIVE_SECONDS: Final = 0.1
 """Time between two `Alive` messages."""
-PR_SET_PDEATHSIG: Final = 1
-OOM_SCORE: Final = "500"
-"""Makes the kernel kill this process first when memory runs out: a run recovers from that."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +58,7 @@ def main(descriptor: int, parent: int) -> None:
     parent
         Process id of the supervisor; this process ends with it.
     """
-    _die_with(parent)
+    die_with_parent(parent)
     guard_streams()
     pipe = MessagePipe(socket.socket(fileno=descriptor))
     cv2.setNumThreads(1)  # other workers need the other cores
@@ -100,13 +92,3 @@ def _do_job(pipe: MessagePipe, job: Job[object]) -> None:
     except Exception:
         error = traceback.format_exc()
     pipe.send(Done(error))
-
-
-def _die_with(parent: int) -> None:
-    """Die with the parent, even within native code, and be killed before it when memory runs out."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        with contextlib.suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
-    if os.getppid() != parent:
-        os._exit(1)

@@ -38,7 +38,8 @@ from mas_labels.shards.digests import (
     write_file_digest,
 )
 from mas_labels.shards.validation import REGENERATE
-from mas_labels.system.files import lock_file, reserve, sync, sync_folder
+from mas_labels.system.files import lock_file, sync, sync_folder
+from mas_labels.system.linux import reserve
 
 UNREADABLE: Final = (
     *(AttributeError, IndexError, KeyError, MemoryError, OSError, OverflowError, RuntimeError, TypeError),

@@ -18,11 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from mas_labels.errors import ConfigError, StorageError, reason_of
+from mas_labels.system.linux import allocate, is_unsupported
 
-ENOTSUPP: Final = 524
-"""Linux's internal number for "not supported", which some file systems return (Cray DVS, NFS)."""
-UNSUPPORTED: Final = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, ENOTSUPP)
-"""Errors of a file system that does not support a call."""
 CLOSED_FOLDERS: Final = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.EBADF)
 """Errors of a file system that does not open folders, or not for syncing."""
 WAIT_SECONDS: Final = 3.0
@@ -31,11 +28,6 @@ RETRY_SECONDS: Final = 0.1
 PUBLISH_SECONDS: Final = 10.0
 """Longest time that another process may take to publish a file, on file systems without links."""
 CLAIM_RETRY_SECONDS: Final = 0.05
-
-
-def is_unsupported(error: OSError) -> bool:
-    """Return whether the file system does not support a call, rather than fails at it."""
-    return error.errno in UNSUPPORTED
 
 
 @contextlib.contextmanager
@@ -99,27 +91,6 @@ def _fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def reserve(descriptor: int, size: int) -> None:
-    """Make sure that a file can grow to `size` bytes, by appending zeros if need be.
-
-    Raises
-    ------
-    OSError
-        If it cannot.
-    """
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-        return
-    except AttributeError:  # not on macOS
-        pass
-    except OSError as error:
-        if not is_unsupported(error):
-            raise
-    zeros = bytes(1 << 20)
-    while (missing := size - os.fstat(descriptor).st_size) > 0:
-        os.pwrite(descriptor, zeros[:missing], size - missing)
 
 
 def try_lock(descriptor: int) -> bool:
@@ -274,17 +245,13 @@ def missing_services(folder: Path, is_labelling: bool) -> str:
             "flock: only heartbeats distinguish runs into the same folder": lambda descriptor: fcntl.flock(
                 descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB
             ),
-            "posix_fallocate: space is reserved by writing zeros": lambda descriptor: os.posix_fallocate(
-                descriptor, 0, 1
-            ),
+            "posix_fallocate: space is reserved by writing zeros": lambda descriptor: allocate(descriptor, 1),
         }
     missing = []
     with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
         for name, use in services.items():
             try:
                 use(file.fileno())
-            except AttributeError:
-                missing.append(name)
             except OSError as error:
                 if is_unsupported(error) or error.errno in (errno.ENOLCK, *CLOSED_FOLDERS):
                     missing.append(f"{name} ({reason_of(error)})")

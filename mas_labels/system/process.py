@@ -1,16 +1,14 @@
-"""Settings of a process: its streams, warnings and limits, progress bars, and memory allocator."""
+"""Settings of a process: its streams, warnings, limits and progress bars."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import resource
 import signal
 import sys
 import warnings
-from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
 from mas_labels.errors import ConfigError, IncompleteWarning, reason_of
@@ -126,35 +124,3 @@ def bar_settings() -> dict[str, Any]:
     if sys.stderr is None:
         return {"disable": True}
     return {} if sys.stderr.isatty() else {"mininterval": LOG_SECONDS, "maxinterval": LOG_SECONDS}
-
-
-M_TRIM_THRESHOLD: Final = -1
-M_TOP_PAD: Final = -2
-M_MMAP_THRESHOLD: Final = -3
-M_MMAP_MAX: Final = -4
-"""Options of glibc's `mallopt(3)`."""
-MAX_KEPT_BYTES: Final = 32 << 20
-"""Memory that `keep_freed_memory` does not return to the system."""
-
-
-def set_malloc_options(options: Mapping[int, int]) -> bool:
-    """Set options of the C library's memory allocator for this process.
-
-    Returns
-    -------
-    bool
-        Whether the allocator has them all: that of glibc, not of musl or macOS.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return False
-    return [mallopt(option, value) for option, value in options.items()] == [1] * len(options)
-
-
-def keep_freed_memory() -> None:
-    """Keep the memory of one frame or clip for the next, in a process that handles one after another.
-
-    Converting a frame of 240 x 320 takes a third of the time.
-    """
-    set_malloc_options({M_MMAP_THRESHOLD: MAX_KEPT_BYTES, M_TRIM_THRESHOLD: MAX_KEPT_BYTES})

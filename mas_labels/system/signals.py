@@ -125,11 +125,15 @@ def end_with_parent(parent: int) -> None:
     guard_streams()
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    watch_parent(parent)
+
+
+def watch_parent(parent: int) -> None:
+    """Start a thread that ends this process, which may hold locks, soon after its parent has ended."""
     threading.Thread(target=_watch, args=(parent,), name=WATCH_NAME, daemon=True).start()
 
 
 def _watch(parent: int) -> None:
-    """End this process, which holds locks, soon after its parent has ended."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
     os._exit(1)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from mas_labels.errors import MasError, TrainingError, unavailable
 from mas_labels.schema import LABELS
 from mas_labels.shards import ShardSet
-from mas_labels.system.process import keep_freed_memory
+from mas_labels.system.linux import keep_freed_memory, open_shared_memory
 from mas_labels.system.signals import signals_blocked
 from mas_labels.system.streams import guard_streams
 
@@ -73,31 +73,33 @@ class ClipReader:
     label_sources: Sequence[int] | None = None
     boundaries: tuple[str, ...] = ()
 
+    def memory_bytes(self, clips: int) -> int:
+        """Return the size of the memory of so many clips, with its gaps."""
+        return self._layout(clips)[1]
+
     def map_clips(self, clips: int, descriptor: int = -1) -> ClipArrays:
-        """Map the memory of so many clips: that of a file, which grows to their size, or of this process.
+        """Map the memory of so many clips: that of a file of `memory_bytes`, or of this process.
 
         Raises
         ------
         OSError
             If there is no room for it.
         """
+        arrays, end = self._layout(clips)
+        memory = mmap.mmap(descriptor, end)
+        return ClipArrays(*(np.ndarray(shape, kind, memory, start) for shape, kind, start in arrays))
+
+    def _layout(self, clips: int) -> tuple[list[tuple[tuple[int, ...], type, int]], int]:
+        """Return shape, type and first byte of each array, and the end of the last."""
         geometry = self.shards.geometry
-        kinds = [
+        kinds: list[tuple[tuple[int, ...], type]] = [
             ((clips, *geometry.clip_shape), np.uint8),
             ((clips, self.views, LABELS), np.uint8),
             ((clips, len(self.boundaries), geometry.frame_rows, geometry.frame_cols, 2), np.float16),
         ]
         sizes = [math.prod(shape) * np.dtype(kind).itemsize for shape, kind in kinds]
         *starts, end = (0, *itertools.accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes))
-        if descriptor >= 0:
-            os.ftruncate(descriptor, end)
-        memory = mmap.mmap(descriptor, end)
-        return ClipArrays(
-            *(
-                np.ndarray(shape, kind, memory, start)
-                for (shape, kind), start in zip(kinds, starts, strict=True)
-            )
-        )
+        return [(*kind, start) for kind, start in zip(kinds, starts, strict=True)], end
 
     def read_into(self, memory: ClipArrays, clips: Sequence[int]) -> None:
         """Read clips into the first rows of memory that has room for them or more.
@@ -155,7 +157,7 @@ class ReadingProcesses:
     def __init__(self, reader: ClipReader, clips: int, processes: int) -> None:
         self._workers: list[_Worker] = []
         try:
-            descriptor = os.memfd_create("clips")
+            descriptor = open_shared_memory(reader.memory_bytes(clips))
             try:
                 self.memory = reader.map_clips(clips, descriptor)
                 for _ in range(processes):

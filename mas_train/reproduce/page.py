@@ -15,6 +15,7 @@ from typing import Any, Final
 from mas_labels.errors import ConfigError, reason_of
 from mas_labels.system.extras import package_versions
 from mas_labels.system.files import write_text
+from mas_labels.system.linux import processor_name
 from mas_train.evaluation.intervals import format_interval
 from mas_train.reproduce.claims import headline, state_claims
 from mas_train.reproduce.footage import describe_footage
@@ -100,12 +101,7 @@ def write_page(
 
 def describe_machine() -> str:
     """Return the name of the processor and the number of its cores."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
+    return f"{processor_name()}, {os.cpu_count()} cores"
 
 
 def describe_versions() -> dict[str, str]:

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from mas_labels.errors import ConfigError, TrainingError
 from mas_labels.geometry import Geometry
-from mas_labels.system.process import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, set_malloc_options
+from mas_labels.system.linux import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, set_malloc_options
 from mas_train.runtime.generators import generator_states, set_generator_states
 from mas_train.runtime.names import MEMORY_FORMAT_NAMES
 

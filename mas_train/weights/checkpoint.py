@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from mas_labels.errors import CheckpointError, reason_of, unavailable
-from mas_labels.system.files import atomic_path, is_unsupported
+from mas_labels.system.files import atomic_path
+from mas_labels.system.linux import is_unsupported
 from mas_train.model.heads import PretextModel
 from mas_train.model.targets import TargetCode
 from mas_train.recipe import Recipe, with_defaults

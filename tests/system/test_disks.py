@@ -16,6 +16,7 @@ from helpers.processes import contents, make_command
 
 from mas_labels.plan.heartbeat import Heartbeat, read_beat
 from mas_labels.system import files
+from mas_labels.system.linux import reserve
 from mas_train.weights.checkpoint import BEST_CHECKPOINT, CHECKPOINT_FOLDER, LAST_CHECKPOINT, _link
 
 
@@ -147,8 +148,8 @@ def test_space_is_reserved_by_appending_zeros(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_bytes(b"data")
     with path.open("rb+") as file:
-        files.reserve(file.fileno(), 3 << 20)
-        files.reserve(file.fileno(), 1 << 20)
+        reserve(file.fileno(), 3 << 20)
+        reserve(file.fileno(), 1 << 20)
     assert path.read_bytes() == b"data".ljust(3 << 20, b"\0")
 
 

@@ -25,7 +25,8 @@ CONTRACT = {
     *(
         f"mas_labels.system.{name}"
         for name in (
-            *("extras", "figures", "files", "options", "path_kinds", "process", "signals", "streams"),
+            *("extras", "figures", "files", "linux", "options", "path_kinds", "process", "signals"),
+            "streams",
             "yaml_text",
         )
     ),
