@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
 from pathlib import Path
 
 import pytest
+from build_wheel import wheel_tests
+from run_matrix import supported_pythons
 
 from mas_labels.datasets.manifest import packaged_manifests
 
@@ -92,6 +95,12 @@ def test_uv_needs_neither_venv_nor_pip(target):
     commands = run("make", "--dry-run", "--always-make", target, "UV=uv", cwd=ROOT)
     assert "uv venv " in commands and "uv pip install --quiet -c constraints.txt " in commands
     assert "-m venv" not in commands and "-m pip" not in commands
+
+
+def test_wheels_are_tested_on_every_python_with_tests_that_exist():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cibuildwheel"]
+    assert settings["build"].split() == [f"cp{version.replace('.', '')}-*" for version in supported_pythons()]
+    assert wheel_tests() and [name for name in wheel_tests() if not (ROOT / "tests" / name).is_file()] == []
 
 
 @pytest.mark.slow
