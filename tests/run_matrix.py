@@ -216,9 +216,9 @@ def try_python(
 
 
 def finish(summary: list[str]) -> None:
-    """Print a summary and exit; the status is 1 if something failed."""
+    """Print a summary and exit; the status is 1 if something failed, or nothing ran."""
     print(*summary, sep="\n")
-    sys.exit(any("FAILED" in line for line in summary))
+    sys.exit(any("FAILED" in line for line in summary) or all("NOT RUN" in line for line in summary))
 
 
 def main() -> None:

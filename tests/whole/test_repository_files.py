@@ -49,9 +49,15 @@ def test_workflows_can_only_read_and_use_actions_of_a_fixed_commit(path):
 
 
 def test_workflows_test_every_supported_python_with_oldest_and_newest_versions():
-    jobs = load(ROOT / ".github" / "workflows" / "tests.yml")["jobs"]
-    matrix = jobs["allowed"]["strategy"]["matrix"]
+    tests, wheels = (
+        load(ROOT / ".github" / "workflows" / f"{name}.yml")["jobs"] for name in ("tests", "wheels")
+    )
+    matrix = tests["allowed"]["strategy"]["matrix"]
     assert matrix == {"python": supported_pythons(), "versions": list(RESOLUTIONS)}
+    (pythons,) = (
+        step["with"]["python-version"] for step in wheels["wheel"]["steps"] if "setup-python" in str(step)
+    )
+    assert pythons.split() == supported_pythons()
 
 
 def test_read_the_docs_builds_by_make():
