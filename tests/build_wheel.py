@@ -54,7 +54,8 @@ def main() -> None:
         built = build_release(find_python(pythons[0]) or Path(sys.executable), Path(folder))
         tried = (try_python(version, ["newest"], [], wheel_tests(), built) for version in pythons)
         summary = [line for lines in tried for line in lines]
-    finish([*summary, f"built: {', '.join(sorted(path.name for path in DIST.iterdir()))}"])
+    print("built:", *sorted(path.name for path in DIST.iterdir()))
+    finish(summary)
 
 
 if __name__ == "__main__":
