@@ -61,4 +61,5 @@ def test_every_protocol_on_the_demo(tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
     table = run(EVALUATE, "table", tmp_path / "runs", out)
     row = next(line for line in table.splitlines() if "C3D, self-supervised" in line)
-    assert row.endswith(f"{100 * result(out / 'aslan').figures['accuracy']:.1f}: 32 of 3697 videos) |")
+    assert f"({100 * result(out / 'aslan').figures['accuracy']:.1f} [" in row
+    assert row.endswith("]: 32 of 3697 videos) |")
