@@ -256,7 +256,8 @@ def _labels_table(fits: Sequence[LabelFit]) -> str:
     lines = [
         "R^2 (1 - loss / loss of the best constant; 0 is learning nothing), then the share of clips whose "
         "label is the nearest to the prediction; mean over networks, centre views of the test videos of the "
-        "first split above.",
+        "first split above. The best coding and playback pace predict other numbers than the labels: their "
+        "R^2 is no measure against that of the other rows.",
         "",
     ]
     shown = []

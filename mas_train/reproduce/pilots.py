@@ -6,6 +6,7 @@ optimiser of fine-tuning.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -180,7 +181,8 @@ def write_pilots(experiment: Experiment, steps: Sequence[Step], work: Path, out:
     cells = read_pilots(experiment, steps, work)
     chosen = choose(cells)
     lines = [f"- {what}: `{name}`" for what, name in chosen.items()] or ["- nothing yet: pilots are missing"]
-    commands = "\n".join(f"    {' '.join(s.command)}" for s in steps if s.name.startswith("pretrain-"))
+    first = [f"pretrain-{pilot_name(name, SEEDS[0])}" for name in PILOTS]
+    commands = "\n".join(f"    {' '.join(step.command)}" for step in steps if step.name in first)
     text = PAGE.format(
         seeds=len(SEEDS),
         table=_table(cells, work),
@@ -204,11 +206,16 @@ def _table(cells: Sequence[Cell], work: Path) -> str:
         found = {cell.measure: cell for cell in cells if cell.row == name}
         scores = [last_scores(work / "runs" / pilot_name(name, seed)) for seed in SEEDS]
         r2 = [
-            ", ".join(f"{s[kind]['r2']:.2f} ({s[kind]['moved_r2']:.2f})" for s in scores if kind in s)
+            ", ".join(_show_r2(s[kind]["r2"], s[kind]["moved_r2"]) for s in scores if kind in s)
             for kind in ("motion", "appearance")
         ]
         rows.append([pilot.title, *(format_cell(found[m]) if m in found else "" for m in measures), *r2])
     return markdown_table(["pilot", *measures, "R^2, motion", "R^2, appearance"], rows)
+
+
+def _show_r2(r2: float, ceiling: float) -> str:
+    """Return R^2 with its noise ceiling in brackets, if that was measured."""
+    return f"{r2:.2f}" if math.isnan(ceiling) else f"{r2:.2f} ({ceiling:.2f})"
 
 
 def _differences(cells: Sequence[Cell]) -> str:
@@ -243,7 +250,8 @@ By the rule of [the protocol](protocol.md) they choose
 
 {chosen}
 
-Made by `make reproduce-pilots ROOT=...`, which runs
+Made by `make reproduce-pilots ROOT=...`, which trains networks by these commands, once more with the other
+seed, and evaluates and fine-tunes them as the small experiment does
 
 {commands}
 """

@@ -34,7 +34,9 @@ class Pretraining:
     options: tuple[str, ...]
 
 
-BEST: Final = Pretraining("joint, recoded", (*LEARNING, "--targets", "joint", "--coding", "recoded"))
+BEST: Final = Pretraining(
+    "joint, dense magnitudes", (*LEARNING, "--targets", "joint", "--coding", "magnitudes")
+)
 BEST_OPTIMISER: Final = ("--optimizer", "adamw", "--lr", "0.0003")
 """Coding of the targets, and optimiser of fine-tuning, that the pilots chose by the rule of the protocol."""
 ROWS: Final[Mapping[str, Pretraining]] = {

@@ -44,7 +44,7 @@ def test_what_is_shown_and_what_is_not_is_said_in_plain_words() -> None:
     gain = headline(rows(random=0.4, joint=0.7, best=0.8), "2 + 3", TITLES)
     assert gain.count("beats random networks (") == 4 and "not" not in gain
     none = headline(rows(random=0.5, joint=0.5, best=0.8), "2 + 3", TITLES)
-    joint, best = none.split("**joint, recoded**")
+    joint, best = none.split(f"**{BEST.title}**")
     assert joint.count("does not beat random networks by the interval (") == 2
     assert best.count("beats random networks (") == 2
     assert (

@@ -12,7 +12,7 @@ from mas_train.evaluation.results import Result, save_result
 from mas_train.reproduce.measure import MEASURES, Cell
 from mas_train.reproduce.page import describe_cell
 from mas_train.reproduce.run import write_mark
-from mas_train.reproduce.small import Experiment, Split, small_plan
+from mas_train.reproduce.small import BEST, Experiment, Split, small_plan
 from mas_train.reproduce.small_weights import (
     PublishedTable,
     describe_networks,
@@ -72,7 +72,7 @@ def test_a_network_that_was_trained_again_is_not_mixed_up_with_its_row(tmp_path:
         assert "**Trained again**: not one of the 3 networks" in text and "there: a machine, 2 cores" in text
     page = describe_networks(networks, "a machine, 2 cores", "2")
     assert page.count("**Trained again**") == 1
-    assert "| [joint-best](joint-best/README.md) | joint, recoded | 60.0 | 50.0 |" in page
+    assert f"| [joint-best](joint-best/README.md) | {BEST.title} | 60.0 | 50.0 |" in page
 
 
 def test_only_networks_that_are_done_are_given_away(tmp_path: Path) -> None:
