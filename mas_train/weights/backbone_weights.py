@@ -89,7 +89,7 @@ class Weights:
         """Entries of the recipe of self-supervised pre-training; empty without pre-training."""
         if self.content.get("format") == CHECKPOINT_FORMAT:
             return self.recipe
-        return self.content.get("pretraining", {})
+        return with_present_names(self.content.get("pretraining", {}))
 
 
 FOLDER_ENTRIES: Final = (
@@ -192,8 +192,9 @@ def _load_folder(folder: Path, source: str) -> Weights:
         stated["format"] = CHECKPOINT_FORMAT
     try:
         known: dict[str, Any] = {name: config[name] for name in BACKBONE_ENTRIES if name in config}
-        recipe = known_recipe({**asdict(make_recipe("ucf101")), **config.get("recipe", {}), **known})
-        known_recipe({**asdict(recipe), **config.get("pretraining", {})})
+        stored = with_present_names(config.get("recipe", {}))
+        recipe = known_recipe({**asdict(make_recipe("ucf101")), **stored, **known})
+        known_recipe({**asdict(recipe), **with_present_names(config.get("pretraining", {}))})
         network = _fill_backbone(recipe, backbone)
     except (ConfigError, OverflowError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[-1].strip()

@@ -9,8 +9,11 @@ import torch
 from helpers.coloured import WIDTH
 
 from mas_labels.errors import CheckpointError
+from mas_train.evaluation.protocol import describe_weights
 from mas_train.recipe import make_recipe
-from mas_train.weights.backbone_weights import SCRATCH, load_weights, weights_digest
+from mas_train.weights.backbone_weights import SCRATCH, known_recipe, load_weights, weights_digest
+
+COME_ALONG = Path(__file__).parents[2] / "results" / "small" / "weights"
 
 
 def test_weights_of_a_run_equal_its_checkpoint(pretrained: Path) -> None:
@@ -20,6 +23,16 @@ def test_weights_of_a_run_equal_its_checkpoint(pretrained: Path) -> None:
         torch.testing.assert_close(value, saved["model"][f"backbone.{name}"], rtol=0, atol=0)
     assert weights.kind == "self-supervised" and weights.pretraining["preset"] == "ucf101"
     assert weights.pixel_mean == make_recipe("ucf101").pixel_mean and not weights.backbone.training
+
+
+@pytest.mark.parametrize("folder", sorted(COME_ALONG.glob("*/")), ids=lambda folder: folder.name)
+def test_weights_that_come_along_are_loaded_although_they_name_the_coding_as_earlier_versions_did(
+    folder: Path,
+) -> None:
+    weights = load_weights(folder)
+    assert weights.pretraining["coding"] == "sin-cos" and "orientation" not in weights.pretraining
+    assert describe_weights(weights)["coding"] == "sin-cos"
+    assert known_recipe({**weights.recipe, **weights.pretraining}).target_scale == "standard"
 
 
 def test_weights_from_scratch_follow_the_seed() -> None:
