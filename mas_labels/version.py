@@ -28,7 +28,9 @@ def versions() -> dict[str, str]:
 def resumable(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return the stored versions of a run that is to be resumed, as they are compared with those of now.
 
-    An earlier version of this package counts as this one if it is `RESUMABLE`.
+    An earlier version of this package counts as this one if it is `RESUMABLE`; 0.1.0 called itself "not
+    installed" in the runs of a checkout.
     """
-    own = [name for name in ("mas_labels", "mas-video") if stored.get(name) in RESUMABLE]
+    earlier = (*RESUMABLE, "not installed")
+    own = [name for name in ("mas_labels", "mas-video") if stored.get(name) in earlier]
     return {**stored, **dict.fromkeys(own, __version__)}

@@ -1,7 +1,6 @@
 """Training recipes: the paper's two, that of its authors' released code, and every choice of an ablation.
 
-`Recipe` holds everything that decides the weights. The other options of a run (device, workers,
-where to write, when to stop) are in `mas_train.training.options.TrainingOptions`.
+`Recipe` holds what decides the weights, `mas_train.training.options.TrainingOptions` all else of a run.
 
 Notes
 -----
@@ -228,8 +227,6 @@ class Recipe:
         if len(self.pixel_mean) != 3 or not all(map(math.isfinite, self.pixel_mean)):
             raise ConfigError(f"pixel_mean: expected three numbers, R, G and B, found {self.pixel_mean}")
         check_coding(self.coding, TARGETS[self.targets], self.target_scale, self.shuffle_labels)
-        if 0 < self.epochs <= self.warmup_epochs:
-            raise ConfigError(f"warmup_epochs: {self.warmup_epochs}, expected below epochs, {self.epochs}")
 
     def epoch_learning_rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, from 0 (paper: divided by 10 every 5, or 7, epochs)."""
@@ -297,4 +294,7 @@ def make_recipe(preset: str, presets: Mapping[str, Recipe] = PRESETS, **changes:
     unknown = changes.keys() - {option.name for option in fields(Recipe)}
     if unknown:
         raise ConfigError(f"a recipe has no {', '.join(sorted(unknown))}: see the fields of Recipe")
-    return replace(presets[preset], **{name: value for name, value in changes.items() if value is not None})
+    recipe = replace(presets[preset], **{name: value for name, value in changes.items() if value is not None})
+    if 0 < recipe.epochs <= recipe.warmup_epochs:  # not where a recipe is read: earlier versions trained so
+        raise ConfigError(f"warmup_epochs: {recipe.warmup_epochs}, expected below epochs, {recipe.epochs}")
+    return recipe

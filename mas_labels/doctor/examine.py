@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pkgutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -80,7 +79,3 @@ def main(first: str, out: str | None = None) -> None:
             print(json.dumps([number]), file=lines, flush=True)
             for finding in carry_out(examination, None if out is None else Path(out)):
                 print(json.dumps([number, *finding]), file=lines, flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

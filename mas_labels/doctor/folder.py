@@ -23,8 +23,9 @@ LINKS: Final[Mapping[str, Callable[[Path, Path], None]]] = {
 
 def find_folder(out: Path) -> Iterator[Finding]:
     """Find what is possible in a folder, or else in the nearest one above it that exists."""
-    folder = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
+    folder = out
     try:
+        folder = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
         with tempfile.TemporaryDirectory(prefix=".doctor-", dir=folder) as scratch:
             missing = find_missing(folder, Path(scratch))
         sync_folder(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,7 +11,7 @@ from typing import Final
 from mas_labels.doctor.examine import EXAMINATIONS
 from mas_labels.doctor.finding import Finding
 from mas_labels.errors import unavailable
-from mas_labels.system.process import describe_end
+from mas_labels.system.process import describe_end, python_command
 
 MODULE: Final = "mas_labels.doctor.examine"
 
@@ -35,7 +34,7 @@ def _examine_in_processes(out: Path | None) -> Iterator[Finding]:
     """Yield all findings; after a crash, another process carries out the examinations that are left."""
     first = 0
     while first < len(EXAMINATIONS):
-        number, command = first, [sys.executable, "-m", MODULE, str(first), *([str(out)] if out else [])]
+        number, command = first, python_command(MODULE, str(first), *([str(out)] if out else []))
         try:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         except OSError as error:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Final
 
 from mas_labels.doctor.finding import Finding
-from mas_labels.system.process import describe_end
+from mas_labels.system.process import describe_end, python_command
 
 REPORTER: Final = "mas_train.runtime.device_report"
 """Module that prints a JSON list of findings; named, not imported: labelling does not know the trainer."""
@@ -25,7 +24,8 @@ def find_torch() -> Iterator[Finding]:
     """Find what torch can do, if it is installed; otherwise only an extra is absent."""
     if importlib.util.find_spec("torch") is None:
         return
-    command = [sys.executable, "-X", "faulthandler", "-m", REPORTER]
+    python, *words = python_command(REPORTER)
+    command = [python, "-X", "faulthandler", *words]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=MAX_SECONDS, check=False)
     except subprocess.TimeoutExpired:

@@ -88,7 +88,10 @@ class ShardIndex:
 def cache_folder() -> Path:
     """Return the cache folder: ``$MAS_CACHE``, else ``mas-video`` in the user's cache folder."""
     named = os.environ.get("MAS_CACHE")
-    users = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    try:
+        users = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    except RuntimeError:  # a user without a home, as a container may have: most often it cannot be written
+        users = "/.cache"
     return Path(named) if named else Path(users) / "mas-video"
 
 

@@ -127,7 +127,11 @@ def open_shared_memory(size: int) -> int:
         if error.errno != errno.ENOSYS:
             raise
         return _open_on_disk(size)
-    os.ftruncate(descriptor, size)
+    try:
+        os.ftruncate(descriptor, size)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

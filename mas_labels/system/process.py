@@ -76,6 +76,16 @@ def describe_end(status: int) -> str:
     return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
+def python_command(module: str, *words: str) -> list[str]:
+    """Return the command that calls a module's `main` with some words, in another Python.
+
+    It finds modules where this one does; by ``-m`` it would look in the current folder first, where a file
+    may have the name of a module, or another version of this project may lie.
+    """
+    code = f"import sys; sys.path[:] = {sys.path!r}; from {module} import main; main(*sys.argv[1:])"
+    return [sys.executable, "-I", "-c", code, *words]
+
+
 def is_in_group() -> bool:
     """Return whether `torchrun`, or the like, started this process in a group, perhaps of one."""
     return os.environ.get("WORLD_SIZE", "1") != "1" or "TORCHELASTIC_RUN_ID" in os.environ

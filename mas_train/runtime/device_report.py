@@ -1,12 +1,13 @@
 """Reports what torch can do on this machine; `mas-labels doctor` starts it as a process.
 
-``python -m mas_train.runtime.device_report`` prints a JSON list of lines: each a verdict, ``"ok"`` or
+It prints a JSON list of lines: each a verdict, ``"ok"`` or
 ``"warning"``, a name, and a text with the remedy.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,8 @@ from mas_train.runtime.processes import choose_device
 
 Line = tuple[str, str, str]
 DRIVER_FILE: Final = Path("/proc/driver/nvidia/version")
+CHOSEN_VARIABLE: Final = "CUDA_VISIBLE_DEVICES"
+"""Names the GPUs that a process may use; empty, it hides all."""
 CHANNELS: Final = 16
 SHAPE: Final = (2, CHANNELS, 6, 14, 14)
 """Clips, channels, frames, rows and columns of the maps that are convolved."""
@@ -65,6 +68,9 @@ def find_gpus(driver_file: Path = DRIVER_FILE) -> Iterator[Line]:
         except (RuntimeError, AssertionError) as error:
             reason = _reason(error)
         remedy = "install the torch for this driver (pytorch.org)"
+        chosen = os.environ.get(CHOSEN_VARIABLE)
+        if chosen is not None and torch.version.cuda:
+            remedy = f"unset {CHOSEN_VARIABLE}, which is {chosen!r}, or {remedy}"
         yield "warning", "GPU", f"not used, though there is driver {driver} ({built}; {reason}): {remedy}"
 
 
@@ -135,5 +141,6 @@ def _reason(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the lines, for the process that started this one."""
     print(json.dumps(list(report())))

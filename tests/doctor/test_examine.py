@@ -13,6 +13,8 @@ from helpers.faults import with_fault, with_shared_memory
 import mas_labels
 from mas_labels.doctor.folder import find_folder
 from mas_labels.doctor.machine import MIN_OPEN_FILES
+from mas_labels.doctor.run import examine
+from mas_labels.doctor.torch_process import find_torch
 from mas_labels.shards.pool import MAX_OPEN_SHARDS, OTHER_FILES
 from mas_labels.system import files
 
@@ -128,3 +130,20 @@ def test_without_shared_memory_the_remedy_is_one_worker():
 
 def test_fewer_open_files_are_told_where_fewer_shards_stay_open():
     assert MIN_OPEN_FILES == MAX_OPEN_SHARDS + OTHER_FILES
+
+
+def test_files_of_the_current_folder_do_not_stand_for_modules(tmp_path, monkeypatch):
+    (tmp_path / "mas_labels").mkdir()
+    for name in ("mas_labels/__init__.py", "random.py"):
+        (tmp_path / name).write_text("raise SystemExit(9)\n")
+    monkeypatch.chdir(tmp_path)
+    assert next(examine()).verdict == "ok"
+    assert next(find_torch())[:2] == ("ok", "torch")
+
+
+def test_a_folder_below_a_current_one_that_is_gone(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    (found,) = find_folder(Path("labels"))
+    assert found.verdict == "error" and found.text.startswith("cannot write to labels (No such file")

@@ -150,8 +150,9 @@ def test_leftovers_that_a_disk_has_damaged_are_computed_again(raw_shards: ShardS
         assert store.done == {"a": True} and file.stat().st_size == 16
 
 
-def test_features_that_an_earlier_version_began_are_completed(tmp_path: Path) -> None:
-    with FeatureStore(tmp_path / "f.npz", {"versions": {"mas-video": "0.1.0", "av": "1"}}, 4) as store:
+@pytest.mark.parametrize("named", ["0.1.0", "not installed"])
+def test_features_that_an_earlier_version_began_are_completed(tmp_path: Path, named: str) -> None:
+    with FeatureStore(tmp_path / "f.npz", {"versions": {"mas-video": named, "av": "1"}}, 4) as store:
         store.finish("a", [{"video": "a"}], False)
     with FeatureStore(tmp_path / "f.npz", {"versions": {"mas-video": __version__, "av": "1"}}, 4) as store:
         assert store.done == {"a": False}

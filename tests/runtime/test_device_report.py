@@ -18,7 +18,10 @@ DRIVERS = {
 
 
 @pytest.mark.parametrize("text", DRIVERS)
-def test_a_driver_without_a_device_is_a_warning_with_the_reason(text: str, tmp_path: Path) -> None:
+def test_a_driver_without_a_device_is_a_warning_with_the_reason(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(device_report.CHOSEN_VARIABLE, raising=False)
     (tmp_path / "version").write_text(text)
     assert device_report.read_driver(tmp_path / "version") == DRIVERS[text]
     if not torch.cuda.is_available():
@@ -26,6 +29,16 @@ def test_a_driver_without_a_device_is_a_warning_with_the_reason(text: str, tmp_p
         assert (verdict, name) == ("warning", "GPU")
         assert found.startswith(f"not used, though there is driver {DRIVERS[text]} (torch ")
         assert found.endswith(": install the torch for this driver (pytorch.org)")
+
+
+def test_devices_that_a_variable_hides_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "version").write_text(next(iter(DRIVERS)))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(torch.version, "cuda", "12.8")  # as if built for it
+    if not torch.cuda.is_available():
+        ((verdict, _, found),) = device_report.find_gpus(tmp_path / "version")
+        assert verdict == "warning"
+        assert ": unset CUDA_VISIBLE_DEVICES, which is '', or install the torch for this driver" in found
 
 
 def test_without_a_driver_the_cpu_is_in_order(tmp_path: Path) -> None:

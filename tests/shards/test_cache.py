@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mas_labels.errors import ShardError
-from mas_labels.shards.cache import ShardIndex, index_entry
+from mas_labels.shards.cache import ShardIndex, cache_folder, index_entry
 from mas_labels.shards.reader import Shard
 from mas_labels.shards.shard_set import open_shards
 
@@ -113,6 +113,17 @@ def test_a_damaged_index_is_ignored(many: Path, tmp_path: Path, text: str) -> No
 def test_all_works_without_a_cache_folder(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAS_CACHE", os.devnull)
     assert len(open_shards(many)) == 24
+
+
+def test_a_user_without_a_home_has_the_cache_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME", "MAS_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    assert cache_folder() == Path("/.cache/mas-video")
+    monkeypatch.setenv("MAS_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
 
 
 def test_small_sets_have_no_index(

@@ -96,3 +96,18 @@ signal.pause()
 """
     shown = run(f"{taken_away}\n{code}")
     assert (shown.returncode, shown.stdout) == (-signal.SIGKILL, f"{threads}\n"), shown
+
+
+def test_memory_that_is_not_granted_leaves_no_file_open() -> None:
+    code = """
+import os, resource
+from mas_labels.system.linux import open_shared_memory
+before = os.listdir("/proc/self/fd")
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+try:
+    open_shared_memory(1 << 21)
+except OSError as error:
+    print(error.strerror, os.listdir("/proc/self/fd") == before)
+"""
+    shown = run(code)
+    assert shown.stdout == "File too large True\n", shown

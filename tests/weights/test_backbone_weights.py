@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,10 @@ def test_files_without_weights_are_refused(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(1)}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="C3D"):
         load_weights(tmp_path / "other.pt")
+
+
+def test_a_recipe_that_only_earlier_versions_trained_is_read() -> None:
+    """Its warm-up is as long as the training, which `make_recipe` refuses."""
+    stored = {**asdict(make_recipe("ucf101")), "epochs": 2, "warmup_epochs": 2}
+    recipe = known_recipe(stored)
+    assert recipe.epoch_learning_rate(1) == pytest.approx(recipe.learning_rate * 2 / 3)
