@@ -71,7 +71,7 @@ reproduce-small: $(VENV)/installed ## Run the small experiment, in two and a hal
 	@test -n "$(ROOT)" || { echo "error: ROOT is missing, the folder of UCF101's class folders, all or some: make reproduce-small ROOT=/data/UCF-101" >&2; exit 2; }
 	$(BIN)/mas-reproduce small --root "$(ROOT)" $(if $(WEIZMANN),--weizmann "$(WEIZMANN)") $(ARGS)
 
-reproduce-pilots: $(VENV)/installed ## Make the choices that its protocol leaves open, in 40 minutes on two cores: make reproduce-pilots ROOT=/data/UCF-101 [ARGS="--root /data/more"]
+reproduce-pilots: $(VENV)/installed ## Make the choices that its protocol left to them, on split 1, in 40 minutes on two cores: make reproduce-pilots ROOT=/data/UCF-101 [ARGS="--root /data/more"]
 	@test -n "$(ROOT)" || { echo "error: ROOT is missing, the folder of UCF101's class folders: make reproduce-pilots ROOT=/data/UCF-101" >&2; exit 2; }
 	$(BIN)/mas-reproduce pilots --root "$(ROOT)" $(ARGS)
 

@@ -166,7 +166,7 @@ def small(
 def pilots(
     roots: tuple[Path, ...], jobs: int, dry_run: bool, rehearsal: bool, work: Path, out: Path, page_only: bool
 ) -> None:
-    """Make the choices that the protocol of `small` leaves open, by trying them on split 1."""
+    """Make the choices that the protocol of `small` left to pilots, by trying them on split 1."""
     from mas_train.reproduce.pilots import pilot_plan, write_pilots
     from mas_train.reproduce.small import REHEARSAL_EXPERIMENT, Experiment
 

@@ -168,8 +168,8 @@ INTRODUCTION: Final = """\
 Accuracy in percent on the test videos of split {splits}; in brackets the 95 % interval, by a bootstrap over
 groups of test videos (Weizmann: persons) and over networks; the number of networks where some are missing.
 {seeds} networks a row, one per seed, on each split. What is compared, and what counts as shown, was written
-down before any network saw these splits: [the protocol](protocol.md). The choices were made on split 1, by
-[pilots](pilots.md).
+down before any of these networks was tested on these splits: [the protocol](protocol.md). The choices were
+made on split 1, by [pilots](pilots.md).
 
 The claim: a network that learnt to predict the statistics of motion and appearance, without human labels, has
 features that help to recognise actions. Here it is tested at a scale that two CPU cores can afford, so only

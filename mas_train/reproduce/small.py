@@ -1,7 +1,7 @@
 """The experiment for two CPU cores: it tests pre-training on the statistics of motion and appearance.
 
 `results/small/protocol.md` says what is compared, in which order, and what counts as shown, before any
-network sees splits 2 and 3. `mas_train.reproduce.pilots` makes the choices, on split 1.
+of its networks is tested on splits 2 and 3. `mas_train.reproduce.pilots` makes the choices, on split 1.
 
 Notes
 -----
