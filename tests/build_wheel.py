@@ -4,9 +4,9 @@
 
 The wheel is built from the source distribution. auditwheel gives it the tag of the oldest glibc that it runs
 on, and abi3audit searches it for functions that Python 3.11 lacks. Then it is installed with the newest
-versions of its requirements into an empty environment of each supported Python on this machine, as by ``make
-test-matrix``; there the main job and the tests that cibuildwheel runs (pyproject.toml) take every instruction
-set of this processor. The last lines list what ran.
+versions of its requirements, and with what draws pictures, into an empty environment of each supported Python
+on this machine, as by ``make test-matrix``; there the main job and the tests that cibuildwheel runs
+(pyproject.toml) take every instruction set of this processor. The last lines list what ran.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
     pythons = parser.parse_args().python or supported_pythons()
     with tempfile.TemporaryDirectory(prefix="wheel-") as folder:
         built = build_release(find_python(pythons[0]) or Path(sys.executable), Path(folder))
-        tried = (try_python(version, ["newest"], [], wheel_tests(), built) for version in pythons)
+        tried = (try_python(version, ["newest"], ["inspect"], wheel_tests(), built) for version in pythons)
         summary = [line for lines in tried for line in lines]
     print("built:", *sorted(path.name for path in DIST.iterdir()))
     finish(summary)
