@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +39,9 @@ def _examine_in_processes(out: Path | None) -> Iterator[Finding]:
     while first < len(EXAMINATIONS):
         number, command = first, python_command(MODULE, str(first), *([str(out)] if out else []))
         try:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, process_group=0
+            )
         except OSError as error:
             yield Finding("error", "process", f"none can be started: {unavailable(None, error)}")
             return
@@ -46,7 +51,8 @@ def _examine_in_processes(out: Path | None) -> Iterator[Finding]:
                     number, *found = json.loads(line)
                     yield from [Finding(*found)] if found else []
             except BaseException:  # such as a signal
-                process.kill()
+                with contextlib.suppress(OSError):  # it has ended
+                    os.killpg(process.pid, signal.SIGKILL)  # with a torch that hangs, in a process of its own
                 raise
         if process.returncode == 0:
             return

@@ -73,7 +73,12 @@ def print_error(error: object, after_others: bool = False) -> None:
 
 def describe_end(status: int) -> str:
     """Describe how a process ended, from its `subprocess.Popen.returncode`."""
-    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:  # a real-time signal
+        return f"killed by signal {-status}"
 
 
 def python_command(module: str, *words: str) -> list[str]:

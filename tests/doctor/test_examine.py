@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from helpers.faults import with_fault, with_shared_memory
+from helpers.processes import wait_until
 
 import mas_labels
 from mas_labels.doctor.folder import find_folder
@@ -17,6 +20,8 @@ from mas_labels.doctor.run import examine
 from mas_labels.doctor.torch_process import find_torch
 from mas_labels.shards.pool import MAX_OPEN_SHARDS, OTHER_FILES
 from mas_labels.system import files
+from mas_labels.system.process import describe_end
+from mas_labels.system.signals import EXIT_SIGNAL
 
 PACKAGE = Path(mas_labels.__file__).parent
 LIBGL = "libGL.so.1: cannot open shared object file: No such file or directory"
@@ -139,6 +144,32 @@ def test_files_of_the_current_folder_do_not_stand_for_modules(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert next(examine()).verdict == "ok"
     assert next(find_torch())[:2] == ("ok", "torch")
+
+
+def test_a_torch_that_hangs_ends_with_the_doctor(tmp_path, monkeypatch):
+    """Whoever is tired of waiting stops the doctor; the lock tells whether torch still runs."""
+    lock = tmp_path / "lock"
+    (tmp_path / "torch.py").write_text(
+        "import fcntl, time\n"
+        f"file = open({str(lock)!r}, 'w')\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "file.write('held')\nfile.flush()\ntime.sleep(300)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{PACKAGE.parent}")
+    with subprocess.Popen(
+        [sys.executable, "-m", "mas_labels", "doctor"], stdout=subprocess.DEVNULL
+    ) as doctor:
+        wait_until(lambda: lock.exists() and lock.read_text() == "held")
+        doctor.terminate()
+        assert doctor.wait(60) == EXIT_SIGNAL + signal.SIGTERM
+    wait_until(lambda: files.take_lock(lock) is not None)
+
+
+@pytest.mark.parametrize(
+    ("status", "end"), [(3, "exit status 3"), (-9, "killed by SIGKILL"), (-40, "killed by signal 40")]
+)
+def test_the_end_of_a_process_is_told(status, end):
+    assert describe_end(status) == end
 
 
 def test_a_folder_below_a_current_one_that_is_gone(tmp_path, monkeypatch):
