@@ -49,7 +49,7 @@ def test_a_share_of_the_labels_is_stratified_seeded_and_nested(train: ShardSet) 
 
 
 def job(train: ShardSet, out: Path, preset: str = "ucf101", **options: object) -> FinetuneJob:
-    small = {"width": WIDTH, "fc_width": 16, "batch_size": 5, "epochs": 2, "dropout": 0.5}
+    small = {"width": WIDTH, "fc_width": 16, "batch_size": 5, "epochs": 2, "warmup_epochs": 1, "dropout": 0.5}
     recipe = make_recipe(preset, FINETUNE_PRESETS, **small)
     return FinetuneJob(recipe, FinetuneOptions(**options), train, out, CPU, 0)
 
