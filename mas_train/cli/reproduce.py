@@ -182,7 +182,6 @@ full_options = add_options(
     click.option(
         "--coding",
         type=click.Choice(CODINGS),
-        default="",
         help="Further rows: all targets in this coding, standardised.  [default: none]",
     ),
     click.option(
@@ -241,7 +240,7 @@ def reproduce_tables(
     jobs: int,
     dry_run: bool,
     rehearsal: bool,
-    coding: str,
+    coding: str | None,
     seeds: int,
     cores: int,
     gpu_tflops: float,
@@ -258,7 +257,7 @@ def reproduce_tables(
     if ("$ASLAN" in given) != ("$VIEW2" in given):
         raise click.UsageError("table 5 needs both --aslan and --view2")
     scale = REHEARSAL_SCALE if rehearsal else FULL_SCALE
-    steps = with_seeds(make_plan(given, scale, coding), seeds)
+    steps = with_seeds(make_plan(given, scale, coding or ""), seeds)
     for line in [] if rehearsal else estimate_cost(steps, cores, gpu_tflops):
         click.echo(f"# {line}")
     if run_or_print(steps, work, places, jobs, dry_run):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from mas_labels.system.extras import load_extra
 from mas_labels.system.options import bounds, check_options
@@ -72,7 +72,9 @@ def require_sklearn() -> None:
     import torch
 
     load_extra("sklearn.svm", "this protocol needs", "eval")
-    threadpool_limits(torch.get_num_threads())  # of BLAS; more than the cores at hand slow each other
+    threads = torch.get_num_threads()
+    if any(pool["num_threads"] > threads for pool in threadpool_info()):
+        threadpool_limits(threads)  # of BLAS; more than the cores at hand slow each other
 
 
 @dataclass

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from mas_train.cli.reproduce import command as reproduce
 from mas_train.model.backbones import make_backbone
 from mas_train.reproduce.estimate import FORWARD_FLOP, estimate_cost
 from mas_train.reproduce.full import row_targets, ucf101_plan, with_seeds
@@ -20,6 +23,19 @@ def test_full_plans_fill_every_row_of_ours() -> None:
     assert {f"finetune-ucf101-{targets}" for targets in row_targets("ucf101")} <= steps
     assert {"finetune-hmdb51-scratch", "aslan-finetuned-ucf101-joint", "yupenn-runs-joint"} <= steps
     assert not [name for name in (s.name for s in ucf101_plan(("$UCF101",))) if "hmdb51" in name]
+
+
+@pytest.mark.parametrize("name", ["ucf101", "kinetics"])
+def test_the_commands_print_their_plan_and_its_cost(name: str, tmp_path: Path) -> None:
+    others = ["--ucf101", str(tmp_path)] if name == "kinetics" else []
+    printed = CliRunner().invoke(reproduce, [name, "--root", str(tmp_path), *others, "--dry-run"])
+    assert printed.exit_code == 0, printed.output
+    assert "# networks: " in printed.output and "mas-labels make" in printed.output
+    assert "--coding" not in printed.output
+    coded = CliRunner().invoke(
+        reproduce, [name, "--root", str(tmp_path), *others, "--dry-run", "--coding", "recoded"]
+    )
+    assert "--coding recoded" in coded.output
 
 
 def test_networks_of_other_seeds_have_their_own_folders_and_options() -> None:
