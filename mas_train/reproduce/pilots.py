@@ -185,6 +185,7 @@ def write_pilots(experiment: Experiment, steps: Sequence[Step], work: Path, out:
     commands = "\n".join(f"    {' '.join(step.command)}" for step in steps if step.name in first)
     text = PAGE.format(
         seeds=len(SEEDS),
+        videos=max((cell.videos for cell in cells), default=0),
         table=_table(cells, work),
         differences=_differences(cells),
         chosen="\n".join(lines),
@@ -234,10 +235,10 @@ PAGE: Final = """\
 # Pilots on split 1
 
 The recipe of the [small experiment](README.md) with one choice changed at a time, or the row says what else
-changed. {seeds} networks each, on split 1 alone. Accuracy in percent with its 95 % interval, by a bootstrap
-over groups of test videos and over networks. R^2 on held-out clips (1 - loss / loss of the best constant) of
-each network, in brackets that of the targets of a moved view, the noise ceiling: codings predict different
-numbers, so R^2 is not compared across them.
+changed. {seeds} networks each, on split 1 alone: {videos} test videos. Accuracy in percent with its 95 %
+interval, by a bootstrap over groups of test videos and over networks. R^2 on held-out clips (1 - loss / loss
+of the best constant) of each network, in brackets that of the targets of a moved view, the noise ceiling:
+codings predict different numbers, so R^2 is not compared across them.
 
 {table}
 
