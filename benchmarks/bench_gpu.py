@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from common import processor, table_parser, write_table
+from common import table_parser, write_table
 
 from mas_labels.errors import ConfigError, TrainingError
 from mas_labels.shards.shard_set import ShardSet, open_shards
+from mas_labels.system.linux import processor_name
 from mas_train.data.clips import ClipDataset, RunOrder
 from mas_train.data.loader import load_batches
 from mas_train.model.targets import TargetCode
@@ -224,7 +225,7 @@ def describe(device: torch.device, shards: ShardSet, command: Sequence[str]) -> 
             facts = [torch.cuda.get_device_name(device), "nvidia-smi tells nothing"]
         libraries = f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
         card = f"{', '.join(facts)}; torch {torch.__version__}, {libraries}."
-    load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores of {processor()}"
+    load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores of {processor_name()}"
     today = datetime.datetime.now(datetime.UTC).date()
     sizes = " x ".join(map(str, shards.geometry.clip_shape[:3]))
     return f"{card}\n\n{today}; {load}; {len(shards)} clips of {sizes}.\n\n`{' '.join(command)}`"

@@ -24,11 +24,12 @@ import cv2
 import h5py
 import numpy as np
 import torch
-from common import processor, table_parser, write_table
+from common import table_parser, write_table
 
 import mas_labels
 from mas_labels.labels.views import view_table
 from mas_labels.shards.shard_set import ShardSet, open_shards
+from mas_labels.system.linux import processor_name
 from mas_train.data.auto_workers import usable_cores
 from mas_train.data.clips import ClipBatch, ClipDataset, RunOrder
 from mas_train.data.loader import load_batches
@@ -241,7 +242,7 @@ def description(options: argparse.Namespace, jpeg: ShardSet) -> str:
     versions = f"torch {torch.__version__}, OpenCV {cv2.__version__}, h5py {h5py.__version__}"
     load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     return (
-        f"{len(jpeg)} clips of 16 x 128 x 171; {date.today()}, one thread of torch on {processor()} "
+        f"{len(jpeg)} clips of 16 x 128 x 171; {date.today()}, one thread of torch on {processor_name()} "
         f"({platform.machine()}); {load}; {versions}.\n\n"
         f"`python benchmarks/bench_train.py --jpeg {options.jpeg.name} --raw {options.raw.name} "
         f"--width {options.width} --batch-size {options.batch_size} --clips {options.clips} "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
-import platform
 from pathlib import Path
 
 import cv2
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.shards import spread_evenly
+from mas_labels.system.linux import processor_name
 
 Clip = NDArray[np.uint8]
 
@@ -44,20 +44,11 @@ def choose_clips(root: Path, count: int, rows: int, cols: int) -> list[tuple[str
     return [(name, clip) for name, clip in clips if clip is not None]
 
 
-def processor() -> str:
-    """Return the processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def machine() -> str:
     """Describe the processor, the date of measuring, the load and the libraries."""
     today = datetime.datetime.now(datetime.UTC).date()
     load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    return f"{processor()}; {today}; {load}; OpenCV {cv2.__version__}, NumPy {np.__version__}"
+    return f"{processor_name()}; {today}; {load}; OpenCV {cv2.__version__}, NumPy {np.__version__}"
 
 
 def table_parser(description: str | None) -> argparse.ArgumentParser:

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from common import processor, table_parser, write_table
+from common import table_parser, write_table
 from torch.utils.data import DataLoader
 
 from mas_labels.shards import ShardSet, open_shards
+from mas_labels.system.linux import processor_name
 from mas_train import ViewDataset, make_recipe
 from mas_train.data.clips import ClipDataset, RunOrder
 from mas_train.data.loader import load_batches
@@ -74,7 +75,7 @@ def main() -> None:
         "# Reading views in one's own loop",
         "",
         f"{options.workers} workers, batches of {options.batch_size}, {len(shards)} clips with "
-        f"{shards.config['frames']} frames, {options.rounds} rounds; {processor()}, load average "
+        f"{shards.config['frames']} frames, {options.rounds} rounds; {processor_name()}, load average "
         f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, torch {torch.__version__}.",
         "",
         "| loader | clips/s, median | share of mas-train's, median and range over rounds |",

@@ -1,4 +1,4 @@
-"""What `mas-labels doctor` tells about torch, as far as a CPU shows it."""
+"""The lines of `mas-labels doctor` on torch, as far as a CPU shows them."""
 
 from __future__ import annotations
 

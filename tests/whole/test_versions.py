@@ -36,7 +36,7 @@ PINS = {
     if pin.marker is None or pin.marker.evaluate()
 }
 UNLOCKED = re.compile(r"cuda-|nvidia-|triton$|torchvision$")
-"""What `make lock` leaves out."""
+"""Packages that `make lock` leaves out."""
 
 
 def test_the_changelog_ends_in_this_version_and_dates_all():
