@@ -30,11 +30,14 @@ struct Builds {
         usable[count++] = portable;
     }
 
-    // Their names as a tuple.
+    // Their names as a tuple; null, with a Python exception, without memory.
     PyObject* names() const
     {
         PyObject* all = PyTuple_New(count);
-        for (int i = 0; all && i < count; ++i) PyTuple_SetItem(all, i, PyUnicode_FromString(usable[i]->isa));
+        for (int i = 0; all && i < count; ++i) {
+            PyObject* name = PyUnicode_FromString(usable[i]->isa);
+            if (!name || PyTuple_SetItem(all, i, name) != 0) Py_CLEAR(all);
+        }
         return all;
     }
 
