@@ -219,7 +219,7 @@ def test_small_reproduction_stops_and_resumes(tmp_path: Path) -> None:
     values = {(c["row"], c["measure"]): c["values"] for c in results["cells"]}
     assert all(0 <= value <= 1 for cells in values.values() for value in cells)
     assert len(values["best", "probe, all labels"]) == 1
-    assert {fit["label"] for fit in results["labels"]} >= {"grid_ul", "C", "motion"}
+    assert {fit["label"] for fit in results["labels"]} >= {"grid_um", "grid_co", "motion"}
     text = readme.read_text()
     assert (
         text.startswith("before\n") and text.endswith("after\n") and "| joint, " in text and "old" not in text
