@@ -23,6 +23,7 @@ from mas_labels.errors import VideoError
 from mas_labels.video.display_matrix import as_shown, display_matrix
 from mas_labels.video.frame_rate import Clock, at_rate
 from mas_labels.video.reader import NO_MEMORY, RUN_AGAIN, FrameReader, WatchedFile, open_regular
+from mas_labels.video.stated_length import missing_bytes
 
 DECODER_ERRORS = (av.FFmpegError, ValueError, OSError)
 """Exceptions of PyAV for corrupt files: FFmpeg's errors, and Python's for formats that it does not know."""
@@ -49,8 +50,8 @@ class VideoReader(FrameReader):
         VideoError
             If the file cannot be opened or read, has no frame that decodes, changes its frame size, or has
             unusable time stamps that `rate` needs; after the last frame, if errors were concealed in some, or
-            not all of the file could be decoded. With one of `MACHINE_CODES` if it is a failure of the
-            machine and not of the file.
+            not all of the file is there, or could be decoded. With one of `MACHINE_CODES` if it is a failure
+            of the machine and not of the file.
         """
         self.frames = self.rows = self.cols = self._n_decoded = 0
         self._concealed: list[int] = []
@@ -83,9 +84,10 @@ class VideoReader(FrameReader):
             yield picture, frame
 
     def _open_file(self) -> WatchedFile:
-        """Open the file and store its size."""
+        """Open the file; store its size, and how much of it is missing."""
         descriptor, self.file_bytes = open_regular(self.path)
         file = WatchedFile(descriptor)
+        self._missing_bytes = missing_bytes(file, self.file_bytes)
         file.name = os.fspath(self.path)  # FFmpeg may use its extension
         return file
 
@@ -176,6 +178,8 @@ class VideoReader(FrameReader):
             problems.append(f"{count} of {self._n_decoded} frames are damaged, the first is frame {first}")
         if self._errors:
             problems.append(f"the decoder gave up {len(self._errors)} times, first {self._errors[0]}")
+        if self._missing_bytes:
+            problems.append(f"at least {self._missing_bytes} bytes are missing at the end of the file")
         if self._n_decoded == 0:
             raise VideoError(
                 "decode",
