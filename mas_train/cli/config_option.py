@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,24 @@ def given_options(context: click.Context) -> dict[str, Any]:
 def is_typed(context: click.Context, name: str) -> bool:
     """Return whether the line gives an option, rather than a file or its default."""
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def refuse_unused(is_used: object, names: Sequence[str], when: str) -> None:
+    """Raise `click.UsageError` if the line gives options that do nothing, unless they are used.
+
+    Parameters
+    ----------
+    is_used
+        True, or not empty, if they act.
+    names
+        Names of the options.
+    when
+        Words for the case in which they do nothing, such as ``"without --probe-shards"``.
+    """
+    context = click.get_current_context()
+    for option in context.command.params:
+        if not is_used and option.name in names and is_typed(context, option.name):
+            raise click.UsageError(f"{option.opts[0]}: it does nothing {when}: leave it out")
 
 
 def stated_recipe(context: click.Context) -> dict[str, Any]:

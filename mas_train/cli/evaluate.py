@@ -18,6 +18,7 @@ from mas_labels.system.command_line import (
     run_command,
     version_option,
 )
+from mas_train.cli.config_option import refuse_unused
 from mas_train.cli.options import (
     choose_compute,
     command_line,
@@ -61,8 +62,6 @@ svm_option = click.option(
     type=click.FloatRange(0, min_open=True),
     help="Weight of errors against the margin in the SVM.  [default: chosen in folds of the training part]",
 )
-
-
 probe_option = partial(field_option, ProbeOptions)
 
 
@@ -158,6 +157,7 @@ def probe(
 ) -> None:
     """Linear classifier on frozen features, with all and few labels; or leave-one-group-out."""
     options = ProbeOptions(few, draws, c)
+    refuse_unused(train, ("few", "draws"), "without --train")
     evaluation = _prepare(checkpoint, out, needs_sklearn=True, **compute)
     from mas_labels.shards import open_shards
     from mas_train.evaluation.probe import evaluate_groups, evaluate_probe
@@ -196,6 +196,10 @@ def aslan(
     if (view1 is None) == (view2 is None):
         raise click.UsageError(
             "expected pairs: give either --view2 View2.mat or --view1 train_pairs.mat test_pairs.mat"
+        )
+    if compute["kind"] == "pixels":
+        raise click.UsageError(
+            "--features pixels: similarities need numbers of 0 or more: take pooled or mean"
         )
     evaluation = _prepare(checkpoint, out, **compute)
     from mas_labels.shards import open_shards

@@ -122,7 +122,8 @@ def read_figures(folders: tuple[Path, ...], weights: Weights) -> tuple[list[Card
     Raises
     ------
     DatasetError
-        If there are none, or one is of another network, width or set of labels than `weights`.
+        If there are none, one is of another network, width or set of labels than `weights`, or two say
+        different things of one network.
     """
     from mas_train.evaluation.results import figure_bounds, read_results
     from mas_train.weights.model_card import CLASSIFICATION, CardFigure
@@ -140,7 +141,7 @@ def read_figures(folders: tuple[Path, ...], weights: Weights) -> tuple[list[Card
             )
         for name in result.figures:
             key = (_title(result), result.protocol, result.dataset, result.split, name)
-            groups.setdefault(key, []).append(result)
+            _add_network(groups.setdefault(key, []), result, name)
     figures = []
     for (title, protocol, dataset, split, name), results in groups.items():
         random = [result.random_initialisation for result in results]
@@ -160,13 +161,28 @@ def read_figures(folders: tuple[Path, ...], weights: Weights) -> tuple[list[Card
     return figures, list(dict.fromkeys(result.command for result in found))
 
 
+def _add_network(results: list[Result], result: Result, name: str) -> None:
+    """Add a network's result to those of others; one that repeats a figure of a network is left out."""
+    seed = result.weights.get("seed")
+    for other in results:
+        if seed is None or other.weights.get("seed") != seed:
+            continue
+        if other.figures[name] != result.figures[name]:
+            raise DatasetError(
+                f"--results: expected one result of a network for {_title(result)}, {name}, found those of "
+                f"{other.command!r} and {result.command!r}, both of seed {seed}: name the folder of one"
+            )
+        return
+    results.append(result)
+
+
 def _title(result: Result) -> str:
     """Return words for a measurement."""
     if result.protocol != "accuracy":
         return TITLES.get(result.protocol, result.protocol)
     share = result.weights.get("label_fraction", 1.0)
     trained = "a linear classifier" if result.weights.get("frozen") else "fine-tuning"
-    return f"accuracy after {trained} with {share:.0%} of the labels"
+    return f"accuracy after {trained} with {100 * share:g}% of the labels"
 
 
 def main(args: list[str] | None = None) -> None:

@@ -23,6 +23,7 @@ from mas_train.cli.config_option import (
     given_config,
     given_options,
     is_typed,
+    refuse_unused,
     report_config,
     stated_recipe,
 )
@@ -111,6 +112,7 @@ def command(
     SIGTERM (--resume continues).
     """
     options, changes = FinetuneOptions(**take_fields(FinetuneOptions, values)), take_fields(Recipe, values)
+    refuse_unused(not options.frozen, ("dropout", "fc_width"), "with --freeze, which trains one linear layer")
     changes = {**stated_recipe(context), **changes}
     if options.init != SCRATCH:
         file = given_config(context)
@@ -168,6 +170,8 @@ def open_data(
     train, lines = choose_clips(open_training_shards(shards, incomplete), where)
     for line in lines:
         click.echo(line)
+    if unclassed := sum(video.class_index < 0 for video in train.videos):
+        click.echo(f"{unclassed} training videos without a class are left out")
     test = open_training_shards(test_shards, incomplete) if test_shards else None
     for warning in incomplete_warnings([train] if test is None else [train, test]):
         click.echo(warning, err=True)
@@ -182,11 +186,18 @@ def open_data(
 
 def load_start(init: str, preset: str, changes: dict[str, Any]) -> tuple[Weights, Recipe]:
     """Load the weights to start from; return them, and the recipe with the entries of their backbone."""
-    from mas_train.weights.backbone_weights import backbone_entries, known_recipe, load_weights
+    from mas_train.weights.backbone_weights import (
+        backbone_entries,
+        describe_unfinished,
+        known_recipe,
+        load_weights,
+    )
 
     mean = changes.pop("pixel_mean", None)
     random_network = {name: changes.pop(name) for name in NETWORK_FIELDS if name in changes}
     weights = load_weights(init, seed=changes["seed"], pixel_mean=mean, **random_network)
+    for note in describe_unfinished(weights):
+        click.echo(note, err=True)
     schedule = make_recipe(preset, FINETUNE_PRESETS, **changes)
     return weights, known_recipe({**vars(schedule), **backbone_entries(weights.recipe)})
 

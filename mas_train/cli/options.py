@@ -17,6 +17,7 @@ import click
 from mas_labels.errors import ConfigError, reason_of
 from mas_labels.system.command_line import FOLDER, PATH, Function, add_options, field_option, show_value
 from mas_labels.system.options import option_fields
+from mas_labels.system.process import group_number
 from mas_train.inference.options import SourceOptions
 from mas_train.recipe import PRESETS, Recipe
 from mas_train.training.options import TrainingOptions
@@ -155,8 +156,13 @@ def choose_compute(device: str, threads: int | None) -> torch.device:
     Raises
     ------
     ConfigError
-        If the requested device is absent.
+        If the requested device is absent, or a launcher has started several of a command that works alone.
     """
+    if (processes := group_number("WORLD_SIZE", 1)) > 1:
+        raise ConfigError(
+            f"expected one process, found WORLD_SIZE={processes} in the environment: of these commands "
+            "mas-train alone divides its work between processes; start this one without torchrun"
+        )
     import torch
 
     from mas_train.runtime.performance import keep_pages

@@ -18,7 +18,7 @@ from mas_labels.system.command_line import (
     version_option,
 )
 from mas_labels.system.signals import EXIT_SIGNAL
-from mas_train.cli.config_option import config_option, report_config, stated_recipe
+from mas_train.cli.config_option import config_option, refuse_unused, report_config, stated_recipe
 from mas_train.cli.options import (
     compute_options,
     preset_option,
@@ -113,6 +113,10 @@ def command(context: click.Context, preset: str, print_config: bool, **values: A
     if not values["shards"]:
         raise click.UsageError("Missing option '--shards': name the shards, such as --shards labels/*.h5")
     options = TrainingOptions(**take_fields(TrainingOptions, values))
+    has_heldout = recipe.holdout or options.val_shards
+    refuse_unused(has_heldout, ("val_steps", "val_clips"), "without --holdout or --val-shards")
+    refuse_unused(options.probe_shards, ("probe_clips",), "without --probe-shards")
+    refuse_unused(recipe.shuffle == "window", ("shuffle_window",), "without --shuffle window")
     report_config(context)
     from mas_train.training.pretrain import pretrain
 

@@ -27,7 +27,7 @@ from mas_train.evaluation.results import Result
 from mas_train.inference.predict import require_trained_geometry
 from mas_train.recipe import with_defaults
 from mas_train.runtime.figures import make_figure, save_figure
-from mas_train.weights.backbone_weights import Weights, load_classifier, load_weights
+from mas_train.weights.backbone_weights import Weights, describe_unfinished, load_classifier, load_weights
 
 TOP_K = 5
 """Number of highest scores of which one must be that of the true class, for top-5 accuracy."""
@@ -263,17 +263,21 @@ def load_scratch_run(source: str, expected: Mapping[str, Any]) -> Weights:
     CheckpointError
         If it cannot be read.
     ConfigError
-        If it did not begin from random weights, or was trained with other options or shards.
+        If it did not begin from random weights, is not finished, or was trained with other options or shards.
     """
     weights = load_weights(source)
     if weights.kind != "supervised":
         raise ConfigError(
             f"--scratch-run {source} did not begin from random weights: make it with --init scratch"
         )
+    if describe_unfinished(weights):
+        raise ConfigError(
+            f"--scratch-run {source}: expected a finished run, found {weights.content['epoch']} of "
+            f"{weights.recipe['epochs']} epochs, whose accuracy would flatter this one: mas-finetune --resume"
+        )
     found, recipe = weights.content, with_defaults(expected["recipe"])
-    differing = [
-        name for name in ("frozen", "label_fraction", "content_hashes") if found[name] != expected[name]
-    ]
+    entries = ("frozen", "label_fraction", "content_hashes")
+    differing = [name for name in entries if found.get(name) != expected.get(name)]
     differing += [
         name
         for name, value in with_defaults(found["recipe"]).items()

@@ -28,11 +28,12 @@ from mas_train.data.views import centre_view
 from mas_train.inference.layers import backbone_features as backbone_features
 from mas_train.inference.outputs import clip_outputs
 from mas_train.inference.sources import text_digest
+from mas_train.model.backbone import Backbone
 from mas_train.model.similarity import normalise_rows as normalise_rows
 from mas_train.model.video_means import VideoMeans
 from mas_train.weights.backbone_weights import weights_digest
 
-CACHE_VERSION: Final = 2
+CACHE_VERSION: Final = 3
 """Raised whenever the same weights and shards would give other features, so that cached ones are not used."""
 
 
@@ -144,6 +145,7 @@ def extract(
         str(CACHE_VERSION),
         kind,
         weights,
+        repr([module.input_stride for module in model.modules() if isinstance(module, Backbone)]),
         repr(pixel_mean),
         repr(centre_view(shards.geometry)),
         *shards.identity,

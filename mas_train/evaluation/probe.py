@@ -183,7 +183,7 @@ def _measure_split(
         fitted = train.values[chosen], train.classes[chosen], test.values[in_test]
         return right_videos(classify(*fitted, choice, groups[chosen]), test.classes[in_test], test)
 
-    names = "accuracy", f"accuracy, {options.few:.0%} of labels"
+    names = "accuracy", f"accuracy, {100 * options.few:g}% of labels"
     choices = {name: ChoiceOfC(options.c) for name in names}
     draws = [choose_videos(train.classes, options.few, seed) for seed in range(options.draws)]
     right = {

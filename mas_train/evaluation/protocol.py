@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from mas_labels.errors import ConfigError, DatasetError, reason_of
 from mas_labels.shards import ShardSet
+from mas_train.data.loader import print_note
 from mas_train.data.views import describe_views
 from mas_train.evaluation.features import Extraction, VideoFeatures, extract
 from mas_train.evaluation.intervals import Outcomes, encode_right
-from mas_train.evaluation.results import Result
+from mas_train.evaluation.results import Result, describe_weights
 from mas_train.inference.layers import backbone_features
 from mas_train.inference.sources import text_digest
 from mas_train.recipe import SCRATCH
 from mas_train.training.untrained import untrained_weights
-from mas_train.weights.backbone_weights import Weights, load_weights
+from mas_train.weights.backbone_weights import Weights, describe_unfinished, load_weights
 
 FEATURE_FOLDER: Final = "features"
 """Name of the folder of cached features, next to that of the results: all protocols share it."""
@@ -61,8 +62,7 @@ class Evaluation:
         small for the network.
         """
         weights.backbone.output_features(shards.geometry)
-        output = backbone_features(weights.backbone, self.feature_kind)
-        mean = weights.pixel_mean
+        output, mean = backbone_features(weights.backbone, self.feature_kind), weights.pixel_mean
         return extract(weights.backbone, output, self.feature_kind, mean, shards, self.extraction)
 
     def require_same_length(self, train: ShardSet, test: ShardSet) -> None:
@@ -80,7 +80,7 @@ class Evaluation:
     def random_baseline(self, measure: Callable[[Weights], Measured], train: ShardSet) -> Measured:
         """Measure the network before its first step; nothing without a baseline.
 
-        Random weights are their own baseline: they are not measured twice.
+        Random weights, and pixels, are their own baseline: they are not measured twice.
 
         Parameters
         ----------
@@ -90,7 +90,7 @@ class Evaluation:
             Clips that a classifier is trained on in this protocol. Batch norm learns its statistics from the
             run's own training clips if they are still where the run read them, else from these.
         """
-        if not self.baseline or self.weights.kind == SCRATCH:
+        if not self.baseline or self.weights.kind == SCRATCH or self.feature_kind == "pixels":
             return Measured({})
         device, workers = self.extraction.device, self.extraction.workers
         return measure(untrained_weights(self.weights, train, device, workers))
@@ -132,6 +132,8 @@ def make_evaluation(
         raise ConfigError(f"cannot write to {out} ({reason_of(error)}): give another --out") from error
     extraction = Extraction(device, workers, cache=out.resolve().parent / FEATURE_FOLDER)
     weights = load_weights(source, pixel_mean=pixel_mean)
+    for note in describe_unfinished(weights):
+        print_note(note)
     return Evaluation(weights, extraction, out, command, kind, baseline)
 
 
@@ -217,7 +219,7 @@ def group_names(features: VideoFeatures, crosses_classes: bool = False) -> list[
 def tested_groups(features: VideoFeatures, crosses_classes: bool = False) -> tuple[str, list[str]]:
     """Return words for the groups of the tested videos, and the group of each, as `right_videos` has them.
 
-    A failed video is a group of its own. Parameters are those of `group_names`.
+    A failed video is a group of its own. Parameters as in `group_names`.
     """
     all_names, tested = group_names(features, crosses_classes), np.flatnonzero(has_class(features))
     is_grouped = any(features.groups[row] is not None for row in tested)
@@ -246,17 +248,20 @@ def make_result(
     measured, random
         What was measured of the weights, and of random ones.
     details
-        Anything else that the protocol reports; ``"incomplete"`` is extended by the test shards.
+        Anything else that the protocol reports; ``"incomplete"`` is extended, ``"without_class"`` added here.
     groups
         Words for the groups that intervals are over, and the group of each video (or pair) of
         `Measured.right`; None for `tested_groups`.
     """
     dataset, split = dataset_and_split(shards)
-    videos = int((features.classes >= 0).sum()) or len(features.paths)  # ASLAN's videos have no classes
     incomplete = [*details.get("incomplete", []), *map(str, shards.incomplete)]
+    details = {**details, "incomplete": list(dict.fromkeys(incomplete))}
+    is_tested = (features.classes >= 0) | (features.classes < 0).all()  # ASLAN's videos have no classes
+    if without_class := int((features.clip_counts[~is_tested] > 0).sum()):  # 0: of a class not learnt
+        details["without_class"] = without_class
     unit, names = groups or tested_groups(features)
     outcomes = Outcomes(
-        text_digest(*features.paths, *features.failed),
+        text_digest(*np.asarray(features.paths, object)[is_tested], *features.failed),
         unit,
         np.unique(np.asarray(names), return_inverse=True)[1].tolist(),
         {name: encode_right(values) for name, values in measured.right.items()},
@@ -268,33 +273,12 @@ def make_result(
         split=split,
         figures=measured.figures,
         weights=describe_weights(evaluation.weights),
-        videos=videos + len(features.failed),
-        clips=features.clips,
+        videos=int(is_tested.sum()) + len(features.failed),
+        clips=int(features.clip_counts[is_tested].sum()),
         failed=list(features.failed),
         command=evaluation.command,
         random_initialisation=random.figures,
-        details=details | {"incomplete": list(dict.fromkeys(incomplete))},
+        details=details,
         outcomes=asdict(outcomes),
         intervals=outcomes.bounds,
     )
-
-
-def describe_weights(weights: Weights) -> dict[str, Any]:
-    """Return the origin of weights, as `Result.weights` holds it."""
-    content: Mapping[str, Any] = weights.content
-    pretraining = weights.pretraining
-    filters = [recipe.get("where") for recipe in (pretraining, weights.recipe)]
-    return {
-        "source": weights.source,
-        "kind": weights.kind,
-        "preset": pretraining.get("preset"),
-        "targets": pretraining.get("targets", "joint") if pretraining else None,
-        "coding": pretraining.get("coding"),
-        "backbone": weights.recipe["backbone"],
-        "width": float(weights.recipe["width"]),
-        "seed": int(weights.recipe["seed"]),
-        "frozen": bool(content.get("frozen", False)),
-        "label_fraction": float(content.get("label_fraction", 1.0)),
-        "epochs": content.get("epoch"),
-        "filters": list(dict.fromkeys(filter(None, filters))),
-    }

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,10 @@ from mas_train.data.class_match import describe_left_out
 from mas_train.evaluation.intervals import LEVEL, MIN_GROUPS, Outcomes, decode_right, interval
 from mas_train.evaluation.linear import describe_c
 from mas_train.evaluation.published import TEST_VIDEOS, published_rows
+from mas_train.recipe import SCRATCH
+
+if TYPE_CHECKING:
+    from mas_train.weights.backbone_weights import Weights
 
 MAX_SHOWN_CLASSES = 10
 """Number of the best classes, and of the worst, that are shown where there are more than twice as many."""
@@ -76,21 +80,49 @@ class Result:
         return Outcomes(**self.outcomes) if self.outcomes else None
 
 
+def describe_weights(weights: Weights) -> dict[str, Any]:
+    """Return the origin of weights, as `Result.weights` holds it."""
+    content, pretraining = weights.content, weights.pretraining
+    filters = [recipe.get("where") for recipe in (pretraining, weights.recipe)]
+    is_untrained = content.get("step") == 0 or pretraining.get("epochs") == 0  # mas-train --epochs 0
+    before = {"self-supervised": SCRATCH, "fine-tuned": "supervised"} if is_untrained else {}
+    return {
+        "source": weights.source,
+        "kind": before.get(weights.kind, weights.kind),
+        "preset": pretraining.get("preset"),
+        "targets": pretraining.get("targets", "joint") if pretraining else None,
+        "coding": pretraining.get("coding"),
+        "backbone": weights.recipe["backbone"],
+        "width": float(weights.recipe["width"]),
+        "seed": int(weights.recipe["seed"]),
+        "frozen": bool(content.get("frozen", False)),
+        "label_fraction": float(content.get("label_fraction", 1.0)),
+        "epochs": content.get("epoch"),
+        "filters": list(dict.fromkeys(filter(None, filters))),
+    }
+
+
 def row_key(result: Result) -> str:
     """Return the key of the row of the published tables that a result belongs to, see `Row.ours`.
 
     ``accuracy/scratch`` or ``accuracy/<preset of pre-training>/<targets>``, with ``/<coding>`` unless labels
-    were predicted as their numbers, or these with coded orientations; ``aslan/<kind>``,
-    ``yupenn/<kind>`` with the kinds of `mas_train.weights.backbone_weights.Weights.kind`.
+    were predicted as their numbers, or these with coded orientations; of other protocols, such as
+    ``aslan/<kind>`` and ``yupenn/<kind>`` with the kinds of
+    `mas_train.weights.backbone_weights.Weights.kind`, followed by ``/preset <preset> <targets> <coding>``,
+    of these what differs from the paper's ``ucf101``, ``joint`` and labels.
     """
     weights = result.weights
+    coding = weights.get("coding") or "number"
+    others = [] if coding in ("number", "sin-cos", "classes") else [coding]
+    preset, targets = weights.get("preset"), weights.get("targets")
     if result.protocol != "accuracy":
-        return f"{result.protocol}/{weights['kind']}"
+        pretext = [] if preset in (None, "ucf101") else [f"preset {preset}"]
+        pretext += [*([] if targets in (None, "joint") else [targets]), *others]
+        is_trained = pretext and weights["kind"] not in ("scratch", "supervised")
+        return "/".join([result.protocol, weights["kind"], *([" ".join(pretext)] if is_trained else [])])
     if weights["kind"] == "supervised":
         return "accuracy/scratch"
-    coding = weights.get("coding") or "number"
-    others = "" if coding in ("number", "sin-cos", "classes") else f"/{coding}"
-    return f"accuracy/{weights.get('preset')}/{weights.get('targets')}{others}"
+    return "/".join(["accuracy", str(preset), str(targets), *others])
 
 
 def save_result(result: Result, path: Path) -> None:
@@ -172,6 +204,8 @@ def show_result(result: Result) -> str:
         lines.append("  random initialisation: not measured; --scratch-run names such a run")
     details = result.details
     warnings = [*details.get("incomplete", []), *describe_left_out(details.get("left_out", {}))]
+    if number := details.get("without_class"):
+        warnings.append(f"{number} test videos without a class are left out")
     warnings += details.get("leaks", [])
     lines += [f"  warning: {warning}" for warning in warnings]
     expected = TEST_VIDEOS.get((result.dataset, result.split))
@@ -208,6 +242,10 @@ def _notes(result: Result) -> list[str]:
     chosen = result.details.get("c")
     if isinstance(chosen, Mapping):  # older versions kept the C that was given
         lines += [f"  {name}: {describe_c(facts)}" for name, facts in chosen.items()]
+    if missing := result.details.get("pairs_without_features"):
+        lines.append(
+            f"  {missing} of {result.details['pairs']} pairs: a video gave no clip; they count as wrong"
+        )
     ranks = result.details.get("left_out_ranks")
     if ranks:
         videos = result.details["gallery_videos"]

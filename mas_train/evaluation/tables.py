@@ -65,14 +65,14 @@ def _show_table(number: int, table: Table, results: Sequence[Result]) -> str:
 
 
 def _with_codings(table: Table, results: Sequence[Result]) -> Iterator[Row]:
-    """Yield the rows of a table, each followed by those of our networks with other codings of its targets."""
+    """Yield the rows of a table, each followed by those of our networks of other pretexts (`row_key`)."""
     keys = sorted({row_key(result) for result in results})
     for row in table.rows:
         yield row
         for key in keys:
-            base, _, coding = key.rpartition("/")
+            base, _, pretext = key.rpartition("/")
             if row.ours is not None and row.ours == base:
-                yield Row(f"{row.method}, {coding}", (None,) * len(table.columns), key)
+                yield Row(f"{row.method}, {pretext}", (None,) * len(table.columns), key)
 
 
 def _random(table: Table) -> str:
@@ -83,8 +83,8 @@ def _random(table: Table) -> str:
 def _belongs(result: Result, key: str | None, table: Table, dataset: str) -> bool:
     """Return whether a result belongs in a column, and in the row of a key.
 
-    Accuracies must be of networks fine-tuned as a whole with all labels; all must be of split 1, and of
-    networks trained on all clips.
+    Accuracies must be of networks fine-tuned as a whole with all labels; all must be of split 1 (of ASLAN,
+    view 2), and of networks trained on all clips.
     """
     weights: Mapping[str, Any] = result.weights
     is_whole = weights.get("label_fraction", 1.0) == 1.0 and not weights.get("frozen", False)
@@ -93,6 +93,7 @@ def _belongs(result: Result, key: str | None, table: Table, dataset: str) -> boo
         and row_key(result) == key
         and (is_whole or table.protocol != "accuracy")
         and result.split in ("test1", "all")
+        and result.details.get("view", 2) == 2  # ASLAN's view 1 is for development
         and not weights.get("filters")
     )
 
@@ -123,8 +124,9 @@ def _mark_incomplete(text: str, result: Result) -> str:
 def _right(results: Sequence[Result]) -> NDArray[np.float64] | None:
     """Return the outcomes of the first figure, (N, V); None if networks cannot be joined, or have none."""
     seeds = {result.weights.get("seed") for result in results}
-    if not results or len(seeds) < len(results):
-        return None  # the same network twice is not two networks
+    kinds = [{**result.weights, "source": None, "seed": None} for result in results]
+    if not results or len(seeds) < len(results) or any(kind != kinds[0] for kind in kinds):
+        return None  # the same network twice, or networks of two recipes, are not networks of one row
     return right_of(results, next(iter(results[0].figures)))
 
 
@@ -137,7 +139,7 @@ def _compare(ours: Sequence[Result], random: Sequence[Result]) -> str:
     """Return the difference of two rows with its interval, or why there is none."""
     first, second = _right(ours), _right(random)
     if first is None or second is None or ours[0].outcomes["videos"] != random[0].outcomes["videos"]:
-        return "no interval: it needs outcomes of the same single videos, of one network a seed"
+        return "no interval: it needs outcomes of the same single videos, of one network a seed, alike else"
     seeds = [[result.weights.get("seed") for result in row] for row in (ours, random)]
     is_paired = seeds[0] == seeds[1] and len(ours) > 1
     text = format_interval(difference(first, second, _groups(ours), is_paired), is_difference=True)

@@ -44,6 +44,8 @@ class Backbone(nn.Module, ABC):
         One of `mas_train.networks.INPUT_FRAMES`, of those in `takes_frames`.
     takes_frames : sequence of str
         Those that this network can be given: all, if `features` and `layer` call `see` first.
+    input_stride : int
+        Every n-th frame, and means of n x n pixels, are what the first layer sees; no weight tells it.
     feature_channels : int
         Channels of the feature maps that `features` returns.
     layer_names : sequence of str
@@ -53,6 +55,7 @@ class Backbone(nn.Module, ABC):
     feature_channels: int
     layer_names: Sequence[str] = ()
     input_frames: str = "rgb"
+    input_stride: int = 1
     takes_frames: Sequence[str] = ("rgb",)
 
     def see(self, clips: Tensor) -> Tensor:

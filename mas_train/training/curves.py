@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, Final
 
+from mas_labels.errors import TrainingError
 from mas_labels.schema import HELDOUT_FILE, LABEL_KINDS, TOTAL_LABEL
 from mas_train.runtime.figures import make_figure, save_figure
 from mas_train.training.heldout import read_heldout
@@ -36,9 +37,11 @@ def draw_curves(run: Path) -> Path:
     MissingDependencyError
         If matplotlib is not installed.
     TrainingError
-        If there are no metrics.
+        If there are no metrics, or none of a step, as of a run of 0 epochs.
     """
     rows = read_metrics(run)
+    if not rows:
+        raise TrainingError(f"expected metrics of one step or more in {run}, found none: train it first")
     heldout = read_heldout(run) if (run / HELDOUT_FILE).exists() else []
     probed = [row for row in rows if math.isfinite(row.get("probe_accuracy", math.nan))]
     panels = [panel for panel in PANELS if rows and rows[-1][f"mean_label_{panel[1]}"] > 0]

@@ -205,6 +205,11 @@ def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> tor
 
     The ``lr_scale`` of a group multiplies the recipe's learning rate: `Recipe.bias_rate` for biases, else 1.
     `fused` updates all weights in one pass, which rounds in another order.
+
+    Notes
+    -----
+    With ``weight_decay_on="all"``, that of the preset ``strong`` with AdamW too, biases and the weights of
+    batch norm decay as well, which many recipes leave out.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module in model.modules():

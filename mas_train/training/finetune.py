@@ -106,8 +106,8 @@ def finetune(
             if row is None:
                 return state.model, signals.signal_number
             state.epoch = epoch + 1
+            log_epoch(job.out / FINETUNE_METRICS_FILE, row)  # first: a run killed in between writes it again
             save_finetuning(path, state, job)
-            log_epoch(job.out / FINETUNE_METRICS_FILE, row)
             say(f"epoch {state.epoch}: loss {row['loss']:.4f}, clip accuracy {row['clip_accuracy']:.1%}")
     return state.model, None
 

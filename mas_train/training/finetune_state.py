@@ -151,10 +151,14 @@ def restore_finetuning(path: Path, state: FinetuneState, job: FinetuneJob) -> No
             f"{path} was made with other options or shards ({', '.join(differing)}): resume with the same "
             "ones, or give another --out"
         )
-    state.model.load_state_dict(content["model"])
-    load_optimizer(state.optimizer, content["optimizer"])
-    state.scaler.load_state_dict(content.get("scaler", {}))
-    state.epoch = int(content["epoch"])
+    try:
+        state.model.load_state_dict(content["model"])
+        load_optimizer(state.optimizer, content["optimizer"])
+        state.scaler.load_state_dict(content.get("scaler", {}))
+        state.epoch = int(content["epoch"])
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} does not fit its own recipe ({reason}): it is damaged") from error
 
 
 def log_epoch(path: Path, row: dict[str, float]) -> None:

@@ -7,9 +7,9 @@ the nearest is of its class (leave-one-out; retrieval between two sets of videos
 
 Notes
 -----
-Features are those of retrieval by default: the centre view of each clip, in evaluation mode, pooled as for
-the fully connected layers, so that a figure here and one of ``mas-eval retrieval`` speak of the same
-features. Nothing here changes the weights, the statistics of batch norm, or the random generators. Clips are
+Features are those of ``mas-eval retrieval --features pooled``: the centre view of each clip, in evaluation
+mode, pooled as for the fully connected layers (the default there is their mean over positions). Nothing here
+changes the weights, the statistics of batch norm, or the random generators. Clips are
 read again each time, a batch at a time; only the features of videos are held.
 
 Before the first step the running statistics of batch norm are those of no data, and a network in evaluation

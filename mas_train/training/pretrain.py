@@ -17,6 +17,7 @@ from mas_labels.system.files import missing_services
 from mas_train.codings import DENSE_CODINGS
 from mas_train.data.clips import ClipDataset, RunOrder, shuffled_clips
 from mas_train.data.holdout import hold_out
+from mas_train.data.leakage import find_shard_leaks
 from mas_train.data.probe_clips import open_probe
 from mas_train.data.training_shards import (
     choose_clips,
@@ -111,7 +112,7 @@ def pretrain(recipe: Recipe, options: TrainingOptions, say: Callable[[str], None
             memory_format,
         )
         result = _train(job, run, options)
-        if group.is_first and options.curves:
+        if group.is_first and options.curves and result.end_step:
             _draw_run_curves(options.out, say)
         say(f"{result.steps} of {result.end_step} steps done; run in {options.out}")
     return result
@@ -194,7 +195,8 @@ def _begin_or_resume(run: PreparedRun, group: Group, say: Callable[[str], None])
     if missing := missing_services(out / CHECKPOINT_FOLDER, is_labelling=False):
         say(missing)
     if clips:
-        say(f"{len(clips)} held-out clips, measured every {run.options.val_steps} steps")
+        when = f"every {run.options.val_steps} steps" if run.recipe.epochs else "never, as no step is taken"
+        say(f"{len(clips)} held-out clips, measured {when}")
 
 
 def _speed_up(run: PreparedRun, group: Group, say: Callable[[str], None]) -> tuple[nn.Module, str]:
@@ -237,6 +239,8 @@ def open_run_data(recipe: Recipe, options: TrainingOptions) -> tuple[ShardSet, l
         others, more = choose_clips(others, recipe.where)
         held_out.append(others)
         lines += [f"--val-shards: {line}" for line in more]
+        leaks = find_shard_leaks(training, others, "held-out")
+        lines += [f"warning: {leak}: they are measured on, and were trained on" for leak in leaks]
     if recipe.holdout:
         training, part = hold_out(training, recipe.holdout, recipe.seed)
         held_out.append(part)

@@ -17,6 +17,7 @@ from typing import Final
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mas_labels.errors import ConfigError, DatasetError, ShardError
 from mas_labels.shards import ShardSet
 from mas_train.data.clips import epoch_order
 from mas_train.data.loader import load_frames, print_note
@@ -51,7 +52,7 @@ def learn_statistics(
     -------
     Number of clips; 0 for a network without batch norm.
     """
-    layers = [layer for layer in backbone.modules() if isinstance(layer, _BatchNorm)]
+    layers = _norms(backbone)
     if not layers:
         return 0
     momenta = [layer.momentum for layer in layers]
@@ -81,30 +82,46 @@ def untrained_weights(
 
     The backbone, width, initialisation and seed are those of its pre-training, or of its fine-tuning if there
     was none. Batch norm's statistics come from the clips that it was trained on, if they are still where the
-    run read them, else from `others`; a line says which.
+    run read them and sound, else from `others`; a line says which.
 
     Parameters
     ----------
     weights
         The trained weights.
     others
-        Clips for the statistics, if those of the run cannot be read.
+        Clips for the statistics, if those of the run cannot be used.
     device, workers
         As in `learn_statistics`.
     """
     recipe = known_recipe({**weights.recipe, **weights.pretraining, "pixel_mean": weights.pixel_mean})
     fresh = random_weights(recipe)
-    hashes = list(weights.content.get("content_hashes", ()))
-    shards = others
+    if not _norms(fresh.backbone):
+        return fresh
+    whose = "of the run's training set"
+    try:
+        clips = learn_statistics(fresh.backbone, recipe, _training_clips(weights, others), device, workers)
+    except (ConfigError, DatasetError, ShardError) as error:
+        whose, fresh = f"at hand, since those of the run cannot be used ({error})", random_weights(recipe)
+        clips = learn_statistics(fresh.backbone, recipe, others, device, workers)
+    print_note(f"random weights: batch norm's statistics from {clips} clips {whose}")
+    return fresh
+
+
+def _norms(backbone: Backbone) -> list[_BatchNorm]:
+    return [layer for layer in backbone.modules() if isinstance(layer, _BatchNorm)]
+
+
+def _training_clips(weights: Weights, others: ShardSet) -> ShardSet:
+    """Return the clips that weights were trained on: those of `others`, or of the shards that the run names.
+
+    Raises
+    ------
+    ConfigError, DatasetError, ShardError
+        If they are not known, not there any more, or damaged.
+    """
+    hashes, shards = list(weights.content.get("content_hashes", ())), others
     if others.content_hashes != hashes and (paths := shards_of_run(Path(weights.source))):
         shards = open_training_shards(paths, True)
-    is_of_run = shards.content_hashes == hashes
-    shards = choose_clips(shards, recipe.where)[0] if is_of_run else others
-    if clips := learn_statistics(fresh.backbone, recipe, shards, device, workers):
-        whose = (
-            "of the run's training set"
-            if is_of_run
-            else "at hand: those of the run are not known, or not where it read them"
-        )
-        print_note(f"random weights: batch norm's statistics from {clips} clips {whose}")
-    return fresh
+    if shards.content_hashes != hashes:
+        raise DatasetError("they are not known, or not where it read them")
+    return choose_clips(shards, weights.recipe.get("where", ""))[0]

@@ -197,7 +197,9 @@ def load_checkpoint(
     UnavailableError
         If it cannot be read now.
     """
-    content = read_tensors(path, ": remove it to resume from the previous checkpoint")
+    then = "to resume from the previous checkpoint" if CHECKPOINT_FORMAT in formats else "and fine-tune again"
+    remedy = f": remove it {then}"
+    content = read_tensors(path, remedy)
     if not isinstance(content, dict) or content.get("format") not in formats:
         raise CheckpointError(f"{path} is not a checkpoint of mas-train")
     versions = formats[content["format"]].values()
@@ -206,7 +208,7 @@ def load_checkpoint(
             f"{path} is a checkpoint of version {content.get('version')}, this mas-train reads "
             f"{' and '.join(map(str, versions))}"
         )
-    check_digest(content, str(path))
+    check_digest(content, str(path), remedy)
     return content
 
 

@@ -207,7 +207,7 @@ def _training_text(config: Mapping[str, Any], facts: CardFacts) -> str:
     if "step" in config:
         lines.append(f"Steps of pre-training: {config['step']:,}.")
     if "epoch" in config:
-        share = f"{config.get('label_fraction', 1.0):.0%}"
+        share = f"{100 * config.get('label_fraction', 1.0):g}%"
         kept = " of a linear classifier on frozen features" if config.get("frozen") else ""
         of = config["recipe"]["epochs"]
         lines.append(f"Epochs of training{kept}: {config['epoch']} of {of}, with {share} of the labels.")

@@ -114,19 +114,17 @@ def _parts(value: Any) -> Iterator[bytes]:
         yield f"{type(value).__name__} {len(text)}:".encode() + text
 
 
-def check_digest(content: Mapping[str, Any], name: str) -> None:
+def check_digest(content: Mapping[str, Any], name: str, remedy: str = "") -> None:
     """Check a checkpoint against its digest.
 
     Raises
     ------
     CheckpointError
-        If it has none, or its content differs; the message begins with `name`.
+        If it has none, or its content differs; the message begins with `name` and ends with `remedy`.
     """
     try:
         is_intact = content.get(DIGEST_KEY) == content_digest(content)
     except (RuntimeError, TypeError, ValueError):  # a kind of tensor that is never written here
         is_intact = False
     if not is_intact:
-        raise CheckpointError(
-            f"{name} is damaged: its content differs from its digest; resume from the previous checkpoint"
-        )
+        raise CheckpointError(f"{name} is damaged: its content differs from its digest{remedy}")

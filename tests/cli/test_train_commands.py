@@ -119,6 +119,9 @@ def test_print_config_shows_preset_and_changes(
             1,
             "error: width 0.5 requested",
         ),
+        (["--shards", "TINY", "--val-steps", "3"], 2, "it does nothing without --holdout or --val-shards"),
+        (["--shards", "TINY", "--probe-clips", "3"], 2, "it does nothing without --probe-shards"),
+        (["--shards", "TINY", "--shuffle-window", "3"], 2, "it does nothing without --shuffle window"),
         (["--shards", "TINY", "--out", "OUT", "--resume"], 1, "error: nothing to resume in"),
         (
             ["--shards", "TINY", "--out", "OUT", "--width", "0.001", "--batch-size", "4"],

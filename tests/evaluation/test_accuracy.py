@@ -12,14 +12,15 @@ import torch
 from helpers.coloured import SMALL, WIDTH, run
 from numpy.typing import NDArray
 
-from mas_labels.errors import InputError
+from mas_labels.errors import ConfigError, InputError
 from mas_labels.shards.shard_set import ShardSet
 from mas_train.cli.evaluate import main as eval_main
 from mas_train.cli.finetune import main as finetune_main
 from mas_train.data.few_labels import failed_videos
-from mas_train.evaluation.accuracy import video_accuracy
+from mas_train.evaluation.accuracy import load_scratch_run, video_accuracy
 from mas_train.evaluation.results import read_results, row_key, show_result
 from mas_train.weights.backbone_weights import load_weights
+from mas_train.weights.tensor_file import write_tensors
 
 NONE = np.array([], np.int64)
 SCHEDULE = ["--fc-width", 32, "--dropout", 0, "--lr", 0.02, "--epochs", 5, "--batch-size", 3, *SMALL]
@@ -147,7 +148,6 @@ def test_a_run_that_is_no_baseline_is_refused_before_the_work(
         (["--scratch-run", tuned], "did not begin from random weights"),
         (["--scratch-run", scratch, "--epochs", 6], "was trained otherwise (epochs)"),
         (["--scratch-run", scratch, "--labels", "50%"], "was trained otherwise (label_fraction)"),
-        (["--scratch-run", scratch, "--freeze"], "was trained otherwise (frozen)"),
     ):
         assert finetune(train, test, tmp_path / "out", "--init", pretrained, *options) == 1
         assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
@@ -156,6 +156,12 @@ def test_a_run_that_is_no_baseline_is_refused_before_the_work(
     assert "give --test-shards, too" in capsys.readouterr().err
     assert finetune(test, test, tmp_path / "out", "--init", pretrained, "--scratch-run", scratch) == 1
     assert "(content_hashes)" in capsys.readouterr().err
+    content = load_weights(scratch).content
+    with pytest.raises(ConfigError, match=r"was trained otherwise \(frozen\)"):
+        load_scratch_run(str(scratch), {**content, "frozen": True})
+    write_tensors(tmp_path / "stopped.pt", {**content, "epoch": 4})
+    with pytest.raises(ConfigError, match="expected a finished run, found 4 of 5 epochs"):
+        load_scratch_run(str(tmp_path / "stopped.pt"), content)
 
 
 def test_leaks_between_training_and_test_are_reported(

@@ -83,6 +83,18 @@ def test_cached_features_are_not_computed_again(
         features(0)
 
 
+def test_features_of_equal_weights_that_see_other_frames_are_cached_apart(
+    test: ShardSet, tmp_path: Path
+) -> None:
+    found = []
+    for stride in (1, 2):  # no weight of a C3D tells its stride
+        weights = load_weights(SCRATCH, WIDTH, input_stride=stride)
+        output = backbone_features(weights.backbone, "mean")
+        inputs = ("mean", weights.pixel_mean, test, Extraction(CPU, 0, cache=tmp_path))
+        found.append(extract(weights.backbone, output, *inputs).values)
+    assert found[0].shape == found[1].shape and not np.allclose(*found)
+
+
 def test_features_of_a_subset_are_cached_apart_from_those_of_the_whole(
     test: ShardSet, tmp_path: Path
 ) -> None:

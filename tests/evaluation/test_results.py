@@ -12,8 +12,9 @@ import pytest
 from mas_labels.errors import DatasetError
 from mas_train.evaluation.intervals import Outcomes
 from mas_train.evaluation.published import TABLES
-from mas_train.evaluation.results import Result, read_results, save_result, show_result
+from mas_train.evaluation.results import Result, describe_weights, read_results, save_result, show_result
 from mas_train.evaluation.tables import show_tables
+from mas_train.weights.backbone_weights import load_weights
 
 
 def result(**changes: object) -> Result:
@@ -76,6 +77,42 @@ def test_tables_show_intervals_and_differences_of_rows_of_the_same_videos() -> N
     assert "- Joint less random weights, ucf101: no interval: it needs outcomes of the same" in others
     again = show_tables([runs[0], runs[0]])  # the same network twice is not two networks
     assert "of 2 networks" not in again
+
+
+def test_only_networks_of_one_recipe_are_joined() -> None:
+    half = outcomes("1100" * 945 + "110")
+    joint = {**result().weights, "seed": 0, "backbone": "c3d"}
+    runs = [result(outcomes=half, weights={**joint, "seed": seed}) for seed in range(2)]
+    assert "of 2 networks" in show_tables(runs)
+    runs[1] = replace(runs[1], weights={**joint, "seed": 1, "backbone": "c3d-bn"})
+    assert "of 2 networks" not in show_tables(runs)
+
+
+def test_networks_of_other_pretexts_and_view_1_are_not_in_the_papers_rows_of_similarity() -> None:
+    trained = {"kind": "self-supervised", "preset": "ucf101", "targets": "joint", "source": "runs/x"}
+    sets = {"protocol": "aslan", "dataset": "aslan", "split": "all", "videos": 3697}
+    changes = {0.61: {}, 0.62: {"targets": "pace"}, 0.63: {"preset": "kinetics400", "coding": "recoded"}}
+    runs = [
+        result(**sets, figures={"accuracy": figure}, weights={**trained, **change})
+        for figure, change in changes.items()
+    ]
+    runs.append(result(**sets, figures={"accuracy": 0.99}, weights=trained, details={"view": 1}))
+    text = show_tables(runs)
+    assert "| C3D, self-supervised | 59.4 | 61.0 |" in text and "99.0" not in text
+    assert "| C3D, self-supervised, pace | - | 62.0 |" in text
+    assert "| C3D, self-supervised, preset kinetics400 recoded | - | 63.0 |" in text
+
+
+def test_a_network_that_was_never_trained_is_not_called_self_supervised(pretrained: Path) -> None:
+    weights = load_weights(pretrained)
+    assert describe_weights(weights)["kind"] == "self-supervised"
+    assert describe_weights(replace(weights, content={**weights.content, "step": 0}))["kind"] == "scratch"
+
+
+def test_what_counts_as_wrong_or_is_left_out_is_told() -> None:
+    text = show_result(result(details={"without_class": 3, "pairs": 90, "pairs_without_features": 4}))
+    assert "  warning: 3 test videos without a class are left out" in text
+    assert "  4 of 90 pairs: a video gave no clip; they count as wrong" in text
 
 
 def test_results_of_incomplete_test_sets_are_not_comparable() -> None:

@@ -77,6 +77,30 @@ def test_a_resumed_run_ends_in_the_same_weights(train: ShardSet, tmp_path: Path,
     assert len(rows) == 3 and rows[0].startswith("epoch,learning_rate,loss")
 
 
+def test_no_row_is_lost_between_a_row_and_the_model(train: ShardSet, tmp_path: Path) -> None:
+    part, args = job(train, tmp_path), {"say": quiet}
+
+    def end(path: Path, row: dict[str, float]) -> None:
+        raise InterruptedError  # as if the process were killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mas_train.training.finetune.log_epoch", end)
+        with pytest.raises(InterruptedError):
+            finetune(part, load_weights(SCRATCH, WIDTH), **args)
+    finetune(part, load_weights(SCRATCH, WIDTH), resume=True, **args)
+    rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2"]
+
+
+def test_a_damaged_model_is_refused_with_its_remedy(train: ShardSet, tmp_path: Path) -> None:
+    part = job(train, tmp_path)
+    finetune(replace(part, recipe=replace(part.recipe, epochs=1)), load_weights(SCRATCH, WIDTH), say=quiet)
+    content = torch.load(tmp_path / "finetuned.pt", weights_only=True)
+    torch.save({**content, "epoch": 0}, tmp_path / "finetuned.pt")
+    with pytest.raises(CheckpointError, match="differs from its digest: remove it and fine-tune again"):
+        finetune(part, load_weights(SCRATCH, WIDTH), resume=True, say=quiet)
+
+
 def test_speed_options_change_only_rounding_and_those_of_the_recipe_more(
     train: ShardSet, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.shards import write_shard
 
 from mas_labels.errors import ConfigError, MissingDependencyError
 from mas_labels.schema import LABEL_NAMES
@@ -25,7 +26,7 @@ from mas_train.recipe import Recipe, make_recipe
 from mas_train.training.heldout import HeldOutMonitor, choose_heldout_clips, read_heldout
 from mas_train.training.metrics import read_metrics
 from mas_train.training.options import TrainingOptions
-from mas_train.training.pretrain import pretrain
+from mas_train.training.pretrain import open_run_data, pretrain
 from mas_train.weights.checkpoint import (
     BEST_CHECKPOINT,
     CHECKPOINT_FOLDER,
@@ -96,6 +97,13 @@ def test_videos_of_one_recording_stay_together(
     assert len(classes) == 1 and {clip.video for clip in held_out} == {
         clip.video for clip in shards if clip.class_name in classes
     }
+
+
+def test_held_out_shards_of_training_videos_are_told(tmp_path: Path) -> None:
+    training, held_out = (write_shard(tmp_path / f"{n}.h5", clips=n) for n in (2, 3))
+    how = options([training], tmp_path / "run", val_shards=[held_out])
+    *_, lines = open_run_data(replace(SMALL, holdout=0.0), how)
+    assert lines[0].startswith("warning: 1 videos are in the training and in the held-out shards, such as")
 
 
 def test_nothing_left_to_train_on_is_refused(tiny_shards: list[Path]) -> None:

@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.coloured import CPU, SMALL, run
+from helpers.shards import write_shard
 
+from mas_labels.errors import TrainingError
 from mas_labels.shards.shard_set import ShardSet, open_shards
 from mas_train.cli.finetune import main as finetune_main
 from mas_train.cli.pretrain import main as train_main
 from mas_train.data.views import centre_view, take_views
+from mas_train.training.curves import draw_curves
 from mas_train.training.untrained import learn_statistics, untrained_weights
-from mas_train.weights.backbone_weights import known_recipe, load_weights
+from mas_train.weights.backbone_weights import FINETUNED, Weights, known_recipe, load_weights
 
 NETWORK = ["--backbone", "c3d-bn", "--width", 0.03125, "--init", "he", "--fc-width", 16, "--seed", 7]
 
@@ -83,4 +86,33 @@ def test_other_clips_are_taken_and_told_where_the_runs_are_gone(
     weights = load_weights(begun)
     weights.content["content_hashes"][:] = ["other"]
     untrained_weights(weights, test, CPU, 0)
-    assert "clips at hand: those of the run are not known" in capsys.readouterr().err
+    assert "at hand, since those of the run cannot be used (they are not known" in capsys.readouterr().err
+
+
+def test_other_clips_are_taken_and_told_where_the_runs_are_damaged(
+    tmp_path: Path, test: ShardSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = write_shard(tmp_path / "a.h5", clips=4)
+    out = train_run([shard], tmp_path / "run", "--max-steps", 1)
+    shard.write_bytes(shard.read_bytes()[:2000])
+    untrained_weights(load_weights(out), test, CPU, 0)
+    assert f"at hand, since those of the run cannot be used ({shard}" in capsys.readouterr().err
+
+
+def test_filters_are_those_of_the_training_whose_shards_are_known(pretrained: Path, test: ShardSet) -> None:
+    weights = load_weights(pretrained)
+    recipe = {**weights.recipe, "backbone": "c3d-bn", "where": "class_name=none of these"}
+    hashes = {"format": FINETUNED, "content_hashes": test.content_hashes, "pretraining": recipe}
+    tuned = Weights(weights.backbone, {**recipe, "where": ""}, "tuned.pt", hashes)
+    learnt = untrained_weights(tuned, test, CPU, 0).backbone.state_dict()
+    assert (learnt["norms.0.running_var"] != 1).any()
+
+
+def test_a_run_of_no_epochs_has_no_curves_and_says_that_nothing_is_measured(
+    tiny_shards: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = [*SMALL, *NETWORK, "--batch-size", 4, "--epochs", 0, "--holdout", "30%"]
+    assert run(train_main, "--shards", *tiny_shards, "--out", tmp_path / "run", *small) == 0
+    assert "held-out clips, measured never, as no step is taken" in capsys.readouterr().out
+    with pytest.raises(TrainingError, match="expected metrics of one step or more"):
+        draw_curves(tmp_path / "run")

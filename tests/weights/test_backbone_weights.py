@@ -10,7 +10,7 @@ import torch
 from helpers.coloured import WIDTH
 
 from mas_labels.errors import CheckpointError
-from mas_train.evaluation.protocol import describe_weights
+from mas_train.evaluation.results import describe_weights
 from mas_train.recipe import make_recipe
 from mas_train.weights.backbone_weights import SCRATCH, known_recipe, load_weights, weights_digest
 

@@ -23,14 +23,14 @@ from mas_train.weights.export import export_weights
 from mas_train.weights.tensor_file import write_tensors
 from mas_train.weights.weights_folder import VIDEOS_FILE
 
-TUNED = ["--epochs", 1, "--fc-width", 8, "--batch-size", 4, *SMALL]
+TUNED = ["--epochs", 1, "--batch-size", 4, *SMALL]
 
 
 @pytest.fixture(scope="module")
 def folders(train: ShardSet, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
     """Fine-tuned runs, of three layers and of a linear one, and the folders exported of them."""
     root, made = tmp_path_factory.mktemp("tuned"), {}
-    for name, options in {"whole": [], "linear": ["--freeze"]}.items():
+    for name, options in {"whole": ["--fc-width", 8], "linear": ["--freeze"]}.items():
         made[name] = root / name, root / f"{name}-weights"
         start = ["--init", "scratch", "--width", WIDTH, "--shards", *train.paths, "--out", root / name]
         assert run(finetune_main, *start, *options, *TUNED) == 0

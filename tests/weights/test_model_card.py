@@ -12,8 +12,9 @@ import torch
 import yaml
 from helpers.coloured import SMALL, WIDTH, run
 
+from mas_labels.errors import DatasetError
 from mas_labels.shards.shard_set import ShardSet
-from mas_train.cli.export import main
+from mas_train.cli.export import main, read_figures
 from mas_train.cli.finetune import main as finetune_main
 from mas_train.cli.pretrain import main as train_main
 from mas_train.evaluation.intervals import encode_right, format_interval, interval
@@ -105,6 +106,7 @@ def test_results_of_several_networks_are_joined_with_their_interval(tuned: Path,
     rights = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]], np.float64)
     for seed, right in enumerate(rights):
         other = {**result, "figures": {"top-1": right.mean()}, "command": f"command {seed}"}
+        other["weights"] = {**result["weights"], "seed": seed}
         other["random_initialisation"] = {"top-1": 0.5}
         other["outcomes"] = {**result["outcomes"], "right": {"top-1": encode_right(right)}}
         (tmp_path / f"seed{seed}").mkdir()
@@ -118,6 +120,12 @@ def test_results_of_several_networks_are_joined_with_their_interval(tuned: Path,
     assert "    command 0\n    command 1\n" in text
     (index,) = metadata["model-index"]  # type: ignore[misc]
     assert index["results"][0]["metrics"] == [{"type": "accuracy", "name": "top-1", "value": 0.7}]
+    again = (tmp_path / "seed0", tmp_path / "seed0")  # one network, not two
+    assert len(read_figures(again, load_weights(tuned))[0][0].values) == 1
+    other = {**other, "weights": {**result["weights"], "seed": 0}}
+    (tmp_path / "seed1" / "accuracy.json").write_text(json.dumps(other))
+    with pytest.raises(DatasetError, match="expected one result of a network for accuracy after fine-tuning"):
+        read_figures((tmp_path / "seed0", tmp_path / "seed1"), load_weights(tuned))
 
 
 def test_facts_of_other_networks_are_refused(
