@@ -29,7 +29,7 @@ GPU_PYTHON := $(if $(filter file,$(origin PYTHON)),$(BIN)/python,$(PYTHON))
 GPU_READY := $(if $(filter file,$(origin PYTHON)),$(VENV)/installed,extensions)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu bench-gpu extensions test-matrix wheel fuzz kill-loop lint format labels bench-flow bench-flow-tool bench-labels bench-workers bench-train bench-storage \
+.PHONY: help demo test test-slow test-gpu bench-gpu extensions test-matrix wheel wheel-aarch64 fuzz kill-loop lint format labels bench-flow bench-flow-tool bench-labels bench-workers bench-train bench-storage \
 	bench-stored-flow bench-shot-cuts bench-scale test-sanitize test-avx512 golden docs docs-reference docs-pictures notebooks install install-headless lock \
 	reproduce-small reproduce-pilots reproduce-ucf101 reproduce-kinetics release clean
 
@@ -107,6 +107,9 @@ test-matrix: $(VENV)/installed ## Every supported Python on this machine, with t
 
 wheel: $(VENV)/installed ## Build dist/: the source distribution and one wheel for all supported Pythons; test it on each of them here.
 	$(BIN)/python tests/build_wheel.py $(ARGS)
+
+wheel-aarch64: $(VENV)/installed ## Add the wheel for 64-bit ARM to dist/, from an x86-64 machine; test it in QEMU.
+	$(BIN)/python tests/build_aarch64.py
 
 fuzz: $(VENV)/installed ## Read 5,000 corrupted videos, shards and checkpoints: half an hour or more.
 	$(BIN)/python -m pytest -q -m "slow or not slow" tests/video/test_fuzz_videos.py tests/shards/test_fuzz_readers.py

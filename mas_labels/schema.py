@@ -183,7 +183,7 @@ ATTRIBUTES: Final = {
     "config": "all options of the labelling run, JSON",
     "plan": "`manifest` and `split`; `index` of this shard from 0 and `count` of its batch; hashes of its "
     "videos' records and of the classes; `limit` and `batch` where there are any; JSON",
-    "versions": "versions of what made it, JSON",
+    "versions": "versions of what made it, with the processor after FFmpeg's unless it is x86-64, JSON",
     "content_hash": "SHA-256 over the attributes above and every data set, in hexadecimal",
 }
 """Attributes of a shard's root. Texts are fixed-length bytes."""

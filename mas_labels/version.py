@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,17 +12,22 @@ RESUMABLE: Final = ("0.1.0",)
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that decide a shard's bytes, by name."""
+    """Return the versions that decide a shard's bytes, by name.
+
+    On other processors than x86-64, FFmpeg's names the processor: its frames differ there by a few grey
+    levels, since it decodes and converts with other instructions.
+    """
     import av
     import cv2
     import numpy as np
 
+    processor = platform.machine()
     return {
         "mas_labels": __version__,
         "numpy": np.__version__,
         "opencv": cv2.__version__,
         "pyav": av.__version__,
-        "ffmpeg": av.ffmpeg_version_info,
+        "ffmpeg": av.ffmpeg_version_info + ("" if processor == "x86_64" else f" on {processor}"),
     }
 
 

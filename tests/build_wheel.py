@@ -34,14 +34,14 @@ def wheel_tests() -> list[str]:
 
 
 def build_release(python: Path, folder: Path) -> tuple[Path, Path]:
-    """Build into dist/; return the repaired wheel, and the unpacked source without the packages."""
+    """Build, and copy to dist/; return the repaired wheel, and the unpacked source without the packages."""
     built, source = build(python, folder)
-    shutil.rmtree(DIST, ignore_errors=True)
-    run(*AUDITWHEEL, "repair", "--strip", "--wheel-dir", DIST, built, cwd=folder)
-    (wheel,) = DIST.glob("*.whl")
+    run(*AUDITWHEEL, "repair", "--strip", "--wheel-dir", folder / "repaired", built, cwd=folder)
+    (wheel,) = folder.glob("repaired/*.whl")
     run(*ABI3AUDIT, "--strict", "--summary", wheel, cwd=folder)
-    (archive,) = folder.glob("*.tar.gz")
-    shutil.copy(archive, DIST)
+    DIST.mkdir(exist_ok=True)
+    for path in (wheel, *folder.glob("*.tar.gz")):
+        shutil.copy(path, DIST)
     return wheel, source
 
 
@@ -50,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--python", action="append", help="such as 3.12; may be repeated [all]")
     pythons = parser.parse_args().python or supported_pythons()
+    shutil.rmtree(DIST, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="wheel-") as folder:
         built = build_release(find_python(pythons[0]) or Path(sys.executable), Path(folder))
         tried = (try_python(version, ["newest"], ["inspect"], wheel_tests(), built) for version in pythons)

@@ -19,7 +19,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from configparser import ConfigParser
 from importlib.metadata import PathDistribution
 from pathlib import Path
@@ -154,9 +154,15 @@ def choose_tests(source: Path, with_torch: bool, names: list[str]) -> list[str]:
 
 
 def try_versions(
-    python: Path, versions: str, folder: Path, extras: list[str], names: list[str], built: tuple[Path, Path]
+    python: Path,
+    versions: str,
+    folder: Path,
+    extras: list[str],
+    names: list[str],
+    built: tuple[Path, Path],
+    job: Callable[[Path, Path, bool], None] = main_job,
 ) -> str:
-    """Run the main job and the tests in one environment; return a summary with its versions."""
+    """Run a job, the main one, and the tests in one environment; return a summary with its versions."""
     wheel, source = built
     environment = folder / versions
     run(*UV, "venv", "--quiet", "--python", python, environment, cwd=source)
@@ -165,7 +171,7 @@ def try_versions(
     run(*install, "--resolution", RESOLUTIONS[versions], *required, wheel, cwd=source)
     run(*install, *TOOLS, cwd=source)
     with_torch = "train" in extras
-    main_job(environment / "bin", folder / f"job-{versions}", with_torch)
+    job(environment / "bin", folder / f"job-{versions}", with_torch)
     tests = choose_tests(source, with_torch, names)
     parallel = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")  # as `make test`
     run(environment / "bin" / "python", "-m", "pytest", "-q", *parallel, *tests, cwd=source)
@@ -174,7 +180,8 @@ def try_versions(
     direct = {Requirement(line).name.lower() for line in required}
     packages = " ".join(line for line in installed if line.partition("==")[0].lower() in direct)
     shutil.rmtree(environment)
-    return f"main job{'' if with_torch else ' without training'}, {len(tests)} test files: {packages}"
+    done = f"{job.__name__.replace('_', ' ')}{'' if with_torch else ' without training'}"
+    return f"{done}, {len(tests)} test files: {packages}"
 
 
 def try_python(

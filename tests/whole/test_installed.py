@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -11,6 +12,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from build_aarch64 import emulated_python
 from build_wheel import wheel_tests
 from run_matrix import supported_pythons
 
@@ -101,6 +103,14 @@ def test_wheels_are_tested_on_every_python_with_tests_that_exist():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cibuildwheel"]
     assert settings["build"].split() == [f"cp{version.replace('.', '')}-*" for version in supported_pythons()]
     assert wheel_tests() and [name for name in wheel_tests() if not (ROOT / "tests" / name).is_file()] == []
+
+
+def test_tools_for_another_processor_that_are_missing_are_named_with_their_packages(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "mmdebstrap").touch(0o755)
+    remedy = "aarch64-linux-gnu-g++, qemu-aarch64, found none: apt install g++-aarch64-linux-gnu qemu-user"
+    with pytest.raises(SystemExit, match=f"{re.escape(remedy)}$"):
+        emulated_python()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import re
 import tomllib
 from configparser import ConfigParser
@@ -18,7 +19,7 @@ from run_matrix import choose_tests, supported_pythons
 
 from mas_labels.cli.main import main
 from mas_labels.system.extras import package_versions
-from mas_labels.version import RESUMABLE, __version__
+from mas_labels.version import RESUMABLE, __version__, versions
 
 ROOT = Path(__file__).parents[2]
 SETUP = ConfigParser()
@@ -50,6 +51,14 @@ def test_commands_and_files_state_the_version_of_the_code():
     """Not that of the installed package, which a checkout may have left behind."""
     assert CliRunner().invoke(main, ["--version"]).output.endswith(f"version {__version__}\n")
     assert package_versions("click")["mas-video"] == __version__
+
+
+def test_versions_tell_processors_apart_that_decode_other_frames(monkeypatch):
+    here = versions()
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    there = versions()
+    assert [name for name in here if here[name] != there[name]] == ["ffmpeg"]
+    assert there["ffmpeg"].endswith(" on riscv64")
 
 
 def test_the_classifiers_name_the_supported_pythons():
