@@ -1,12 +1,12 @@
 # Every target sets up what it needs: the virtual environment in .venv is created on first use, by venv and pip,
-# or by uv where UV names it, as in `make demo UV=uv`.
+# or by uv where UV names it, as in `make demo UV=uv`. Such a .venv has no pip, but its own uv, which later targets take.
 
 PYTHON ?= python3
-UV ?=
 VENV := .venv
 TORCHVISION := .venv-torchvision
 MAS_TORCHVISION_PYTHON ?=
 BIN := $(VENV)/bin
+UV ?= $(if $(wildcard $(BIN)/pip),,$(wildcard $(BIN)/uv))
 CREATE := $(if $(UV),$(UV) venv --quiet --allow-existing --python $(PYTHON),$(PYTHON) -m venv)
 PIP := $(if $(UV),UV_PYTHON=$(BIN)/python $(UV) pip,$(BIN)/python -m pip --disable-pip-version-check)
 EXTRAS := train,inspect,dask,eval,onnx,tensorboard,parquet,hub,webdataset,lightning,docs,dev
@@ -89,7 +89,7 @@ test: $(VENV)/installed ## Run the fast tests, in two processes, each file in on
 # torchvision needs the build of torch that it was made for, so it gets a separate environment (5.5 GB).
 $(TORCHVISION)/installed:
 	$(CREATE) $(TORCHVISION)
-	$(subst $(VENV),$(TORCHVISION),$(PIP)) install --quiet torch==2.14.1 torchvision==0.29.1
+	$(subst $(BIN)/python,$(TORCHVISION)/bin/python,$(PIP)) install --quiet torch==2.14.1 torchvision==0.29.1
 	@touch $@
 
 test-slow: $(VENV)/installed $(if $(MAS_TORCHVISION_PYTHON),,$(TORCHVISION)/installed) ## Run the fast and the slow tests; MAS_TORCHVISION_PYTHON=... names a Python with torchvision, or one is created.

@@ -192,7 +192,10 @@ def explain_import_error(error: ImportError) -> MissingDependencyError:
         problem = "is not installed" if isinstance(error, ModuleNotFoundError) else f"does not load ({error})"
         remedy = 'pip install "mas-video[train]"'
         return MissingDependencyError(f"training needs torch, which {problem}: {remedy}")
-    if "cannot open shared object file" in str(error):
+    lacks_library = "cannot open shared object file" in str(error)
+    if lacks_library and error.name not in ("cv2", None):
+        return MissingDependencyError(f"{error}, needed by {error.path}: install that package again")
+    if lacks_library:
         return MissingDependencyError(
             f"OpenCV needs a system library that this machine lacks ({error}): install it (Debian: apt "
             "install libgl1 libglib2.0-0), or take the OpenCV that needs no display: make install-headless, "

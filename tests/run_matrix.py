@@ -61,7 +61,7 @@ def supported_pythons() -> list[str]:
 
 def find_python(version: str) -> Path | None:
     """Find a Python interpreter that starts: on PATH, else among pyenv's."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    pyenv = Path(os.environ.get("PYENV_ROOT") or f"{os.environ.get('HOME', '')}/.pyenv") / "versions"
     on_path = shutil.which(f"python{version}")
     for path in (*map(Path, [on_path] if on_path else []), *pyenv.glob(f"{version}.*/bin/python{version}")):
         if subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -16,6 +17,9 @@ from mas_labels.cli.make import make, status
 from mas_labels.errors import ConfigError
 from mas_labels.system.command_line import EXIT_ERROR, PATH, SETTINGS, run_command, version_option
 
+RESUMED: Final = ("make", "flow", "export")
+"""Commands that go on where they were stopped."""
+
 
 class MasLabels(click.Group):
     """The group of commands; it starts, reports errors and ends as the trainer's commands do."""
@@ -24,8 +28,10 @@ class MasLabels(click.Group):
         self, args: Sequence[str] | None = None, prog_name: str | None = None, *more: Any, **extra: Any
     ) -> NoReturn:
         """Run the command line and exit with its status."""
-        kept = "what is finished is kept, the same command resumes"
-        run_command(self, prog_name or "mas-labels", args, kept)
+        name = next(iter(sys.argv[1:] if args is None else args), "")
+        resumes = "what is finished is kept, the same command resumes"
+        stopped = resumes if name in RESUMED else "the same command starts over"
+        run_command(self, prog_name or "mas-labels", args, stopped)
 
 
 @click.group(cls=MasLabels, context_settings=SETTINGS)

@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mas_labels.datasets.folder import GROUND_TRUTH_NAME
 from mas_labels.errors import DatasetError, MissingDependencyError, VideoError, reason_of
 from mas_labels.system.files import atomic_path, write_text
 from mas_labels.video.video_file import VideoReader
@@ -34,7 +35,6 @@ ROWS: Final = 192
 COLS: Final = 256
 TRAIN_VIDEOS: Final = 4
 TEST_VIDEOS: Final = 1
-GROUND_TRUTH_NAME: Final = "ground_truth.csv"
 
 CODECS: Final = ((".avi", "MJPG"), (".mp4", "mp4v"))
 PAN: Final = (0.5, 1.5)

@@ -18,6 +18,8 @@ from mas_labels.video.frame_names import ARCHIVE_EXTENSIONS, FLOW_RECORD, is_fra
 
 NOT_FOUND_ERRORS: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """Errors that mean that a path does not exist; any other means that it cannot be examined now."""
+GROUND_TRUTH_NAME: Final = "ground_truth.csv"
+"""Table that `mas_labels.datasets.demo` puts beside its videos, where it is not worth a note."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def walk_folder(root: Path, extensions: tuple[str, ...], follow_links: bool = Fa
     found = set(videos or extracted)
     if extracted:
         walk.leave_out_flow(found)
-    others = (path for path in walk.files if path not in found)
+    known = {*found, GROUND_TRUTH_NAME} if found else found
+    others = (path for path in walk.files if path not in known)
     ignored = Counter(split_extension(path)[1] or "without extension" for path in others)
     if not walk.pictures.keys() & {f"{path}/" for path in extracted}:
         ignored.update(walk.picture_kinds)

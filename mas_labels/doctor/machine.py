@@ -115,7 +115,7 @@ def control_groups(controller: str, root: Path = ROOT) -> Iterator[Path]:
     do not exist here are yielded, too.
     """
     try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        lines = os.fsdecode((root / "proc/self/cgroup").read_bytes()).splitlines()
     except OSError:  # not Linux
         return
     for line in lines:

@@ -21,8 +21,8 @@ OPENCV_BUILDS: Final = (OPENCV, f"{OPENCV}-headless", "opencv-python", "opencv-p
 """Packages of which each installs the module ``cv2``."""
 OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {">=": operator.ge, "<": operator.lt}
 """Comparisons that setup.cfg makes. The package `packaging` knows all, but may itself be missing here."""
-ENTRY: Final = "mas_labels.pipeline.run"
-"""Module whose import loads all that labelling needs."""
+ENTRIES: Final = ("mas_labels.datasets.find_videos", "mas_labels.pipeline.run")
+"""Modules whose import loads all that labelling needs."""
 
 
 class Requirement(NamedTuple):
@@ -44,14 +44,20 @@ def read_requirements() -> list[Requirement]:
 
 
 def is_supported(version: str, specifier: str) -> bool:
-    """Return whether a version, such as ``2.13.0+cpu``, fulfils a specifier, such as ``>=2.8, <3``."""
-    parts = [re.match(r"\s*([<>=!~]+)(.+)", part) for part in specifier.split(",") if part.strip()]
-    return all(part and OPERATORS[part[1]](_numbers(version), _numbers(part[2])) for part in parts)
+    """Return whether a version, such as ``2.13.0+cpu``, fulfils a specifier, such as ``>=2.8, <3``.
+
+    Other comparisons than `OPERATORS` count as fulfilled: only another version's metadata may make them, of
+    which `find_project` warns.
+    """
+    parts = re.findall(r"([<>=!~]+)([^,]+)", specifier)
+    return all(
+        OPERATORS[sign](_numbers(version), _numbers(bound)) for sign, bound in parts if sign in OPERATORS
+    )
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     """Return the numbers of a release without zeros at its end, so that 3.0 equals 3; none if it has none."""
-    match = re.match(r"\s*(\d+(?:\.\d+)*?)(?:\.0+)*(?![\d.])", str(version))  # None, where metadata lack it
+    match = re.match(r"\s*(\d+(?:\.\d+)*?)(?:\.0+)*(?!\.?\d)", str(version))  # None, where metadata lack it
     return tuple(map(int, match[1].split("."))) if match else ()
 
 
@@ -132,5 +138,6 @@ def find_opencv() -> Iterator[Finding]:
 
 def load_modules() -> Iterator[Finding]:
     """Load all modules that labelling needs."""
-    importlib.import_module(ENTRY)
+    for entry in ENTRIES:
+        importlib.import_module(entry)
     yield Finding("ok", "labelling", "all its modules load")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from mas_labels.doctor.examine import EXAMINATIONS
-from mas_labels.doctor.finding import Finding
+from mas_labels.doctor.finding import Finding, choose_remedy
 from mas_labels.errors import unavailable
 from mas_labels.system.process import describe_end, python_command
 
@@ -58,5 +58,6 @@ def _examine_in_processes(out: Path | None) -> Iterator[Finding]:
             return
         name, _, verdict = EXAMINATIONS[number]
         end = describe_end(process.returncode)
-        yield Finding(verdict, name, f"ended the process ({end}): install the project again for this machine")
+        remedy = choose_remedy(process.returncode, "install the project again for this machine")
+        yield Finding(verdict, name, f"ended the process ({end}): {remedy}")
         first = number + 1

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Final
 
-from mas_labels.doctor.finding import Finding
+from mas_labels.doctor.finding import Finding, choose_remedy
 from mas_labels.system.process import describe_end, python_command
 
 REPORTER: Final = "mas_train.runtime.device_report"
@@ -35,6 +35,7 @@ def find_torch() -> Iterator[Finding]:
         yield from (Finding(*each) for each in json.loads(done.stdout.splitlines()[-1]))
     else:
         last = (done.stderr.split("\n\n")[0].strip() or "no message").splitlines()[-1]
+        remedy = choose_remedy(done.returncode, REMEDY)
         yield Finding(
-            "warning", "torch", f"does not load ({describe_end(done.returncode)}, {last}): {REMEDY}"
+            "warning", "torch", f"does not load ({describe_end(done.returncode)}, {last}): {remedy}"
         )

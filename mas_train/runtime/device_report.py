@@ -53,12 +53,16 @@ def find_gpus(driver_file: Path = DRIVER_FILE) -> Iterator[Line]:
         File in which the driver of NVIDIA states its version.
     """
     driver = read_driver(driver_file)
-    built = f"torch for CUDA {torch.version.cuda}" if torch.version.cuda else "torch without CUDA"
+    built = describe_build()
     if torch.cuda.is_available():
         gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
         kinds = Counter(f"{gpu.name} ({gpu.total_memory / 1e9:.3g} GB)" for gpu in gpus)
         names = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
-        yield "ok", "GPU", f"{names}, driver {driver or 'unknown'}, {built}, cuDNN {cudnn.version()}"
+        library = f"{'MIOpen' if torch.version.hip else 'cuDNN'} {cudnn.version()}"
+        yield "ok", "GPU", f"{names}, driver {driver or 'unknown'}, {built}, {library}"
+    elif torch.version.hip:
+        remedy = "check the driver of AMD (rocminfo), or install the torch for this machine (pytorch.org)"
+        yield "warning", "GPU", f"not used, since {built} finds no device: {remedy}"
     elif driver is None:
         yield "ok", "GPU", f"none: no driver of NVIDIA, {built}"
     else:
@@ -72,6 +76,13 @@ def find_gpus(driver_file: Path = DRIVER_FILE) -> Iterator[Line]:
         if chosen is not None and torch.version.cuda:
             remedy = f"unset {CHOSEN_VARIABLE}, which is {chosen!r}, or {remedy}"
         yield "warning", "GPU", f"not used, though there is driver {driver} ({built}; {reason}): {remedy}"
+
+
+def describe_build() -> str:
+    """Name what torch was built for: ROCm's calls its devices CUDA's, too."""
+    if torch.version.hip:
+        return f"torch for ROCm {torch.version.hip}"
+    return f"torch for CUDA {torch.version.cuda}" if torch.version.cuda else "torch without CUDA"
 
 
 def read_driver(path: Path) -> str | None:
@@ -92,7 +103,8 @@ def find_precisions() -> Iterator[Line]:
             yield "warning", precision, problem
         else:
             right.append(precision)
-    yield "ok", "precision", f"3D convolutions on {device.type} are right in {', '.join(right) or 'none'}"
+    if right:
+        yield "ok", "precision", f"3D convolutions on {device.type} are right in {', '.join(right)}"
 
 
 def find_problem(precision: str, device: torch.device) -> str:

@@ -12,6 +12,7 @@ from helpers.videos import FOLDER_MANIFEST
 
 import mas_labels
 from mas_labels.cli.common import list_failures
+from mas_labels.errors import explain_import_error
 
 
 def test_list_shows_the_videos_that_the_manifest_finds(tiny_videos):
@@ -132,3 +133,12 @@ def test_a_missing_system_library_is_reported_with_its_remedy(tiny_videos, tmp_p
     assert shown.stderr.startswith("error: OpenCV needs a system library")
     assert "make install-headless" in shown.stderr
     assert len(shown.stderr.splitlines()) == 1
+
+
+def test_a_library_that_another_package_lacks_is_not_opencvs():
+    problem = "libavcodec.so.62: cannot open shared object file: No such file or directory"
+    error = ImportError(problem, name="_core", path="av/_core.abi3.so")  # as Python raises it
+    assert (
+        str(explain_import_error(error))
+        == f"{problem}, needed by av/_core.abi3.so: install that package again"
+    )

@@ -44,8 +44,13 @@ def test_the_manifest_finds_forty_videos_of_eight_classes_in_two_splits(demo_roo
     assert [len(listing.select(split)) for split in ("train", "test")] == [32, 8]
     for split in ("train", "test"):
         assert {video.path[-4:] for video in listing.select(split)} == {".avi", ".mp4"}
-    assert listing.ignored == {".csv": 1}
-    assert listing.notes == () and listing.unlisted == ()
+    assert listing.ignored == {} and listing.notes == () and listing.unlisted == ()
+
+
+def test_its_table_is_named_where_there_is_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "ground_truth.csv").touch()
+    with pytest.raises(DatasetError, match=r"1 \.csv"):
+        find_videos(load_manifest("demo"), tmp_path)
 
 
 def test_the_demo_made_twice_decodes_to_the_same_frames(

@@ -157,12 +157,23 @@ def test_a_torch_that_hangs_ends_with_the_doctor(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{PACKAGE.parent}")
     with subprocess.Popen(
-        [sys.executable, "-m", "mas_labels", "doctor"], stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "mas_labels", "doctor"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as doctor:
         wait_until(lambda: lock.exists() and lock.read_text() == "held")
         doctor.terminate()
         assert doctor.wait(60) == EXIT_SIGNAL + signal.SIGTERM
+        assert doctor.stderr.read() == "stopped by SIGTERM; the same command starts over\n"
     wait_until(lambda: files.take_lock(lock) is not None)
+
+
+def test_a_torch_that_the_system_kills_is_not_called_broken(tmp_path, monkeypatch):
+    (tmp_path / "torch.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (found,) = find_torch()
+    assert found.text.startswith("does not load (killed by SIGKILL, no message): memory ran out, perhaps: ")
 
 
 @pytest.mark.parametrize(

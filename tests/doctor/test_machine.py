@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,11 @@ TREES = {
         2.0,
         8e9,
     ),
+    "a job whose name is not UTF-8": (
+        {"proc/self/cgroup": "0::/a\udcff\n", f"{V2}/a\udcff/cpu.max": "50000 100000\n"},
+        0.5,
+        math.inf,
+    ),
     "docker, version 1: the path is that of the host": (
         {
             "proc/self/cgroup": "5:memory:/docker/a\n3:cpu,cpuacct:/docker/a\n0::/\n",
@@ -64,5 +70,5 @@ def test_the_smallest_limit_of_all_groups_counts(name: str, tmp_path: Path) -> N
     files, quota, limit = TREES[name]
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
+        (tmp_path / path).write_bytes(os.fsencode(text))
     assert (cpu_quota(tmp_path), memory_limit(tmp_path)) == (quota, limit)

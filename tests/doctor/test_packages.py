@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
@@ -66,10 +69,19 @@ def test_all_that_setup_cfg_asks_for_is_understood(tmp_path, monkeypatch):
             assert packages.is_supported(version, each.specifier) == (version in expected.specifier)
 
 
-@pytest.mark.parametrize("version", ["3.11", "3.11.0", "3.10.9", "3.15.0", "3.14.99", "3", "4.0"])
+@pytest.mark.parametrize(
+    "version",
+    ["3.11", "3.11.0", "3.10.9", "3.15.0", "3.14.99", "3", "4.0", "3.11.0.post1", "3.12.0rc1", "3.14.dev7"],
+)
 def test_versions_compare_as_pip_compares_them(version):
-    assert packages.is_supported(version, "<3.15, >=3.11") == (version in SpecifierSet("<3.15, >=3.11"))
+    expected = SpecifierSet("<3.15, >=3.11").contains(version, prereleases=True)
+    assert packages.is_supported(version, "<3.15, >=3.11") == expected
     assert not packages.is_supported("unreadable", ">=3.11")
+
+
+@pytest.mark.parametrize("specifier", ["~=3.11", "==3.11.*", ">=3.11, !=3.12.1"])
+def test_comparisons_that_setup_cfg_does_not_make_stop_nothing(specifier):
+    assert packages.is_supported("3.13.2", specifier)
 
 
 def test_a_version_that_is_not_supported_is_a_warning_and_a_missing_package_an_error(tmp_path, monkeypatch):
@@ -112,3 +124,15 @@ def test_without_metadata_the_remedy_is_to_install(monkeypatch):
     monkeypatch.setattr(packages, "PROJECT", "no-such-project")
     found = [*packages.find_project(), *packages.find_packages()]
     assert found[2].verdict == "warning" and found[2].text.endswith(": pip install -e . in the checkout")
+
+
+def test_all_that_labelling_needs_is_loaded_in_search_of_faults():
+    """All required packages but click, without which the command itself does not start."""
+    modules = {"PyYAML": "yaml", "opencv-contrib-python": "cv2"}
+    needed = {re.match(r"[\w-]+", line)[0] for extra, line in stated_requirements() if not extra}
+    program = (
+        "import sys; from mas_labels.doctor.packages import load_modules\n"
+        "list(load_modules()); print(*sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert {modules.get(name, name) for name in needed - {"click"}} <= set(shown.stdout.split())

@@ -47,6 +47,22 @@ def test_without_a_driver_the_cpu_is_in_order(tmp_path: Path) -> None:
         assert verdict == "ok" and found.startswith("none: no driver of NVIDIA, torch ")
 
 
+def test_a_build_for_rocm_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "hip", "6.4")  # as if built for it
+    assert device_report.describe_build() == "torch for ROCm 6.4"
+    if not torch.cuda.is_available():
+        ((verdict, _, found),) = device_report.find_gpus(tmp_path / "none")
+        assert verdict == "warning" and found.startswith(
+            "not used, since torch for ROCm 6.4 finds no device:"
+        )
+
+
+def test_precisions_that_are_all_wrong_give_no_line_that_says_ok(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_report, "MAX_DIFFERENCE", -1.0)
+    names = [(verdict, name) for verdict, name, _ in device_report.find_precisions()]
+    assert names == [("warning", "float32"), ("warning", "bf16"), ("warning", "fp16")]
+
+
 @pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
 def test_convolutions_of_a_cpu_are_right(precision: str) -> None:
     assert device_report.find_problem(precision, CPU) == ""

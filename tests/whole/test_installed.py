@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from build_aarch64 import emulated_python
 from build_wheel import wheel_tests
-from run_matrix import supported_pythons
+from run_matrix import find_python, supported_pythons
 
 from mas_labels.datasets.manifest import packaged_manifests
 
@@ -97,6 +97,28 @@ def test_uv_needs_neither_venv_nor_pip(target):
     commands = run("make", "--dry-run", "--always-make", target, "UV=uv", cwd=ROOT)
     assert "uv venv " in commands and "uv pip install --quiet -c constraints.txt " in commands
     assert "-m venv" not in commands and "-m pip" not in commands
+
+
+@pytest.mark.parametrize(("tools", "is_of_uv"), [(["uv"], True), (["pip", "uv"], False), ([], False)])
+def test_an_environment_that_uv_made_is_known_by_its_lack_of_pip(tools, is_of_uv, tmp_path):
+    (tmp_path / "bin").mkdir()
+    for name in tools:
+        (tmp_path / "bin" / name).touch()
+    commands = run("make", "--dry-run", "--always-make", "install-headless", f"VENV={tmp_path}", cwd=ROOT)
+    assert (f"{tmp_path}/bin/uv pip install " in commands) == is_of_uv
+    assert ("-m pip --disable" in commands) == ("-m venv" in commands) == (not is_of_uv)
+
+
+def test_pythons_of_pyenv_are_found_where_its_variable_says(tmp_path, monkeypatch):
+    (tmp_path / "versions" / "3.12.1" / "bin").mkdir(parents=True)
+    python = tmp_path / "versions" / "3.12.1" / "bin" / "python3.12"
+    python.symlink_to(sys.executable)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    assert find_python("3.12") == python
+    monkeypatch.delenv("PYENV_ROOT")
+    monkeypatch.delenv("HOME")
+    assert find_python("3.12") is None
 
 
 def test_wheels_are_tested_on_every_python_with_tests_that_exist():
