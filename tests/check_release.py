@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -29,7 +30,7 @@ ADDED = re.compile(r"PKG-INFO|mas_video\.egg-info/.*|mas_video-[^/]*\.dist-info/
 
 def check_tree(root: Path) -> None:
     """Exit unless the tree is as committed and its changelog begins with this version and a date."""
-    changed = git(root, "status", "--porcelain").splitlines()
+    changed = git(root, "status", "--porcelain", "--untracked-files").splitlines()
     if changed:
         names = ", ".join(line[3:] for line in changed[:5])
         sys.exit(
@@ -55,11 +56,10 @@ def check_dist(root: Path, dist: Path) -> list[Path]:
     if not wheels or sorted([source, *wheels]) != names:
         found = ", ".join(names) or "nothing"
         sys.exit(f"error: expected {source} and wheels of it in {dist}, found {found}: make wheel")
-    tracked = set(tracked_files(root))
+    tracked = list(tracked_files(root))
     for path in archives:
-        with_extensions = path.suffix == ".whl"
-        expected = set(wheel_files(tracked)) if with_extensions else tracked
-        found = {name for name in stored_files(path) if not ADDED.fullmatch(name)}
+        expected = Counter(wheel_files(tracked) if path.suffix == ".whl" else tracked)
+        found = Counter(name for name in stored_files(path) if not ADDED.fullmatch(name))  # perhaps twice
         missing, more = sorted(expected - found), sorted(found - expected)
         if missing or more:
             sys.exit(
@@ -70,8 +70,11 @@ def check_dist(root: Path, dist: Path) -> list[Path]:
 
 
 def git(root: Path, *arguments: str) -> str:
-    """Return what a command of git prints about a tree."""
-    return subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=True).stdout
+    """Return what a command of git prints about a tree; exit if it is none of git's."""
+    done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"error: expected a checkout at {root}, found none ({done.stderr.strip()}): clone it")
+    return done.stdout
 
 
 def tracked_files(root: Path) -> Iterator[str]:
@@ -109,6 +112,7 @@ def main() -> None:
         case ["tree"]:
             check_tree(ROOT)
         case ["dist"]:
+            check_tree(ROOT)  # nothing before may have changed it
             archives = check_dist(ROOT, DIST)
             run(*TWINE, "check", "--strict", *archives, cwd=ROOT)
             print(

@@ -44,6 +44,11 @@ def test_a_changed_file_or_a_new_one_is_refused(tree):
         check_tree(tree)
 
 
+def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
+    with pytest.raises(SystemExit, match=r"expected a checkout at .* found none \(fatal: .*\): clone it"):
+        check_tree(tmp_path)
+
+
 @pytest.mark.parametrize("heading", ["9.9.9 - 2026-11-27", f"{__version__} - unreleased"])
 def test_a_changelog_without_this_version_and_its_date_is_refused(tree, heading):
     (tree / "CHANGELOG.md").write_text(f"# Changelog\n\n## {heading}\n\n## {__version__} - 2026-11-27\n")
@@ -61,13 +66,9 @@ def pack(tree: Path, dist: Path, leave_out: str = "", add: str = "") -> None:
             source.add(tree / name, f"{NAME}/{name}")
         source.add(tree / "CHANGELOG.md", f"{NAME}/PKG-INFO")
     with zipfile.ZipFile(dist / f"{NAME}-cp311-abi3-linux_x86_64.whl", "w") as wheel:
-        for name in (
-            *wheel_files(tracked),
-            f"{NAME}.dist-info/METADATA",
-            "mas_labels/",
-            *filter(None, [add]),
-        ):
-            wheel.writestr(name.replace(".so", ".abi3.so"), "")
+        built = (name.replace(".so", ".abi3.so") for name in wheel_files(tracked))
+        for name in (*built, f"{NAME}.dist-info/METADATA", "mas_labels/", *filter(None, [add])):
+            wheel.writestr(name, "")
 
 
 def test_complete_archives_are_accepted_and_others_refused_by_name(tree, tmp_path):
@@ -79,6 +80,9 @@ def test_complete_archives_are_accepted_and_others_refused_by_name(tree, tmp_pat
     pack(tree, tmp_path / "more", add="tests/test_a.py")
     with pytest.raises(SystemExit, match=r"whl: .* without nothing, in addition tests/test_a\.py: correct"):
         check_dist(tree, tmp_path / "more")
+    pack(tree, tmp_path / "twice", add="mas_labels/_flow.cpython-311.so")
+    with pytest.raises(SystemExit, match=r"whl: .* in addition mas_labels/_flow\.so: correct"):
+        check_dist(tree, tmp_path / "twice")
 
 
 def test_a_folder_without_wheels_or_with_other_files_is_refused(tree, tmp_path):
