@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mas_labels.datasets.folder import is_file
-from mas_labels.datasets.list_files import read_lines
+from mas_labels.datasets.list_files import read_lines, unquote
 from mas_labels.datasets.manifest import Manifest
 from mas_labels.errors import DatasetError
 from mas_labels.names import first_names, fold_name, printable, sort_key
@@ -100,12 +100,16 @@ def _find_class_list(manifest: Manifest, folders: Sequence[Path]) -> tuple[list[
 
 
 def _read_class_list(path: Path) -> list[str]:
-    """Read a class list: lines of `number name` (ordered by number) or of `name` (in their order)."""
+    """Read a class list: lines of `number name` (ordered by number) or of `name` (in their order).
+
+    The number may be followed by a comma, semicolon, colon or full stop, and a name be in quotes.
+    """
     lines = read_lines(path)
-    numbered = [match for line in lines if (match := re.fullmatch(r"(\d+)[ \t]+(.+)", line))]
+    numbered = [match for line in lines if (match := re.fullmatch(r"(\d+)[.:]?[ \t,;]+(.+)", line))]
     names = lines
     if len(numbered) == len(lines):
         names = [match[2] for match in sorted(numbered, key=lambda match: int(match[1]))]
+    names = [unquote(name) for name in names]
     if not names or len({fold_name(name) for name in names}) < len(names):
         raise DatasetError(
             f"expected a list of different classes in {path}, found {len(names)}, some twice: fix the list"

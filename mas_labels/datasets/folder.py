@@ -20,6 +20,8 @@ NOT_FOUND_ERRORS: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAME
 """Errors that mean that a path does not exist; any other means that it cannot be examined now."""
 GROUND_TRUTH_NAME: Final = "ground_truth.csv"
 """Table that `mas_labels.datasets.demo` puts beside its videos, where it is not worth a note."""
+DISK_FOLDERS: Final = ("lost+found", "$RECYCLE.BIN", "System Volume Information")
+"""Folders that belong to a disk, not to what is on it; the last one cannot even be read by most users."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def walk_folder(root: Path, extensions: tuple[str, ...], follow_links: bool = Fa
     """Find the videos under `root`: the files that end in one of `extensions`, ignoring case.
 
     If there are none, the videos are extracted frames: see `mas_labels.datasets.extracted`. Hidden files and
-    folders and the `lost+found` of a disk are skipped; the notes name the hidden videos and folders.
+    folders, and the `DISK_FOLDERS`, are skipped; the notes name the hidden videos and folders.
 
     Parameters
     ----------
@@ -147,7 +149,7 @@ class _Walk:
                 continue
             self._folders_read.add(real)
             with os.scandir(self._root / prefix) as scan:
-                entries = [entry for entry in scan if entry.name != "lost+found"]
+                entries = [entry for entry in scan if entry.name not in DISK_FOLDERS]
             if prefix and any(entry.name == FLOW_RECORD for entry in entries):
                 self._flow_outputs.append(prefix)
             for entry in entries:  # which knows its type: no `stat`
@@ -243,7 +245,7 @@ def is_file(path: Path) -> bool:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the names of the files in a folder, sorted; none if there is no such folder.
+    """Return the names in a folder, sorted, without hidden ones; none if there is no such folder.
 
     Raises
     ------
@@ -252,7 +254,7 @@ def names_in(folder: Path) -> list[str]:
     """
     try:
         with os.scandir(folder) as scan:
-            return sorted(entry.name for entry in scan)
+            return sorted(entry.name for entry in scan if entry.name[0] != ".")
     except OSError as error:
         if error.errno in NOT_FOUND_ERRORS:
             return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -30,7 +31,7 @@ def suggest_root(manifest: Manifest, root: Path, unmatched: Sequence[str], none_
     none_match
         Whether no video matches; otherwise a higher root would lose those that do.
     """
-    tried, root_path = unmatched[:MAX_PATHS_TRIED], root.absolute()
+    tried, root_path = unmatched[:MAX_PATHS_TRIED], _absolute(root)
     above = [f"{root_path.name}/{path}" for path in tried]
     matched = read_paths(manifest.path, above, manifest.extensions)
     if none_match and len(matched) == len(above):
@@ -48,6 +49,11 @@ def suggest_root(manifest: Manifest, root: Path, unmatched: Sequence[str], none_
         return f". They match if the root is {root / folders.pop()}"
     roots = first_names(sorted(folders))
     return f". They match without their first folder: give each of these as a root: {roots}"
+
+
+def _absolute(root: Path) -> Path:
+    """Return the whole path of a root, whose last part is a name also if it was given as ``..``."""
+    return Path(os.path.abspath(root))  # noqa: PTH100 - links keep their names
 
 
 def note_lists(videos: Mapping[str, PathParts], splits: Splits) -> list[str]:
@@ -91,7 +97,7 @@ def note_split_folders(root: Path, videos: Mapping[str, PathParts]) -> list[str]
 
 def note_level(manifest: Manifest, root: Path, videos: Mapping[str, PathParts]) -> list[str]:
     """Suggest a root with several classes, if with this root all videos have one class, or none."""
-    tried, root_path = list(videos)[:MAX_PATHS_TRIED], root.absolute()
+    tried, root_path = list(videos)[:MAX_PATHS_TRIED], _absolute(root)
     classes = {parts.class_name for parts in videos.values()}
     if classes == {None}:
         splits = sorted({parts.split for parts in videos.values() if parts.split})

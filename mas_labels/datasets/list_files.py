@@ -59,14 +59,21 @@ def split_number(line: str) -> tuple[str, str] | None:
 def names_in_line(line: str, extensions: Collection[str]) -> list[str]:
     """Return the names that a line of a list may mean, the likeliest first; names may contain spaces.
 
-    Numbers after the name, such as the number of the class, are ignored: the class comes from the path.
+    Numbers after the name, such as the number of the class, are ignored: the class comes from the path. So is
+    text after an extension.
 
     >>> names_in_line("Yo Yo/v 1.avi 3", (".avi",)), names_in_line("Yo Yo/v 1 3", (".avi",))
     (['Yo Yo/v 1.avi'], ['Yo Yo/v 1 3', 'Yo Yo/v 1', 'Yo Yo/v'])
+    >>> names_in_line("Yo Yo/v 1.avi Yo", (".avi",))
+    ['Yo Yo/v 1.avi Yo', 'Yo Yo/v 1.avi']
     """
     names = [line]
     while numbered := split_number(names[-1]):
         names.append(numbered[0])
-    names = [unquote(name) for name in names]
     known = (*extensions, *VIDEO_EXTENSIONS)
-    return [name for name in names if split_extension(name)[1] in known][:1] or names
+    names = [unquote(name) for name in names]
+    if found := [name for name in names if split_extension(name)[1] in known]:
+        return found[:1]
+    ends = "|".join(map(re.escape, known))
+    before_text = re.match(rf"(.+?(?:{ends})[\"']?)[ \t,;|]", line, re.IGNORECASE)
+    return [*names, unquote(before_text[1])] if before_text else names

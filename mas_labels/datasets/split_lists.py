@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from mas_labels.datasets.folder import is_file, names_in
 from mas_labels.datasets.list_files import names_in_line, read_lines, read_text, split_number, unquote
@@ -100,7 +101,7 @@ def find_csv(rule: CsvRule, folder: Path) -> dict[str, Path]:
     names = names_in(folder)
     found: dict[str, Path] = {}
     for split, pattern in rule.files:
-        matching = [name for name in names if fnmatch(name, pattern)]
+        matching = [name for name in names if fnmatch(name.lower(), pattern.lower())]
         if len(matching) > 1:
             raise DatasetError(
                 f"expected one file {pattern} in {folder} for the split {split}, found "
@@ -117,9 +118,9 @@ def read_csv_lists(
     """Read the CSV files of a folder, one per split; a row names a video and its class.
 
     A row is matched with a video by the name of the file alone, case-sensitively, as YouTube's ids need it;
-    the folder is ignored. A video that is missing on disk gets the path `<class>/<name>` with the first of
-    the extensions. A video has no class if its row has none, or if it has no row and its folder has the name
-    of a split.
+    the folder is ignored. The first of its names that is on disk counts. A video that is missing on disk gets
+    the path `<class>/<name>` with the first of its names and of the extensions. A video has no class if its
+    row has none, or if it has no row and its folder has the name of a split.
 
     Raises
     ------
@@ -137,10 +138,10 @@ def read_csv_lists(
     notes = [f"no CSV file found for {', '.join(absent)} in {folder}"] if absent else []
     for split, file in files.items():
         unclassified = 0
-        for name, class_name in _read_csv_rows(rule, file):
+        for names, class_name in _read_csv_rows(rule, file):
             unclassified += class_name is None
-            missing = "/".join(filter(None, (class_name, f"{name}{extensions[0]}")))
-            for path in on_disk.get(name, [missing]):
+            missing = "/".join(filter(None, (class_name, f"{names[0]}{extensions[0]}")))
+            for path in next((on_disk[name] for name in names if name in on_disk), [missing]):
                 splits = splits_of.setdefault(path, [])
                 splits.extend([split] if split not in splits else [])
                 before = classes.get(path)
@@ -197,20 +198,34 @@ class _Cell(str):
         return format(int(float(self)), spec)
 
 
-def _read_csv_rows(rule: CsvRule, path: Path) -> Iterator[tuple[str, str | None]]:
-    """Yield the name of the video and its class (or None) in each row of a CSV file."""
+def _read_csv_rows(rule: CsvRule, path: Path) -> Iterator[tuple[list[str], str | None]]:
+    """Yield the names that the video may have, and its class (or None), in each row of a CSV file."""
     text = read_text(path)
     header = text.partition("\n")[0]
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count))
-    for row in rows:
-        cells = {column.strip(): _Cell(value.strip()) for column, value in row.items() if column and value}
-        try:
+    row: dict[str | Any, str | Any] = {}
+    try:
+        for row in rows:
+            cells = {name.strip(): _Cell(value.strip()) for name, value in row.items() if name and value}
+            cells = {name.lower(): value for name, value in cells.items()} | cells
             class_name = cells.get(rule.class_column)
-            yield rule.name.format_map(cells), str(class_name) if class_name else None
-        except (KeyError, ValueError) as error:
-            reason = f"there is no {error}" if isinstance(error, KeyError) else str(error)
-            raise DatasetError(
-                f"expected columns for {rule.name} in {path}, found in line {rows.line_num}: "
-                f"{printable(str(dict(row)))} ({reason}). Fix the table, or describe it in your own "
-                "manifest"
-            ) from error
+            yield _names_of(rule, cells), str(class_name) if class_name else None
+    except (csv.Error, KeyError, ValueError) as error:
+        reason = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+        raise DatasetError(
+            f"expected columns for {rule.names[0]} in {path}, found in line {rows.line_num}: "
+            f"{printable(str(row)):.200} ({reason}). Fix the table, or describe it in your own manifest"
+        ) from error
+
+
+def _names_of(rule: CsvRule, cells: Mapping[str, _Cell]) -> list[str]:
+    """Return the names that follow from the columns of a row; raise `KeyError` if there are none."""
+    names, missing = [], None
+    for name in rule.names:
+        try:
+            names.append(name.format_map(cells))
+        except KeyError as error:
+            missing = missing or error
+    if missing and not names:
+        raise missing
+    return names

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any, Final
 
 from mas_labels.errors import ConfigError
@@ -54,12 +55,13 @@ class MarkedListsRule:
 class CsvRule:
     """Splits from one CSV file per split, found by a pattern; a row names a video and its class (Kinetics).
 
-    `name` is a format string of the columns that gives the video's file name without folder and extension.
-    Videos in folders called `replacements` are used instead of others of the same name.
+    `names` are format strings of the columns, of which each gives a name that the video's file may have,
+    without folder and extension. Videos in folders called `replacements` are used instead of others of the
+    same name.
     """
 
     files: tuple[tuple[str, str], ...]
-    name: str
+    names: tuple[str, ...]
     class_column: str
     replacements: str | None = None
 
@@ -93,7 +95,7 @@ def parse_split_rule(data: object, where: str) -> SplitRule:
     elif by == "csv":
         rule = CsvRule(
             tuple(_named(keys.get("files", dict), where)),
-            keys.text("name"),
+            tuple(_check_format(text, where) for text in keys.one_or_more("name")),
             keys.text("class"),
             keys.get("replacements", str, None),
         )
@@ -107,6 +109,19 @@ def _check_placeholders(text: str, where: str) -> str:
     """Return the name of marked lists if it has both placeholders, or raise `ConfigError`."""
     if text.count("{class}") != 1 or text.count("{number}") != 1:
         raise ConfigError(f"{where}: `files` needs {{class}} and {{number}}, once each; found {text!r}")
+    return text
+
+
+def _check_format(text: str, where: str) -> str:
+    """Return a format string if it consists of columns alone, or raise `ConfigError`."""
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(text) if field is not None]
+    except ValueError as error:
+        raise ConfigError(f"{where}: `name`: {error}, found {text!r}") from error
+    if not fields or any(not field or set(field) & set(".[") for field in fields):
+        raise ConfigError(
+            f"{where}: `name` needs columns, such as {{video}} or {{start:06d}}; found {text!r}"
+        )
     return text
 
 
@@ -164,6 +179,10 @@ class Keys:
                 f"{self._where}: `{key}` must be a list of one or more strings, found {values!r}"
             )
         return tuple(values)
+
+    def one_or_more(self, key: str) -> tuple[str, ...]:
+        """Return the text of a key, or its list of texts."""
+        return self.texts(key) if isinstance(self._data.get(key), list) else (self.text(key),)
 
     def finish(self) -> None:
         """Raise `ConfigError` if there are keys that were not read."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from mas_labels.config import LabelConfig, RunOptions
-from mas_labels.errors import OptionsDifferError
-from mas_labels.names import first_names
+from mas_labels.errors import ConfigError, OptionsDifferError
+from mas_labels.names import first_names, printable
 from mas_labels.plan.plan import ShardPlan
 from mas_labels.shards.header import ShardHeader, read_header
 from mas_labels.version import resumable, versions
@@ -76,20 +76,24 @@ def finished_shards(
     ------
     OptionsDifferError
         If the folder holds a shard of another plan, of other options, by other versions or of other videos.
+    ConfigError
+        If a shard has another name than in the plan.
     ShardError
         If a shard there is corrupt.
     """
-    own = {shard.name: shard for shard in plan[options.rank :: options.world_size]}
-    others = {shard.name: shard for shard in plan} if options.world_size > 1 else {}
+    own = {shard.name for shard in plan[options.rank :: options.world_size]}
+    others = {shard.name for shard in plan} - own
+    by_number = {f"{shard.batch} {shard.index}": shard for shard in plan}
     finished, is_other_checked, kept = {}, False, list[str]()
     names = (entry.name for entry in os.scandir(out))
     for name in sorted(name for name in names if name.endswith(".h5") and name[0] != "."):
-        if name not in own and name in others and is_other_checked:
+        if name in others and is_other_checked:
             continue
-        shard_plan = own.get(name, others.get(name, plan[0]))
         shard = read_header(out / name)
+        shard_plan = by_number.get(f"{shard.plan.get('batch', 0)} {shard.plan.get('index')}", plan[0])
         check_same_run(shard, shard_plan, config)
-        if name not in own:
+        _require_name(shard, shard_plan)
+        if name in others:
             is_other_checked = True
             continue
         gone = _check_same_files(shard, root, options.retry_failed)
@@ -104,6 +108,15 @@ def finished_shards(
             file=sys.stderr,
         )
     return finished
+
+
+def _require_name(shard: ShardHeader, plan: ShardPlan) -> None:
+    """Raise if a shard of the plan has another name: it would be made again, and its clips read twice."""
+    if shard.path.name != plan.name:
+        raise ConfigError(
+            f"{printable(str(shard.path))} is {plan.name} under another name: rename it or, if it is a copy, "
+            "move it to another folder"
+        )
 
 
 def check_same_run(shard: ShardHeader, plan: ShardPlan, config: LabelConfig) -> None:

@@ -27,7 +27,7 @@ ALL_SHARDS: Final = "-*.h5"
 _SHARD: Final = r"(?P<batch>[^.].*)-(?P<index>\d{5,})-of-(?P<count>\d{5,})\.h5"
 SHARD_NAME: Final = re.compile(_SHARD, re.DOTALL)
 """A finished shard."""
-SHARD_OR_PARTIAL_NAME: Final = re.compile(rf"\.?{_SHARD}(\.progress|\.partial)?", re.DOTALL)
+SHARD_OR_PARTIAL_NAME: Final = re.compile(rf"(?P<dot>\.)?{_SHARD}(?(dot)\.(progress|partial))", re.DOTALL)
 """A finished shard, or the hidden files of one that is being made."""
 PLAN_NAME: Final = re.compile(r"(?P<batch>[^.].*)\.plan\.json", re.DOTALL)
 ADDED_BATCH_NAME: Final = re.compile(r"(?P<first>.+)-added(?P<number>\d{4})", re.DOTALL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Sequence
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ def find_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     Parameters and errors are those of `mas_labels.shards.shard_set.open_shards`, but nothing is opened.
     """
     patterns = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    shards: dict[Path, None] = {}
+    shards: dict[Path, Path] = {}  # by absolute path
     for pattern in [os.fspath(path) for path in patterns]:
         try:
             matches = _match_files(pattern)
@@ -41,23 +41,32 @@ def find_shards(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
                 f"no shards match {pattern!r}: expected *.h5 files written by `mas-labels make`, "
                 f"{tell_found(others[0] if others else pattern, 'shards')}"
             )
-        shards.update(dict.fromkeys(map(Path, sorted(matches))))
+        for path in map(Path, sorted(matches)):
+            shards.setdefault(path.absolute(), path)
     if not shards:
         raise DatasetError("no shards given: name *.h5 files written by `mas-labels make`")
-    return list(shards)
+    return list(shards.values())
 
 
 def _match_files(pattern: str) -> list[str]:
-    """Return the shards of a folder, a file, or the files that match a pattern; raises `OSError`."""
+    """Return the shards of a folder, a file, or the files that match a pattern; raises `OSError`.
+
+    Hidden files, such as those that macOS adds to other disks (``._one.h5``), are none.
+    """
     path = Path(pattern)
     if path.is_dir():
-        return [entry.path for entry in os.scandir(pattern) if fnmatch(entry.name, "*.h5")]
+        return _match_names(path, "*.h5")
     if path.is_file():
         return [pattern]
-    matches = glob.glob(pattern)  # noqa: PTH207 - absolute patterns too
-    if not matches and path.parent.is_dir():  # glob is silent about a folder it cannot list: raise here
-        os.scandir(path.parent).close()
-    return matches
+    if path.parent.is_dir():  # not by glob: it is silent about a folder it cannot list, and takes its [1]
+        return _match_names(path.parent, path.name)
+    return glob.glob(pattern)  # noqa: PTH207 - absolute patterns too
+
+
+def _match_names(folder: Path, pattern: str) -> list[str]:
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name[0] != "."]
+    return [str(folder / name) for name in names if fnmatchcase(name, pattern)]
 
 
 class OpenedShards(NamedTuple):

@@ -43,7 +43,8 @@ class ShardPool:
     """
 
     def __init__(self, paths: Sequence[Path], content_hashes: Sequence[str], classes: CommonClasses) -> None:
-        self._paths, self._content_hashes, self._classes = paths, content_hashes, classes
+        self._paths = [path.absolute() for path in paths]  # the working directory may change
+        self._content_hashes, self._classes = content_hashes, classes
         self._open: OrderedDict[int, Shard] = OrderedDict()
         self._process, self._lock = os.getpid(), threading.RLock()
         _pools.add(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import operator
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
@@ -64,9 +65,10 @@ class ClipSequence(Sequence[Clip]):
         if isinstance(index, slice):
             clips = self.clips
             return ClipSelection(clips.shards, clips.indices[index], clips.description)
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"clip {index} of {len(self)}")
-        return self._clip(int(index) % len(self))
+        number = operator.index(index)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"clip {number} of {len(self)}")
+        return self._clip(number % len(self))
 
     def where(
         self,
@@ -254,11 +256,11 @@ def _allowed_values(name: str, value: int | Collection[int], geometry: Geometry)
     """Check a label's name and the values to filter by; return the values as a list."""
     if name not in LABEL_NAMES:
         raise InputError(f"expected a label, one of {', '.join(LABEL_NAMES)}, found {name!r}")
-    values = [int(v) for v in (value if isinstance(value, Collection) else [value])]
+    values = list(value) if isinstance(value, Collection) and not isinstance(value, str) else [value]
     largest = geometry.label_max[LABEL_NAMES.index(name)]
-    if not all(0 <= v <= largest for v in values):
-        raise InputError(f"expected values of {name} up to {largest}, found {values}")
-    return values
+    if not all(isinstance(v, int | np.integer) and 0 <= v <= largest for v in values):
+        raise InputError(f"expected whole numbers of {name} up to {largest}, found {values}")
+    return [int(v) for v in values]
 
 
 def _check_view(shards: ClipSource, view: int, needed: bool) -> None:

@@ -116,9 +116,16 @@ def test_a_folder_that_cannot_be_read_stops_every_command(
     assert not (tmp_path / "out").exists()
 
 
-def test_lost_and_found_of_a_disk_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = grow(tmp_path, "A/a.avi", "lost+found/b.avi")
+def test_folders_of_a_disk_itself_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = grow(
+        tmp_path,
+        "A/a.avi",
+        "lost+found/b.avi",
+        "$RECYCLE.BIN/S-1-5/$R1.avi",
+        "System Volume Information/c.avi",
+    )
     refuse(monkeypatch, "lost+found", errno.EACCES)
+    refuse(monkeypatch, "System Volume Information", errno.EACCES)
     assert found(root) == ["A/a.avi"]
 
 

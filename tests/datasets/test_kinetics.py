@@ -62,6 +62,33 @@ def test_a_test_list_without_labels_gives_videos_without_class(tmp_path: Path, l
     assert "(no class)" in describe(listing)
 
 
+@pytest.mark.parametrize("name", ["ABCDEFGHIJK", "ABCDEFGHIJK_27_37", ID])
+@pytest.mark.parametrize(
+    "table",
+    [
+        CLIP,
+        CLIP.replace("youtube_id", "YouTube_ID").replace("27,37", "27.0,37.0"),
+        CLIP.replace("ABCDEFGHIJK", "{}"),
+        "label,youtube_id,split\nclass one,{},train\n",
+    ],
+)
+def test_clips_are_named_by_their_id_and_perhaps_times(tmp_path: Path, name: str, table: str) -> None:
+    root = grow(tmp_path, f"train/class one/{name}.mp4", "train/class one/notes on one.mp4")
+    write(root / "Train.csv", table.format(name))
+    listing = found("kinetics400", root)
+    assert rows(listing) == [(f"train/class one/{name}.mp4", "class one", ("train",))]
+    assert listing.missing == () and has_note(listing, "1 videos do not match the path")
+
+
+def test_a_table_with_an_open_quote_is_refused_in_one_line(tmp_path: Path) -> None:
+    root = grow(tmp_path, f"train/{ID}.mp4")
+    for rest in ("", "x,ABCDEFGHIJL,27,37,train\n" * 6000):
+        write(root / "train.csv", CLIP.replace("class one", '"class one') + rest)
+        with pytest.raises(DatasetError, match=r"train\.csv, found in line .*Fix the table") as error:
+            found("kinetics400", root)
+        assert len(str(error.value)) < 1000
+
+
 # classes in two spellings
 
 

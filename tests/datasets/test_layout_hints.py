@@ -42,7 +42,14 @@ def test_videos_without_folders_get_no_hint_at_a_root_with_one_class(tmp_path: P
         found("hmdb51", root, hmdb51_lists(tmp_path))
 
 
+def test_a_root_given_as_two_dots_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grow(tmp_path / "yupenn", "Beach/1.mov", "Beach/below/notes.txt")
+    monkeypatch.chdir(tmp_path / "yupenn" / "Beach" / "below")
+    with pytest.raises(DatasetError, match=r"They match if the root is \S+/yupenn$"):
+        found("yupenn", Path(".."))
+
+
 def test_names_that_match_under_no_root_are_refused_with_a_remedy(tmp_path: Path) -> None:
-    root = grow(tmp_path, "train/class one/ABCDEFGHIJK.mp4")
+    root = grow(tmp_path, "train/class one/ABCDEFGHIJK-27-37.mp4")
     with pytest.raises(DatasetError, match=r"Rename them, or describe .* your own manifest"):
         found("kinetics400", root)

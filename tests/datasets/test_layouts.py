@@ -43,6 +43,9 @@ VIDEO = "Archery/v_Archery_g08_c02"
         "archery/V_ARCHERY_g08_c02.AVI 3",
         "Archery/v_Archery_g08_c02 3",
         "Archery/v_Archery_g08_c02 120 3",
+        "Archery/v_Archery_g08_c02.avi Archery",
+        '"Archery/v_Archery_g08_c02.avi","Archery"',
+        "Archery/v_Archery_g08_c02.avi|-1",
     ],
 )
 def test_a_line_of_any_style_names_its_video(tmp_path: Path, line: str, path: str) -> None:
@@ -65,6 +68,29 @@ def test_lists_of_any_operating_system_are_read(tmp_path: Path, encoding: str, e
     listing = found("ucf101", root, tmp_path / "lists")
     assert listing.classes == ("Yo Yo", "Archery")
     assert len(listing.select("train1")) == 2 and listing.missing == ()
+
+
+@pytest.mark.parametrize(
+    "lines", ["1,{}\n2,{}", "0: {}\n1: {}", "1. {}\n2. {}", "001;{}\n002;{}", '"{}"\n"{}"']
+)
+def test_class_lists_of_any_style_are_read(tmp_path: Path, lines: str) -> None:
+    root = grow(tmp_path / "data", "Yo Yo/v_Yo Yo_g01_c01.avi", f"{VIDEO}.avi")
+    write(root / "classInd.txt", lines.format("Yo Yo", "Archery"))
+    assert found("ucf101", root).classes == ("Yo Yo", "Archery")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "video", "name", "text"),
+    [
+        ("hmdb51", "wave/x.avi", "wave_test_split1.txt", "x.avi 1\n"),
+        ("kinetics400", f"class one/{ID}.mp4", "train.csv", CLIP),
+    ],
+)
+def test_a_list_of_macos_is_none(tmp_path: Path, manifest: str, video: str, name: str, text: str) -> None:
+    root = grow(tmp_path / "data", video)
+    write(tmp_path / "lists" / name, text)
+    write(tmp_path / "lists" / f"._{name}", b"\0\5\26\7\0\2\0\0Mac OS X")
+    assert len(found(manifest, root, tmp_path / "lists").videos[0].splits) == 1
 
 
 @pytest.mark.parametrize(

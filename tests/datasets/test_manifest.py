@@ -38,6 +38,7 @@ def test_every_manifest_loads_and_has_the_name_of_its_file(path: Path) -> None:
     assert load_manifest(path).name == path.stem
 
 
+TABLES = {"by": "csv", "files": {"train": "train.csv"}, "class": "label"}
 MINIMAL = {"name": "mine", "description": "d", "path": ".+", "extensions": [".AVI"]}
 
 
@@ -64,6 +65,9 @@ def test_a_minimal_manifest_has_the_defaults() -> None:
         ({"splits": [{"by": "lists", "files": {"a": "b"}, "extra": 1}]}, "unknown key extra"),
         ({"splits": [{"by": "lists", "files": {"all": "b"}}]}, "none of them called 'all'"),
         ({"splits": [{"by": "path"}]}, "needs the named group"),
+        ({"splits": [{**TABLES, "name": "{video.x}"}]}, "`name` needs columns"),
+        ({"splits": [{**TABLES, "name": ["{video}", "{}"]}]}, "`name` needs columns"),
+        ({"splits": [{**TABLES, "name": "{video"}]}, "`name`: expected '}'"),
         (
             {"splits": [{"by": "groups", "groups": {"a": "1-"}}], "path": "(?P<group>.)"},
             "group numbers such as",

@@ -103,6 +103,24 @@ def test_another_data_set_is_not_taken_for_added_videos(root, clips, tmp_path):
     assert len(label(tmp_path / "other", out)) == 3
 
 
+def test_shards_under_other_names_are_refused_with_their_names(root, tmp_path):
+    out = tmp_path / "out"
+    names = [result.name for result in label(root, out)]
+    first, second = (out / name for name in names[:2])
+    copy = out / f"{first.stem} (1).h5"
+    shutil.copyfile(first, copy)
+    with pytest.raises(ConfigError, match=rf"\(1\)\.h5 is {names[0]} under another name: .* a copy, move it"):
+        label(root, out)
+    copy.unlink()
+    for other in (out / "mine.h5", first):
+        second.replace(other)
+        with pytest.raises(
+            ConfigError, match=rf"{other.name} is {names[1]} under another name: rename it or"
+        ):
+            label(root, out)
+        other.rename(second)
+
+
 def test_a_file_whose_bytes_changed_is_refused_also_with_new_videos(root, clips, tmp_path):
     out = tmp_path / "out"
     label(root, out)

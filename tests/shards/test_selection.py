@@ -48,6 +48,8 @@ def test_invalid_filters_are_refused(shards: ShardSet) -> None:
     for filters, message in (
         ({"grid_xx": 1}, "expected a label, one of grid_ul"),
         ({"grid_ul": 17}, "up to 16"),
+        ({"grid_ul": 1.5}, "whole numbers of grid_ul up to 16, found .1.5"),
+        ({"grid_ul": "12"}, "whole numbers of grid_ul"),
         ({"grid_ul": 1, "view": 50}, "from 0 to 49"),
     ):
         with pytest.raises(InputError, match=message):
@@ -60,6 +62,8 @@ def test_slices_and_indices(shards: ShardSet) -> None:
     assert [clip.index for clip in selection[1:]] == [5, 8]
     with pytest.raises(IndexError):
         selection[3]
+    with pytest.raises(TypeError, match="list"):
+        selection[[0, 1]]
 
 
 def test_columns_agree_with_the_clips(shards: ShardSet) -> None:
