@@ -66,7 +66,7 @@ WINDOWS = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(LENGTHS, WINDOWS, st.integers(1, 40), st.integers(1, 4), st.integers(0, 99), st.data())
 def test_a_resumed_order_is_the_rest_of_the_whole_order(
     lengths: list[int], shuffle: dict, batch_size: int, epochs: int, seed: int, data: st.DataObject
@@ -92,7 +92,7 @@ def test_an_epoch_is_drawn_once_while_batches_of_the_next_are_read(monkeypatch: 
     assert drawn == [1, 0, 2] and taken == list(RunOrder([6], recipe(2, epochs=2)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(LENGTHS, WINDOWS, st.integers(1, 40), st.integers(1, 5))
 def test_ranks_split_the_batches_of_one_process(
     lengths: list[int], shuffle: dict, batch_size: int, ranks: int
@@ -108,7 +108,7 @@ def test_ranks_split_the_batches_of_one_process(
         assert all(0 < len(clips) <= -(-order_recipe.batch_size // ranks) for clips, _ in parts)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(1, 9), st.integers(0, 9))
 def test_a_window_opens_few_shards_at_a_time(lengths: list[int], window: int, epoch: int) -> None:
     order = epoch_order(0, epoch, lengths, window)

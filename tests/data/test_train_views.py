@@ -39,7 +39,7 @@ def test_every_view_of_a_table_equals_the_slice() -> None:
         assert_views_match(rows)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 16), st.integers(0, 59), st.integers(0, 1)), min_size=1, max_size=4))
 def test_any_view_equals_the_slice(views: list[tuple[int, int, int]]) -> None:
     assert_views_match(np.array(views, np.int16))
@@ -75,7 +75,7 @@ def test_labels_are_those_of_the_view_drawn() -> None:
         take_labels(labels, torch.tensor([0]))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32), st.integers(0, 500), st.integers(1, 300), st.permutations(range(20)))
 def test_a_draw_depends_on_seed_epoch_and_clip_alone(
     seed: int, epoch: int, views: int, order: list[int]

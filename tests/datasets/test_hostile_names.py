@@ -28,7 +28,7 @@ from mas_labels.errors import ConfigError, DatasetError, MasError, VideoError
 from mas_labels.shards.writer import ShardWriter
 from mas_labels.video.video_file import VideoReader
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ON_DISK = st.binary(min_size=1, max_size=40).filter(
     lambda name: b"\0" not in name and b"/" not in name and name not in (b".", b"..")
 )

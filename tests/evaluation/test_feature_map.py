@@ -23,7 +23,7 @@ def test_axes_by_hand() -> None:
     np.testing.assert_allclose(places, [[-3, 0], [3, 0], [0, 1], [0, -1]], atol=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(3, 30), st.integers(2, 30))
 def test_axes_are_those_of_the_largest_variance_and_keep_their_signs(seed: int, rows: int, size: int) -> None:
     features = np.random.default_rng(seed).normal(size=(rows, size)) * np.arange(1, size + 1)

@@ -27,7 +27,7 @@ def test_retrieval_of_planted_directions() -> None:
     assert {k: hits.tolist() for k, hits in found.items()} == {"top-1": [True, True, False]}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(2, 70), st.integers(1, 20), st.integers(2, 6))
 def test_retrieval_equals_a_naive_loop(seed: int, gallery: int, queries: int, classes: int) -> None:
     rng = np.random.default_rng(seed)

@@ -54,14 +54,14 @@ def test_a_moving_ramp_by_hand():
 
 
 @given(SIDES, SIDES, st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_equal_frames_do_not_move_at_all(rows, cols, seed):
     frame = noise(1, rows, cols, seed)[0]
     assert not tvl1.tvl1_flow(np.stack([frame, frame])).any()
 
 
 @given(st.integers(-20, 20))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_brightness_added_to_both_frames_changes_little(offset):
     frames = np.clip(grey(), 30, 220)
     plain = tvl1.tvl1_flow(frames)
@@ -71,7 +71,7 @@ def test_brightness_added_to_both_frames_changes_little(offset):
 
 
 @given(SIDES, SIDES, st.integers(0, 99))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_size_gives_a_finite_flow(rows, cols, seed):
     flow = tvl1.tvl1_flow(noise(3, rows, cols, seed), **SHORT)
     assert flow.shape == (2, rows, cols, 2)
@@ -94,7 +94,7 @@ def test_flat_frames_of_other_brightness_do_not_move():
 
 @pytest.mark.parametrize("isa", ISAS)
 @given(rows=SIDES, cols=SIDES, seed=st.integers(0, 99), median=st.sampled_from([0, 3, 5]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_every_instruction_set_gives_the_same_bits(isa, rows, cols, seed, median):
     frames = noise(2, rows, cols, seed) // 4 + grey(2, rows, cols, seed=seed) // 2
     with pytest.MonkeyPatch.context() as patch:

@@ -108,7 +108,7 @@ def check_all(seed, kind, frames, rows, cols, crops, queries, geometry=DEFAULT_G
 sizes = st.tuples(st.integers(112, 140), st.integers(112, 180))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(KINDS), st.integers(1, 4), sizes)
 def test_sums_of_random_clips_equal_the_reference(seed, kind, frames, size):
     check_all(seed, kind, frames, *size, crops=3, queries=8)

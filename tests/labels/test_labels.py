@@ -96,7 +96,7 @@ def test_real_clip_equals_brute_force(convention, shared_videos):
     assert found.tolist() == expected
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 16), st.integers(0, 59), st.sampled_from(CONVENTIONS))
 def test_mirrored_view_is_the_view_of_the_mirrored_clip(seed, top, left, convention):
     """Exactly, including ties and bin edges: flows of small integers are full of both."""

@@ -79,7 +79,7 @@ def test_octants_by_hand_count_counter_clockwise_on_the_screen():
 finite = st.floats(-100, 100, width=32)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     arrays(np.float32, (2, 5, 6, 2), elements=finite), finite, finite, st.sampled_from(["paper", "authors"])
 )
@@ -89,7 +89,7 @@ def test_a_constant_flow_added_changes_nothing(flow, u, v, convention):
     np.testing.assert_allclose(before, after, atol=1e-3)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(arrays(np.float32, (3, 5, 6, 2), elements=finite), st.sampled_from(["paper", "authors"]))
 def test_mirroring_changes_signs_as_stated_to_the_last_bit(flow, convention):
     mu, mv = mas_labels.motion_boundaries(flow, convention)

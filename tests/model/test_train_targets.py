@@ -129,7 +129,7 @@ def test_a_motionless_grid_of_the_authors_is_bin_one() -> None:
         assert torch.equal(code.losses(outputs, still), code.losses(outputs, one))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(LABEL_ROWS, st.sampled_from(CODES))
 def test_decoding_inverts_encoding(labels: np.ndarray, coded_as: tuple[str, str]) -> None:
     code = make_code(*coded_as, counts=count_label_values([labels]))
@@ -154,7 +154,7 @@ def test_decoded_values_are_in_range() -> None:
             assert (decoded >= 1).all() and (decoded <= largest).all() and (decoded == largest).any()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(LABEL_ROWS)
 def test_standard_targets_have_mean_0_and_deviation_1(labels: np.ndarray) -> None:
     code = make_code("standard", "number", count_label_values([labels]))
@@ -178,7 +178,7 @@ def test_mean_label_loss_by_hand() -> None:
     assert standard.motion.item() == pytest.approx(1 / 14)  # one label varies, by 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(LABEL_ROWS, st.sampled_from(CODES), st.integers(0, 99))
 def test_mean_label_loss_is_the_loss_of_the_best_constant(
     labels: np.ndarray, coded_as: tuple[str, str], seed: int

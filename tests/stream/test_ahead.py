@@ -6,7 +6,7 @@ from itertools import islice
 from threading import Thread
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mas_labels.stream.ahead import AheadBuffer, BufferClosedError
@@ -39,7 +39,6 @@ def start_threads(buffer, lengths, count):
     return threads
 
 
-@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=9),
     capacity=st.integers(1, 5),

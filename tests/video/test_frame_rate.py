@@ -89,7 +89,7 @@ rates = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(-1000, 1000),
     steps,

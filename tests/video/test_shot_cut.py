@@ -87,7 +87,7 @@ def test_frames_of_another_kind_are_refused():
         has_cut(np.zeros((16, 128, 171, 3), np.float32))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.integers(1, 16), st.integers(0, 12))
 def test_a_repeated_frame_and_its_repetition_are_never_parted(seed, at, speed):
     """Property: no cut lies before a frame that equals the frame before it."""
@@ -96,7 +96,7 @@ def test_a_repeated_frame_and_its_repetition_are_never_parted(seed, at, speed):
     assert all(cut % 2 == 0 for cut in shot_cuts(repeated))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.integers(1, 15))
 def test_mirroring_and_reversing_keep_the_cuts(seed, at):
     """Property: the cuts are those of the mirrored clip, and of the clip played backwards."""

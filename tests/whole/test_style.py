@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[2]
 FILES = [path for package in ("mas_labels", "mas_train") for path in sorted((ROOT / package).rglob("*.py"))]
@@ -54,6 +55,11 @@ def test_no_two_files_of_tests_share_a_name() -> None:
     """Folders of tests are no packages, so that pytest refuses two files of one name in one run."""
     names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_examples_may_take_any_time() -> None:
+    """On a slow machine, such as an emulated one, a test must not fail for its time."""
+    assert settings().deadline is None
 
 
 @pytest.mark.parametrize("kernel", ["tvl1", "labels", "resize", "checksum", "common"])
