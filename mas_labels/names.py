@@ -16,6 +16,8 @@ VIDEO_EXTENSIONS: Final = (
     *(".ts", ".wmv", ".flv", ".ogv", ".3gp"),
 )
 """Extensions of video files, those of most data sets first."""
+MAX_SHOWN: Final = 1000
+"""Characters of a name that are shown: what is taken for one may be a whole file."""
 
 
 def printable(name: str) -> str:
@@ -32,8 +34,9 @@ def as_unicode(name: str) -> str:
 
 
 def first_names(names: Sequence[str]) -> str:
-    """Return the first three names as text, with an ellipsis if there are more."""
-    return ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")
+    """Return the first three names as text, with an ellipsis for others, and for the rest of a long one."""
+    shown = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}..." for name in names[:3]]
+    return ", ".join(map(printable, shown)) + (", ..." if len(names) > 3 else "")
 
 
 def sort_key(name: str) -> tuple[str, str]:

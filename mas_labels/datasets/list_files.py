@@ -45,6 +45,11 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip(" \t") for line in re.split("[\r\n]", read_text(path)) if line.strip()]
 
 
+def separator_of(table: str) -> str:
+    """Return what separates a table's columns: the commonest of comma, semicolon and tab in its header."""
+    return max(",;\t", key=table.partition("\n")[0].count)
+
+
 def unquote(name: str) -> str:
     """Return a name without the quotes around it."""
     return name[1:-1] if len(name) > 2 and name[0] == name[-1] and name[0] in "\"'" else name

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from mas_labels.datasets.folder import is_file, names_in
-from mas_labels.datasets.list_files import names_in_line, read_lines, read_text, split_number, unquote
+from mas_labels.datasets.list_files import (
+    names_in_line,
+    read_lines,
+    read_text,
+    separator_of,
+    split_number,
+    unquote,
+)
 from mas_labels.datasets.path_match import PathParts
 from mas_labels.datasets.split_rules import CsvRule, ListsRule, MarkedListsRule
 from mas_labels.datasets.split_table import Splits, SplitTable
@@ -201,8 +208,7 @@ class _Cell(str):
 def _read_csv_rows(rule: CsvRule, path: Path) -> Iterator[tuple[list[str], str | None]]:
     """Yield the names that the video may have, and its class (or None), in each row of a CSV file."""
     text = read_text(path)
-    header = text.partition("\n")[0]
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count))
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator_of(text))
     row: dict[str | Any, str | Any] = {}
     try:
         for row in rows:

@@ -40,7 +40,9 @@ class Picture:
             with atomic_path(Path(out)) as hidden:
                 self.figure.savefig(hidden, dpi=PICTURE_DPI)
         except (OSError, ValueError) as error:  # ValueError: a format matplotlib does not know
-            raise ConfigError(f"cannot write the picture {out}: {reason_of(error)}") from error
+            raise ConfigError(
+                f"cannot write the picture {out}: {reason_of(error)}. Choose a writable path"
+            ) from error
 
     def _repr_png_(self) -> bytes:
         return figure_png(self.figure)

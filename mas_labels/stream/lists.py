@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from mas_labels.datasets.folder import file_mode
 from mas_labels.datasets.layout_hints import SPLIT_NAMES
-from mas_labels.datasets.list_files import names_in_line, read_lines, read_text, split_number, unquote
+from mas_labels.datasets.list_files import names_in_line, read_lines, read_text, separator_of, split_number
 from mas_labels.errors import DatasetError
 from mas_labels.names import VIDEO_EXTENSIONS, first_names, fold_name
 
 LIST_EXTENSIONS: Final = (".txt", ".csv")
-PATH_COLUMNS: Final = ("video", "path", "file", "filename", "file_name", "video_path")
+PATH_COLUMNS: Final = ("video", "path", "file", "filename", "file_name", "video_path", "video_name")
 CLASS_COLUMNS: Final = ("class", "class_name", "label")
 """Names of columns of a table, in any case; of several, the first of these counts."""
 
 
 class ListedVideo(NamedTuple):
-    """A video that a list names, and the class beside it, or its number; an empty text if there is none."""
+    """A video that a list names, and the class after it, or its number; an empty text if there is none."""
 
     path: Path
     stated: str
@@ -33,8 +33,8 @@ def read_list(path: Path, root: Path) -> list[ListedVideo]:
     Parameters
     ----------
     path
-        A file of lines such as ``Archery/a.avi 1``; or a table of comma-separated values (``.csv``) whose
-        header has one of `PATH_COLUMNS`, and for classes one of `CLASS_COLUMNS`.
+        A file of lines such as ``Archery/a.avi 1``; or a table (``.csv``), its columns separated by commas,
+        semicolons or tabs, whose header has one of `PATH_COLUMNS`, and for classes one of `CLASS_COLUMNS`.
     root
         Folder that the paths in it begin from.
 
@@ -49,7 +49,7 @@ def read_list(path: Path, root: Path) -> list[ListedVideo]:
     listed, missing = [], []
     for line, meanings in rows:
         named = (video for video in meanings if video.path != Path())  # an empty name would be the root
-        found = next((video for video in named if file_mode(root / video.path)), None)
+        found = next((video for video in _in_any_system(named) if file_mode(root / video.path)), None)
         if found is None:
             missing.append(line)
         else:
@@ -57,24 +57,43 @@ def read_list(path: Path, root: Path) -> list[ListedVideo]:
     if missing:
         raise DatasetError(
             f"{path}: {len(missing)} of {len(rows)} videos are not in {root}: {first_names(missing)}. Check "
-            "the root (--root), or leave them out of the list"
+            f"the root (--root), or leave them out of the list{_columns_hint(path)}"
         )
     return listed
 
 
+def _columns_hint(path: Path) -> str:
+    """Return the end of a message about a list that may be a table with other columns."""
+    return f"; a table needs a column {', '.join(PATH_COLUMNS)}" if path.suffix.lower() == ".csv" else ""
+
+
+def _in_any_system(videos: Iterable[ListedVideo]) -> Iterator[ListedVideo]:
+    """Yield each video as it is named, and with ``/`` for the backslashes of another system."""
+    for video in videos:
+        yield video
+        yield video._replace(path=Path(str(video.path).replace("\\", "/")))
+
+
 def _line_rows(path: Path) -> Iterator[tuple[str, list[ListedVideo]]]:
-    """Yield each line, and the videos that it may mean, the likeliest first; its last number is the class."""
+    """Yield each line, and the videos that it may mean, the likeliest first."""
     for line in read_lines(path):
-        numbered = split_number(line)
-        number = numbered[1] if numbered else ""
         names = names_in_line(line, VIDEO_EXTENSIONS)
-        yield line, [ListedVideo(Path(name), "" if name == unquote(line) else number) for name in names]
+        yield line, [ListedVideo(Path(name), _class_after(name, line)) for name in names]
+
+
+def _class_after(name: str, line: str) -> str:
+    """Return the last number in a line after a name, else the text there."""
+    text = line.partition(name)[2].strip(" \t,;|\"'")
+    numbered = split_number(line)
+    return numbered[1] if text and numbered else text
 
 
 def _table_rows(path: Path) -> Iterator[tuple[str, list[ListedVideo]]]:
     """Yield each row of a table, and the video that it means; lines if there is no such header."""
+    text = read_text(path)
     try:
-        header, *rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if any(row)]
+        table = csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(text))
+        header, *rows = [row for row in table if any(row)]
     except (csv.Error, ValueError):  # no table, or an empty one
         header, rows = [], []
     columns = [cell.strip().lower() for cell in header]

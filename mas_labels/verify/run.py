@@ -77,7 +77,7 @@ class ShardReport:
 def verify_shard(path: Path, checks: Checks) -> ShardReport:
     """Check one shard in the current process."""
     problems: list[Problem] = []
-    clips, recomputed, unavailable_reason = 0, list[int](), None
+    clips, labelled, unavailable_reason = 0, list[int](), None
     try:
         try:
             check_file_digest(path)
@@ -89,10 +89,10 @@ def verify_shard(path: Path, checks: Checks) -> ShardReport:
             if checks.deep:
                 problems.extend(_first_problems(find_contradictions(shard)))
             if checks.recompute and checks.root is not None:
-                recomputed = sample_clips(shard, checks.recompute, checks.seed)
+                sample = sample_clips(shard, checks.recompute, checks.seed)
                 differences = find_differences(
-                    *(shard, checks.root, recomputed, checks.video_timeout_seconds, checks.follow_links),
-                    checks.flow_from,
+                    *(shard, checks.root, sample, checks.video_timeout_seconds, checks.follow_links),
+                    *(checks.flow_from, labelled),
                 )
                 problems.extend(_first_problems(differences))
     except ShardError as error:
@@ -101,7 +101,7 @@ def verify_shard(path: Path, checks: Checks) -> ShardReport:
         unavailable_reason = str(error)
     except (OSError, MemoryError) as error:
         unavailable_reason = str(unavailable(path, error))
-    return ShardReport(path, clips, len(recomputed), tuple(problems), unavailable_reason)
+    return ShardReport(path, clips, len(labelled), tuple(problems), unavailable_reason)
 
 
 def _first_problems(problems: Iterator[Problem]) -> Iterator[Problem]:

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from mas_labels.errors import InputError, VideoError, reason_of, system_error
 
 NO_FILE: Final = "no_file"
+DAMAGED: Final = "errors_concealed"
+"""Code of a video that was decoded to its end, although not all of it is there, or as it was encoded."""
 UNREADABLE: Final = "unreadable"
 NO_MEMORY: Final = "no_memory"
 MACHINE_CODES: Final = (UNREADABLE, NO_MEMORY)

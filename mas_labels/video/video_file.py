@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mas_labels.errors import VideoError
 from mas_labels.video.display_matrix import as_shown, display_matrix
 from mas_labels.video.frame_rate import Clock, at_rate
-from mas_labels.video.reader import NO_MEMORY, RUN_AGAIN, FrameReader, WatchedFile, open_regular
+from mas_labels.video.reader import DAMAGED, NO_MEMORY, RUN_AGAIN, FrameReader, WatchedFile, open_regular
 from mas_labels.video.stated_length import missing_bytes
 
 DECODER_ERRORS = (av.FFmpegError, ValueError, OSError)
@@ -189,9 +189,7 @@ class VideoReader(FrameReader):
             )
         if problems:
             raise VideoError(
-                "decode",
-                "errors_concealed",
-                f"{'; '.join(problems)}: {self.use_of_damaged}; fetch the file again",
+                "decode", DAMAGED, f"{'; '.join(problems)}: {self.use_of_damaged}; fetch the file again"
             )
 
 

@@ -134,6 +134,8 @@ def test_the_class_is_the_first_folder_below_that_given_or_of_the_name(root):
         (["pan/a.avi 0", "pan/b b.mp4 0", "zoom/a.avi 1"], ["pan", "pan", "zoom"]),  # numbers of the folders
         (["pan/a.avi 300 5", "pan/b b.mp4 280 7", "zoom/a.avi 9 5"], ["5", "7", "5"]),
         (["pan/a.avi 5", "pan/b b.mp4", "zoom/a.avi 7"], ["5", None, "7"]),
+        (["pan/a.avi,go", '"pan/b b.mp4","to be"', "zoom\\a.avi|go"], ["go", "to be", "go"]),
+        (["video_name;Label", "pan/a.avi;go", '"pan/b b.mp4";to, be', "zoom/a.avi;7"], ["go", "to, be", "7"]),
         (["pan/a.avi", "pan/b b.mp4", "zoom/a.avi"], ["pan", "pan", "zoom"]),
         (["label,Path", "Walk,pan/a.avi", "Run,pan/b b.mp4", "7,zoom/a.avi"], ["Walk", "Run", "7"]),
         (["video,clips", '"pan/a.avi",1', "pan/b b.mp4,2", "zoom/a.avi,3"], ["pan", "pan", "zoom"]),
@@ -163,12 +165,14 @@ def test_a_table_without_videos_is_one_line(root):
         ("video,class\n", "expected the paths of videos in .*list.csv, one a line, found none"),
         ("video,class\nno.avi,1\n,2", "2 of 2 videos are not in .*: no.avi,1, ,2. Check the root"),
         ("youtube_id,label\nabc,run", "2 of 2 videos are not in .*: youtube_id,label, abc,run. Check"),
+        ("youtube_id,label\nabc,run", "list; a table needs a column video, path, file, filename"),
+        (f'path\n"{"x" * 200_000}', "2 of 2 videos are not in .*xxx"),
         ("a\0b", "1 of 1 videos are not in"),
     ):
         (root / "list.csv").write_text(text)
         with pytest.raises(DatasetError, match=message) as error:
             classes(root / "list.csv")
-        assert "\n" not in str(error.value)
+        assert "\n" not in str(error.value) and len(str(error.value)) < 4000
 
 
 def test_paths_and_a_manifest_exclude_one_another(root):

@@ -171,6 +171,24 @@ def test_recomputing_names_the_column_and_the_clip(copy, tiny_videos):
     assert "values differ now" in problems[0].message
 
 
+def test_recomputing_counts_what_was_labelled_and_blames_no_shard_for_its_video(copy, tiny_videos, tmp_path):
+    """A video lacks its end by its header, which versions before 0.2.0 did not notice; another is gone."""
+    root, labelled = tmp_path / "videos", []
+    shutil.copytree(tiny_videos, root)
+    with Shard(copy) as shard:
+        names, videos = shard.read_texts("videos/path"), shard.read("clips/video").tolist()
+        row = next(number for number, name in enumerate(names) if name.endswith(".avi"))
+        gone = 1 - row
+        data = bytearray((root / names[row]).read_bytes())
+        data[4:8] = (len(data) + 4096).to_bytes(4, "little")
+        (root / names[row]).write_bytes(data)
+        (root / names[gone]).unlink()
+        clips = [clip for clip, video in enumerate(videos) if video in (row, gone)]
+        with pytest.raises(UnavailableError, match="1 videos could not be read now"):
+            assert list(find_differences(shard, root, clips, labelled=labelled)) == []
+    assert labelled == [clip for clip in clips if videos[clip] == row] != []
+
+
 def test_recomputing_detects_another_video(copy, tiny_videos, tmp_path):
     root = tmp_path / "videos"
     shutil.copytree(tiny_videos, root)
