@@ -10,7 +10,7 @@ from mas_labels.datasets.classes import Classes, order_classes
 from mas_labels.datasets.duplicates import clear_replacements, drop_duplicates
 from mas_labels.datasets.folder import FolderContents, file_mode, walk_folder
 from mas_labels.datasets.layout_hints import note_level, note_lists, note_split_folders, suggest_root
-from mas_labels.datasets.listing import Listing, VideoRecord, as_sentences, count_extensions
+from mas_labels.datasets.listing import Listing, VideoRecord, as_sentences, count_extensions, unpack_hint
 from mas_labels.datasets.manifest import Manifest
 from mas_labels.datasets.path_match import PathParts, read_paths
 from mas_labels.datasets.split_table import Splits
@@ -56,7 +56,7 @@ def find_videos(
             f"expected videos ({', '.join(manifest.extensions)}) or folders of numbered pictures ("
             f"{', '.join(PICTURE_EXTENSIONS)}) under {root}, found "
             f"{count_extensions(contents.ignored)}. Check the root, the files' names, and the extensions in "
-            f"the manifest{as_sentences(contents.notes)}"
+            f"the manifest{unpack_hint(contents.ignored)}{as_sentences(contents.notes)}"
         )
     return list_videos(manifest, contents, root, None if splits_dir is None else Path(splits_dir))
 

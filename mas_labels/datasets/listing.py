@@ -6,10 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from mas_labels.datasets.split_rules import ALL
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.names import first_names, printable
+
+PACKED_EXTENSIONS: Final = (".rar", ".zip", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
+"""Extensions of archives in which data sets are published."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,12 @@ class Listing:
 def count_extensions(ignored: Mapping[str, int]) -> str:
     """Return the number of files by extension as text."""
     return ", ".join(f"{count} {printable(extension)}" for extension, count in ignored.items()) or "no files"
+
+
+def unpack_hint(ignored: Mapping[str, int]) -> str:
+    """Return a sentence for a message about missing videos, if they may be in archives; else nothing."""
+    packed = [extension for extension in ignored if extension in PACKED_EXTENSIONS]
+    return f". If they are in the {', '.join(packed)}, unpack these" if packed else ""
 
 
 def describe(listing: Listing) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mas_labels.datasets.find_videos import find_videos
 from mas_labels.datasets.folder import file_mode, names_in, walk_folder
-from mas_labels.datasets.listing import as_sentences, count_extensions, listing_notes
+from mas_labels.datasets.listing import as_sentences, count_extensions, listing_notes, unpack_hint
 from mas_labels.datasets.manifest import load_manifest
 from mas_labels.errors import ConfigError, DatasetError
 from mas_labels.names import VIDEO_EXTENSIONS, printable
@@ -183,7 +183,7 @@ def _add_folder(inputs: VideoInputs, folder: Path, root: Path | None, follow_lin
     else:
         raise DatasetError(
             f"expected videos or numbered pictures in {folder}, found {count_extensions(contents.ignored)}. "
-            f"Check the path{as_sentences(contents.notes)}"
+            f"Check the path{unpack_hint(contents.ignored)}{as_sentences(contents.notes)}"
         )
     return bool(contents.videos)
 

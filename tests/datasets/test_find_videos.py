@@ -53,6 +53,13 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
     describe(listing).encode("utf-8")
 
 
+def test_archives_that_were_not_unpacked_are_named(grow: Grow) -> None:
+    root = grow("wave.rar", "run.rar", "lists.zip", "readme.txt")
+    expected = "found 2 .rar, 1 .txt, 1 .zip. Check .* If they are in the .rar, .zip, unpack these$"
+    with pytest.raises(DatasetError, match=expected):
+        find_videos(load_manifest("hmdb51"), root)
+
+
 def test_links_out_of_the_root_are_noted_but_not_followed(grow: Grow) -> None:
     root = grow("here.avi")
     outside = grow("far.avi", root="elsewhere")
