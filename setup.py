@@ -59,15 +59,16 @@ class BuildKernels(build_ext):
         """Compile and link `ext`, or print the reason why it cannot be built."""
         kernel = ext.name.rpartition("._")[2]
         try:
-            ext.extra_objects = self._compile_kernels(kernel)
+            on_x86 = self.plat_name.endswith(("x86_64", "amd64"))
+            ext.extra_objects = self._compile_kernels(kernel, on_x86)
+            ext.define_macros += [("MAS_AVX", None)] if on_x86 else []
             super().build_extension(ext)
         except Exception as error:
             if os.environ.get("MAS_REQUIRE_NATIVE"):  # wheels must not be made without it
                 raise
             print(NOT_BUILT.format(name=ext.name, reason=error, loss=LOSSES[kernel]), file=sys.stderr)
 
-    def _compile_kernels(self, kernel: str) -> list[str]:
-        on_x86 = self.plat_name.endswith(("x86_64", "amd64"))
+    def _compile_kernels(self, kernel: str, on_x86: bool) -> list[str]:
         objects: list[str] = []
         for isa, flags in INSTRUCTION_SETS.items():
             if isa == "portable" or on_x86:
@@ -94,7 +95,7 @@ extensions = [
         f"mas_labels._{kernel}",
         sources=[str(NATIVE / kernel / f"{kernel}_binding.cpp")],
         include_dirs=INCLUDES,
-        define_macros=LIMITED_API,
+        define_macros=[*LIMITED_API],
         py_limited_api=not FREE_THREADED,
         depends=HEADERS,
         extra_compile_args=[*COMMON_FLAGS, *BuildKernels.sanitize],

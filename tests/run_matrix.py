@@ -33,6 +33,7 @@ RESOLUTIONS = {"oldest": "lowest-direct", "newest": "highest"}
 EXTRAS = "train,inspect,dask,eval,onnx,tensorboard,parquet,hub,webdataset,lightning"
 TOOLS = ("hypothesis", "ipykernel", "nbclient", "packaging", "pytest", "pytest-xdist")
 CHECKOUT_ONLY = {
+    "test_build.py",
     "test_contributing.py",
     "test_docs.py",
     "test_installed.py",

@@ -9,7 +9,4 @@ struct ChecksumKernel {
     uint32_t (*fletcher32)(const uint8_t* data, size_t bytes);
 };
 
-extern const ChecksumKernel checksum_portable;
-#if defined(__x86_64__)
-extern const ChecksumKernel checksum_avx2, checksum_avx512;
-#endif
+extern const ChecksumKernel checksum_portable, checksum_avx2, checksum_avx512;

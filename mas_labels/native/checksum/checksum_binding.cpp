@@ -7,7 +7,7 @@ namespace {
 
 Builds<ChecksumKernel> builds()
 {
-#if defined(__x86_64__)
+#if defined(MAS_AVX)
     return {&checksum_avx512, &checksum_avx2, &checksum_portable};
 #else
     return {nullptr, nullptr, &checksum_portable};

@@ -8,7 +8,8 @@
 
 namespace {
 
-// The builds of a kernel that this processor and operating system support, best first.
+// The builds of a kernel that this processor and operating system support, best first. setup.py sets MAS_AVX where it
+// compiles those for AVX: a macOS module for two processors ("universal2") has the portable build alone.
 template <class Kernel>
 struct Builds {
     const Kernel* usable[3];
@@ -16,7 +17,7 @@ struct Builds {
 
     Builds(const Kernel* avx512, const Kernel* avx2, const Kernel* portable)
     {
-#if defined(__x86_64__)
+#if defined(MAS_AVX)
         __builtin_cpu_init();
         const bool runs_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
         if (runs_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")

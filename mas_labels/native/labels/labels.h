@@ -76,7 +76,4 @@ struct LabelsKernel {
     void (*frequent_colours)(const FrequentProblem&);
 };
 
-extern const LabelsKernel labels_portable;
-#if defined(__x86_64__)
-extern const LabelsKernel labels_avx2, labels_avx512;
-#endif
+extern const LabelsKernel labels_portable, labels_avx2, labels_avx512;

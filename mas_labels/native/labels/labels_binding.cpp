@@ -10,7 +10,7 @@ namespace {
 
 Builds<LabelsKernel> builds()
 {
-#if defined(__x86_64__)
+#if defined(MAS_AVX)
     return {&labels_avx512, &labels_avx2, &labels_portable};
 #else
     return {nullptr, nullptr, &labels_portable};

@@ -23,7 +23,4 @@ struct ResizeKernel {
     void (*area_average)(const ResizeProblem&);  // throws std::bad_alloc if there is not enough memory
 };
 
-extern const ResizeKernel resize_portable;
-#if defined(__x86_64__)
-extern const ResizeKernel resize_avx2, resize_avx512;
-#endif
+extern const ResizeKernel resize_portable, resize_avx2, resize_avx512;

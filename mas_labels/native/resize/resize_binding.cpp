@@ -9,7 +9,7 @@ namespace {
 
 Builds<ResizeKernel> builds()
 {
-#if defined(__x86_64__)
+#if defined(MAS_AVX)
     return {&resize_avx512, &resize_avx2, &resize_portable};
 #else
     return {nullptr, nullptr, &resize_portable};

@@ -28,7 +28,4 @@ struct Tvl1Kernel {
     void (*solve)(const Tvl1Problem&, char* zeroed_workspace);  // aligned to 64 bytes
 };
 
-extern const Tvl1Kernel tvl1_portable;
-#if defined(__x86_64__)
-extern const Tvl1Kernel tvl1_avx2, tvl1_avx512;
-#endif
+extern const Tvl1Kernel tvl1_portable, tvl1_avx2, tvl1_avx512;

@@ -9,7 +9,7 @@ namespace {
 
 Builds<Tvl1Kernel> builds()
 {
-#if defined(__x86_64__)
+#if defined(MAS_AVX)
     return {&tvl1_avx512, &tvl1_avx2, &tvl1_portable};
 #else
     return {nullptr, nullptr, &tvl1_portable};
