@@ -193,12 +193,12 @@ def explain_import_error(error: ImportError) -> MissingDependencyError:
         remedy = 'pip install "mas-video[train]"'
         return MissingDependencyError(f"training needs torch, which {problem}: {remedy}")
     lacks_library = "cannot open shared object file" in str(error)
-    if lacks_library and error.name not in ("cv2", None):
-        return MissingDependencyError(f"{error}, needed by {error.path}: install that package again")
-    if lacks_library:
+    if lacks_library and error.name == "cv2":
         return MissingDependencyError(
             f"OpenCV needs a system library that this machine lacks ({error}): install it (Debian: apt "
             "install libgl1 libglib2.0-0), or take the OpenCV that needs no display: make install-headless, "
             "or pip uninstall opencv-contrib-python and pip install opencv-contrib-python-headless"
         )
+    if lacks_library and error.path:
+        return MissingDependencyError(f"{error}, needed by {error.path}: install that package again")
     return MissingDependencyError(f"{error}: install the project again")

@@ -120,7 +120,7 @@ def test_wrong_options_are_reported_in_one_line_before_any_work(
 def test_a_missing_system_library_is_reported_with_its_remedy(tiny_videos, tmp_path):
     """An OpenCV that cannot load libGL, as its wheel does on a machine without a display."""
     message = "libGL.so.1: cannot open shared object file: No such file or directory"
-    (tmp_path / "cv2.py").write_text(f"raise ImportError({message!r})\n")
+    (tmp_path / "cv2.py").write_text(f"raise ImportError({message!r}, name='cv2')\n")
     command = [sys.executable, "-m", "mas_labels", "make", "--manifest", str(FOLDER_MANIFEST)]
     shown = subprocess.run(
         [*command, "--root", str(tiny_videos), "--out", str(tmp_path / "out")],

@@ -43,7 +43,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProc
     for extension in PACKAGE.glob("_tvl1*.so"):
         (root / "mas_labels" / extension.name).write_bytes(b"cut")
     (root / "mas_labels" / "_labels.py").write_text("import os; os.abort()\n")
-    (root / "cv2.py").write_text(f"raise ImportError({LIBGL!r})\n")
+    (root / "cv2.py").write_text(f"raise ImportError({LIBGL!r}, name='cv2')\n")
     (root / "torch.py").write_text("import os; os.abort()\n")
     (root / "file").touch()
     limited = ["sh", "-c", 'ulimit -n 20; exec "$@"', "sh", sys.executable, "-m", "mas_labels", "doctor"]
