@@ -122,8 +122,8 @@ def read_figures(folders: tuple[Path, ...], weights: Weights) -> tuple[list[Card
     Raises
     ------
     DatasetError
-        If there are none, one is of another network, width or set of labels than `weights`, or two say
-        different things of one network.
+        If there are none, one is of another network, width, set of labels or coding than `weights`, or two
+        say different things of one network.
     """
     from mas_train.evaluation.results import figure_bounds, read_results
     from mas_train.weights.model_card import CLASSIFICATION, CardFigure
@@ -132,8 +132,10 @@ def read_figures(folders: tuple[Path, ...], weights: Weights) -> tuple[list[Card
     found = read_results(folders)
     for result in found:
         recipe, pretraining = weights.recipe, weights.pretraining
-        expected = (recipe["backbone"], float(recipe["width"]), pretraining.get("targets") or None)
-        described = tuple(result.weights.get(name) for name in ("backbone", "width", "targets"))
+        network = recipe["backbone"], float(recipe["width"])
+        expected = (*network, pretraining.get("targets") or None, pretraining.get("coding") or "number")
+        stated = (result.weights.get(name) for name in ("backbone", "width", "targets"))
+        described = (*stated, result.weights.get("coding") or "number")
         if described != expected:
             raise DatasetError(
                 f"--results: expected results of {expected}, found {described} of {result.weights['source']} "

@@ -25,6 +25,7 @@ from mas_train.evaluation.features import VideoFeatures, extract
 from mas_train.evaluation.protocol import Evaluation, Measured, dataset_and_split, has_class, make_result
 from mas_train.evaluation.results import Result
 from mas_train.inference.predict import require_trained_geometry
+from mas_train.model.similarity import require_finite_outputs
 from mas_train.recipe import with_defaults
 from mas_train.runtime.figures import make_figure, save_figure
 from mas_train.weights.backbone_weights import Weights, describe_unfinished, load_classifier, load_weights
@@ -132,8 +133,7 @@ def _check_scores(
         )
     if not len(truth) + len(failed_truth):
         raise InputError("expected one or more videos, found none")
-    if not np.isfinite(scores).all():
-        raise InputError("expected finite scores, found others: the model has diverged")
+    require_finite_outputs("scores", scores)
     known = np.concatenate([truth, failed_truth[failed_truth != -1]])
     if known.size and not 0 <= known.min() <= known.max() < scores.shape[1]:
         raise InputError(

@@ -21,7 +21,7 @@ from mas_labels.geometry import Geometry
 from mas_labels.shards import Clip, ShardSet
 from mas_train.data.views import centre_view, take_views
 from mas_train.runtime.figures import make_figure, save_figure
-from mas_train.runtime.performance import oom_as_training_error
+from mas_train.runtime.performance import OF_INFERENCE, oom_as_training_error
 from mas_train.weights.backbone_weights import Weights
 
 
@@ -69,7 +69,7 @@ class AttentionRow(NamedTuple):
     """Lengths of Mu and Mv, (size, size) each; None where the shard does not hold them."""
 
 
-@oom_as_training_error()
+@oom_as_training_error(OF_INFERENCE)
 @torch.inference_mode()
 def save_attention(
     weights: Weights, shards: ShardSet, clips: Sequence[int], device: torch.device, path: Path

@@ -14,6 +14,7 @@ from mas_labels.errors import InputError
 from mas_labels.shards import ShardSet, spread_evenly
 from mas_train.evaluation.features import VideoFeatures
 from mas_train.evaluation.protocol import Evaluation
+from mas_train.model.similarity import require_finite_outputs
 from mas_train.runtime.figures import COLOURS, make_figure, save_figure, shorten
 
 MAX_VIDEOS: Final = 500
@@ -52,8 +53,7 @@ def project(features: NDArray[np.floating]) -> Projection:
     rows = np.asarray(features, np.float64)
     if rows.ndim != 2 or not rows.size:
         raise InputError(f"expected features (V, D), found {rows.shape}")
-    if not np.isfinite(rows).all():
-        raise InputError("expected finite features, found others: the model has diverged")
+    require_finite_outputs("features", rows)
     rows = rows - rows.mean(axis=0)
     _, lengths, axes = np.linalg.svd(rows, full_matrices=False)
     axes = axes[:2]

@@ -36,6 +36,7 @@ from mas_train.evaluation.protocol import (
     tested_groups,
 )
 from mas_train.evaluation.results import Result
+from mas_train.model.similarity import require_finite_outputs
 from mas_train.weights.backbone_weights import Weights
 
 MAX_ITERATIONS = 2000
@@ -76,8 +77,7 @@ def classify(
         raise InputError(f"expected features (V, D) and (W, D), found {train.shape} and {test.shape}")
     if classes.shape != train.shape[:1] or len(np.unique(classes)) < 2:
         raise InputError(f"expected {len(train)} classes, at least two different ones, found {classes.shape}")
-    if not (np.isfinite(train).all() and np.isfinite(test).all()):
-        raise InputError("expected finite features, found others: the model has diverged")
+    require_finite_outputs("features", train, test)
     require_sklearn()
     from sklearn.linear_model import LogisticRegression
 

@@ -22,7 +22,7 @@ from mas_train.evaluation.features import VideoFeatures
 from mas_train.evaluation.protocol import Evaluation, Measured, dataset_and_split, has_class, make_result
 from mas_train.evaluation.results import Result
 from mas_train.inference.neighbours import DRAWN_QUERIES, PicturedVideos, draw_neighbours, read_middle_frames
-from mas_train.model.similarity import nearest_rows, normalise_rows
+from mas_train.model.similarity import nearest_rows, normalise_rows, require_finite_outputs
 
 NEIGHBOURS: Final = (1, 5, 10, 20, 50)
 """The values of k."""
@@ -92,8 +92,7 @@ def _check_retrieval(
         raise InputError("expected one class per video, found other numbers of classes and features")
     if not len(gallery) or not len(queries):
         raise InputError(f"expected training and test videos, found {len(gallery)} and {len(queries)}")
-    if not (np.isfinite(gallery).all() and np.isfinite(queries).all()):
-        raise InputError("expected finite features, found others: the model has diverged")
+    require_finite_outputs("features", gallery, queries)
 
 
 def draw_retrieved(

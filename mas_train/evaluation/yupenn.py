@@ -29,7 +29,7 @@ from mas_train.evaluation.protocol import (
     right_videos,
 )
 from mas_train.evaluation.results import Result
-from mas_train.model.similarity import normalise_rows
+from mas_train.model.similarity import normalise_rows, require_finite_outputs
 from mas_train.weights.backbone_weights import Weights
 
 
@@ -99,8 +99,7 @@ def _check_recognition(features: NDArray[np.floating], classes: NDArray[np.integ
         raise InputError(
             f"expected features (V, D) and classes (V,), found {features.shape}, {classes.shape}"
         )
-    if not np.isfinite(features).all():
-        raise InputError("expected finite features, found others: the model has diverged")
+    require_finite_outputs("features", features)
     _, counts = np.unique(classes, return_counts=True)
     if len(counts) < 2 or counts.min() < 2:
         raise InputError(

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mas_labels.errors import InputError
 from mas_labels.system.extras import package_versions
 from mas_train.inference.feature_files import COLUMNS, FeatureTable, choose_writer, to_json
 from mas_train.inference.feature_store import FeatureStore
@@ -23,7 +22,7 @@ from mas_train.inference.options import EmbedOptions
 from mas_train.inference.outputs import clip_outputs
 from mas_train.inference.progress import show_progress
 from mas_train.inference.sources import ClipPlace, EndedVideo, FrameSource, SourceBatch
-from mas_train.model.similarity import normalise_rows
+from mas_train.model.similarity import normalise_rows, require_finite_outputs
 from mas_train.model.video_means import RunningMean
 from mas_train.weights.backbone_weights import Weights, weights_digest
 
@@ -217,8 +216,7 @@ def _compute(
         waited = Waited(batches)
         outputs = clip_outputs(weights.backbone, output, weights.pixel_mean, source.geometry, waited, device)
         for batch, features in show_progress(outputs, len(source.videos) - len(done), "features"):
-            if not np.isfinite(features).all():  # NaN stands for no feature
-                raise InputError("expected finite features, found others: the model has diverged")
+            require_finite_outputs("features", features)  # NaN stands for no feature
             for place, feature in zip(batch.clips, features, strict=True):
                 rows.add(place, feature)
             for video in batch.ended:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mas_labels.geometry import Geometry
 from mas_train.data.views import centre_view, take_views
-from mas_train.runtime.performance import oom_as_training_error, set_memory_format
+from mas_train.runtime.performance import OF_INFERENCE, oom_as_training_error, set_memory_format
 
 MIN_ROWS: Final = 2
 """Fewest clips that are computed together."""
@@ -73,7 +73,7 @@ def clip_outputs(
     TrainingError
         If the device has too little memory.
     """
-    with oom_as_training_error():
+    with oom_as_training_error(OF_INFERENCE):
         model.to(device).eval()
         set_memory_format(model, "channels_last_3d")  # that of the views
         centre = torch.tensor(centre_view(geometry), device=device)

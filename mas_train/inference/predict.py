@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mas_labels.errors import ConfigError, InputError
+from mas_labels.errors import ConfigError
 from mas_labels.geometry import Geometry
 from mas_labels.shards import Failure
 from mas_train.data.views import describe_views
@@ -18,6 +18,7 @@ from mas_train.inference.outputs import clip_outputs
 from mas_train.inference.progress import show_progress
 from mas_train.inference.sources import ClipPlace, EndedVideo, FrameSource
 from mas_train.model.classifier import Classifier
+from mas_train.model.similarity import require_finite_outputs
 from mas_train.model.video_means import RunningMean
 from mas_train.weights.backbone_weights import Weights
 
@@ -111,8 +112,7 @@ def score_source(
             model, model.probabilities, weights.pixel_mean, source.geometry, batches, device
         )
         for batch, rows in show_progress(outputs, len(source.videos), "predicting"):
-            if not np.isfinite(rows).all():
-                raise InputError("expected finite scores, found others: the model has diverged")
+            require_finite_outputs("scores", rows)
             for clip, row in zip(batch.clips, rows, strict=True):
                 waiting.setdefault(clip.video, []).append((clip, row))
             for video in batch.ended:

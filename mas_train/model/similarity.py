@@ -1,4 +1,4 @@
-"""Similarity of features: lengths of 1, and the nearest rows by cosine similarity."""
+"""Similarity of features: their check, lengths of 1, and the nearest rows by cosine similarity."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mas_labels.errors import InputError
+
+
+def require_finite_outputs(name: str, *outputs: NDArray[np.floating]) -> None:
+    """Raise `InputError` if outputs of a network, ``"features"`` or ``"scores"``, are not finite."""
+    if not all(np.isfinite(values).all() for values in outputs):
+        raise InputError(
+            f"expected finite {name}, found others: the model has diverged, train it again with a lower --lr"
+        )
 
 
 def normalise_rows(features: NDArray[np.floating]) -> NDArray[np.float64]:

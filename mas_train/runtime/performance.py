@@ -215,10 +215,13 @@ def keep_pages() -> bool:
 
 OUT_OF_MEMORY: Final = ("CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 """Texts of the same error where CUDA, cuBLAS or cuDNN allocate by themselves, without torch's allocator."""
+OF_TRAINING: Final = "a smaller --batch-size, --precision bf16, or mas-train --accumulate 4"
+OF_INFERENCE: Final = "--device cpu, or to mas-embed and mas-predict a smaller --batch-size"
+"""Remedies of that error."""
 
 
 @contextlib.contextmanager
-def oom_as_training_error() -> Iterator[None]:
+def oom_as_training_error(remedies: str = OF_TRAINING) -> Iterator[None]:
     """Turn an out-of-memory error of a device into one line with the remedies.
 
     Raises
@@ -232,7 +235,4 @@ def oom_as_training_error() -> Iterator[None]:
         if not isinstance(error, torch.OutOfMemoryError) and not any(t in str(error) for t in OUT_OF_MEMORY):
             raise
         reason = str(error).splitlines()[0]
-        raise TrainingError(
-            f"the device has too little memory ({reason}): give a smaller --batch-size, --precision bf16, or "
-            "mas-train --accumulate 4"
-        ) from error
+        raise TrainingError(f"the device has too little memory ({reason}): give {remedies}") from error

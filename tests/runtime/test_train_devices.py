@@ -18,6 +18,8 @@ from mas_labels.shards import ShardSet, open_shards
 from mas_train.codings import CODINGS
 from mas_train.data.clips import ClipBatch, ClipDataset, FrameDataset, RunOrder
 from mas_train.data.few_labels import label_clips
+from mas_train.inference.outputs import clip_outputs
+from mas_train.inference.sources import SourceBatch
 from mas_train.model.targets import TargetCode
 from mas_train.recipe import SCRATCH, Recipe, make_recipe
 from mas_train.runtime.performance import choose_memory_format, oom_as_training_error, require_precision
@@ -80,6 +82,17 @@ def test_out_of_memory_is_reported_in_one_line(error: RuntimeError) -> None:
         oom_as_training_error(),
     ):
         raise error
+
+
+def test_out_of_memory_where_nothing_is_trained_has_remedies_of_its_own() -> None:
+    model, frames = torch.nn.Identity(), torch.zeros(1, *DEFAULT_GEOMETRY.clip_shape, dtype=torch.uint8)
+
+    def output(views: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("no room")
+
+    batch = SourceBatch(frames, (), ())
+    with pytest.raises(TrainingError, match=r"\(no room\): give --device cpu, or to mas-embed"):
+        next(clip_outputs(model, output, (0, 0, 0), DEFAULT_GEOMETRY, [batch], torch.device("cpu")))
 
 
 def test_other_errors_of_a_device_stay_as_they_are() -> None:

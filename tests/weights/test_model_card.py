@@ -132,7 +132,7 @@ def test_facts_of_other_networks_are_refused(
     tuned: Path, pretrained: Path, test: ShardSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = {
-        ("--results", tuned): "--results: expected results of ('c3d', 0.03125, 'joint'), found",
+        ("--results", tuned): "--results: expected results of ('c3d', 0.03125, 'joint', 'number'), found",
         ("--results", tmp_path): "no results of mas-eval or mas-finetune",
         ("--shards", *test.paths): "--shards: expected the 2 shards that",
     }
