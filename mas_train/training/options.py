@@ -16,7 +16,9 @@ from mas_train.runtime.names import DEVICES, MEMORY_FORMAT_NAMES
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Options of a training run that change the weights by no more than rounding.
+    """Options of a training run that change the weights by no more than rounding, but for its length.
+
+    With batch norm or dropout `accumulate` changes more: each part has its own statistics, and draws.
 
     Parameters
     ----------
