@@ -221,3 +221,11 @@ def test_shares_are_read_as_percentages_or_fractions(share: str, capsys: pytest.
 def test_finetuning_does_not_choose_its_first_weights_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(finetune_main, "--shards", "nowhere") == 2
     assert "Missing option '--init'" in capsys.readouterr().err
+
+
+def test_options_of_layers_that_a_linear_classifier_lacks_are_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = ["--shards", "nowhere", "--init", "scratch", "--freeze", "--dropout", 0.5]
+    assert run(finetune_main, *given) == 2
+    assert "--dropout: it does nothing with --freeze" in capsys.readouterr().err
