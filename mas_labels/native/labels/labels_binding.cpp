@@ -145,8 +145,9 @@ PyObject* colour_sums(PyObject*, PyObject* args)
         || !union_.get(out[1], PyBUF_WRITABLE) || !octants.get(out[2], PyBUF_WRITABLE))
         return nullptr;
     const int count = table_rows(crops, 2, p.rows, p.cols, p.patterns);
+    if (count < 0) return nullptr;  // before patterns divide, whose sizes may be 0
     const long long blocks = (long long)count * p.patterns.blocks();
-    if (count < 0 || !holds(frames, (long long)p.count * p.rows * p.cols * CHANNELS, 1)
+    if (!holds(frames, (long long)p.count * p.rows * p.cols * CHANNELS, 1)
         || !holds(intersection, blocks * CHANNELS, sizeof(int64_t)) || !holds(union_, blocks * CHANNELS, sizeof(int64_t))
         || !holds(octants, blocks * OCTANTS, sizeof(int64_t)))
         return nullptr;
