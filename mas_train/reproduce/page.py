@@ -20,7 +20,7 @@ from mas_train.evaluation.intervals import format_interval
 from mas_train.reproduce.claims import headline, state_claims
 from mas_train.reproduce.footage import describe_footage
 from mas_train.reproduce.measure import MEASURES, Cell, LabelFit, compare, read_cells, read_label_fits
-from mas_train.reproduce.plan import Step, show_command
+from mas_train.reproduce.plan import Step
 from mas_train.reproduce.plots import draw_accuracies, draw_labels
 from mas_train.reproduce.run import read_mark
 from mas_train.reproduce.small import PIXELS, ROWS, Experiment
@@ -53,7 +53,7 @@ def write_page(
     work
         The work folder.
     out
-        Folder of the page: README.md, results.json, commands.txt and pictures.
+        Folder of the page: README.md, results.json and pictures.
     readme
         A file in which the short table replaces the lines between `BEGIN_MARK` and `END_MARK`.
 
@@ -82,7 +82,6 @@ def write_page(
         out.mkdir(parents=True, exist_ok=True)
         draw_accuracies(cells, TITLES, out / "accuracies.png")
         draw_labels(fits, TITLES, out / "labels.png")
-        write_text(out / "commands.txt", "".join(f"{show_command(step)}\n" for step in steps))
         content = {
             **facts,
             "steps": {"done": len(done), "planned": len(steps)},
@@ -133,7 +132,7 @@ def _page(
     if missing:
         parts.append(
             f"**Not complete:** {len(done)} of {len(steps)} steps are done; the same command runs the "
-            f"rest. Missing: {', '.join(missing)}."
+            f"rest, next {missing[0]}."
         )
     parts.append(_introduction(experiment, together, facts))
     claims = state_claims(cells, together, TITLES)
@@ -144,9 +143,10 @@ def _page(
     parts += ["## The pretext task, on held-out clips", _labels_table(fits), "![R^2 by label](labels.png)"]
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     parts += ["## Made by", COMMANDS, f"Machine: {facts['machine']}. Versions: {versions}."]
-    parts += [
-        f"The steps took {facts['minutes']} minutes in total (of interrupted steps the last part only)."
-    ]
+    parts.append(
+        f"The steps took {facts['minutes']} minutes in total, each on one core (of interrupted steps the "
+        "last part only)."
+    )
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -197,8 +197,8 @@ first that is not shown ends the claims."""
 COMMANDS: Final = """\
     make reproduce-small ROOT=... WEIZMANN=...
 
-which runs the commands in [commands.txt](commands.txt), in that order except where one must wait for another,
-and resumes where it was stopped. The figures of each network are in [results.json](results.json).
+which runs the commands that it prints with `ARGS=--dry-run`, in that order except where one must wait for
+another, and resumes where it was stopped. The figures of each network are in [results.json](results.json).
 Networks with the first seed come along in [weights](weights/README.md)."""
 
 
