@@ -203,7 +203,9 @@ def _training_text(config: Mapping[str, Any], facts: CardFacts) -> str:
     """Return labels, recipe and commands."""
     lines = []
     if config.get("labels"):
-        lines.append(f"Labels that it predicted in pre-training: {', '.join(config['labels'])}.")
+        recipe = config.get("pretraining" if "classes" in config else "recipe") or {}
+        coding = f" (coding `{recipe['coding']}`)" if recipe.get("coding", "number") != "number" else ""
+        lines.append(f"Labels that it predicted in pre-training{coding}: {', '.join(config['labels'])}.")
     if "step" in config:
         lines.append(f"Steps of pre-training: {config['step']:,}.")
     if "epoch" in config:

@@ -79,6 +79,10 @@ def test_the_text_says_what_is_known_and_what_is_not(
     assert "less the mean 1, 2, 3, which was given in place of that of C3D's ports from Caffe (lay" in text
     _, text = export(tmp_path / "other", tmp_path / "third", "--pixel-mean", 4, 5, 6)
     assert "less the mean 4, 5, 6, which was given in place of that of C3D's ports" in text
+    along = Path(__file__).parents[2] / "results" / "small" / "weights"
+    for name in ("joint-best", "joint-finetuned"):
+        _, text = export(along / name, tmp_path / name)
+        assert "predicted in pre-training (coding `magnitudes`): grid_ul, " in text
 
 
 def test_the_recipe_on_a_card_is_a_file_that_trains_the_same_again(

@@ -81,7 +81,7 @@ def test_the_weights_that_come_along_are_whole_and_small() -> None:
 
     along = ROOT / "results" / "small" / "weights"
     folders = {path.name: load_weights(path) for path in along.iterdir() if path.is_dir()}
-    assert set(folders) == {"random", "motion", "appearance", "joint", "joint-finetuned"}
+    assert set(folders) == {"random", "motion", "appearance", "joint", "joint-best", "joint-finetuned"}
     targets = {name: weights.pretraining["targets"] for name, weights in folders.items()}
     assert targets == {name: name.partition("-")[0].replace("random", "joint") for name in folders}
     assert folders["joint-finetuned"].kind == "fine-tuned"
