@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let examples take any time, as on slow machines; stop if the device under test is not here."""
+    """Let examples take any time, as on slow machines; stop if the device under test is not here.
+
+    Signals that the parent ignores, as under ``nohup``, are restored: tests send them to programs.
+    """
+    for number, handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
     if config.pluginmanager.hasplugin("hypothesispytest"):
         from hypothesis import settings
 

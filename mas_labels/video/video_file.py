@@ -22,7 +22,15 @@ from numpy.typing import NDArray
 from mas_labels.errors import VideoError
 from mas_labels.video.display_matrix import as_shown, display_matrix
 from mas_labels.video.frame_rate import Clock, at_rate
-from mas_labels.video.reader import DAMAGED, NO_MEMORY, RUN_AGAIN, FrameReader, WatchedFile, open_regular
+from mas_labels.video.reader import (
+    DAMAGED,
+    NO_MEMORY,
+    RUN_AGAIN,
+    FrameReader,
+    WatchedFile,
+    open_regular,
+    unreadable,
+)
 from mas_labels.video.stated_length import missing_bytes
 
 DECODER_ERRORS = (av.FFmpegError, ValueError, OSError)
@@ -87,7 +95,11 @@ class VideoReader(FrameReader):
         """Open the file; store its size, and how much of it is missing."""
         descriptor, self.file_bytes = open_regular(self.path)
         file = WatchedFile(descriptor)
-        self._missing_bytes = missing_bytes(file, self.file_bytes)
+        try:
+            self._missing_bytes = missing_bytes(file, self.file_bytes)
+        except OSError as error:
+            file.close()
+            raise unreadable("open", error) from error
         file.name = os.fspath(self.path)  # FFmpeg may use its extension
         return file
 

@@ -96,7 +96,11 @@ def test_print_config_shows_preset_and_changes(
         (["--shards", "TINY", "--out", "OUT", "--lr", "-1"], 2, "'--lr': -1.0 is not in the range x>0"),
         (["--out", "OUT", "--where", "cut=no"], 2, "'--where': filters 'cut=no': cut: expected true"),
         (["--out", "OUT", "--where", "view=1", "--where", "view=2"], 2, "'view=1,view=2': expected one view"),
-        (["--shards", "TINY", "--out", "OUT", "--where", "C=9"], 1, "error: expected values of C up to 8"),
+        (
+            ["--shards", "TINY", "--out", "OUT", "--where", "C=9"],
+            1,
+            "error: expected whole numbers of C up to 8",
+        ),
         (
             ["--shards", "TINY", "--out", "OUT", "--holdout", "some"],
             2,

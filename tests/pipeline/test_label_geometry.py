@@ -50,7 +50,7 @@ def test_clips_are_every_second_frame_in_the_size_and_labels_are_the_librarys(
         np.testing.assert_array_equal(clip.view_labels, labels)
     assert shards.columns()["grid_ul"].max() > 16
     assert len(shards.where(grid_ul=range(17, 50))) > 0
-    with pytest.raises(InputError, match="values of grid_ul up to 49"):
+    with pytest.raises(InputError, match="whole numbers of grid_ul up to 49"):
         shards.where(grid_ul=50)
 
 

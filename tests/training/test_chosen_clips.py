@@ -93,7 +93,7 @@ def test_filters_that_choose_nothing_or_cannot_be_used_are_refused(
     for where, error, message in (
         ("min_motion=1000", DatasetError, r"--where chose 0 of 12 clips: min_motion=1000\.0 in .*wider"),
         ("view=99,C=1", InputError, "expected a view from 0 to"),
-        ("grid_ul=17", InputError, "expected values of grid_ul up to 16"),
+        ("grid_ul=17", InputError, "expected whole numbers of grid_ul up to 16"),
     ):
         with pytest.raises(error, match=message):
             pretrain(replace(RECIPE, where=where), options(tiny_shards, tmp_path / "run"))
