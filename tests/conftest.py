@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,14 @@ def pytest_configure(config: pytest.Config) -> None:
                 f"--device cuda: expected a GPU, torch {torch.__version__} finds none: run this on a machine "
                 "that has one, with a torch built for it"
             )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_idle_process() -> Iterator[None]:
+    """End the labelling processes that a file left idle: others count theirs."""
+    yield
+    if supervisor := sys.modules.get("mas_labels.pipeline.supervisor"):
+        supervisor.close_idle_processes()
 
 
 def pytest_report_header() -> list[str]:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -131,17 +132,21 @@ def test_a_process_that_died_between_two_videos_is_replaced(process, long_video,
     assert "trying" not in capfd.readouterr().err
 
 
-def test_a_process_that_is_killed_while_it_starts_is_started_again(long_video):
-    killed = []
+def test_a_process_that_is_killed_while_it_starts_is_started_again(long_video, monkeypatch):
+    popen, killed = subprocess.Popen, []
 
-    def kill_first():
+    def start(*args, **options):
+        process = popen(*args, **options)
         if not killed:
-            killed.append(process_of())
-            os.kill(killed[0], signal.SIGKILL)
+            process.kill()
+            killed.append(process.pid)
+        return process
 
-    process = VideoProcess(kill_first)
-    assert (len(killed), len(starts(process.do(LabelJob(long_video, DIS), 60)))) == (1, 5)
-    process.close()
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with closing(VideoProcess()) as process:
+        monkeypatch.undo()
+        assert killed != [process_of()]
+        assert len(starts(process.do(LabelJob(long_video, DIS), 60))) == 5
 
 
 def test_an_abandoned_job_ends(process, long_video):
