@@ -1,4 +1,4 @@
-"""What setup.py builds on platforms that the tests do not run on, as far as this one shows it."""
+"""Builds by setup.py for platforms that the tests do not run on, as far as this one shows them."""
 
 from __future__ import annotations
 
