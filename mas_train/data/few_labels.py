@@ -75,7 +75,8 @@ def choose_videos(classes: NDArray[np.int64], fraction: float, seed: int) -> NDA
     chosen = np.zeros(len(classes), bool)
     for number in np.unique(classes[classes >= 0]):
         order = np.random.default_rng([seed, int(number)]).permutation(np.flatnonzero(classes == number))
-        chosen[order[: math.ceil(fraction * len(order))]] = True
+        count = math.ceil(fraction * len(order) - 1e-9)  # 0.07 * 100 is 7 and a little
+        chosen[order[: max(count, 1)]] = True
     return chosen
 
 

@@ -12,7 +12,7 @@ import torch
 from mas_labels.errors import CheckpointError, ConfigError, TrainingError
 from mas_labels.geometry import DEFAULT_GEOMETRY
 from mas_labels.shards.shard_set import ShardSet
-from mas_train.data.few_labels import label_clips
+from mas_train.data.few_labels import choose_videos, label_clips
 from mas_train.data.views import draw_crops
 from mas_train.recipe import SCRATCH, make_recipe
 from mas_train.training.finetune import finetune
@@ -42,6 +42,8 @@ def test_a_share_of_the_labels_is_stratified_seeded_and_nested(train: ShardSet) 
     assert np.bincount(half).tolist() == [2, 2]
     for clip, number in zip(taken[0.5].clips, taken[0.5].classes, strict=True):
         assert train[int(clip)].class_name == train.classes[number]
+    assert choose_videos(np.zeros(100, np.int64), 0.07, 0).sum() == 7  # 0.07 * 100 is more than 7
+    assert choose_videos(np.zeros(100, np.int64), 1e-12, 0).sum() == 1
     assert label_clips(train, 0.5, seed=4).clips.tolist() != taken[0.5].clips.tolist()
     for share in (0, 1.01, float("nan")):
         with pytest.raises(ConfigError, match="more than 0 and at most 100%"):
