@@ -144,15 +144,16 @@ def inner_folds(
 
     Returns
     -------
-    Rows to fit on and rows to predict, of each fold whose fitted rows have two classes or more; none if there
-    are too few videos or groups.
+    Rows to fit on and rows to predict, of each fold whose fitted rows have two classes or more; none if no
+    class has two videos, or two groups: none could then be recognised.
     """
     import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     largest = np.unique(classes, return_counts=True)[1].max()
     units = largest if groups is None else min(largest, len(set(groups)))
-    if units < 2:
+    names = np.arange(len(classes)) if groups is None else np.asarray(groups)
+    if all(len(np.unique(names[classes == number])) < 2 for number in np.unique(classes)):
         return []
     splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
     with warnings.catch_warnings():

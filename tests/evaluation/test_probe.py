@@ -34,6 +34,7 @@ def test_c_is_chosen_within_the_training_part_and_divides_no_group() -> None:
     classify(planted, classes, planted, again, groups)
     assert choice.chosen == again.chosen and choice.fits == 3 * len(C_GRID)
     assert inner_folds(np.array([0, 1]), None) == []
+    assert inner_folds(classes, classes) == []  # each class one group: no fold has what it tests
     alone = ChoiceOfC()
     assert classify(np.eye(2), np.array([0, 1]), np.eye(2), alone).tolist() == [0, 1]
     assert alone.chosen == [TOO_FEW_C] and "too few videos" in describe_c(alone.facts)
