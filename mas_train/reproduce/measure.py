@@ -80,6 +80,8 @@ class Cell:
         (N, V): the share of tries in which each network recognised each video.
     groups
         (V,), name of each video's group.
+    tested
+        Digest of the test videos of each split.
     """
 
     split: str
@@ -90,6 +92,7 @@ class Cell:
     videos: int
     right: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)), repr=False, compare=False)
     groups: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    tested: tuple[str, ...] = field(default=(), repr=False, compare=False, kw_only=True)
 
     @property
     def mean(self) -> float:
@@ -161,6 +164,7 @@ def read_cell(
     seeds = [seed for seed, of_seed in enumerate(zip(*steps, strict=True)) if set(of_seed) <= set(done)]
     rights: list[NDArray[np.float64]] = []
     groups: list[str] = []
+    tested: list[str] = []
     for split, of_split in names.items() if seeds else ():
         outcomes = [_outcomes(read_measure(work, measure, of_split[seed]), measure) for seed in seeds]
         if len({outcome.videos for outcome in outcomes}) > 1:
@@ -168,10 +172,12 @@ def read_cell(
         rights.append(np.stack([decode_right(outcome.right[measure.figure]) for outcome in outcomes]))
         prefix = "" if measure.is_shared else f"{split}/"
         groups += [f"{prefix}{group}" for group in outcomes[0].groups]
+        tested.append(outcomes[0].videos)
     right = np.concatenate(rights, axis=1) if seeds else np.empty((0, 0))
     expected = min(len(set(of_split) & set(planned)) for of_split in steps)
     values = tuple(right.mean(axis=1).tolist()) if seeds else ()
-    return Cell(" + ".join(names), row, measure.title, values, expected, right.shape[1], right, tuple(groups))
+    facts = " + ".join(names), row, measure.title, values, expected, right.shape[1]
+    return Cell(*facts, right, tuple(groups), tested=tuple(tested))
 
 
 def _outcomes(result: Result, measure: Measure) -> Outcomes:
@@ -209,6 +215,11 @@ def compare(cells: Sequence[Cell], row: str, baseline: str) -> list[tuple[Cell, 
     """Return the differences of two rows, row less baseline, in each split and measure that both have.
 
     Networks of one seed began with the same weights; they are paired where both rows are complete.
+
+    Raises
+    ------
+    DatasetError
+        If the two were tested on different videos.
     """
     done = [cell for cell in cells if cell.values]
     baselines = {(cell.split, cell.measure): cell for cell in done if cell.row == baseline}
@@ -216,6 +227,11 @@ def compare(cells: Sequence[Cell], row: str, baseline: str) -> list[tuple[Cell, 
     for cell in done:
         other = baselines.get((cell.split, cell.measure))
         if cell.row == row and other is not None:
+            if cell.tested != other.tested:
+                raise DatasetError(
+                    f"results of {row} and {baseline}, {cell.measure}, are of different videos: evaluate "
+                    "again"
+                )
             is_paired = len({len(cell.values), cell.expected, len(other.values), other.expected}) == 1
             found.append((cell, difference(cell.right, other.right, cell.groups, is_paired)))
     return found

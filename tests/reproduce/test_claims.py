@@ -85,6 +85,9 @@ def test_differences_are_paired_where_the_seeds_are() -> None:
     ]
     ((_, unpaired),) = compare(fewer, "best", "random")
     assert unpaired.networks == 3
+    apart = [replace(cell, tested=(cell.row,)) for cell in cells]
+    with pytest.raises(DatasetError, match=r"best and random, .* are of different videos"):
+        compare(apart, "best", "random")
 
 
 def measured(work: Path, name: str, right: list[bool], videos: str = "abc") -> None:
@@ -111,7 +114,7 @@ def test_splits_are_joined_by_seed(tmp_path: Path) -> None:
     assert found["2", "best"].values == (pytest.approx(1 / 3), 1.0) and found["2", "best"].expected == 2
     together = found["2 + 3", "best"]
     assert together.values == (pytest.approx(4 / 6),) and together.videos == 6  # seed 1, done on both
-    assert together.groups == ("2/0", "2/0", "2/1", "3/0", "3/0", "3/1")
+    assert together.groups == ("2/0", "2/0", "2/1", "3/0", "3/0", "3/1") and together.tested == ("abc", "def")
     assert found["3", "random"].values == ()
 
 
