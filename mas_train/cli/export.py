@@ -122,8 +122,8 @@ def read_figures(folders: tuple[Path, ...], weights: Weights) -> tuple[list[Card
     Raises
     ------
     DatasetError
-        If there are none, one is of another network, width, set of labels or coding than `weights`, or two
-        say different things of one network.
+        If there are none, one is of another network, width, set of labels or coding than `weights`, two are
+        of different recipes, or say different things of one network.
     """
     from mas_train.evaluation.results import figure_bounds, read_results
     from mas_train.weights.model_card import CLASSIFICATION, CardFigure
@@ -165,7 +165,14 @@ def read_figures(folders: tuple[Path, ...], weights: Weights) -> tuple[list[Card
 
 def _add_network(results: list[Result], result: Result, name: str) -> None:
     """Add a network's result to those of others; one that repeats a figure of a network is left out."""
+    from mas_train.evaluation.tables import are_of_one_row
+
     seed = result.weights.get("seed")
+    if results and not are_of_one_row([results[0], result]):
+        raise DatasetError(
+            f"--results: expected networks of one recipe, measured alike, for {_title(result)}, found those "
+            f"of {results[0].command!r} and {result.command!r}: name the folders of one recipe"
+        )
     for other in results:
         if seed is None or other.weights.get("seed") != seed:
             continue

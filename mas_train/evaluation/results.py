@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,7 +19,7 @@ from mas_train.data.class_match import describe_left_out
 from mas_train.evaluation.intervals import LEVEL, MIN_GROUPS, Outcomes, decode_right, interval
 from mas_train.evaluation.linear import describe_c
 from mas_train.evaluation.published import TEST_VIDEOS, published_rows
-from mas_train.recipe import SCRATCH
+from mas_train.recipe import SCRATCH, with_defaults
 
 if TYPE_CHECKING:
     from mas_train.weights.backbone_weights import Weights
@@ -41,7 +42,8 @@ class Result:
     figures
         Name -> value; shares from 0 to 1. Tables show the first one.
     weights
-        Origin of the weights: source, kind, preset and targets of pre-training, width, share of labels.
+        Origin of the weights: source, kind, preset and targets of pre-training, width, share of labels; a
+        digest of the recipes of all training but for their seeds.
     videos, clips
         Number of test videos in all, failed ones included, and of clips.
     failed
@@ -86,6 +88,7 @@ def describe_weights(weights: Weights) -> dict[str, Any]:
     filters = [recipe.get("where") for recipe in (pretraining, weights.recipe)]
     is_untrained = content.get("step") == 0 or pretraining.get("epochs") == 0  # mas-train --epochs 0
     before = {"self-supervised": SCRATCH, "fine-tuned": "supervised"} if is_untrained else {}
+    recipes = [{**with_defaults(recipe), "seed": None} for recipe in (weights.recipe, pretraining)]
     return {
         "source": weights.source,
         "kind": before.get(weights.kind, weights.kind),
@@ -99,6 +102,7 @@ def describe_weights(weights: Weights) -> dict[str, Any]:
         "label_fraction": float(content.get("label_fraction", 1.0)),
         "epochs": content.get("epoch"),
         "filters": list(dict.fromkeys(filter(None, filters))),
+        "recipe": hashlib.sha256(json.dumps(recipes, sort_keys=True).encode()).hexdigest()[:16],
     }
 
 

@@ -124,10 +124,26 @@ def _mark_incomplete(text: str, result: Result) -> str:
 def _right(results: Sequence[Result]) -> NDArray[np.float64] | None:
     """Return the outcomes of the first figure, (N, V); None if networks cannot be joined, or have none."""
     seeds = {result.weights.get("seed") for result in results}
-    kinds = [{**result.weights, "source": None, "seed": None} for result in results]
-    if not results or len(seeds) < len(results) or any(kind != kinds[0] for kind in kinds):
+    if not results or len(seeds) < len(results) or not are_of_one_row(results):
         return None  # the same network twice, or networks of two recipes, are not networks of one row
     return right_of(results, next(iter(results[0].figures)))
+
+
+def are_of_one_row(results: Sequence[Result]) -> bool:
+    """Return whether results are of networks of one recipe, measured alike, whatever their seeds.
+
+    Results of earlier versions do not state the whole recipe; only what all state is compared.
+    """
+    facts = [{**result.weights, **_measured_on(result), "source": None, "seed": None} for result in results]
+    if any("recipe" not in each for each in facts):
+        facts = [{**each, "recipe": None} for each in facts]
+    return all(each == facts[0] for each in facts)
+
+
+def _measured_on(result: Result) -> dict[str, Any]:
+    """Return the network and the layer that a result is of, and the view of ASLAN."""
+    network = {name: result.weights.get(name) for name in ("backbone", "width")}
+    return {**network, **{name: result.details.get(name) for name in ("features", "view")}}
 
 
 def _groups(results: Sequence[Result]) -> Sequence[int]:
@@ -140,6 +156,8 @@ def _compare(ours: Sequence[Result], random: Sequence[Result]) -> str:
     first, second = _right(ours), _right(random)
     if first is None or second is None or ours[0].outcomes["videos"] != random[0].outcomes["videos"]:
         return "no interval: it needs outcomes of the same single videos, of one network a seed, alike else"
+    if _measured_on(ours[0]) != _measured_on(random[0]):
+        return "no difference: of other networks, widths or layers"
     seeds = [[result.weights.get("seed") for result in row] for row in (ours, random)]
     is_paired = seeds[0] == seeds[1] and len(ours) > 1
     text = format_interval(difference(first, second, _groups(ours), is_paired), is_difference=True)

@@ -84,8 +84,39 @@ def test_only_networks_of_one_recipe_are_joined() -> None:
     joint = {**result().weights, "seed": 0, "backbone": "c3d"}
     runs = [result(outcomes=half, weights={**joint, "seed": seed}) for seed in range(2)]
     assert "of 2 networks" in show_tables(runs)
-    runs[1] = replace(runs[1], weights={**joint, "seed": 1, "backbone": "c3d-bn"})
-    assert "of 2 networks" not in show_tables(runs)
+    for other in ({"backbone": "c3d-bn"}, {"recipe": "another"}):
+        both = [{**joint, "recipe": "one"}, {**joint, "recipe": "one", "seed": 1, **other}]
+        assert "of 2 networks" not in show_tables([replace(runs[0], weights=each) for each in both])
+    mean = [replace(runs[0], details={"features": "mean"}), replace(runs[1], details={"features": "pooled"})]
+    assert "of 2 networks" not in show_tables(mean)
+    earlier = [runs[0], replace(runs[1], weights={**joint, "seed": 1, "recipe": "one"})]
+    assert "of 2 networks" in show_tables(earlier)  # versions that stated no recipe
+
+
+def test_the_digest_of_recipes_is_that_of_all_choices_but_the_seed(pretrained: Path) -> None:
+    weights = load_weights(pretrained)
+    changes: list[dict[str, object]] = [{}, {"seed": 9}, {"learning_rate": 0.5}, {"target_scale": "standard"}]
+    stated = [
+        describe_weights(replace(weights, recipe={**weights.recipe, **change}))["recipe"]
+        for change in changes
+    ]
+    assert stated[0] == stated[1] and len(set(stated)) == 3
+    short = {
+        name: value for name, value in weights.recipe.items() if name != "colour_jitter"
+    }  # a later field
+    assert describe_weights(replace(weights, recipe=short))["recipe"] == stated[0]
+
+
+def test_no_difference_is_shown_between_networks_of_other_widths() -> None:
+    half, less = outcomes("1100" * 945 + "110"), outcomes("1000" * 945 + "100")
+    ours = result(outcomes=half, weights={**result().weights, "seed": 0, "width": 0.5})
+    scratch = {"kind": "supervised", "source": "runs/s", "seed": 0}
+    same, other = (
+        show_tables([ours, result(outcomes=less, weights={**scratch, "width": width})])
+        for width in (0.5, 1.0)
+    )
+    assert "- Joint less random weights, ucf101: +25." in same and "no difference" not in same
+    assert "- Joint less random weights, ucf101: no difference: of other networks, widths or layers" in other
 
 
 def test_networks_of_other_pretexts_and_view_1_are_not_in_the_papers_rows_of_similarity() -> None:

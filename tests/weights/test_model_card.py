@@ -126,6 +126,10 @@ def test_results_of_several_networks_are_joined_with_their_interval(tuned: Path,
     assert index["results"][0]["metrics"] == [{"type": "accuracy", "name": "top-1", "value": 0.7}]
     again = (tmp_path / "seed0", tmp_path / "seed0")  # one network, not two
     assert len(read_figures(again, load_weights(tuned))[0][0].values) == 1
+    recipe = {**other, "weights": {**other["weights"], "recipe": "another"}}
+    (tmp_path / "seed1" / "accuracy.json").write_text(json.dumps(recipe))
+    with pytest.raises(DatasetError, match="expected networks of one recipe, measured alike, for accuracy"):
+        read_figures((tmp_path / "seed0", tmp_path / "seed1"), load_weights(tuned))
     other = {**other, "weights": {**result["weights"], "seed": 0}}
     (tmp_path / "seed1" / "accuracy.json").write_text(json.dumps(other))
     with pytest.raises(DatasetError, match="expected one result of a network for accuracy after fine-tuning"):
