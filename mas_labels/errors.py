@@ -118,7 +118,10 @@ class TrainingError(MasError):
 
 CHECK_DISK: Final = "it may be sound: check the disk or the network, then try again"
 REMEDIES: Final = {
-    errno.EAGAIN: "end other programs, or give this one less to do at a time",
+    errno.EAGAIN: (
+        "raise the limit of processes and threads (ulimit -u, a container's pids), end other programs, or "
+        "give this one less to do at a time"
+    ),
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
     errno.ENFILE: "the whole machine has too many open files: end some programs",

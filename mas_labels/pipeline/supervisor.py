@@ -20,7 +20,7 @@ from mas_labels.errors import VideoError, WorkerError, unavailable
 from mas_labels.pipeline.child import Done, Ready
 from mas_labels.pipeline.job import Job, Message
 from mas_labels.pipeline.message_pipe import MessagePipe, PeerGoneError
-from mas_labels.system.process import describe_end
+from mas_labels.system.process import describe_end, one_thread_environment
 from mas_labels.system.signals import signals_blocked
 
 START_SECONDS: Final = 120.0
@@ -82,7 +82,10 @@ class VideoProcess:
         with theirs, signals_blocked():  # no signal ends it half started; later its parent decides
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+                    [sys.executable, "-I", "-c", code],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    env=one_thread_environment(),
                 )
             except OSError as error:
                 self._pipe.close()

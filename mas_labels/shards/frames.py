@@ -92,7 +92,11 @@ class StoredFrames:
     def _decode_into(self, clip: int, out: NDArray[np.uint8]) -> None:
         """Decode a clip's JPEG frames into an array."""
         for frame, data in zip(out, self.read_jpegs(clip), strict=True):
-            if not decode_jpeg(data, frame):
+            try:
+                is_decoded = decode_jpeg(data, frame)
+            except MemoryError as error:
+                raise unavailable(self._path, error) from error
+            if not is_decoded:
                 raise ShardError(
                     f"{self._path}: a frame of clip {clip} is no JPEG of {frame.shape}: {REGENERATE}"
                 )
@@ -162,9 +166,20 @@ def encode_jpeg(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
 
 
 def decode_jpeg(data: NDArray[np.uint8], out: NDArray[np.uint8]) -> bool:
-    """Decode a JPEG into `out`, (rows, cols, 3) uint8 RGB; return False if it fails or the size differs."""
-    frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if frame is None or frame.shape != out.shape:
-        return False
-    cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=out)
+    """Decode a JPEG into `out`, (rows, cols, 3) uint8 RGB; return False if it fails or the size differs.
+
+    Raises
+    ------
+    MemoryError
+        If there is not enough memory to decode it.
+    """
+    try:
+        frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if frame is None or frame.shape != out.shape:
+            return False
+        cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=out)
+    except cv2.error as error:
+        if error.code != cv2.Error.StsNoMem:
+            raise
+        raise MemoryError from error
     return True

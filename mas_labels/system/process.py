@@ -91,6 +91,14 @@ def python_command(module: str, *words: str) -> list[str]:
     return [sys.executable, "-I", "-c", code, *words]
 
 
+def one_thread_environment() -> dict[str, str]:
+    """Return this process's environment, for another one in which OpenBLAS starts no threads.
+
+    It would start one per core when NumPy or OpenCV loads it, which count against the limit of processes.
+    """
+    return {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+
+
 def is_in_group() -> bool:
     """Return whether `torchrun`, or the like, started this process in a group, perhaps of one."""
     return os.environ.get("WORLD_SIZE", "1") != "1" or "TORCHELASTIC_RUN_ID" in os.environ

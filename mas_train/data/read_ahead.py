@@ -24,10 +24,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mas_labels.errors import MasError, TrainingError, unavailable
+from mas_labels.errors import MasError, TrainingError, UnavailableError, unavailable
 from mas_labels.schema import LABELS
 from mas_labels.shards import ShardSet
 from mas_labels.system.linux import keep_freed_memory, open_shared_memory
+from mas_labels.system.process import one_thread_environment
 from mas_labels.system.signals import signals_blocked
 from mas_labels.system.streams import guard_streams
 
@@ -166,7 +167,7 @@ class ReadingProcesses:
                 os.close(descriptor)
         except (OSError, MemoryError) as error:
             self.close()
-            raise unavailable(None, error) from error
+            raise UnavailableError(f"{unavailable(None, error)}; or give fewer --workers") from error
         for worker in self._workers:  # when all of them are starting: this waits until they have started
             self._send(worker, (reader, clips))
 
@@ -228,6 +229,7 @@ def _start(descriptor: int) -> _Worker:
             [sys.executable, "-I", "-c", code],
             pass_fds=[theirs.fileno(), descriptor],
             stdin=subprocess.DEVNULL,
+            env=one_thread_environment(),
         )
     return _Worker(process, ours, [])
 

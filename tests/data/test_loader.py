@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from mas_train.data.loader import load_batches
 from mas_train.data.prefetch import arrivals, copy_to_device, prefetch
 from mas_train.recipe import make_recipe
 
+ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 RECIPE = make_recipe("ucf101", batch_size=5, seed=1, epochs=2)  # 12 clips: batches of 5, 5 and 2
 
@@ -160,6 +162,41 @@ def test_a_machine_that_gives_no_more_files_or_memory_is_one_line(
     assert children() <= before
 
 
+PROCESSES = """import os, resource, sys
+from mas_labels.errors import UnavailableError
+from mas_labels.shards import open_shards
+from mas_train.data.read_ahead import ClipReader, ReadingProcesses
+reader = ClipReader(open_shards(sys.argv[1:]))
+processes = ReadingProcesses(reader, 1, 1)
+processes.begin(0, [0])
+print(*processes.wait(), len(os.listdir(f"/proc/{processes._workers[0].process.pid}/task")))
+processes.close()
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+try:
+    ReadingProcesses(reader, 1, 1)
+except UnavailableError as error:
+    print(error)
+"""
+
+
+def test_a_process_is_one_thread_and_one_that_is_not_granted_is_one_line(tiny_shards: list[Path]) -> None:
+    command = [sys.executable, "-c", PROCESSES, *map(str, tiny_shards)]
+    if os.getuid() == 0:  # whom the limit does not hold for: as a user who may read what root reads
+        setpriv = shutil.which("setpriv") or pytest.skip("no setpriv: nothing limits the processes of root")
+        alone, readers = ["--reuid=65534", "--regid=65534", "--clear-groups"], "-all,+dac_read_search"
+        command = [setpriv, *alone, f"--inh-caps={readers}", f"--ambient-caps={readers}", *command]
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    shown = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (shown.returncode, shown.stderr) == (0, ""), shown
+    read, refused = shown.stdout.splitlines()
+    assert read == "(0, None) 1"
+    assert refused.startswith("the machine refused (Resource temporarily unavailable): raise the limit")
+    assert "(ulimit -u" in refused and refused.endswith("; or give fewer --workers")
+
+
 def test_a_thread_copies_ahead_and_ends_with_its_consumer(shards: ShardSet) -> None:
     """As for CUDA, but onto the CPU."""
     before = {*threading.enumerate()}
@@ -207,7 +244,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     command = [sys.executable, "-c", code, *map(str, tiny_shards)]
     shown = subprocess.run(  # which ends when the last process that could write has ended
-        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert (shown.returncode, shown.stdout, shown.stderr) == (-signal.SIGKILL, "(0, None) False\n", "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 
 import h5py
@@ -69,3 +70,44 @@ def test_compressed_raw_frames_are_read_through_hdf5(tmp_path):
         out = np.zeros_like(pictures[0])
         reader.read_into(1, out)
     np.testing.assert_array_equal(out, pictures[1])
+
+
+SHORT_OF_MEMORY = """
+import os, resource, sys
+from pathlib import Path
+from mas_labels.errors import UnavailableError
+from mas_labels.shards.reader import Shard
+
+def read(shard, free):
+    frames, jpegs = shard.read_frames(0), shard.read_jpegs(0)
+    shard._stored_frames.read_jpegs = lambda clip: jpegs  # HDF5, too, needs memory
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    taken, size = [], 1 << 20
+    resource.setrlimit(resource.RLIMIT_AS, (used, used))
+    while size >= 4096:
+        try:
+            taken.append(bytearray(size))
+        except MemoryError:
+            size //= 2
+    while free > 0:
+        free -= len(taken.pop())
+    try:
+        shard.read_frames_into(0, frames)
+    except UnavailableError as error:
+        os.write(1, str(error).encode())
+
+shard = Shard(sys.argv[1])
+for kilobytes in (16, 32, 48):  # of which a frame has 64
+    if os.fork() == 0:
+        read(shard, kilobytes << 10)
+        os._exit(0)
+    assert os.wait()[1] == 0
+"""
+
+
+def test_a_decoder_without_memory_is_not_a_fault_of_the_shard(tmp_path):
+    path = write_shard(tmp_path / "a.h5", frames="jpeg")
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, path]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown
+    assert shown.stdout.startswith(f"{path}: cannot be read now (Cannot allocate memory): end other"), shown
