@@ -30,7 +30,10 @@ manifest_option = click.option(
 )
 root_option = click.option("--root", type=PATH, required=True, help="The data set's folder.")
 splits_option = click.option(
-    "--splits", "splits_dir", type=PATH, help="Folder of the data set's official split lists."
+    "--splits",
+    "splits_dir",
+    type=PATH,
+    help="Folder of the data set's official split lists.  [default: they are searched for]",
 )
 follow_links_option = click.option(
     "--follow-links", is_flag=True, help="Follow symbolic links to folders, and to files outside of the root."

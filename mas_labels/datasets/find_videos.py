@@ -47,9 +47,7 @@ def find_videos(
     root = Path(root)
     mode = file_mode(root)
     if not stat.S_ISDIR(mode):
-        raise DatasetError(
-            f"expected the folder of {manifest.name} at {root}, {tell_found(root, 'videos')} (--root)"
-        )
+        raise DatasetError(f"expected a folder of videos at {root}, {tell_found(root, 'videos')} (--root)")
     contents = walk_folder(root, manifest.extensions, follow_links)
     if not contents.videos:
         raise DatasetError(

@@ -26,7 +26,7 @@ def compute_flow(frames: NDArray[np.uint8], method: str = "tvl1") -> NDArray[np.
     Parameters
     ----------
     frames
-        (T, H, W, 3) uint8 RGB, T >= 2.
+        (T, H, W, 3) uint8 RGB, T >= 2, H and W from 16 to 16384.
     method
         ``"tvl1"`` (our own), ``"tvl1-opencv"`` (the same algorithm in OpenCV, slow), ``"brox"``, ``"dis"``
         or ``"farneback"``. Different estimators give different labels.
@@ -39,9 +39,9 @@ def compute_flow(frames: NDArray[np.uint8], method: str = "tvl1") -> NDArray[np.
     Raises
     ------
     ConfigError
-        If the method is unknown.
+        If the method is unknown, or ``MAS_TVL1_ISA`` names an instruction set that this machine lacks.
     InputError
-        If the frames have a wrong shape or dtype, or are fewer than two.
+        If the frames have a wrong shape, size or dtype, or are fewer than two.
     MissingDependencyError
         If the extension of ``"tvl1"`` was not built.
 

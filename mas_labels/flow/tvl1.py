@@ -132,7 +132,7 @@ median_filtering
     InputError
         `frames` has a wrong shape or dtype, or a value that is not finite.
     ConfigError
-        An option is invalid.
+        An option is invalid, or ``MAS_TVL1_ISA``, see `isa`.
     MissingDependencyError
         The extension was not built.
 

@@ -55,9 +55,10 @@ def compute_labels(
     Raises
     ------
     InputError
-        If a shape or dtype is wrong, the flow is not finite or too large, or a view is out of the frame.
+        If a shape or dtype is wrong, the flow is not finite or beyond 16384 pixels, or a view is out of the
+        frame.
     ConfigError
-        If the convention is unknown.
+        If the convention is unknown, or ``MAS_LABELS`` has another value than ``numpy``.
     MissingDependencyError
         If the extension was not built; see `choose_backend`.
 

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 def command() -> None:
     """Evaluate networks by the protocols of the paper's section 4.
 
-    Each command writes <protocol>.json and pictures into --out, and prints its results next to the published
-    ones. Features are computed once and cached in the folder "features" next to --out, for all commands that
-    write there. Exit status: 0 success, 1 an error, 2 wrong usage.
+    Commands that measure write <protocol>.json and pictures into --out, and print their results next to the
+    published ones. Features are computed once and cached in the folder "features" next to --out, for all
+    commands that write there. Exit status: 0 success, 1 an error, 2 wrong usage.
     """
 
 
@@ -141,7 +141,7 @@ def retrieval(
 @features_option("pooled")
 @probe_option("few")
 @probe_option("draws")
-@probe_option("c")
+@probe_option("c", unset="chosen in folds of the training part")
 @baseline_option
 @out_option("results/probe")
 @compute_options

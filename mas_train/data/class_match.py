@@ -23,10 +23,10 @@ class ClassMatch:
     names
         The training classes, by number.
     numbers
-        (C + 1,) int64: number of each class of the test shards, -1 for classes without training videos; the
+        (C + 1,) int64: number of each class of the test shards, -1 for those that are no training class; the
         last entry, -1, is for videos without a class.
     left_out
-        Number of test videos, failed ones included, of each class without training videos.
+        Number of test videos, failed ones included, of each class that is no training class.
     """
 
     names: tuple[str, ...]

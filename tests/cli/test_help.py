@@ -60,6 +60,17 @@ def test_every_command_and_option_has_help(name: str) -> None:
     assert [option.name for option in options if not option.help] == []
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_numbers_and_choices_that_may_be_left_out_state_their_default(name: str) -> None:
+    command = COMMANDS[name]
+    context = click.Context(command, **SETTINGS)
+    numbers = (click.types.IntParamType, click.types.FloatParamType, click.Choice)
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    optional = [option for option in options if isinstance(option.type, numbers) and not option.required]
+    helps = map(str, (option.get_help_record(context) for option in optional))
+    assert [text for text in helps if "default: " not in text] == []
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_help_loads_nothing_heavy(name: str) -> None:
     code = (

@@ -99,7 +99,7 @@ def test_flow_writes_the_flow_of_a_video(tiny_videos, tmp_path):
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [
-        (["--root", "nowhere"], 1, "error: expected the folder of folder at nowhere"),
+        (["--root", "nowhere"], 1, "error: expected a folder of videos at nowhere"),
         (["--split", "train1"], 1, "has no split 'train1'"),
         (["--manifest", "none.yaml"], 1, "cannot read the manifest none.yaml"),
         (["--flow", "lucas"], 2, "'lucas' is not one of"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbformat import NotebookNode
 
 from mas_labels.config import LabelConfig
 from mas_labels.datasets.demo import make_demo
@@ -45,12 +48,48 @@ def test_stored_without_outputs(path):
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs_on_the_demo(path, demo_root, monkeypatch):
+@pytest.fixture
+def execute(demo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[NotebookNode], None]:
+    """Run a notebook where it finds the demo; it draws pictures."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    notebook = nbformat.read(path, as_version=4)
-    folder = {"metadata": {"path": str(demo_root / "notebooks")}}
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=folder).execute()
-    pictures = [cell.id for cell in notebook.cells if "image/png" in str(cell.get("outputs"))]
-    assert len(pictures) >= 2
+
+    def run_notebook(notebook: NotebookNode) -> None:
+        folder = {"metadata": {"path": str(demo_root / "notebooks")}}
+        NotebookClient(notebook, timeout=120, kernel_name="python3", resources=folder).execute()
+        pictures = [cell.id for cell in notebook.cells if "image/png" in str(cell.get("outputs"))]
+        assert len(pictures) >= 2
+
+    return run_notebook
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_on_the_demo(path, execute):
+    execute(nbformat.read(path, as_version=4))
+
+
+@pytest.fixture(scope="session")
+def own_root(demo_root: Path) -> Path:
+    """Make a user's folder: a few videos without classes, the first of them broken; and their labels."""
+    videos = demo_root / "own" / "videos"
+    videos.mkdir(parents=True)
+    for number, path in enumerate(sorted((demo_root / "demo" / "videos" / "train").glob("*/*_1.*"))[:3]):
+        shutil.copy(path, videos / f"my video {number}{path.suffix}")
+    (videos / "broken.avi").write_bytes(b"no video")
+    plan = plan_shards(find_videos(load_manifest("folder"), videos), "all", 4)
+    run(plan, LabelConfig(flow="dis", view_stride_pixels=16), videos, videos.parent / "labels")
+    return videos.parent
+
+
+@pytest.mark.parametrize(
+    ("name", "demo", "own"),
+    [
+        ("features", 'Path("../demo/videos/train")', 'Path("../own/videos")'),
+        ("label_folder", '"../demo/labels"', '"../own/labels"'),
+    ],
+)
+def test_runs_on_a_few_videos_without_classes_of_which_one_is_broken(name, demo, own, own_root, execute):
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    (cell,) = [cell for cell in notebook.cells if demo in cell.source]
+    cell.source = cell.source.replace(demo, own)
+    execute(notebook)
