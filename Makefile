@@ -67,7 +67,7 @@ labels: $(VENV)/installed ## Label a data set: make labels DATASET=ucf101 ROOT=/
 	@test -n "$(ROOT)" || { echo "error: ROOT is missing, the folder of the videos: make labels DATASET=$(DATASET) ROOT=/data/videos" >&2; exit 2; }
 	$(BIN)/mas-labels make --manifest "$(DATASET)" --root "$(ROOT)" --split "$(SPLIT)" --out "$(OUT)" $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
-reproduce-small: $(VENV)/installed ## Run the small experiment, in three hours on two cores: make reproduce-small ROOT=/data/UCF-101 [WEIZMANN=...] [ARGS="--root /data/more --dry-run"]
+reproduce-small: $(VENV)/installed ## Run the small experiment, in three and a half hours on two cores: make reproduce-small ROOT=/data/UCF-101 [WEIZMANN=...] [ARGS="--root /data/more --dry-run"]
 	@test -n "$(ROOT)" || { echo "error: ROOT is missing, the folder of UCF101's class folders, all or some: make reproduce-small ROOT=/data/UCF-101" >&2; exit 2; }
 	$(BIN)/mas-reproduce small --root "$(ROOT)" $(if $(WEIZMANN),--weizmann "$(WEIZMANN)") $(ARGS)
 
