@@ -71,14 +71,14 @@ def test_a_coding_is_a_further_row_and_has_what_it_needs() -> None:
         assert {f"finetune-ucf101-joint-{name}", f"finetune-hmdb51-joint-{name}"} <= steps.keys()
         assert ("--no-store-boundaries" in steps["label-ucf101-train1"].command) == (name == "recoded")
     plain, dense = (estimate_cost([plan["label-ucf101-train1"]], 1, 1)[0] for plan in plans.values())
-    assert "13 GB" in plain and "28 GB" in dense
+    assert "15 GB" in plain and "32 GB" in dense
 
 
 def test_estimate_by_hand() -> None:
     label, train = ucf101_plan(("$UCF101",))[0], ucf101_plan(("$UCF101",))[2]
     assert train.name == "pretrain-motion-grid"
     labels, networks = estimate_cost([label, train], cores=2, gpu_tflops=1)
-    assert labels.startswith(f"labels: {106_000 / 4.1 / 3600:.0f} hours of one core")
+    assert labels.startswith(f"labels: {106_000 / 5.5 / 3600:.0f} hours of one core")
     hours = 3 * 20 * 106_000 * 38.4e9 / 1e12 / 3600
     assert networks.startswith(f"networks: {hours:.0f} hours")
 
