@@ -150,9 +150,8 @@ def inner_folds(
     import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    largest = np.unique(classes, return_counts=True)[1].max()
-    units = largest if groups is None else min(largest, len(set(groups)))
     names = np.arange(len(classes)) if groups is None else np.asarray(groups)
+    units = min(np.unique(classes, return_counts=True)[1].max(), len(np.unique(names)))
     if all(len(np.unique(names[classes == number])) < 2 for number in np.unique(classes)):
         return []
     splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
